@@ -1,0 +1,68 @@
+/**
+ * Care, every five minutes: finishes erasures that were cut short, visits a slice of the event stores so that
+ * each is seen daily (an alarm cannot be lost for longer), and trims dead letters and tombstones. Each task is
+ * caught by itself, and each may run twice.
+ */
+import pLimit from 'p-limit';
+import { readConfig } from '../config.ts';
+import { eraseDeleted } from '../delivery/erase.ts';
+import { erasePorts } from '../delivery/ports.ts';
+import { DEAD_LETTER_RETENTION_MS, MINUTE_MS, TOMBSTONE_MS } from '../domain/limits.ts';
+import { refOf } from '../domain/subscription.ts';
+import type { Env } from '../env.ts';
+import { openEventStore } from '../event-store/event-store.ts';
+import { logError, logWarn } from '../log.ts';
+import { openDatabase } from '../storage/database.ts';
+import { trimDeadLetters } from '../storage/dead-letters.ts';
+import { deleteTombstones, findSlice } from '../storage/subscriptions.ts';
+
+const ERASED_PER_RUN = 200;
+const RUN_EVERY_MS = 5 * MINUTE_MS;
+/** Ids begin with two random hex digits: 256 slices, one a run, all within a day (288 runs). */
+const SLICES = 256;
+const VISITS_AT_ONCE = 6;
+
+export async function care(env: Env, now: number): Promise<void> {
+  try {
+    readConfig(env);
+  } catch (error) {
+    logError('care skipped', error);
+    return;
+  }
+  const db = openDatabase(env.DB);
+  const tasks: Record<string, () => Promise<unknown>> = {
+    'erase deleted stores': () => eraseDeleted(erasePorts(env), ERASED_PER_RUN),
+    'visit event stores': () => visitSlice(env, Math.floor(now / RUN_EVERY_MS) % SLICES),
+    'trim dead letters': async () => {
+      const dropped = await trimDeadLetters(db, now - DEAD_LETTER_RETENTION_MS);
+      if (dropped > 0)
+        logWarn('dead letters dropped', { count: dropped, reason: 'more than the list holds' });
+    },
+    'forget tombstones': () => deleteTombstones(db, now - TOMBSTONE_MS),
+  };
+  for (const [name, task] of Object.entries(tasks)) {
+    try {
+      await task();
+    } catch (error) {
+      logError('care task failed', error, { task: name });
+    }
+  }
+}
+
+async function visitSlice(env: Env, slice: number): Promise<void> {
+  const digits = (number: number) => number.toString(16).padStart(2, '0');
+  const to = slice === SLICES - 1 ? 'g' : digits(slice + 1);
+  const slots = pLimit(VISITS_AT_ONCE);
+  const subscriptions = await findSlice(openDatabase(env.DB), digits(slice), to);
+  await Promise.all(
+    subscriptions.map((subscription) =>
+      slots(async () => {
+        try {
+          await openEventStore(env, subscription.id).ensureAlarm(refOf(subscription));
+        } catch (error) {
+          logError('event store not visited', error, { subscriptionId: subscription.id });
+        }
+      }),
+    ),
+  );
+}

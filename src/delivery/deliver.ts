@@ -1,0 +1,212 @@
+/**
+ * # Delivering: from "these events are for this subscription" to "it is written down what came of it"
+ *
+ * Every request to a listener is made here, by a queue consumer; event stores decide, but never fetch. There are
+ * two ways in. `deliverFirst` takes events straight from the queue: admit, sign, post, settle, so that a healthy
+ * delivery costs one row, written once. `deliverDispatched` takes what an alarm handed back: begin, post, settle.
+ *
+ * Both answer for each event or message whether it is *finished*: settled, or known to be nobody's work any more.
+ * Only what is finished is acknowledged; the queue message is the durable copy until then. All else may die at any
+ * point: at worst a listener gets the same SET, with the same `jti`, once more.
+ */
+import pLimit, { type LimitFunction } from 'p-limit';
+import type { Outcome } from '../domain/attempt.ts';
+import type { IdentityEvent } from '../domain/event.ts';
+import { FETCHES_PER_INVOCATION, FETCHES_PER_SUBSCRIPTION, INVOCATION_BUDGET_MS } from '../domain/limits.ts';
+import { refOf, type Subscription, type SubscriptionRef } from '../domain/subscription.ts';
+import type { Admission, Beginning, Settled, Settlement } from '../event-store/event-store.ts';
+import { describeError, logWarn } from '../log.ts';
+import type { Dispatch } from '../outbound/queues.ts';
+import { logSettled } from './attempt-log.ts';
+import type { Route } from './route.ts';
+import { Settler, type SettlingStore } from './settler.ts';
+
+/** The part of an event store a delivery needs. */
+export interface DeliveryStore extends SettlingStore {
+  admit(ref: SubscriptionRef, eventIds: readonly string[]): Promise<Admission[]>;
+  begin(ref: SubscriptionRef, token: string, eventIds: readonly string[]): Promise<Beginning[]>;
+}
+
+/** What delivering needs of the rest of the service. */
+export interface DeliveryPorts {
+  store(subscriptionId: string): DeliveryStore;
+  /** Signs the SET of an event for a subscription with the customer's key `kid`. */
+  sign(event: IdentityEvent, subscription: Subscription, kid: string): Promise<string>;
+  /** Makes one request; never throws. */
+  post(endpoint: string, set: string): Promise<Outcome>;
+  readonly now: () => number;
+  readonly debug: boolean;
+}
+
+/** What became of one event for one subscription. */
+export type Finish =
+  | { readonly finished: true }
+  /** To be delivered again by the queue, after `retryAfterMs` where that is known. */
+  | { readonly finished: false; readonly retryAfterMs?: number };
+
+const FINISHED: Finish = { finished: true };
+const AGAIN: Finish = { finished: false };
+
+/** One invocation of a consumer: its connection slots and its time. */
+export class Delivering {
+  readonly #ports: DeliveryPorts;
+  readonly #slots: LimitFunction = pLimit(FETCHES_PER_INVOCATION);
+  readonly #perSubscription = new Map<string, LimitFunction>();
+  readonly #lastStart: number;
+
+  constructor(ports: DeliveryPorts) {
+    this.#ports = ports;
+    this.#lastStart = ports.now() + INVOCATION_BUDGET_MS;
+  }
+
+  /**
+   * First attempts of one subscription's events. Never rejects.
+   * @returns per event id whether it is finished
+   */
+  async deliverFirst({ subscription, kid, events }: Route): Promise<Map<string, Finish>> {
+    const ref = refOf(subscription);
+    const store = this.#ports.store(subscription.id);
+    // A batch may hold an event twice: one attempt serves both.
+    const unique = [...new Map(events.map((event) => [event.id, event])).values()];
+    let admissions: Admission[];
+    try {
+      admissions = await store.admit(
+        ref,
+        unique.map((event) => event.id),
+      );
+    } catch (error) {
+      logFailedCall('admit', ref, error);
+      return new Map(unique.map((event) => [event.id, AGAIN]));
+    }
+    const work = admissions.filter(({ answer }) => answer === 'new' || answer === 'held').length;
+    const settler = new Settler(store, ref, work, this.#logSettled);
+    const finishes = await Promise.all(
+      unique.map(async (event, index): Promise<[string, Finish]> => {
+        const admission = admissions[index];
+        if (admission === undefined) return [event.id, AGAIN];
+        switch (admission.answer) {
+          case 'done':
+            return [event.id, FINISHED];
+          case 'busy':
+            return [event.id, { finished: false, retryAfterMs: admission.retryAfterMs }];
+          case 'new':
+          case 'held':
+            return [event.id, await this.#first(event, subscription, kid, admission.answer, settler)];
+        }
+      }),
+    );
+    return new Map(finishes);
+  }
+
+  /**
+   * Attempts an alarm dispatched. Never rejects.
+   * @returns whether the message is finished. An attempt that began has spent its token, so that delivering the
+   *   message again would do nothing: if its result is lost the store makes it again when the lease lapses.
+   */
+  async deliverDispatched(subscription: Subscription, dispatch: Dispatch): Promise<Finish> {
+    const ref = refOf(subscription);
+    const store = this.#ports.store(subscription.id);
+    const settler = new Settler(store, ref, dispatch.eventIds.length, this.#logSettled);
+    const finishes = await Promise.all(
+      dispatch.eventIds.map(async (eventId): Promise<Finish> => {
+        const made = await this.#inSlot(subscription.id, () =>
+          this.#begun(store, ref, dispatch.token, eventId),
+        );
+        if ('finished' in made) {
+          settler.giveUpOne();
+          return made;
+        }
+        await this.#settle(settler, made, ref);
+        return FINISHED;
+      }),
+    );
+    return finishes.find((finish) => !finish.finished) ?? FINISHED;
+  }
+
+  async #first(
+    event: IdentityEvent,
+    subscription: Subscription,
+    kid: string,
+    lane: 'new' | 'held',
+    settler: Settler,
+  ): Promise<Finish> {
+    const ref = refOf(subscription);
+    let set: string;
+    try {
+      set = await this.#ports.sign(event, subscription, kid);
+    } catch (error) {
+      settler.giveUpOne();
+      logFailedCall('sign', ref, error);
+      return AGAIN;
+    }
+    const { id: eventId, acceptedAt } = event;
+    const held: Settlement = { eventId, acceptedAt, endpoint: subscription.endpoint, set };
+    if (lane === 'held') return await this.#settle(settler, held, ref);
+    const settlement = await this.#inSlot(subscription.id, async () => {
+      // Out of time: stored without an attempt, and sent from the store.
+      if (this.#ports.now() > this.#lastStart) return held;
+      return { ...held, result: await this.#attempt(held.endpoint, set, 1) };
+    });
+    return await this.#settle(settler, settlement, ref);
+  }
+
+  /** Begins one dispatched attempt and makes it; a `Finish` when there is nothing to settle. */
+  async #begun(
+    store: DeliveryStore,
+    ref: SubscriptionRef,
+    token: string,
+    eventId: string,
+  ): Promise<Settlement | Finish> {
+    // The token stays good: the queue brings the message again, to an invocation with time.
+    if (this.#ports.now() > this.#lastStart) return { finished: false, retryAfterMs: 0 };
+    let beginning: Beginning | undefined;
+    try {
+      beginning = (await store.begin(ref, token, [eventId]))[0];
+    } catch (error) {
+      logFailedCall('begin', ref, error);
+      return AGAIN;
+    }
+    if (beginning === undefined) return FINISHED;
+    const { attempt, ...facts } = beginning;
+    return { ...facts, result: await this.#attempt(facts.endpoint, facts.set, attempt) };
+  }
+
+  async #attempt(endpoint: string, set: string, attempt: number) {
+    const startedAt = this.#ports.now();
+    const outcome = await this.#ports.post(endpoint, set);
+    return { attempt, startedAt, durationMs: Math.max(0, this.#ports.now() - startedAt), outcome };
+  }
+
+  async #settle(settler: Settler, settlement: Settlement, ref: SubscriptionRef): Promise<Finish> {
+    try {
+      await settler.add(settlement);
+      return FINISHED;
+    } catch (error) {
+      logFailedCall('settle', ref, error);
+      return AGAIN;
+    }
+  }
+
+  /** Runs a task in one of the invocation's slots, and one of its subscription's. */
+  #inSlot<T>(subscriptionId: string, task: () => Promise<T>): Promise<T> {
+    let own = this.#perSubscription.get(subscriptionId);
+    if (own === undefined) {
+      own = pLimit(FETCHES_PER_SUBSCRIPTION);
+      this.#perSubscription.set(subscriptionId, own);
+    }
+    return own(() => this.#slots(task));
+  }
+
+  readonly #logSettled = (ref: SubscriptionRef, pairs: readonly (readonly [Settlement, Settled])[]): void => {
+    logSettled(ref, pairs, this.#ports.debug);
+  };
+}
+
+function logFailedCall(call: string, ref: SubscriptionRef, error: unknown): void {
+  logWarn('delivery call failed', {
+    call,
+    customerId: ref.customerId,
+    subscriptionId: ref.subscriptionId,
+    error: describeError(error),
+  });
+}

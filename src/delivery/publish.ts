@@ -1,0 +1,53 @@
+/**
+ * Publishing (contract 10.1): checks events, fixes their ids and time of acceptance, and queues them in one send.
+ * All or nothing; a repeat is harmless because the producer's `id` is the event id.
+ */
+import type { Fault } from '../domain/errors.ts';
+import { checkPublishedEvent, type EventType, type IdentityEvent } from '../domain/event.ts';
+import { newEventIds } from '../domain/ids.ts';
+import { PUBLISH_MAX_EVENTS } from '../domain/limits.ts';
+import { packEvents, type Sender, sendAll } from '../outbound/queues.ts';
+
+export interface Published {
+  readonly id: string;
+  readonly type: EventType;
+}
+
+export type PublishResult =
+  | { readonly ok: true; readonly events: readonly Published[] }
+  | { readonly ok: false; readonly faults: readonly Fault[] };
+
+/**
+ * Publishes one event or an array of them.
+ * @param customerId of an HTTPS call; absent, every event brings its own
+ * @returns ids and types in the order given, once durably queued; or every fault, and nothing is queued
+ * @throws what the queue throws: nothing is known to be queued then
+ */
+export async function publish(
+  queue: Sender,
+  input: unknown,
+  now: number,
+  customerId?: string,
+): Promise<PublishResult> {
+  const many = Array.isArray(input);
+  const raws: readonly unknown[] = many ? input : [input];
+  if (raws.length === 0 || raws.length > PUBLISH_MAX_EVENTS) {
+    return { ok: false, faults: [{ name: 'body', reason: `must hold 1 to ${PUBLISH_MAX_EVENTS} events` }] };
+  }
+  const fresh = newEventIds(now, raws.length, crypto.getRandomValues(new Uint8Array(16)));
+  const faults: Fault[] = [];
+  const events: IdentityEvent[] = [];
+  raws.forEach((raw, position) => {
+    const check = checkPublishedEvent(raw, now, customerId);
+    if (check.ok) events.push({ ...check.event, id: check.event.id ?? (fresh[position] as string) });
+    else faults.push(...check.faults.map((fault) => (many ? atPosition(fault, position) : fault)));
+  });
+  if (faults.length > 0) return { ok: false, faults };
+  await sendAll(queue, packEvents(events, now));
+  return { ok: true, events: events.map(({ id, type }) => ({ id, type })) };
+}
+
+/** `attributes` → `[3].attributes`; a fault of the whole event → `[3]`. */
+function atPosition(fault: Fault, position: number): Fault {
+  return { ...fault, name: fault.name === 'event' ? `[${position}]` : `[${position}].${fault.name}` };
+}

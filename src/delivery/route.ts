@@ -1,0 +1,47 @@
+/**
+ * Routing: which subscriptions hear of which events. Reads only, so a repeat is harmless.
+ *
+ * One query for the audiences of all customers of a batch; then each event is matched against each of its
+ * customer's subscriptions by type (and filter), in memory.
+ */
+import type { EventType, IdentityEvent } from '../domain/event.ts';
+import type { Subscription } from '../domain/subscription.ts';
+import type { Audience } from '../storage/subscriptions.ts';
+
+/** The events of a batch that one subscription is to hear of. */
+export interface Route {
+  readonly subscription: Subscription;
+  /** Key id of the customer's current signing key. */
+  readonly kid: string;
+  readonly events: readonly IdentityEvent[];
+}
+
+export interface Routing {
+  readonly routes: readonly Route[];
+  /** Events of customers that do not exist. */
+  readonly unroutable: readonly IdentityEvent[];
+}
+
+export function route(events: readonly IdentityEvent[], audiences: ReadonlyMap<string, Audience>): Routing {
+  const routes = new Map<string, { subscription: Subscription; kid: string; events: IdentityEvent[] }>();
+  const unroutable: IdentityEvent[] = [];
+  for (const event of events) {
+    const audience = audiences.get(event.customerId);
+    if (audience === undefined) {
+      unroutable.push(event);
+      continue;
+    }
+    for (const subscription of audience.subscriptions) {
+      if (!hears(subscription, event.type)) continue;
+      const known = routes.get(subscription.id);
+      if (known === undefined) {
+        routes.set(subscription.id, { subscription, kid: audience.kid, events: [event] });
+      } else known.events.push(event);
+    }
+  }
+  return { routes: [...routes.values()], unroutable };
+}
+
+function hears(subscription: Subscription, type: EventType): boolean {
+  return subscription.events.includes(type);
+}

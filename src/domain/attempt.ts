@@ -1,0 +1,87 @@
+/**
+ * An attempt: one HTTP request for a delivery, and its outcome as a closed union (contract 6.4).
+ *
+ * The outcome is all the rest of the service knows of a listener: `retryable` below is the one place that
+ * decides what follows from it.
+ */
+
+/** What is kept of a listener's answer; never its body (contract 5.1). */
+export interface ListenerResponse {
+  readonly statusCode: number;
+  /** Names in canonical case, values joined; at most 4 KiB in all. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export type Outcome =
+  | { readonly kind: 'success'; readonly response: ListenerResponse }
+  | {
+      readonly kind: 'http_error';
+      readonly response: ListenerResponse;
+      /** From an RFC 8935 error body of a 400. */
+      readonly detail?: string;
+      /** What `Retry-After` of a 429 or 503 asks for, milliseconds from the answer, at most 24 h. */
+      readonly retryAfterMs?: number;
+    }
+  | { readonly kind: 'timed_out'; readonly message: string }
+  | {
+      readonly kind: 'unreachable';
+      readonly message: string;
+      /** The name service itself was away: says nothing of the endpoint (contract 3.3). */
+      readonly resolverAway?: true;
+    }
+  | { readonly kind: 'invalid_response'; readonly message: string }
+  | { readonly kind: 'blocked'; readonly message: string };
+
+/** Why no HTTP answer came, as the event resource shows it (contract 5.1). */
+export interface AttemptError {
+  readonly code: 'timed_out' | 'unreachable' | 'invalid_response' | 'blocked';
+  readonly message: string;
+}
+
+/** Whether a further attempt may follow this outcome (contract 6.4). */
+export function retryable(outcome: Outcome): boolean {
+  switch (outcome.kind) {
+    case 'success':
+    case 'invalid_response':
+    case 'blocked':
+      return false;
+    case 'http_error':
+      // 101 and 3xx are final: a redirect will redirect again.
+      return outcome.response.statusCode >= 400;
+    case 'timed_out':
+    case 'unreachable':
+      return true;
+  }
+}
+
+/** One line for the history: why the attempt did not succeed. */
+export function reasonOf(outcome: Exclude<Outcome, { kind: 'success' }>): string {
+  switch (outcome.kind) {
+    case 'http_error': {
+      const status = `HTTP ${outcome.response.statusCode}`;
+      return outcome.detail === undefined ? status : `${status}: ${outcome.detail}`;
+    }
+    case 'timed_out':
+      return `timed out: ${outcome.message}`;
+    case 'unreachable':
+      return `unreachable: ${outcome.message}`;
+    case 'invalid_response':
+      return `invalid response: ${outcome.message}`;
+    case 'blocked':
+      return `blocked: ${outcome.message}`;
+  }
+}
+
+/** The part of an outcome the event resource shows: an answer, or an error in its stead. */
+export function visible(outcome: Outcome): { response: ListenerResponse } | { error: AttemptError } {
+  switch (outcome.kind) {
+    case 'success':
+    case 'http_error':
+      return { response: outcome.response };
+    case 'timed_out':
+    case 'unreachable':
+    case 'invalid_response':
+    case 'blocked':
+      return { error: { code: outcome.kind, message: outcome.message } };
+  }
+}

@@ -1,0 +1,214 @@
+/**
+ * # Delivery: one event for one subscription
+ *
+ * Actors: the *consumer* makes attempts; the *event store* keeps the delivery and decides; the *alarm* of the
+ * store dispatches what is due back to the consumer. (The API calls a delivery "event", contract 5.)
+ *
+ *     arrived ──► awaiting-executing ──► executing ──► success
+ *                        ▲                  │  ▲
+ *                        │                  ▼  │
+ *               redelivery asked      awaiting-retry      executing | awaiting-* ──► failure
+ *
+ * A delivery is written down only when somebody must remember it: most are first seen here already final, their
+ * earlier states known from the facts the consumer brings. Whatever is not final has a `dueAt`, the time at
+ * which the store must act: attempt it, dispatch it again because the message was lost, or take an attempt for
+ * lapsed because its consumer died. So no delivery can be stuck: the alarm goes by `dueAt` alone.
+ *
+ * Attempts are numbered over the delivery's life; a *run* is one pass of the schedule, `runBase` the attempts
+ * made before it. Correctness rests on these rules, not on messages arriving once or in order:
+ *
+ * - a success of any attempt of the current run is final and absorbs;
+ * - else the first result for an attempt number wins, and anything later is dropped;
+ * - an attempt begins only with the lease token of its own dispatch, and takes the token away, so that a
+ *   message delivered twice or late begins nothing.
+ *
+ * Leases only save duplicates: a lapsed attempt is made again under its own number (delivery is at least once,
+ * contract 6.4). Every function here is pure and returns a new value; `undefined` means "nothing changes".
+ */
+import { type AttemptError, type ListenerResponse, type Outcome, reasonOf, visible } from './attempt.ts';
+import { DISPATCH_LEASE_MS } from './limits.ts';
+import { nextAttemptAt, type RetryPolicy } from './retry-policy.ts';
+
+export const DELIVERY_STATES = [
+  'awaiting-executing',
+  'executing',
+  'awaiting-retry',
+  'success',
+  'failure',
+] as const;
+export type DeliveryState = (typeof DELIVERY_STATES)[number];
+
+/** One change of state (contract 5.3); times in ms. */
+export interface HistoryEntry {
+  readonly at: number;
+  readonly state: DeliveryState;
+  readonly attempts: number;
+  readonly reason?: string;
+  readonly response?: ListenerResponse;
+  readonly error?: AttemptError;
+  readonly durationMs?: number;
+  readonly nextAttemptAt?: number;
+}
+
+/** What never changes about a delivery, fixed when it arrives (contract 3.5). */
+export interface DeliveryFacts {
+  readonly eventId: string;
+  /** Acceptance of the event, ms: shown as `createdAt`, expiry goes by it. */
+  readonly acceptedAt: number;
+  readonly endpoint: string;
+  /** The compact SET, resent byte for byte. */
+  readonly set: string;
+}
+
+export interface Delivery extends DeliveryFacts {
+  readonly state: DeliveryState;
+  /** Attempts made, redeliveries included. */
+  readonly attempts: number;
+  /** Attempts made before the current run of the schedule. */
+  readonly runBase: number;
+  readonly updatedAt: number;
+  /** When the store must act next, ms; null exactly when the state is final. */
+  readonly dueAt: number | null;
+  /** Set while a dispatch is under way that has not begun. */
+  readonly leaseToken: string | null;
+  readonly history: readonly HistoryEntry[];
+}
+
+/** What a consumer reports of one attempt. */
+export interface AttemptResult {
+  readonly attempt: number;
+  readonly startedAt: number;
+  readonly durationMs: number;
+  readonly outcome: Outcome;
+}
+
+/** What a decision depends on besides the delivery itself. */
+export interface Circumstances {
+  readonly now: number;
+  readonly enabled: boolean;
+  readonly policy: RetryPolicy;
+}
+
+const DISABLED = 'subscription disabled';
+
+export function isFinal(state: DeliveryState): boolean {
+  return state === 'success' || state === 'failure';
+}
+
+/** A delivery that was not attempted yet; due at once, or a failure at once where the subscription is disabled. */
+export function arrive(facts: DeliveryFacts, now: number, enabled: boolean): Delivery {
+  const arrived: Delivery = {
+    eventId: facts.eventId,
+    acceptedAt: facts.acceptedAt,
+    endpoint: facts.endpoint,
+    set: facts.set,
+    state: 'awaiting-executing',
+    attempts: 0,
+    runBase: 0,
+    updatedAt: facts.acceptedAt,
+    dueAt: now,
+    leaseToken: null,
+    history: [{ at: facts.acceptedAt, state: 'awaiting-executing', attempts: 0 }],
+  };
+  return enabled ? arrived : fail(arrived, now, DISABLED);
+}
+
+/** Hands a due delivery to the queue: keeps an unspent token, so that a dispatch that was merely slow counts. */
+export function dispatch(delivery: Delivery, token: string, now: number): Delivery {
+  return { ...delivery, leaseToken: delivery.leaseToken ?? token, dueAt: now + DISPATCH_LEASE_MS };
+}
+
+/**
+ * Begins the attempt a dispatch was for.
+ * @param leaseMs how long the consumer may take before the attempt counts as lapsed
+ * @returns the delivery in `executing`; `undefined` for a stale token
+ */
+export function begin(delivery: Delivery, token: string, now: number, leaseMs: number): Delivery | undefined {
+  if (isFinal(delivery.state) || delivery.leaseToken === null || delivery.leaseToken !== token)
+    return undefined;
+  const leased = { ...delivery, leaseToken: null, dueAt: now + leaseMs };
+  // A lapsed attempt is made again under its own number.
+  if (delivery.state === 'executing') return leased;
+  return start(leased, now);
+}
+
+/**
+ * Takes in the result of an attempt.
+ * @param existing the delivery as stored; absent for a first attempt straight from the queue
+ * @returns the delivery to store; `undefined` when the result is a repeat or too late
+ */
+export function settle(
+  existing: Delivery | undefined,
+  facts: DeliveryFacts,
+  result: AttemptResult,
+  circumstances: Circumstances,
+): Delivery | undefined {
+  const delivery = existing ?? arrive(facts, circumstances.now, true);
+  if (result.attempt <= delivery.runBase) return undefined; // of an earlier run
+  const isNext = result.attempt === delivery.attempts + 1;
+  if (result.outcome.kind === 'success') {
+    if (delivery.state === 'success') return undefined;
+    return end(isNext ? start(delivery, result.startedAt) : delivery, result, circumstances);
+  }
+  if (isFinal(delivery.state)) return undefined;
+  if (delivery.state === 'executing') {
+    return result.attempt === delivery.attempts ? end(delivery, result, circumstances) : undefined;
+  }
+  return isNext ? end(start(delivery, result.startedAt), result, circumstances) : undefined;
+}
+
+/**
+ * The subscription was disabled (contract 3.6): what waits becomes `failure`; an attempt under way may finish,
+ * so `executing` stays until its result comes or its lease lapses.
+ */
+export function disable(delivery: Delivery, now: number): Delivery | undefined {
+  if (isFinal(delivery.state)) return undefined;
+  if (delivery.state === 'executing' && (delivery.dueAt ?? 0) > now) return undefined;
+  const reason = delivery.state === 'executing' ? `result of the attempt unknown; ${DISABLED}` : DISABLED;
+  return fail(delivery, now, reason);
+}
+
+/** The answer or error of the last attempt, from the history. */
+export function lastAnswer(delivery: Delivery): Pick<HistoryEntry, 'response' | 'error'> {
+  for (let index = delivery.history.length - 1; index >= 0; index--) {
+    const entry = delivery.history[index];
+    if (entry?.response) return { response: entry.response };
+    if (entry?.error) return { error: entry.error };
+  }
+  return {};
+}
+
+function start(delivery: Delivery, at: number): Delivery {
+  const attempts = delivery.attempts + 1;
+  return append({ ...delivery, attempts }, { at, state: 'executing', attempts });
+}
+
+function end(delivery: Delivery, result: AttemptResult, circumstances: Circumstances): Delivery {
+  const { now, enabled, policy } = circumstances;
+  const { outcome, durationMs } = result;
+  const idle = { ...delivery, leaseToken: null };
+  const told = { at: now, attempts: delivery.attempts, ...visible(outcome), durationMs };
+  if (outcome.kind === 'success') {
+    return append({ ...idle, dueAt: null }, { ...told, state: 'success' });
+  }
+  const next = nextAttemptAt(policy, delivery.attempts - delivery.runBase, outcome, now);
+  if (next === undefined || !enabled) {
+    const reason = next === undefined ? reasonOf(outcome) : `${reasonOf(outcome)}; ${DISABLED}`;
+    return append({ ...idle, dueAt: null }, { ...told, state: 'failure', reason });
+  }
+  return append(
+    { ...idle, dueAt: next },
+    { ...told, state: 'awaiting-retry', reason: reasonOf(outcome), nextAttemptAt: next },
+  );
+}
+
+function fail(delivery: Delivery, now: number, reason: string): Delivery {
+  return append(
+    { ...delivery, dueAt: null, leaseToken: null },
+    { at: now, state: 'failure', attempts: delivery.attempts, reason },
+  );
+}
+
+function append(delivery: Delivery, entry: HistoryEntry): Delivery {
+  return { ...delivery, state: entry.state, updatedAt: entry.at, history: [...delivery.history, entry] };
+}

@@ -1,0 +1,93 @@
+/**
+ * Endpoint rules (contract 3.3): which URLs a subscription may name, and which addresses count as public.
+ *
+ * Pure: names are resolved by `outbound/address-check.ts`, which asks `isPublicAddress` about every answer.
+ */
+import ipaddr from 'ipaddr.js';
+
+const URL_MAX_CHARACTERS = 2048;
+const LOCAL_SUFFIXES = ['localhost', 'local', 'internal'];
+
+export type EndpointCheck =
+  | { readonly ok: true; readonly hostname: string }
+  | { readonly ok: false; readonly reason: string };
+
+/**
+ * Checks an endpoint URL as text.
+ * @param allowPrivate development and tests: admits `http`, any port and any host
+ * @returns the host name to resolve, or why the URL is refused
+ */
+export function checkEndpointUrl(text: string, allowPrivate: boolean): EndpointCheck {
+  if (text.length > URL_MAX_CHARACTERS) return refuse(`must be at most ${URL_MAX_CHARACTERS} characters`);
+  // The URL parser forgives white space, control characters and backslashes; a reader of the text would not.
+  if (/[\s\\]/.test(text) || hasControlCharacter(text) || !text.isWellFormed() || !URL.canParse(text)) {
+    return refuse('must be an https URL');
+  }
+  const url = new URL(text);
+  const secure = url.protocol === 'https:';
+  if (!secure && !(allowPrivate && url.protocol === 'http:')) return refuse('must be an https URL');
+  if (!/^https?:\/\//i.test(text)) return refuse('must be an https URL');
+  if (url.username !== '' || url.password !== '' || /^[^:]+:\/\/[^/?#]*@/.test(text)) {
+    return refuse('must not contain a user or password');
+  }
+  if (text.includes('#')) return refuse('must not contain a fragment');
+  if (allowPrivate) return { ok: true, hostname: url.hostname };
+  const port = url.port === '' ? 443 : Number(url.port);
+  if (port !== 443 && port < 1024) return refuse('must use port 443 or a port from 1024 to 65535');
+  return checkHostname(url.hostname.replace(/\.$/, ''));
+}
+
+function checkHostname(hostname: string): EndpointCheck {
+  // The URL parser has turned every spelling of an IPv4 address (octal, hex, one number) into four decimals.
+  if (hostname.startsWith('[') || ipaddr.IPv4.isValid(hostname)) {
+    return refuse('must name a host, not an IP address');
+  }
+  const labels = hostname.split('.');
+  if (labels.length < 2 || labels.includes('')) return refuse('must name a host with its full domain');
+  if (LOCAL_SUFFIXES.includes(labels.at(-1) ?? '')) return refuse('must name a public host');
+  return { ok: true, hostname };
+}
+
+/**
+ * Whether an address is public unicast. IPv6 forms that embed an IPv4 address (mapped and compatible, RFC 4291;
+ * 6to4, RFC 3056; NAT64, RFC 6052; Teredo, RFC 4380) are judged by what they embed.
+ */
+export function isPublicAddress(address: string): boolean {
+  if (!ipaddr.isValid(address)) return false;
+  const parsed = ipaddr.parse(address);
+  if (parsed instanceof ipaddr.IPv4) return isPublicIPv4(parsed);
+  const bytes = parsed.toByteArray();
+  const embedded = embeddedIPv4(bytes);
+  if (embedded.length > 0) return embedded.every(isPublicIPv4);
+  // RFC 4291, 2.4, and IANA: global unicast is allocated from 2000::/3 alone.
+  return ((bytes[0] ?? 0) & 0xe0) === 0x20 && parsed.range() === 'unicast';
+}
+
+function isPublicIPv4(address: ipaddr.IPv4): boolean {
+  return address.range() === 'unicast';
+}
+
+function embeddedIPv4(bytes: readonly number[]): ipaddr.IPv4[] {
+  const at = (start: number, flip = 0) =>
+    new ipaddr.IPv4(bytes.slice(start, start + 4).map((byte) => byte ^ flip));
+  const startsWith = (...prefix: number[]) => prefix.every((byte, index) => bytes[index] === byte);
+  const zeros = (from: number, to: number) => bytes.slice(from, to).every((byte) => byte === 0);
+  if (zeros(0, 12)) return [at(12)]; // compatible; :: and ::1 embed 0.0.0.0 and 0.0.0.1, not public either
+  if (zeros(0, 10) && bytes[10] === 0xff && bytes[11] === 0xff) return [at(12)]; // mapped
+  if (startsWith(0x20, 0x02)) return [at(2)]; // 6to4
+  if (startsWith(0x00, 0x64, 0xff, 0x9b) && zeros(4, 12)) return [at(12)]; // NAT64, well-known prefix
+  if (startsWith(0x20, 0x01, 0x00, 0x00)) return [at(4), at(12, 0xff)]; // Teredo: server, and client flipped
+  return [];
+}
+
+function hasControlCharacter(text: string): boolean {
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index);
+    if (code < 0x20 || code === 0x7f) return true;
+  }
+  return false;
+}
+
+function refuse(reason: string): EndpointCheck {
+  return { ok: false, reason };
+}

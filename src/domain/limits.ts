@@ -1,0 +1,114 @@
+/**
+ * Every limit of the service in one place: its unit in its name, and what it protects beside it.
+ * What an operator may change is configuration (`config.ts`) instead.
+ */
+
+export const SECOND_MS = 1000;
+export const MINUTE_MS = 60 * SECOND_MS;
+export const HOUR_MS = 60 * MINUTE_MS;
+export const DAY_MS = 24 * HOUR_MS;
+
+// --- What may be sent to us ------------------------------------------------------------------------
+
+/** A publish over HTTPS must stay one `sendBatch` of the platform (256 KB) once packed (contract 10.1). */
+export const PUBLISH_BODY_MAX_BYTES = 240_000;
+/** Any other body (contract 8): nobody needs more for a subscription, and it is parsed in memory. */
+export const BODY_MAX_BYTES = 131_072;
+/** Events in one publish over HTTPS (contract 10.1). */
+export const PUBLISH_MAX_EVENTS = 500;
+/** One event as JSON: it must fit a packed queue message (contract 10.1). */
+export const EVENT_MAX_BYTES = 60_000;
+/** An event id's own time against its acceptance (contract 10.1): keeps the store in order of time. */
+export const EVENT_ID_MAX_PAST_MS = 24 * HOUR_MS;
+export const EVENT_ID_MAX_FUTURE_MS = 5 * MINUTE_MS;
+export const ATTRIBUTES_MAX = 500;
+export const ATTRIBUTE_MAX_CHARACTERS = 200;
+export const NAME_MAX_CHARACTERS = 64;
+export const GLOBAL_SUB_MAX_CHARACTERS = 500;
+
+// --- Queues ---------------------------------------------------------------------------------------
+
+/** The platform bills per 64 KB and takes 128 KB: a packed message stays within one unit. */
+export const QUEUE_MESSAGE_MAX_BYTES = 64_000;
+/** Of one `sendBatch`: the platform takes 100 messages and 256 KB. */
+export const QUEUE_SEND_MAX_MESSAGES = 100;
+export const QUEUE_SEND_MAX_BYTES = 250_000;
+/** `max_retries` of every consumer in wrangler.toml: the platform's highest. */
+export const QUEUE_MAX_RETRIES = 100;
+/** Longest wait between two deliveries of a message we could not process yet. */
+export const QUEUE_RETRY_MAX_SECONDS = 900;
+/** Delivery ids in one message of `webhook-deliveries`: a lost message then costs little. */
+export const DISPATCH_MAX_IDS = 20;
+
+// --- One consumer invocation ----------------------------------------------------------------------
+
+/** The platform lets six connections wait for headers; a seventh would queue while its time runs. */
+export const FETCHES_PER_INVOCATION = 6;
+/** So that one slow endpoint leaves slots to the others of the batch. */
+export const FETCHES_PER_SUBSCRIPTION = 2;
+/** No attempt starts later than this into an invocation: what is left goes through the store. */
+export const INVOCATION_BUDGET_MS = 30 * SECOND_MS;
+/** Results reach the store at least this often, so that a consumer that dies repeats little. */
+export const SETTLE_INTERVAL_MS = SECOND_MS;
+/** Results in one `settle`: bounds the size of a call (32 MiB) and of a transaction. */
+export const SETTLE_MAX_RESULTS = 100;
+
+// --- Leases ---------------------------------------------------------------------------------------
+
+/** Beyond the attempt's own limit, before an attempt counts as lapsed. */
+export const LEASE_MARGIN_MS = 30 * SECOND_MS;
+/** How long a dispatched delivery may lie in `webhook-deliveries` before it is dispatched again. */
+export const DISPATCH_LEASE_MS = 2 * MINUTE_MS;
+/** Due deliveries dispatched by one alarm; more follow at the next, at once. */
+export const DISPATCH_MAX_PER_ALARM = 1000;
+
+// --- Listener answers -----------------------------------------------------------------------------
+
+/** Of an answer's body, and of its headers kept (contract 5.1, 6.4). */
+export const RESPONSE_BODY_MAX_BYTES = 4096;
+export const RESPONSE_HEADERS_MAX_BYTES = 4096;
+/** Of an RFC 8935 description put into the history. */
+export const REASON_MAX_CHARACTERS = 500;
+/** `Retry-After` moves the next attempt at most this far (contract 6.4). */
+export const RETRY_AFTER_MAX_MS = DAY_MS;
+/** Answers of name look-ups are kept at most this long (contract 3.3). */
+export const ADDRESS_CACHE_MS = MINUTE_MS;
+/** A name server that says nothing for this long counts as away. */
+export const RESOLVE_TIMEOUT_MS = 3 * SECOND_MS;
+
+// --- The event store ------------------------------------------------------------------------------
+
+/** No event is kept longer than this after its acceptance (contract 5). */
+export const EVENT_MAX_AGE_MS = 28 * DAY_MS;
+/** Expired deliveries are looked for at most this often. */
+export const SWEEP_INTERVAL_MS = HOUR_MS;
+/** Rows deleted, or looked at, in one bite of a sweep. */
+export const SWEEP_MAX_ROWS = 1000;
+/** A deleted store drops late results for this long, then erases itself for good. */
+export const DELETED_MARK_MS = HOUR_MS;
+/** Events of one page when a client names no limit (contract 5.2), and of one chunk read for it. */
+export const EVENTS_PAGE_MAX = 10_000;
+export const EVENTS_LIMIT_MAX = 1000;
+export const EVENTS_CHUNK = 200;
+
+// --- Tokens, clients, keys ------------------------------------------------------------------------
+
+/** Contract 2. */
+export const ACCESS_TOKEN_LIFETIME_SECONDS = 3600;
+export const ACCESS_TOKEN_MAX_CHARACTERS = 255;
+/** A client's secrets are looked up again after this long: revocation takes effect within 60 s. */
+export const CREDENTIAL_CACHE_MS = 30 * SECOND_MS;
+/** Scope strings asked for that differ from the client's own: they travel in the token. */
+export const TOKEN_SCOPE_MAX_CHARACTERS = 100;
+export const SCOPE_MAX_CHARACTERS = 500;
+/** A retired signing key stays published this long (contract 6.3). */
+export const RETIRED_KEY_PUBLISHED_MS = 35 * DAY_MS;
+export const CLIENTS_MAX_PER_CUSTOMER = 100;
+
+// --- Dead letters ---------------------------------------------------------------------------------
+
+/** Contract 10.2. */
+export const DEAD_LETTERS_MAX = 100_000;
+export const DEAD_LETTER_RETENTION_MS = 30 * DAY_MS;
+/** Deleted subscriptions leave a tombstone for this long, so that a late message finds no stranger. */
+export const TOMBSTONE_MS = 30 * DAY_MS;

@@ -1,0 +1,41 @@
+/** The schedule of attempts (contract 6.4): a wait after each failed attempt, then `failure`. */
+import type { Outcome } from './attempt.ts';
+import { retryable } from './attempt.ts';
+import { RETRY_AFTER_MAX_MS } from './limits.ts';
+
+export interface RetryPolicy {
+  /** Waits after attempt 1, 2, … of a run, in milliseconds. */
+  readonly delaysMs: readonly number[];
+}
+
+/**
+ * When the next attempt is due after a failed one.
+ * @param runAttempt number of the failed attempt within the current run, from 1
+ * @param endedAt when its failure was recorded, ms
+ * @returns time in ms, never early; `undefined` when there is no further attempt
+ */
+export function nextAttemptAt(
+  policy: RetryPolicy,
+  runAttempt: number,
+  outcome: Outcome,
+  endedAt: number,
+): number | undefined {
+  const delay = policy.delaysMs[runAttempt - 1];
+  if (delay === undefined || !retryable(outcome)) return undefined;
+  const asked = outcome.kind === 'http_error' ? (outcome.retryAfterMs ?? 0) : 0;
+  return endedAt + Math.max(delay, Math.min(asked, RETRY_AFTER_MAX_MS));
+}
+
+/**
+ * `Retry-After` as milliseconds from now: delta-seconds or an HTTP date (RFC 9110, 10.2.3).
+ * @returns `undefined` for nonsense, which is then ignored; never negative, at most 24 h
+ */
+export function parseRetryAfter(value: string, nowMs: number): number | undefined {
+  const text = value.trim();
+  let ms: number;
+  if (/^\d+$/.test(text)) ms = Number(text) * 1000;
+  else if (/^[A-Za-z]{3,9},? /.test(text)) ms = Date.parse(text) - nowMs;
+  else return undefined;
+  if (Number.isNaN(ms)) return undefined;
+  return Math.min(Math.max(ms, 0), RETRY_AFTER_MAX_MS);
+}

@@ -1,0 +1,69 @@
+/**
+ * The security event token (SET, RFC 8417) of a notification: header and claims exactly as contract 6.2, keys in
+ * that order. Pure text; `signing/signer.ts` signs it.
+ */
+import type { IdentityEvent } from './event.ts';
+import { notificationId } from './ids.ts';
+
+/** What a SET says, independent of who signs it. */
+export interface SetContent {
+  readonly customerId: string;
+  readonly subscriptionId: string;
+  readonly eventId: string;
+  /** The endpoint URL as configured. */
+  readonly endpoint: string;
+  /** Acceptance and occurrence of the event, ms. */
+  readonly acceptedAt: number;
+  readonly occurredAt: number;
+  /** The `events` claim: exactly one member, type → object. */
+  readonly events: Readonly<Record<string, object>>;
+}
+
+export interface SetHeader {
+  readonly alg: 'RS256';
+  readonly jku: string;
+  readonly kid: string;
+  readonly typ: 'secevent+jwt';
+}
+
+/** Protected header; jose serialises members in this order. */
+export function setHeader(baseUrl: string, customerId: string, kid: string): SetHeader {
+  return { alg: 'RS256', jku: `${baseUrl}/${customerId}/login/jwk`, kid, typ: 'secevent+jwt' };
+}
+
+/** The claims as JSON text, keys sorted at each level. */
+export function setPayload(baseUrl: string, content: SetContent): string {
+  return JSON.stringify({
+    aud: [content.endpoint],
+    events: content.events,
+    iat: seconds(content.acceptedAt),
+    iss: `${baseUrl}/${content.customerId}/webhooks`,
+    jti: notificationId(content.subscriptionId, content.eventId),
+    toe: seconds(content.occurredAt),
+  });
+}
+
+/**
+ * The `events` claim of an entity event; also what a filter is evaluated against (contract 4).
+ * @param captureDomain for the default of `globalSub`
+ */
+export function eventsClaim(event: IdentityEvent, captureDomain: string): Record<string, object> {
+  const { captureApplicationId, captureClientId, entityType, id, sub } = event;
+  const globalSub =
+    event.globalSub ?? `capture-v1://${captureDomain}/${captureApplicationId}/${entityType}/${sub}`;
+  return {
+    [event.type]: {
+      ...(event.attributes === undefined ? {} : { attributes: event.attributes }),
+      captureApplicationId,
+      captureClientId,
+      entityType,
+      globalSub,
+      id,
+      sub,
+    },
+  };
+}
+
+function seconds(ms: number): number {
+  return Math.floor(ms / 1000);
+}

@@ -1,0 +1,56 @@
+/** A subscription: a customer's standing wish to hear of events (contract 3). */
+import { z } from 'zod';
+import { EventType } from './event.ts';
+import { required, text } from './schemas.ts';
+
+export interface Subscription {
+  readonly id: string;
+  readonly customerId: string;
+  readonly title: string;
+  readonly endpoint: string;
+  readonly events: readonly EventType[];
+  readonly enabled: boolean;
+  /** Counts changes; an event store adopts the newer of two. */
+  readonly version: number;
+  readonly createdAt: number;
+  readonly updatedAt: number;
+}
+
+/** What an event store must know of its subscription; carried by every call to it. */
+export interface SubscriptionRef {
+  readonly customerId: string;
+  readonly subscriptionId: string;
+  readonly version: number;
+  readonly enabled: boolean;
+}
+
+export function refOf(subscription: Subscription): SubscriptionRef {
+  return {
+    customerId: subscription.customerId,
+    subscriptionId: subscription.id,
+    version: subscription.version,
+    enabled: subscription.enabled,
+  };
+}
+
+const noFilterYet = z
+  .null({ error: 'filter is invalid JSON Schema: filters are not available in this release' })
+  .optional();
+
+/** Body of a create (contract 3.1); the endpoint's rules need configuration and are checked beside it. */
+export const NewSubscription = z
+  .object(
+    {
+      title: text(2, 200),
+      endpoint: z.string({ error: required('must be an https URL') }),
+      events: z
+        .array(EventType, { error: required('must be an array of event types') })
+        .transform((types) => [...new Set(types)]),
+      enabled: z.boolean({ error: 'must be true or false' }).default(true),
+      filter: noFilterYet,
+    },
+    { error: 'must be a JSON object' },
+  )
+  .meta({ id: 'NewSubscription' });
+
+export type NewSubscription = z.infer<typeof NewSubscription>;

@@ -1,0 +1,34 @@
+/**
+ * What the platform hands us: bindings and variables as wrangler.toml names them. Nothing here is trusted yet;
+ * `config.ts` turns the variables into a `Config`.
+ */
+import type { EventStore } from './event-store/event-store.ts';
+
+export interface Env {
+  DB: D1Database;
+  EVENT_STORE: DurableObjectNamespace<EventStore>;
+  EVENTS: Queue<unknown>;
+  DELIVERIES: Queue<unknown>;
+  DEAD_LETTERS: Queue<unknown>;
+  FAILED_AUTH_BY_CLIENT: RateLimit;
+  FAILED_AUTH_BY_ADDRESS: RateLimit;
+  MANAGEMENT_CALLS: RateLimit;
+
+  BASE_URL?: string;
+  CAPTURE_DOMAIN?: string;
+  USER_AGENT?: string;
+  RETRY_DELAYS_SECONDS?: string;
+  ATTEMPT_TIMEOUT_SECONDS?: string;
+  REDELIVER_INTERVAL_SECONDS?: string;
+  EXPORT_INTERVAL_SECONDS?: string;
+  RETENTION_DAYS?: string;
+  KEY_ROTATION_DAYS?: string;
+  MAX_SUBSCRIPTIONS?: string;
+  ALLOW_PRIVATE_ENDPOINTS?: string;
+  LOG_LEVEL?: string;
+
+  OPERATOR_TOKEN?: string;
+  KEY_ENCRYPTION_KEY?: string;
+  KEY_ENCRYPTION_KEY_PREVIOUS?: string;
+  TOKEN_SIGNING_KEY?: string;
+}

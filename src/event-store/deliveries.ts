@@ -1,0 +1,189 @@
+/** The deliveries of one event store as rows: reading, writing, finding what is due or past its time. */
+import type { Delivery, DeliveryState, HistoryEntry } from '../domain/delivery.ts';
+
+type Row = {
+  event_id: string;
+  state: DeliveryState;
+  attempts: number;
+  run_base: number;
+  accepted_at: number;
+  updated_at: number;
+  due_at: number | null;
+  lease_token: string | null;
+  endpoint: string;
+  history: string;
+  set_token: string;
+};
+
+/** Rows read and written by this store since it woke, as the platform bills them. */
+export interface RowCounts {
+  rowsRead: number;
+  rowsWritten: number;
+}
+
+/** A page of deliveries in order of event id. */
+export interface PageQuery {
+  /** Exclusive bounds. */
+  readonly after?: string;
+  readonly before?: string;
+  readonly state?: DeliveryState;
+  readonly limit: number;
+}
+
+export class Deliveries {
+  readonly counts: RowCounts = { rowsRead: 0, rowsWritten: 0 };
+  readonly #sql: SqlStorage;
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+  }
+
+  find(eventId: string): Delivery | undefined {
+    const row = this.#query<Row>('SELECT * FROM deliveries WHERE event_id = ?', eventId)[0];
+    return row === undefined ? undefined : fromRow(row);
+  }
+
+  /** Which of these events have a delivery here. */
+  known(eventIds: readonly string[]): Set<string> {
+    const rows = this.#query<{ event_id: string }>(
+      'SELECT event_id FROM deliveries WHERE event_id IN (SELECT value FROM json_each(?))',
+      JSON.stringify(eventIds),
+    );
+    return new Set(rows.map((row) => row.event_id));
+  }
+
+  /** Writes a delivery, new or changed: one row, and the index `due` while it is not final. */
+  put(delivery: Delivery): void {
+    this.#query(
+      `INSERT INTO deliveries (event_id, state, attempts, run_base, accepted_at, updated_at, due_at, lease_token,
+         endpoint, history, set_token)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+       ON CONFLICT (event_id) DO UPDATE SET state = excluded.state, attempts = excluded.attempts,
+         run_base = excluded.run_base, updated_at = excluded.updated_at, due_at = excluded.due_at,
+         lease_token = excluded.lease_token, history = excluded.history`,
+      delivery.eventId,
+      delivery.state,
+      delivery.attempts,
+      delivery.runBase,
+      delivery.acceptedAt,
+      delivery.updatedAt,
+      delivery.dueAt,
+      delivery.leaseToken,
+      delivery.endpoint,
+      JSON.stringify(delivery.history),
+      delivery.set,
+    );
+  }
+
+  count(state?: DeliveryState): number {
+    const rows =
+      state === undefined
+        ? this.#query<{ n: number }>('SELECT count(*) AS n FROM deliveries')
+        : this.#query<{ n: number }>('SELECT count(*) AS n FROM deliveries WHERE state = ?', state);
+    return rows[0]?.n ?? 0;
+  }
+
+  page(query: PageQuery): Delivery[] {
+    const conditions = ['event_id > ?', 'event_id < ?'];
+    const values: (string | number)[] = [query.after ?? '', query.before ?? '~'];
+    if (query.state !== undefined) {
+      conditions.push('state = ?');
+      values.push(query.state);
+    }
+    return this.#query<Row>(
+      `SELECT * FROM deliveries WHERE ${conditions.join(' AND ')} ORDER BY event_id LIMIT ?`,
+      ...values,
+      query.limit,
+    ).map(fromRow);
+  }
+
+  /** The earliest time at which something is due, ms. */
+  earliestDue(): number | undefined {
+    const row = this.#query<{ at: number | null }>(
+      'SELECT min(due_at) AS at FROM deliveries WHERE due_at IS NOT NULL',
+    )[0];
+    return row?.at ?? undefined;
+  }
+
+  /** What is due, the longest waiting first. */
+  due(now: number, limit: number): Delivery[] {
+    return this.#query<Row>(
+      'SELECT * FROM deliveries WHERE due_at IS NOT NULL AND due_at <= ? ORDER BY due_at LIMIT ?',
+      now,
+      limit,
+    ).map(fromRow);
+  }
+
+  /** What is not final, in bites: the next `limit` after an event id. */
+  open(after: string, limit: number): Delivery[] {
+    return this.#query<Row>(
+      `SELECT * FROM deliveries WHERE due_at IS NOT NULL AND event_id > ? ORDER BY event_id LIMIT ?`,
+      after,
+      limit,
+    ).map(fromRow);
+  }
+
+  /** Acceptance of the oldest delivery by id, ms. */
+  oldestAcceptance(): number | undefined {
+    return this.#query<{ at: number }>(
+      'SELECT accepted_at AS at FROM deliveries ORDER BY event_id LIMIT 1',
+    )[0]?.at;
+  }
+
+  /** Times and states in order of event id, without content: for the sweep. */
+  ages(after: string, before: string, limit: number): Age[] {
+    return this.#query<AgeRow>(
+      `SELECT event_id, state, accepted_at, updated_at FROM deliveries
+       WHERE event_id > ? AND event_id < ? ORDER BY event_id LIMIT ?`,
+      after,
+      before,
+      limit,
+    ).map((row) => ({
+      eventId: row.event_id,
+      state: row.state,
+      acceptedAt: row.accepted_at,
+      updatedAt: row.updated_at,
+    }));
+  }
+
+  delete(eventIds: readonly string[]): void {
+    this.#query(
+      'DELETE FROM deliveries WHERE event_id IN (SELECT value FROM json_each(?))',
+      JSON.stringify(eventIds),
+    );
+  }
+
+  #query<T extends Record<string, SqlStorageValue>>(query: string, ...values: SqlStorageValue[]): T[] {
+    const cursor = this.#sql.exec<T>(query, ...values);
+    const rows = cursor.toArray();
+    this.counts.rowsRead += cursor.rowsRead;
+    this.counts.rowsWritten += cursor.rowsWritten;
+    return rows;
+  }
+}
+
+type AgeRow = { event_id: string; state: DeliveryState; accepted_at: number; updated_at: number };
+
+export interface Age {
+  readonly eventId: string;
+  readonly state: DeliveryState;
+  readonly acceptedAt: number;
+  readonly updatedAt: number;
+}
+
+function fromRow(row: Row): Delivery {
+  return {
+    eventId: row.event_id,
+    acceptedAt: row.accepted_at,
+    endpoint: row.endpoint,
+    set: row.set_token,
+    state: row.state,
+    attempts: row.attempts,
+    runBase: row.run_base,
+    updatedAt: row.updated_at,
+    dueAt: row.due_at,
+    leaseToken: row.lease_token,
+    // Written by `put` alone, and held to be JSON by the table.
+    history: JSON.parse(row.history) as HistoryEntry[],
+  };
+}

@@ -1,0 +1,343 @@
+/**
+ * # EventStore: the Durable Object of one subscription
+ *
+ * It keeps the subscription's deliveries and decides; it never talks to a listener. Consumers call `admit` before
+ * and `settle` after a first attempt, `begin` and `settle` around every later one; the alarm hands what is due to
+ * the queue `webhook-deliveries`. What a delivery may do next is decided in `domain/delivery.ts`; this file only
+ * loads, decides, stores and arms the alarm.
+ *
+ * What correctness rests on: rows, written in one transaction per call (no `await` between reads and writes), and
+ * the alarm, armed from the rows after every change. What it does not rest on: `#claims`, which live in memory
+ * only and merely keep two consumers from attempting the same event at once.
+ */
+import { DurableObject } from 'cloudflare:workers';
+import { type Config, readConfig } from '../config.ts';
+import {
+  type AttemptResult,
+  arrive,
+  begin,
+  type Circumstances,
+  type Delivery,
+  type DeliveryFacts,
+  type DeliveryState,
+  disable,
+  settle,
+} from '../domain/delivery.ts';
+import {
+  DELETED_MARK_MS,
+  INVOCATION_BUDGET_MS,
+  LEASE_MARGIN_MS,
+  MINUTE_MS,
+  SWEEP_MAX_ROWS,
+} from '../domain/limits.ts';
+import type { SubscriptionRef } from '../domain/subscription.ts';
+import type { Env } from '../env.ts';
+import { logError } from '../log.ts';
+import { Deliveries, type PageQuery, type RowCounts } from './deliveries.ts';
+import { Schedule } from './schedule.ts';
+import { migrate } from './schema.ts';
+
+/** What a consumer may do with an event (design: the gate of the event path). */
+export type Admission =
+  | { readonly answer: 'new' }
+  /** A row exists: nothing is left to do. */
+  | { readonly answer: 'done' }
+  /** Another consumer is at it; ask again after this long. */
+  | { readonly answer: 'busy'; readonly retryAfterMs: number }
+  /** Not to be attempted now: sign it and settle it without an attempt. */
+  | { readonly answer: 'held' };
+
+/** What a consumer brings back: with `result` an attempt was made, without it the delivery is to be held. */
+export interface Settlement extends DeliveryFacts {
+  readonly result?: AttemptResult;
+}
+
+/** What became of a settlement, for the log. */
+export interface Settled {
+  readonly eventId: string;
+  readonly state: DeliveryState | 'dropped';
+  readonly attempts: number;
+  readonly nextAttemptAt?: number;
+}
+
+/** An attempt to make now. */
+export interface Beginning extends DeliveryFacts {
+  readonly attempt: number;
+}
+
+type StoreRow = {
+  customer_id: string;
+  subscription_id: string;
+  version: number;
+  enabled: number;
+  deleted_at: number | null;
+};
+
+export class EventStore extends DurableObject<Env> {
+  readonly #deliveries: Deliveries;
+  readonly #schedule: Schedule;
+  readonly #claims = new Map<string, number>();
+  #ref: SubscriptionRef | undefined;
+  #deletedAt: number | null = null;
+
+  constructor(state: DurableObjectState, env: Env) {
+    super(state, env);
+    migrate(state.storage);
+    this.#deliveries = new Deliveries(state.storage.sql);
+    this.#schedule = new Schedule(this.#deliveries, env.DELIVERIES);
+    this.#load();
+  }
+
+  // --- The event path -------------------------------------------------------------------------------
+
+  /** Asks for first attempts. A claim lasts as long as a consumer may take; it saves duplicates, no more. */
+  async admit(ref: SubscriptionRef, eventIds: readonly string[]): Promise<Admission[]> {
+    if (this.#deletedAt !== null) return eventIds.map(() => ({ answer: 'done' }));
+    const now = Date.now();
+    this.#adopt(ref, now);
+    const known = this.#deliveries.known(eventIds);
+    const claimMs = INVOCATION_BUDGET_MS + this.#attemptLeaseMs();
+    this.#forgetLapsedClaims(now);
+    const admissions = eventIds.map((eventId): Admission => {
+      if (known.has(eventId)) return { answer: 'done' };
+      const claimedUntil = this.#claims.get(eventId);
+      if (claimedUntil !== undefined) return { answer: 'busy', retryAfterMs: claimedUntil - now };
+      this.#claims.set(eventId, now + claimMs);
+      return { answer: this.#ref?.enabled === false ? 'held' : 'new' };
+    });
+    await this.#arm(now);
+    return admissions;
+  }
+
+  /**
+   * Stores results, all or nothing. A repeat changes nothing: see `settle` in domain/delivery.ts.
+   * @returns what became of each, in order
+   */
+  async settle(ref: SubscriptionRef, settlements: readonly Settlement[]): Promise<Settled[]> {
+    if (this.#deletedAt !== null) {
+      return settlements.map(({ eventId }) => ({ eventId, state: 'dropped', attempts: 0 }));
+    }
+    const now = Date.now();
+    this.#adopt(ref, now);
+    const settled = this.ctx.storage.transactionSync(() =>
+      settlements.map((settlement) => this.#settleOne(settlement, now)),
+    );
+    for (const { eventId } of settlements) this.#claims.delete(eventId);
+    await this.#arm(now);
+    return settled;
+  }
+
+  /**
+   * Begins attempts that the alarm dispatched; call it just before the request. Ids whose token is stale, that
+   * are final or unknown are left out, all of them when the subscription is disabled or deleted.
+   */
+  async begin(ref: SubscriptionRef, token: string, eventIds: readonly string[]): Promise<Beginning[]> {
+    if (this.#deletedAt !== null) return [];
+    const now = Date.now();
+    this.#adopt(ref, now);
+    const beginnings: Beginning[] = [];
+    for (const eventId of this.#ref?.enabled === true ? eventIds : []) {
+      const delivery = this.#deliveries.find(eventId);
+      const begun = delivery && begin(delivery, token, now, this.#attemptLeaseMs());
+      if (begun === undefined) continue;
+      this.#deliveries.put(begun);
+      const { acceptedAt, endpoint, set, attempts } = begun;
+      beginnings.push({ eventId, acceptedAt, endpoint, set, attempt: attempts });
+    }
+    await this.#arm(now);
+    return beginnings;
+  }
+
+  // --- Reading --------------------------------------------------------------------------------------
+
+  /** One delivery with its history. */
+  read(eventId: string): Delivery | undefined {
+    return this.#deletedAt === null ? this.#deliveries.find(eventId) : undefined;
+  }
+
+  /** Deliveries in order of event id. */
+  list(query: PageQuery): Delivery[] {
+    return this.#deletedAt === null ? this.#deliveries.page(query) : [];
+  }
+
+  /** How many deliveries the store holds. */
+  total(): number {
+    return this.#deletedAt === null ? this.#deliveries.count() : 0;
+  }
+
+  /** Rows read and written since this object woke. */
+  rowCounts(): RowCounts {
+    return { ...this.#deliveries.counts };
+  }
+
+  // --- Changes of the subscription --------------------------------------------------------------------
+
+  /** The subscription changed: what waits in a disabled one becomes `failure` at once. */
+  async adopt(ref: SubscriptionRef): Promise<void> {
+    const now = Date.now();
+    this.#adopt(ref, now);
+    await this.#arm(now);
+  }
+
+  /**
+   * The subscription is deleted: everything stored goes now; a mark drops late results for an hour, then that
+   * goes too. Repeating it is harmless.
+   */
+  async erase(ref: SubscriptionRef): Promise<void> {
+    await this.ctx.storage.deleteAll();
+    migrate(this.ctx.storage);
+    this.#claims.clear();
+    const now = Date.now();
+    this.#save({ ...ref, enabled: false }, now);
+    await this.ctx.storage.setAlarm(now + DELETED_MARK_MS);
+  }
+
+  /** Visited by the cron: arms the alarm if something is due and no alarm is set. */
+  async ensureAlarm(ref: SubscriptionRef): Promise<void> {
+    await this.adopt(ref);
+  }
+
+  // --- The alarm --------------------------------------------------------------------------------------
+
+  /** Rings when something is due. Never throws but when it cannot be armed again; the platform then repeats it. */
+  override async alarm(): Promise<void> {
+    const now = Date.now();
+    if (this.#deletedAt !== null) {
+      if (now < this.#deletedAt + DELETED_MARK_MS) {
+        await this.ctx.storage.setAlarm(this.#deletedAt + DELETED_MARK_MS);
+        return;
+      }
+      // From here nothing is stored; the mark in memory lasts until the object is evicted.
+      await this.ctx.storage.deleteAll();
+      return;
+    }
+    try {
+      if (this.#ref !== undefined) await this.#schedule.dispatchDue(this.#ref, now);
+    } catch (error) {
+      logError('dispatch failed', error, this.#names());
+    }
+    try {
+      this.#schedule.sweep(now, this.#config().retentionMs);
+    } catch (error) {
+      logError('sweep failed', error, this.#names());
+    }
+    await this.#arm(Date.now());
+  }
+
+  // --- Inside -------------------------------------------------------------------------------------------
+
+  #settleOne(settlement: Settlement, now: number): Settled {
+    const { eventId, result } = settlement;
+    const existing = this.#deliveries.find(eventId);
+    const circumstances: Circumstances = {
+      now,
+      enabled: this.#ref?.enabled ?? true,
+      policy: { delaysMs: this.#config().retryDelaysMs },
+    };
+    let changed: Delivery | undefined;
+    if (result !== undefined) changed = settle(existing, settlement, result, circumstances);
+    else if (existing === undefined) changed = arrive(settlement, now, circumstances.enabled);
+    if (changed === undefined) return { eventId, state: 'dropped', attempts: existing?.attempts ?? 0 };
+    this.#deliveries.put(changed);
+    return {
+      eventId,
+      state: changed.state,
+      attempts: changed.attempts,
+      ...(changed.dueAt === null ? {} : { nextAttemptAt: changed.dueAt }),
+    };
+  }
+
+  /** Takes over a newer version of the subscription: a change that died half-way heals at the next call. */
+  #adopt(ref: SubscriptionRef, now: number): void {
+    if (this.#ref !== undefined && ref.version <= this.#ref.version) return;
+    if (this.#deletedAt !== null) return;
+    if (this.#ref !== undefined && this.#ref.subscriptionId !== ref.subscriptionId) {
+      throw new Error('event store asked for another subscription');
+    }
+    this.#save(ref, null);
+    if (!ref.enabled) this.#failWhatWaits(now);
+  }
+
+  #failWhatWaits(now: number): void {
+    let after = '';
+    for (;;) {
+      const bite = this.#deliveries.open(after, SWEEP_MAX_ROWS);
+      for (const delivery of bite) {
+        const failed = disable(delivery, now);
+        if (failed !== undefined) this.#deliveries.put(failed);
+      }
+      const last = bite.at(-1);
+      if (last === undefined || bite.length < SWEEP_MAX_ROWS) return;
+      after = last.eventId;
+    }
+  }
+
+  /**
+   * Arms the alarm for the earliest thing to do. Setting one is a row written, so it is left alone when it rings
+   * early enough already: an alarm that finds nothing due only arms the next.
+   */
+  async #arm(now: number): Promise<void> {
+    if (this.#deletedAt !== null) return;
+    const next = this.#nextAlarm(now);
+    if (next === undefined) return;
+    const armed = await this.ctx.storage.getAlarm();
+    if (armed === null || armed > next) await this.ctx.storage.setAlarm(next);
+  }
+
+  #nextAlarm(now: number): number | undefined {
+    try {
+      return this.#schedule.nextAlarm(now, this.#config().retentionMs);
+    } catch (error) {
+      // A bad configuration must not lose the schedule: look again later.
+      logError('schedule not readable', error, this.#names());
+      return now + 15 * MINUTE_MS;
+    }
+  }
+
+  #attemptLeaseMs(): number {
+    return this.#config().attemptTimeoutMs + LEASE_MARGIN_MS;
+  }
+
+  #forgetLapsedClaims(now: number): void {
+    for (const [eventId, until] of this.#claims) if (until <= now) this.#claims.delete(eventId);
+  }
+
+  #load(): void {
+    const row = this.ctx.storage.sql.exec<StoreRow>('SELECT * FROM store').toArray()[0];
+    if (row === undefined) return;
+    this.#ref = {
+      customerId: row.customer_id,
+      subscriptionId: row.subscription_id,
+      version: row.version,
+      enabled: row.enabled === 1,
+    };
+    this.#deletedAt = row.deleted_at;
+  }
+
+  #save(ref: SubscriptionRef, deletedAt: number | null): void {
+    this.ctx.storage.sql.exec(
+      `INSERT OR REPLACE INTO store (one, customer_id, subscription_id, version, enabled, deleted_at)
+       VALUES (1, ?, ?, ?, ?, ?)`,
+      ref.customerId,
+      ref.subscriptionId,
+      ref.version,
+      ref.enabled ? 1 : 0,
+      deletedAt,
+    );
+    this.#ref = ref;
+    this.#deletedAt = deletedAt;
+  }
+
+  #config(): Config {
+    return readConfig(this.env);
+  }
+
+  #names() {
+    return { customerId: this.#ref?.customerId, subscriptionId: this.#ref?.subscriptionId };
+  }
+}
+
+/** The event store of a subscription. */
+export function openEventStore(env: Env, subscriptionId: string): DurableObjectStub<EventStore> {
+  return env.EVENT_STORE.get(env.EVENT_STORE.idFromName(subscriptionId));
+}

@@ -1,0 +1,109 @@
+/**
+ * The schedule of one event store: what the alarm does, and when it rings next.
+ *
+ * Two duties: *dispatch* hands what is due to `webhook-deliveries`; *sweep* deletes what is past its time. Both
+ * work in bounded bites and leave the rest to the next alarm.
+ */
+import { disable, dispatch } from '../domain/delivery.ts';
+import { eventIdFloor } from '../domain/ids.ts';
+import {
+  DISPATCH_MAX_PER_ALARM,
+  EVENT_ID_MAX_FUTURE_MS,
+  SECOND_MS,
+  SWEEP_INTERVAL_MS,
+  SWEEP_MAX_ROWS,
+} from '../domain/limits.ts';
+import { expiresAt } from '../domain/retention.ts';
+import type { SubscriptionRef } from '../domain/subscription.ts';
+import { packDispatch, type Sender, sendAll } from '../outbound/queues.ts';
+import type { Deliveries } from './deliveries.ts';
+
+const SEND_BACKOFF_FIRST_MS = 2 * SECOND_MS;
+const SEND_BACKOFF_MAX_MS = 300 * SECOND_MS;
+
+/** Lives as long as the object is in memory; what must survive stands in the rows. */
+export class Schedule {
+  readonly #deliveries: Deliveries;
+  readonly #queue: Sender;
+  #sendFailures = 0;
+  /** Where a sweep that found too much goes on, and when the last complete one was. */
+  #sweepCursor = '';
+  #sweptAt = 0;
+
+  constructor(deliveries: Deliveries, queue: Sender) {
+    this.#deliveries = deliveries;
+    this.#queue = queue;
+  }
+
+  /**
+   * Hands due deliveries to the queue. The lease is written first: if the send fails they are due again after a
+   * growing wait; if we die in between, when the lease lapses. In a disabled store what is due becomes `failure`.
+   * @returns how many were handed over
+   * @throws what the queue throws, after the deliveries were made due again
+   */
+  async dispatchDue(ref: SubscriptionRef, now: number): Promise<number> {
+    const due = this.#deliveries.due(now, DISPATCH_MAX_PER_ALARM);
+    if (!ref.enabled) {
+      for (const delivery of due) {
+        const failed = disable(delivery, now);
+        if (failed !== undefined) this.#deliveries.put(failed);
+      }
+      return 0;
+    }
+    if (due.length === 0) return 0;
+    const fresh = crypto.randomUUID();
+    const leased = due.map((delivery) => dispatch(delivery, fresh, now));
+    for (const delivery of leased) this.#deliveries.put(delivery);
+    const messages = [...Map.groupBy(leased, (delivery) => delivery.leaseToken ?? fresh)].flatMap(
+      ([token, group]) =>
+        packDispatch({
+          customerId: ref.customerId,
+          subscriptionId: ref.subscriptionId,
+          token,
+          eventIds: group.map((delivery) => delivery.eventId),
+        }),
+    );
+    try {
+      await sendAll(this.#queue, messages);
+      this.#sendFailures = 0;
+      return leased.length;
+    } catch (error) {
+      this.#dueAgain(leased.map((delivery) => delivery.eventId));
+      throw error;
+    }
+  }
+
+  /** Deletes expired deliveries, one bite; the rest at the next call. */
+  sweep(now: number, retentionMs: number): void {
+    if (now < this.#sweptAt + SWEEP_INTERVAL_MS && this.#sweepCursor === '') return;
+    // An id may be up to five minutes ahead of its acceptance; nothing younger can have expired.
+    const youngest = eventIdFloor(now - retentionMs + EVENT_ID_MAX_FUTURE_MS);
+    const bite = this.#deliveries.ages(this.#sweepCursor, youngest, SWEEP_MAX_ROWS);
+    const expired = bite.filter((age) => (expiresAt(age, retentionMs) ?? Number.POSITIVE_INFINITY) <= now);
+    if (expired.length > 0) this.#deliveries.delete(expired.map((age) => age.eventId));
+    this.#sweepCursor = bite.length === SWEEP_MAX_ROWS ? (bite.at(-1)?.eventId ?? '') : '';
+    if (this.#sweepCursor === '') this.#sweptAt = now;
+  }
+
+  /** When the alarm must ring next, ms; `undefined` when nothing is stored. */
+  nextAlarm(now: number, retentionMs: number): number | undefined {
+    const due = this.#deliveries.earliestDue();
+    const oldest = this.#deliveries.oldestAcceptance();
+    if (oldest === undefined) return undefined;
+    const sweep =
+      this.#sweepCursor === '' ? Math.max(oldest + retentionMs, this.#sweptAt + SWEEP_INTERVAL_MS) : now;
+    return due === undefined ? sweep : Math.min(due, sweep);
+  }
+
+  #dueAgain(eventIds: readonly string[]): void {
+    const wait = Math.min(SEND_BACKOFF_FIRST_MS * 2 ** this.#sendFailures, SEND_BACKOFF_MAX_MS);
+    this.#sendFailures = Math.min(this.#sendFailures + 1, 10);
+    const dueAt = Date.now() + wait;
+    for (const eventId of eventIds) {
+      const delivery = this.#deliveries.find(eventId);
+      // Anything that moved on meanwhile keeps what it has.
+      if (delivery?.leaseToken != null && delivery.dueAt !== null)
+        this.#deliveries.put({ ...delivery, dueAt });
+    }
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * Tables of one event store: SQLite in a Durable Object, one per subscription.
+ *
+ * `deliveries` is keyed by event id, a UUIDv7, without rowid: one row written per delivery, in order of time with
+ * no second index. `due` is partial, so that a delivery that arrives already final never touches it. The narrow
+ * columns stand first: a scan over states or times reads no overflow page.
+ */
+const MIGRATIONS: readonly string[] = [
+  `CREATE TABLE store (
+     one INTEGER PRIMARY KEY CONSTRAINT there_is_one CHECK (one = 1),
+     customer_id TEXT NOT NULL,
+     subscription_id TEXT NOT NULL,
+     version INTEGER NOT NULL,
+     enabled INTEGER NOT NULL,
+     deleted_at INTEGER
+   );
+   CREATE TABLE deliveries (
+     event_id TEXT PRIMARY KEY,
+     state TEXT NOT NULL CONSTRAINT state_is_known
+       CHECK (state IN ('awaiting-executing', 'executing', 'awaiting-retry', 'success', 'failure')),
+     attempts INTEGER NOT NULL,
+     run_base INTEGER NOT NULL,
+     accepted_at INTEGER NOT NULL,
+     updated_at INTEGER NOT NULL,
+     due_at INTEGER,
+     lease_token TEXT,
+     endpoint TEXT NOT NULL,
+     history TEXT NOT NULL CONSTRAINT history_is_json CHECK (json_valid(history)),
+     set_token TEXT NOT NULL,
+     CONSTRAINT due_exactly_while_not_final CHECK ((due_at IS NULL) = (state IN ('success', 'failure'))),
+     CONSTRAINT the_run_is_within_the_attempts CHECK (run_base BETWEEN 0 AND attempts)
+   ) WITHOUT ROWID;
+   CREATE INDEX due ON deliveries (due_at) WHERE due_at IS NOT NULL;`,
+];
+
+/** Brings the tables up to date; does nothing, and writes nothing, when they are. */
+export function migrate(storage: DurableObjectStorage): void {
+  const { sql } = storage;
+  sql.exec('CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY)');
+  const done = sql.exec<{ done: number }>('SELECT count(*) AS done FROM migrations').one().done;
+  for (let number = done; number < MIGRATIONS.length; number++) {
+    storage.transactionSync(() => {
+      sql.exec(MIGRATIONS[number] ?? '');
+      sql.exec('INSERT INTO migrations (number) VALUES (?)', number);
+    });
+  }
+}

@@ -1,0 +1,52 @@
+/** Bodies: bounded before they are read, JSON by their media type, then parsed (order of contract 8). */
+
+import { bodyLimit } from 'hono/body-limit';
+import { createMiddleware } from 'hono/factory';
+import { ApiFailure } from '../domain/errors.ts';
+import { BODY_MAX_BYTES } from '../domain/limits.ts';
+import type { AppEnv } from './context.ts';
+import { MEDIA_TYPE } from './errors.ts';
+
+const JSON_MEDIA_TYPE = /^application\/(json|merge-patch\+json)\s*(;|$)/i;
+
+/** Refuses a larger body: 413, before it is read whole. */
+export function limitBody(maxBytes: number, hint = '') {
+  return bodyLimit({
+    maxSize: maxBytes,
+    onError: () => {
+      throw new ApiFailure({
+        code: 'body_too_large',
+        details: `The body must be at most ${maxBytes} bytes${hint}`,
+      });
+    },
+  });
+}
+
+/** Refuses a body that is not sent as JSON: 415. An empty one without media type passes, to be told so later. */
+export const requireJson = createMiddleware<AppEnv>(async (c, next) => {
+  const type = c.req.header('content-type');
+  const empty = type === undefined && (await c.req.text()) === '';
+  if (!empty && !JSON_MEDIA_TYPE.test(type ?? '')) {
+    throw new ApiFailure({ code: 'unsupported_media_type', details: MEDIA_TYPE });
+  }
+  await next();
+});
+
+/** The body as JSON. @throws ApiFailure `invalid_json` */
+export async function readJson(request: { text(): Promise<string> }): Promise<unknown> {
+  const text = await request.text();
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new ApiFailure({ code: 'invalid_json' });
+  }
+}
+
+/** 400 for a required body that is no JSON at all, an empty one included. */
+export const requireValidJson = createMiddleware<AppEnv>(async (c, next) => {
+  await readJson(c.req);
+  await next();
+});
+
+/** What every route with a small JSON body puts first. */
+export const jsonBody = [limitBody(BODY_MAX_BYTES), requireJson, requireValidJson];

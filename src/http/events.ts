@@ -1,0 +1,261 @@
+/** Events of a subscription over HTTP: list, one, history (contract 5.1 to 5.3). */
+import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
+import { createMiddleware } from 'hono/factory';
+import { z } from 'zod';
+import { DELIVERY_STATES, type Delivery, type HistoryEntry, lastAnswer } from '../domain/delivery.ts';
+import { ApiFailure } from '../domain/errors.ts';
+import { isEventId, isUuid } from '../domain/ids.ts';
+import { EVENTS_CHUNK, EVENTS_LIMIT_MAX, EVENTS_PAGE_MAX } from '../domain/limits.ts';
+import type { Subscription } from '../domain/subscription.ts';
+import { openEventStore } from '../event-store/event-store.ts';
+import { type AppContext, type AppEnv, param, timestamp } from './context.ts';
+import { collectionOf, eventPath, jsonContent, Link, link, problems, subscriptionPath } from './hal.ts';
+import { requireSubscription, subscriptionHref } from './subscriptions.ts';
+
+const time = z.string().meta({ format: 'date-time' });
+const AnswerSchema = z.object({ statusCode: z.number().int(), headers: z.record(z.string(), z.string()) });
+const ErrorSchema = z.object({
+  code: z.enum(['timed_out', 'unreachable', 'invalid_response', 'blocked']),
+  message: z.string(),
+});
+
+export const EventResource = z
+  .object({
+    id: z.string(),
+    createdAt: time,
+    updatedAt: time,
+    state: z.enum(DELIVERY_STATES),
+    attempts: z.number().int(),
+    nextAttemptAt: time.optional(),
+    request: z.object({
+      endpoint: z.string(),
+      headers: z.record(z.string(), z.string()),
+      payload: z.string().meta({ description: 'the compact SET' }),
+    }),
+    response: AnswerSchema.optional(),
+    error: ErrorSchema.optional(),
+    _links: z.object({ self: Link, redeliver: Link, history: Link }),
+  })
+  .meta({ id: 'Event' });
+
+const HistoryResource = z
+  .object({
+    createdAt: time,
+    state: z.enum(DELIVERY_STATES),
+    attempts: z.number().int(),
+    reason: z.string().optional(),
+    response: AnswerSchema.optional(),
+    error: ErrorSchema.optional(),
+    durationMs: z.number().optional(),
+    nextAttemptAt: time.optional(),
+  })
+  .meta({ id: 'HistoryEntry' });
+
+const eventId = z.string().refine(isEventId, { error: 'must be an event id' });
+
+const EventsQuery = z.object({
+  after: eventId.optional().meta({ description: 'only events after this id' }),
+  before: eventId.optional().meta({ description: 'only events before this id' }),
+  limit: z
+    .string()
+    .refine((text) => /^\d{1,4}$/.test(text) && Number(text) >= 1 && Number(text) <= EVENTS_LIMIT_MAX, {
+      error: `must be a whole number from 1 to ${EVENTS_LIMIT_MAX}`,
+    })
+    .optional(),
+  state: z.enum(DELIVERY_STATES, { error: `must be one of ${DELIVERY_STATES.join(', ')}` }).optional(),
+});
+
+/** 404 before 400 (order of contract 8): the subscription is looked for before the query is judged. */
+const subscriptionFirst = createMiddleware<AppEnv>(async (c, next) => {
+  await requireSubscription(c);
+  await next();
+});
+
+const listRoute = createRoute({
+  method: 'get',
+  path: '/{cid}/webhooks/subscriptions/{sid}/events',
+  summary: 'List events',
+  description: 'Oldest first, up to 10,000 without `limit`; `next` is there when there is more.',
+  tags: ['Events'],
+  security: [{ token: [] }],
+  middleware: [subscriptionFirst],
+  request: { params: subscriptionPath, query: EventsQuery },
+  responses: {
+    200: { description: 'The events', content: jsonContent(collectionOf('events', EventResource)) },
+    ...problems(400, 403, 404, 429),
+  },
+});
+
+const readRoute = createRoute({
+  method: 'get',
+  path: '/{cid}/webhooks/subscriptions/{sid}/events/{eid}',
+  summary: 'Read an event',
+  tags: ['Events'],
+  security: [{ token: [] }],
+  request: { params: eventPath },
+  responses: {
+    200: { description: 'The event', content: jsonContent(EventResource) },
+    ...problems(403, 404, 429),
+  },
+});
+
+const historyRoute = createRoute({
+  method: 'get',
+  path: '/{cid}/webhooks/subscriptions/{sid}/events/{eid}/history',
+  summary: "Read an event's history",
+  description: 'One entry for each change of state, oldest first.',
+  tags: ['Events'],
+  security: [{ token: [] }],
+  request: { params: eventPath },
+  responses: {
+    200: { description: 'The history', content: jsonContent(collectionOf('history', HistoryResource)) },
+    ...problems(403, 404, 429),
+  },
+});
+
+export function addEvents(app: OpenAPIHono<AppEnv>): void {
+  app.openapi(listRoute, async (c) => {
+    const query = c.req.valid('query');
+    const limit = query.limit === undefined ? EVENTS_PAGE_MAX : Number(query.limit);
+    const events = await streamEvents(c, query, limit);
+    // Streamed as the schema of this route says; a stream has no static type.
+    return events as never;
+  });
+
+  app.openapi(readRoute, async (c) => {
+    const subscription = await requireSubscription(c);
+    const delivery = await requireDelivery(c, subscription);
+    return c.json(eventResource(subscription, delivery, c.get('config').userAgent), 200);
+  });
+
+  app.openapi(historyRoute, async (c) => {
+    const subscription = await requireSubscription(c);
+    const delivery = await requireDelivery(c, subscription);
+    const self = eventHref(subscription, delivery.eventId);
+    const history = delivery.history.map(historyResource);
+    return c.json(
+      {
+        total: history.length,
+        _links: { self: link(`${self}/history`), event: link(self) },
+        _embedded: { history },
+      },
+      200,
+    );
+  });
+}
+
+/** A delivery as the API shows it (contract 5.1). */
+export function eventResource(
+  subscription: Subscription,
+  delivery: Delivery,
+  userAgent: string,
+): z.infer<typeof EventResource> {
+  const self = eventHref(subscription, delivery.eventId);
+  const next = delivery.history.at(-1)?.nextAttemptAt;
+  const { response, error } = lastAnswer(delivery);
+  return {
+    id: delivery.eventId,
+    createdAt: timestamp(delivery.acceptedAt),
+    updatedAt: timestamp(delivery.updatedAt),
+    state: delivery.state,
+    attempts: delivery.attempts,
+    ...(delivery.state === 'awaiting-retry' && next !== undefined ? { nextAttemptAt: timestamp(next) } : {}),
+    request: {
+      endpoint: delivery.endpoint,
+      headers: {
+        Accept: '*/*',
+        'Content-Length': String(delivery.set.length),
+        'Content-Type': 'application/secevent+jwt',
+        Host: new URL(delivery.endpoint).host,
+        'User-Agent': userAgent,
+      },
+      payload: delivery.set,
+    },
+    ...(response === undefined ? {} : { response: { ...response, headers: { ...response.headers } } }),
+    ...(error === undefined ? {} : { error }),
+    _links: { self: link(self), redeliver: link(`${self}/redeliver`), history: link(`${self}/history`) },
+  };
+}
+
+function historyResource(entry: HistoryEntry): z.infer<typeof HistoryResource> {
+  const { at, response, nextAttemptAt, ...rest } = entry;
+  return {
+    createdAt: timestamp(at),
+    ...rest,
+    ...(response === undefined ? {} : { response: { ...response, headers: { ...response.headers } } }),
+    ...(nextAttemptAt === undefined ? {} : { nextAttemptAt: timestamp(nextAttemptAt) }),
+  };
+}
+
+export function eventHref(subscription: Subscription, eventId: string): string {
+  return `${subscriptionHref(subscription)}/events/${eventId}`;
+}
+
+async function requireDelivery(c: AppContext, subscription: Subscription): Promise<Delivery> {
+  const id = param(c, 'eid');
+  const delivery = isUuid(id) ? await openEventStore(c.env, subscription.id).read(id) : undefined;
+  if (delivery === undefined) throw new ApiFailure({ code: 'not_found', what: 'Event' });
+  return delivery as Delivery;
+}
+
+/**
+ * The list as a stream, read from the store chunk by chunk, so that memory stays flat. The links come last in
+ * the text: whether there is more is known only then.
+ */
+async function streamEvents(
+  c: AppContext,
+  query: z.infer<typeof EventsQuery>,
+  limit: number,
+): Promise<Response> {
+  const { after, before, state } = query;
+  const subscription = await requireSubscription(c);
+  const store = openEventStore(c.env, subscription.id);
+  const filter = {
+    ...(before === undefined ? {} : { before }),
+    ...(state === undefined ? {} : { state }),
+  };
+  const { userAgent } = c.get('config');
+  // One more than asked for tells whether there is more.
+  const read = async (cursor: string | undefined, left: number) =>
+    (await store.list({
+      ...filter,
+      ...(cursor === undefined ? {} : { after: cursor }),
+      limit: Math.min(left + 1, EVENTS_CHUNK),
+    })) as Delivery[];
+
+  const [total, first] = await Promise.all([store.total(), read(after, limit)]);
+  const encoder = new TextEncoder();
+  let chunk = first;
+  let left = limit;
+  let cursor = after;
+  let started = false;
+
+  const body = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const shown = chunk.slice(0, left);
+      const text = shown.map((delivery) => JSON.stringify(eventResource(subscription, delivery, userAgent)));
+      const opening = started ? (text.length > 0 ? ',' : '') : `{"total":${total},"_embedded":{"events":[`;
+      left -= shown.length;
+      cursor = shown.at(-1)?.eventId ?? cursor;
+      const more = chunk.length > shown.length;
+      const ended = more || chunk.length < Math.min(left + shown.length + 1, EVENTS_CHUNK);
+      const links = ended
+        ? `]},"_links":${JSON.stringify(listLinks(c, subscription, more ? cursor : undefined))}}`
+        : '';
+      started = true;
+      controller.enqueue(encoder.encode(opening + text.join(',') + links));
+      if (ended) controller.close();
+      else chunk = await read(cursor, left);
+    },
+  });
+  return c.body(body, 200, { 'content-type': 'application/json' });
+}
+
+function listLinks(c: AppContext, subscription: Subscription, nextAfter: string | undefined) {
+  const path = `${subscriptionHref(subscription)}/events`;
+  const query = new URL(c.req.url).searchParams;
+  const self = query.size === 0 ? path : `${path}?${query}`;
+  if (nextAfter === undefined) return { self: link(self) };
+  query.set('after', nextAfter);
+  return { self: link(self), next: link(`${path}?${query}`) };
+}

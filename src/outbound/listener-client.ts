@@ -1,0 +1,182 @@
+/**
+ * Posts a SET to a listener and says what came of it (contract 6). Never throws: every way it can end is an
+ * `Outcome`. Of an answer's body at most 4 KiB is read, and only where the contract gives it a meaning.
+ */
+import { z } from 'zod';
+import type { ListenerResponse, Outcome } from '../domain/attempt.ts';
+import { checkEndpointUrl } from '../domain/endpoint.ts';
+import {
+  REASON_MAX_CHARACTERS,
+  RESPONSE_BODY_MAX_BYTES,
+  RESPONSE_HEADERS_MAX_BYTES,
+} from '../domain/limits.ts';
+import { parseRetryAfter } from '../domain/retry-policy.ts';
+import type { AddressCheck } from './address-check.ts';
+
+export interface ListenerClientOptions {
+  readonly userAgent: string;
+  readonly timeoutMs: number;
+  readonly allowPrivateEndpoints: boolean;
+  readonly checkAddress: AddressCheck;
+}
+
+/** Thrown into the fetch when its time is up, to be told from a broken connection. */
+const TIME_IS_UP = Symbol('time is up');
+
+/**
+ * One attempt: checks the address, posts, judges the answer. The time limit covers the answer's headers and
+ * whatever of its body is read; it starts here, so call it when the connection slot is held.
+ */
+export async function postSet(
+  options: ListenerClientOptions,
+  endpoint: string,
+  set: string,
+): Promise<Outcome> {
+  const refused = await checkBefore(options, endpoint);
+  if (refused !== undefined) return refused;
+  const abort = new AbortController();
+  const timer = setTimeout(() => abort.abort(TIME_IS_UP), options.timeoutMs);
+  try {
+    const response = await fetch(endpoint, {
+      method: 'POST',
+      headers: {
+        accept: '*/*',
+        'content-type': 'application/secevent+jwt',
+        'user-agent': options.userAgent,
+      },
+      body: set,
+      redirect: 'manual',
+      signal: abort.signal,
+    });
+    return await judge(response);
+  } catch (error) {
+    if (abort.signal.aborted) {
+      return { kind: 'timed_out', message: `no answer within ${options.timeoutMs / 1000} s` };
+    }
+    return judgeFailure(error);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function checkBefore(options: ListenerClientOptions, endpoint: string): Promise<Outcome | undefined> {
+  const url = checkEndpointUrl(endpoint, options.allowPrivateEndpoints);
+  if (!url.ok) return { kind: 'blocked', message: `endpoint ${url.reason}` };
+  if (options.allowPrivateEndpoints) return undefined;
+  const verdict = await options.checkAddress(url.hostname);
+  switch (verdict.kind) {
+    case 'public':
+      return undefined;
+    case 'blocked':
+      return { kind: 'blocked', message: 'the host name resolves to an address that is not public' };
+    case 'no answer':
+      return { kind: 'unreachable', message: 'the host name could not be resolved' };
+    case 'resolver away':
+      return { kind: 'unreachable', message: 'the name service gave no answer', resolverAway: true };
+  }
+}
+
+async function judge(answer: Response): Promise<Outcome> {
+  const response = keep(answer);
+  const { statusCode } = response;
+  if (statusCode >= 200 && statusCode < 300) {
+    discard(answer);
+    return { kind: 'success', response };
+  }
+  if (statusCode >= 520 && statusCode <= 530 && (await isPlatformError(answer))) {
+    return { kind: 'unreachable', message: `connection failed (platform status ${statusCode})` };
+  }
+  if (statusCode === 400) {
+    const detail = describeRfc8935(await readStart(answer));
+    return { kind: 'http_error', response, ...(detail === undefined ? {} : { detail }) };
+  }
+  discard(answer);
+  const retryAfter = answer.headers.get('retry-after');
+  const retryAfterMs =
+    retryAfter !== null && (statusCode === 429 || statusCode === 503)
+      ? parseRetryAfter(retryAfter, Date.now())
+      : undefined;
+  return { kind: 'http_error', response, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
+}
+
+function judgeFailure(error: unknown): Outcome {
+  const message = error instanceof Error ? error.message : '';
+  // The platform's own words, matched loosely; what it does not tell apart stays `unreachable` (contract 6.4).
+  if (/invalid http|malformed|bad response|protocol error/i.test(message)) {
+    return { kind: 'invalid_response', message: 'the answer is not HTTP' };
+  }
+  if (/refused/i.test(message)) return { kind: 'unreachable', message: 'connection refused' };
+  if (/certificate|tls|ssl/i.test(message)) return { kind: 'unreachable', message: 'TLS failure' };
+  if (/dns|resolve/i.test(message))
+    return { kind: 'unreachable', message: 'the host name could not be resolved' };
+  return { kind: 'unreachable', message: 'connection lost' };
+}
+
+/** The platform answers for a host it cannot reach, with a short body of its own. */
+async function isPlatformError(answer: Response): Promise<boolean> {
+  const ownServer = answer.headers.get('server') === 'cloudflare';
+  return ownServer && /^\s*error code: 1?\d{3}\b/i.test(await readStart(answer));
+}
+
+const Rfc8935Error = z.object({ err: z.string(), description: z.string().optional() });
+
+/** RFC 8935, 2.3: why a receiver refuses a SET, whatever the content type says. */
+function describeRfc8935(body: string): string | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(body);
+  } catch {
+    return undefined;
+  }
+  const parsed = Rfc8935Error.safeParse(value);
+  if (!parsed.success) return undefined;
+  const { err, description } = parsed.data;
+  const text = description === undefined ? err : `${err}: ${description}`;
+  return text.toWellFormed().slice(0, REASON_MAX_CHARACTERS).toWellFormed();
+}
+
+/** Status and headers as they are kept; headers beyond 4 KiB are left out whole. */
+function keep(answer: Response): ListenerResponse {
+  const headers: Record<string, string> = {};
+  let bytes = 0;
+  for (const [name, value] of answer.headers) {
+    bytes += name.length + value.length + 4;
+    if (bytes > RESPONSE_HEADERS_MAX_BYTES) break;
+    headers[canonical(name)] = value;
+  }
+  return { statusCode: answer.status, headers };
+}
+
+/** `content-type` → `Content-Type`. */
+function canonical(name: string): string {
+  return name
+    .split('-')
+    .map((part) => part.charAt(0).toUpperCase() + part.slice(1).toLowerCase())
+    .join('-');
+}
+
+/** Reads at most 4 KiB of a body as text; the caller's time limit aborts it. */
+async function readStart(answer: Response): Promise<string> {
+  if (answer.body === null) return '';
+  const reader = answer.body.getReader();
+  const decoder = new TextDecoder();
+  let text = '';
+  let left = RESPONSE_BODY_MAX_BYTES;
+  try {
+    while (left > 0) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      text += decoder.decode(value.subarray(0, left), { stream: true });
+      left -= value.byteLength;
+    }
+  } catch {
+    // A body that breaks off, or takes longer than the time limit: what came of it has to do.
+  } finally {
+    reader.cancel().catch(() => undefined);
+  }
+  return text;
+}
+
+function discard(answer: Response): void {
+  answer.body?.cancel().catch(() => undefined);
+}

@@ -1,0 +1,185 @@
+/**
+ * Queue messages of our own making: their schemas and senders.
+ *
+ * `webhook-events` carries what producers send (one event or an array, checked by `domain/event.ts`) and what we
+ * pack: events whose ids and time of acceptance are fixed, as tuples, so that a packed publish is never larger
+ * than the body it came in (a key name for each field would be). `webhook-deliveries` carries ids and a lease
+ * token, never content: what is sent stands in the event store.
+ */
+import { z } from 'zod';
+import { EVENT_TYPES, type IdentityEvent } from '../domain/event.ts';
+import {
+  DISPATCH_MAX_IDS,
+  QUEUE_MESSAGE_MAX_BYTES,
+  QUEUE_SEND_MAX_BYTES,
+  QUEUE_SEND_MAX_MESSAGES,
+} from '../domain/limits.ts';
+
+export const QUEUES = {
+  events: 'webhook-events',
+  deliveries: 'webhook-deliveries',
+  deadLetters: 'webhook-dead-letters',
+} as const;
+
+// --- webhook-events: packed events ----------------------------------------------------------------
+
+const PackedEvent = z.tuple([
+  z.string(), // id
+  z.enum(EVENT_TYPES),
+  z.number().nullable(), // occurredAt, ms; null: when it was accepted
+  z.string(), // captureApplicationId
+  z.string(), // captureClientId
+  z.string(), // entityType
+  z.string(), // sub
+  z.string().nullable(), // globalSub
+  z.array(z.string()).nullable(), // attributes
+]);
+
+/** `packed` is the version of the format. */
+export const PackedEvents = z.object({
+  packed: z.literal(1),
+  customerId: z.string(),
+  acceptedAt: z.number(),
+  events: z.array(PackedEvent),
+});
+export type PackedEvents = z.infer<typeof PackedEvents>;
+
+type PackedEvent = z.infer<typeof PackedEvent>;
+
+function pack(event: IdentityEvent): PackedEvent {
+  return [
+    event.id,
+    event.type,
+    event.occurredAt === event.acceptedAt ? null : event.occurredAt,
+    event.captureApplicationId,
+    event.captureClientId,
+    event.entityType,
+    event.sub,
+    event.globalSub ?? null,
+    event.attributes === undefined ? null : [...event.attributes],
+  ];
+}
+
+/** The events of a packed message. */
+export function unpackEvents(message: PackedEvents): IdentityEvent[] {
+  return message.events.map(([id, type, occurredAt, app, client, entityType, sub, globalSub, names]) => ({
+    customerId: message.customerId,
+    id,
+    type,
+    acceptedAt: message.acceptedAt,
+    occurredAt: occurredAt ?? message.acceptedAt,
+    captureApplicationId: app,
+    captureClientId: client,
+    entityType,
+    sub,
+    ...(globalSub === null ? {} : { globalSub }),
+    ...(names === null ? {} : { attributes: names }),
+  }));
+}
+
+/**
+ * Packs events of one time of acceptance into messages of at most 64 KB, as few as their order allows; a message
+ * is of one customer.
+ */
+export function packEvents(events: readonly IdentityEvent[], acceptedAt: number): PackedEvents[] {
+  const messages: PackedEvents[] = [];
+  for (const [customerId, own] of Map.groupBy(events, (event) => event.customerId)) {
+    let message: PackedEvents | undefined;
+    let bytes = 0;
+    for (const packed of own.map(pack)) {
+      const size = utf8Length(JSON.stringify(packed)) + 1;
+      if (message === undefined || bytes + size > QUEUE_MESSAGE_MAX_BYTES) {
+        message = { packed: 1, customerId, acceptedAt, events: [] };
+        messages.push(message);
+        bytes = utf8Length(JSON.stringify(message));
+      }
+      message.events.push(packed);
+      bytes += size;
+    }
+  }
+  return messages;
+}
+
+// --- webhook-deliveries ---------------------------------------------------------------------------
+
+/** Deliveries of one event store that are due. */
+export const Dispatch = z.object({
+  customerId: z.string(),
+  subscriptionId: z.string(),
+  token: z.string(),
+  eventIds: z.array(z.string()).min(1),
+});
+export type Dispatch = z.infer<typeof Dispatch>;
+
+/** Splits due deliveries into messages that cost little when one is lost. */
+export function packDispatch(dispatch: Dispatch): Dispatch[] {
+  const messages: Dispatch[] = [];
+  for (let start = 0; start < dispatch.eventIds.length; start += DISPATCH_MAX_IDS) {
+    messages.push({ ...dispatch, eventIds: dispatch.eventIds.slice(start, start + DISPATCH_MAX_IDS) });
+  }
+  return messages;
+}
+
+// --- webhook-events: replayed dead letters -----------------------------------------------------------
+
+/**
+ * One event as it was published, with the time of acceptance and the id it was given then: both stay through
+ * dead letters and replay. This is also the body of a dead letter.
+ */
+export const ReplayedEvent = z.object({
+  replay: z.literal(1),
+  acceptedAt: z.number(),
+  /** The event's id if it brings none of its own. */
+  eventId: z.string(),
+  event: z.unknown(),
+});
+export type ReplayedEvent = z.infer<typeof ReplayedEvent>;
+
+// --- webhook-dead-letters -------------------------------------------------------------------------
+
+/** A letter for the operator's list, on its way to D1. */
+export const DeadLetterMessage = z.object({
+  deadLetter: z.literal(1),
+  id: z.string(),
+  queue: z.string(),
+  reason: z.string(),
+  /** JSON text. */
+  body: z.string(),
+  acceptedAt: z.number(),
+  createdAt: z.number(),
+});
+export type DeadLetterMessage = z.infer<typeof DeadLetterMessage>;
+
+// --- sending --------------------------------------------------------------------------------------
+
+/** The part of a queue binding that sends. */
+export interface Sender {
+  sendBatch(messages: Iterable<MessageSendRequest<unknown>>): Promise<unknown>;
+}
+
+/**
+ * Sends messages in as few calls as the platform's limits allow (one, for a publish).
+ * @throws what the queue throws; messages of earlier calls are sent then
+ */
+export async function sendAll(queue: Sender, bodies: readonly unknown[]): Promise<void> {
+  let batch: MessageSendRequest<unknown>[] = [];
+  let bytes = 0;
+  for (const body of bodies) {
+    const size = utf8Length(JSON.stringify(body));
+    if (
+      batch.length > 0 &&
+      (batch.length === QUEUE_SEND_MAX_MESSAGES || bytes + size > QUEUE_SEND_MAX_BYTES)
+    ) {
+      await queue.sendBatch(batch);
+      batch = [];
+      bytes = 0;
+    }
+    batch.push({ body, contentType: 'json' });
+    bytes += size;
+  }
+  if (batch.length > 0) await queue.sendBatch(batch);
+}
+
+function utf8Length(text: string): number {
+  return new TextEncoder().encode(text).length;
+}

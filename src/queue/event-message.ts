@@ -1,0 +1,112 @@
+/**
+ * Reads a message of `webhook-events` into events with fixed ids and time of acceptance (contract 10.1).
+ *
+ * Four forms come in: packed by us, a replayed dead letter, and one event or an array of them from a producer's
+ * own binding. What cannot be read is no error but a dead letter, keyed by message and position.
+ */
+import type { Fault } from '../domain/errors.ts';
+import { checkPublishedEvent, type IdentityEvent } from '../domain/event.ts';
+import { deadLetterId, deriveEventId } from '../domain/ids.ts';
+import { PackedEvents, QUEUES, ReplayedEvent, unpackEvents } from '../outbound/queues.ts';
+import type { DeadLetter } from '../storage/dead-letters.ts';
+
+/** The part of a queue message that is read. */
+export interface ReadableMessage {
+  readonly id: string;
+  readonly timestamp: Date;
+  readonly body: unknown;
+}
+
+export interface EventMessage {
+  /** With their position in the message. */
+  readonly events: readonly (readonly [position: number, event: IdentityEvent])[];
+  /** What can never be processed. */
+  readonly letters: readonly DeadLetter[];
+}
+
+export function readEventMessage(message: ReadableMessage, now: number): EventMessage {
+  const packed = PackedEvents.safeParse(message.body);
+  if (packed.success) {
+    return { events: unpackEvents(packed.data).map((event, position) => [position, event]), letters: [] };
+  }
+  const replayed = ReplayedEvent.safeParse(message.body);
+  const raws = replayed.success ? [replayed.data.event] : membersOf(message.body);
+  const acceptedAt = replayed.success ? replayed.data.acceptedAt : message.timestamp.getTime();
+  const events: [number, IdentityEvent][] = [];
+  const letters: DeadLetter[] = [];
+  if (raws.length === 0) {
+    letters.push(deadLetter(message, 0, 'empty array', message.body, acceptedAt, now));
+  }
+  raws.forEach((raw, position) => {
+    const check = checkPublishedEvent(raw, acceptedAt);
+    if (!check.ok) {
+      letters.push(deadLetter(message, position, describeFaults(check.faults), raw, acceptedAt, now));
+      return;
+    }
+    const given = replayed.success ? replayed.data.eventId : idAt(message, position);
+    events.push([position, { ...check.event, id: check.event.id ?? given }]);
+  });
+  return { events, letters };
+}
+
+/** A letter for an event that was read well but cannot be delivered. */
+export function deadLetterOf(
+  message: ReadableMessage,
+  position: number,
+  event: IdentityEvent,
+  reason: string,
+  now: number,
+): DeadLetter {
+  const { acceptedAt, ...published } = event;
+  const raw = { ...published, occurredAt: new Date(event.occurredAt).toISOString() };
+  return deadLetter(message, position, reason, raw, acceptedAt, now);
+}
+
+function deadLetter(
+  message: ReadableMessage,
+  position: number,
+  reason: string,
+  event: unknown,
+  acceptedAt: number,
+  now: number,
+): DeadLetter {
+  const body: ReplayedEvent = {
+    replay: 1,
+    acceptedAt,
+    eventId: idAt(message, position),
+    event: presentable(event),
+  };
+  return {
+    id: deadLetterId(message.id, position),
+    queue: QUEUES.events,
+    reason,
+    body: JSON.stringify(body),
+    acceptedAt,
+    createdAt: now,
+  };
+}
+
+function idAt(message: ReadableMessage, position: number): string {
+  return deriveEventId(message.id, message.timestamp.getTime(), position);
+}
+
+function membersOf(body: unknown): readonly unknown[] {
+  return Array.isArray(body) ? body : [body];
+}
+
+function describeFaults(faults: readonly Fault[]): string {
+  return faults
+    .map(({ name, reason }) => `${name} ${reason}`)
+    .join('; ')
+    .slice(0, 1000);
+}
+
+/** Whatever a producer sent, as something JSON can hold. */
+export function presentable(value: unknown): unknown {
+  if (value instanceof ArrayBuffer) return { bytes: value.byteLength };
+  try {
+    return JSON.stringify(value) === undefined ? { type: typeof value } : value;
+  } catch {
+    return { type: typeof value };
+  }
+}

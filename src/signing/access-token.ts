@@ -1,0 +1,43 @@
+/**
+ * Access tokens (contract 2): opaque to clients, a compact JWS (HS256 under `TOKEN_SIGNING_KEY`) to us, at most
+ * 255 characters. A token names the client secret it was given for, so that it ends when that secret does; the
+ * customer and the client's scope are read with the secret, not from the token.
+ */
+import { CompactSign, compactVerify } from 'jose';
+import { z } from 'zod';
+
+export interface AccessToken {
+  /** Id of the client secret it was given for. */
+  readonly secretId: string;
+  /** Seconds since 1970. */
+  readonly expiresAt: number;
+  /** The scope asked for; empty when it is the client's own. */
+  readonly scope: string;
+}
+
+const Claims = z.tuple([z.string(), z.number(), z.string()]);
+
+export async function issueAccessToken(key: Uint8Array, token: AccessToken): Promise<string> {
+  const claims: z.infer<typeof Claims> = [token.secretId, token.expiresAt, token.scope];
+  return await new CompactSign(new TextEncoder().encode(JSON.stringify(claims)))
+    .setProtectedHeader({ alg: 'HS256' })
+    .sign(key);
+}
+
+/** @returns `undefined` for anything we did not sign, and for what has expired at `nowMs` */
+export async function readAccessToken(
+  key: Uint8Array,
+  text: string,
+  nowMs: number,
+): Promise<AccessToken | undefined> {
+  let payload: Uint8Array;
+  try {
+    payload = (await compactVerify(text, key, { algorithms: ['HS256'] })).payload;
+  } catch {
+    return undefined;
+  }
+  const claims = Claims.safeParse(JSON.parse(new TextDecoder().decode(payload)));
+  if (!claims.success) return undefined;
+  const [secretId, expiresAt, scope] = claims.data;
+  return expiresAt * 1000 > nowMs ? { secretId, expiresAt, scope } : undefined;
+}

@@ -1,0 +1,64 @@
+/** Signing keys of a customer: RSA 2048 for RS256 (contract 6.3), made here, private halves sealed at once. */
+import { calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK } from 'jose';
+import type { NewSigningKey } from '../storage/signing-keys.ts';
+import { type SealingKeys, seal, unseal } from './sealing.ts';
+
+type Role = NewSigningKey['role'];
+
+/** Makes one key pair. `kid` is the start of its RFC 7638 thumbprint: 40 lower-case hex digits. */
+export async function makeSigningKey(
+  sealing: SealingKeys,
+  customerId: string,
+  role: Role,
+  now: number,
+): Promise<NewSigningKey> {
+  const pair = await generateKeyPair('RS256', { modulusLength: 2048, extractable: true });
+  const { kty, n, e } = await exportJWK(pair.publicKey);
+  if (kty !== 'RSA' || n === undefined || e === undefined) throw new Error('generated key is not RSA');
+  const kid = hex(await calculateJwkThumbprint({ kty, n, e })).slice(0, 40);
+  const privateJwk = JSON.stringify(await exportJWK(pair.privateKey));
+  return {
+    kid,
+    customerId,
+    role,
+    publicJwk: { kty, use: 'sig', alg: 'RS256', kid, n, e } as JsonWebKey,
+    sealedPrivateKey: await seal(sealing, owner(customerId, kid), privateJwk),
+    createdAt: now,
+    retiredAt: null,
+  };
+}
+
+/** The three keys of a new customer: one signs now, two are to come. */
+export async function makeSigningKeys(
+  sealing: SealingKeys,
+  customerId: string,
+  now: number,
+): Promise<NewSigningKey[]> {
+  const roles: Role[] = ['current', 'next', 'reserve'];
+  return await Promise.all(roles.map((role) => makeSigningKey(sealing, customerId, role, now)));
+}
+
+/**
+ * Opens a sealed private key for signing; it cannot be exported again.
+ * @throws Error when it does not open (see `unseal`)
+ */
+export async function openSigningKey(
+  sealing: SealingKeys,
+  customerId: string,
+  kid: string,
+  sealed: string,
+): Promise<CryptoKey> {
+  const jwk = JSON.parse(await unseal(sealing, owner(customerId, kid), sealed)) as object;
+  const key = await importJWK(jwk, 'RS256', { extractable: false });
+  if (key instanceof Uint8Array) throw new Error('sealed key is not RSA');
+  return key;
+}
+
+function owner(customerId: string, kid: string): string {
+  return `${customerId}/${kid}`;
+}
+
+function hex(thumbprint: string): string {
+  const binary = atob(thumbprint.replaceAll('-', '+').replaceAll('_', '/'));
+  return Array.from(binary, (character) => character.charCodeAt(0).toString(16).padStart(2, '0')).join('');
+}

@@ -1,0 +1,46 @@
+/**
+ * Signs SETs. Private keys are opened once per isolate and key id; a batch's unknown ones in one query.
+ * RS256 is deterministic: the same content and key give the same bytes (design: a repeat is byte-identical).
+ */
+import { CompactSign } from 'jose';
+import type { Config } from '../config.ts';
+import { type SetContent, setHeader, setPayload } from '../domain/security-event-token.ts';
+import { logError } from '../log.ts';
+import type { SealedKey } from '../storage/signing-keys.ts';
+import { openSigningKey } from './keys.ts';
+
+const opened = new Map<string, CryptoKey>();
+const encoder = new TextEncoder();
+
+/** Where sealed keys come from; `storage/signing-keys.ts` fits. */
+export type LoadKeys = (kids: readonly string[]) => Promise<SealedKey[]>;
+
+/**
+ * Opens the keys of a batch that this isolate has not opened yet. A key that does not open is logged and left
+ * out: signing with it fails, and nothing else does.
+ * @throws whatever `load` throws
+ */
+export async function openKeys(config: Config, kids: readonly string[], load: LoadKeys): Promise<void> {
+  const missing = [...new Set(kids)].filter((kid) => !opened.has(kid));
+  if (missing.length === 0) return;
+  for (const { kid, customerId, sealedPrivateKey } of await load(missing)) {
+    try {
+      opened.set(kid, await openSigningKey(config, customerId, kid, sealedPrivateKey));
+    } catch (error) {
+      logError('signing key does not open', error, { customerId, kid });
+    }
+  }
+}
+
+/**
+ * Signs one SET with a key opened before.
+ * @returns the compact serialisation
+ * @throws Error when the key was not opened
+ */
+export async function signSet(config: Config, kid: string, content: SetContent): Promise<string> {
+  const key = opened.get(kid);
+  if (key === undefined) throw new Error(`signing key ${kid} is not there`);
+  return await new CompactSign(encoder.encode(setPayload(config.baseUrl, content)))
+    .setProtectedHeader({ ...setHeader(config.baseUrl, content.customerId, kid) })
+    .sign(key);
+}

@@ -1,0 +1,156 @@
+/**
+ * Configuration clients of a customer and their secrets. A secret is stored only as a hash; each has an id, which
+ * access tokens name, so that they end when the secret does.
+ */
+import { and, asc, eq, gt, isNull, or, sql } from 'drizzle-orm';
+import { type Database, isDuplicate } from './database.ts';
+import { clientSecrets, clients, customers } from './schema.ts';
+
+export interface Client {
+  readonly customerId: string;
+  readonly clientId: string;
+  readonly name: string;
+  readonly scope: string;
+  readonly createdAt: number;
+}
+
+export interface NewSecret {
+  readonly id: string;
+  /** SHA-256, 64 hex digits. */
+  readonly secretHash: string;
+}
+
+/** A secret that is valid now, with the client it belongs to. */
+export interface Credential extends Client {
+  readonly secretId: string;
+  readonly secretHash: string;
+  readonly expiresAt: number | null;
+}
+
+export type InsertClientResult = 'created' | 'no customer' | 'duplicate' | 'too many';
+
+/** Creates a client and its secret, all or nothing. */
+export async function insertClient(
+  db: Database,
+  client: Client,
+  secret: NewSecret,
+  maxClients: number,
+): Promise<InsertClientResult> {
+  const { customerId, clientId, name, scope, createdAt } = client;
+  try {
+    const [created] = await db.batch([
+      db
+        .insert(clients)
+        .select(
+          sql`SELECT ${customerId}, ${clientId}, ${name}, ${scope}, ${createdAt}
+              WHERE EXISTS (SELECT 1 FROM ${customers} WHERE id = ${customerId})
+                AND (SELECT count(*) FROM ${clients} WHERE customer_id = ${customerId}) < ${maxClients}`,
+        )
+        .returning({ clientId: clients.clientId }),
+      insertSecret(db, customerId, clientId, secret, createdAt),
+    ]);
+    if (created.length > 0) return 'created';
+  } catch (error) {
+    if (isDuplicate(error, 'clients.customer_id, clients.client_id')) return 'duplicate';
+    throw error;
+  }
+  const found = await db.select({ id: customers.id }).from(customers).where(eq(customers.id, customerId));
+  return found.length === 0 ? 'no customer' : 'too many';
+}
+
+export async function listClients(db: Database, customerId: string): Promise<Client[]> {
+  return await db
+    .select()
+    .from(clients)
+    .where(eq(clients.customerId, customerId))
+    .orderBy(asc(clients.createdAt), asc(clients.clientId));
+}
+
+/** @returns false when the customer has no such client */
+export async function deleteClient(db: Database, customerId: string, clientId: string): Promise<boolean> {
+  const removed = await db
+    .delete(clients)
+    .where(and(eq(clients.customerId, customerId), eq(clients.clientId, clientId)))
+    .returning({ clientId: clients.clientId });
+  return removed.length > 0;
+}
+
+/**
+ * Gives a client a new secret; those it has end at `oldExpiresAt`, or earlier if they already would.
+ * @returns the client, or `undefined` when the customer has no such client; nothing is changed then
+ */
+export async function rotateSecret(
+  db: Database,
+  customerId: string,
+  clientId: string,
+  secret: NewSecret,
+  now: number,
+  oldExpiresAt: number,
+): Promise<Client | undefined> {
+  const ofClient = and(eq(clientSecrets.customerId, customerId), eq(clientSecrets.clientId, clientId));
+  const [found] = await db.batch([
+    db
+      .select()
+      .from(clients)
+      .where(and(eq(clients.customerId, customerId), eq(clients.clientId, clientId))),
+    db
+      .update(clientSecrets)
+      .set({ expiresAt: sql`min(coalesce(${clientSecrets.expiresAt}, ${oldExpiresAt}), ${oldExpiresAt})` })
+      .where(ofClient),
+    insertSecret(db, customerId, clientId, secret, now),
+    db.delete(clientSecrets).where(and(ofClient, sql`${clientSecrets.expiresAt} <= ${now}`)),
+  ]);
+  return found[0];
+}
+
+/** The valid secrets of a client; empty for an unknown client or customer. */
+export async function findCredentials(
+  db: Database,
+  customerId: string,
+  clientId: string,
+  now: number,
+): Promise<Credential[]> {
+  return await credentials(
+    db,
+    and(
+      eq(clientSecrets.customerId, customerId),
+      eq(clientSecrets.clientId, clientId),
+      or(isNull(clientSecrets.expiresAt), gt(clientSecrets.expiresAt, now)),
+    ),
+  );
+}
+
+/** The secret an access token names, with its client, if both still exist. */
+export async function findCredential(db: Database, secretId: string): Promise<Credential | undefined> {
+  return (await credentials(db, eq(clientSecrets.id, secretId)))[0];
+}
+
+async function credentials(db: Database, where: ReturnType<typeof and>): Promise<Credential[]> {
+  return await db
+    .select({
+      customerId: clients.customerId,
+      clientId: clients.clientId,
+      name: clients.name,
+      scope: clients.scope,
+      createdAt: clients.createdAt,
+      secretId: clientSecrets.id,
+      secretHash: clientSecrets.secretHash,
+      expiresAt: clientSecrets.expiresAt,
+    })
+    .from(clientSecrets)
+    .innerJoin(
+      clients,
+      and(eq(clients.customerId, clientSecrets.customerId), eq(clients.clientId, clientSecrets.clientId)),
+    )
+    .where(where);
+}
+
+/** Inserts nothing when the client does not exist, so that a batch with it stays harmless. */
+function insertSecret(db: Database, customerId: string, clientId: string, secret: NewSecret, now: number) {
+  return db
+    .insert(clientSecrets)
+    .select(
+      sql`SELECT ${secret.id}, customer_id, client_id, ${secret.secretHash}, ${now}, NULL
+          FROM ${clients} WHERE customer_id = ${customerId} AND client_id = ${clientId}`,
+    );
+}

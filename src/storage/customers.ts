@@ -1,0 +1,67 @@
+/** Customers in D1: made by the operator together with their signing keys, erased with everything they own. */
+import { and, asc, count, eq, isNull, sql } from 'drizzle-orm';
+import { type Database, isDuplicate } from './database.ts';
+import { customers, signingKeys, subscriptions } from './schema.ts';
+import type { NewSigningKey } from './signing-keys.ts';
+
+export interface Customer {
+  readonly id: string;
+  readonly name: string;
+  readonly createdAt: number;
+}
+
+/**
+ * Creates a customer with its signing keys, all or nothing.
+ * @returns false when the id exists already; nothing is changed then
+ */
+export async function insertCustomer(
+  db: Database,
+  customer: Customer,
+  keys: readonly NewSigningKey[],
+): Promise<boolean> {
+  try {
+    await db.batch([db.insert(customers).values(customer), db.insert(signingKeys).values([...keys])]);
+    return true;
+  } catch (error) {
+    if (isDuplicate(error, 'customers.id')) return false;
+    throw error;
+  }
+}
+
+export async function findCustomer(db: Database, id: string): Promise<Customer | undefined> {
+  return (await db.select().from(customers).where(eq(customers.id, id)).limit(1))[0];
+}
+
+/** A page of customers, oldest first, and how many there are in all. */
+export async function listCustomers(
+  db: Database,
+  limit: number,
+  offset: number,
+): Promise<{ total: number; customers: Customer[] }> {
+  const [rows, totals] = await db.batch([
+    db
+      .select()
+      .from(customers)
+      .orderBy(asc(customers.createdAt), asc(customers.id))
+      .limit(limit)
+      .offset(offset),
+    db.select({ total: count() }).from(customers),
+  ]);
+  return { total: totals[0]?.total ?? 0, customers: rows };
+}
+
+/**
+ * Erases a customer: its clients, secrets and keys go with the row (foreign keys); its subscriptions become
+ * tombstones, whose event stores are erased next. Repeating it changes nothing.
+ * @returns false when there is no such customer
+ */
+export async function deleteCustomer(db: Database, id: string, now: number): Promise<boolean> {
+  const [, removed] = await db.batch([
+    db
+      .update(subscriptions)
+      .set({ deletedAt: now, updatedAt: now, version: sql`${subscriptions.version} + 1` })
+      .where(and(eq(subscriptions.customerId, id), isNull(subscriptions.deletedAt))),
+    db.delete(customers).where(eq(customers.id, id)).returning({ id: customers.id }),
+  ]);
+  return removed.length > 0;
+}

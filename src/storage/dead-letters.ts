@@ -1,0 +1,65 @@
+/** Dead letters in D1 (contract 10.2): kept 30 days, at most 100,000. */
+import { asc, count, eq, lt, sql } from 'drizzle-orm';
+import { DEAD_LETTERS_MAX } from '../domain/limits.ts';
+import type { Database } from './database.ts';
+import { deadLetters } from './schema.ts';
+
+export interface DeadLetter {
+  readonly id: string;
+  readonly queue: string;
+  readonly reason: string;
+  readonly body: string;
+  readonly acceptedAt: number;
+  readonly createdAt: number;
+}
+
+/** Stores letters; one that is stored already (same id) stays as it is. */
+export async function insertDeadLetters(db: Database, letters: readonly DeadLetter[]): Promise<void> {
+  const insert = (letter: DeadLetter) => db.insert(deadLetters).values(letter).onConflictDoNothing();
+  const [first, ...rest] = letters;
+  if (first === undefined) return;
+  await db.batch([insert(first), ...rest.map(insert)]);
+}
+
+export async function listDeadLetters(
+  db: Database,
+  limit: number,
+  offset: number,
+): Promise<{ total: number; letters: DeadLetter[] }> {
+  const [letters, totals] = await db.batch([
+    db
+      .select()
+      .from(deadLetters)
+      .orderBy(asc(deadLetters.createdAt), asc(deadLetters.id))
+      .limit(limit)
+      .offset(offset),
+    db.select({ total: count() }).from(deadLetters),
+  ]);
+  return { total: totals[0]?.total ?? 0, letters };
+}
+
+export async function findDeadLetter(db: Database, id: string): Promise<DeadLetter | undefined> {
+  return (await db.select().from(deadLetters).where(eq(deadLetters.id, id)).limit(1))[0];
+}
+
+/** @returns false when there is no such letter */
+export async function deleteDeadLetter(db: Database, id: string): Promise<boolean> {
+  const removed = await db
+    .delete(deadLetters)
+    .where(eq(deadLetters.id, id))
+    .returning({ id: deadLetters.id });
+  return removed.length > 0;
+}
+
+/** Drops letters older than `before`, then the oldest beyond the limit. @returns how many were dropped as excess */
+export async function trimDeadLetters(db: Database, before: number): Promise<number> {
+  await db.delete(deadLetters).where(lt(deadLetters.createdAt, before));
+  const dropped = await db
+    .delete(deadLetters)
+    .where(
+      sql`${deadLetters.id} IN (
+        SELECT id FROM ${deadLetters} ORDER BY created_at DESC, id DESC LIMIT -1 OFFSET ${DEAD_LETTERS_MAX})`,
+    )
+    .returning({ id: deadLetters.id });
+  return dropped.length;
+}

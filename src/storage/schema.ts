@@ -1,0 +1,68 @@
+/**
+ * D1 as drizzle sees it: the tables of `migrations/`, column for column (a test compares the two). Constraints
+ * stand in the migrations alone.
+ */
+import { integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core';
+import type { EventType } from '../domain/event.ts';
+
+export const customers = sqliteTable('customers', {
+  id: text('id').primaryKey(),
+  name: text('name').notNull(),
+  createdAt: integer('created_at').notNull(),
+});
+
+export const clients = sqliteTable(
+  'clients',
+  {
+    customerId: text('customer_id').notNull(),
+    clientId: text('client_id').notNull(),
+    name: text('name').notNull(),
+    scope: text('scope').notNull(),
+    createdAt: integer('created_at').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.customerId, table.clientId] })],
+);
+
+export const clientSecrets = sqliteTable('client_secrets', {
+  id: text('id').primaryKey(),
+  customerId: text('customer_id').notNull(),
+  clientId: text('client_id').notNull(),
+  secretHash: text('secret_hash').notNull(),
+  createdAt: integer('created_at').notNull(),
+  expiresAt: integer('expires_at'),
+});
+
+export const SIGNING_KEY_ROLES = ['current', 'next', 'reserve', 'retired'] as const;
+
+export const signingKeys = sqliteTable('signing_keys', {
+  kid: text('kid').primaryKey(),
+  customerId: text('customer_id').notNull(),
+  role: text('role', { enum: SIGNING_KEY_ROLES }).notNull(),
+  publicJwk: text('public_jwk', { mode: 'json' }).$type<JsonWebKey>().notNull(),
+  sealedPrivateKey: text('sealed_private_key').notNull(),
+  createdAt: integer('created_at').notNull(),
+  retiredAt: integer('retired_at'),
+});
+
+export const subscriptions = sqliteTable('subscriptions', {
+  id: text('id').primaryKey(),
+  customerId: text('customer_id').notNull(),
+  title: text('title').notNull(),
+  endpoint: text('endpoint').notNull(),
+  events: text('events', { mode: 'json' }).$type<EventType[]>().notNull(),
+  enabled: integer('enabled', { mode: 'boolean' }).notNull(),
+  version: integer('version').notNull(),
+  createdAt: integer('created_at').notNull(),
+  updatedAt: integer('updated_at').notNull(),
+  deletedAt: integer('deleted_at'),
+  erasedAt: integer('erased_at'),
+});
+
+export const deadLetters = sqliteTable('dead_letters', {
+  id: text('id').primaryKey(),
+  queue: text('queue').notNull(),
+  reason: text('reason').notNull(),
+  body: text('body').notNull(),
+  acceptedAt: integer('accepted_at').notNull(),
+  createdAt: integer('created_at').notNull(),
+});

@@ -1,0 +1,168 @@
+/**
+ * Subscriptions in D1. Every query names its customer, except those of the event path, which ask for the
+ * subscriptions of all customers in a batch at once and return each with its customer.
+ */
+import { and, asc, count, eq, gte, isNotNull, isNull, lt, sql } from 'drizzle-orm';
+import type { Subscription } from '../domain/subscription.ts';
+import { type Database, isDuplicate } from './database.ts';
+import { customers, signingKeys, subscriptions } from './schema.ts';
+
+export type InsertSubscriptionResult = 'created' | 'no customer' | 'duplicate title' | 'too many';
+
+const living = isNull(subscriptions.deletedAt);
+
+/** Creates a subscription unless its customer is gone, its title taken, or the customer has too many. */
+export async function insertSubscription(
+  db: Database,
+  subscription: Subscription,
+  maxSubscriptions: number,
+): Promise<InsertSubscriptionResult> {
+  const { id, customerId, title, endpoint, events, enabled, version, createdAt, updatedAt } = subscription;
+  try {
+    const created = await db
+      .insert(subscriptions)
+      .select(
+        sql`SELECT ${id}, ${customerId}, ${title}, ${endpoint}, ${JSON.stringify(events)}, ${enabled ? 1 : 0},
+              ${version}, ${createdAt}, ${updatedAt}, NULL, NULL
+            WHERE EXISTS (SELECT 1 FROM ${customers} WHERE id = ${customerId})
+              AND (SELECT count(*) FROM ${subscriptions}
+                   WHERE customer_id = ${customerId} AND deleted_at IS NULL) < ${maxSubscriptions}`,
+      )
+      .returning({ id: subscriptions.id });
+    if (created.length > 0) return 'created';
+  } catch (error) {
+    if (isDuplicate(error, 'subscriptions.customer_id, subscriptions.title')) return 'duplicate title';
+    throw error;
+  }
+  const found = await db.select({ id: customers.id }).from(customers).where(eq(customers.id, customerId));
+  return found.length === 0 ? 'no customer' : 'too many';
+}
+
+export async function findSubscription(
+  db: Database,
+  customerId: string,
+  id: string,
+): Promise<Subscription | undefined> {
+  const rows = await db
+    .select()
+    .from(subscriptions)
+    .where(and(eq(subscriptions.customerId, customerId), eq(subscriptions.id, id), living))
+    .limit(1);
+  return rows[0];
+}
+
+export async function titleIsTaken(db: Database, customerId: string, title: string): Promise<boolean> {
+  const rows = await db
+    .select({ id: subscriptions.id })
+    .from(subscriptions)
+    .where(and(eq(subscriptions.customerId, customerId), eq(subscriptions.title, title), living))
+    .limit(1);
+  return rows.length > 0;
+}
+
+/** Subscriptions of a customer, oldest first; all without `page`. */
+export async function listSubscriptions(
+  db: Database,
+  customerId: string,
+  page?: { readonly limit: number; readonly offset: number },
+): Promise<Subscription[]> {
+  const query = db
+    .select()
+    .from(subscriptions)
+    .where(and(eq(subscriptions.customerId, customerId), living))
+    .orderBy(asc(subscriptions.createdAt), asc(subscriptions.id))
+    .$dynamic();
+  return page === undefined ? await query : await query.limit(page.limit).offset(page.offset);
+}
+
+export async function countSubscriptions(db: Database, customerId: string): Promise<number> {
+  const rows = await db
+    .select({ total: count() })
+    .from(subscriptions)
+    .where(and(eq(subscriptions.customerId, customerId), living));
+  return rows[0]?.total ?? 0;
+}
+
+// --- The event path -------------------------------------------------------------------------------
+
+/** A customer as the event path needs it: who listens, and which key signs. */
+export interface Audience {
+  readonly customerId: string;
+  /** Key id of the current signing key. */
+  readonly kid: string;
+  readonly subscriptions: readonly Subscription[];
+}
+
+/**
+ * The audiences of all customers of a batch, in one query.
+ * @returns by customer id; customers that do not exist are missing
+ */
+export async function findAudiences(
+  db: Database,
+  customerIds: readonly string[],
+): Promise<Map<string, Audience>> {
+  const rows = await db
+    .select({ customerId: customers.id, kid: signingKeys.kid, subscription: subscriptions })
+    .from(customers)
+    .innerJoin(signingKeys, and(eq(signingKeys.customerId, customers.id), eq(signingKeys.role, 'current')))
+    .leftJoin(subscriptions, and(eq(subscriptions.customerId, customers.id), living))
+    .where(sql`${customers.id} IN (SELECT value FROM json_each(${JSON.stringify(customerIds)}))`);
+  const audiences = new Map<string, Audience & { subscriptions: Subscription[] }>();
+  for (const { customerId, kid, subscription } of rows) {
+    let audience = audiences.get(customerId);
+    if (audience === undefined) {
+      audience = { customerId, kid, subscriptions: [] };
+      audiences.set(customerId, audience);
+    }
+    if (subscription !== null) audience.subscriptions.push(subscription);
+  }
+  return audiences;
+}
+
+export type SubscriptionStatus = Subscription & { readonly deletedAt: number | null };
+
+/** Subscriptions by id in one query, tombstones included; unknown ids are missing. */
+export async function findSubscriptionsById(
+  db: Database,
+  ids: readonly string[],
+): Promise<Map<string, SubscriptionStatus>> {
+  const rows = await db
+    .select()
+    .from(subscriptions)
+    .where(sql`${subscriptions.id} IN (SELECT value FROM json_each(${JSON.stringify(ids)}))`);
+  return new Map(rows.map((row) => [row.id, row]));
+}
+
+// --- Care -----------------------------------------------------------------------------------------
+
+/** Deleted subscriptions whose event store has not confirmed its erasure, oldest first. */
+export async function findUnerased(db: Database, limit: number): Promise<Subscription[]> {
+  return await db
+    .select()
+    .from(subscriptions)
+    .where(and(isNotNull(subscriptions.deletedAt), isNull(subscriptions.erasedAt)))
+    .orderBy(asc(subscriptions.deletedAt))
+    .limit(limit);
+}
+
+export async function markErased(db: Database, id: string, now: number): Promise<void> {
+  await db
+    .update(subscriptions)
+    .set({ erasedAt: now })
+    .where(and(eq(subscriptions.id, id), isNotNull(subscriptions.deletedAt)));
+}
+
+/** Forgets tombstones that are older than `before` and erased. */
+export async function deleteTombstones(db: Database, before: number): Promise<void> {
+  await db
+    .delete(subscriptions)
+    .where(and(isNotNull(subscriptions.erasedAt), lt(subscriptions.deletedAt, before)));
+}
+
+/** Living subscriptions whose id lies in `[from, to)`: ids are random, so a range is a fair slice of all. */
+export async function findSlice(db: Database, from: string, to: string): Promise<Subscription[]> {
+  return await db
+    .select()
+    .from(subscriptions)
+    .where(and(gte(subscriptions.id, from), lt(subscriptions.id, to), living));
+}
