@@ -178,9 +178,11 @@ export function eventResource(
 }
 
 function historyResource(entry: HistoryEntry): z.infer<typeof HistoryResource> {
-  const { at, response, nextAttemptAt, ...rest } = entry;
+  const { at, state, attempts, response, nextAttemptAt, ...rest } = entry;
   return {
     createdAt: timestamp(at),
+    state,
+    attempts,
     ...rest,
     ...(response === undefined ? {} : { response: { ...response, headers: { ...response.headers } } }),
     ...(nextAttemptAt === undefined ? {} : { nextAttemptAt: timestamp(nextAttemptAt) }),

@@ -69,7 +69,7 @@ async function grant(c: AppContext, credential: Credential): Promise<Response> {
   if (!/^application\/x-www-form-urlencoded\s*(;|$)/i.test(type)) {
     return refuse(c, 400, 'invalid_request', 'Content-Type must be application/x-www-form-urlencoded');
   }
-  const form = new URLSearchParams(await c.req.text());
+  const form = new URLSearchParams(new TextDecoder().decode(await c.req.arrayBuffer()));
   const grantTypes = form.getAll('grant_type');
   const scopes = form.getAll('scope');
   if (grantTypes.length > 1 || scopes.length > 1) {

@@ -1,0 +1,212 @@
+/**
+ * `npm run demo`: the product's story in under a minute. Starts the service with throw-away state on free ports and a
+ * real listener, drives one event of each type through it, one of them over a listener that fails at first, and tells
+ * what happens. Ends with 0 when every step came out, with 1 and the step's name when one did not; leaves nothing
+ * behind.
+ */
+import type { Server } from 'node:http';
+import { decodeProtectedHeader, type JWTPayload } from 'jose';
+import { createListener } from '../examples/listener/listener.ts';
+import { Customer, getToken, Operator } from './client.ts';
+import { freePort, makeHome, pause, type RunningService, startService } from './service.ts';
+
+const TIME_LIMIT_MS = 55_000;
+const ATTRIBUTES = ['givenName', 'primaryAddress.city'];
+
+interface Heard {
+  readonly claims: JWTPayload;
+  readonly token: string;
+}
+
+const home = makeHome();
+let service: RunningService | undefined;
+let listener: Server | undefined;
+let step = 'start';
+
+async function main(): Promise<void> {
+  say('identity-webhooks, from an empty database to three verified notifications.\n');
+
+  begin('Starting the service (the Worker, D1, three queues, event stores) as `npm start` does');
+  service = await withProgress(startService(home, { RETRY_DELAYS_SECONDS: '1,1,1,1,1' }));
+  const { url } = service;
+  tell(`it answers on ${url}; retries wait 1 s here instead of 3 s to 24 h`);
+
+  begin('The operator makes a customer; its three signing keys are made with it');
+  const operator = new Operator(url, home.operatorToken);
+  const customerId = expect201(await operator.call('POST', '/customers', { name: 'Demo Inc.' })).id as string;
+  tell(`POST /operator/customers → 201, customer ${customerId}`);
+
+  begin('The operator gives the customer a client');
+  const client = expect201(await operator.call('POST', `/customers/${customerId}/clients`, { name: 'demo' }));
+  tell(`POST /operator/customers/…/clients → 201, client ${client.clientId}; the secret is shown this once`);
+
+  begin('The client gets an access token');
+  const token = await getToken(url, customerId, client.clientId, client.clientSecret);
+  check(token.status === 200, `expected 200, got ${token.status}`);
+  tell(
+    `POST /…/login/token → 200, ${token.body.token_type} for ${token.body.scope}, ${token.body.expires_in} s`,
+  );
+  const customer = new Customer(url, customerId, token.body.access_token as string);
+
+  begin('A listener starts; it verifies every token against the published keys');
+  const heard: Heard[] = [];
+  const refused: string[] = [];
+  let attemptsOfFlaky = 0;
+  const port = await freePort();
+  listener = createListener({
+    jwksUrl: `${url}/${customerId}/login/jwk`,
+    issuer: `${url}/${customerId}/webhooks`,
+    onEvent: (claims, token) => heard.push({ claims, token }),
+    onRefused: (reason) => refused.push(reason),
+    // The first request to /flaky is answered 503, as a listener that is being restarted would.
+    interfere: (path) => (path === '/flaky' && attemptsOfFlaky++ === 0 ? 503 : undefined),
+  });
+  await new Promise<void>((resolve) => listener?.listen(port, '127.0.0.1', resolve));
+  tell(`it listens on http://127.0.0.1:${port}`);
+
+  begin('The customer subscribes it: creations and updates to /hooks, deletions to /flaky');
+  const subscribe = async (title: string, path: string, events: string[]) => {
+    const endpoint = `http://127.0.0.1:${port}${path}`;
+    const created = expect201(await customer.call('POST', '/subscriptions', { title, endpoint, events }));
+    tell(`POST /…/webhooks/subscriptions → 201, ${title}: ${endpoint}`);
+    return created.id as string;
+  };
+  const steady = await subscribe('Profile sync', '/hooks', ['entityCreated', 'entityUpdated']);
+  const flaky = await subscribe('Clean-up', '/flaky', ['entityDeleted']);
+
+  begin('A producer publishes one event of each type');
+  const event = {
+    captureApplicationId: 'tep2dcqy4fwurwtpkaxg76twgf',
+    captureClientId: 'zfccfzzcf626t449wu5umbt6zhek2det',
+    entityType: 'user',
+    sub: crypto.randomUUID(),
+  };
+  const published = await customer.call('POST', '/events', [
+    { ...event, type: 'entityCreated' },
+    { ...event, type: 'entityUpdated', attributes: ATTRIBUTES },
+    { ...event, type: 'entityDeleted' },
+  ]);
+  check(published.status === 202, `expected 202, got ${published.status}: ${JSON.stringify(published.body)}`);
+  const events = published.body._embedded.events as { id: string; type: string }[];
+  tell('POST /…/webhooks/events → 202, durably queued:');
+  for (const { id, type } of events) tell(`  ${type.padEnd(13)} ${id}`);
+
+  begin('The listener hears of all three');
+  await withProgress(until(() => heard.length === 3, 15_000, 'three verified tokens'));
+  check(refused.length === 0, `the listener refused a token: ${refused.join('; ')}`);
+  for (const { claims, token } of heard) {
+    const type = Object.keys(claims['events'] as object)[0] ?? '';
+    tell(`verified: ${type}${type === 'entityDeleted' ? ' (after a retry)' : ''}`);
+    say(indent(`header  ${JSON.stringify(decodeProtectedHeader(token))}`));
+    say(indent(`claims  ${JSON.stringify(claims, null, 2)}`));
+  }
+  check(attemptsOfFlaky === 2, `expected two requests to /flaky, saw ${attemptsOfFlaky}`);
+
+  begin('The event stores tell the story');
+  for (const { id, type } of events) {
+    const path = `/subscriptions/${type === 'entityDeleted' ? flaky : steady}/events/${id}`;
+    const states = await untilFinal(customer, path);
+    tell(`${type}: ${states.map(describe).join(' → ')}`);
+    const expected = type === 'entityDeleted' ? 5 : 3;
+    check(states.length === expected, `expected ${expected} entries in the history of ${type}`);
+    check(states.at(-1)?.state === 'success', `${type} did not end in success`);
+  }
+  const retried = await customer.call('GET', `/subscriptions/${flaky}/events/${events[2]?.id}/history`);
+  say(indent(JSON.stringify(retried.body._embedded.history, null, 2)));
+
+  say(
+    '\nThree events, three verified tokens, one of them after a retry. Try it yourself: README.md, "Quick start".',
+  );
+}
+
+interface Entry {
+  readonly state: string;
+  readonly reason?: string;
+}
+
+async function untilFinal(customer: Customer, path: string): Promise<Entry[]> {
+  for (const deadline = Date.now() + 5000; ; await pause(50)) {
+    const history = (await customer.call('GET', `${path}/history`)).body?._embedded?.history as
+      | Entry[]
+      | undefined;
+    if (history?.at(-1)?.state === 'success' || Date.now() > deadline) return history ?? [];
+  }
+}
+
+function describe({ state, reason }: Entry): string {
+  return reason === undefined ? state : `${state} (${reason})`;
+}
+
+function expect201(answer: { status: number; body: unknown }) {
+  check(answer.status === 201, `expected 201, got ${answer.status}: ${JSON.stringify(answer.body)}`);
+  return answer.body as { id: string; clientId: string; clientSecret: string };
+}
+
+function check(condition: boolean, otherwise: string): asserts condition {
+  if (!condition) throw new Error(otherwise);
+}
+
+async function until(condition: () => boolean, withinMs: number, what: string): Promise<void> {
+  for (const deadline = Date.now() + withinMs; !condition(); await pause(20)) {
+    check(Date.now() < deadline, `gave up waiting for ${what}`);
+  }
+}
+
+let number = 0;
+function begin(text: string): void {
+  step = text;
+  say(`\n${++number}. ${text}`);
+}
+
+function tell(text: string): void {
+  say(`   ${text}`);
+}
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+function indent(text: string): string {
+  return text.replaceAll(/^/gm, '     ');
+}
+
+/** Shows that something is going on. */
+async function withProgress<T>(work: Promise<T>): Promise<T> {
+  const started = Date.now();
+  const timer = setInterval(() => {
+    process.stdout.write(`   … ${Math.round((Date.now() - started) / 1000)} s\n`);
+  }, 2000);
+  try {
+    return await work;
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+async function cleanUp(): Promise<void> {
+  listener?.closeAllConnections();
+  listener?.close();
+  await service?.stop();
+  home.remove();
+}
+
+async function finish(code: number): Promise<never> {
+  await cleanUp();
+  process.exit(code);
+}
+
+const limit = setTimeout(() => {
+  console.error(`\nDid not come out within ${TIME_LIMIT_MS / 1000} s: ${step}`);
+  void finish(1);
+}, TIME_LIMIT_MS);
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => void finish(130));
+
+try {
+  await main();
+  clearTimeout(limit);
+  await finish(0);
+} catch (error) {
+  clearTimeout(limit);
+  console.error(`\nDid not come out: ${step}\n  ${error instanceof Error ? error.message : String(error)}`);
+  await finish(1);
+}

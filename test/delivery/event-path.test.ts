@@ -1,0 +1,351 @@
+import { env, exports } from 'cloudflare:workers';
+import { createLocalJWKSet, jwtVerify } from 'jose';
+import { describe, expect, it } from 'vitest';
+import { newEventIds } from '../../src/domain/ids.ts';
+import { type HeldClock, holdClock } from '../support/clock.ts';
+import { until } from '../support/until.ts';
+import {
+  anEvent,
+  BASE_URL,
+  call,
+  consumeBatch,
+  newCustomer,
+  newSubscription,
+  storeOf,
+  type TestSubscription,
+} from '../support/world.ts';
+
+function newId(now: number): string {
+  return newEventIds(now, 1, crypto.getRandomValues(new Uint8Array(16)))[0] ?? '';
+}
+
+/** Publishes one event with a known id over HTTPS. */
+async function publish(subscription: TestSubscription, now: number, overrides = {}): Promise<string> {
+  const id = newId(now);
+  const answer = await subscription.customer.call('POST', '/events', anEvent({ id, ...overrides }));
+  expect(answer.status).toBe(202);
+  return id;
+}
+
+/** Waits until a delivery is in a state, after so many attempts. */
+async function untilState(subscription: TestSubscription, id: string, state: string, attempts: number) {
+  return await until(async () => {
+    const event = await subscription.event(id);
+    return event.state === state && event.attempts === attempts && event;
+  }, `${state} after ${attempts} attempts`);
+}
+
+/** Moves the clock to the next attempt and rings the alarm. */
+async function nextAttempt(clock: HeldClock, subscription: TestSubscription, waitMs: number): Promise<void> {
+  clock.advance(waitMs);
+  await subscription.ring();
+}
+
+const attributes = ['givenName', 'primaryAddress.city'];
+
+describe('an event published over HTTPS', () => {
+  it('reaches every listener that hears of its type, as a SET that verifies against the JWKS', async () => {
+    const customer = await newCustomer();
+    const all = await newSubscription(customer);
+    const updates = await newSubscription(customer, { events: ['entityUpdated'] });
+    const none = await newSubscription(customer, { events: [] });
+    const ids = [
+      await publish(all, Date.now()),
+      await publish(all, Date.now(), { type: 'entityUpdated', attributes }),
+      await publish(all, Date.now(), { type: 'entityDeleted' }),
+    ];
+    for (const id of ids) await untilState(all, id, 'success', 1);
+    await untilState(updates, ids[1] ?? '', 'success', 1);
+    expect(await updates.events()).toHaveLength(1);
+    expect(await none.events()).toEqual([]);
+
+    const jwks = createLocalJWKSet((await call('GET', `/${customer.id}/login/jwk`)).body);
+    const calls = await all.listener.calls();
+    expect(calls).toHaveLength(3);
+    const types = await Promise.all(
+      calls.map(async ({ body }) => {
+        const { payload } = await jwtVerify(body, jwks, {
+          issuer: `${BASE_URL}/${customer.id}/webhooks`,
+          audience: all.listener.endpoint,
+          typ: 'secevent+jwt',
+        });
+        return Object.keys(payload['events'] as object)[0];
+      }),
+    );
+    expect(types.sort()).toEqual(['entityCreated', 'entityDeleted', 'entityUpdated']);
+    expect(await none.listener.calls()).toEqual([]);
+  });
+
+  it('is not heard by another customer', async () => {
+    const ours = await newSubscription(await newCustomer());
+    const theirs = await newSubscription(await newCustomer());
+    await untilState(ours, await publish(ours, Date.now()), 'success', 1);
+    expect(await theirs.events()).toEqual([]);
+  });
+
+  it('shows the SET in the event store as the listener got it', async () => {
+    const subscription = await newSubscription(await newCustomer());
+    const event = await untilState(subscription, await publish(subscription, Date.now()), 'success', 1);
+    const [heard] = await subscription.listener.calls();
+    expect(event.request.payload).toBe(heard?.body);
+    expect(event.request.headers['Content-Length']).toBe(heard?.headers['content-length']);
+  });
+});
+
+describe('retries', () => {
+  it('follow 503, 503, 200 with the waits of the schedule, and the history tells it', async () => {
+    const clock = holdClock();
+    const answers = [{ status: 503 }, { status: 503 }, { status: 200 }];
+    const subscription = await newSubscription(await newCustomer(), { answers });
+    const id = await publish(subscription, clock.now());
+    await untilState(subscription, id, 'awaiting-retry', 1);
+    await nextAttempt(clock, subscription, 3000);
+    await untilState(subscription, id, 'awaiting-retry', 2);
+    await nextAttempt(clock, subscription, 30_000);
+    await untilState(subscription, id, 'success', 3);
+
+    const history = await subscription.history(id);
+    expect(history.map(({ state, attempts }) => `${state} ${attempts}`)).toEqual([
+      'awaiting-executing 0',
+      'executing 1',
+      'awaiting-retry 1',
+      'executing 2',
+      'awaiting-retry 2',
+      'executing 3',
+      'success 3',
+    ]);
+    const at = history.map(({ createdAt }) => Date.parse(createdAt));
+    expect((at[3] ?? 0) - (at[2] ?? 0)).toBe(3000);
+    expect((at[5] ?? 0) - (at[4] ?? 0)).toBe(30_000);
+    expect(history[2]).toMatchObject({ reason: 'HTTP 503', response: { statusCode: 503 } });
+    expect(Date.parse(history[2].nextAttemptAt)).toBe((at[2] ?? 0) + 3000);
+    const calls = await subscription.listener.calls();
+    expect(new Set(calls.map(({ body }) => body)).size).toBe(1);
+    expect(calls).toHaveLength(3);
+  });
+
+  it('end in failure after six attempts over the whole schedule', async () => {
+    const clock = holdClock();
+    const subscription = await newSubscription(await newCustomer(), { answers: [{ status: 500 }] });
+    const id = await publish(subscription, clock.now());
+    const waits = [3_000, 30_000, 300_000, 3_600_000, 86_400_000];
+    for (const [index, wait] of waits.entries()) {
+      await untilState(subscription, id, 'awaiting-retry', index + 1);
+      await nextAttempt(clock, subscription, wait - 1);
+      expect((await subscription.event(id)).state).toBe('awaiting-retry');
+      await nextAttempt(clock, subscription, 1);
+    }
+    const event = await untilState(subscription, id, 'failure', 6);
+    expect(event.nextAttemptAt).toBeUndefined();
+    expect(await subscription.listener.calls()).toHaveLength(6);
+    clock.advance(86_400_000);
+    await subscription.ring();
+    expect((await subscription.event(id)).attempts).toBe(6);
+  });
+
+  it.each([301, 302, 304, 307])('do not follow a %i: it is a failure at once', async (status) => {
+    const answers = [{ status, headers: { location: 'http://127.0.0.1:1/elsewhere' } }];
+    const subscription = await newSubscription(await newCustomer(), { answers });
+    const id = await publish(subscription, Date.now());
+    const event = await untilState(subscription, id, 'failure', 1);
+    expect(event.response.statusCode).toBe(status);
+    expect(await subscription.listener.calls()).toHaveLength(1);
+  });
+
+  it('wait as long as Retry-After asks', async () => {
+    const clock = holdClock();
+    const answers = [{ status: 429, headers: { 'retry-after': '120' } }, {}];
+    const subscription = await newSubscription(await newCustomer(), { answers });
+    const id = await publish(subscription, clock.now());
+    const event = await untilState(subscription, id, 'awaiting-retry', 1);
+    expect(Date.parse(event.nextAttemptAt)).toBe(clock.now() + 120_000);
+  });
+
+  it('follow a time-out, whose error stands in place of a response', async () => {
+    const subscription = await newSubscription(await newCustomer(), { answers: [{ manner: 'hang' }] });
+    const id = await publish(subscription, Date.now());
+    const event = await untilState(subscription, id, 'awaiting-retry', 1);
+    expect(event.error).toEqual({ code: 'timed_out', message: 'no answer within 1 s' });
+    expect(event.response).toBeUndefined();
+    await subscription.listener.release();
+  });
+});
+
+describe('the same event id published twice', () => {
+  it('is delivered once, whichever of the three ways it comes', async () => {
+    const customer = await newCustomer();
+    const subscription = await newSubscription(customer);
+    const id = newId(Date.now());
+    const event = anEvent({ id });
+    await customer.call('POST', '/events', event);
+    await untilState(subscription, id, 'success', 1);
+    await customer.call('POST', '/events', event);
+    await exports.Publisher.publish({ ...event, customerId: customer.id });
+    await env.EVENTS.send({ ...event, customerId: customer.id });
+    const fence = await publish(subscription, Date.now());
+    await untilState(subscription, fence, 'success', 1);
+    const last = await consumeBatch('events', [{ body: { ...event, customerId: customer.id } }]);
+    expect(last.acked).toHaveLength(1);
+    expect(await subscription.events()).toHaveLength(2);
+    expect(await subscription.listener.calls()).toHaveLength(2);
+  });
+
+  it('is delivered once also while the first attempt still hangs, and the second message waits', async () => {
+    const customer = await newCustomer();
+    const subscription = await newSubscription(customer, { answers: [{ manner: 'hang' }] });
+    const message = { body: { ...anEvent({ id: newId(Date.now()) }), customerId: customer.id } };
+    const first = consumeBatch('events', [message]);
+    await until(async () => (await subscription.listener.calls()).length === 1, 'the first attempt');
+    const second = await consumeBatch('events', [message]);
+    expect(second.acked).toEqual([]);
+    expect(second.retried[0]?.delaySeconds).toBeGreaterThanOrEqual(60);
+    await subscription.listener.release();
+    expect((await first).acked).toHaveLength(1);
+    const third = await consumeBatch('events', [message]);
+    expect(third.acked).toHaveLength(1);
+    expect(await subscription.listener.calls()).toHaveLength(1);
+  });
+
+  it('is attempted once when it stands twice in a batch', async () => {
+    const customer = await newCustomer();
+    const subscription = await newSubscription(customer);
+    const event = { ...anEvent({ id: newId(Date.now()) }), customerId: customer.id };
+    const { acked } = await consumeBatch('events', [{ body: event }, { body: [event, event] }]);
+    expect(acked).toHaveLength(2);
+    expect(await subscription.listener.calls()).toHaveLength(1);
+  });
+});
+
+describe('a message straight from a producer', () => {
+  it('without ids yields the same event when the queue brings it again', async () => {
+    const customer = await newCustomer();
+    const subscription = await newSubscription(customer);
+    const body = [1, 2].map(() => ({ ...anEvent(), customerId: customer.id }));
+    const message = { id: 'message-1', timestamp: Date.now(), body };
+    await consumeBatch('events', [message]);
+    await consumeBatch('events', [{ ...message, attempts: 2 }]);
+    expect(await subscription.events()).toHaveLength(2);
+    expect(await subscription.listener.calls()).toHaveLength(2);
+  });
+
+  it("takes its time of acceptance from the queue's timestamp", async () => {
+    const customer = await newCustomer();
+    const subscription = await newSubscription(customer);
+    const timestamp = Date.now() - 3_600_000;
+    await consumeBatch('events', [{ timestamp, body: { ...anEvent(), customerId: customer.id } }]);
+    const [event] = await subscription.events();
+    expect(Date.parse(event.createdAt)).toBe(timestamp);
+  });
+});
+
+describe('acknowledgement', () => {
+  it('comes only after settle: a store that is away puts the message back, and the repeat is delivered', async () => {
+    const customer = await newCustomer();
+    const subscription = await newSubscription(customer);
+    const body = { ...anEvent({ id: newId(Date.now()) }), customerId: customer.id };
+    const message = { body, timestamp: Date.now() };
+    const away = { ...env, EVENT_STORE: brokenStores('settle') };
+    const first = await consumeBatch('events', [message], away);
+    expect(first).toMatchObject({ acked: [], retried: [{ delaySeconds: 2 }] });
+    expect(await subscription.listener.calls()).toHaveLength(1);
+    expect(await subscription.events()).toEqual([]);
+    // The claim of the first consumer still stands: the second waits for it to lapse.
+    const clock = holdClock();
+    clock.advance(61_000);
+    expect((await consumeBatch('events', [message])).acked).toHaveLength(1);
+    const calls = await subscription.listener.calls();
+    expect(calls.map(({ body }) => body)).toEqual([calls[0]?.body, calls[0]?.body]);
+  });
+
+  it('is refused while D1 is away, with a growing wait', async () => {
+    const customer = await newCustomer();
+    const body = { ...anEvent(), customerId: customer.id };
+    const DB = {
+      prepare: () => fail('D1_ERROR: away'),
+      batch: () => fail('D1_ERROR: away'),
+    } as unknown as D1Database;
+    const waits: (number | undefined)[] = [];
+    for (const attempts of [1, 2, 3, 9, 10, 50]) {
+      const { retried } = await consumeBatch('events', [{ body, attempts }], { ...env, DB });
+      waits.push(retried[0]?.delaySeconds);
+    }
+    expect(waits).toEqual([2, 4, 8, 512, 900, 900]);
+  });
+
+  it('is refused while the configuration is wrong', async () => {
+    const customer = await newCustomer();
+    const message = { body: { ...anEvent(), customerId: customer.id } };
+    const { acked, retried } = await consumeBatch('events', [message], { ...env, RETENTION_DAYS: 'a week' });
+    expect(acked).toEqual([]);
+    expect(retried).toHaveLength(1);
+  });
+
+  it('of one message does not depend on another: the healthy one is acknowledged', async () => {
+    const broken = await newCustomer();
+    const healthy = await newCustomer();
+    const [lost, kept] = [await newSubscription(broken), await newSubscription(healthy)];
+    await env.DB.prepare('UPDATE signing_keys SET sealed_private_key = ? WHERE customer_id = ?')
+      .bind('x', broken.id)
+      .run();
+    const { acked, retried } = await consumeBatch('events', [
+      { id: 'broken', body: { ...anEvent(), customerId: broken.id } },
+      { id: 'healthy', body: { ...anEvent(), customerId: healthy.id } },
+    ]);
+    expect(acked).toEqual(['healthy']);
+    expect(retried.map(({ msgId }) => msgId)).toEqual(['broken']);
+    expect(await lost.events()).toEqual([]);
+    expect(await kept.listener.calls()).toHaveLength(1);
+  });
+});
+
+describe('a disabled subscription', () => {
+  it('stores its events as failures at once and sends nothing', async () => {
+    const subscription = await newSubscription(await newCustomer(), { enabled: false });
+    const id = await publish(subscription, Date.now());
+    const event = await untilState(subscription, id, 'failure', 0);
+    expect(event.response).toBeUndefined();
+    expect((await subscription.history(id)).at(-1)).toMatchObject({ reason: 'subscription disabled' });
+    expect(await subscription.listener.calls()).toEqual([]);
+  });
+});
+
+describe('a consumer that runs out of time', () => {
+  it('stores what it did not attempt; the store has it delivered', async () => {
+    const clock = holdClock();
+    const customer = await newCustomer();
+    const answers = [{ manner: 'hang' } as const, { manner: 'hang' } as const, {}];
+    const subscription = await newSubscription(customer, { answers });
+    const ids = newEventIds(clock.now(), 3, crypto.getRandomValues(new Uint8Array(16)));
+    const body = ids.map((id) => ({ ...anEvent({ id }), customerId: customer.id }));
+    const batch = consumeBatch('events', [{ body }]);
+    // Two slots for one subscription: the third event waits for one, and the time runs out meanwhile.
+    await until(async () => (await subscription.listener.calls()).length === 2, 'two attempts under way');
+    clock.advance(30_001);
+    await subscription.listener.release();
+    expect((await batch).acked).toHaveLength(1);
+    expect(await subscription.listener.calls()).toHaveLength(2);
+    expect((await storeOf(subscription).read(ids[2] ?? ''))?.state).toBe('awaiting-executing');
+    await subscription.ring();
+    await untilState(subscription, ids[2] ?? '', 'success', 1);
+  });
+});
+
+/** Event stores whose method rejects, all else as it is. */
+function brokenStores(method: string): typeof env.EVENT_STORE {
+  return new Proxy(env.EVENT_STORE, {
+    get: (namespace, name) =>
+      name === 'get'
+        ? (id: DurableObjectId) =>
+            new Proxy(namespace.get(id), {
+              get: (stub, property) =>
+                property === method
+                  ? () => Promise.reject(new Error('the object is away'))
+                  : Reflect.get(stub, property),
+            })
+        : (Reflect.get(namespace, name) as () => unknown).bind(namespace),
+  });
+}
+
+function fail(message: string): never {
+  throw new Error(message);
+}

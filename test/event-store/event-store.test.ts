@@ -1,0 +1,414 @@
+import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
+import { env } from 'cloudflare:workers';
+import { describe, expect, it } from 'vitest';
+import type { Outcome } from '../../src/domain/attempt.ts';
+import type { HistoryEntry } from '../../src/domain/delivery.ts';
+import { newEventIds } from '../../src/domain/ids.ts';
+import type { SubscriptionRef } from '../../src/domain/subscription.ts';
+import { type EventStore, openEventStore, type Settlement } from '../../src/event-store/event-store.ts';
+import { type HeldClock, holdClock } from '../support/clock.ts';
+
+const DAY_MS = 86_400_000;
+const ok: Outcome = { kind: 'success', response: { statusCode: 200, headers: {} } };
+const unavailable: Outcome = { kind: 'http_error', response: { statusCode: 503, headers: {} } };
+
+/** A store of a subscription that nobody else has. */
+function newStore(): { ref: SubscriptionRef; store: DurableObjectStub<EventStore> } {
+  const subscriptionId = crypto.randomUUID();
+  const ref = { customerId: crypto.randomUUID(), subscriptionId, version: 1, enabled: true };
+  return { ref, store: openEventStore(env, subscriptionId) };
+}
+
+function eventIds(clock: HeldClock, count: number): string[] {
+  return newEventIds(clock.now(), count, crypto.getRandomValues(new Uint8Array(16)));
+}
+
+function eventId(clock: HeldClock): string {
+  return eventIds(clock, 1)[0] ?? '';
+}
+
+function attempted(clock: HeldClock, id: string, outcome: Outcome, attempt = 1): Settlement {
+  const facts = {
+    eventId: id,
+    acceptedAt: clock.now(),
+    endpoint: 'https://listener.example/',
+    set: 'the.signed.set',
+  };
+  return { ...facts, result: { attempt, startedAt: clock.now(), durationMs: 5, outcome } };
+}
+
+function held(clock: HeldClock, id: string): Settlement {
+  return {
+    eventId: id,
+    acceptedAt: clock.now(),
+    endpoint: 'https://listener.example/',
+    set: 'the.signed.set',
+  };
+}
+
+/** The alarm's time, the lease token of a delivery, and other things only the inside shows. */
+async function leaseToken(store: DurableObjectStub<EventStore>, id: string): Promise<string> {
+  return await runInDurableObject(store, (_, state) => {
+    const row = state.storage.sql
+      .exec('SELECT lease_token AS token FROM deliveries WHERE event_id = ?', id)
+      .one();
+    return String(row['token']);
+  });
+}
+
+async function alarmTime(store: DurableObjectStub<EventStore>): Promise<number | null> {
+  return await runInDurableObject(store, (_, state) => state.storage.getAlarm());
+}
+
+async function states(store: DurableObjectStub<EventStore>, id: string): Promise<string[]> {
+  const delivery = await store.read(id);
+  return (delivery?.history ?? []).map((entry: HistoryEntry) => entry.state);
+}
+
+describe('admit', () => {
+  it('answers new once, then busy with the rest of the claim', async () => {
+    const clock = holdClock();
+    const { ref, store } = newStore();
+    const id = eventId(clock);
+    expect(await store.admit(ref, [id])).toEqual([{ answer: 'new' }]);
+    clock.advance(1000);
+    const [second] = await store.admit(ref, [id]);
+    // 30 s for the invocation, 1 s for the attempt here, 30 s of margin; one second has gone.
+    expect(second).toEqual({ answer: 'busy', retryAfterMs: 60_000 });
+  });
+
+  it('answers new again when the claim has lapsed, or was lost with the memory', async () => {
+    const clock = holdClock();
+    const { ref, store } = newStore();
+    const id = eventId(clock);
+    await store.admit(ref, [id]);
+    clock.advance(61_000);
+    expect(await store.admit(ref, [id])).toEqual([{ answer: 'new' }]);
+    await evictDurableObject(store);
+    expect(await store.admit(ref, [id])).toEqual([{ answer: 'new' }]);
+  });
+
+  it('answers done for what is stored, whatever its state', async () => {
+    const clock = holdClock();
+    const { ref, store } = newStore();
+    const [success = '', retry = '', waiting = ''] = eventIds(clock, 3);
+    await store.settle(ref, [
+      attempted(clock, success, ok),
+      attempted(clock, retry, unavailable),
+      held(clock, waiting),
+    ]);
+    expect(await store.admit(ref, [success, retry, waiting])).toEqual([
+      { answer: 'done' },
+      { answer: 'done' },
+      { answer: 'done' },
+    ]);
+  });
+
+  it('answers held in a disabled store, also to a consumer that knows an older version', async () => {
+    const clock = holdClock();
+    const { ref, store } = newStore();
+    await store.adopt({ ...ref, version: 2, enabled: false });
+    expect(await store.admit(ref, [eventId(clock)])).toEqual([{ answer: 'held' }]);
+  });
+
+  it('adopts a newer version from the call itself', async () => {
+    const clock = holdClock();
+    const { ref, store } = newStore();
+    await store.adopt({ ...ref, version: 2, enabled: false });
+    expect(await store.admit({ ...ref, version: 3, enabled: true }, [eventId(clock)])).toEqual([
+      { answer: 'new' },
+    ]);
+  });
+
+  it('refuses to serve another subscription', async () => {
+    const clock = holdClock();
+    const { ref, store } = newStore();
+    await store.admit(ref, [eventId(clock)]);
+    await runInDurableObject(store, async (instance: EventStore) => {
+      const other = { ...ref, subscriptionId: crypto.randomUUID(), version: 2 };
+      await expect(instance.admit(other, [eventId(clock)])).rejects.toThrow('another subscription');
+    });
+  });
+});
+
+describe('settle', () => {
+  it('writes one row for a healthy delivery', async () => {
+    const clock = holdClock();
+    const { ref, store } = newStore();
+    await store.settle(ref, [attempted(clock, eventId(clock), ok)]);
+    const before = await store.rowCounts();
+    const ids = eventIds(clock, 50);
+    await store.admit(ref, ids);
+    await store.settle(
+      ref,
+      ids.map((id) => attempted(clock, id, ok)),
+    );
+    const after = await store.rowCounts();
+    expect(after.rowsWritten - before.rowsWritten).toBe(50);
+    expect(await store.total()).toBe(51);
+  });
+
+  it('changes nothing when a result is settled twice', async () => {
+    const clock = holdClock();
+    const { ref, store } = newStore();
+    const id = eventId(clock);
+    const settlement = attempted(clock, id, unavailable);
+    await store.settle(ref, [settlement]);
+    const first = await store.read(id);
+    clock.advance(500);
+    expect(await store.settle(ref, [settlement])).toEqual([{ eventId: id, state: 'dropped', attempts: 1 }]);
+    expect(await store.read(id)).toEqual(first);
+  });
+
+  it('lets a late success absorb a failure of the same attempt, and nothing absorb a success', async () => {
+    const clock = holdClock();
+    const { ref, store } = newStore();
+    const id = eventId(clock);
+    await store.settle(ref, [attempted(clock, id, unavailable)]);
+    await store.settle(ref, [attempted(clock, id, ok)]);
+    expect((await store.read(id))?.state).toBe('success');
+    await store.settle(ref, [attempted(clock, id, unavailable, 2)]);
+    expect(await states(store, id)).toEqual(['awaiting-executing', 'executing', 'awaiting-retry', 'success']);
+  });
+
+  it('turns a retryable failure in a disabled store into a final one', async () => {
+    const clock = holdClock();
+    const { ref, store } = newStore();
+    const id = eventId(clock);
+    await store.admit(ref, [id]);
+    await store.adopt({ ...ref, version: 2, enabled: false });
+    await store.settle(ref, [attempted(clock, id, unavailable)]);
+    const delivery = await store.read(id);
+    expect(delivery?.state).toBe('failure');
+    expect(delivery?.history.at(-1)?.reason).toBe('HTTP 503; subscription disabled');
+  });
+
+  it('stores all of a call or nothing of it', async () => {
+    const clock = holdClock();
+    const { ref, store } = newStore();
+    const [good = '', bad = ''] = eventIds(clock, 2);
+    await runInDurableObject(store, async (instance: EventStore) => {
+      const broken = { ...attempted(clock, bad, ok), endpoint: null as unknown as string };
+      await expect(instance.settle(ref, [attempted(clock, good, ok), broken])).rejects.toThrow('NOT NULL');
+    });
+    expect(await store.total()).toBe(0);
+  });
+});
+
+describe('the alarm', () => {
+  it('is armed for the next attempt, and never rings early', async () => {
+    const clock = holdClock();
+    const { ref, store } = newStore();
+    const id = eventId(clock);
+    await store.settle(ref, [attempted(clock, id, unavailable)]);
+    expect(await alarmTime(store)).toBe(clock.now() + 3000);
+    clock.advance(2999);
+    await runDurableObjectAlarm(store);
+    expect((await store.read(id))?.leaseToken).toBeNull();
+    expect(await alarmTime(store)).toBe(clock.now() + 1);
+  });
+
+  it('is not written again when it rings early enough already', async () => {
+    const clock = holdClock();
+    const { ref, store } = newStore();
+    const [first = '', second = ''] = eventIds(clock, 2);
+    await store.settle(ref, [attempted(clock, first, unavailable)]);
+    const armed = await alarmTime(store);
+    clock.advance(1000);
+    await store.settle(ref, [attempted(clock, second, unavailable)]);
+    expect(await alarmTime(store)).toBe(armed);
+  });
+
+  it('is armed again by the next call when it was lost', async () => {
+    const clock = holdClock();
+    const { ref, store } = newStore();
+    await store.settle(ref, [attempted(clock, eventId(clock), unavailable)]);
+    await runInDurableObject(store, (_, state) => state.storage.deleteAlarm());
+    await store.ensureAlarm(ref);
+    expect(await alarmTime(store)).toBe(clock.now() + 3000);
+  });
+
+  it('keeps an unspent token when a dispatch was slow, so that the slow message still counts', async () => {
+    const clock = holdClock();
+    const { ref, store } = newStore();
+    // A subscription that D1 does not know: the real consumer drops these messages.
+    const id = eventId(clock);
+    await store.settle(ref, [held(clock, id)]);
+    await runDurableObjectAlarm(store);
+    const token = await leaseToken(store, id);
+    clock.advance(120_000);
+    await runDurableObjectAlarm(store);
+    expect(await leaseToken(store, id)).toBe(token);
+    expect(await store.begin(ref, token, [id])).toHaveLength(1);
+    expect(await store.begin(ref, token, [id])).toEqual([]);
+  });
+
+  it('makes a lapsed attempt again under its own number', async () => {
+    const clock = holdClock();
+    const { ref, store } = newStore();
+    const id = eventId(clock);
+    await store.settle(ref, [held(clock, id)]);
+    await runDurableObjectAlarm(store);
+    const [first] = await store.begin(ref, await leaseToken(store, id), [id]);
+    expect(first?.attempt).toBe(1);
+    clock.advance(31_000); // one second for the attempt here, 30 s of margin
+    await runDurableObjectAlarm(store);
+    const [again] = await store.begin(ref, await leaseToken(store, id), [id]);
+    expect(again?.attempt).toBe(1);
+    await store.settle(ref, [attempted(clock, id, ok, 1)]);
+    expect(await states(store, id)).toEqual(['awaiting-executing', 'executing', 'success']);
+  });
+
+  it('makes what it could not send due again, after a wait that grows', async () => {
+    const clock = holdClock();
+    const { ref, store } = newStore();
+    const id = eventId(clock);
+    await runInDurableObject(store, async (instance: EventStore) => {
+      const queue = env.DELIVERIES;
+      const send = queue.sendBatch.bind(queue);
+      await instance.settle(ref, [held(clock, id)]);
+      // The binding is one object for the whole isolate: broken for this block only.
+      Object.defineProperty(queue, 'sendBatch', {
+        configurable: true,
+        value: () => Promise.reject(new Error('away')),
+      });
+      try {
+        for (const wait of [2000, 4000, 8000]) {
+          await instance.alarm();
+          expect((await instance.read(id))?.dueAt).toBe(clock.now() + wait);
+          clock.advance(wait);
+        }
+      } finally {
+        Object.defineProperty(queue, 'sendBatch', { configurable: true, value: send });
+      }
+    });
+  });
+
+  it('fails what is due in a disabled store instead of sending it', async () => {
+    const clock = holdClock();
+    const { ref, store } = newStore();
+    const id = eventId(clock);
+    await store.settle(ref, [held(clock, id)]);
+    await runDurableObjectAlarm(store);
+    const token = await leaseToken(store, id);
+    await store.begin(ref, token, [id]);
+    await store.adopt({ ...ref, version: 2, enabled: false });
+    expect((await store.read(id))?.state).toBe('executing');
+    clock.advance(31_000);
+    await runDurableObjectAlarm(store);
+    const delivery = await store.read(id);
+    expect(delivery?.state).toBe('failure');
+    expect(delivery?.history.at(-1)?.reason).toBe('result of the attempt unknown; subscription disabled');
+  });
+});
+
+describe('a disabled subscription', () => {
+  it('fails at once what waits, and begins nothing', async () => {
+    const clock = holdClock();
+    const { ref, store } = newStore();
+    const [retry = '', waiting = ''] = eventIds(clock, 2);
+    await store.settle(ref, [attempted(clock, retry, unavailable), held(clock, waiting)]);
+    await runDurableObjectAlarm(store);
+    const token = await leaseToken(store, waiting);
+    await store.adopt({ ...ref, version: 2, enabled: false });
+    expect((await store.read(retry))?.state).toBe('failure');
+    expect((await store.read(waiting))?.history.at(-1)).toMatchObject({
+      state: 'failure',
+      attempts: 0,
+      reason: 'subscription disabled',
+    });
+    expect(await store.begin(ref, token, [waiting])).toEqual([]);
+  });
+
+  it('stores new events as failures without an attempt', async () => {
+    const clock = holdClock();
+    const { ref, store } = newStore();
+    const id = eventId(clock);
+    const [settled] = await store.settle({ ...ref, enabled: false }, [held(clock, id)]);
+    expect(settled).toEqual({ eventId: id, state: 'failure', attempts: 0 });
+  });
+});
+
+describe('retention', () => {
+  it('deletes a success seven days after acceptance, and not before', async () => {
+    const clock = holdClock();
+    const { ref, store } = newStore();
+    await store.settle(ref, [attempted(clock, eventId(clock), ok)]);
+    expect(await alarmTime(store)).toBe(clock.now() + 7 * DAY_MS);
+    clock.advance(7 * DAY_MS - 1);
+    await runDurableObjectAlarm(store);
+    expect(await store.total()).toBe(1);
+    clock.advance(3_600_000);
+    await runDurableObjectAlarm(store);
+    expect(await store.total()).toBe(0);
+  });
+
+  it('keeps a failure seven days after its failure, and what is not final for ever', async () => {
+    const clock = holdClock();
+    const { ref, store } = newStore();
+    const [failed = '', open = ''] = eventIds(clock, 2);
+    const accepted = clock.now();
+    await store.settle(ref, [attempted(clock, failed, unavailable), attempted(clock, open, unavailable)]);
+    clock.advance(2 * DAY_MS);
+    const redirect: Outcome = { kind: 'http_error', response: { statusCode: 302, headers: {} } };
+    await store.settle(ref, [{ ...attempted(clock, failed, redirect, 2), acceptedAt: accepted }]);
+    clock.advance(6 * DAY_MS);
+    await runDurableObjectAlarm(store);
+    expect(await store.total()).toBe(2);
+    clock.advance(DAY_MS + 3_600_000);
+    await runDurableObjectAlarm(store);
+    expect(await store.read(failed)).toBeUndefined();
+    expect(await store.read(open)).toBeDefined();
+  });
+
+  it('deletes in bounded bites, each alarm one, until all are gone', async () => {
+    const clock = holdClock();
+    const { ref, store } = newStore();
+    for (let batch = 0; batch < 11; batch++) {
+      await store.settle(
+        ref,
+        eventIds(clock, 100).map((id) => attempted(clock, id, ok)),
+      );
+    }
+    clock.advance(8 * DAY_MS);
+    await runDurableObjectAlarm(store);
+    expect(await store.total()).toBe(100);
+    expect(await alarmTime(store)).toBe(clock.now());
+    await runDurableObjectAlarm(store);
+    expect(await store.total()).toBe(0);
+  });
+});
+
+describe('erasing', () => {
+  it('leaves nothing to read, and drops late results', async () => {
+    const clock = holdClock();
+    const { ref, store } = newStore();
+    const [id = '', late = ''] = eventIds(clock, 2);
+    await store.settle(ref, [attempted(clock, id, unavailable)]);
+    await store.erase(ref);
+    expect(await store.read(id)).toBeUndefined();
+    expect(await store.admit(ref, [late])).toEqual([{ answer: 'done' }]);
+    expect(await store.settle(ref, [attempted(clock, late, ok)])).toEqual([
+      { eventId: late, state: 'dropped', attempts: 0 },
+    ]);
+    expect(await store.total()).toBe(0);
+  });
+
+  it('may run twice, remembers its mark over an eviction, and ends in an empty object', async () => {
+    const clock = holdClock();
+    const { ref, store } = newStore();
+    await store.settle(ref, [attempted(clock, eventId(clock), ok)]);
+    await store.erase(ref);
+    await store.erase(ref);
+    await evictDurableObject(store);
+    expect(await store.admit(ref, [eventId(clock)])).toEqual([{ answer: 'done' }]);
+    expect(await alarmTime(store)).toBe(clock.now() + 3_600_000);
+    clock.advance(3_600_000);
+    await runDurableObjectAlarm(store);
+    const tables = await runInDurableObject(store, (_, state) =>
+      state.storage.sql.exec("SELECT name FROM sqlite_master WHERE name = 'deliveries'").toArray(),
+    );
+    expect(tables).toEqual([]);
+    expect(await alarmTime(store)).toBeNull();
+  });
+});

@@ -1,0 +1,168 @@
+/**
+ * The product's story, end to end: the service started as `npm start` starts it, and nothing but HTTP. Read it as the
+ * tour of what an operator, a customer, a producer and a listener do.
+ */
+import { randomBytes } from 'node:crypto';
+import { createRemoteJWKSet, jwtVerify } from 'jose';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Customer, getToken, Operator } from '../../scripts/client.ts';
+import { type Home, makeHome, pause, type RunningService, startService } from '../../scripts/service.ts';
+import { newEventIds } from '../../src/domain/ids.ts';
+import type { Answer, Call } from '../support/listener-script.ts';
+import { type ScriptedListener, startScriptedListener } from '../support/scripted-listener.ts';
+
+let home: Home;
+let service: RunningService;
+let listener: ScriptedListener;
+let operator: Operator;
+let customer: Customer;
+
+const hook = (name: string) => `${listener.url}/hooks/${name}`;
+
+async function script(name: string, ...answers: Answer[]): Promise<void> {
+  await fetch(`${listener.url}/scripts/${name}`, { method: 'PUT', body: JSON.stringify(answers) });
+}
+
+async function calls(name: string): Promise<Call[]> {
+  return (await (await fetch(`${listener.url}/scripts/${name}/calls`)).json()) as Call[];
+}
+
+async function until<T>(ask: () => Promise<T | false | undefined>, what: string): Promise<T> {
+  for (const deadline = Date.now() + 20_000; ; await pause(25)) {
+    const answer = await ask();
+    if (answer !== false && answer !== undefined) return answer;
+    if (Date.now() > deadline) throw new Error(`gave up waiting for ${what}\n${service.output()}`);
+  }
+}
+
+async function subscribe(title: string): Promise<string> {
+  const body = { title, endpoint: hook(title), events: ['entityCreated', 'entityUpdated', 'entityDeleted'] };
+  const created = await customer.call('POST', '/subscriptions', body);
+  expect(created.status).toBe(201);
+  return created.body.id as string;
+}
+
+function anEvent(overrides: object = {}) {
+  return {
+    type: 'entityCreated',
+    captureApplicationId: 'aabc1de2f3ghi4jklm5n67opq8',
+    captureClientId: 'zfccfzzcf626t449wu5umbt6zhek2det',
+    entityType: 'user',
+    sub: crypto.randomUUID(),
+    ...overrides,
+  };
+}
+
+beforeAll(async () => {
+  home = makeHome();
+  [service, listener] = await Promise.all([
+    startService(home, { RETRY_DELAYS_SECONDS: '4,1,1,1,1' }),
+    startScriptedListener(),
+  ]);
+  operator = new Operator(service.url, home.operatorToken);
+});
+
+afterAll(async () => {
+  await service?.stop();
+  await listener?.close();
+  home?.remove();
+});
+
+describe('the journey', () => {
+  it('begins with the operator, who makes a customer and gives it a client', async () => {
+    const created = await operator.call('POST', '/customers', { name: 'Acme' });
+    expect(created.status).toBe(201);
+    const client = await operator.call('POST', `/customers/${created.body.id}/clients`, { name: 'backend' });
+    expect(client.status).toBe(201);
+    const { clientId, clientSecret } = client.body;
+    const token = await getToken(service.url, created.body.id, clientId, clientSecret);
+    expect(token.body).toMatchObject({ token_type: 'Bearer', expires_in: 3600, scope: '*:webhooks/**' });
+    customer = new Customer(service.url, created.body.id, token.body.access_token);
+  });
+
+  it('lets the customer subscribe a listener and find it again by its links', async () => {
+    const id = await subscribe('steady');
+    const list = await customer.call('GET', '/subscriptions');
+    const [found] = list.body._embedded.subscriptions;
+    expect(found).toMatchObject({ id, title: 'steady', enabled: true });
+    expect((await customer.follow(found._links.self.href)).body).toEqual(found);
+    expect((await customer.follow(found._links.events.href)).body.total).toBe(0);
+  });
+
+  it('brings a published event to the listener, as a token that verifies against the published keys', async () => {
+    const published = await customer.call('POST', '/events', anEvent());
+    expect(published.status).toBe(202);
+    const [call] = await until(async () => {
+      const all = await calls('steady');
+      return all.length > 0 && all;
+    }, 'the notification');
+    const jwks = createRemoteJWKSet(new URL(`${service.url}/${customer.id}/login/jwk`));
+    const { payload } = await jwtVerify(call?.body ?? '', jwks, {
+      issuer: `${service.url}/${customer.id}/webhooks`,
+      audience: hook('steady'),
+      typ: 'secevent+jwt',
+    });
+    expect(payload['events']).toMatchObject({ entityCreated: { id: published.body._embedded.events[0].id } });
+  });
+
+  it('tells the story of the event in the event store', async () => {
+    const { body } = await customer.call('GET', '/subscriptions');
+    const events = await customer.follow(body._embedded.subscriptions[0]._links.events.href);
+    const [event] = events.body._embedded.events;
+    expect(event).toMatchObject({ state: 'success', attempts: 1, response: { statusCode: 200 } });
+    const history = (await customer.follow(event._links.history.href)).body._embedded.history;
+    expect(history.map(({ state }: { state: string }) => state)).toEqual([
+      'awaiting-executing',
+      'executing',
+      'success',
+    ]);
+  });
+
+  it('survives kill -9: what waited for a retry is retried after the restart, what succeeded is not sent again', async () => {
+    const id = await subscribe('killed');
+    await script('killed', { status: 503 }, { status: 503 }, { status: 503 }, {});
+    const ids = newEventIds(Date.now(), 3, randomBytes(16));
+    await customer.call(
+      'POST',
+      '/events',
+      ids.map((eventId) => anEvent({ id: eventId })),
+    );
+    await until(async () => {
+      const { body } = await customer.call('GET', `/subscriptions/${id}/events?state=awaiting-retry`);
+      return body._embedded.events.length === 3;
+    }, 'three deliveries that wait');
+    const steadyBefore = (await calls('steady')).length;
+
+    await service.kill();
+    service = await startService(
+      home,
+      { RETRY_DELAYS_SECONDS: '4,1,1,1,1' },
+      Number(new URL(service.url).port),
+    );
+
+    const events = await until(async () => {
+      const { body } = await customer.call('GET', `/subscriptions/${id}/events`);
+      const all = body._embedded.events as { state: string; attempts: number }[];
+      return all.every(({ state }) => state === 'success') && all;
+    }, 'three deliveries that succeed');
+    expect(events.map(({ attempts }) => attempts)).toEqual([2, 2, 2]);
+    expect(await calls('killed')).toHaveLength(6);
+    expect(await calls('steady')).toHaveLength(steadyBefore);
+    // The same ids again: everything is known already.
+    await customer.call(
+      'POST',
+      '/events',
+      ids.map((eventId) => anEvent({ id: eventId })),
+    );
+    await customer.call('POST', '/events', anEvent({ type: 'entityDeleted' }));
+    await until(async () => (await calls('killed')).length === 7, 'the event after them');
+    expect(await calls('steady')).toHaveLength(steadyBefore + 1);
+  });
+
+  it('ends when the operator erases the customer: its keys, its token and its events are gone', async () => {
+    expect((await operator.call('DELETE', `/customers/${customer.id}`)).status).toBe(204);
+    expect((await customer.call('GET', '/subscriptions')).body.total ?? 0).toBe(0);
+    expect((await fetch(`${service.url}/${customer.id}/login/jwk`)).status).toBe(404);
+    expect((await operator.call('GET', `/customers/${customer.id}`)).status).toBe(404);
+  });
+});

@@ -1,0 +1,196 @@
+import { env } from 'cloudflare:workers';
+import { describe, expect, it } from 'vitest';
+import { newEventIds } from '../../src/domain/ids.ts';
+import { until } from '../support/until.ts';
+import { anEvent, asOperator, consumeBatch, newCustomer, newSubscription } from '../support/world.ts';
+
+const DAY_MS = 86_400_000;
+
+// biome-ignore lint/suspicious/noExplicitAny: bodies of answers
+async function letters(): Promise<any[]> {
+  const list = (await asOperator('GET', '/dead-letters')).body._embedded.deadLetters as { id: string }[];
+  return await Promise.all(list.map(async ({ id }) => (await asOperator('GET', `/dead-letters/${id}`)).body));
+}
+
+async function lettersAbout(marker: string) {
+  return (await letters()).filter(({ body }) => JSON.stringify(body).includes(marker));
+}
+
+describe('what can never be processed', () => {
+  it('becomes a dead letter of its own, while the valid members of its array are delivered', async () => {
+    const customer = await newCustomer();
+    const subscription = await newSubscription(customer);
+    const marker = crypto.randomUUID();
+    const good = { ...anEvent(), customerId: customer.id };
+    const body = [good, { ...good, type: 'entityRenamed', marker }, good, { ...good, sub: marker.slice(1) }];
+    const { acked } = await consumeBatch('events', [{ body }]);
+    expect(acked).toHaveLength(1);
+    expect(await subscription.listener.calls()).toHaveLength(2);
+    const found = await lettersAbout(marker.slice(1));
+    expect(found.map(({ reason }) => reason).sort()).toEqual([
+      'sub must be a UUID',
+      'type must be one of entityCreated, entityUpdated, entityDeleted',
+    ]);
+  });
+
+  it.each([
+    ['a string', 'not an event'],
+    ['null', null],
+    ['a number', 7],
+    ['an empty array', []],
+    ['an array of nonsense', [[[]]]],
+    ['bytes', new ArrayBuffer(3)],
+    ['a packed message of another version', { packed: 2, events: [] }],
+  ])('is stored and acknowledged: %s', async (_, body) => {
+    const before = (await letters()).length;
+    const { acked } = await consumeBatch('events', [{ body }]);
+    expect(acked).toHaveLength(1);
+    expect(await letters()).toHaveLength(before + 1);
+  });
+
+  it('adds no second letter when the queue brings the message again', async () => {
+    const marker = crypto.randomUUID();
+    const message = { id: `message ${marker}`, timestamp: Date.now(), body: [{ marker }, { marker }] };
+    await consumeBatch('events', [message]);
+    await consumeBatch('events', [{ ...message, attempts: 2 }]);
+    expect(await lettersAbout(marker)).toHaveLength(2);
+  });
+
+  it('is an event of a customer that does not exist, and does not disturb the others', async () => {
+    const customer = await newCustomer();
+    const subscription = await newSubscription(customer);
+    const stranger = crypto.randomUUID();
+    const { acked } = await consumeBatch('events', [
+      { body: { ...anEvent(), customerId: stranger } },
+      { body: { ...anEvent(), customerId: customer.id } },
+    ]);
+    expect(acked).toHaveLength(2);
+    expect(await subscription.listener.calls()).toHaveLength(1);
+    expect((await lettersAbout(stranger)).map(({ reason }) => reason)).toEqual([
+      'customerId names no customer',
+    ]);
+  });
+
+  it('is an event whose id is older than a day', async () => {
+    const customer = await newCustomer();
+    const subscription = await newSubscription(customer);
+    const [id = ''] = newEventIds(
+      Date.now() - DAY_MS - 60_000,
+      1,
+      crypto.getRandomValues(new Uint8Array(16)),
+    );
+    const { acked } = await consumeBatch('events', [
+      { body: { ...anEvent({ id }), customerId: customer.id } },
+    ]);
+    expect(acked).toHaveLength(1);
+    expect(await subscription.events()).toEqual([]);
+    expect((await lettersAbout(id)).map(({ reason }) => reason)).toEqual([
+      'id has a time more than 24 hours before acceptance',
+    ]);
+  });
+
+  it('is put back while its letter cannot be stored', async () => {
+    const DB = {
+      ...env.DB,
+      prepare: env.DB.prepare.bind(env.DB),
+      batch: () => Promise.reject(new Error('D1_ERROR: away')),
+    } as unknown as D1Database;
+    const { acked, retried } = await consumeBatch('events', [{ body: 'nonsense' }], { ...env, DB });
+    expect(acked).toEqual([]);
+    expect(retried).toHaveLength(1);
+  });
+});
+
+describe('a message at its last delivery', () => {
+  it('becomes letters with the ids and the time it was given, and replay delivers them', async () => {
+    const customer = await newCustomer();
+    const subscription = await newSubscription(customer);
+    const message = {
+      id: crypto.randomUUID(),
+      timestamp: Date.now() - DAY_MS - 3_600_000,
+      attempts: 101,
+      body: [{ ...anEvent(), customerId: customer.id }],
+    };
+    await env.DB.prepare(
+      "UPDATE signing_keys SET role = 'reserve' WHERE customer_id = ? AND role = 'current'",
+    )
+      .bind(customer.id)
+      .run();
+    // Without a signing key the customer has no audience, as if it did not exist: an honest dead letter.
+    await consumeBatch('events', [message]);
+    await env.DB.prepare(
+      "UPDATE signing_keys SET role = 'current' WHERE kid = (SELECT min(kid) FROM signing_keys WHERE customer_id = ? AND role = 'reserve')",
+    )
+      .bind(customer.id)
+      .run();
+    const [letter] = await lettersAbout(customer.id);
+    expect(Date.parse(letter.acceptedAt)).toBe(message.timestamp);
+    const replayed = await asOperator('POST', `/dead-letters/${letter.id}/replay`);
+    expect(replayed.status).toBe(202);
+    const event = await until(async () => (await subscription.events())[0], 'the replayed event');
+    expect(Date.parse(event.createdAt)).toBe(message.timestamp);
+    expect(event.id).toBe(letter.body.eventId);
+    expect(await lettersAbout(customer.id)).toEqual([]);
+  });
+
+  it('is given up to the dead letters with its events, and acknowledged', async () => {
+    const customer = await newCustomer();
+    await newSubscription(customer);
+    await env.DB.prepare("UPDATE signing_keys SET sealed_private_key = 'x' WHERE customer_id = ?")
+      .bind(customer.id)
+      .run();
+    const body = [1, 2].map(() => ({ ...anEvent(), customerId: customer.id }));
+    const { acked } = await consumeBatch('events', [{ body, attempts: 101 }]);
+    expect(acked).toHaveLength(1);
+    const found = await until(async () => {
+      const all = await lettersAbout(customer.id);
+      return all.length === 2 && all;
+    }, 'the letters');
+    expect(new Set(found.map(({ reason }) => reason))).toEqual(new Set(['not delivered after 100 retries']));
+  });
+});
+
+describe('the consumer of dead letters', () => {
+  it('reads what the platform moved there raw', async () => {
+    const customer = await newCustomer();
+    const { acked } = await consumeBatch('deadLetters', [
+      { body: { ...anEvent(), customerId: customer.id } },
+    ]);
+    expect(acked).toHaveLength(1);
+    expect((await lettersAbout(customer.id)).map(({ reason }) => reason)).toEqual([
+      'moved here by the platform after its last retry',
+    ]);
+  });
+
+  it('lets a dispatch go: its store makes it again', async () => {
+    const before = (await letters()).length;
+    const dispatch = { customerId: 'c', subscriptionId: 's', token: 't', eventIds: ['e'] };
+    const { acked } = await consumeBatch('deadLetters', [{ body: dispatch }]);
+    expect(acked).toHaveLength(1);
+    expect(await letters()).toHaveLength(before);
+  });
+});
+
+describe('the consumer of deliveries', () => {
+  it.each([['nonsense'], [null], [{ customerId: 'c', subscriptionId: 's', token: 't', eventIds: [] }]])(
+    'acknowledges what it does not understand: %j',
+    async (body) => {
+      const { acked } = await consumeBatch('deliveries', [{ body }]);
+      expect(acked).toHaveLength(1);
+    },
+  );
+
+  it('sends nothing for a stale token, an unknown subscription, or another customer', async () => {
+    const customer = await newCustomer();
+    const subscription = await newSubscription(customer);
+    const eventIds = newEventIds(Date.now(), 1, crypto.getRandomValues(new Uint8Array(16)));
+    const dispatch = { customerId: customer.id, subscriptionId: subscription.id, token: 'stale', eventIds };
+    const { acked } = await consumeBatch('deliveries', [
+      { body: dispatch },
+      { body: { ...dispatch, subscriptionId: crypto.randomUUID() } },
+      { body: { ...dispatch, customerId: crypto.randomUUID() } },
+    ]);
+    expect(acked).toHaveLength(3);
+    expect(await subscription.listener.calls()).toEqual([]);
+  });
+});

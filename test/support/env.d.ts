@@ -1,0 +1,22 @@
+/** What the runtime's modules hold in tests. */
+import type { D1Migration } from 'cloudflare:test';
+import type { Env } from '../../src/env.ts';
+
+declare global {
+  namespace Cloudflare {
+    interface Env extends ServiceEnv {
+      TEST_MIGRATIONS: D1Migration[];
+    }
+    interface GlobalProps {
+      mainModule: typeof import('../../src/index.ts');
+    }
+  }
+}
+
+type ServiceEnv = Env;
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    listenerUrl: string;
+  }
+}

@@ -1,0 +1,15 @@
+/** Starts one scripted listener for all tests inside the runtime, and tells them where it is. */
+import type { TestProject } from 'vitest/node';
+import { startScriptedListener } from './scripted-listener.ts';
+
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const listener = await startScriptedListener();
+  project.provide('listenerUrl', listener.url);
+  return () => listener.close();
+}
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    listenerUrl: string;
+  }
+}

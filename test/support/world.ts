@@ -1,0 +1,223 @@
+/** The service as a client sees it, and factories for what tests need of it. */
+import { createExecutionContext, createMessageBatch, getQueueResult, runDurableObjectAlarm } from 'cloudflare:test';
+import { env, exports } from 'cloudflare:workers';
+import { inject } from 'vitest';
+import type { EventType } from '../../src/domain/event.ts';
+import { openEventStore } from '../../src/event-store/event-store.ts';
+import worker from '../../src/index.ts';
+import { QUEUES } from '../../src/outbound/queues.ts';
+import type { Answer, Call } from './listener-script.ts';
+
+export const BASE_URL = 'http://webhooks.test';
+export const OPERATOR_TOKEN = 'operator-token-of-the-tests';
+
+export interface Reply {
+  readonly status: number;
+  readonly headers: Headers;
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into bodies and compare what they find
+  readonly body: any;
+}
+
+/** One request to the Worker; an object as body is sent as JSON. */
+export async function call(method: string, path: string, options: CallOptions = {}): Promise<Reply> {
+  const { token, body, headers = {} } = options;
+  const isText = body === undefined || typeof body === 'string';
+  const response = await exports.default.fetch(`${BASE_URL}${path}`, {
+    method,
+    redirect: 'manual',
+    headers: {
+      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...headers,
+    },
+    ...(body === undefined ? {} : { body: isText ? (body as string) : JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  let parsed: unknown = text;
+  try {
+    parsed = JSON.parse(text);
+  } catch {}
+  return { status: response.status, headers: response.headers, body: parsed };
+}
+
+export interface CallOptions {
+  readonly token?: string;
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export const asOperator = (method: string, path: string, body?: unknown): Promise<Reply> =>
+  call(method, `/operator${path}`, { token: OPERATOR_TOKEN, ...(body === undefined ? {} : { body }) });
+
+export interface TestCustomer {
+  readonly id: string;
+  readonly clientId: string;
+  readonly clientSecret: string;
+  readonly token: string;
+  call(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Reply>;
+}
+
+export async function getToken(
+  customerId: string,
+  clientId: string,
+  clientSecret: string,
+  scope = '*:webhooks/**',
+): Promise<Reply> {
+  return await call('POST', `/${customerId}/login/token`, {
+    headers: {
+      authorization: `Basic ${btoa(`${clientId}:${clientSecret}`)}`,
+      'content-type': 'application/x-www-form-urlencoded',
+    },
+    body: new URLSearchParams({ grant_type: 'client_credentials', scope }).toString(),
+  });
+}
+
+/** A new customer with a client and an access token, made as an operator and a customer would. */
+export async function newCustomer(scope = '*:webhooks/**'): Promise<TestCustomer> {
+  const customer = await asOperator('POST', '/customers', { name: 'Acme' });
+  const id = customer.body.id as string;
+  const client = await asOperator('POST', `/customers/${id}/clients`, { name: 'main', scope });
+  const { clientId, clientSecret } = client.body as { clientId: string; clientSecret: string };
+  const newToken = async () => (await getToken(id, clientId, clientSecret, scope)).body.access_token as string;
+  const token = await newToken();
+  const current = { token, since: Date.now() };
+  return {
+    id,
+    clientId,
+    clientSecret,
+    token,
+    call: async (method, path, body, headers) => {
+      // As a client would: a new token before the old one ends, however far a test has moved the clock.
+      if (Date.now() - current.since > 3_000_000) {
+        current.token = await newToken();
+        current.since = Date.now();
+      }
+      return await call(method, `/${id}/webhooks${path}`, {
+        token: current.token,
+        ...(body === undefined ? {} : { body }),
+        ...(headers === undefined ? {} : { headers }),
+      });
+    },
+  };
+}
+
+/** A listener of its own for one test. */
+export class TestListener {
+  readonly #name = crypto.randomUUID();
+  readonly #base = inject('listenerUrl');
+  readonly endpoint = `${this.#base}/hooks/${this.#name}`;
+
+  async script(...answers: Answer[]): Promise<void> {
+    await fetch(`${this.#base}/scripts/${this.#name}`, { method: 'PUT', body: JSON.stringify(answers) });
+  }
+
+  async calls(): Promise<Call[]> {
+    return (await (await fetch(`${this.#base}/scripts/${this.#name}/calls`)).json()) as Call[];
+  }
+
+  async release(): Promise<void> {
+    await fetch(`${this.#base}/scripts/${this.#name}/release`, { method: 'POST' });
+  }
+}
+
+export interface TestSubscription {
+  readonly id: string;
+  readonly customer: TestCustomer;
+  readonly listener: TestListener;
+  // biome-ignore lint/suspicious/noExplicitAny: see Reply
+  event(eventId: string): Promise<any>;
+  // biome-ignore lint/suspicious/noExplicitAny: see Reply
+  history(eventId: string): Promise<any[]>;
+  // biome-ignore lint/suspicious/noExplicitAny: see Reply
+  events(): Promise<any[]>;
+  /** Rings the alarm of its event store. */
+  ring(): Promise<boolean>;
+}
+
+export async function newSubscription(
+  customer: TestCustomer,
+  options: { events?: EventType[]; enabled?: boolean; title?: string; answers?: Answer[] } = {},
+): Promise<TestSubscription> {
+  const listener = new TestListener();
+  if (options.answers !== undefined) await listener.script(...options.answers);
+  const created = await customer.call('POST', '/subscriptions', {
+    title: options.title ?? `subscription ${crypto.randomUUID()}`,
+    endpoint: listener.endpoint,
+    events: options.events ?? ['entityCreated', 'entityUpdated', 'entityDeleted'],
+    enabled: options.enabled ?? true,
+  });
+  if (created.status !== 201) throw new Error(JSON.stringify(created.body));
+  const id = created.body.id as string;
+  const path = `/subscriptions/${id}/events`;
+  return {
+    id,
+    customer,
+    listener,
+    event: async (eventId) => (await customer.call('GET', `${path}/${eventId}`)).body,
+    history: async (eventId) => (await customer.call('GET', `${path}/${eventId}/history`)).body._embedded.history,
+    events: async () => (await customer.call('GET', path)).body._embedded.events,
+    ring: () => runDurableObjectAlarm(openEventStore(env, id)),
+  };
+}
+
+/** A well-formed event as a producer would publish it. */
+export function anEvent(overrides: Record<string, unknown> = {}): Record<string, unknown> {
+  return {
+    type: 'entityCreated',
+    captureApplicationId: 'tep2dcqy4fwurwtpkaxg76twgf',
+    captureClientId: 'zfccfzzcf626t449wu5umbt6zhek2det',
+    entityType: 'user',
+    sub: '726087ec-35df-4041-aec8-c11ecc208efa',
+    ...overrides,
+  };
+}
+
+/** What became of each message of a batch: acknowledged, or put back after so many seconds. */
+export interface Consumed {
+  readonly acked: string[];
+  readonly retried: { readonly msgId: string; readonly delaySeconds: number | undefined }[];
+}
+
+export interface TestMessage {
+  readonly id?: string;
+  readonly body: unknown;
+  readonly attempts?: number;
+  readonly timestamp?: number;
+}
+
+/** Hands a batch to the consumer of a queue, as the platform would, and waits for it. */
+export async function consumeBatch(
+  queue: keyof typeof QUEUES,
+  messages: readonly TestMessage[],
+  environment: typeof env = env,
+): Promise<Consumed> {
+  const batch = createMessageBatch(
+    QUEUES[queue],
+    messages.map((message) => ({
+      id: message.id ?? crypto.randomUUID(),
+      timestamp: new Date(message.timestamp ?? Date.now()),
+      attempts: message.attempts ?? 1,
+      body: message.body,
+    })),
+  );
+  // The runtime's test result says which messages were put back, but not for how long.
+  const delays = new Map<string, number>();
+  for (const message of batch.messages) {
+    const retry = message.retry.bind(message);
+    Object.defineProperty(message, 'retry', {
+      value: (options?: QueueRetryOptions) => {
+        if (options?.delaySeconds !== undefined) delays.set(message.id, options.delaySeconds);
+        retry(options);
+      },
+    });
+  }
+  const ctx = createExecutionContext();
+  await worker.queue(batch, environment);
+  const result = await getQueueResult(batch, ctx);
+  const retried = result.retryMessages.map(({ msgId }) => ({ msgId, delaySeconds: delays.get(msgId) }));
+  return { acked: result.explicitAcks, retried };
+}
+
+export function storeOf(subscription: { readonly id: string }) {
+  return openEventStore(env, subscription.id);
+}

@@ -1,0 +1,45 @@
+import { cloudflareTest, readD1Migrations } from '@cloudflare/vitest-pool-workers';
+import { defineConfig } from 'vitest/config';
+
+/** 32 bytes each, of no meaning: nothing but tests ever uses them. */
+const key = (byte: number) => Buffer.alloc(32, byte).toString('base64');
+
+export default defineConfig(async () => ({
+  test: {
+    projects: [
+      {
+        plugins: [
+          cloudflareTest({
+            wrangler: { configPath: './wrangler.toml' },
+            miniflare: {
+              bindings: {
+                BASE_URL: 'http://webhooks.test',
+                ALLOW_PRIVATE_ENDPOINTS: 'true',
+                ATTEMPT_TIMEOUT_SECONDS: '1',
+                OPERATOR_TOKEN: 'operator-token-of-the-tests',
+                KEY_ENCRYPTION_KEY: key(1),
+                TOKEN_SIGNING_KEY: key(2),
+                TEST_MIGRATIONS: await readD1Migrations('./migrations'),
+              },
+            },
+          }),
+        ],
+        test: {
+          name: 'workers',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/journey/**', 'test/structure/**'],
+          globalSetup: ['./test/support/start-listener.ts'],
+          setupFiles: ['./test/support/apply-migrations.ts'],
+        },
+      },
+      {
+        test: {
+          name: 'node',
+          include: ['test/journey/**/*.test.ts', 'test/structure/**/*.test.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+    ],
+  },
+}));
