@@ -147,10 +147,8 @@ async function credentials(db: Database, where: ReturnType<typeof and>): Promise
 
 /** Inserts nothing when the client does not exist, so that a batch with it stays harmless. */
 function insertSecret(db: Database, customerId: string, clientId: string, secret: NewSecret, now: number) {
-  return db
-    .insert(clientSecrets)
-    .select(
-      sql`SELECT ${secret.id}, customer_id, client_id, ${secret.secretHash}, ${now}, NULL
+  return db.insert(clientSecrets).select(
+    sql`SELECT ${secret.id}, customer_id, client_id, ${secret.secretHash}, ${now}, NULL
           FROM ${clients} WHERE customer_id = ${customerId} AND client_id = ${clientId}`,
-    );
+  );
 }

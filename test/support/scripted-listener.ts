@@ -40,7 +40,11 @@ export async function startScriptedListener(port = 0): Promise<ScriptedListener>
   };
 }
 
-async function handle(scripts: Map<string, Script>, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function handle(
+  scripts: Map<string, Script>,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   const [, kind, name = '', part] = (request.url ?? '').split(/[/?]/);
   let script = scripts.get(name);
   if (script === undefined) {

@@ -1,5 +1,10 @@
 /** The service as a client sees it, and factories for what tests need of it. */
-import { createExecutionContext, createMessageBatch, getQueueResult, runDurableObjectAlarm } from 'cloudflare:test';
+import {
+  createExecutionContext,
+  createMessageBatch,
+  getQueueResult,
+  runDurableObjectAlarm,
+} from 'cloudflare:test';
 import { env, exports } from 'cloudflare:workers';
 import { inject } from 'vitest';
 import type { EventType } from '../../src/domain/event.ts';
@@ -78,7 +83,8 @@ export async function newCustomer(scope = '*:webhooks/**'): Promise<TestCustomer
   const id = customer.body.id as string;
   const client = await asOperator('POST', `/customers/${id}/clients`, { name: 'main', scope });
   const { clientId, clientSecret } = client.body as { clientId: string; clientSecret: string };
-  const newToken = async () => (await getToken(id, clientId, clientSecret, scope)).body.access_token as string;
+  const newToken = async () =>
+    (await getToken(id, clientId, clientSecret, scope)).body.access_token as string;
   const token = await newToken();
   const current = { token, since: Date.now() };
   return {
@@ -154,7 +160,8 @@ export async function newSubscription(
     customer,
     listener,
     event: async (eventId) => (await customer.call('GET', `${path}/${eventId}`)).body,
-    history: async (eventId) => (await customer.call('GET', `${path}/${eventId}/history`)).body._embedded.history,
+    history: async (eventId) =>
+      (await customer.call('GET', `${path}/${eventId}/history`)).body._embedded.history,
     events: async () => (await customer.call('GET', path)).body._embedded.events,
     ring: () => runDurableObjectAlarm(openEventStore(env, id)),
   };
