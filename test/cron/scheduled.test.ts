@@ -1,0 +1,91 @@
+import { runInDurableObject } from 'cloudflare:test';
+import { env } from 'cloudflare:workers';
+import { describe, expect, it } from 'vitest';
+import { care } from '../../src/cron/scheduled.ts';
+import { newEventIds } from '../../src/domain/ids.ts';
+import { openDatabase } from '../../src/storage/database.ts';
+import { insertDeadLetters } from '../../src/storage/dead-letters.ts';
+import { holdClock } from '../support/clock.ts';
+import { asOperator, newCustomer, newSubscription, storeOf } from '../support/world.ts';
+
+const DAY_MS = 86_400_000;
+const EVERY_MS = 300_000;
+
+async function settleSuccess(subscription: Awaited<ReturnType<typeof newSubscription>>): Promise<void> {
+  const ref = {
+    customerId: subscription.customer.id,
+    subscriptionId: subscription.id,
+    version: 1,
+    enabled: true,
+  };
+  const [eventId = ''] = newEventIds(Date.now(), 1, crypto.getRandomValues(new Uint8Array(16)));
+  const outcome = { kind: 'success', response: { statusCode: 200, headers: {} } } as const;
+  const result = { attempt: 1, startedAt: Date.now(), durationMs: 1, outcome };
+  await storeOf(subscription).settle(ref, [
+    { eventId, acceptedAt: Date.now(), endpoint: 'https://listener.example/', set: 'a.b.c', result },
+  ]);
+}
+
+async function tombstone(
+  id: string,
+): Promise<{ deleted_at: number | null; erased_at: number | null } | null> {
+  return await env.DB.prepare('SELECT deleted_at, erased_at FROM subscriptions WHERE id = ?')
+    .bind(id)
+    .first();
+}
+
+describe('care', () => {
+  it('finishes an erasure that was cut short, and forgets the tombstone after thirty days', async () => {
+    const subscription = await newSubscription(await newCustomer());
+    await settleSuccess(subscription);
+    const store = storeOf(subscription);
+    // The deletion died between D1 and the store.
+    await env.DB.prepare('UPDATE subscriptions SET deleted_at = ?, version = 2 WHERE id = ?')
+      .bind(Date.now(), subscription.id)
+      .run();
+    expect(await store.total()).toBe(1);
+    await care(env, Date.now());
+    expect(await store.total()).toBe(0);
+    expect((await tombstone(subscription.id))?.erased_at).not.toBeNull();
+    await care(env, Date.now() + 29 * DAY_MS);
+    expect(await tombstone(subscription.id)).not.toBeNull();
+    await care(env, Date.now() + 31 * DAY_MS);
+    expect(await tombstone(subscription.id)).toBeNull();
+  });
+
+  it('visits every event store within a day, and arms an alarm that was lost', async () => {
+    const subscription = await newSubscription(await newCustomer());
+    await settleSuccess(subscription);
+    const store = storeOf(subscription);
+    await runInDurableObject(store, (_, state) => state.storage.deleteAlarm());
+    const start = Date.now();
+    for (let run = 0; run < DAY_MS / EVERY_MS; run++) await care(env, start + run * EVERY_MS);
+    expect(await runInDurableObject(store, (_, state) => state.storage.getAlarm())).not.toBeNull();
+  });
+
+  it('drops dead letters after thirty days', async () => {
+    const clock = holdClock();
+    const letter = { queue: 'webhook-events', reason: 'r', body: '{}', acceptedAt: clock.now() };
+    await insertDeadLetters(openDatabase(env.DB), [
+      { ...letter, id: crypto.randomUUID(), createdAt: clock.now() },
+      { ...letter, id: crypto.randomUUID(), createdAt: clock.now() + DAY_MS },
+    ]);
+    await care(env, clock.now() + 30 * DAY_MS + 1);
+    expect((await asOperator('GET', '/dead-letters')).body.total).toBe(1);
+  });
+
+  it('goes on with the other tasks when one fails', async () => {
+    const subscription = await newSubscription(await newCustomer());
+    await env.DB.prepare('UPDATE subscriptions SET deleted_at = 1, version = 2 WHERE id = ?')
+      .bind(subscription.id)
+      .run();
+    const EVENT_STORE = {
+      idFromName: () => 'x',
+      get: () => ({ erase: () => Promise.reject(new Error('away')) }),
+    };
+    await care({ ...env, EVENT_STORE: EVENT_STORE as unknown as typeof env.EVENT_STORE }, Date.now());
+    expect((await tombstone(subscription.id))?.erased_at).toBeNull();
+    await care(env, Date.now());
+    expect((await tombstone(subscription.id))?.erased_at).not.toBeNull();
+  });
+});
