@@ -14,11 +14,15 @@ export interface ErasePorts {
   markErased(subscriptionId: string): Promise<void>;
 }
 
-/** Erases up to `limit` stores. @returns how many could not be erased this time */
+/** Erases up to `limit` stores that are not erased yet. @returns how many could not be erased this time */
 export async function eraseDeleted(ports: ErasePorts, limit: number): Promise<number> {
+  return await eraseStores(ports, await ports.findUnerased(limit));
+}
+
+/** Erases the stores of deleted subscriptions. @returns how many could not be erased this time */
+export async function eraseStores(ports: ErasePorts, deleted: readonly Subscription[]): Promise<number> {
   const slots = pLimit(AT_ONCE);
   let failed = 0;
-  const deleted = await ports.findUnerased(limit);
   await Promise.all(
     deleted.map((subscription) =>
       slots(async () => {

@@ -168,6 +168,16 @@ export function disable(delivery: Delivery, now: number): Delivery | undefined {
   return fail(delivery, now, reason);
 }
 
+/** Somebody asked for a new run of the schedule (contract 5.4); only a failed delivery has one to begin. */
+export function redeliver(delivery: Delivery, now: number): Delivery | undefined {
+  if (delivery.state !== 'failure') return undefined;
+  const { attempts } = delivery;
+  return append(
+    { ...delivery, runBase: attempts, dueAt: now },
+    { at: now, state: 'awaiting-executing', attempts },
+  );
+}
+
 /** The answer or error of the last attempt, from the history. */
 export function lastAnswer(delivery: Delivery): Pick<HistoryEntry, 'response' | 'error'> {
   for (let index = delivery.history.length - 1; index >= 0; index--) {

@@ -86,6 +86,13 @@ export const SWEEP_INTERVAL_MS = HOUR_MS;
 export const SWEEP_MAX_ROWS = 1000;
 /** A deleted store drops late results for this long, then erases itself for good. */
 export const DELETED_MARK_MS = HOUR_MS;
+/** Summaries of larger stores may be this old; those of smaller ones are fresh (contract 3.8 allows 24 h). */
+export const SUMMARY_MAX_AGE_MS = MINUTE_MS;
+export const SUMMARY_FRESH_UP_TO_ROWS = 10_000;
+/** What `summary` and exports look back on (contract 3.8 and 7). */
+export const SUMMARY_WINDOW_MS = 7 * DAY_MS;
+/** Entries of a history that move out of a delivery's row together. */
+export const HISTORY_PAGE_ENTRIES = 50;
 /** Events of one page when a client names no limit (contract 5.2), and of one chunk read for it. */
 export const EVENTS_PAGE_MAX = 10_000;
 export const EVENTS_LIMIT_MAX = 1000;

@@ -37,20 +37,35 @@ const noFilterYet = z
   .null({ error: 'filter is invalid JSON Schema: filters are not available in this release' })
   .optional();
 
+const fields = {
+  title: text(2, 200),
+  endpoint: z.string({ error: required('must be an https URL') }),
+  events: z
+    .array(EventType, { error: required('must be an array of event types') })
+    .transform((types) => [...new Set(types)]),
+  enabled: z.boolean({ error: 'must be true or false' }),
+  filter: noFilterYet,
+};
+
+const notAnObject = { error: 'must be a JSON object' };
+
 /** Body of a create (contract 3.1); the endpoint's rules need configuration and are checked beside it. */
 export const NewSubscription = z
-  .object(
-    {
-      title: text(2, 200),
-      endpoint: z.string({ error: required('must be an https URL') }),
-      events: z
-        .array(EventType, { error: required('must be an array of event types') })
-        .transform((types) => [...new Set(types)]),
-      enabled: z.boolean({ error: 'must be true or false' }).default(true),
-      filter: noFilterYet,
-    },
-    { error: 'must be a JSON object' },
-  )
+  .object({ ...fields, enabled: fields.enabled.default(true) }, notAnObject)
   .meta({ id: 'NewSubscription' });
 
-export type NewSubscription = z.infer<typeof NewSubscription>;
+/** Body of a modify (contract 3.5): a merge patch (RFC 7396) whose members have the rules of a create. */
+export const SubscriptionChange = z
+  .object(
+    {
+      title: fields.title.optional(),
+      endpoint: fields.endpoint.optional(),
+      events: fields.events.optional(),
+      enabled: fields.enabled.optional(),
+      filter: fields.filter,
+    },
+    notAnObject,
+  )
+  .meta({ id: 'SubscriptionChange' });
+
+export type SubscriptionChange = z.infer<typeof SubscriptionChange>;

@@ -1,5 +1,6 @@
 /** The deliveries of one event store as rows: reading, writing, finding what is due or past its time. */
 import type { Delivery, DeliveryState, HistoryEntry } from '../domain/delivery.ts';
+import { HISTORY_PAGE_ENTRIES } from '../domain/limits.ts';
 
 type Row = {
   event_id: string;
@@ -33,6 +34,8 @@ export interface PageQuery {
 export class Deliveries {
   readonly counts: RowCounts = { rowsRead: 0, rowsWritten: 0 };
   readonly #sql: SqlStorage;
+  /** How many rows there are; counted at the first question, then kept in step. */
+  #total: number | undefined;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
@@ -52,8 +55,24 @@ export class Deliveries {
     return new Set(rows.map((row) => row.event_id));
   }
 
+  /** The whole history of a delivery, older pages included. */
+  history(delivery: Delivery): HistoryEntry[] {
+    const pages = this.#query<{ entries: string }>(
+      'SELECT entries FROM history_pages WHERE event_id = ? ORDER BY page',
+      delivery.eventId,
+    );
+    return [...pages.flatMap((page) => JSON.parse(page.entries) as HistoryEntry[]), ...delivery.history];
+  }
+
+  /** Adds a delivery that is not there yet. */
+  add(delivery: Delivery): void {
+    this.put(delivery);
+    if (this.#total !== undefined) this.#total++;
+  }
+
   /** Writes a delivery, new or changed: one row, and the index `due` while it is not final. */
   put(delivery: Delivery): void {
+    const history = this.#withoutFullPages(delivery);
     this.#query(
       `INSERT INTO deliveries (event_id, state, attempts, run_base, accepted_at, updated_at, due_at, lease_token,
          endpoint, history, set_token)
@@ -70,17 +89,24 @@ export class Deliveries {
       delivery.dueAt,
       delivery.leaseToken,
       delivery.endpoint,
-      JSON.stringify(delivery.history),
+      JSON.stringify(history),
       delivery.set,
     );
   }
 
-  count(state?: DeliveryState): number {
-    const rows =
-      state === undefined
-        ? this.#query<{ n: number }>('SELECT count(*) AS n FROM deliveries')
-        : this.#query<{ n: number }>('SELECT count(*) AS n FROM deliveries WHERE state = ?', state);
-    return rows[0]?.n ?? 0;
+  /** How many deliveries are stored. */
+  total(): number {
+    this.#total ??= this.#query<{ n: number }>('SELECT count(*) AS n FROM deliveries')[0]?.n ?? 0;
+    return this.#total;
+  }
+
+  /** How many of the deliveries accepted after a time are in each state. */
+  countByState(acceptedAfter: number): Map<DeliveryState, number> {
+    const rows = this.#query<{ state: DeliveryState; n: number }>(
+      'SELECT state, count(*) AS n FROM deliveries WHERE accepted_at > ? GROUP BY state',
+      acceptedAfter,
+    );
+    return new Map(rows.map((row) => [row.state, row.n]));
   }
 
   page(query: PageQuery): Delivery[] {
@@ -146,11 +172,37 @@ export class Deliveries {
     }));
   }
 
+  /** Deletes deliveries that are there. */
   delete(eventIds: readonly string[]): void {
+    for (const table of ['deliveries', 'history_pages']) {
+      this.#query(
+        `DELETE FROM ${table} WHERE event_id IN (SELECT value FROM json_each(?))`,
+        JSON.stringify(eventIds),
+      );
+    }
+    if (this.#total !== undefined) this.#total -= eventIds.length;
+  }
+
+  /** Forgets what it counted, after everything was deleted. */
+  forget(): void {
+    this.#total = undefined;
+  }
+
+  /**
+   * A row holds the youngest entries of a history; full pages of older ones go to a table of their own, which a
+   * delivery reaches only after dozens of redeliveries. So neither row nor write grows without bound.
+   */
+  #withoutFullPages(delivery: Delivery): readonly HistoryEntry[] {
+    const { history, eventId } = delivery;
+    if (history.length < 2 * HISTORY_PAGE_ENTRIES) return history;
     this.#query(
-      'DELETE FROM deliveries WHERE event_id IN (SELECT value FROM json_each(?))',
-      JSON.stringify(eventIds),
+      `INSERT INTO history_pages (event_id, page, entries)
+       VALUES (?, (SELECT count(*) FROM history_pages WHERE event_id = ?), ?)`,
+      eventId,
+      eventId,
+      JSON.stringify(history.slice(0, HISTORY_PAGE_ENTRIES)),
     );
+    return history.slice(HISTORY_PAGE_ENTRIES);
   }
 
   #query<T extends Record<string, SqlStorageValue>>(query: string, ...values: SqlStorageValue[]): T[] {

@@ -21,6 +21,7 @@ import {
   type DeliveryFacts,
   type DeliveryState,
   disable,
+  redeliver,
   settle,
 } from '../domain/delivery.ts';
 import {
@@ -28,12 +29,18 @@ import {
   INVOCATION_BUDGET_MS,
   LEASE_MARGIN_MS,
   MINUTE_MS,
+  SUMMARY_FRESH_UP_TO_ROWS,
+  SUMMARY_MAX_AGE_MS,
+  SUMMARY_WINDOW_MS,
   SWEEP_MAX_ROWS,
 } from '../domain/limits.ts';
+import { expiresAt } from '../domain/retention.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
 import type { Env } from '../env.ts';
 import { logError } from '../log.ts';
+import { Claims } from './claims.ts';
 import { Deliveries, type PageQuery, type RowCounts } from './deliveries.ts';
+import { Identity } from './identity.ts';
 import { Schedule } from './schedule.ts';
 import { migrate } from './schema.ts';
 
@@ -60,50 +67,56 @@ export interface Settled {
   readonly nextAttemptAt?: number;
 }
 
+/** What becomes of a wish to redeliver. */
+export type Redelivery =
+  | { readonly answer: 'accepted'; readonly delivery: Delivery }
+  | { readonly answer: 'not found' | 'not failed' | 'disabled' }
+  | { readonly answer: 'too soon'; readonly waitMs: number };
+
+/** Counts of the last seven days; `at` is when they were taken, ms. */
+export interface Summary {
+  readonly at: number;
+  readonly succeeded: number;
+  /** Not yet final. */
+  readonly retrying: number;
+  readonly failed: number;
+}
+
 /** An attempt to make now. */
 export interface Beginning extends DeliveryFacts {
   readonly attempt: number;
 }
 
-type StoreRow = {
-  customer_id: string;
-  subscription_id: string;
-  version: number;
-  enabled: number;
-  deleted_at: number | null;
-};
-
 export class EventStore extends DurableObject<Env> {
   readonly #deliveries: Deliveries;
   readonly #schedule: Schedule;
-  readonly #claims = new Map<string, number>();
-  #ref: SubscriptionRef | undefined;
-  #deletedAt: number | null = null;
+  readonly #identity: Identity;
+  readonly #claims = new Claims();
+  #summary: Summary | undefined;
 
   constructor(state: DurableObjectState, env: Env) {
     super(state, env);
     migrate(state.storage);
     this.#deliveries = new Deliveries(state.storage.sql);
     this.#schedule = new Schedule(this.#deliveries, env.DELIVERIES);
-    this.#load();
+    this.#identity = new Identity(state.storage.sql);
   }
 
   // --- The event path -------------------------------------------------------------------------------
 
   /** Asks for first attempts. A claim lasts as long as a consumer may take; it saves duplicates, no more. */
   async admit(ref: SubscriptionRef, eventIds: readonly string[]): Promise<Admission[]> {
-    if (this.#deletedAt !== null) return eventIds.map(() => ({ answer: 'done' }));
+    if (this.#identity.deletedAt !== null) return eventIds.map(() => ({ answer: 'done' }));
     const now = Date.now();
     this.#adopt(ref, now);
     const known = this.#deliveries.known(eventIds);
     const claimMs = INVOCATION_BUDGET_MS + this.#attemptLeaseMs();
-    this.#forgetLapsedClaims(now);
+    this.#claims.forgetLapsed(now);
     const admissions = eventIds.map((eventId): Admission => {
       if (known.has(eventId)) return { answer: 'done' };
-      const claimedUntil = this.#claims.get(eventId);
-      if (claimedUntil !== undefined) return { answer: 'busy', retryAfterMs: claimedUntil - now };
-      this.#claims.set(eventId, now + claimMs);
-      return { answer: this.#ref?.enabled === false ? 'held' : 'new' };
+      const retryAfterMs = this.#claims.claim(eventId, now, claimMs);
+      if (retryAfterMs !== undefined) return { answer: 'busy', retryAfterMs };
+      return { answer: this.#identity.enabled ? 'new' : 'held' };
     });
     await this.#arm(now);
     return admissions;
@@ -114,7 +127,7 @@ export class EventStore extends DurableObject<Env> {
    * @returns what became of each, in order
    */
   async settle(ref: SubscriptionRef, settlements: readonly Settlement[]): Promise<Settled[]> {
-    if (this.#deletedAt !== null) {
+    if (this.#identity.deletedAt !== null) {
       return settlements.map(({ eventId }) => ({ eventId, state: 'dropped', attempts: 0 }));
     }
     const now = Date.now();
@@ -122,7 +135,7 @@ export class EventStore extends DurableObject<Env> {
     const settled = this.ctx.storage.transactionSync(() =>
       settlements.map((settlement) => this.#settleOne(settlement, now)),
     );
-    for (const { eventId } of settlements) this.#claims.delete(eventId);
+    for (const { eventId } of settlements) this.#claims.release(eventId);
     await this.#arm(now);
     return settled;
   }
@@ -132,11 +145,11 @@ export class EventStore extends DurableObject<Env> {
    * are final or unknown are left out, all of them when the subscription is disabled or deleted.
    */
   async begin(ref: SubscriptionRef, token: string, eventIds: readonly string[]): Promise<Beginning[]> {
-    if (this.#deletedAt !== null) return [];
+    if (this.#identity.deletedAt !== null) return [];
     const now = Date.now();
     this.#adopt(ref, now);
     const beginnings: Beginning[] = [];
-    for (const eventId of this.#ref?.enabled === true ? eventIds : []) {
+    for (const eventId of this.#identity.enabled ? eventIds : []) {
       const delivery = this.#deliveries.find(eventId);
       const begun = delivery && begin(delivery, token, now, this.#attemptLeaseMs());
       if (begun === undefined) continue;
@@ -150,19 +163,50 @@ export class EventStore extends DurableObject<Env> {
 
   // --- Reading --------------------------------------------------------------------------------------
 
-  /** One delivery with its history. */
+  /** One delivery with its whole history; `undefined` also for one past its time. */
   read(eventId: string): Delivery | undefined {
-    return this.#deletedAt === null ? this.#deliveries.find(eventId) : undefined;
+    const delivery = this.#present(eventId, Date.now());
+    return delivery && { ...delivery, history: this.#deliveries.history(delivery) };
   }
 
   /** Deliveries in order of event id. */
   list(query: PageQuery): Delivery[] {
-    return this.#deletedAt === null ? this.#deliveries.page(query) : [];
+    return this.#identity.deletedAt === null ? this.#deliveries.page(query) : [];
   }
 
   /** How many deliveries the store holds. */
   total(): number {
-    return this.#deletedAt === null ? this.#deliveries.count() : 0;
+    return this.#identity.deletedAt === null ? this.#deliveries.total() : 0;
+  }
+
+  /** What became of the events of the last seven days (contract 3.8); larger stores count once a minute. */
+  summary(): Summary {
+    const now = Date.now();
+    if (this.#identity.deletedAt !== null) return summarize(new Map(), now);
+    const isSmall = this.#deliveries.total() <= SUMMARY_FRESH_UP_TO_ROWS;
+    if (this.#summary === undefined || isSmall || this.#summary.at <= now - SUMMARY_MAX_AGE_MS) {
+      this.#summary = summarize(this.#deliveries.countByState(now - SUMMARY_WINDOW_MS), now);
+    }
+    return this.#summary;
+  }
+
+  // --- Redelivery -----------------------------------------------------------------------------------
+
+  /** Begins a new run of the schedule for a failed delivery (contract 5.4); decided in the order given there. */
+  async redeliver(ref: SubscriptionRef, eventId: string): Promise<Redelivery> {
+    const now = Date.now();
+    const delivery = this.#present(eventId, now);
+    if (delivery === undefined) return { answer: 'not found' };
+    this.#adopt(ref, now);
+    if (!this.#identity.enabled) return { answer: 'disabled' };
+    const again = redeliver(delivery, now);
+    if (again === undefined) return { answer: 'not failed' };
+    const waitMs = (this.#identity.redeliveredAt ?? 0) + this.#config().redeliverIntervalMs - now;
+    if (waitMs > 0) return { answer: 'too soon', waitMs };
+    this.#deliveries.put(again);
+    this.#identity.markRedelivered(now);
+    await this.#arm(now);
+    return { answer: 'accepted', delivery: again };
   }
 
   /** Rows read and written since this object woke. */
@@ -187,8 +231,9 @@ export class EventStore extends DurableObject<Env> {
     await this.ctx.storage.deleteAll();
     migrate(this.ctx.storage);
     this.#claims.clear();
+    this.#deliveries.forget();
     const now = Date.now();
-    this.#save({ ...ref, enabled: false }, now);
+    this.#identity.markDeleted(ref, now);
     await this.ctx.storage.setAlarm(now + DELETED_MARK_MS);
   }
 
@@ -202,9 +247,9 @@ export class EventStore extends DurableObject<Env> {
   /** Rings when something is due. Never throws but when it cannot be armed again; the platform then repeats it. */
   override async alarm(): Promise<void> {
     const now = Date.now();
-    if (this.#deletedAt !== null) {
-      if (now < this.#deletedAt + DELETED_MARK_MS) {
-        await this.ctx.storage.setAlarm(this.#deletedAt + DELETED_MARK_MS);
+    if (this.#identity.deletedAt !== null) {
+      if (now < this.#identity.deletedAt + DELETED_MARK_MS) {
+        await this.ctx.storage.setAlarm(this.#identity.deletedAt + DELETED_MARK_MS);
         return;
       }
       // From here nothing is stored; the mark in memory lasts until the object is evicted.
@@ -212,7 +257,7 @@ export class EventStore extends DurableObject<Env> {
       return;
     }
     try {
-      if (this.#ref !== undefined) await this.#schedule.dispatchDue(this.#ref, now);
+      if (this.#identity.ref !== undefined) await this.#schedule.dispatchDue(this.#identity.ref, now);
     } catch (error) {
       logError('dispatch failed', error, this.#names());
     }
@@ -231,14 +276,15 @@ export class EventStore extends DurableObject<Env> {
     const existing = this.#deliveries.find(eventId);
     const circumstances: Circumstances = {
       now,
-      enabled: this.#ref?.enabled ?? true,
+      enabled: this.#identity.enabled,
       policy: { delaysMs: this.#config().retryDelaysMs },
     };
     let changed: Delivery | undefined;
     if (result !== undefined) changed = settle(existing, settlement, result, circumstances);
     else if (existing === undefined) changed = arrive(settlement, now, circumstances.enabled);
     if (changed === undefined) return { eventId, state: 'dropped', attempts: existing?.attempts ?? 0 };
-    this.#deliveries.put(changed);
+    if (existing === undefined) this.#deliveries.add(changed);
+    else this.#deliveries.put(changed);
     return {
       eventId,
       state: changed.state,
@@ -247,15 +293,16 @@ export class EventStore extends DurableObject<Env> {
     };
   }
 
-  /** Takes over a newer version of the subscription: a change that died half-way heals at the next call. */
   #adopt(ref: SubscriptionRef, now: number): void {
-    if (this.#ref !== undefined && ref.version <= this.#ref.version) return;
-    if (this.#deletedAt !== null) return;
-    if (this.#ref !== undefined && this.#ref.subscriptionId !== ref.subscriptionId) {
-      throw new Error('event store asked for another subscription');
-    }
-    this.#save(ref, null);
-    if (!ref.enabled) this.#failWhatWaits(now);
+    if (this.#identity.adopt(ref) && !ref.enabled) this.#failWhatWaits(now);
+  }
+
+  /** A delivery that is stored and not past its time, though the sweep may not have come by yet. */
+  #present(eventId: string, now: number): Delivery | undefined {
+    if (this.#identity.deletedAt !== null) return undefined;
+    const delivery = this.#deliveries.find(eventId);
+    const expiry = delivery && expiresAt(delivery, this.#config().retentionMs);
+    return expiry !== undefined && expiry <= now ? undefined : delivery;
   }
 
   #failWhatWaits(now: number): void {
@@ -277,7 +324,7 @@ export class EventStore extends DurableObject<Env> {
    * early enough already: an alarm that finds nothing due only arms the next.
    */
   async #arm(now: number): Promise<void> {
-    if (this.#deletedAt !== null) return;
+    if (this.#identity.deletedAt !== null) return;
     const next = this.#nextAlarm(now);
     if (next === undefined) return;
     const armed = await this.ctx.storage.getAlarm();
@@ -298,43 +345,24 @@ export class EventStore extends DurableObject<Env> {
     return this.#config().attemptTimeoutMs + LEASE_MARGIN_MS;
   }
 
-  #forgetLapsedClaims(now: number): void {
-    for (const [eventId, until] of this.#claims) if (until <= now) this.#claims.delete(eventId);
-  }
-
-  #load(): void {
-    const row = this.ctx.storage.sql.exec<StoreRow>('SELECT * FROM store').toArray()[0];
-    if (row === undefined) return;
-    this.#ref = {
-      customerId: row.customer_id,
-      subscriptionId: row.subscription_id,
-      version: row.version,
-      enabled: row.enabled === 1,
-    };
-    this.#deletedAt = row.deleted_at;
-  }
-
-  #save(ref: SubscriptionRef, deletedAt: number | null): void {
-    this.ctx.storage.sql.exec(
-      `INSERT OR REPLACE INTO store (one, customer_id, subscription_id, version, enabled, deleted_at)
-       VALUES (1, ?, ?, ?, ?, ?)`,
-      ref.customerId,
-      ref.subscriptionId,
-      ref.version,
-      ref.enabled ? 1 : 0,
-      deletedAt,
-    );
-    this.#ref = ref;
-    this.#deletedAt = deletedAt;
-  }
-
   #config(): Config {
     return readConfig(this.env);
   }
 
   #names() {
-    return { customerId: this.#ref?.customerId, subscriptionId: this.#ref?.subscriptionId };
+    return { customerId: this.#identity.ref?.customerId, subscriptionId: this.#identity.ref?.subscriptionId };
   }
+}
+
+function summarize(counts: ReadonlyMap<DeliveryState, number>, at: number): Summary {
+  const count = (...states: DeliveryState[]) =>
+    states.reduce((sum, state) => sum + (counts.get(state) ?? 0), 0);
+  return {
+    at,
+    succeeded: count('success'),
+    retrying: count('awaiting-executing', 'executing', 'awaiting-retry'),
+    failed: count('failure'),
+  };
 }
 
 /** The event store of a subscription. */

@@ -31,6 +31,14 @@ const MIGRATIONS: readonly string[] = [
      CONSTRAINT the_run_is_within_the_attempts CHECK (run_base BETWEEN 0 AND attempts)
    ) WITHOUT ROWID;
    CREATE INDEX due ON deliveries (due_at) WHERE due_at IS NOT NULL;`,
+  // The last accepted redelivery (contract 5.4), and the older part of long histories.
+  `ALTER TABLE store ADD COLUMN redelivered_at INTEGER;
+   CREATE TABLE history_pages (
+     event_id TEXT NOT NULL,
+     page INTEGER NOT NULL,
+     entries TEXT NOT NULL CONSTRAINT entries_is_json CHECK (json_valid(entries)),
+     PRIMARY KEY (event_id, page)
+   ) WITHOUT ROWID;`,
 ];
 
 /** Brings the tables up to date; does nothing, and writes nothing, when they are. */

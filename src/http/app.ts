@@ -21,6 +21,8 @@ import { addJwk } from './jwk.ts';
 import { addOpenApi } from './openapi.ts';
 import { addPublish } from './publish.ts';
 import { addSubscriptions } from './subscriptions.ts';
+import { addSummary } from './summary.ts';
+import { addTestNotification } from './test-notification.ts';
 import { addTokens } from './tokens.ts';
 
 /** @param checkAddress how endpoints' hosts are judged; tests bring a resolver of their own */
@@ -50,6 +52,8 @@ export function createApp(checkAddress: AddressCheck): OpenAPIHono<AppEnv> {
   addTokens(app);
   addJwk(app);
   addSubscriptions(app);
+  addSummary(app);
+  addTestNotification(app);
   addEvents(app);
   addPublish(app);
   addCustomers(app);

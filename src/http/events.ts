@@ -1,16 +1,15 @@
 /** Events of a subscription over HTTP: list, one, history (contract 5.1 to 5.3). */
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
-import { createMiddleware } from 'hono/factory';
 import { z } from 'zod';
 import { DELIVERY_STATES, type Delivery, type HistoryEntry, lastAnswer } from '../domain/delivery.ts';
 import { ApiFailure } from '../domain/errors.ts';
 import { isEventId, isUuid } from '../domain/ids.ts';
 import { EVENTS_CHUNK, EVENTS_LIMIT_MAX, EVENTS_PAGE_MAX } from '../domain/limits.ts';
-import type { Subscription } from '../domain/subscription.ts';
-import { openEventStore } from '../event-store/event-store.ts';
+import { refOf, type Subscription } from '../domain/subscription.ts';
+import { openEventStore, type Redelivery } from '../event-store/event-store.ts';
 import { type AppContext, type AppEnv, param, timestamp } from './context.ts';
 import { collectionOf, eventPath, jsonContent, Link, link, problems, subscriptionPath } from './hal.ts';
-import { requireSubscription, subscriptionHref } from './subscriptions.ts';
+import { requireSubscription, subscriptionFirst, subscriptionHref } from './subscriptions.ts';
 
 const time = z.string().meta({ format: 'date-time' });
 const AnswerSchema = z.object({ statusCode: z.number().int(), headers: z.record(z.string(), z.string()) });
@@ -65,12 +64,6 @@ const EventsQuery = z.object({
   state: z.enum(DELIVERY_STATES, { error: `must be one of ${DELIVERY_STATES.join(', ')}` }).optional(),
 });
 
-/** 404 before 400 (order of contract 8): the subscription is looked for before the query is judged. */
-const subscriptionFirst = createMiddleware<AppEnv>(async (c, next) => {
-  await requireSubscription(c);
-  await next();
-});
-
 const listRoute = createRoute({
   method: 'get',
   path: '/{cid}/webhooks/subscriptions/{sid}/events',
@@ -113,6 +106,20 @@ const historyRoute = createRoute({
   },
 });
 
+const redeliverRoute = createRoute({
+  method: 'post',
+  path: '/{cid}/webhooks/subscriptions/{sid}/events/{eid}/redeliver',
+  summary: 'Redeliver a failed event',
+  description: 'The stored token is sent again, byte for byte, and the schedule starts anew.',
+  tags: ['Events'],
+  security: [{ token: [] }],
+  request: { params: eventPath },
+  responses: {
+    202: { description: 'Scheduled', content: jsonContent(EventResource) },
+    ...problems(403, 404, 409, 429),
+  },
+});
+
 export function addEvents(app: OpenAPIHono<AppEnv>): void {
   app.openapi(listRoute, async (c) => {
     const query = c.req.valid('query');
@@ -142,6 +149,37 @@ export function addEvents(app: OpenAPIHono<AppEnv>): void {
       200,
     );
   });
+
+  app.openapi(redeliverRoute, async (c) => {
+    const subscription = await requireSubscription(c);
+    const delivery = await redeliver(c, subscription);
+    return c.json(eventResource(subscription, delivery, c.get('config').userAgent), 202);
+  });
+}
+
+/** The delivery of an accepted redelivery. @throws ApiFailure for every other answer of the store */
+async function redeliver(c: AppContext, subscription: Subscription): Promise<Delivery> {
+  const id = param(c, 'eid');
+  if (!isUuid(id)) throw noEvent();
+  const redelivery = (await openEventStore(c.env, subscription.id).redeliver(
+    refOf(subscription),
+    id,
+  )) as Redelivery;
+  switch (redelivery.answer) {
+    case 'accepted':
+      return redelivery.delivery;
+    case 'not found':
+      throw noEvent();
+    case 'not failed':
+      throw new ApiFailure({ code: 'conflict', details: 'Event is not in a failed state' });
+    case 'disabled':
+      throw new ApiFailure({ code: 'conflict', details: 'Subscription is disabled' });
+    case 'too soon': {
+      const retryAfterSeconds = Math.ceil(redelivery.waitMs / 1000);
+      const details = `One redelivery every ${c.get('config').redeliverIntervalMs / 1000} seconds`;
+      throw new ApiFailure({ code: 'too_many_requests', details, retryAfterSeconds });
+    }
+  }
 }
 
 /** A delivery as the API shows it (contract 5.1). */
@@ -196,8 +234,12 @@ export function eventHref(subscription: Subscription, eventId: string): string {
 async function requireDelivery(c: AppContext, subscription: Subscription): Promise<Delivery> {
   const id = param(c, 'eid');
   const delivery = isUuid(id) ? await openEventStore(c.env, subscription.id).read(id) : undefined;
-  if (delivery === undefined) throw new ApiFailure({ code: 'not_found', what: 'Event' });
+  if (delivery === undefined) throw noEvent();
   return delivery as Delivery;
+}
+
+function noEvent(): ApiFailure {
+  return new ApiFailure({ code: 'not_found', what: 'Event' });
 }
 
 /**

@@ -2,21 +2,26 @@
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
 import { createMiddleware } from 'hono/factory';
 import { z } from 'zod';
-import { checkEndpointUrl } from '../domain/endpoint.ts';
-import { ApiFailure, type Fault, faultsOf } from '../domain/errors.ts';
+import { eraseStores } from '../delivery/erase.ts';
+import { erasePorts } from '../delivery/ports.ts';
+import { ApiFailure } from '../domain/errors.ts';
 import { EVENT_TYPES } from '../domain/event.ts';
 import { isUuid } from '../domain/ids.ts';
-import { NewSubscription, type Subscription } from '../domain/subscription.ts';
+import { NewSubscription, refOf, type Subscription, SubscriptionChange } from '../domain/subscription.ts';
+import { openEventStore } from '../event-store/event-store.ts';
+import { logError } from '../log.ts';
 import {
   countSubscriptions,
+  deleteSubscription,
   findSubscription,
   insertSubscription,
   listSubscriptions,
-  titleIsTaken,
+  updateSubscription,
 } from '../storage/subscriptions.ts';
-import { jsonBody, readJson } from './body.ts';
+import { jsonBody } from './body.ts';
 import { type AppContext, type AppEnv, param, timestamp } from './context.ts';
 import { collectionOf, customerPath, jsonContent, Link, link, problems, subscriptionPath } from './hal.ts';
+import { allFaultsOf, TITLE_TAKEN } from './subscription-body.ts';
 
 const PAGE_SIZE = 100;
 
@@ -90,6 +95,47 @@ const creationRoute = createRoute({
   },
 });
 
+/** 404 before what is said of a body or a query (order of contract 8). */
+export const subscriptionFirst = createMiddleware<AppEnv>(async (c, next) => {
+  await requireSubscription(c);
+  await next();
+});
+
+const changeRoute = createRoute({
+  method: 'patch',
+  path: '/{cid}/webhooks/subscriptions/{sid}',
+  summary: 'Modify a subscription',
+  description: 'A merge patch: only supplied members change.',
+  tags: ['Subscriptions'],
+  security: [{ token: [] }],
+  middleware: [subscriptionFirst, ...jsonBody, allFaultsOf(SubscriptionChange)],
+  request: {
+    params: subscriptionPath,
+    body: {
+      content: {
+        'application/merge-patch+json': { schema: SubscriptionChange },
+        'application/json': { schema: SubscriptionChange },
+      },
+      required: true,
+    },
+  },
+  responses: {
+    200: { description: 'The subscription as it is now', content: jsonContent(SubscriptionResource) },
+    ...problems(400, 403, 404, 413, 415, 429),
+  },
+});
+
+const deleteRoute = createRoute({
+  method: 'delete',
+  path: '/{cid}/webhooks/subscriptions/{sid}',
+  summary: 'Delete a subscription',
+  description: 'And every stored event of it.',
+  tags: ['Subscriptions'],
+  security: [{ token: [] }],
+  request: { params: subscriptionPath },
+  responses: { 204: { description: 'Deleted' }, ...problems(403, 404, 429) },
+});
+
 const readRoute = createRoute({
   method: 'get',
   path: '/{cid}/webhooks/subscriptions/{sid}',
@@ -132,14 +178,58 @@ export function addSubscriptions(app: OpenAPIHono<AppEnv>): void {
   });
 
   app.openapi(readRoute, async (c) => c.json(subscriptionResource(await requireSubscription(c)), 200));
+
+  app.openapi(changeRoute, async (c) => {
+    const changed = await change(c, c.req.valid('json'));
+    return c.json(subscriptionResource(changed), 200);
+  });
+
+  app.openapi(deleteRoute, async (c) => {
+    const id = param(c, 'sid');
+    const deleted = isUuid(id)
+      ? await deleteSubscription(c.get('db'), param(c, 'cid'), id, Date.now())
+      : undefined;
+    if (deleted === undefined) throw noSubscription();
+    // If this dies, the tombstone stands and the cron erases the store.
+    await eraseStores(erasePorts(c.env), [deleted]);
+    return c.body(null, 204);
+  });
 }
 
 /** The subscription of the path. @throws ApiFailure `not_found`: also for one of another customer */
 export async function requireSubscription(c: AppContext): Promise<Subscription> {
   const id = param(c, 'sid');
   const found = isUuid(id) ? await findSubscription(c.get('db'), param(c, 'cid'), id) : undefined;
-  if (found === undefined) throw new ApiFailure({ code: 'not_found', what: 'Subscription' });
+  if (found === undefined) throw noSubscription();
   return found;
+}
+
+function noSubscription(): ApiFailure {
+  return new ApiFailure({ code: 'not_found', what: 'Subscription' });
+}
+
+/** Changes D1, then tells the event store: if that is cut short, the store learns of it with the next event. */
+async function change(c: AppContext, body: SubscriptionChange): Promise<Subscription> {
+  const found = await requireSubscription(c);
+  if (Object.keys(body).every((member) => member === 'filter')) return found;
+  const result = await updateSubscription(c.get('db'), found.customerId, found.id, body, Date.now());
+  switch (result.result) {
+    case 'not found':
+      throw noSubscription();
+    case 'duplicate title':
+      throw new ApiFailure({ code: 'invalid_body', faults: [TITLE_TAKEN] });
+    case 'updated':
+      break;
+  }
+  const { subscription } = result;
+  if (subscription.enabled !== found.enabled) {
+    try {
+      await openEventStore(c.env, subscription.id).adopt(refOf(subscription));
+    } catch (error) {
+      logError('event store not told of a change', error, { subscriptionId: subscription.id });
+    }
+  }
+  return subscription;
 }
 
 async function listAll(c: AppContext, cid: string) {
@@ -185,53 +275,5 @@ async function insert(c: AppContext, subscription: Subscription): Promise<void> 
         code: 'conflict',
         details: `Too many subscriptions: at most ${maxSubscriptions}`,
       });
-  }
-}
-
-const TITLE_TAKEN: Fault = { name: 'title', reason: 'is already used by another subscription' };
-
-/**
- * Refuses a body with every fault at once: those of its schema, and those that need configuration, D1 or a name
- * server. What passes has passed the schema, which the route then applies again to get its value.
- */
-function allFaultsOf(schema: z.ZodType) {
-  return createMiddleware<AppEnv>(async (c, next) => {
-    const body = await readJson(c.req);
-    const parsed = schema.safeParse(body);
-    const faults = parsed.success ? [] : faultsOf(parsed.error.issues);
-    const all = [...faults, ...(await faultsBeyondSchema(c, body, faults))];
-    if (all.length > 0) throw new ApiFailure({ code: 'invalid_body', faults: all });
-    await next();
-  });
-}
-
-async function faultsBeyondSchema(c: AppContext, body: unknown, faults: readonly Fault[]): Promise<Fault[]> {
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) return [];
-  const { title, endpoint } = body as Record<string, unknown>;
-  const sound = (name: string) => !faults.some((fault) => fault.name === name);
-  const found: Fault[] = [];
-  if (typeof endpoint === 'string' && sound('endpoint')) found.push(...(await endpointFaults(c, endpoint)));
-  if (typeof title === 'string' && sound('title')) {
-    if (await titleIsTaken(c.get('db'), param(c, 'cid'), title)) found.push(TITLE_TAKEN);
-  }
-  return found;
-}
-
-/** Contract 3.3: the URL's form, then every address its host resolves to. */
-async function endpointFaults(c: AppContext, endpoint: string): Promise<Fault[]> {
-  const { allowPrivateEndpoints } = c.get('config');
-  const refuse = (reason: string): Fault[] => [{ name: 'endpoint', reason }];
-  const url = checkEndpointUrl(endpoint, allowPrivateEndpoints);
-  if (!url.ok) return refuse(url.reason);
-  if (allowPrivateEndpoints) return [];
-  const verdict = await c.get('checkAddress')(url.hostname);
-  switch (verdict.kind) {
-    case 'public':
-      return [];
-    case 'blocked':
-      return refuse('must name a host whose addresses are all public');
-    case 'no answer':
-    case 'resolver away':
-      return refuse('must name a host that can be resolved');
   }
 }

@@ -37,6 +37,15 @@ export async function publishedKeys(
   return rows.sort((a, b) => order[a.role] - order[b.role]).map((row) => row.jwk);
 }
 
+/** Key id of the key that signs now; `undefined` when there is no such customer. */
+export async function currentKid(db: Database, customerId: string): Promise<string | undefined> {
+  const rows = await db
+    .select({ kid: signingKeys.kid })
+    .from(signingKeys)
+    .where(and(eq(signingKeys.customerId, customerId), eq(signingKeys.role, 'current')));
+  return rows[0]?.kid;
+}
+
 /** Sealed private halves by key id; ids without a key are left out. */
 export async function sealedKeys(db: Database, kids: readonly string[]): Promise<SealedKey[]> {
   if (kids.length === 0) return [];

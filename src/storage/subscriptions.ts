@@ -3,7 +3,7 @@
  * subscriptions of all customers in a batch at once and return each with its customer.
  */
 import { and, asc, count, eq, gte, isNotNull, isNull, lt, sql } from 'drizzle-orm';
-import type { Subscription } from '../domain/subscription.ts';
+import type { Subscription, SubscriptionChange } from '../domain/subscription.ts';
 import { type Database, isDuplicate } from './database.ts';
 import { customers, signingKeys, subscriptions } from './schema.ts';
 
@@ -51,13 +51,71 @@ export async function findSubscription(
   return rows[0];
 }
 
-export async function titleIsTaken(db: Database, customerId: string, title: string): Promise<boolean> {
+/** Whether another living subscription of the customer has the title; `exceptId` may keep its own. */
+export async function titleIsTaken(
+  db: Database,
+  customerId: string,
+  title: string,
+  exceptId?: string,
+): Promise<boolean> {
   const rows = await db
     .select({ id: subscriptions.id })
     .from(subscriptions)
     .where(and(eq(subscriptions.customerId, customerId), eq(subscriptions.title, title), living))
     .limit(1);
-  return rows.length > 0;
+  return rows[0] !== undefined && rows[0].id !== exceptId;
+}
+
+export type UpdateSubscriptionResult =
+  | { readonly result: 'updated'; readonly subscription: Subscription }
+  | { readonly result: 'not found' | 'duplicate title' };
+
+/** Changes the members given, in one statement: two changes at once merge, each counts a version. */
+export async function updateSubscription(
+  db: Database,
+  customerId: string,
+  id: string,
+  change: SubscriptionChange,
+  now: number,
+): Promise<UpdateSubscriptionResult> {
+  const { title, endpoint, events, enabled } = change;
+  try {
+    const rows = await db
+      .update(subscriptions)
+      .set({
+        ...(title === undefined ? {} : { title }),
+        ...(endpoint === undefined ? {} : { endpoint }),
+        ...(events === undefined ? {} : { events }),
+        ...(enabled === undefined ? {} : { enabled }),
+        updatedAt: now,
+        version: sql`${subscriptions.version} + 1`,
+      })
+      .where(and(eq(subscriptions.customerId, customerId), eq(subscriptions.id, id), living))
+      .returning();
+    return rows[0] === undefined ? { result: 'not found' } : { result: 'updated', subscription: rows[0] };
+  } catch (error) {
+    if (isDuplicate(error, 'subscriptions.customer_id, subscriptions.title'))
+      return { result: 'duplicate title' };
+    throw error;
+  }
+}
+
+/**
+ * Deletes a subscription: leaves a tombstone, whose event store is erased next.
+ * @returns it as deleted; `undefined` when the customer has no such subscription
+ */
+export async function deleteSubscription(
+  db: Database,
+  customerId: string,
+  id: string,
+  now: number,
+): Promise<Subscription | undefined> {
+  const rows = await db
+    .update(subscriptions)
+    .set({ deletedAt: now, updatedAt: now, version: sql`${subscriptions.version} + 1` })
+    .where(and(eq(subscriptions.customerId, customerId), eq(subscriptions.id, id), living))
+    .returning();
+  return rows[0];
 }
 
 /** Subscriptions of a customer, oldest first; all without `page`. */
