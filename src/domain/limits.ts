@@ -26,6 +26,18 @@ export const ATTRIBUTE_MAX_CHARACTERS = 200;
 export const NAME_MAX_CHARACTERS = 64;
 export const GLOBAL_SUB_MAX_CHARACTERS = 500;
 
+// --- Filters (contract 4) -------------------------------------------------------------------------
+
+export const FILTER_MAX_BYTES = 65_536;
+/** Objects and arrays within each other: evaluation recurses. */
+export const FILTER_MAX_DEPTH = 32;
+/** All filters of one customer: they are read with every batch. */
+export const FILTERS_MAX_BYTES_PER_CUSTOMER = 1_048_576;
+/** Instructions of a filter's patterns together: each costs at most one step for each character of a claim. */
+export const FILTER_PATTERNS_MAX_SIZE = 1000;
+/** Compiled filters an isolate keeps. */
+export const FILTERS_COMPILED_MAX = 2000;
+
 // --- Queues ---------------------------------------------------------------------------------------
 
 /** The platform bills per 64 KB and takes 128 KB: a packed message stays within one unit. */
