@@ -16,7 +16,16 @@ import {
 } from '../storage/subscriptions.ts';
 import { jsonBody, readJson } from './body.ts';
 import { type AppContext, type AppEnv, param, timestamp } from './context.ts';
-import { collectionOf, customerPath, jsonContent, Link, link, problems, subscriptionPath } from './hal.ts';
+import {
+  collectionOf,
+  customerPath,
+  jsonContent,
+  Link,
+  link,
+  pageParameter,
+  problems,
+  subscriptionPath,
+} from './hal.ts';
 
 const PAGE_SIZE = 100;
 
@@ -66,7 +75,7 @@ const listRoute = createRoute({
     'All, oldest first; with `page` a hundred at a time. An invalid page number answers the last page.',
   tags: ['Subscriptions'],
   security: [{ token: [] }],
-  request: { params: customerPath, query: z.object({ page: z.string().optional() }) },
+  request: { params: customerPath, query: z.object({ page: pageParameter }) },
   responses: {
     200: {
       description: 'The subscriptions',
