@@ -4,9 +4,11 @@
  * One query for the audiences of all customers of a batch; then each event is matched against each of its
  * customer's subscriptions by type (and filter), in memory.
  */
-import type { EventType, IdentityEvent } from '../domain/event.ts';
+import type { IdentityEvent } from '../domain/event.ts';
+import { eventsClaim } from '../domain/security-event-token.ts';
 import type { Subscription } from '../domain/subscription.ts';
 import type { Audience } from '../storage/subscriptions.ts';
+import { passes } from './filters.ts';
 
 /** The events of a batch that one subscription is to hear of. */
 export interface Route {
@@ -22,7 +24,12 @@ export interface Routing {
   readonly unroutable: readonly IdentityEvent[];
 }
 
-export function route(events: readonly IdentityEvent[], audiences: ReadonlyMap<string, Audience>): Routing {
+/** @param captureDomain for the `events` claim that filters are evaluated against */
+export function route(
+  events: readonly IdentityEvent[],
+  audiences: ReadonlyMap<string, Audience>,
+  captureDomain: string,
+): Routing {
   const routes = new Map<string, { subscription: Subscription; kid: string; events: IdentityEvent[] }>();
   const unroutable: IdentityEvent[] = [];
   for (const event of events) {
@@ -31,8 +38,13 @@ export function route(events: readonly IdentityEvent[], audiences: ReadonlyMap<s
       unroutable.push(event);
       continue;
     }
+    let claim: Record<string, object> | undefined;
     for (const subscription of audience.subscriptions) {
-      if (!hears(subscription, event.type)) continue;
+      if (!subscription.events.includes(event.type)) continue;
+      if (subscription.filter !== null) {
+        claim ??= eventsClaim(event, captureDomain);
+        if (!passes(subscription, claim)) continue;
+      }
       const known = routes.get(subscription.id);
       if (known === undefined) {
         routes.set(subscription.id, { subscription, kid: audience.kid, events: [event] });
@@ -40,8 +52,4 @@ export function route(events: readonly IdentityEvent[], audiences: ReadonlyMap<s
     }
   }
   return { routes: [...routes.values()], unroutable };
-}
-
-function hears(subscription: Subscription, type: EventType): boolean {
-  return subscription.events.includes(type);
 }

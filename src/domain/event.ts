@@ -78,15 +78,12 @@ export const PublishedEvent = z
       z.object({ type: z.literal('entityUpdated'), ...fields, attributes }),
       z.object({ type: z.literal('entityDeleted'), ...fields, attributes: noAttributes }),
     ],
-    {
-      error: (issue) =>
-        typeof issue.input === 'object' && issue.input !== null && !Array.isArray(issue.input)
-          ? `must be one of ${EVENT_TYPES.join(', ')}`
-          : 'must be an event object',
-    },
+    { error: 'must be an event object' },
   )
   .meta({ id: 'PublishedEvent' });
 
+/** What every event has, whatever its type: so that the faults of the rest are told beside that of the type. */
+const Common = z.object(fields);
 const Customer = z.object({ customerId: uuid });
 
 export type EventCheck =
@@ -101,24 +98,13 @@ export type EventCheck =
  * @returns the event, its id absent where the producer gave none; or every fault
  */
 export function checkPublishedEvent(raw: unknown, acceptedAt: number, customerId?: string): EventCheck {
-  const faults: Fault[] = [];
   const event = PublishedEvent.safeParse(raw);
-  if (!event.success) faults.push(...faultsOf(event.error.issues, 'event'));
-  let owner = customerId;
-  if (owner === undefined && typeof raw === 'object' && raw !== null && !Array.isArray(raw)) {
-    const customer = Customer.safeParse(raw);
-    if (customer.success) owner = customer.data.customerId;
-    else faults.push(...faultsOf(customer.error.issues, 'event'));
-  }
-  if (event.success && event.data.id !== undefined) {
-    const reason = faultOfIdTime(event.data.id, acceptedAt);
-    if (reason !== undefined) faults.push({ name: 'id', reason });
-  }
-  if (jsonBytesExceed(raw, EVENT_MAX_BYTES)) {
-    faults.push({ name: 'event', reason: `must be at most ${EVENT_MAX_BYTES} bytes as JSON` });
-  }
+  const owner = customerId === undefined ? Customer.safeParse(raw).data?.customerId : customerId;
+  const faults = [...faultsBeyondSchema(raw, acceptedAt)];
+  if (!event.success) faults.unshift(...faultsOfSchema(raw, event.error.issues));
+  if (owner === undefined && isObject(raw)) faults.push(...faultsIn(Customer, raw));
   if (!event.success || owner === undefined || faults.length > 0) return { ok: false, faults };
-  const { id, occurredAt, globalSub, attributes: names, ...rest } = event.data;
+  const { id, occurredAt, globalSub, attributes: _, ...rest } = event.data;
   return {
     ok: true,
     event: {
@@ -128,9 +114,40 @@ export function checkPublishedEvent(raw: unknown, acceptedAt: number, customerId
       occurredAt: occurredAt === undefined ? acceptedAt : Date.parse(occurredAt),
       ...rest,
       ...(globalSub === undefined ? {} : { globalSub }),
-      ...(names === undefined ? {} : { attributes: names }),
+      ...(event.data.type === 'entityUpdated' ? { attributes: event.data.attributes } : {}),
     },
   };
+}
+
+function faultsOfSchema(raw: unknown, issues: Parameters<typeof faultsOf>[0]): Fault[] {
+  const faults = faultsOf(issues, 'event');
+  if (!isObject(raw)) return faults;
+  // With an unknown type the union looks no further.
+  return EventType.safeParse(raw['type']).success
+    ? faults
+    : [{ name: 'type', reason: typeFault(raw) }, ...faultsIn(Common, raw)];
+}
+
+function* faultsBeyondSchema(raw: unknown, acceptedAt: number): Iterable<Fault> {
+  const id = isObject(raw) && typeof raw['id'] === 'string' ? raw['id'].toLowerCase() : '';
+  const reason = isEventId(id) ? faultOfIdTime(id, acceptedAt) : undefined;
+  if (reason !== undefined) yield { name: 'id', reason };
+  if (jsonBytesExceed(raw, EVENT_MAX_BYTES)) {
+    yield { name: 'event', reason: `must be at most ${EVENT_MAX_BYTES} bytes as JSON` };
+  }
+}
+
+function faultsIn(schema: z.ZodType, raw: unknown): Fault[] {
+  const parsed = schema.safeParse(raw);
+  return parsed.success ? [] : faultsOf(parsed.error.issues, 'event');
+}
+
+function typeFault(raw: Readonly<Record<string, unknown>>): string {
+  return raw['type'] === undefined ? 'is required' : `must be one of ${EVENT_TYPES.join(', ')}`;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** Contract 10.1: an id's time lies within 24 h before and 5 min after acceptance. */

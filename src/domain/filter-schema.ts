@@ -44,7 +44,8 @@ interface CheckState {
  */
 export function checkFilter(raw: unknown): string | undefined {
   if (!isObject(raw)) return `${REFUSAL}: it must be an object`;
-  if (jsonBytesExceed(raw, FILTER_MAX_BYTES)) return `${REFUSAL}: it is larger than ${FILTER_MAX_BYTES} bytes`;
+  if (jsonBytesExceed(raw, FILTER_MAX_BYTES))
+    return `${REFUSAL}: it is larger than ${FILTER_MAX_BYTES} bytes`;
   if (depthExceeds(raw, FILTER_MAX_DEPTH)) return `${REFUSAL}: it is nested deeper than ${FILTER_MAX_DEPTH}`;
   const fault = checkSchema(raw, '', { patternSize: 0 });
   return fault === undefined ? undefined : `${REFUSAL}: ${fault}`;
@@ -101,7 +102,8 @@ const pattern: KeywordCheck = (value, path, state) => {
   } catch {
     return `${path} must be a regular expression without look-around, back-reference or large repetition`;
   }
-  if (state.patternSize > FILTER_PATTERNS_MAX_SIZE) return `${path} makes the patterns of this filter too large`;
+  if (state.patternSize > FILTER_PATTERNS_MAX_SIZE)
+    return `${path} makes the patterns of this filter too large`;
   return undefined;
 };
 

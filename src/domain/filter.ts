@@ -47,7 +47,10 @@ function rewrite(schema: unknown, patterns: Map<string, RE2JS>): unknown {
   const each = (value: unknown) => (Array.isArray(value) ? value.map(one) : one(value));
   const map = (value: unknown) =>
     Object.fromEntries(
-      Object.entries(value as object).map(([name, inner]) => [name, Array.isArray(inner) ? inner : one(inner)]),
+      Object.entries(value as object).map(([name, inner]) => [
+        name,
+        Array.isArray(inner) ? inner : one(inner),
+      ]),
     );
   const rewritten: Record<string, unknown> = {};
   const { pattern, patternProperties, ...rest } = schema as Record<string, unknown>;

@@ -117,8 +117,8 @@ export const ACCESS_TOKEN_LIFETIME_SECONDS = 3600;
 export const ACCESS_TOKEN_MAX_CHARACTERS = 255;
 /** A client's secrets are looked up again after this long: revocation takes effect within 60 s. */
 export const CREDENTIAL_CACHE_MS = 30 * SECOND_MS;
-/** Scope strings asked for that differ from the client's own: they travel in the token. */
-export const TOKEN_SCOPE_MAX_CHARACTERS = 100;
+/** Scope strings asked for that differ from the client's own: they travel in the token and must leave it within 255. */
+export const TOKEN_SCOPE_MAX_CHARACTERS = 88;
 export const SCOPE_MAX_CHARACTERS = 500;
 /** A retired signing key stays published this long (contract 6.3). */
 export const RETIRED_KEY_PUBLISHED_MS = 35 * DAY_MS;

@@ -29,5 +29,8 @@ export function text(min: number, max: number) {
 /** A UUID of any version, lower-cased (contract 10.1). */
 export const uuid = z
   .string({ error: required('must be a UUID') })
-  .regex(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i, { error: 'must be a UUID' })
+  .regex(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i, {
+    error: 'must be a UUID',
+    abort: true,
+  })
   .toLowerCase();

@@ -1,6 +1,7 @@
 /** A subscription: a customer's standing wish to hear of events (contract 3). */
 import { z } from 'zod';
 import { EventType } from './event.ts';
+import { checkFilter } from './filter-schema.ts';
 import { required, text } from './schemas.ts';
 
 export interface Subscription {
@@ -10,6 +11,8 @@ export interface Subscription {
   readonly endpoint: string;
   readonly events: readonly EventType[];
   readonly enabled: boolean;
+  /** A JSON Schema that `checkFilter` accepted; null: every event passes. */
+  readonly filter: Readonly<Record<string, unknown>> | null;
   /** Counts changes; an event store adopts the newer of two. */
   readonly version: number;
   readonly createdAt: number;
@@ -33,9 +36,15 @@ export function refOf(subscription: Subscription): SubscriptionRef {
   };
 }
 
-const noFilterYet = z
-  .null({ error: 'filter is invalid JSON Schema: filters are not available in this release' })
-  .optional();
+const filter = z
+  .unknown()
+  .superRefine((value, context) => {
+    const reason = value === null || value === undefined ? undefined : checkFilter(value);
+    if (reason !== undefined) context.addIssue({ code: 'custom', message: reason });
+  })
+  .transform((value) => value as Readonly<Record<string, unknown>> | null)
+  .optional()
+  .meta({ type: ['object', 'null'], description: 'JSON Schema (draft-07 subset) for the events claim' });
 
 const fields = {
   title: text(2, 200),
@@ -44,7 +53,7 @@ const fields = {
     .array(EventType, { error: required('must be an array of event types') })
     .transform((types) => [...new Set(types)]),
   enabled: z.boolean({ error: 'must be true or false' }),
-  filter: noFilterYet,
+  filter,
 };
 
 const notAnObject = { error: 'must be a JSON object' };

@@ -12,7 +12,14 @@ import {
 import { text } from '../domain/schemas.ts';
 import { parseScopes } from '../domain/scope.ts';
 import { hashSecret, randomAlphanumerics } from '../signing/secrets.ts';
-import { type Client, deleteClient, insertClient, listClients, rotateSecret } from '../storage/clients.ts';
+import {
+  type Client,
+  clientExists,
+  deleteClient,
+  insertClient,
+  listClients,
+  rotateSecret,
+} from '../storage/clients.ts';
 import { jsonBody, limitBody } from './body.ts';
 import { type AppEnv, param, timestamp } from './context.ts';
 import { noCustomer, requireCustomer } from './customers.ts';
@@ -88,6 +95,12 @@ const customerFirst = createMiddleware<AppEnv>(async (c, next) => {
   await next();
 });
 
+const clientFirst = createMiddleware<AppEnv>(async (c, next) => {
+  const customer = await requireCustomer(c);
+  if (!(await clientExists(c.get('db'), customer.id, param(c, 'clientId')))) throw noClient();
+  await next();
+});
+
 const creationRoute = createRoute({
   method: 'post',
   path: '/operator/customers/{cid}/clients',
@@ -129,7 +142,7 @@ const rotateRoute = createRoute({
   summary: "Replace a client's secret",
   description: 'The old secret, and tokens given for it, end now or after `keepOldSeconds`.',
   ...operator,
-  middleware: [customerFirst, limitBody(BODY_MAX_BYTES)],
+  middleware: [clientFirst, limitBody(BODY_MAX_BYTES)],
   request: { params: clientPath, body: { content: jsonContent(RotateSecret), required: false } },
   responses: {
     200: { description: 'The client with its new secret', content: jsonContent(ClientWithSecret) },
@@ -181,9 +194,8 @@ export function addClients(app: OpenAPIHono<AppEnv>): void {
   });
 
   app.openapi(rotateRoute, async (c) => {
-    const customer = await requireCustomer(c);
     const { keepOldSeconds } = c.req.valid('json');
-    const names = { customerId: customer.id, clientId: param(c, 'clientId') };
+    const names = { customerId: param(c, 'cid'), clientId: param(c, 'clientId') };
     const secret = randomAlphanumerics(SECRET_LENGTH);
     const now = Date.now();
     const client = await rotateSecret(

@@ -16,7 +16,7 @@ import {
 } from '../storage/customers.ts';
 import { jsonBody } from './body.ts';
 import { type AppContext, type AppEnv, param, timestamp } from './context.ts';
-import { collectionOf, customerPath, jsonContent, Link, link, problems } from './hal.ts';
+import { collectionOf, customerPath, jsonContent, Link, link, pageParameter, problems } from './hal.ts';
 
 const PAGE_SIZE = 100;
 /** Stores erased before the answer; the cron goes on with the rest. */
@@ -63,7 +63,7 @@ const listRoute = createRoute({
   summary: 'List customers',
   description: 'Oldest first, a hundred to a page.',
   ...operator,
-  request: { query: z.object({ page: z.string().optional() }) },
+  request: { query: z.object({ page: pageParameter }) },
   responses: {
     200: { description: 'The customers', content: jsonContent(collectionOf('customers', CustomerResource)) },
     ...problems(403),

@@ -12,7 +12,7 @@ import {
 } from '../storage/dead-letters.ts';
 import { type AppContext, type AppEnv, param, timestamp } from './context.ts';
 import { pageLinks, pageNumber } from './customers.ts';
-import { collectionOf, jsonContent, Link, link, problems } from './hal.ts';
+import { collectionOf, jsonContent, Link, link, pageParameter, problems } from './hal.ts';
 
 const PAGE_SIZE = 100;
 
@@ -42,7 +42,7 @@ const listRoute = createRoute({
   summary: 'List dead letters',
   description: 'Oldest first, a hundred to a page; without their bodies.',
   ...operator,
-  request: { query: z.object({ page: z.string().optional() }) },
+  request: { query: z.object({ page: pageParameter }) },
   responses: {
     200: {
       description: 'The letters',

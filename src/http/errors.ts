@@ -149,7 +149,9 @@ function isOutage(error: unknown): boolean {
     if ('retryable' in cause || 'overloaded' in cause) return true;
     const { message } = cause;
     if (
-      /^D1_ERROR|^D1 |network connection lost|queue|overloaded|storage operation|timed? ?out/i.test(message)
+      /^D1_ERROR|^Queue send|network connection lost|^Durable Object .*(reset|overloaded|exceeded)/i.test(
+        message,
+      )
     ) {
       return !/constraint failed|syntax error|no such (table|column)/i.test(message);
     }

@@ -56,6 +56,13 @@ export function problems(...statuses: (keyof typeof DESCRIPTIONS)[]) {
   );
 }
 
+/** A page number as it came; whatever is none (given twice, not a number) is decided where the page is made. */
+export const pageParameter = z
+  .string()
+  .optional()
+  .catch('')
+  .meta({ type: 'string', description: 'first is 1' });
+
 export const jsonContent = <Schema extends z.ZodType>(schema: Schema) => ({ 'application/json': { schema } });
 
 export const customerPath = z.object({

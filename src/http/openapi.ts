@@ -1,6 +1,8 @@
 /** `GET /openapi.json` (contract 10.5): OpenAPI 3.1, from the schemas that validate. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
+import { z } from 'zod';
 import type { AppEnv } from './context.ts';
+import { jsonContent } from './hal.ts';
 
 export function addOpenApi(app: OpenAPIHono<AppEnv>): void {
   app.openAPIRegistry.registerComponent('securitySchemes', 'client', {
@@ -17,6 +19,15 @@ export function addOpenApi(app: OpenAPIHono<AppEnv>): void {
     type: 'http',
     scheme: 'bearer',
     description: 'OPERATOR_TOKEN',
+  });
+  app.openAPIRegistry.registerPath({
+    method: 'get',
+    path: '/openapi.json',
+    summary: 'This document',
+    tags: ['Operation'],
+    responses: {
+      200: { description: 'OpenAPI 3.1', content: jsonContent(z.record(z.string(), z.unknown())) },
+    },
   });
   app.doc31('/openapi.json', (c) => ({
     openapi: '3.1.0',

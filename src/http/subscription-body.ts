@@ -6,7 +6,8 @@ import { createMiddleware } from 'hono/factory';
 import type { z } from 'zod';
 import { checkEndpointUrl } from '../domain/endpoint.ts';
 import { ApiFailure, type Fault, faultsOf } from '../domain/errors.ts';
-import { titleIsTaken } from '../storage/subscriptions.ts';
+import { FILTERS_MAX_BYTES_PER_CUSTOMER } from '../domain/limits.ts';
+import { filterBytes, titleIsTaken } from '../storage/subscriptions.ts';
 import { readJson } from './body.ts';
 import { type AppContext, type AppEnv, param } from './context.ts';
 
@@ -26,14 +27,26 @@ export function allFaultsOf(schema: z.ZodType) {
 
 async function faultsBeyondSchema(c: AppContext, body: unknown, faults: readonly Fault[]): Promise<Fault[]> {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) return [];
-  const { title, endpoint } = body as Record<string, unknown>;
+  const { title, endpoint, filter } = body as Record<string, unknown>;
   const sound = (name: string) => !faults.some((fault) => fault.name === name);
   const found: Fault[] = [];
   if (typeof endpoint === 'string' && sound('endpoint')) found.push(...(await endpointFaults(c, endpoint)));
   if (typeof title === 'string' && sound('title')) {
     if (await titleIsTaken(c.get('db'), param(c, 'cid'), title, c.req.param('sid'))) found.push(TITLE_TAKEN);
   }
+  if (typeof filter === 'object' && filter !== null && sound('filter')) {
+    found.push(...(await filterFaults(c, filter)));
+  }
   return found;
+}
+
+/** Filters are read with every batch: a customer's are bounded together (contract 4). */
+async function filterFaults(c: AppContext, filter: object): Promise<Fault[]> {
+  const others = await filterBytes(c.get('db'), param(c, 'cid'), c.req.param('sid'));
+  const own = new TextEncoder().encode(JSON.stringify(filter)).length;
+  if (others + own <= FILTERS_MAX_BYTES_PER_CUSTOMER) return [];
+  const limit = `all filters of a customer together may have ${FILTERS_MAX_BYTES_PER_CUSTOMER} bytes`;
+  return [{ name: 'filter', reason: `filter is invalid JSON Schema: ${limit}` }];
 }
 
 /** Contract 3.3: the URL's form, then every address its host resolves to. */

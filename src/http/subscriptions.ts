@@ -20,7 +20,16 @@ import {
 } from '../storage/subscriptions.ts';
 import { jsonBody } from './body.ts';
 import { type AppContext, type AppEnv, param, timestamp } from './context.ts';
-import { collectionOf, customerPath, jsonContent, Link, link, problems, subscriptionPath } from './hal.ts';
+import {
+  collectionOf,
+  customerPath,
+  jsonContent,
+  Link,
+  link,
+  pageParameter,
+  problems,
+  subscriptionPath,
+} from './hal.ts';
 import { allFaultsOf, TITLE_TAKEN } from './subscription-body.ts';
 
 const PAGE_SIZE = 100;
@@ -33,6 +42,7 @@ export const SubscriptionResource = z
     enabled: z.boolean(),
     endpoint: z.string(),
     events: z.array(z.enum(EVENT_TYPES)),
+    filter: z.record(z.string(), z.unknown()).optional(),
     id: z.string(),
     title: z.string(),
     updatedAt: z.string().meta({ format: 'date-time' }),
@@ -53,6 +63,7 @@ export function subscriptionResource(subscription: Subscription): z.infer<typeof
     enabled: subscription.enabled,
     endpoint: subscription.endpoint,
     events: [...subscription.events],
+    ...(subscription.filter === null ? {} : { filter: { ...subscription.filter } }),
     id: subscription.id,
     title: subscription.title,
     updatedAt: timestamp(subscription.updatedAt),
@@ -71,7 +82,7 @@ const listRoute = createRoute({
     'All, oldest first; with `page` a hundred at a time. An invalid page number answers the last page.',
   tags: ['Subscriptions'],
   security: [{ token: [] }],
-  request: { params: customerPath, query: z.object({ page: z.string().optional() }) },
+  request: { params: customerPath, query: z.object({ page: pageParameter }) },
   responses: {
     200: {
       description: 'The subscriptions',
@@ -159,7 +170,7 @@ export function addSubscriptions(app: OpenAPIHono<AppEnv>): void {
   app.openapi(creationRoute, async (c) => {
     const { cid } = c.req.valid('param');
     const now = Date.now();
-    const { title, endpoint, events, enabled } = c.req.valid('json');
+    const { title, endpoint, events, enabled, filter } = c.req.valid('json');
     const id = crypto.randomUUID();
     const subscription: Subscription = {
       id,
@@ -168,6 +179,7 @@ export function addSubscriptions(app: OpenAPIHono<AppEnv>): void {
       endpoint,
       events,
       enabled,
+      filter: filter ?? null,
       version: 1,
       createdAt: now,
       updatedAt: now,
@@ -211,7 +223,7 @@ function noSubscription(): ApiFailure {
 /** Changes D1, then tells the event store: if that is cut short, the store learns of it with the next event. */
 async function change(c: AppContext, body: SubscriptionChange): Promise<Subscription> {
   const found = await requireSubscription(c);
-  if (Object.keys(body).every((member) => member === 'filter')) return found;
+  if (Object.keys(body).length === 0) return found;
   const result = await updateSubscription(c.get('db'), found.customerId, found.id, body, Date.now());
   switch (result.result) {
     case 'not found':

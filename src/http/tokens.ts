@@ -107,17 +107,41 @@ async function grant(c: AppContext, credential: Credential): Promise<Response> {
 async function authenticate(c: AppContext, customerId: string): Promise<Credential | undefined> {
   const basic = basicCredentials(c.req.header('authorization'));
   if (basic === undefined) return undefined;
-  const found = await findCredentials(c.get('db'), customerId, basic.clientId, Date.now());
-  const hash = await hashSecret(customerId, basic.clientId, basic.secret);
   let right: Credential | undefined;
-  for (const credential of found) {
-    if (await equalSecrets(hash, credential.secretHash)) right = credential;
+  for (const { clientId, secret } of readings(basic)) {
+    const found = await findCredentials(c.get('db'), customerId, clientId, Date.now());
+    const hash = await hashSecret(customerId, clientId, secret);
+    for (const credential of found) {
+      if (await equalSecrets(hash, credential.secretHash)) right = credential;
+    }
   }
   return right;
 }
 
-/** RFC 7617; the parts are form-encoded (RFC 6749, 2.3.1), which changes nothing for ids and secrets we make. */
-function basicCredentials(header: string | undefined): { clientId: string; secret: string } | undefined {
+interface BasicCredentials {
+  readonly clientId: string;
+  readonly secret: string;
+}
+
+/**
+ * RFC 6749, 2.3.1 form-encodes id and secret before RFC 7617 joins them; many clients do not. So both readings
+ * count: as sent, and decoded where that says something else.
+ */
+function readings(sent: BasicCredentials): BasicCredentials[] {
+  try {
+    const decoded = {
+      clientId: decodeURIComponent(sent.clientId.replaceAll('+', ' ')),
+      secret: decodeURIComponent(sent.secret.replaceAll('+', ' ')),
+    };
+    const same = decoded.clientId === sent.clientId && decoded.secret === sent.secret;
+    return same ? [sent] : [sent, decoded];
+  } catch {
+    return [sent];
+  }
+}
+
+/** The user-id and password of a Basic header (RFC 7617), as sent. */
+function basicCredentials(header: string | undefined): BasicCredentials | undefined {
   const match = /^Basic +([A-Za-z0-9+/_-]+=*) *$/i.exec(header ?? '');
   if (match?.[1] === undefined) return undefined;
   try {
@@ -127,15 +151,10 @@ function basicCredentials(header: string | undefined): { clientId: string; secre
     const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
     const colon = text.indexOf(':');
     if (colon < 1) return undefined;
-    return { clientId: formDecode(text.slice(0, colon)), secret: formDecode(text.slice(colon + 1)) };
+    return { clientId: text.slice(0, colon), secret: text.slice(colon + 1) };
   } catch {
     return undefined;
   }
-}
-
-function formDecode(text: string): string {
-  // A bare `%` or `+` comes from a client that does not encode: taken as it is.
-  return /%[0-9a-f]{2}/i.test(text) ? decodeURIComponent(text) : text;
 }
 
 /** 401, or 429 once too many have failed; right credentials never come here (contract 2). */

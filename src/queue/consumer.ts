@@ -51,6 +51,7 @@ export async function consume(
       return await consumeEvents(batch.messages, {
         ...delivery,
         ...letters,
+        captureDomain: config.captureDomain,
         findAudiences: (customerIds) => findAudiences(db, customerIds),
         openKeys: (kids) => openKeys(config, kids, (missing) => sealedKeys(db, missing)),
       });

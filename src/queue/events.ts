@@ -17,6 +17,7 @@ import { deadLetterOf, type EventMessage, readEventMessage } from './event-messa
 
 /** What the consumer needs besides delivering. */
 export interface EventsPorts extends DeliveryPorts {
+  readonly captureDomain: string;
   findAudiences(customerIds: readonly string[]): Promise<ReadonlyMap<string, Audience>>;
   openKeys(kids: readonly string[]): Promise<void>;
   storeDeadLetters(letters: readonly DeadLetter[]): Promise<void>;
@@ -53,7 +54,7 @@ async function deliverAll(readings: readonly Reading[], ports: EventsPorts): Pro
   const events = readings.flatMap((reading) => reading.events.map(([, event]) => event));
   const customerIds = [...new Set(events.map((event) => event.customerId))];
   const audiences = customerIds.length === 0 ? new Map() : await ports.findAudiences(customerIds);
-  const { routes } = route(events, audiences);
+  const { routes } = route(events, audiences, ports.captureDomain);
   await ports.openKeys(routes.map(({ kid }) => kid)).catch((error: unknown) => {
     logWarn('signing keys not read', { error: describeError(error) });
   });

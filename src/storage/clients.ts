@@ -66,6 +66,14 @@ export async function listClients(db: Database, customerId: string): Promise<Cli
     .orderBy(asc(clients.createdAt), asc(clients.clientId));
 }
 
+export async function clientExists(db: Database, customerId: string, clientId: string): Promise<boolean> {
+  const rows = await db
+    .select({ clientId: clients.clientId })
+    .from(clients)
+    .where(and(eq(clients.customerId, customerId), eq(clients.clientId, clientId)));
+  return rows.length > 0;
+}
+
 /** @returns false when the customer has no such client */
 export async function deleteClient(db: Database, customerId: string, clientId: string): Promise<boolean> {
   const removed = await db

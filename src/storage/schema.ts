@@ -56,6 +56,7 @@ export const subscriptions = sqliteTable('subscriptions', {
   updatedAt: integer('updated_at').notNull(),
   deletedAt: integer('deleted_at'),
   erasedAt: integer('erased_at'),
+  filter: text('filter', { mode: 'json' }).$type<Record<string, unknown>>(),
 });
 
 export const deadLetters = sqliteTable('dead_letters', {

@@ -2,7 +2,7 @@
  * Subscriptions in D1. Every query names its customer, except those of the event path, which ask for the
  * subscriptions of all customers in a batch at once and return each with its customer.
  */
-import { and, asc, count, eq, gte, isNotNull, isNull, lt, sql } from 'drizzle-orm';
+import { and, asc, count, eq, gte, isNotNull, isNull, lt, ne, sql } from 'drizzle-orm';
 import type { Subscription, SubscriptionChange } from '../domain/subscription.ts';
 import { type Database, isDuplicate } from './database.ts';
 import { customers, signingKeys, subscriptions } from './schema.ts';
@@ -17,13 +17,14 @@ export async function insertSubscription(
   subscription: Subscription,
   maxSubscriptions: number,
 ): Promise<InsertSubscriptionResult> {
-  const { id, customerId, title, endpoint, events, enabled, version, createdAt, updatedAt } = subscription;
+  const { id, customerId, title, endpoint, events, enabled, filter, version, createdAt, updatedAt } =
+    subscription;
   try {
     const created = await db
       .insert(subscriptions)
       .select(
         sql`SELECT ${id}, ${customerId}, ${title}, ${endpoint}, ${JSON.stringify(events)}, ${enabled ? 1 : 0},
-              ${version}, ${createdAt}, ${updatedAt}, NULL, NULL
+              ${version}, ${createdAt}, ${updatedAt}, NULL, NULL, ${filter === null ? null : JSON.stringify(filter)}
             WHERE EXISTS (SELECT 1 FROM ${customers} WHERE id = ${customerId})
               AND (SELECT count(*) FROM ${subscriptions}
                    WHERE customer_id = ${customerId} AND deleted_at IS NULL) < ${maxSubscriptions}`,
@@ -66,6 +67,15 @@ export async function titleIsTaken(
   return rows[0] !== undefined && rows[0].id !== exceptId;
 }
 
+/** Bytes of all filters of a customer's living subscriptions, that of `exceptId` left out. */
+export async function filterBytes(db: Database, customerId: string, exceptId = ''): Promise<number> {
+  const rows = await db
+    .select({ bytes: sql<number>`coalesce(sum(length(CAST(${subscriptions.filter} AS BLOB))), 0)` })
+    .from(subscriptions)
+    .where(and(eq(subscriptions.customerId, customerId), ne(subscriptions.id, exceptId), living));
+  return rows[0]?.bytes ?? 0;
+}
+
 export type UpdateSubscriptionResult =
   | { readonly result: 'updated'; readonly subscription: Subscription }
   | { readonly result: 'not found' | 'duplicate title' };
@@ -78,7 +88,7 @@ export async function updateSubscription(
   change: SubscriptionChange,
   now: number,
 ): Promise<UpdateSubscriptionResult> {
-  const { title, endpoint, events, enabled } = change;
+  const { title, endpoint, events, enabled, filter } = change;
   try {
     const rows = await db
       .update(subscriptions)
@@ -87,6 +97,7 @@ export async function updateSubscription(
         ...(endpoint === undefined ? {} : { endpoint }),
         ...(events === undefined ? {} : { events }),
         ...(enabled === undefined ? {} : { enabled }),
+        ...(filter === undefined ? {} : { filter }),
         updatedAt: now,
         version: sql`${subscriptions.version} + 1`,
       })

@@ -1,0 +1,45 @@
+/** Deliveries as the tests of the state machine need them. */
+import type { Outcome } from '../../src/domain/attempt.ts';
+import type { AttemptResult, Circumstances, Delivery, DeliveryFacts } from '../../src/domain/delivery.ts';
+import { arrive, begin, dispatch, settle } from '../../src/domain/delivery.ts';
+
+export const ACCEPTED = 1_700_000_000_000;
+export const NOW = ACCEPTED + 50;
+export const LEASE_MS = 40_000;
+export const POLICY = { delaysMs: [3000, 30_000, 300_000] };
+
+export const FACTS: DeliveryFacts = {
+  eventId: '018bcfe5-6800-7000-8000-000000000001',
+  acceptedAt: ACCEPTED,
+  endpoint: 'https://listener.example.com/hooks',
+  set: 'header.payload.signature',
+};
+
+export const ok: Outcome = { kind: 'success', response: { statusCode: 204, headers: {} } };
+export const unavailable: Outcome = { kind: 'http_error', response: { statusCode: 503, headers: {} } };
+export const moved: Outcome = { kind: 'http_error', response: { statusCode: 301, headers: {} } };
+export const timedOut: Outcome = { kind: 'timed_out', message: 'no answer within 10 s' };
+
+export function at(now: number, enabled = true): Circumstances {
+  return { now, enabled, policy: POLICY };
+}
+
+export function result(attempt: number, outcome: Outcome, startedAt = NOW): AttemptResult {
+  return { attempt, outcome, startedAt, durationMs: 41 };
+}
+
+/** Fails a test where something changed nothing that had to change something. */
+export function changed(delivery: Delivery | undefined): Delivery {
+  if (delivery === undefined) throw new Error('nothing changed');
+  return delivery;
+}
+
+/** A delivery that waits for its second attempt. */
+export function awaitingRetry(): Delivery {
+  return changed(settle(undefined, FACTS, result(1, unavailable), at(NOW)));
+}
+
+/** A delivery whose first attempt is under way, begun at `NOW`. */
+export function executing(): Delivery {
+  return changed(begin(dispatch(arrive(FACTS, NOW, true), 'token', NOW), 'token', NOW, LEASE_MS));
+}

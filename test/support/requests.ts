@@ -1,0 +1,97 @@
+/** Requests that `call` of world.ts cannot make: raw bodies, other bindings, another resolver. */
+import { createExecutionContext } from 'cloudflare:test';
+import { env, exports } from 'cloudflare:workers';
+import type { Env } from '../../src/env.ts';
+import { createApp } from '../../src/http/app.ts';
+import { type AddressCheck, createAddressCheck, type Resolver } from '../../src/outbound/address-check.ts';
+import { BASE_URL, type CallOptions, call, getToken, type Reply, type TestCustomer } from './world.ts';
+
+/** One request to the Worker, exactly as given. */
+export async function send(path: string, init: RequestInit): Promise<Reply> {
+  return await replyOf(await exports.default.fetch(`${BASE_URL}${path}`, { redirect: 'manual', ...init }));
+}
+
+/** The environment of the tests with some of it changed. */
+export function environmentWith(changes: Partial<Env>): Env {
+  return { ...env, ...changes };
+}
+
+/** The environment of the tests with some variables not set. */
+export function environmentWithout(...names: (keyof Env)[]): Env {
+  return Object.fromEntries(
+    Object.entries(env).filter(([name]) => !(names as string[]).includes(name)),
+  ) as unknown as Env;
+}
+
+/** One request to an app of its own with this environment; an object as body is sent as JSON. */
+export async function callIn(
+  environment: Env,
+  method: string,
+  path: string,
+  options: CallOptions & { readonly checkAddress?: AddressCheck } = {},
+): Promise<Reply> {
+  const { token, body, headers = {}, checkAddress = createAddressCheck(silentResolver) } = options;
+  const request = new Request(`${BASE_URL}${path}`, {
+    method,
+    headers: {
+      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...headers,
+    },
+    ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+  });
+  const app = createApp(checkAddress);
+  return await replyOf(await app.fetch(request, environment, createExecutionContext()));
+}
+
+/** A name server that knows these names, by host name. */
+export function resolverOf(names: Readonly<Record<string, { a?: string[]; aaaa?: string[] }>>): Resolver {
+  const answer = async (addresses: string[] | undefined, hostname: string): Promise<string[]> => {
+    if (addresses !== undefined) return addresses;
+    throw Object.assign(new Error(hostname), { code: hostname in names ? 'ENODATA' : 'ENOTFOUND' });
+  };
+  return {
+    resolve4: (hostname) => answer(names[hostname]?.a, hostname),
+    resolve6: (hostname) => answer(names[hostname]?.aaaa, hostname),
+  };
+}
+
+const silentResolver = resolverOf({});
+
+async function replyOf(response: Response): Promise<Reply> {
+  const text = await response.text();
+  let body: unknown = text;
+  try {
+    body = JSON.parse(text);
+  } catch {}
+  return { status: response.status, headers: response.headers, body };
+}
+
+/** The same customer with a token given now: for tests that hold the clock. */
+export async function withNewToken(customer: TestCustomer): Promise<TestCustomer> {
+  const { id, clientId, clientSecret } = customer;
+  const token = (await getToken(id, clientId, clientSecret)).body.access_token as string;
+  return {
+    ...customer,
+    token,
+    call: (method, path, body, headers) =>
+      call(method, `/${id}/webhooks${path}`, {
+        token,
+        ...(body === undefined ? {} : { body }),
+        ...(headers === undefined ? {} : { headers }),
+      }),
+  };
+}
+
+/** A body sent in chunks, without a length in its head. */
+export function streamOf(totalBytes: number, chunkBytes = 65_536): ReadableStream<Uint8Array> {
+  let left = totalBytes;
+  return new ReadableStream({
+    pull(controller) {
+      const size = Math.min(left, chunkBytes);
+      left -= size;
+      if (size > 0) controller.enqueue(new Uint8Array(size).fill(0x20));
+      if (left === 0) controller.close();
+    },
+  });
+}
