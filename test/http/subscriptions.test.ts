@@ -57,6 +57,7 @@ async function insertMany(owner: TestCustomer, count: number): Promise<Subscript
       endpoint: ENDPOINT,
       events: ['entityCreated'],
       enabled: true,
+      filter: null,
       version: 1,
       createdAt: at,
       updatedAt: at,

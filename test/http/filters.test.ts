@@ -1,0 +1,106 @@
+import { env } from 'cloudflare:workers';
+import { describe, expect, it } from 'vitest';
+import { until } from '../support/until.ts';
+import { anEvent, newCustomer, newSubscription, type TestCustomer, TestListener } from '../support/world.ts';
+
+const onlyUsers = { properties: { entityUpdated: { properties: { entityType: { const: 'user' } } } } };
+const PHRASE = 'filter is invalid JSON Schema';
+
+function create(customer: TestCustomer, filter: unknown, listener = new TestListener()) {
+  const title = `filtered ${crypto.randomUUID()}`;
+  const body = { title, endpoint: listener.endpoint, events: ['entityUpdated'], filter };
+  return customer.call('POST', '/subscriptions', body);
+}
+
+describe('a subscription with a filter', () => {
+  it('shows it as it came, and shows none when it has none', async () => {
+    const customer = await newCustomer();
+    const { body } = await create(customer, onlyUsers);
+    expect(body.filter).toEqual(onlyUsers);
+    expect((await customer.call('GET', `/subscriptions/${body.id}`)).body.filter).toEqual(onlyUsers);
+    for (const none of [null, undefined]) {
+      expect((await create(customer, none)).body).not.toHaveProperty('filter');
+    }
+  });
+
+  it('hears of what passes; what does not is discarded for it alone, for good', async () => {
+    const customer = await newCustomer();
+    const listener = new TestListener();
+    const filtered = (await create(customer, onlyUsers, listener)).body;
+    const all = await newSubscription(customer);
+    const attributes = ['email'];
+    const published = await customer.call('POST', '/events', [
+      anEvent({ type: 'entityUpdated', attributes, entityType: 'admin' }),
+      anEvent({ type: 'entityUpdated', attributes }),
+    ]);
+    const [dropped, passed] = published.body._embedded.events;
+    const path = `/subscriptions/${filtered.id}/events`;
+    await until(async () => (await all.events()).length === 2, 'both events at the other subscription');
+    const heard = await until(async () => {
+      const { body } = await customer.call('GET', path);
+      return body.total > 0 && body;
+    }, 'the event that passes');
+    expect(heard._embedded.events.map(({ id }: { id: string }) => id)).toEqual([passed.id]);
+    expect((await customer.call('GET', `${path}/${dropped.id}`)).status).toBe(404);
+    // A filter that is removed later does not bring back what was discarded.
+    await customer.call('PATCH', `/subscriptions/${filtered.id}`, { filter: null });
+    await customer.call('POST', '/events', anEvent({ id: dropped.id, type: 'entityUpdated', attributes }));
+    expect(await listener.calls()).toHaveLength(1);
+  });
+
+  it('is replaced whole by PATCH, removed by null, and effective for the next event', async () => {
+    const customer = await newCustomer();
+    const { body } = await create(customer, { properties: { entityUpdated: false } });
+    const path = `/subscriptions/${body.id}`;
+    const send = () =>
+      customer.call('POST', '/events', anEvent({ type: 'entityUpdated', attributes: ['email'] }));
+    await send();
+    expect((await customer.call('PATCH', path, { filter: onlyUsers })).body.filter).toEqual(onlyUsers);
+    await send();
+    await until(
+      async () => (await customer.call('GET', `${path}/events`)).body.total === 1,
+      'the second event',
+    );
+    expect((await customer.call('PATCH', path, { filter: null })).body).not.toHaveProperty('filter');
+    expect((await customer.call('GET', path)).body).not.toHaveProperty('filter');
+  });
+});
+
+describe('a filter that is refused', () => {
+  it.each([['x'], [1], [true], [[]], [{ $ref: '#' }], [{ propertys: {} }], [{ pattern: '(?=x)' }]])(
+    'is a 400 that names it and begins with the phrase: %j',
+    async (filter) => {
+      const customer = await newCustomer();
+      const { status, body } = await create(customer, filter);
+      expect(status).toBe(400);
+      expect(body).toEqual({
+        type: '/validation-error',
+        status: 400,
+        title: 'Bad Request',
+        'invalid-body-params': [{ name: 'filter', reason: expect.stringMatching(new RegExp(`^${PHRASE}`)) }],
+      });
+      const stored = env.DB.prepare('SELECT count(*) AS n FROM subscriptions WHERE customer_id = ?').bind(
+        customer.id,
+      );
+      expect(await stored.first('n')).toBe(0);
+    },
+  );
+
+  it('is told beside the faults of the other members', async () => {
+    const customer = await newCustomer();
+    const { body } = await customer.call('POST', '/subscriptions', { filter: 'x', title: 'x' });
+    const names = body['invalid-body-params'].map(({ name }: { name: string }) => name).sort();
+    expect(names).toEqual(['endpoint', 'events', 'filter', 'title']);
+  });
+
+  it('is one that makes all filters of the customer larger than 1 MiB', async () => {
+    const customer = await newCustomer();
+    const large = { $comment: 'x'.repeat(65_000) };
+    const statuses: number[] = [];
+    for (let number = 1; number <= 17; number++) statuses.push((await create(customer, large)).status);
+    expect(statuses.filter((status) => status === 201)).toHaveLength(16);
+    expect(statuses.at(-1)).toBe(400);
+    expect((await create(customer, onlyUsers)).status).toBe(201);
+    expect((await create(await newCustomer(), large)).status).toBe(201);
+  });
+});
