@@ -231,9 +231,10 @@ describe('a customer has', () => {
     await env.DB.batch(all.map((table) => insert(table)));
     await env.DB.prepare('DELETE FROM customers WHERE id = ?').bind(CUSTOMER).run();
     for (const table of all) {
-      const left = await rowsOf(`SELECT 1 FROM ${table}`);
+      const owner = table === 'customers' ? 'id' : 'customer_id';
+      const left = await rowsOf(`SELECT 1 FROM ${table} WHERE ${owner} = '${CUSTOMER}'`);
       expect(left, table).toHaveLength(table === 'subscriptions' ? 1 : 0);
     }
-    await env.DB.prepare('DELETE FROM subscriptions').run();
+    await env.DB.prepare('DELETE FROM subscriptions WHERE customer_id = ?').bind(CUSTOMER).run();
   });
 });
