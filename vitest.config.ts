@@ -26,6 +26,8 @@ export default defineConfig(async () => ({
         ],
         test: {
           name: 'workers',
+          // Files share a runtime and its storage: every test makes customers of its own.
+          isolate: false,
           include: ['test/**/*.test.ts'],
           exclude: ['test/journey/**', 'test/structure/**'],
           globalSetup: ['./test/support/start-listener.ts'],

@@ -2,7 +2,8 @@
 -- Times are milliseconds since 1970.
 
 CREATE TABLE customers (
-  id TEXT PRIMARY KEY CONSTRAINT customer_id_is_a_uuid CHECK (length(id) = 36),
+  id TEXT NOT NULL PRIMARY KEY
+    CONSTRAINT customer_id_is_a_uuid CHECK (length(id) = 36 AND id NOT GLOB '*[^0-9a-f-]*'),
   name TEXT NOT NULL,
   created_at INTEGER NOT NULL
 );
@@ -19,10 +20,11 @@ CREATE TABLE clients (
 -- A client has one secret, or two while the old one is kept for a while after a rotation. An access token names
 -- the secret it was given for, so that it ends with it.
 CREATE TABLE client_secrets (
-  id TEXT PRIMARY KEY,
+  id TEXT NOT NULL PRIMARY KEY,
   customer_id TEXT NOT NULL,
   client_id TEXT NOT NULL,
-  secret_hash TEXT NOT NULL CONSTRAINT only_a_hash_is_stored CHECK (length(secret_hash) = 64),
+  secret_hash TEXT NOT NULL
+    CONSTRAINT only_a_hash_is_stored CHECK (length(secret_hash) = 64 AND secret_hash NOT GLOB '*[^0-9a-f]*'),
   created_at INTEGER NOT NULL,
   expires_at INTEGER,
   FOREIGN KEY (customer_id, client_id) REFERENCES clients (customer_id, client_id) ON DELETE CASCADE
@@ -31,7 +33,8 @@ CREATE TABLE client_secrets (
 CREATE INDEX client_secrets_of_a_client ON client_secrets (customer_id, client_id);
 
 CREATE TABLE signing_keys (
-  kid TEXT PRIMARY KEY CONSTRAINT kid_is_40_hex CHECK (length(kid) = 40),
+  kid TEXT NOT NULL PRIMARY KEY
+    CONSTRAINT kid_is_40_hex CHECK (length(kid) = 40 AND kid NOT GLOB '*[^0-9a-f]*'),
   customer_id TEXT NOT NULL REFERENCES customers (id) ON DELETE CASCADE,
   role TEXT NOT NULL CONSTRAINT role_is_known CHECK (role IN ('current', 'next', 'reserve', 'retired')),
   public_jwk TEXT NOT NULL CONSTRAINT public_jwk_is_json CHECK (json_valid(public_jwk)),

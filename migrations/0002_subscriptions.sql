@@ -2,7 +2,7 @@
 -- so that the erasure of its event store is finished if it was cut short. Tombstones outlive their customer,
 -- hence no reference to it; an insert checks that the customer exists.
 CREATE TABLE subscriptions (
-  id TEXT PRIMARY KEY,
+  id TEXT NOT NULL PRIMARY KEY,
   customer_id TEXT NOT NULL,
   title TEXT NOT NULL,
   endpoint TEXT NOT NULL,

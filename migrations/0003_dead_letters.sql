@@ -1,7 +1,7 @@
 -- Queue messages we could not process: our trouble, the operator's list. The id is derived from message and
 -- position, so that a message delivered twice adds no second letter.
 CREATE TABLE dead_letters (
-  id TEXT PRIMARY KEY,
+  id TEXT NOT NULL PRIMARY KEY,
   queue TEXT NOT NULL,
   reason TEXT NOT NULL,
   -- As JSON where it was JSON, else a description of what it was.

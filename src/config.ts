@@ -57,14 +57,15 @@ const baseUrl = z
   .string({ error: 'is required: the public URL of this service, e.g. https://webhooks.example.com' })
   .refine(
     (text) => {
-      if (!URL.canParse(text)) return false;
+      if (/\s/.test(text) || !URL.canParse(text)) return false;
       const url = new URL(text);
       const plain = !url.username && !url.password && !url.search && !url.hash;
       return plain && (url.protocol === 'https:' || url.protocol === 'http:');
     },
     { error: 'wants an http(s) URL without user, query or fragment' },
   )
-  .transform((text) => text.replace(/\/+$/, ''));
+  // One spelling everywhere: it stands in `iss` and `jku` of every token.
+  .transform((text) => new URL(text).href.replace(/\/+$/, ''));
 
 const retryDelays = z
   .string()

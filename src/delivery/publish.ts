@@ -6,7 +6,7 @@ import type { Fault } from '../domain/errors.ts';
 import { checkPublishedEvent, type EventType, type IdentityEvent } from '../domain/event.ts';
 import { newEventIds } from '../domain/ids.ts';
 import { PUBLISH_MAX_EVENTS } from '../domain/limits.ts';
-import { packEvents, type Sender, sendAll } from '../outbound/queues.ts';
+import { fitsOneSend, packEvents, type Sender, sendAll } from '../outbound/queues.ts';
 
 export interface Published {
   readonly id: string;
@@ -43,7 +43,11 @@ export async function publish(
     else faults.push(...check.faults.map((fault) => (many ? atPosition(fault, position) : fault)));
   });
   if (faults.length > 0) return { ok: false, faults };
-  await sendAll(queue, packEvents(events, now));
+  const messages = packEvents(events, now);
+  if (!fitsOneSend(messages)) {
+    return { ok: false, faults: [{ name: 'body', reason: 'is more than can be queued at once: split it' }] };
+  }
+  await sendAll(queue, messages);
   return { ok: true, events: events.map(({ id, type }) => ({ id, type })) };
 }
 

@@ -42,13 +42,17 @@ export interface IdentityEvent {
   readonly attributes?: readonly string[];
 }
 
+const RFC_3339 = 'must be an RFC 3339 time, e.g. 2026-01-31T12:00:00Z';
+
 const fields = {
   id: uuid
     .refine(isEventId, { error: 'must be a UUID version 7' })
     .optional()
     .meta({ description: 'UUID version 7; makes the publish idempotent' }),
-  occurredAt: z.iso
-    .datetime({ offset: true, error: 'must be an RFC 3339 time, e.g. 2026-01-31T12:00:00Z' })
+  occurredAt: z
+    .string({ error: RFC_3339 })
+    .toUpperCase() // RFC 3339, 5.6: t and z may be lower case
+    .pipe(z.iso.datetime({ offset: true, error: RFC_3339 }))
     .optional()
     .meta({ description: 'when it happened; default: when it was accepted' }),
   captureApplicationId: text(1, NAME_MAX_CHARACTERS),

@@ -26,6 +26,10 @@ export function nextAttemptAt(
   return endedAt + Math.max(delay, Math.min(asked, RETRY_AFTER_MAX_MS));
 }
 
+/** The three forms of RFC 9110, 5.6.7; the parser behind would take far more for a date. */
+const HTTP_DATE =
+  /^[A-Z][a-z]{2,8}(, \d{2}[ -][A-Z][a-z]{2}[ -](\d{4}|\d{2}) \d{2}:\d{2}:\d{2} GMT| [A-Z][a-z]{2} [ \d]\d \d{2}:\d{2}:\d{2} \d{4})$/;
+
 /**
  * `Retry-After` as milliseconds from now: delta-seconds or an HTTP date (RFC 9110, 10.2.3).
  * @returns `undefined` for nonsense, which is then ignored; never negative, at most 24 h
@@ -34,7 +38,7 @@ export function parseRetryAfter(value: string, nowMs: number): number | undefine
   const text = value.trim();
   let ms: number;
   if (/^\d+$/.test(text)) ms = Number(text) * 1000;
-  else if (/^[A-Za-z]{3,9},? /.test(text)) ms = Date.parse(text) - nowMs;
+  else if (HTTP_DATE.test(text)) ms = Date.parse(text) - nowMs;
   else return undefined;
   if (Number.isNaN(ms)) return undefined;
   return Math.min(Math.max(ms, 0), RETRY_AFTER_MAX_MS);

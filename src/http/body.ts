@@ -25,7 +25,7 @@ export function limitBody(maxBytes: number, hint = '') {
 /** Refuses a body that is not sent as JSON: 415. An empty one without media type passes, to be told so later. */
 export const requireJson = createMiddleware<AppEnv>(async (c, next) => {
   const type = c.req.header('content-type');
-  const empty = type === undefined && (await c.req.text()) === '';
+  const empty = type === undefined && (await c.req.arrayBuffer()).byteLength === 0;
   if (!empty && !JSON_MEDIA_TYPE.test(type ?? '')) {
     throw new ApiFailure({ code: 'unsupported_media_type', details: MEDIA_TYPE });
   }
@@ -38,11 +38,11 @@ export const requireJson = createMiddleware<AppEnv>(async (c, next) => {
   await next();
 });
 
-/** The body as JSON. @throws ApiFailure `invalid_json` */
-export async function readJson(request: { text(): Promise<string> }): Promise<unknown> {
-  const text = await request.text();
+/** The body as JSON, in UTF-8 (RFC 8259, 8.1). @throws ApiFailure `invalid_json` */
+export async function readJson(request: { arrayBuffer(): Promise<ArrayBuffer> }): Promise<unknown> {
+  const bytes = await request.arrayBuffer();
   try {
-    return JSON.parse(text);
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(bytes));
   } catch {
     throw new ApiFailure({ code: 'invalid_json' });
   }

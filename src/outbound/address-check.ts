@@ -51,12 +51,12 @@ async function judge(resolver: Resolver, hostname: string): Promise<AddressVerdi
     lookup(resolver.resolve4(hostname)),
     lookup(resolver.resolve6(hostname)),
   ]);
+  const addresses = [a, aaaa].flatMap((found) => ('failed' in found ? [] : found.addresses));
+  if (!addresses.every(isPublicAddress)) return { kind: 'blocked' };
   // A family that could not be asked about might hold a private address: it is no good answer.
   if ('failed' in a) return { kind: a.failed };
   if ('failed' in aaaa) return { kind: aaaa.failed };
-  const addresses = [...a.addresses, ...aaaa.addresses];
-  if (addresses.length === 0) return { kind: 'no answer' };
-  return { kind: addresses.every(isPublicAddress) ? 'public' : 'blocked' };
+  return { kind: addresses.length === 0 ? 'no answer' : 'public' };
 }
 
 async function lookup(answer: Promise<string[]>): Promise<Lookup> {

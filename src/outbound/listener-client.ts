@@ -63,7 +63,8 @@ async function checkBefore(options: ListenerClientOptions, endpoint: string): Pr
   const url = checkEndpointUrl(endpoint, options.allowPrivateEndpoints);
   if (!url.ok) return { kind: 'blocked', message: `endpoint ${url.reason}` };
   if (options.allowPrivateEndpoints) return undefined;
-  const verdict = await options.checkAddress(url.hostname);
+  const away = { kind: 'resolver away' } as const;
+  const verdict = await options.checkAddress(url.hostname).catch(() => away);
   switch (verdict.kind) {
     case 'public':
       return undefined;
@@ -137,14 +138,16 @@ function describeRfc8935(body: string): string | undefined {
 
 /** Status and headers as they are kept; headers beyond 4 KiB are left out whole. */
 function keep(answer: Response): ListenerResponse {
-  const headers: Record<string, string> = {};
+  const headers = new Map<string, string>();
   let bytes = 0;
   for (const [name, value] of answer.headers) {
     bytes += name.length + value.length + 4;
     if (bytes > RESPONSE_HEADERS_MAX_BYTES) break;
-    headers[canonical(name)] = value;
+    const known = headers.get(canonical(name));
+    // Set-Cookie alone comes once for each value.
+    headers.set(canonical(name), known === undefined ? value : `${known}, ${value}`);
   }
-  return { statusCode: answer.status, headers };
+  return { statusCode: answer.status, headers: Object.fromEntries(headers) };
 }
 
 /** `content-type` → `Content-Type`. */

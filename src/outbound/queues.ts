@@ -180,6 +180,12 @@ export async function sendAll(queue: Sender, bodies: readonly unknown[]): Promis
   if (batch.length > 0) await queue.sendBatch(batch);
 }
 
+/** Whether `sendAll` sends these in one call: all or nothing. */
+export function fitsOneSend(bodies: readonly unknown[]): boolean {
+  const bytes = bodies.reduce<number>((sum, body) => sum + utf8Length(JSON.stringify(body)), 0);
+  return bodies.length <= QUEUE_SEND_MAX_MESSAGES && bytes <= QUEUE_SEND_MAX_BYTES;
+}
+
 function utf8Length(text: string): number {
   return new TextEncoder().encode(text).length;
 }

@@ -1,5 +1,5 @@
 /** Signing keys of a customer: RSA 2048 for RS256 (contract 6.3), made here, private halves sealed at once. */
-import { calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK } from 'jose';
+import { calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK, type JWK } from 'jose';
 import type { NewSigningKey } from '../storage/signing-keys.ts';
 import { type SealingKeys, seal, unseal } from './sealing.ts';
 
@@ -13,17 +13,26 @@ export async function makeSigningKey(
   now: number,
 ): Promise<NewSigningKey> {
   const pair = await generateKeyPair('RS256', { modulusLength: 2048, extractable: true });
-  const { kty, n, e } = await exportJWK(pair.publicKey);
-  if (kty !== 'RSA' || n === undefined || e === undefined) throw new Error('generated key is not RSA');
-  const kid = hex(await calculateJwkThumbprint({ kty, n, e })).slice(0, 40);
-  const privateJwk = JSON.stringify(await exportJWK(pair.privateKey));
+  const kid = hex(await calculateJwkThumbprint(await exportJWK(pair.publicKey))).slice(0, 40);
+  return await sealSigningKey(
+    sealing,
+    { customerId, kid, role, createdAt: now },
+    await exportJWK(pair.privateKey),
+  );
+}
+
+/** A key pair as it is stored: the public half as it is published, the private half sealed. */
+export async function sealSigningKey(
+  sealing: SealingKeys,
+  names: Pick<NewSigningKey, 'customerId' | 'kid' | 'role' | 'createdAt'>,
+  privateJwk: JWK,
+): Promise<NewSigningKey> {
+  const { kty, n, e } = privateJwk;
+  if (kty !== 'RSA' || n === undefined || e === undefined) throw new Error('the key is not RSA');
   return {
-    kid,
-    customerId,
-    role,
-    publicJwk: { kty, use: 'sig', alg: 'RS256', kid, n, e } as JsonWebKey,
-    sealedPrivateKey: await seal(sealing, owner(customerId, kid), privateJwk),
-    createdAt: now,
+    ...names,
+    publicJwk: { kty, use: 'sig', alg: 'RS256', kid: names.kid, n, e } as JsonWebKey,
+    sealedPrivateKey: await seal(sealing, owner(names.customerId, names.kid), JSON.stringify(privateJwk)),
     retiredAt: null,
   };
 }

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { call, newCustomer } from '../support/world.ts';
+import { asOperator, call, newCustomer } from '../support/world.ts';
 
 const UNKNOWN = '0b8f2a52-6a0c-4b7e-9d6e-0f3d8a6b1c47';
 
 describe('the public keys of a customer', () => {
   it('are at least three RSA 2048 keys, public members alone, each of its own id', async () => {
-    const customer = await newCustomer();
-    const reply = await call('GET', `/${customer.id}/login/jwk`);
+    const customer = await asOperator('POST', '/customers', { name: 'Acme' });
+    const reply = await call('GET', `/${customer.body.id}/login/jwk`);
     expect(reply.status).toBe(200);
     expect(Object.keys(reply.body)).toEqual(['keys']);
     const keys = reply.body.keys as Record<string, string>[];

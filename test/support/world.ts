@@ -6,11 +6,18 @@ import {
   runDurableObjectAlarm,
 } from 'cloudflare:test';
 import { env, exports } from 'cloudflare:workers';
+import { exportJWK, generateKeyPair, type JWK } from 'jose';
 import { inject } from 'vitest';
+import { readConfig } from '../../src/config.ts';
 import type { EventType } from '../../src/domain/event.ts';
 import { openEventStore } from '../../src/event-store/event-store.ts';
 import worker from '../../src/index.ts';
 import { QUEUES } from '../../src/outbound/queues.ts';
+import { sealSigningKey } from '../../src/signing/keys.ts';
+import { hashSecret, randomAlphanumerics } from '../../src/signing/secrets.ts';
+import { insertClient } from '../../src/storage/clients.ts';
+import { insertCustomer } from '../../src/storage/customers.ts';
+import { openDatabase } from '../../src/storage/database.ts';
 import type { Answer, Call } from './listener-script.ts';
 
 export const BASE_URL = 'http://webhooks.test';
@@ -77,12 +84,12 @@ export async function getToken(
   });
 }
 
-/** A new customer with a client and an access token, made as an operator and a customer would. */
+/**
+ * A new customer with a client and an access token. Written past the operator API, which has tests of its own, because
+ * making RSA keys takes longer than most tests: all customers of a file share one pair, under key ids of their own.
+ */
 export async function newCustomer(scope = '*:webhooks/**'): Promise<TestCustomer> {
-  const customer = await asOperator('POST', '/customers', { name: 'Acme' });
-  const id = customer.body.id as string;
-  const client = await asOperator('POST', `/customers/${id}/clients`, { name: 'main', scope });
-  const { clientId, clientSecret } = client.body as { clientId: string; clientSecret: string };
+  const { id, clientId, clientSecret } = await insertTestCustomer(scope);
   const newToken = async () =>
     (await getToken(id, clientId, clientSecret, scope)).body.access_token as string;
   const token = await newToken();
@@ -105,6 +112,34 @@ export async function newCustomer(scope = '*:webhooks/**'): Promise<TestCustomer
       });
     },
   };
+}
+
+let sharedKey: Promise<JWK> | undefined;
+
+async function insertTestCustomer(scope: string) {
+  const db = openDatabase(env.DB);
+  const config = readConfig(env);
+  const names = {
+    id: crypto.randomUUID(),
+    clientId: randomAlphanumerics(32),
+    clientSecret: randomAlphanumerics(48),
+  };
+  const createdAt = Date.now();
+  sharedKey ??= generateKeyPair('RS256', { extractable: true }).then(({ privateKey }) =>
+    exportJWK(privateKey),
+  );
+  const privateJwk = await sharedKey;
+  const keys = await Promise.all(
+    (['current', 'next', 'reserve'] as const).map((role) => {
+      const kid = `${crypto.randomUUID()}00000000`.replaceAll('-', '');
+      return sealSigningKey(config, { customerId: names.id, kid, role, createdAt }, privateJwk);
+    }),
+  );
+  await insertCustomer(db, { id: names.id, name: 'Acme', createdAt }, keys);
+  const client = { customerId: names.id, clientId: names.clientId, name: 'main', scope, createdAt };
+  const secretHash = await hashSecret(names.id, names.clientId, names.clientSecret);
+  await insertClient(db, client, { id: crypto.randomUUID(), secretHash }, 100);
+  return names;
 }
 
 /** A listener of its own for one test. */

@@ -1,0 +1,284 @@
+import { describe, expect, it } from 'vitest';
+import {
+  arrive,
+  begin,
+  type Delivery,
+  disable,
+  dispatch,
+  isFinal,
+  lastAnswer,
+  settle,
+} from '../../src/domain/delivery.ts';
+import { DISPATCH_LEASE_MS } from '../../src/domain/limits.ts';
+import {
+  ACCEPTED,
+  at,
+  awaitingRetry,
+  changed,
+  executing,
+  FACTS,
+  LEASE_MS,
+  moved,
+  NOW,
+  ok,
+  result,
+  timedOut,
+  unavailable,
+} from '../support/delivery-fixtures.ts';
+
+const states = (delivery: Delivery) => delivery.history.map((entry) => entry.state);
+
+describe('an event that arrives without an attempt', () => {
+  it('is due at once', () => {
+    expect(arrive(FACTS, NOW, true)).toEqual({
+      ...FACTS,
+      state: 'awaiting-executing',
+      attempts: 0,
+      runBase: 0,
+      updatedAt: ACCEPTED,
+      dueAt: NOW,
+      leaseToken: null,
+      history: [{ at: ACCEPTED, state: 'awaiting-executing', attempts: 0 }],
+    });
+  });
+
+  it('is a failure at once, without an attempt, where the subscription is disabled', () => {
+    const delivery = arrive(FACTS, NOW, false);
+    expect(delivery).toMatchObject({ state: 'failure', attempts: 0, dueAt: null, updatedAt: NOW });
+    expect(delivery.history).toEqual([
+      { at: ACCEPTED, state: 'awaiting-executing', attempts: 0 },
+      { at: NOW, state: 'failure', attempts: 0, reason: 'subscription disabled' },
+    ]);
+  });
+});
+
+describe('a first attempt straight from the queue', () => {
+  it('is written down once, final, with its earlier states and their times', () => {
+    const delivery = changed(settle(undefined, FACTS, result(1, ok, NOW), at(NOW + 41)));
+    expect(delivery).toMatchObject({ state: 'success', attempts: 1, dueAt: null, updatedAt: NOW + 41 });
+    expect(delivery.history).toEqual([
+      { at: ACCEPTED, state: 'awaiting-executing', attempts: 0 },
+      { at: NOW, state: 'executing', attempts: 1 },
+      {
+        at: NOW + 41,
+        state: 'success',
+        attempts: 1,
+        response: { statusCode: 204, headers: {} },
+        durationMs: 41,
+      },
+    ]);
+  });
+
+  it('that fails waits for a retry, and says why and until when', () => {
+    const delivery = awaitingRetry();
+    expect(delivery).toMatchObject({ state: 'awaiting-retry', attempts: 1, dueAt: NOW + 3000 });
+    expect(delivery.history.at(-1)).toEqual({
+      at: NOW,
+      state: 'awaiting-retry',
+      attempts: 1,
+      reason: 'HTTP 503',
+      response: { statusCode: 503, headers: {} },
+      durationMs: 41,
+      nextAttemptAt: NOW + 3000,
+    });
+  });
+
+  it('that no answer came to shows the error in its stead', () => {
+    const delivery = changed(settle(undefined, FACTS, result(1, timedOut), at(NOW)));
+    const last = delivery.history.at(-1);
+    expect(last).toMatchObject({ reason: 'timed out: no answer within 10 s', error: { code: 'timed_out' } });
+    expect(last).not.toHaveProperty('response');
+  });
+
+  it('that is redirected is a failure at once', () => {
+    const delivery = changed(settle(undefined, FACTS, result(1, moved), at(NOW)));
+    expect(delivery).toMatchObject({ state: 'failure', dueAt: null });
+    expect(delivery.history.at(-1)).toMatchObject({ reason: 'HTTP 301' });
+  });
+
+  it('is a failure after the last wait of the schedule', () => {
+    let delivery: Delivery | undefined;
+    for (const attempt of [1, 2, 3, 4]) {
+      delivery = changed(settle(delivery, FACTS, result(attempt, unavailable), at(NOW)));
+    }
+    expect(delivery).toMatchObject({ state: 'failure', attempts: 4, dueAt: null });
+    expect(delivery?.history.at(-1)).toMatchObject({ reason: 'HTTP 503' });
+  });
+});
+
+describe('a success', () => {
+  it('of the attempt under way is final', () => {
+    expect(settle(executing(), FACTS, result(1, ok), at(NOW))).toMatchObject({
+      state: 'success',
+      attempts: 1,
+    });
+  });
+
+  it('of an earlier attempt of the run is final too, and no attempt follows', () => {
+    const second = changed(begin(dispatch(awaitingRetry(), 'two', NOW + 3000), 'two', NOW + 3000, LEASE_MS));
+    const delivery = changed(settle(second, FACTS, result(1, ok), at(NOW + 3100)));
+    expect(delivery).toMatchObject({ state: 'success', attempts: 2, dueAt: null, leaseToken: null });
+  });
+
+  it('that comes late turns a failure of the same run into a success', () => {
+    const failed = changed(disable(awaitingRetry(), NOW + 10));
+    expect(settle(failed, FACTS, result(1, ok), at(NOW + 20, false))).toMatchObject({ state: 'success' });
+  });
+
+  it('of the attempt under way counts in a disabled subscription', () => {
+    expect(settle(executing(), FACTS, result(1, ok), at(NOW, false))).toMatchObject({ state: 'success' });
+  });
+
+  it('takes the token away from a dispatch under way', () => {
+    const dispatched = dispatch(awaitingRetry(), 'two', NOW + 3000);
+    const delivery = changed(settle(dispatched, FACTS, result(1, ok), at(NOW + 3001)));
+    expect(begin(delivery, 'two', NOW + 3002, LEASE_MS)).toBeUndefined();
+  });
+
+  it('absorbs whatever comes later', () => {
+    const delivery = changed(settle(undefined, FACTS, result(1, ok), at(NOW)));
+    expect(settle(delivery, FACTS, result(1, ok), at(NOW))).toBeUndefined();
+    expect(settle(delivery, FACTS, result(1, unavailable), at(NOW))).toBeUndefined();
+    expect(settle(delivery, FACTS, result(2, unavailable), at(NOW))).toBeUndefined();
+    expect(begin(delivery, 'token', NOW, LEASE_MS)).toBeUndefined();
+    expect(disable(delivery, NOW)).toBeUndefined();
+  });
+});
+
+describe('a failed result', () => {
+  it('is dropped when its attempt has a result', () => {
+    expect(settle(awaitingRetry(), FACTS, result(1, timedOut), at(NOW))).toBeUndefined();
+  });
+
+  it('is dropped when it comes after the next attempt has begun', () => {
+    const second = changed(begin(dispatch(awaitingRetry(), 'two', NOW + 3000), 'two', NOW + 3000, LEASE_MS));
+    expect(settle(second, FACTS, result(1, timedOut), at(NOW + 3001))).toBeUndefined();
+    expect(settle(second, FACTS, result(2, timedOut), at(NOW + 3001))).toMatchObject({ attempts: 2 });
+  });
+
+  it('is dropped when it is of an attempt that is yet to come', () => {
+    expect(settle(executing(), FACTS, result(2, unavailable), at(NOW))).toBeUndefined();
+    expect(settle(awaitingRetry(), FACTS, result(3, unavailable), at(NOW))).toBeUndefined();
+  });
+
+  it('is final in a disabled subscription', () => {
+    const delivery = changed(settle(executing(), FACTS, result(1, unavailable), at(NOW, false)));
+    expect(delivery).toMatchObject({ state: 'failure', dueAt: null });
+    expect(delivery.history.at(-1)?.reason).toBe('HTTP 503; subscription disabled');
+    expect(delivery.history.at(-1)).not.toHaveProperty('nextAttemptAt');
+  });
+});
+
+describe('a result of an earlier run', () => {
+  const redelivered: Delivery = { ...awaitingRetry(), state: 'awaiting-executing', runBase: 1, dueAt: NOW };
+
+  it('is dropped, a success too', () => {
+    expect(settle(redelivered, FACTS, result(1, ok), at(NOW))).toBeUndefined();
+    expect(settle(redelivered, FACTS, result(1, unavailable), at(NOW))).toBeUndefined();
+  });
+
+  it('leaves the new run its whole schedule', () => {
+    const delivery = settle(redelivered, FACTS, result(2, unavailable), at(NOW));
+    expect(delivery).toMatchObject({ state: 'awaiting-retry', attempts: 2, dueAt: NOW + 3000 });
+  });
+});
+
+describe('an attempt begins', () => {
+  it('with the token of its dispatch', () => {
+    const delivery = executing();
+    expect(delivery).toMatchObject({
+      state: 'executing',
+      attempts: 1,
+      dueAt: NOW + LEASE_MS,
+      leaseToken: null,
+    });
+    expect(delivery.history.at(-1)).toEqual({ at: NOW, state: 'executing', attempts: 1 });
+  });
+
+  it('once: the token is taken away', () => {
+    expect(begin(executing(), 'token', NOW, LEASE_MS)).toBeUndefined();
+  });
+
+  it('never with another token, nor without a dispatch', () => {
+    const arrived = arrive(FACTS, NOW, true);
+    expect(begin(dispatch(arrived, 'token', NOW), 'other', NOW, LEASE_MS)).toBeUndefined();
+    expect(begin(arrived, 'token', NOW, LEASE_MS)).toBeUndefined();
+  });
+
+  it('again under its own number after its lease has lapsed', () => {
+    const lapsedAt = NOW + LEASE_MS;
+    const again = changed(begin(dispatch(executing(), 'two', lapsedAt), 'two', lapsedAt + 5, LEASE_MS));
+    expect(again).toMatchObject({ state: 'executing', attempts: 1, dueAt: lapsedAt + 5 + LEASE_MS });
+    expect(states(again)).toEqual(['awaiting-executing', 'executing']);
+  });
+});
+
+describe('a dispatch', () => {
+  it('costs no attempt when it never begins', () => {
+    const dispatched = dispatch(awaitingRetry(), 'two', NOW + 3000);
+    expect(dispatched).toMatchObject({ state: 'awaiting-retry', attempts: 1, leaseToken: 'two' });
+    expect(dispatched.dueAt).toBe(NOW + 3000 + DISPATCH_LEASE_MS);
+  });
+
+  it('that is repeated keeps the token of the first, which was perhaps merely slow', () => {
+    const twice = dispatch(dispatch(awaitingRetry(), 'two', NOW + 3000), 'three', NOW + 200_000);
+    expect(twice.leaseToken).toBe('two');
+    expect(begin(twice, 'two', NOW + 200_001, LEASE_MS)).toMatchObject({ state: 'executing' });
+  });
+});
+
+describe('when the subscription is disabled', () => {
+  it('what waits for its first attempt or a retry becomes a failure', () => {
+    for (const waiting of [
+      arrive(FACTS, NOW, true),
+      awaitingRetry(),
+      dispatch(awaitingRetry(), 'two', NOW),
+    ]) {
+      const delivery = changed(disable(waiting, NOW + 10));
+      expect(delivery).toMatchObject({
+        state: 'failure',
+        dueAt: null,
+        leaseToken: null,
+        updatedAt: NOW + 10,
+      });
+      expect(delivery.history.at(-1)?.reason).toBe('subscription disabled');
+      expect(delivery.attempts).toBe(waiting.attempts);
+    }
+  });
+
+  it('an attempt under way may finish', () => {
+    expect(disable(executing(), NOW + LEASE_MS - 1)).toBeUndefined();
+  });
+
+  it('an attempt whose lease has lapsed becomes a failure', () => {
+    const delivery = changed(disable(executing(), NOW + LEASE_MS));
+    expect(delivery.state).toBe('failure');
+    expect(delivery.history.at(-1)?.reason).toBe('result of the attempt unknown; subscription disabled');
+  });
+
+  it('what is final stays as it is', () => {
+    const failed = changed(settle(undefined, FACTS, result(1, moved), at(NOW)));
+    expect(disable(failed, NOW + 10)).toBeUndefined();
+  });
+});
+
+describe('the last answer', () => {
+  it('is absent before the first attempt has ended', () => {
+    expect(lastAnswer(arrive(FACTS, NOW, true))).toEqual({});
+    expect(lastAnswer(executing())).toEqual({});
+  });
+
+  it('is that of the last attempt, be it an answer or an error', () => {
+    const one = awaitingRetry();
+    expect(lastAnswer(one)).toEqual({ response: { statusCode: 503, headers: {} } });
+    const two = changed(settle(one, FACTS, result(2, timedOut), at(NOW)));
+    expect(lastAnswer(two)).toEqual({ error: { code: 'timed_out', message: 'no answer within 10 s' } });
+  });
+});
+
+describe('a state', () => {
+  it('is final when it is success or failure', () => {
+    expect(isFinal('success') && isFinal('failure')).toBe(true);
+    expect(isFinal('awaiting-executing') || isFinal('executing') || isFinal('awaiting-retry')).toBe(false);
+  });
+});

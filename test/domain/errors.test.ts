@@ -1,0 +1,40 @@
+import { describe, expect, it } from 'vitest';
+import { ApiFailure, faultName, faultsOf } from '../../src/domain/errors.ts';
+
+describe('the name of a fault', () => {
+  it.each<[PropertyKey[], string]>([
+    [['title'], 'title'],
+    [['events', 0], 'events[0]'],
+    [[3, 'attributes'], '[3].attributes'],
+    [[3, 'attributes', 12], '[3].attributes[12]'],
+    [['filter', 'properties', 'a'], 'filter.properties.a'],
+    [[0], '[0]'],
+  ])('of path %j is %s', (path, name) => {
+    expect(faultName(path, 'body')).toBe(name);
+  });
+
+  it('is that of the whole where the whole is meant', () => {
+    expect(faultName([], 'event')).toBe('event');
+  });
+});
+
+describe('the faults of a failed parse', () => {
+  it('keep their order and their reasons', () => {
+    const issues = [
+      { path: ['b'], message: 'is required' },
+      { path: [], message: 'must be an object' },
+    ];
+    expect(faultsOf(issues)).toEqual([
+      { name: 'b', reason: 'is required' },
+      { name: 'body', reason: 'must be an object' },
+    ]);
+  });
+});
+
+describe('a failure that is thrown', () => {
+  it('carries its error, and says no more than its code', () => {
+    const failure = new ApiFailure({ code: 'conflict', details: 'Subscription is disabled' });
+    expect(failure.error).toEqual({ code: 'conflict', details: 'Subscription is disabled' });
+    expect(failure.message).toBe('conflict');
+  });
+});

@@ -1,0 +1,157 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { Outcome } from '../../src/domain/attempt.ts';
+import { nextAttemptAt, parseRetryAfter, type RetryPolicy } from '../../src/domain/retry-policy.ts';
+
+const SECOND = 1000;
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
+const ENDED = 1_700_000_000_000;
+
+const policy: RetryPolicy = { delaysMs: [3, 30, 300, 3600, 86_400].map((seconds) => seconds * SECOND) };
+
+function answered(statusCode: number, retryAfterMs?: number): Outcome {
+  const response = { statusCode, headers: {} };
+  return { kind: 'http_error', response, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
+}
+
+const wait = (runAttempt: number, outcome: Outcome) => {
+  const at = nextAttemptAt(policy, runAttempt, outcome, ENDED);
+  return at === undefined ? undefined : at - ENDED;
+};
+
+describe('the schedule', () => {
+  it.each([
+    [1, 3 * SECOND],
+    [2, 30 * SECOND],
+    [3, 300 * SECOND],
+    [4, HOUR],
+    [5, DAY],
+  ])('waits after failed attempt %i of a run for %i ms', (attempt, delay) => {
+    expect(wait(attempt, answered(503))).toBe(delay);
+  });
+
+  it('ends with the sixth attempt', () => {
+    expect(wait(6, answered(503))).toBeUndefined();
+  });
+
+  it('has one attempt where there are no waits', () => {
+    expect(nextAttemptAt({ delaysMs: [] }, 1, answered(503), ENDED)).toBeUndefined();
+  });
+});
+
+describe('a further attempt follows', () => {
+  it.each<[string, Outcome]>([
+    ['400', answered(400)],
+    ['401', answered(401)],
+    ['404', answered(404)],
+    ['410', answered(410)],
+    ['499', answered(499)],
+    ['500', answered(500)],
+    ['503', answered(503)],
+    ['599', answered(599)],
+    ['a time-out', { kind: 'timed_out', message: 'no answer within 10 s' }],
+    ['an unreachable host', { kind: 'unreachable', message: 'connection refused' }],
+    ['an absent resolver', { kind: 'unreachable', message: 'no answer', resolverAway: true }],
+  ])('after %s', (_, outcome) => {
+    expect(wait(1, outcome)).toBe(3 * SECOND);
+  });
+
+  it.each<[string, Outcome]>([
+    ['a success', { kind: 'success', response: { statusCode: 200, headers: {} } }],
+    ['101', answered(101)],
+    ['300', answered(300)],
+    ['301', answered(301)],
+    ['304', answered(304)],
+    ['399', answered(399)],
+    ['what is not HTTP', { kind: 'invalid_response', message: 'the answer is not HTTP' }],
+    ['a blocked address', { kind: 'blocked', message: 'not public' }],
+  ])('never after %s', (_, outcome) => {
+    expect(wait(1, outcome)).toBeUndefined();
+  });
+});
+
+describe('Retry-After', () => {
+  it('moves the next attempt later', () => {
+    expect(wait(1, answered(429, 60 * SECOND))).toBe(60 * SECOND);
+  });
+
+  it('never moves it earlier', () => {
+    expect(wait(4, answered(503, SECOND))).toBe(HOUR);
+    expect(wait(1, answered(503, 0))).toBe(3 * SECOND);
+  });
+
+  it('moves it by 24 h at most', () => {
+    expect(wait(1, answered(503, 2 * DAY))).toBe(DAY);
+  });
+
+  it('adds no attempt to the schedule', () => {
+    expect(wait(6, answered(503, 60 * SECOND))).toBeUndefined();
+  });
+
+  it('leaves every wait at least as long as the schedule says', () => {
+    const attempt = fc.integer({ min: 1, max: 5 });
+    const asked = fc.option(fc.integer({ min: 0, max: 3 * DAY }), { nil: undefined });
+    fc.assert(
+      fc.property(attempt, asked, (runAttempt, retryAfterMs) => {
+        const delay = wait(runAttempt, answered(503, retryAfterMs));
+        expect(delay).toBeGreaterThanOrEqual(policy.delaysMs[runAttempt - 1] ?? 0);
+        expect(delay).toBeLessThanOrEqual(DAY);
+      }),
+    );
+  });
+});
+
+describe('the header Retry-After', () => {
+  const NOW = Date.parse('2026-10-21T07:28:00Z');
+
+  it.each([
+    ['0', 0],
+    ['120', 120 * SECOND],
+    [' 120 ', 120 * SECOND],
+    ['86400', DAY],
+    ['Wed, 21 Oct 2026 07:29:00 GMT', 60 * SECOND],
+    ['Wednesday, 21-Oct-26 07:29:00 GMT', 60 * SECOND],
+    ['Wed Oct 21 07:29:00 2026', 60 * SECOND],
+  ])('reads %j', (value, ms) => {
+    expect(parseRetryAfter(value, NOW)).toBe(ms);
+  });
+
+  it.each([
+    '86401',
+    '999999999',
+    '9'.repeat(400),
+    'Thu, 22 Oct 2026 08:00:00 GMT',
+    'Fri, 31 Dec 9999 23:59:59 GMT',
+  ])('asks for 24 h at most with %j', (value) => {
+    expect(parseRetryAfter(value, NOW)).toBe(DAY);
+  });
+
+  it('asks for nothing with a date that has passed', () => {
+    expect(parseRetryAfter('Tue, 20 Oct 2026 07:28:00 GMT', NOW)).toBe(0);
+  });
+
+  it.each([
+    '',
+    ' ',
+    '-1',
+    '+5',
+    '1.5',
+    '1e3',
+    '0x10',
+    '5s',
+    'soon',
+    'in 5 minutes',
+    '2026-10-22T07:28:00Z',
+    '5, 6',
+  ])('is ignored as nonsense: %j', (value) => {
+    expect(parseRetryAfter(value, NOW)).toBeUndefined();
+  });
+
+  it.each(['Year 2099', 'try again in 2099', 'Maintenance until Jan 2099'])(
+    'is ignored where only words surround a number: %j',
+    (value) => {
+      expect(parseRetryAfter(value, NOW)).toBeUndefined();
+    },
+  );
+});

@@ -1,0 +1,69 @@
+import { describe, expect, it } from 'vitest';
+import { NewSubscription, refOf } from '../../src/domain/subscription.ts';
+
+const body = {
+  title: 'Profile sync',
+  endpoint: 'https://listener.example.com/hooks',
+  events: ['entityCreated'],
+};
+
+const faulty = (changes: Record<string, unknown>) => {
+  const parsed = NewSubscription.safeParse({ ...body, ...changes });
+  return parsed.success ? [] : parsed.error.issues.map((issue) => issue.path.join('.'));
+};
+
+describe('the body of a new subscription', () => {
+  it('is enabled unless it says otherwise', () => {
+    expect(NewSubscription.parse(body)).toEqual({ ...body, enabled: true });
+    expect(NewSubscription.parse({ ...body, enabled: false }).enabled).toBe(false);
+  });
+
+  it('names each event type once, in the order given', () => {
+    const events = ['entityUpdated', 'entityCreated', 'entityUpdated'];
+    expect(NewSubscription.parse({ ...body, events }).events).toEqual(['entityUpdated', 'entityCreated']);
+  });
+
+  it('may name no event type at all', () => {
+    expect(faulty({ events: [] })).toEqual([]);
+  });
+
+  it('may hold read-only and unknown keys, which are ignored', () => {
+    const echoed = { id: 'x', customerId: 5, createdAt: null, updatedAt: {}, _links: [], color: 'red' };
+    expect(NewSubscription.parse({ ...body, ...echoed })).toEqual({ ...body, enabled: true });
+  });
+
+  it('has a title of 2 to 200 characters', () => {
+    expect(faulty({ title: 'ab' })).toEqual([]);
+    expect(faulty({ title: '😀'.repeat(200) })).toEqual([]);
+    for (const title of ['a', 'x'.repeat(201), undefined, null, 5])
+      expect(faulty({ title })).toEqual(['title']);
+  });
+
+  it('names every fault at once', () => {
+    expect(faulty({ title: '', endpoint: 5, events: ['entityRead'], enabled: 'yes' })).toEqual([
+      'title',
+      'endpoint',
+      'events.0',
+      'enabled',
+    ]);
+  });
+});
+
+describe('what an event store must know of a subscription', () => {
+  it('is its ids, its version and whether it is enabled', () => {
+    const subscription = {
+      ...NewSubscription.parse(body),
+      id: 'sid',
+      customerId: 'cid',
+      version: 3,
+      createdAt: 1,
+      updatedAt: 2,
+    };
+    expect(refOf(subscription)).toEqual({
+      customerId: 'cid',
+      subscriptionId: 'sid',
+      version: 3,
+      enabled: true,
+    });
+  });
+});

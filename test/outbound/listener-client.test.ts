@@ -1,0 +1,342 @@
+import { describe, expect, it } from 'vitest';
+import { type Outcome, retryable } from '../../src/domain/attempt.ts';
+import type { AddressVerdict } from '../../src/outbound/address-check.ts';
+import { type ListenerClientOptions, postSet } from '../../src/outbound/listener-client.ts';
+import type { Answer } from '../support/listener-script.ts';
+import { until } from '../support/until.ts';
+import { TestListener } from '../support/world.ts';
+
+const SET = 'eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOlsiw6kiXX0.c2lnbmF0dXJl';
+
+const options: ListenerClientOptions = {
+  userAgent: 'identity-webhooks/3.0',
+  timeoutMs: 2000,
+  allowPrivateEndpoints: true,
+  checkAddress: () => Promise.reject(new Error('nothing is resolved where private endpoints are allowed')),
+};
+
+/** One attempt at a listener that answers so. */
+async function attempt(answer: Answer, timeoutMs = options.timeoutMs) {
+  const listener = new TestListener();
+  await listener.script(answer);
+  const started = performance.now();
+  const outcome = await postSet({ ...options, timeoutMs }, listener.endpoint, SET);
+  return { outcome, listener, tookMs: performance.now() - started };
+}
+
+const outcomeOf = async (answer: Answer): Promise<Outcome> => (await attempt(answer)).outcome;
+
+/** Bytes the listener could send before it was cut off; fails while it is still being read. */
+async function sentInAll(listener: TestListener): Promise<number> {
+  let last = -1;
+  return await until(async () => {
+    const before = last;
+    last = (await listener.calls())[0]?.sent ?? 0;
+    return last === before && last;
+  }, 'the end of the answer');
+}
+
+describe('the request to a listener', () => {
+  it('is a POST of exactly the SET, with the documented headers and no others of ours', async () => {
+    const { listener } = await attempt({});
+    const [call, ...more] = await listener.calls();
+    expect(more).toEqual([]);
+    expect(call?.body).toBe(SET);
+    const { host, ...headers } = call?.headers ?? {};
+    expect(new URL(listener.endpoint).host).toBe(host);
+    expect(headers).toMatchObject({
+      accept: '*/*',
+      'content-length': String(SET.length),
+      'content-type': 'application/secevent+jwt',
+      'user-agent': 'identity-webhooks/3.0',
+    });
+    // The platform says itself that a Worker calls, and offers no way to leave it out.
+    const ours = Object.keys(headers).filter((name) => name !== 'cf-worker');
+    expect(ours.sort()).toEqual(['accept', 'content-length', 'content-type', 'user-agent']);
+  });
+
+  it('goes to exactly the configured endpoint, its query too', async () => {
+    const listener = new TestListener();
+    await postSet(options, `${listener.endpoint}?tenant=%C3%A9&empty=&x`, SET);
+    const [call] = await listener.calls();
+    expect(call?.path).toBe(`${new URL(listener.endpoint).pathname}?tenant=%C3%A9&empty=&x`);
+  });
+
+  it('carries the configured user agent', async () => {
+    const listener = new TestListener();
+    await postSet({ ...options, userAgent: 'acme/1' }, listener.endpoint, SET);
+    expect((await listener.calls())[0]?.headers['user-agent']).toBe('acme/1');
+  });
+});
+
+describe('an answer', () => {
+  it.each([200, 201, 202, 204, 206, 299])('of %i is a success', async (status) => {
+    const body = status === 204 ? '' : 'ok';
+    expect(await outcomeOf({ status, body })).toMatchObject({
+      kind: 'success',
+      response: { statusCode: status },
+    });
+  });
+
+  it('of 101 is an error, and no retry follows', async () => {
+    const outcome = await outcomeOf({
+      status: 101,
+      headers: { connection: 'upgrade', upgrade: 'x' },
+      body: '',
+    });
+    expect(outcome).toMatchObject({ kind: 'http_error', response: { statusCode: 101 } });
+    expect(retryable(outcome)).toBe(false);
+  });
+
+  it.each([300, 301, 302, 303, 304, 307, 308])('of %i is not followed', async (status) => {
+    const elsewhere = new TestListener();
+    const body = status === 304 ? '' : 'moved';
+    const outcome = await outcomeOf({ status, headers: { location: elsewhere.endpoint }, body });
+    expect(outcome).toEqual({
+      kind: 'http_error',
+      response: { statusCode: status, headers: expect.objectContaining({ Location: elsewhere.endpoint }) },
+    });
+    expect(await elsewhere.calls()).toEqual([]);
+  });
+
+  it.each([400, 401, 403, 404, 408, 410, 413, 422, 429, 451, 499])('of %i is an error', async (status) => {
+    expect(await outcomeOf({ status })).toMatchObject({
+      kind: 'http_error',
+      response: { statusCode: status },
+    });
+  });
+
+  it.each([500, 501, 502, 503, 504, 520, 530, 599])('of %i is an error', async (status) => {
+    expect(await outcomeOf({ status })).toMatchObject({
+      kind: 'http_error',
+      response: { statusCode: status },
+    });
+  });
+
+  it('of the platform in place of a host it cannot reach is no answer of the listener', async () => {
+    for (const [status, body] of [
+      [530, 'error code: 1016'],
+      [522, 'error code: 522'],
+    ] as const) {
+      const outcome = await outcomeOf({ status, headers: { server: 'cloudflare' }, body });
+      expect(outcome).toEqual({
+        kind: 'unreachable',
+        message: `connection failed (platform status ${status})`,
+      });
+    }
+  });
+
+  it("of 522 with a listener's own page is the listener's answer", async () => {
+    const outcome = await outcomeOf({ status: 522, headers: { server: 'cloudflare' }, body: '<html>' });
+    expect(outcome).toMatchObject({ kind: 'http_error', response: { statusCode: 522 } });
+  });
+});
+
+describe('no answer', () => {
+  it('in time is a time-out', async () => {
+    const { outcome, listener, tookMs } = await attempt({ manner: 'hang' }, 200);
+    expect(outcome).toEqual({ kind: 'timed_out', message: 'no answer within 0.2 s' });
+    expect(tookMs).toBeLessThan(2000);
+    await listener.release();
+  });
+
+  it('but a reset connection makes the listener unreachable', async () => {
+    expect(await outcomeOf({ manner: 'reset' })).toEqual({ kind: 'unreachable', message: 'connection lost' });
+  });
+
+  it('but something that is not HTTP makes it unreachable or invalid, as the platform tells', async () => {
+    const outcome = await outcomeOf({ manner: 'garbage' });
+    expect(['unreachable', 'invalid_response']).toContain(outcome.kind);
+  });
+
+  it('but a refused connection makes it unreachable', async () => {
+    expect(await postSet(options, 'http://127.0.0.1:1/hooks', SET)).toMatchObject({ kind: 'unreachable' });
+  });
+
+  it('from a name that does not resolve makes it unreachable', async () => {
+    expect(await postSet(options, 'http://nowhere.invalid/hooks', SET)).toMatchObject({
+      kind: 'unreachable',
+    });
+  });
+});
+
+describe('the body of an answer', () => {
+  const refusal = JSON.stringify({ err: 'invalid_key', description: 'The key is too old' });
+
+  it.each(['application/json', 'text/plain', 'text/html; charset=utf-8', 'application/octet-stream'])(
+    'of 400 tells why, if it is an RFC 8935 error, as %s too',
+    async (type) => {
+      expect(
+        await outcomeOf({ status: 400, headers: { 'content-type': type }, body: refusal }),
+      ).toMatchObject({
+        kind: 'http_error',
+        detail: 'invalid_key: The key is too old',
+      });
+    },
+  );
+
+  it('of 400 may tell it without a description, and at length', async () => {
+    expect(await outcomeOf({ status: 400, body: '{"err":"jwtParse"}' })).toMatchObject({
+      detail: 'jwtParse',
+    });
+    const long = await outcomeOf({
+      status: 400,
+      body: JSON.stringify({ err: 'e', description: 'x'.repeat(3000) }),
+    });
+    expect(long.kind === 'http_error' && long.detail).toHaveLength(500);
+  });
+
+  it.each([
+    '',
+    'no JSON',
+    'null',
+    '[]',
+    '{}',
+    '{"err":5}',
+    '{"error":"x"}',
+    '{"err":"x"',
+    `{"err":"x","pad":"${'x'.repeat(5000)}"}`,
+  ])('of 400 tells nothing if it is anything else: %.40j', async (body) => {
+    const outcome = await outcomeOf({ status: 400, body });
+    expect(outcome).toMatchObject({ kind: 'http_error', response: { statusCode: 400 } });
+    expect(outcome).not.toHaveProperty('detail');
+  });
+
+  it.each([401, 404, 500])('of %i tells nothing', async (status) => {
+    expect(await outcomeOf({ status, body: refusal })).not.toHaveProperty('detail');
+  });
+
+  it.each([200, 400, 404, 500, 302])('of %i is not read for ever', async (status) => {
+    const { outcome, listener, tookMs } = await attempt({ status, manner: 'endless' }, 5000);
+    expect(outcome).toMatchObject({ response: { statusCode: status } });
+    expect(tookMs).toBeLessThan(2500);
+    // Buffers of the connection let a listener send more than is read.
+    expect(await sentInAll(listener)).toBeLessThan(32 * 1_048_576);
+  });
+
+  it.each([200, 404])('of %i is not waited for', async (status) => {
+    const { outcome, listener, tookMs } = await attempt({ status, manner: 'drip' }, 5000);
+    expect(outcome).toMatchObject({ response: { statusCode: status } });
+    expect(tookMs).toBeLessThan(2500);
+    await sentInAll(listener);
+  });
+
+  it.each([400, 530])('of %i that drips is read within the time limit', async (status) => {
+    const headers = { server: 'cloudflare' };
+    const { outcome, listener, tookMs } = await attempt({ status, headers, manner: 'drip' }, 300);
+    expect(outcome).toMatchObject({ kind: 'http_error', response: { statusCode: status } });
+    expect(tookMs).toBeGreaterThanOrEqual(250);
+    expect(tookMs).toBeLessThan(2000);
+    await sentInAll(listener);
+  });
+
+  it.each([200, 400, 500])('of %i may break off', async (status) => {
+    expect(await outcomeOf({ status, manner: 'break off' })).toMatchObject({
+      response: { statusCode: status },
+    });
+  });
+});
+
+describe('the headers of an answer', () => {
+  const headersOf = async (headers: Record<string, string>) => {
+    const outcome = await outcomeOf({ headers });
+    return outcome.kind === 'success' ? outcome.response.headers : {};
+  };
+
+  it('have their names in canonical case', async () => {
+    const kept = await headersOf({ 'content-TYPE': 'text/plain', 'x-rate-limit': '5', ETAG: '"1"' });
+    expect(kept).toMatchObject({ 'Content-Type': 'text/plain', 'X-Rate-Limit': '5', Etag: '"1"' });
+    for (const name of Object.keys(kept)) expect(name).toMatch(/^[A-Z][a-z0-9]*(-[A-Z0-9][a-z0-9]*)*$/);
+  });
+
+  it('are joined to one string where a name comes more than once', async () => {
+    const twice = ['a=1', 'b=2'] as unknown as string;
+    expect(await headersOf({ 'x-twice': twice })).toMatchObject({ 'X-Twice': 'a=1, b=2' });
+    expect((await headersOf({ 'set-cookie': twice }))['Set-Cookie']).toMatch(/^a=1[,;] ?b=2$/);
+  });
+
+  it('are kept up to 4 KiB', async () => {
+    const many = Object.fromEntries(
+      Array.from({ length: 60 }, (_, index) => [`x-h${index}`, 'v'.repeat(150)]),
+    );
+    const kept = await headersOf(many);
+    const size = Object.entries(kept).reduce((sum, [name, value]) => sum + name.length + value.length, 0);
+    expect(size).toBeLessThanOrEqual(4096);
+    expect(size).toBeGreaterThan(3000);
+    for (const [name, value] of Object.entries(kept)) {
+      if (name.startsWith('X-H')) expect(value).toHaveLength(150);
+    }
+  });
+
+  it('do not fail for one that is larger than all that is kept', async () => {
+    expect(await headersOf({ 'x-large': 'v'.repeat(8000) })).not.toHaveProperty('X-Large');
+  });
+});
+
+describe('Retry-After', () => {
+  it.each([429, 503])('of a %i is taken in', async (status) => {
+    const outcome = await outcomeOf({ status, headers: { 'retry-after': '120' } });
+    expect(outcome).toMatchObject({ kind: 'http_error', retryAfterMs: 120_000 });
+  });
+
+  it('may be a date', async () => {
+    const at = new Date(Date.now() + 600_000).toUTCString();
+    const outcome = await outcomeOf({ status: 503, headers: { 'retry-after': at } });
+    const ms = outcome.kind === 'http_error' ? (outcome.retryAfterMs ?? 0) : 0;
+    expect(ms).toBeGreaterThan(580_000);
+    expect(ms).toBeLessThanOrEqual(600_000);
+  });
+
+  it.each([301, 400, 404, 500, 502])('of a %i is not', async (status) => {
+    expect(await outcomeOf({ status, headers: { 'retry-after': '120' } })).not.toHaveProperty('retryAfterMs');
+  });
+
+  it('is ignored when it is nonsense', async () => {
+    const outcome = await outcomeOf({ status: 503, headers: { 'retry-after': 'soon' } });
+    expect(outcome).not.toHaveProperty('retryAfterMs');
+  });
+});
+
+describe('where private endpoints are not allowed', () => {
+  /** An attempt at a host of which the check says so; and the hosts it was asked about. */
+  async function checked(
+    verdict: AddressVerdict['kind'],
+    endpoint = 'https://listener.example.com:8443/hooks',
+  ) {
+    const asked: string[] = [];
+    const checkAddress = async (hostname: string) => {
+      asked.push(hostname);
+      return { kind: verdict };
+    };
+    const outcome = await postSet({ ...options, allowPrivateEndpoints: false, checkAddress }, endpoint, SET);
+    return { asked, outcome };
+  }
+
+  it('a host that is not public is blocked', async () => {
+    const { asked, outcome } = await checked('blocked');
+    expect(outcome).toMatchObject({ kind: 'blocked' });
+    expect(asked).toEqual(['listener.example.com']);
+  });
+
+  it('a host without an answer is unreachable', async () => {
+    const { outcome } = await checked('no answer');
+    expect(outcome).toEqual({ kind: 'unreachable', message: 'the host name could not be resolved' });
+  });
+
+  it('an absent resolver does not count for the endpoint', async () => {
+    expect((await checked('resolver away')).outcome).toMatchObject({
+      kind: 'unreachable',
+      resolverAway: true,
+    });
+  });
+
+  it('the listener of a host that is not public hears nothing', async () => {
+    const listener = new TestListener();
+    for (const verdict of ['blocked', 'no answer', 'resolver away', 'public'] as const) {
+      const { asked, outcome } = await checked(verdict, listener.endpoint);
+      expect(outcome).toMatchObject({ kind: 'blocked', message: 'endpoint must be an https URL' });
+      expect(asked).toEqual([]);
+    }
+    expect(await listener.calls()).toEqual([]);
+  });
+});

@@ -1,0 +1,102 @@
+import { base64url, CompactSign } from 'jose';
+import { describe, expect, it } from 'vitest';
+import { ACCESS_TOKEN_MAX_CHARACTERS, TOKEN_SCOPE_MAX_CHARACTERS } from '../../src/domain/limits.ts';
+import { issueAccessToken, readAccessToken } from '../../src/signing/access-token.ts';
+
+const KEY = new Uint8Array(32).fill(1);
+const OTHER_KEY = new Uint8Array(32).fill(2);
+const NOW = 1_769_860_800_000;
+
+const token = {
+  secretId: '3d9a1f6e-52c4-4b0a-9d57-6f2e8c1b7a90',
+  expiresAt: NOW / 1000 + 3600,
+  scope: 'GET:webhooks/**',
+};
+
+/** A token made as ours are, with another header or other claims. */
+async function forge(header: { alg: string }, claims: unknown, key = KEY): Promise<string> {
+  const bytes = new TextEncoder().encode(JSON.stringify(claims));
+  return await new CompactSign(bytes).setProtectedHeader(header).sign(key);
+}
+
+const claims = [token.secretId, token.expiresAt, token.scope];
+
+describe('an access token', () => {
+  it('says what it was issued with', async () => {
+    expect(await readAccessToken(KEY, await issueAccessToken(KEY, token), NOW)).toEqual(token);
+  });
+
+  it('has at most 255 characters, with the longest scope too', async () => {
+    expect(ACCESS_TOKEN_MAX_CHARACTERS).toBe(255);
+    const scope = `GET:${'a'.repeat(TOKEN_SCOPE_MAX_CHARACTERS - 4)}`;
+    expect((await issueAccessToken(KEY, { ...token, scope })).length).toBeLessThanOrEqual(255);
+  });
+
+  it('fits into an Authorization header as it is', async () => {
+    expect(await issueAccessToken(KEY, token)).toMatch(/^[A-Za-z0-9._~+/-]+=*$/);
+  });
+
+  it('ends at its time, to the millisecond', async () => {
+    const text = await issueAccessToken(KEY, token);
+    const end = token.expiresAt * 1000;
+    expect(await readAccessToken(KEY, text, end - 1)).toEqual(token);
+    expect(await readAccessToken(KEY, text, end)).toBeUndefined();
+  });
+
+  it('of another key is refused', async () => {
+    expect(await readAccessToken(KEY, await issueAccessToken(OTHER_KEY, token), NOW)).toBeUndefined();
+  });
+
+  it('that was tampered with is refused, in whichever part', async () => {
+    const parts = (await issueAccessToken(KEY, token)).split('.');
+    const other = await issueAccessToken(KEY, { ...token, scope: '*:**' });
+    for (const [index, part] of other.split('.').entries()) {
+      if (part !== parts[index]) {
+        expect(await readAccessToken(KEY, parts.with(index, part).join('.'), NOW)).toBeUndefined();
+      }
+    }
+    for (const [index, part] of parts.entries()) {
+      const altered = parts.with(index, (part.startsWith('A') ? 'B' : 'A') + part.slice(1)).join('.');
+      expect(await readAccessToken(KEY, altered, NOW)).toBeUndefined();
+    }
+  });
+
+  it('without a signature, or under another algorithm, is refused', async () => {
+    const payload = base64url.encode(JSON.stringify(claims));
+    const none = base64url.encode('{"alg":"none"}');
+    for (const text of [`${none}.${payload}.`, `${none}.${payload}`, `${none}.${payload}.AAAA`]) {
+      expect(await readAccessToken(KEY, text, NOW)).toBeUndefined();
+    }
+    const longKey = new Uint8Array(64).fill(1);
+    expect(
+      await readAccessToken(longKey, await forge({ alg: 'HS512' }, claims, longKey), NOW),
+    ).toBeUndefined();
+  });
+
+  it('is ours alone: other claims under our key are refused', async () => {
+    expect(await readAccessToken(KEY, await forge({ alg: 'HS256' }, claims), NOW)).toEqual(token);
+    const others = [
+      null,
+      5,
+      {},
+      [],
+      claims.slice(0, 2),
+      [...claims, 'more'],
+      [1, token.expiresAt, ''],
+      ['x', null, ''],
+    ];
+    for (const other of others) {
+      expect(
+        await readAccessToken(KEY, await forge({ alg: 'HS256' }, other), NOW),
+        JSON.stringify(other),
+      ).toBeUndefined();
+    }
+  });
+
+  it.each(['', '.', '..', '...', 'nonsense', 'a.b.c', 'é.é.é', 'x'.repeat(10_000)])(
+    'is not %.20j',
+    async (text) => {
+      expect(await readAccessToken(KEY, text, NOW)).toBeUndefined();
+    },
+  );
+});

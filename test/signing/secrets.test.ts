@@ -1,0 +1,60 @@
+import { describe, expect, it } from 'vitest';
+import { equalSecrets, hashSecret, randomAlphanumerics } from '../../src/signing/secrets.ts';
+
+describe('random alphanumerics', () => {
+  it.each([0, 1, 32, 1000])('are lower-case letters and digits, exactly %i', (length) => {
+    expect(randomAlphanumerics(length)).toMatch(new RegExp(`^[a-z0-9]{${length}}$`));
+  });
+
+  it('are never the same', () => {
+    expect(new Set(Array.from({ length: 100 }, () => randomAlphanumerics(32))).size).toBe(100);
+  });
+
+  it('favour no character', () => {
+    const counts = new Map<string, number>();
+    const text = Array.from({ length: 36 }, () => randomAlphanumerics(1000)).join('');
+    for (const character of text) counts.set(character, (counts.get(character) ?? 0) + 1);
+    expect(counts.size).toBe(36);
+    // A thousand of each is expected; eight standard deviations are never left by chance.
+    for (const [character, count] of counts) {
+      expect(Math.abs(count - 1000), character).toBeLessThan(250);
+    }
+  });
+});
+
+describe('the hash of a secret', () => {
+  it('is 64 hex digits, the same every time, and does not show the secret', async () => {
+    const hash = await hashSecret('customer', 'client', 'secret');
+    expect(hash).toMatch(/^[0-9a-f]{64}$/);
+    expect(await hashSecret('customer', 'client', 'secret')).toBe(hash);
+  });
+
+  it('is bound to its customer and client, wherever one ends and the next begins', async () => {
+    const hashes = await Promise.all([
+      hashSecret('customer', 'client', 'secret'),
+      hashSecret('other', 'client', 'secret'),
+      hashSecret('customer', 'other', 'secret'),
+      hashSecret('customer', 'client', 'other'),
+      hashSecret('customerc', 'lient', 'secret'),
+      hashSecret('customer', 'client","secret', ''),
+    ]);
+    expect(new Set(hashes).size).toBe(hashes.length);
+  });
+});
+
+describe('two secrets', () => {
+  it('are equal when every character is', async () => {
+    expect(await equalSecrets('secret é', 'secret é')).toBe(true);
+    expect(await equalSecrets('', '')).toBe(true);
+  });
+
+  it.each([
+    ['secret', 'secreT'],
+    ['secret', 'secret '],
+    ['secret', ''],
+    ['', 'secret'],
+    ['secret', 'a much longer secret'],
+  ])('are not equal: %j and %j', async (one, other) => {
+    expect(await equalSecrets(one, other)).toBe(false);
+  });
+});

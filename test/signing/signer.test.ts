@@ -1,0 +1,105 @@
+import { env } from 'cloudflare:workers';
+import { createLocalJWKSet, decodeProtectedHeader, jwtVerify } from 'jose';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { readConfig } from '../../src/config.ts';
+import { notificationId } from '../../src/domain/ids.ts';
+import { makeSigningKey } from '../../src/signing/keys.ts';
+import { openKeys, signSet } from '../../src/signing/signer.ts';
+import type { SealedKey } from '../../src/storage/signing-keys.ts';
+
+const config = readConfig(env);
+const CUSTOMER = 'b18fc81d-457e-4a40-ac87-2b78bd946fa2';
+
+const content = {
+  customerId: CUSTOMER,
+  subscriptionId: '3d9a1f6e-52c4-4b0a-9d57-6f2e8c1b7a90',
+  eventId: '018bcfe5-6800-7000-8000-000000000001',
+  endpoint: 'https://listener.example.com/hööks',
+  acceptedAt: 1_700_000_000_999,
+  occurredAt: 1_700_000_000_000,
+  events: { test: { id: '018bcfe5-6800-7000-8000-000000000001' } },
+};
+
+const newKey = () => makeSigningKey(config, CUSTOMER, 'current', 1);
+
+describe('a signed SET', () => {
+  it('verifies against the public key and says what it was given', async () => {
+    const key = await newKey();
+    await openKeys(config, [key.kid], async () => [key]);
+    const set = await signSet(config, key.kid, content);
+    const jwks = createLocalJWKSet({ keys: [{ ...key.publicJwk, kty: 'RSA' }] });
+    const { payload, protectedHeader } = await jwtVerify(set, jwks, {
+      typ: 'secevent+jwt',
+      issuer: `http://webhooks.test/${CUSTOMER}/webhooks`,
+      audience: content.endpoint,
+    });
+    expect(payload).toEqual({
+      aud: [content.endpoint],
+      events: content.events,
+      iat: 1_700_000_000,
+      iss: `http://webhooks.test/${CUSTOMER}/webhooks`,
+      jti: notificationId(content.subscriptionId, content.eventId),
+      toe: 1_700_000_000,
+    });
+    expect(protectedHeader).toEqual(decodeProtectedHeader(set));
+  });
+
+  it('has the header of the contract, byte for byte', async () => {
+    const key = await newKey();
+    await openKeys(config, [key.kid], async () => [key]);
+    const [header = ''] = (await signSet(config, key.kid, content)).split('.');
+    expect(atob(header.replaceAll('-', '+').replaceAll('_', '/'))).toBe(
+      `{"alg":"RS256","jku":"http://webhooks.test/${CUSTOMER}/login/jwk","kid":"${key.kid}","typ":"secevent+jwt"}`,
+    );
+  });
+
+  it('is the same, byte for byte, however often it is made', async () => {
+    const key = await newKey();
+    await openKeys(config, [key.kid], async () => [key]);
+    const [one, other] = [await signSet(config, key.kid, content), await signSet(config, key.kid, content)];
+    expect(one).toBe(other);
+    expect(await signSet(config, key.kid, { ...content, acceptedAt: 1 })).not.toBe(one);
+  });
+});
+
+describe('signing keys', () => {
+  it('are asked for once, several in one question', async () => {
+    const keys = [await newKey(), await newKey()];
+    const asked: (readonly string[])[] = [];
+    const load = async (kids: readonly string[]): Promise<SealedKey[]> => {
+      asked.push(kids);
+      return keys.filter((key) => kids.includes(key.kid));
+    };
+    const kids = keys.map((key) => key.kid);
+    await openKeys(config, [...kids, ...kids], load);
+    await openKeys(config, kids, load);
+    expect(asked).toEqual([kids]);
+  });
+
+  it('that do not open are logged without a secret, and the others still sign', async () => {
+    const logged = vi.spyOn(console, 'error').mockImplementation(() => {});
+    onTestFinished(() => logged.mockRestore());
+    const [good, bad] = [await newKey(), await newKey()];
+    const moved = { ...bad, sealedPrivateKey: good.sealedPrivateKey };
+    await openKeys(config, [bad.kid, good.kid], async () => [moved, good]);
+    expect(await signSet(config, good.kid, content)).toBeTruthy();
+    await expect(signSet(config, bad.kid, content)).rejects.toThrow(`signing key ${bad.kid} is not there`);
+    expect(logged).toHaveBeenCalledTimes(1);
+    const line = String(logged.mock.calls[0]);
+    expect(JSON.parse(line)).toMatchObject({ level: 'error', customerId: CUSTOMER, kid: bad.kid });
+    expect(line).not.toContain(good.sealedPrivateKey.split('.')[3]);
+  });
+
+  it('that the store does not have sign nothing', async () => {
+    await openKeys(config, ['unknown'], async () => []);
+    await expect(signSet(config, 'unknown', content)).rejects.toThrow('is not there');
+  });
+
+  it('are asked for again when the store was away', async () => {
+    const key = await newKey();
+    const away = () => Promise.reject(new Error('the database is away'));
+    await expect(openKeys(config, [key.kid], away)).rejects.toThrow('the database is away');
+    await openKeys(config, [key.kid], async () => [key]);
+    expect(await signSet(config, key.kid, content)).toBeTruthy();
+  });
+});
