@@ -53,6 +53,7 @@ describe('what an event store must know of a subscription', () => {
   it('is its ids, its version and whether it is enabled', () => {
     const subscription = {
       ...NewSubscription.parse(body),
+      filter: null,
       id: 'sid',
       customerId: 'cid',
       version: 3,

@@ -52,9 +52,11 @@ describe('a subscription with a filter', () => {
     const customer = await newCustomer();
     const { body } = await create(customer, { properties: { entityUpdated: false } });
     const path = `/subscriptions/${body.id}`;
+    const all = await newSubscription(customer);
     const send = () =>
       customer.call('POST', '/events', anEvent({ type: 'entityUpdated', attributes: ['email'] }));
     await send();
+    await until(async () => (await all.events()).length === 1, 'the first event at the other subscription');
     expect((await customer.call('PATCH', path, { filter: onlyUsers })).body.filter).toEqual(onlyUsers);
     await send();
     await until(

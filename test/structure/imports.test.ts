@@ -59,7 +59,7 @@ interface Rule {
 const BELOW_DELIVERY = ['domain', 'storage', 'signing', 'outbound', 'event-store', 'config', 'env', 'log'];
 
 const RULES: Readonly<Record<string, Rule>> = {
-  domain: { ours: [], packages: ['zod', 'uuid', 'ipaddr.js'] },
+  domain: { ours: [], packages: ['zod', 'uuid', 'ipaddr.js', 're2js', '@cfworker/json-schema'] },
   log: { ours: [], packages: [] },
   // The namespace of event stores is typed by its class, so that calls to it are checked.
   env: { ours: [], types: ['event-store'], packages: [] },

@@ -1,0 +1,337 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { compileFilter } from '../../src/domain/filter.ts';
+import { checkFilter } from '../../src/domain/filter-schema.ts';
+
+const PHRASE = 'filter is invalid JSON Schema';
+
+/** The filter and the events of contract 4 and 9. */
+const filter = {
+  $schema: 'http://json-schema.org/draft-07/schema',
+  properties: {
+    entityUpdated: {
+      properties: {
+        captureApplicationId: { const: 'aabc1de2f3ghi4jklm5n67opq8' },
+        entityType: { const: 'user' },
+        attributes: { contains: { enum: ['givenName', 'familyName', 'primaryAddress.city'] } },
+      },
+    },
+  },
+};
+
+function updated(overrides: Record<string, unknown> = {}) {
+  return {
+    entityUpdated: {
+      attributes: ['familyName'],
+      captureApplicationId: 'aabc1de2f3ghi4jklm5n67opq8',
+      captureClientId: 'zfccfzzcf626t449wu5umbt6zhek2det',
+      entityType: 'user',
+      globalSub: 'capture-v1://us.janraincapture.com/aabc1de2f3ghi4jklm5n67opq8/user/x',
+      id: '02e950dc-7306-4e5a-9e4b-b9cd5629d76b',
+      sub: '726087ec-35df-4041-aec8-c11ecc208efa',
+      ...overrides,
+    },
+  };
+}
+
+const created = { entityCreated: updated().entityUpdated };
+
+function passes(schema: Record<string, unknown>, claim: Record<string, object>): boolean {
+  expect(checkFilter(schema)).toBeUndefined();
+  return compileFilter(schema)(claim);
+}
+
+describe('the filter of the documents', () => {
+  it.each([
+    ['attributes ["familyName"] pass', updated(), true],
+    ['attributes ["email","givenName"] pass', updated({ attributes: ['email', 'givenName'] }), true],
+    ['attributes ["email"] are dropped', updated({ attributes: ['email'] }), false],
+    ['attributes ["primaryAddress"] are dropped', updated({ attributes: ['primaryAddress'] }), false],
+    ['another application is dropped', updated({ captureApplicationId: 'another' }), false],
+    ['entityType admin is dropped', updated({ entityType: 'admin' }), false],
+    ['entityCreated passes', created, true],
+  ])('%s', (_, claim, expected) => {
+    expect(passes(filter, claim)).toBe(expected);
+  });
+
+  it('drops entityCreated when additionalProperties is false beside properties', () => {
+    expect(passes({ ...filter, additionalProperties: false }, created)).toBe(false);
+  });
+});
+
+describe('evaluation', () => {
+  it('lets a constraint on an absent claim pass unless it is required', () => {
+    const properties = { attributes: { contains: { const: 'email' } } };
+    expect(passes({ properties: { entityCreated: { properties } } }, { entityCreated: {} })).toBe(true);
+    const strict = { properties: { entityCreated: { required: ['attributes'], properties } } };
+    expect(passes(strict, { entityCreated: {} })).toBe(false);
+  });
+
+  it.each(['constructor', 'toString', '__proto__', 'hasOwnProperty'])(
+    'knows no inherited member: %s',
+    (name) => {
+      const requires = JSON.parse(`{"properties":{"entityUpdated":{"required":["${name}"]}}}`);
+      expect(passes(requires, updated())).toBe(false);
+      const constrains = JSON.parse(`{"properties":{"entityUpdated":{"properties":{"${name}":false}}}}`);
+      expect(passes(constrains, updated())).toBe(true);
+    },
+  );
+
+  it('matches patterns anywhere in a string, as ECMA 262 does', () => {
+    const byPattern = (pattern: string) => ({
+      properties: { entityUpdated: { properties: { globalSub: { pattern } } } },
+    });
+    expect(passes(byPattern('janrain'), updated())).toBe(true);
+    expect(passes(byPattern('^janrain'), updated())).toBe(false);
+    expect(passes(byPattern('^capture-v\\d://[\\w.]+/'), updated())).toBe(true);
+  });
+
+  it('resolves patternProperties against the names a claim can have', () => {
+    const inner = { patternProperties: { '^cap': { const: 'x' } } };
+    const schema = { patternProperties: { '^entity(Updated|Deleted)$': inner } };
+    expect(passes(schema, updated())).toBe(false);
+    expect(passes(schema, updated({ captureApplicationId: 'x', captureClientId: 'x' }))).toBe(true);
+    expect(passes(schema, created)).toBe(true);
+    const closed = { patternProperties: { Updated$: {} }, additionalProperties: false };
+    expect(passes(closed, updated())).toBe(true);
+    expect(passes(closed, created)).toBe(false);
+  });
+
+  it('lets no filter name a pattern of another as its format', () => {
+    passes({ properties: { entityUpdated: { properties: { sub: { pattern: 'x' } } } } }, updated());
+    expect(checkFilter({ format: 'pattern x' })).toMatch(PHRASE);
+  });
+});
+
+describe('a pattern that backtracks', () => {
+  it.each([
+    '^(a+)+$',
+    '^(a|aa)+$',
+    '^(a|a?)+$',
+    '(a*)*b',
+    '^(([a-z])+.)+[A-Z]$',
+    '(.*a){12}b',
+    'a*a*a*a*a*a*b',
+  ])('is evaluated in linear time: %s', (pattern) => {
+    const schema = { properties: { entityUpdated: { properties: { attributes: { items: { pattern } } } } } };
+    expect(checkFilter(schema)).toBeUndefined();
+    const evaluate = compileFilter(schema);
+    const attributes = Array.from({ length: 100 }, () => `${'a'.repeat(480)}!`);
+    const started = performance.now();
+    evaluate(updated({ attributes }));
+    // A backtracking engine would still be at it tomorrow; the bound only has to tell the two apart.
+    expect(performance.now() - started).toBeLessThan(2000);
+  });
+
+  it.each([
+    '(?=a)',
+    '(?<=a)b',
+    '(a)\\1',
+    'a{1001}',
+    '((a{100}){10}){10}',
+    '(',
+    `(${[...'abcdefghijklmnopqrst'].map((letter) => `${letter}{900}`).join('|')})`,
+  ])('is refused where a linear engine cannot express it, or only at great size: %s', (pattern) => {
+    expect(checkFilter({ pattern })).toMatch(PHRASE);
+    expect(checkFilter({ patternProperties: { [pattern]: true } })).toMatch(PHRASE);
+  });
+});
+
+describe('a refused filter', () => {
+  const deep = (levels: number) => {
+    let schema: object = { const: 1 };
+    for (let level = 1; level < levels; level++) schema = { not: schema };
+    return schema;
+  };
+
+  it.each([
+    ['a string', 'x'],
+    ['an array', []],
+    ['true', true],
+    ['a number', 1],
+    ['$ref', { $ref: '#' }],
+    ['$id', { $id: 'x' }],
+    ['definitions', { definitions: {} }],
+    ['a misspelling', { propertys: {} }],
+    ['a misspelling deep inside', { properties: { entityUpdated: { anyOf: [{ if: { requird: [] } }] } } }],
+    ['a member of the prototype', JSON.parse('{"constructor":1}')],
+    ['__proto__', JSON.parse('{"__proto__":{}}')],
+    ['another draft', { $schema: 'https://json-schema.org/draft/2020-12/schema' }],
+    ['an unknown type', { type: 'text' }],
+    ['no type', { type: [] }],
+    ['a type twice', { type: ['string', 'string'] }],
+    ['enum that is no array', { enum: 'x' }],
+    ['properties that is no object', { properties: [] }],
+    ['a property that is no schema', { properties: { entityUpdated: 'x' } }],
+    ['required that is a string', { required: 'x' }],
+    ['required with a name twice', { required: ['x', 'x'] }],
+    ['required with a number', { required: [1] }],
+    ['a negative minLength', { minLength: -1 }],
+    ['a fractional maxItems', { maxItems: 1.5 }],
+    ['a minimum as text', { minimum: '1' }],
+    ['multipleOf zero', { multipleOf: 0 }],
+    ['uniqueItems as text', { uniqueItems: 'true' }],
+    ['an empty allOf', { allOf: [] }],
+    ['anyOf that is an object', { anyOf: {} }],
+    ['oneOf with a number', { oneOf: [1] }],
+    ['not that is an array', { not: [] }],
+    ['items with a number', { items: [1] }],
+    ['contains null', { contains: null }],
+    ['dependencies with a number', { dependencies: { id: 1 } }],
+    ['dependencies with a name twice', { dependencies: { id: ['x', 'x'] } }],
+    ['an unknown format', { format: 'uuid-ish' }],
+    ['a pattern that is no text', { pattern: 1 }],
+    ['examples that is no array', { examples: {} }],
+    ['a title that is no text', { title: 1 }],
+    ['more than 64 KiB', { $comment: 'x'.repeat(65_536) }],
+    ['nesting deeper than 32', deep(33)],
+  ])('says why, after the phrase: %s', (_, schema) => {
+    expect(checkFilter(schema)).toMatch(new RegExp(`^${PHRASE}: .`));
+  });
+
+  it('has a neighbour that is accepted', () => {
+    expect(checkFilter({})).toBeUndefined();
+    expect(checkFilter({ $schema: 'http://json-schema.org/draft-07/schema#' })).toBeUndefined();
+    expect(checkFilter({ $comment: 'x'.repeat(65_000) })).toBeUndefined();
+    expect(checkFilter(deep(32))).toBeUndefined();
+    expect(checkFilter({ properties: { entityUpdated: false, nonsense: true } })).toBeUndefined();
+    expect(checkFilter({ items: [], enum: [], type: ['string', 'null'] })).toBeUndefined();
+    expect(checkFilter({ dependencies: { id: ['sub'], sub: { required: ['id'] } } })).toBeUndefined();
+  });
+});
+
+/** A straightforward reading of draft-07 for the keywords the property below uses. */
+function reference(schema: unknown, value: unknown): boolean {
+  if (typeof schema === 'boolean') return schema;
+  const rules = schema as Record<string, unknown>;
+  const array = Array.isArray(value) ? value : undefined;
+  const object =
+    typeof value === 'object' && value !== null && !array ? (value as Record<string, unknown>) : undefined;
+  const same = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b);
+  const all = (name: string) => rules[name] as unknown[];
+  const map = (name: string) => (rules[name] ?? {}) as Record<string, unknown>;
+  const matches = (pattern: string, name: string) => new RegExp(pattern, 'u').test(name);
+  const checks: Record<string, () => boolean> = {
+    type: () => rules['type'] === (array ? 'array' : object ? 'object' : typeof value),
+    const: () => same(rules['const'], value),
+    enum: () => all('enum').some((one) => same(one, value)),
+    not: () => !reference(rules['not'], value),
+    allOf: () => all('allOf').every((one) => reference(one, value)),
+    anyOf: () => all('anyOf').some((one) => reference(one, value)),
+    oneOf: () => all('oneOf').filter((one) => reference(one, value)).length === 1,
+    contains: () => !array || array.some((item) => reference(rules['contains'], item)),
+    items: () => !array || array.every((item) => reference(rules['items'], item)),
+    minItems: () => !array || array.length >= Number(rules['minItems']),
+    maxItems: () => !array || array.length <= Number(rules['maxItems']),
+    minLength: () => typeof value !== 'string' || [...value].length >= Number(rules['minLength']),
+    maxLength: () => typeof value !== 'string' || [...value].length <= Number(rules['maxLength']),
+    pattern: () => typeof value !== 'string' || matches(String(rules['pattern']), value),
+    required: () => !object || all('required').every((name) => Object.hasOwn(object, String(name))),
+    properties: () =>
+      !object ||
+      Object.entries(map('properties')).every(
+        ([name, one]) => !Object.hasOwn(object, name) || reference(one, object[name]),
+      ),
+    patternProperties: () =>
+      !object ||
+      Object.entries(map('patternProperties')).every(([pattern, one]) =>
+        Object.entries(object).every(([name, inner]) => !matches(pattern, name) || reference(one, inner)),
+      ),
+    additionalProperties: () =>
+      !object ||
+      Object.entries(object).every(
+        ([name, inner]) =>
+          Object.hasOwn(map('properties'), name) ||
+          Object.keys(map('patternProperties')).some((pattern) => matches(pattern, name)) ||
+          reference(rules['additionalProperties'], inner),
+      ),
+  };
+  return Object.keys(rules).every((keyword) => checks[keyword]?.() ?? true);
+}
+
+const KEYWORDS = [
+  ...['type', 'const', 'enum', 'not', 'allOf', 'anyOf', 'oneOf', 'contains', 'items', 'minItems', 'maxItems'],
+  ...[
+    'minLength',
+    'maxLength',
+    'pattern',
+    'required',
+    'properties',
+    'patternProperties',
+    'additionalProperties',
+  ],
+];
+
+describe('filters and a plain reading of draft-07', () => {
+  const names = [
+    'entityCreated',
+    'entityUpdated',
+    'attributes',
+    'entityType',
+    'sub',
+    'constructor',
+    'nonsense',
+  ];
+  const values = ['user', 'admin', 'email', 'givenName', ''];
+  const patterns = ['^entity', 'e$', 'x', '^(user|admin)$', '[A-Z]', 'a+b*'];
+  const value = fc.constantFrom<unknown>(...values, ['email']);
+  const { schema } = fc.letrec<{ schema: unknown }>((tie) => {
+    const inner = tie('schema');
+    const several = fc.array(inner, { minLength: 1, maxLength: 2 });
+    const keywords = fc.record(
+      {
+        type: fc.constantFrom('object', 'array', 'string'),
+        const: value,
+        enum: fc.array(value, { maxLength: 3 }),
+        not: inner,
+        allOf: several,
+        anyOf: several,
+        oneOf: several,
+        contains: inner,
+        items: inner,
+        minItems: fc.nat(2),
+        maxItems: fc.nat(2),
+        minLength: fc.nat(6),
+        maxLength: fc.nat(6),
+        pattern: fc.constantFrom(...patterns),
+        required: fc.uniqueArray(fc.constantFrom(...names), { maxLength: 2 }),
+        properties: fc.dictionary(fc.constantFrom(...names), inner, { maxKeys: 3 }),
+        patternProperties: fc.dictionary(fc.constantFrom(...patterns), inner, { maxKeys: 2 }),
+        additionalProperties: inner,
+      },
+      { requiredKeys: [] },
+    );
+    // A few keywords at a time: with all of them nearly nothing would pass.
+    const few = fc
+      .tuple(keywords, fc.subarray(KEYWORDS, { minLength: 1, maxLength: 3 }))
+      .map(([all, kept]) =>
+        Object.fromEntries(Object.entries(all).filter(([keyword]) => kept.includes(keyword))),
+      );
+    return { schema: fc.oneof({ maxDepth: 4 }, fc.boolean(), few) };
+  });
+  const claim = fc
+    .record(
+      {
+        attributes: fc.array(fc.constantFrom(...values), { maxLength: 3 }),
+        entityType: fc.constantFrom(...values),
+        sub: fc.constantFrom(...values),
+      },
+      { requiredKeys: [] },
+    )
+    .chain((event) => fc.constantFrom('entityCreated', 'entityUpdated').map((type) => ({ [type]: event })));
+
+  it('agree on random schemas and events', () => {
+    const answers = { passed: 0, dropped: 0 };
+    fc.assert(
+      fc.property(schema, claim, (candidate, event) => {
+        fc.pre(typeof candidate === 'object' && checkFilter(candidate) === undefined);
+        const expected = reference(candidate, event);
+        answers[expected ? 'passed' : 'dropped']++;
+        expect(compileFilter(candidate as Record<string, unknown>)(event)).toBe(expected);
+      }),
+      { numRuns: 2000 },
+    );
+    // Both answers are common, so the agreement says something.
+    expect(Math.min(answers.passed, answers.dropped)).toBeGreaterThan(200);
+  });
+});
