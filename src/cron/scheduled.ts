@@ -1,12 +1,13 @@
 /**
  * Care, every five minutes: finishes erasures that were cut short, visits a slice of the event stores so that
- * each is seen daily (an alarm cannot be lost for longer), and trims dead letters and tombstones. Each task is
+ * each is seen daily (an alarm cannot be lost for longer), rotates signing keys, and trims dead letters and tombstones. Each task is
  * caught by itself, and each may run twice.
  */
 import pLimit from 'p-limit';
-import { readConfig } from '../config.ts';
+import { type Config, readConfig } from '../config.ts';
 import { eraseDeleted } from '../delivery/erase.ts';
 import { erasePorts } from '../delivery/ports.ts';
+import { rotateSigningKeys } from '../delivery/rotate.ts';
 import { DEAD_LETTER_RETENTION_MS, MINUTE_MS, TOMBSTONE_MS } from '../domain/limits.ts';
 import { refOf } from '../domain/subscription.ts';
 import type { Env } from '../env.ts';
@@ -14,17 +15,21 @@ import { openEventStore } from '../event-store/event-store.ts';
 import { logError, logWarn } from '../log.ts';
 import { openDatabase } from '../storage/database.ts';
 import { trimDeadLetters } from '../storage/dead-letters.ts';
+import { deleteRetiredKeys, findDueRotations } from '../storage/signing-keys.ts';
 import { deleteTombstones, findSlice } from '../storage/subscriptions.ts';
 
 const ERASED_PER_RUN = 200;
+/** Making an RSA key takes a good part of a second. */
+const ROTATED_PER_RUN = 10;
 const RUN_EVERY_MS = 5 * MINUTE_MS;
 /** Ids begin with two random hex digits: 256 slices, one a run, all within a day (288 runs). */
 const SLICES = 256;
 const VISITS_AT_ONCE = 6;
 
 export async function care(env: Env, now: number): Promise<void> {
+  let config: Config;
   try {
-    readConfig(env);
+    config = readConfig(env);
   } catch (error) {
     logError('care skipped', error);
     return;
@@ -33,6 +38,11 @@ export async function care(env: Env, now: number): Promise<void> {
   const tasks: Record<string, () => Promise<unknown>> = {
     'erase deleted stores': () => eraseDeleted(erasePorts(env), ERASED_PER_RUN),
     'visit event stores': () => visitSlice(env, Math.floor(now / RUN_EVERY_MS) % SLICES),
+    'rotate signing keys': async () => {
+      const due = await findDueRotations(db, now - config.keyRotationMs, ROTATED_PER_RUN);
+      for (const customerId of due) await rotateSigningKeys(db, config, customerId, now);
+      await deleteRetiredKeys(db, now);
+    },
     'trim dead letters': async () => {
       const dropped = await trimDeadLetters(db, now - DEAD_LETTER_RETENTION_MS);
       if (dropped > 0)

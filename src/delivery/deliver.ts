@@ -14,7 +14,7 @@ import type { Outcome } from '../domain/attempt.ts';
 import type { IdentityEvent } from '../domain/event.ts';
 import { FETCHES_PER_INVOCATION, FETCHES_PER_SUBSCRIPTION, INVOCATION_BUDGET_MS } from '../domain/limits.ts';
 import { refOf, type Subscription, type SubscriptionRef } from '../domain/subscription.ts';
-import type { Admission, Beginning, Settled, Settlement } from '../event-store/event-store.ts';
+import type { Admission, Beginning, Settled, Settlement } from '../event-store/answers.ts';
 import { describeError, logWarn } from '../log.ts';
 import type { Dispatch } from '../outbound/queues.ts';
 import { logSettled } from './attempt-log.ts';

@@ -5,7 +5,7 @@
  */
 import { SETTLE_INTERVAL_MS, SETTLE_MAX_RESULTS } from '../domain/limits.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
-import type { Settled, Settlement } from '../event-store/event-store.ts';
+import type { Settled, Settlement } from '../event-store/answers.ts';
 
 /** The part of an event store that takes results. */
 export interface SettlingStore {

@@ -103,6 +103,11 @@ export const SUMMARY_MAX_AGE_MS = MINUTE_MS;
 export const SUMMARY_FRESH_UP_TO_ROWS = 10_000;
 /** What `summary` and exports look back on (contract 3.8 and 7). */
 export const SUMMARY_WINDOW_MS = 7 * DAY_MS;
+/** A finished export and its file live this long (contract 7). */
+export const EXPORT_LIFE_MS = 7 * DAY_MS;
+/** Events written into one part of an export's file, and by one alarm; a row may have 2 MB. */
+export const EXPORT_PART_EVENTS = 200;
+export const EXPORT_EVENTS_PER_ALARM = 10_000;
 /** Entries of a history that move out of a delivery's row together. */
 export const HISTORY_PAGE_ENTRIES = 50;
 /** Events of one page when a client names no limit (contract 5.2), and of one chunk read for it. */

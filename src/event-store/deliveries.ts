@@ -123,6 +123,38 @@ export class Deliveries {
     ).map(fromRow);
   }
 
+  /** Failed deliveries accepted after a time that no export has, in order of event id. */
+  unexported(after: string, acceptedAfter: number, limit: number): Delivery[] {
+    return this.#query<Row>(
+      `SELECT deliveries.* FROM deliveries INDEXED BY failed
+       WHERE state = 'failure' AND deliveries.event_id > ? AND accepted_at > ?
+         AND NOT EXISTS (SELECT 1 FROM exported WHERE exported.event_id = deliveries.event_id)
+       ORDER BY deliveries.event_id LIMIT ?`,
+      after,
+      acceptedAfter,
+      limit,
+    ).map(fromRow);
+  }
+
+  /** How many deliveries an export would have. */
+  countUnexported(acceptedAfter: number): number {
+    const rows = this.#query<{ n: number }>(
+      `SELECT count(*) AS n FROM deliveries INDEXED BY failed
+       WHERE state = 'failure' AND accepted_at > ?
+         AND NOT EXISTS (SELECT 1 FROM exported WHERE exported.event_id = deliveries.event_id)`,
+      acceptedAfter,
+    );
+    return rows[0]?.n ?? 0;
+  }
+
+  markExported(eventIds: readonly string[], exportId: string): void {
+    this.#query(
+      'INSERT INTO exported (event_id, export_id) SELECT value, ? FROM json_each(?)',
+      exportId,
+      JSON.stringify(eventIds),
+    );
+  }
+
   /** The earliest time at which something is due, ms. */
   earliestDue(): number | undefined {
     const row = this.#query<{ at: number | null }>(
@@ -174,7 +206,7 @@ export class Deliveries {
 
   /** Deletes deliveries that are there. */
   delete(eventIds: readonly string[]): void {
-    for (const table of ['deliveries', 'history_pages']) {
+    for (const table of ['deliveries', 'history_pages', 'exported']) {
       this.#query(
         `DELETE FROM ${table} WHERE event_id IN (SELECT value FROM json_each(?))`,
         JSON.stringify(eventIds),

@@ -13,12 +13,10 @@
 import { DurableObject } from 'cloudflare:workers';
 import { type Config, readConfig } from '../config.ts';
 import {
-  type AttemptResult,
   arrive,
   begin,
   type Circumstances,
   type Delivery,
-  type DeliveryFacts,
   type DeliveryState,
   disable,
   redeliver,
@@ -38,58 +36,18 @@ import { expiresAt } from '../domain/retention.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
 import type { Env } from '../env.ts';
 import { logError } from '../log.ts';
+import type { Admission, Beginning, Redelivery, Settled, Settlement, Summary } from './answers.ts';
 import { Claims } from './claims.ts';
 import { Deliveries, type PageQuery, type RowCounts } from './deliveries.ts';
+import { type ExportJob, type ExportState, Exports, type StartedExport } from './exports.ts';
 import { Identity } from './identity.ts';
 import { Schedule } from './schedule.ts';
 import { migrate } from './schema.ts';
 
-/** What a consumer may do with an event (design: the gate of the event path). */
-export type Admission =
-  | { readonly answer: 'new' }
-  /** A row exists: nothing is left to do. */
-  | { readonly answer: 'done' }
-  /** Another consumer is at it; ask again after this long. */
-  | { readonly answer: 'busy'; readonly retryAfterMs: number }
-  /** Not to be attempted now: sign it and settle it without an attempt. */
-  | { readonly answer: 'held' };
-
-/** What a consumer brings back: with `result` an attempt was made, without it the delivery is to be held. */
-export interface Settlement extends DeliveryFacts {
-  readonly result?: AttemptResult;
-}
-
-/** What became of a settlement, for the log. */
-export interface Settled {
-  readonly eventId: string;
-  readonly state: DeliveryState | 'dropped';
-  readonly attempts: number;
-  readonly nextAttemptAt?: number;
-}
-
-/** What becomes of a wish to redeliver. */
-export type Redelivery =
-  | { readonly answer: 'accepted'; readonly delivery: Delivery }
-  | { readonly answer: 'not found' | 'not failed' | 'disabled' }
-  | { readonly answer: 'too soon'; readonly waitMs: number };
-
-/** Counts of the last seven days; `at` is when they were taken, ms. */
-export interface Summary {
-  readonly at: number;
-  readonly succeeded: number;
-  /** Not yet final. */
-  readonly retrying: number;
-  readonly failed: number;
-}
-
-/** An attempt to make now. */
-export interface Beginning extends DeliveryFacts {
-  readonly attempt: number;
-}
-
 export class EventStore extends DurableObject<Env> {
   readonly #deliveries: Deliveries;
   readonly #schedule: Schedule;
+  readonly #exports: Exports;
   readonly #identity: Identity;
   readonly #claims = new Claims();
   #summary: Summary | undefined;
@@ -99,6 +57,7 @@ export class EventStore extends DurableObject<Env> {
     migrate(state.storage);
     this.#deliveries = new Deliveries(state.storage.sql);
     this.#schedule = new Schedule(this.#deliveries, env.DELIVERIES);
+    this.#exports = new Exports(state.storage, this.#deliveries);
     this.#identity = new Identity(state.storage.sql);
   }
 
@@ -182,12 +141,40 @@ export class EventStore extends DurableObject<Env> {
   /** What became of the events of the last seven days (contract 3.8); larger stores count once a minute. */
   summary(): Summary {
     const now = Date.now();
-    if (this.#identity.deletedAt !== null) return summarize(new Map(), now);
+    if (this.#identity.deletedAt !== null) return summarize(new Map(), 0, now);
     const isSmall = this.#deliveries.total() <= SUMMARY_FRESH_UP_TO_ROWS;
     if (this.#summary === undefined || isSmall || this.#summary.at <= now - SUMMARY_MAX_AGE_MS) {
-      this.#summary = summarize(this.#deliveries.countByState(now - SUMMARY_WINDOW_MS), now);
+      const since = now - SUMMARY_WINDOW_MS;
+      const exportable = this.#deliveries.countUnexported(since);
+      this.#summary = summarize(this.#deliveries.countByState(since), exportable, now);
     }
     return this.#summary;
+  }
+
+  // --- Exports --------------------------------------------------------------------------------------
+
+  /** Starts an export job (contract 7); the alarm does the work. */
+  async startExport(ref: SubscriptionRef): Promise<StartedExport> {
+    if (this.#identity.deletedAt !== null) return { answer: 'active' };
+    const now = Date.now();
+    this.#adopt(ref, now);
+    const started = this.#exports.start(crypto.randomUUID(), now, this.#config().exportIntervalMs);
+    if (started.answer === 'started') await this.#arm(now);
+    return started;
+  }
+
+  exports(): ExportJob[] {
+    return this.#identity.deletedAt === null ? this.#exports.list() : [];
+  }
+
+  /** One part of a completed job's file. */
+  exportPart(exportId: string, part: number): string | undefined {
+    return this.#identity.deletedAt === null ? this.#exports.part(exportId, part) : undefined;
+  }
+
+  /** Cancels a job. @returns the state it is in then; `undefined` when there is none */
+  cancelExport(exportId: string): ExportState | undefined {
+    return this.#identity.deletedAt === null ? this.#exports.cancel(exportId, Date.now()) : undefined;
   }
 
   // --- Redelivery -----------------------------------------------------------------------------------
@@ -261,15 +248,24 @@ export class EventStore extends DurableObject<Env> {
     } catch (error) {
       logError('dispatch failed', error, this.#names());
     }
-    try {
+    this.#attempt('export', () => this.#exports.work(now, this.#config().userAgent));
+    this.#attempt('sweep', () => {
       this.#schedule.sweep(now, this.#config().retentionMs);
-    } catch (error) {
-      logError('sweep failed', error, this.#names());
-    }
+      this.#exports.sweep(now);
+    });
     await this.#arm(Date.now());
   }
 
   // --- Inside -------------------------------------------------------------------------------------------
+
+  /** Does one part of an alarm's work: what it throws is logged, and the rest goes on. */
+  #attempt(part: string, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      logError(`${part} failed`, error, this.#names());
+    }
+  }
 
   #settleOne(settlement: Settlement, now: number): Settled {
     const { eventId, result } = settlement;
@@ -333,7 +329,10 @@ export class EventStore extends DurableObject<Env> {
 
   #nextAlarm(now: number): number | undefined {
     try {
-      return this.#schedule.nextAlarm(now, this.#config().retentionMs);
+      if (this.#exports.isActive()) return now;
+      const times = [this.#schedule.nextAlarm(now, this.#config().retentionMs), this.#exports.earliestEnd()];
+      const known = times.filter((time) => time !== undefined);
+      return known.length === 0 ? undefined : Math.min(...known);
     } catch (error) {
       // A bad configuration must not lose the schedule: look again later.
       logError('schedule not readable', error, this.#names());
@@ -354,7 +353,7 @@ export class EventStore extends DurableObject<Env> {
   }
 }
 
-function summarize(counts: ReadonlyMap<DeliveryState, number>, at: number): Summary {
+function summarize(counts: ReadonlyMap<DeliveryState, number>, exportable: number, at: number): Summary {
   const count = (...states: DeliveryState[]) =>
     states.reduce((sum, state) => sum + (counts.get(state) ?? 0), 0);
   return {
@@ -362,6 +361,7 @@ function summarize(counts: ReadonlyMap<DeliveryState, number>, at: number): Summ
     succeeded: count('success'),
     retrying: count('awaiting-executing', 'executing', 'awaiting-retry'),
     failed: count('failure'),
+    exportable,
   };
 }
 

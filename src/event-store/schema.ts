@@ -39,6 +39,26 @@ const MIGRATIONS: readonly string[] = [
      entries TEXT NOT NULL CONSTRAINT entries_is_json CHECK (json_valid(entries)),
      PRIMARY KEY (event_id, page)
    ) WITHOUT ROWID;`,
+  // Exports (contract 7). An event is in `exported` from its being written into a file on; a job that does not
+  // complete takes its events out again. `failed` is partial: a healthy delivery never touches it.
+  `CREATE TABLE exports (
+     id TEXT NOT NULL PRIMARY KEY,
+     state TEXT NOT NULL CONSTRAINT state_is_known
+       CHECK (state IN ('processing', 'completed', 'canceled', 'failed')),
+     created_at INTEGER NOT NULL,
+     updated_at INTEGER NOT NULL,
+     cursor TEXT NOT NULL,
+     parts INTEGER NOT NULL
+   );
+   CREATE UNIQUE INDEX one_export_is_active ON exports (state) WHERE state = 'processing';
+   CREATE TABLE export_parts (
+     export_id TEXT NOT NULL,
+     part INTEGER NOT NULL,
+     lines TEXT NOT NULL,
+     PRIMARY KEY (export_id, part)
+   );
+   CREATE TABLE exported (event_id TEXT NOT NULL PRIMARY KEY, export_id TEXT NOT NULL) WITHOUT ROWID;
+   CREATE INDEX failed ON deliveries (event_id) WHERE state = 'failure';`,
 ];
 
 /** Brings the tables up to date; does nothing, and writes nothing, when they are. */

@@ -16,6 +16,7 @@ import { addCustomers } from './customers.ts';
 import { addDeadLetters } from './dead-letters.ts';
 import { answerError, handleError, refuseInvalid } from './errors.ts';
 import { addEvents } from './events.ts';
+import { addExports } from './exports.ts';
 import { addHealth } from './health.ts';
 import { addJwk } from './jwk.ts';
 import { addOpenApi } from './openapi.ts';
@@ -55,6 +56,7 @@ export function createApp(checkAddress: AddressCheck): OpenAPIHono<AppEnv> {
   addSummary(app);
   addTestNotification(app);
   addEvents(app);
+  addExports(app);
   addPublish(app);
   addCustomers(app);
   addClients(app);

@@ -3,6 +3,7 @@ import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { eraseDeleted } from '../delivery/erase.ts';
 import { erasePorts } from '../delivery/ports.ts';
+import { rotateSigningKeys } from '../delivery/rotate.ts';
 import { ApiFailure } from '../domain/errors.ts';
 import { isUuid } from '../domain/ids.ts';
 import { text, uuid } from '../domain/schemas.ts';
@@ -14,9 +15,11 @@ import {
   insertCustomer,
   listCustomers,
 } from '../storage/customers.ts';
+import { publishedKeys } from '../storage/signing-keys.ts';
 import { jsonBody } from './body.ts';
 import { type AppContext, type AppEnv, param, timestamp } from './context.ts';
 import { collectionOf, customerPath, jsonContent, Link, link, pageParameter, problems } from './hal.ts';
+import { Jwks } from './jwk.ts';
 
 const PAGE_SIZE = 100;
 /** Stores erased before the answer; the cron goes on with the rest. */
@@ -92,6 +95,16 @@ const deleteRoute = createRoute({
   responses: { 204: { description: 'Erased' }, ...problems(403, 404) },
 });
 
+const rotateRoute = createRoute({
+  method: 'post',
+  path: '/operator/customers/{cid}/signing-keys/rotate',
+  summary: "Rotate a customer's signing keys",
+  description: 'The next key signs from now on; what signed before stays published for 35 days.',
+  ...operator,
+  request: { params: customerPath },
+  responses: { 200: { description: 'The public keys', content: jsonContent(Jwks) }, ...problems(403, 404) },
+});
+
 export function addCustomers(app: OpenAPIHono<AppEnv>): void {
   app.openapi(creationRoute, async (c) => {
     const body = c.req.valid('json');
@@ -118,6 +131,15 @@ export function addCustomers(app: OpenAPIHono<AppEnv>): void {
   });
 
   app.openapi(readRoute, async (c) => c.json(customerResource(await requireCustomer(c)), 200));
+
+  app.openapi(rotateRoute, async (c) => {
+    const { id } = await requireCustomer(c);
+    const now = Date.now();
+    if (!(await rotateSigningKeys(c.get('db'), c.get('config'), id, now))) throw noCustomer();
+    const keys = await publishedKeys(c.get('db'), id, now);
+    if (keys === undefined) throw noCustomer();
+    return c.json({ keys: keys as z.infer<typeof Jwks>['keys'] }, 200);
+  });
 
   app.openapi(deleteRoute, async (c) => {
     const id = param(c, 'cid');

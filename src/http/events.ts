@@ -1,12 +1,14 @@
 /** Events of a subscription over HTTP: list, one, history (contract 5.1 to 5.3). */
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
 import { z } from 'zod';
-import { DELIVERY_STATES, type Delivery, type HistoryEntry, lastAnswer } from '../domain/delivery.ts';
+import { DELIVERY_STATES, type Delivery, type HistoryEntry } from '../domain/delivery.ts';
+import { describeDelivery } from '../domain/delivery-view.ts';
 import { ApiFailure } from '../domain/errors.ts';
 import { isEventId, isUuid } from '../domain/ids.ts';
 import { EVENTS_CHUNK, EVENTS_LIMIT_MAX, EVENTS_PAGE_MAX } from '../domain/limits.ts';
 import { refOf, type Subscription } from '../domain/subscription.ts';
-import { openEventStore, type Redelivery } from '../event-store/event-store.ts';
+import type { Redelivery } from '../event-store/answers.ts';
+import { openEventStore } from '../event-store/event-store.ts';
 import { type AppContext, type AppEnv, param, timestamp } from './context.ts';
 import { collectionOf, eventPath, jsonContent, Link, link, problems, subscriptionPath } from './hal.ts';
 import { requireSubscription, subscriptionFirst, subscriptionHref } from './subscriptions.ts';
@@ -189,28 +191,8 @@ export function eventResource(
   userAgent: string,
 ): z.infer<typeof EventResource> {
   const self = eventHref(subscription, delivery.eventId);
-  const next = delivery.history.at(-1)?.nextAttemptAt;
-  const { response, error } = lastAnswer(delivery);
   return {
-    id: delivery.eventId,
-    createdAt: timestamp(delivery.acceptedAt),
-    updatedAt: timestamp(delivery.updatedAt),
-    state: delivery.state,
-    attempts: delivery.attempts,
-    ...(delivery.state === 'awaiting-retry' && next !== undefined ? { nextAttemptAt: timestamp(next) } : {}),
-    request: {
-      endpoint: delivery.endpoint,
-      headers: {
-        Accept: '*/*',
-        'Content-Length': String(delivery.set.length),
-        'Content-Type': 'application/secevent+jwt',
-        Host: new URL(delivery.endpoint).host,
-        'User-Agent': userAgent,
-      },
-      payload: delivery.set,
-    },
-    ...(response === undefined ? {} : { response: { ...response, headers: { ...response.headers } } }),
-    ...(error === undefined ? {} : { error }),
+    ...describeDelivery(delivery, userAgent),
     _links: { self: link(self), redeliver: link(`${self}/redeliver`), history: link(`${self}/history`) },
   };
 }

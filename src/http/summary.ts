@@ -33,8 +33,11 @@ const route = createRoute({
 export function addSummary(app: OpenAPIHono<AppEnv>): void {
   app.openapi(route, async (c) => {
     const subscription = await requireSubscription(c);
-    const { at, succeeded, retrying, failed } = await openEventStore(c.env, subscription.id).summary();
+    const { at, succeeded, retrying, failed, exportable } = await openEventStore(
+      c.env,
+      subscription.id,
+    ).summary();
     const total = succeeded + retrying + failed;
-    return c.json({ updatedAt: timestamp(at), total, succeeded, retrying, failed, exportable: failed }, 200);
+    return c.json({ updatedAt: timestamp(at), total, succeeded, retrying, failed, exportable }, 200);
   });
 }

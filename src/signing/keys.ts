@@ -34,6 +34,7 @@ export async function sealSigningKey(
     publicJwk: { kty, use: 'sig', alg: 'RS256', kid: names.kid, n, e } as JsonWebKey,
     sealedPrivateKey: await seal(sealing, owner(names.customerId, names.kid), JSON.stringify(privateJwk)),
     retiredAt: null,
+    currentSince: names.role === 'current' ? names.createdAt : null,
   };
 }
 

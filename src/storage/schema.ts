@@ -42,6 +42,7 @@ export const signingKeys = sqliteTable('signing_keys', {
   sealedPrivateKey: text('sealed_private_key').notNull(),
   createdAt: integer('created_at').notNull(),
   retiredAt: integer('retired_at'),
+  currentSince: integer('current_since'),
 });
 
 export const subscriptions = sqliteTable('subscriptions', {

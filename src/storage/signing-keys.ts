@@ -1,10 +1,11 @@
 /** Signing keys of customers: public halves readable, private halves sealed before they come here. */
-import { and, eq, gt, ne, or, sql } from 'drizzle-orm';
+import { and, asc, eq, gt, lte, ne, or, sql } from 'drizzle-orm';
 import { RETIRED_KEY_PUBLISHED_MS } from '../domain/limits.ts';
-import type { Database } from './database.ts';
+import { type Database, isDuplicate } from './database.ts';
 import { customers, signingKeys } from './schema.ts';
 
 export type NewSigningKey = typeof signingKeys.$inferInsert;
+type Role = NewSigningKey['role'];
 
 /** The private half of a key, still sealed. */
 export interface SealedKey {
@@ -44,6 +45,78 @@ export async function currentKid(db: Database, customerId: string): Promise<stri
     .from(signingKeys)
     .where(and(eq(signingKeys.customerId, customerId), eq(signingKeys.role, 'current')));
   return rows[0]?.kid;
+}
+
+/** The keys that move when a customer's keys are rotated; `reserve` only until it was used. */
+export interface KeyRing {
+  readonly current: string;
+  readonly reserve?: string;
+}
+
+export async function findKeyRing(db: Database, customerId: string): Promise<KeyRing | undefined> {
+  const rows = await db
+    .select({ kid: signingKeys.kid, role: signingKeys.role })
+    .from(signingKeys)
+    .where(and(eq(signingKeys.customerId, customerId), ne(signingKeys.role, 'retired')));
+  const kidOf = (role: string) => rows.find((row) => row.role === role)?.kid;
+  const [current, reserve] = [kidOf('current'), kidOf('reserve')];
+  if (current === undefined) return undefined;
+  return { current, ...(reserve === undefined ? {} : { reserve }) };
+}
+
+/**
+ * Rotates a customer's keys, all or nothing: next signs from now on, what signed is retired, and there is a next
+ * one again: the reserve, or `fresh`.
+ * @returns false when another rotation came first; nothing is changed then
+ */
+export async function rotateKeys(
+  db: Database,
+  customerId: string,
+  ring: KeyRing,
+  fresh: NewSigningKey | undefined,
+  now: number,
+): Promise<boolean> {
+  const ofRole = (role: Role) => and(eq(signingKeys.customerId, customerId), eq(signingKeys.role, role));
+  const successor =
+    fresh === undefined
+      ? db
+          .update(signingKeys)
+          .set({ role: 'next' })
+          .where(and(ofRole('reserve'), eq(signingKeys.kid, ring.reserve ?? '')))
+      : db.insert(signingKeys).values(fresh);
+  try {
+    await db.batch([
+      db
+        .update(signingKeys)
+        .set({ role: 'retired', retiredAt: now })
+        .where(and(ofRole('current'), eq(signingKeys.kid, ring.current))),
+      // A second current key is refused by its index: so whoever comes second changes nothing.
+      db.update(signingKeys).set({ role: 'current', currentSince: now }).where(ofRole('next')),
+      successor,
+    ]);
+    return true;
+  } catch (error) {
+    if (isDuplicate(error, 'signing_keys.customer_id')) return false;
+    throw error;
+  }
+}
+
+/** Customers whose key has signed since before a time, the longest first. */
+export async function findDueRotations(db: Database, before: number, limit: number): Promise<string[]> {
+  const rows = await db
+    .select({ customerId: signingKeys.customerId })
+    .from(signingKeys)
+    .where(and(eq(signingKeys.role, 'current'), lte(signingKeys.currentSince, before)))
+    .orderBy(asc(signingKeys.currentSince))
+    .limit(limit);
+  return rows.map((row) => row.customerId);
+}
+
+/** Deletes keys that no longer need to be published: no SET signed with them is left. */
+export async function deleteRetiredKeys(db: Database, now: number): Promise<void> {
+  await db
+    .delete(signingKeys)
+    .where(and(eq(signingKeys.role, 'retired'), lte(signingKeys.retiredAt, now - RETIRED_KEY_PUBLISHED_MS)));
 }
 
 /** Sealed private halves by key id; ids without a key are left out. */

@@ -1,0 +1,223 @@
+import { runDurableObjectAlarm } from 'cloudflare:test';
+import { env, exports } from 'cloudflare:workers';
+import { describe, expect, it } from 'vitest';
+import { newEventIds } from '../../src/domain/ids.ts';
+import { openEventStore } from '../../src/event-store/event-store.ts';
+import { holdClock } from '../support/clock.ts';
+import { BASE_URL, getToken, newCustomer, newSubscription, type TestSubscription } from '../support/world.ts';
+
+const DAY_MS = 86_400_000;
+
+/** Stores failed deliveries, past the event path. */
+async function fail(subscription: TestSubscription, count: number): Promise<string[]> {
+  const now = Date.now();
+  const ids = newEventIds(now, count, crypto.getRandomValues(new Uint8Array(16)));
+  const ref = {
+    customerId: subscription.customer.id,
+    subscriptionId: subscription.id,
+    version: 1,
+    enabled: true,
+  };
+  const outcome = { kind: 'http_error', response: { statusCode: 302, headers: { Server: 'test' } } } as const;
+  for (let start = 0; start < ids.length; start += 500) {
+    await openEventStore(env, subscription.id).settle(
+      ref,
+      ids.slice(start, start + 500).map((eventId) => ({
+        eventId,
+        acceptedAt: now,
+        endpoint: 'https://listener.example/hooks',
+        set: 'header.claims.signature',
+        result: { attempt: 1, startedAt: now, durationMs: 1, outcome },
+      })),
+    );
+  }
+  return ids;
+}
+
+function call(subscription: TestSubscription, method: string, path = '') {
+  return subscription.customer.call(method, `/subscriptions/${subscription.id}/exports${path}`);
+}
+
+/** Starts a job and rings until it is done. */
+async function complete(subscription: TestSubscription): Promise<string> {
+  const started = await call(subscription, 'POST');
+  expect(started.status).toBe(202);
+  const { id } = started.body as { id: string };
+  for (let ring = 0; ring < 50; ring++) {
+    await runDurableObjectAlarm(openEventStore(env, subscription.id));
+    if ((await call(subscription, 'GET', `/${id}`)).body.state !== 'processing') return id;
+  }
+  throw new Error('the job does not end');
+}
+
+async function download(subscription: TestSubscription, id: string) {
+  const { customer } = subscription;
+  const token = (await getToken(customer.id, customer.clientId, customer.clientSecret)).body.access_token;
+  const path = `/${customer.id}/webhooks/subscriptions/${subscription.id}/exports/${id}/download`;
+  const response = await exports.default.fetch(`${BASE_URL}${path}`, {
+    headers: { authorization: `Bearer ${token}` },
+  });
+  const text = await response.text();
+  const lines = text.split('\n');
+  expect(lines.pop()).toBe('');
+  return { response, events: lines.map((line) => JSON.parse(line)) };
+}
+
+describe('an export', () => {
+  it('is a job whose file holds every failed event as a resource without links', async () => {
+    const subscription = await newSubscription(await newCustomer());
+    const ids = await fail(subscription, 3);
+    const started = await call(subscription, 'POST');
+    const self = `/${subscription.customer.id}/webhooks/subscriptions/${subscription.id}/exports/${started.body.id}`;
+    expect(started.status).toBe(202);
+    expect(started.body).toEqual({
+      id: expect.stringMatching(/^[0-9a-f-]{36}$/),
+      createdAt: expect.stringMatching(/Z$/),
+      updatedAt: expect.stringMatching(/Z$/),
+      state: 'processing',
+      _links: { self: { href: self }, exports: { href: self.replace(/\/[^/]+$/, '') } },
+    });
+    await runDurableObjectAlarm(openEventStore(env, subscription.id));
+    const job = (await call(subscription, 'GET', `/${started.body.id}`)).body;
+    expect(job.state).toBe('completed');
+    expect(job._links.download).toEqual({ href: `${self}/download` });
+    const { response, events } = await download(subscription, job.id);
+    expect(response.headers.get('content-type')).toBe('application/x-ndjson');
+    expect(events.map(({ id }) => id)).toEqual(ids);
+    const { _links, ...resource } = await subscription.event(ids[0] ?? '');
+    expect(_links).toBeDefined();
+    expect(events[0]).toEqual(resource);
+    expect((await call(subscription, 'GET')).body).toMatchObject({ total: 1, _embedded: { exports: [job] } });
+  });
+
+  it('exports each event once ever, also after it was redelivered and failed again', async () => {
+    const clock = holdClock();
+    const subscription = await newSubscription(await newCustomer());
+    const first = await fail(subscription, 2);
+    await complete(subscription);
+    clock.advance(DAY_MS);
+    await subscription.customer.call(
+      'POST',
+      `/subscriptions/${subscription.id}/events/${first[0]}/redeliver`,
+    );
+    const store = openEventStore(env, subscription.id);
+    const ref = {
+      customerId: subscription.customer.id,
+      subscriptionId: subscription.id,
+      version: 1,
+      enabled: true,
+    };
+    const outcome = { kind: 'http_error', response: { statusCode: 302, headers: {} } } as const;
+    const facts = {
+      eventId: first[0] ?? '',
+      acceptedAt: clock.now(),
+      endpoint: 'https://x.example/',
+      set: 's',
+    };
+    await store.settle(ref, [{ ...facts, result: { attempt: 2, startedAt: 1, durationMs: 1, outcome } }]);
+    expect((await subscription.event(first[0] ?? '')).state).toBe('failure');
+    const second = await fail(subscription, 1);
+    const { events } = await download(subscription, await complete(subscription));
+    expect(events.map(({ id }) => id)).toEqual(second);
+  });
+
+  it('is a snapshot: what happens to an event later does not change the file', async () => {
+    const subscription = await newSubscription(await newCustomer());
+    const ids = await fail(subscription, 1);
+    const id = await complete(subscription);
+    const before = (await download(subscription, id)).events;
+    const path = `/subscriptions/${subscription.id}/events/${ids[0]}/redeliver`;
+    expect((await subscription.customer.call('POST', path)).status).toBe(202);
+    expect((await download(subscription, id)).events).toEqual(before);
+  });
+
+  it('spreads over several alarms, and holds ten thousand events and more in order', async () => {
+    const subscription = await newSubscription(await newCustomer());
+    const ids = await fail(subscription, 10_250);
+    const started = performance.now();
+    const { events } = await download(subscription, await complete(subscription));
+    // Contract 7 grants ten thousand events ten seconds.
+    expect(performance.now() - started).toBeLessThan(10_000);
+    expect(events.map(({ id }) => id)).toEqual(ids);
+  }, 30_000);
+
+  it('counts in the summary: exportable is what failed and is in no export', async () => {
+    const clock = holdClock();
+    const subscription = await newSubscription(await newCustomer());
+    const summary = async () =>
+      (await subscription.customer.call('GET', `/subscriptions/${subscription.id}/summary`)).body;
+    await fail(subscription, 2);
+    expect(await summary()).toMatchObject({ failed: 2, exportable: 2 });
+    await complete(subscription);
+    await fail(subscription, 1);
+    expect(await summary()).toMatchObject({ failed: 3, exportable: 1 });
+    clock.advance(1);
+  });
+});
+
+describe('the limits of exports', () => {
+  it('are one active job', async () => {
+    const subscription = await newSubscription(await newCustomer());
+    await call(subscription, 'POST');
+    expect(await call(subscription, 'POST')).toMatchObject({
+      status: 409,
+      body: { status: 409, title: 'Conflict', details: 'Too many active exports' },
+    });
+  });
+
+  it('are one completed job in 24 hours, from its completion', async () => {
+    const clock = holdClock();
+    const subscription = await newSubscription(await newCustomer());
+    await complete(subscription);
+    clock.advance(DAY_MS - 30_000);
+    const refused = await call(subscription, 'POST');
+    expect(refused).toMatchObject({ status: 429, body: { type: '/too-many-requests', status: 429 } });
+    expect(refused.headers.get('retry-after')).toBe('30');
+    clock.advance(30_000);
+    expect((await call(subscription, 'POST')).status).toBe(202);
+  });
+
+  it('let job and file live seven days', async () => {
+    const clock = holdClock();
+    const subscription = await newSubscription(await newCustomer());
+    const id = await complete(subscription);
+    clock.advance(7 * DAY_MS - 1);
+    expect((await call(subscription, 'GET', `/${id}`)).status).toBe(200);
+    clock.advance(1);
+    await runDurableObjectAlarm(openEventStore(env, subscription.id));
+    expect((await call(subscription, 'GET', `/${id}`)).status).toBe(404);
+  });
+});
+
+describe('cancelling', () => {
+  it('releases the events for a later export', async () => {
+    const subscription = await newSubscription(await newCustomer());
+    const ids = await fail(subscription, 10_001);
+    const { id } = (await call(subscription, 'POST')).body;
+    await runDurableObjectAlarm(openEventStore(env, subscription.id));
+    expect((await call(subscription, 'GET', `/${id}`)).body.state).toBe('processing');
+    expect((await call(subscription, 'DELETE', `/${id}`)).status).toBe(204);
+    expect((await call(subscription, 'GET', `/${id}`)).body.state).toBe('canceled');
+    const { events } = await download(subscription, await complete(subscription));
+    expect(events).toHaveLength(ids.length);
+  }, 30_000);
+
+  it('is a 409 once the job is completed, and a download is one before', async () => {
+    const subscription = await newSubscription(await newCustomer());
+    const { id } = (await call(subscription, 'POST')).body;
+    const early = await call(subscription, 'GET', `/${id}/download`);
+    expect(early).toMatchObject({ status: 409, body: { status: 409, title: 'Conflict' } });
+    await runDurableObjectAlarm(openEventStore(env, subscription.id));
+    expect((await call(subscription, 'DELETE', `/${id}`)).status).toBe(409);
+  });
+
+  it('is a 404 for an unknown job', async () => {
+    const subscription = await newSubscription(await newCustomer());
+    const body = { type: '/not-found', status: 404, title: 'Not Found', details: 'Export not found' };
+    for (const id of [crypto.randomUUID(), 'nonsense']) {
+      expect(await call(subscription, 'DELETE', `/${id}`)).toMatchObject({ status: 404, body });
+      expect(await call(subscription, 'GET', `/${id}`)).toMatchObject({ status: 404, body });
+      expect(await call(subscription, 'GET', `/${id}/download`)).toMatchObject({ status: 404, body });
+    }
+  });
+});
