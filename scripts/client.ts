@@ -58,6 +58,15 @@ export class Customer {
     );
   }
 
+  /** The body of a GET as it streams in. */
+  async open(path: string): Promise<AsyncIterable<Uint8Array>> {
+    const response = await fetch(`${this.#url}/${this.id}/webhooks${path}`, {
+      headers: { authorization: `Bearer ${this.#token}` },
+    });
+    if (!response.ok || response.body === null) throw new Error(`GET ${path}: ${response.status}`);
+    return response.body;
+  }
+
   /** Follows an `href`. */
   follow(href: string): Promise<Answer> {
     return request(`${this.#url}${href}`, 'GET', { authorization: `Bearer ${this.#token}` });

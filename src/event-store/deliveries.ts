@@ -136,12 +136,11 @@ export class Deliveries {
     ).map(fromRow);
   }
 
-  /** How many deliveries an export would have. */
-  countUnexported(acceptedAfter: number): number {
+  /** How many failed deliveries accepted after a time are in an export already. */
+  countExported(acceptedAfter: number): number {
     const rows = this.#query<{ n: number }>(
-      `SELECT count(*) AS n FROM deliveries INDEXED BY failed
-       WHERE state = 'failure' AND accepted_at > ?
-         AND NOT EXISTS (SELECT 1 FROM exported WHERE exported.event_id = deliveries.event_id)`,
+      `SELECT count(*) AS n FROM exported CROSS JOIN deliveries USING (event_id)
+       WHERE state = 'failure' AND accepted_at > ?`,
       acceptedAfter,
     );
     return rows[0]?.n ?? 0;

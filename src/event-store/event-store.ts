@@ -145,8 +145,8 @@ export class EventStore extends DurableObject<Env> {
     const isSmall = this.#deliveries.total() <= SUMMARY_FRESH_UP_TO_ROWS;
     if (this.#summary === undefined || isSmall || this.#summary.at <= now - SUMMARY_MAX_AGE_MS) {
       const since = now - SUMMARY_WINDOW_MS;
-      const exportable = this.#deliveries.countUnexported(since);
-      this.#summary = summarize(this.#deliveries.countByState(since), exportable, now);
+      const exported = this.#deliveries.countExported(since);
+      this.#summary = summarize(this.#deliveries.countByState(since), exported, now);
     }
     return this.#summary;
   }
@@ -353,7 +353,7 @@ export class EventStore extends DurableObject<Env> {
   }
 }
 
-function summarize(counts: ReadonlyMap<DeliveryState, number>, exportable: number, at: number): Summary {
+function summarize(counts: ReadonlyMap<DeliveryState, number>, exported: number, at: number): Summary {
   const count = (...states: DeliveryState[]) =>
     states.reduce((sum, state) => sum + (counts.get(state) ?? 0), 0);
   return {
@@ -361,7 +361,7 @@ function summarize(counts: ReadonlyMap<DeliveryState, number>, exportable: numbe
     succeeded: count('success'),
     retrying: count('awaiting-executing', 'executing', 'awaiting-retry'),
     failed: count('failure'),
-    exportable,
+    exportable: count('failure') - exported,
   };
 }
 

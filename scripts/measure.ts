@@ -1,0 +1,150 @@
+/**
+ * `npm run measure`: how one event store answers when it is full. Starts the service with throw-away state, stores
+ * events (100,000 unless `--events N` says otherwise; as failures of a disabled subscription, so no listener takes
+ * part), and prints how long a list, one event, the summary and an export take over HTTP, and what memory a download
+ * costs. Times are of this machine and of the development server before the Worker: compare runs, not machines.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { Customer, getToken, Operator } from './client.ts';
+import { makeHome, pause, startService } from './service.ts';
+
+const { values } = parseArgs({ options: { events: { type: 'string', default: '100000' } } });
+const EVENTS = Number(values.events);
+const PER_CALL = 500;
+const ROUNDS = 15;
+
+if (!Number.isInteger(EVENTS) || EVENTS < PER_CALL || EVENTS > 1_000_000) {
+  console.error(`--events wants a whole number from ${PER_CALL} to 1000000`);
+  process.exit(2);
+}
+
+const home = makeHome();
+console.log('starting the service …');
+const service = await startService(home);
+try {
+  const customer = await newCustomer();
+  const id = await fill(customer);
+  await measure(customer, id);
+} finally {
+  await service.stop();
+  home.remove();
+}
+
+async function newCustomer(): Promise<Customer> {
+  const operator = new Operator(service.url, home.operatorToken);
+  const { id } = (await operator.call('POST', '/customers', { name: 'Measured' })).body;
+  const client = (await operator.call('POST', `/customers/${id}/clients`, { name: 'measure' })).body;
+  const token = await getToken(service.url, id, client.clientId, client.clientSecret);
+  return new Customer(service.url, id, token.body.access_token);
+}
+
+/** Publishes the events and waits until all are stored. */
+async function fill(customer: Customer): Promise<string> {
+  const subscription = await customer.call('POST', '/subscriptions', {
+    title: 'Full',
+    endpoint: 'http://127.0.0.1:9/never-called',
+    events: ['entityCreated'],
+    enabled: false,
+  });
+  const { id } = subscription.body;
+  const event = { type: 'entityCreated', captureApplicationId: 'application', captureClientId: 'client' };
+  const started = Date.now();
+  for (let sent = 0; sent < EVENTS; sent += PER_CALL) {
+    const batch = Array.from({ length: Math.min(PER_CALL, EVENTS - sent) }, () => ({
+      ...event,
+      entityType: 'user',
+      sub: crypto.randomUUID(),
+    }));
+    const answer = await customer.call('POST', '/events', batch);
+    if (answer.status !== 202) throw new Error(`publishing: ${answer.status} ${JSON.stringify(answer.body)}`);
+    // Local queues live in memory: not far ahead of what is stored.
+    while (sent + PER_CALL - (await total(customer, id)) > 20_000) await pause(200);
+    if (sent % 10_000 === 0) console.log(`… ${sent} of ${EVENTS} events, ${seconds(started)}`);
+  }
+  while ((await total(customer, id)) < EVENTS) await pause(200);
+  console.log(`… ${EVENTS} events stored, ${seconds(started)}\n`);
+  return id;
+}
+
+async function total(customer: Customer, id: string): Promise<number> {
+  return (await customer.call('GET', `/subscriptions/${id}/events?limit=1`)).body.total;
+}
+
+async function measure(customer: Customer, id: string): Promise<void> {
+  const path = `/subscriptions/${id}`;
+  const first = await customer.call('GET', `${path}/events?limit=1`);
+  const middle = await customer.call('GET', `${path}/events?limit=1000`);
+  const eventId = middle.body._embedded.events.at(-1).id;
+  console.log(`with ${first.body.total} events stored (median of ${ROUNDS}, ms)`);
+  await time('a request that reads nothing', () => fetch(`${service.url}/healthz`));
+  await time('list, first page of 100', () => customer.call('GET', `${path}/events?limit=100`));
+  await time('list, page of 100 further on', () =>
+    customer.call('GET', `${path}/events?limit=100&after=${eventId}`),
+  );
+  await time('one event', () => customer.call('GET', `${path}/events/${eventId}`));
+  await time('its history', () => customer.call('GET', `${path}/events/${eventId}/history`));
+  await time('summary', () => customer.call('GET', `${path}/summary`));
+  await measureExport(customer, path);
+}
+
+async function measureExport(customer: Customer, path: string): Promise<void> {
+  const started = Date.now();
+  const job = (await customer.call('POST', `${path}/exports`)).body;
+  while ((await customer.call('GET', `${path}/exports/${job.id}`)).body.state === 'processing')
+    await pause(20);
+  console.log(`${'export, start to completed'.padEnd(32)} ${seconds(started)}`);
+  const downloading = Date.now();
+  const before = workerMemory();
+  let peak = before;
+  let bytes = 0;
+  const file = await customer.open(`${path}/exports/${job.id}/download`);
+  for await (const chunk of file) {
+    bytes += chunk.length;
+    peak = Math.max(peak, workerMemory());
+  }
+  console.log(`${'download'.padEnd(32)} ${seconds(downloading)}, ${(bytes / 1e6).toFixed(1)} MB`);
+  const megabytes = (kilobytes: number) => (kilobytes / 1024).toFixed(0);
+  console.log(
+    `${'memory of the runtime'.padEnd(32)} ${megabytes(before)} MB before, ${megabytes(peak)} MB at most`,
+  );
+}
+
+async function time(what: string, call: () => Promise<unknown>): Promise<void> {
+  const times: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    const started = performance.now();
+    await call();
+    times.push(performance.now() - started);
+  }
+  times.sort((a, b) => a - b);
+  const [least, median, most] = [times[0], times[Math.floor(ROUNDS / 2)], times.at(-1)];
+  console.log(
+    `${what.padEnd(32)} ${median?.toFixed(1).padStart(7)}   (${least?.toFixed(1)} to ${most?.toFixed(1)})`,
+  );
+}
+
+function seconds(since: number): string {
+  return `${((Date.now() - since) / 1000).toFixed(1)} s`;
+}
+
+/** Resident memory of the largest `workerd` of this service, kB; 0 where the system does not tell. */
+function workerMemory(): number {
+  let largest = 0;
+  try {
+    for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+      const [command, status] = ['cmdline', 'status'].map((file) => readOf(`/proc/${pid}/${file}`));
+      if (!command?.includes('workerd') || !command.includes('serve')) continue;
+      largest = Math.max(largest, Number(/VmRSS:\s+(\d+)/.exec(status ?? '')?.[1] ?? 0));
+    }
+  } catch {}
+  return largest;
+}
+
+function readOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
+}
