@@ -8,7 +8,7 @@ import type { Server } from 'node:http';
 import { decodeProtectedHeader, type JWTPayload } from 'jose';
 import { createListener } from '../examples/listener/listener.ts';
 import { Customer, getToken, Operator } from './client.ts';
-import { freePort, makeHome, pause, type RunningService, startService } from './service.ts';
+import { freePort, launchService, makeHome, pause, type RunningService } from './service.ts';
 
 const TIME_LIMIT_MS = 55_000;
 const ATTRIBUTES = ['givenName', 'primaryAddress.city'];
@@ -27,8 +27,10 @@ async function main(): Promise<void> {
   say('identity-webhooks, from an empty database to three verified notifications.\n');
 
   begin('Starting the service (the Worker, D1, three queues, event stores) as `npm start` does');
-  service = await withProgress(startService(home, { RETRY_DELAYS_SECONDS: '1,1,1,1,1' }));
-  const { url } = service;
+  const launched = launchService(home, { RETRY_DELAYS_SECONDS: '1,1,1,1,1' }, await freePort());
+  service = launched;
+  await withProgress(launched.ready());
+  const { url } = launched;
   tell(`it answers on ${url}; retries wait 1 s here instead of 3 s to 24 h`);
 
   begin('The operator makes a customer; its three signing keys are made with it');

@@ -32,6 +32,11 @@ export interface RunningService {
   kill(): Promise<void>;
 }
 
+export interface LaunchedService extends RunningService {
+  /** Resolves when it answers. */
+  ready(): Promise<void>;
+}
+
 export function makeHome(): Home {
   const directory = mkdtempSync(join(tmpdir(), 'identity-webhooks-'));
   const operatorToken = randomBytes(24).toString('hex');
@@ -69,7 +74,17 @@ export async function startService(
   variables: Readonly<Record<string, string>> = {},
   port?: number,
 ): Promise<RunningService> {
-  const bound = port ?? (await freePort());
+  const service = launchService(home, variables, port ?? (await freePort()));
+  await service.ready();
+  return service;
+}
+
+/** Launches the service: there is something to stop from here on, though it does not answer yet. */
+export function launchService(
+  home: Home,
+  variables: Readonly<Record<string, string>>,
+  bound: number,
+): LaunchedService {
   const vars = Object.entries(variables).flatMap(([name, value]) => ['--var', `${name}:${value}`]);
   const state = [
     '--persist-to',
@@ -93,22 +108,25 @@ export async function startService(
       output = (output + text).slice(-200_000);
     });
   }
-  const service: RunningService = {
-    url: `http://127.0.0.1:${bound}`,
+  const url = `http://127.0.0.1:${bound}`;
+  const ready = async () => {
+    const deadline = Date.now() + READY_WITHIN_MS;
+    while (!(await answers(url))) {
+      if (child.exitCode !== null || Date.now() > deadline) {
+        await end(child, 'SIGKILL');
+        throw new Error(`the service did not come up:\n${output}`);
+      }
+      await pause(100);
+    }
+  };
+  return {
+    url,
     home,
     output: () => output,
     stop: () => end(child, 'SIGTERM'),
     kill: () => end(child, 'SIGKILL'),
+    ready,
   };
-  const deadline = Date.now() + READY_WITHIN_MS;
-  while (!(await answers(service.url))) {
-    if (child.exitCode !== null || Date.now() > deadline) {
-      await service.kill();
-      throw new Error(`the service did not come up:\n${output}`);
-    }
-    await pause(100);
-  }
-  return service;
 }
 
 async function answers(url: string): Promise<boolean> {

@@ -72,8 +72,12 @@ function serve(): void {
   if (!isGiven('BASE_URL')) args.push('--var', `BASE_URL:http://127.0.0.1:${port}`);
   if (!isGiven('ALLOW_PRIVATE_ENDPOINTS')) args.push('--var', 'ALLOW_PRIVATE_ENDPOINTS:true');
   const child = spawn(process.execPath, [wrangler, ...args, ...flags], { cwd: root, env, stdio: 'inherit' });
+  let asked = false;
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.on(signal, () => child.kill(signal));
+    process.on(signal, () => {
+      asked = true;
+      child.kill(signal);
+    });
   }
-  child.on('exit', (code, signal) => process.exit(code ?? (signal === null ? 1 : 0)));
+  child.on('exit', (code) => process.exit(asked ? 0 : (code ?? 1)));
 }

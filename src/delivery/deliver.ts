@@ -12,7 +12,13 @@
 import pLimit, { type LimitFunction } from 'p-limit';
 import type { Outcome } from '../domain/attempt.ts';
 import type { IdentityEvent } from '../domain/event.ts';
-import { FETCHES_PER_INVOCATION, FETCHES_PER_SUBSCRIPTION, INVOCATION_BUDGET_MS } from '../domain/limits.ts';
+import {
+  ADMIT_MAX_EVENTS,
+  FETCHES_PER_INVOCATION,
+  FETCHES_PER_SUBSCRIPTION,
+  INVOCATION_BUDGET_MS,
+  ROUTES_AT_ONCE,
+} from '../domain/limits.ts';
 import { refOf, type Subscription, type SubscriptionRef } from '../domain/subscription.ts';
 import type { Admission, Beginning, Settled, Settlement } from '../event-store/answers.ts';
 import { describeError, logWarn } from '../log.ts';
@@ -46,11 +52,14 @@ export type Finish =
 
 const FINISHED: Finish = { finished: true };
 const AGAIN: Finish = { finished: false };
+/** Nothing was done: to an invocation with time, at once. */
+const PUT_BACK: Finish = { finished: false, retryAfterMs: 0 };
 
 /** One invocation of a consumer: its connection slots and its time. */
 export class Delivering {
   readonly #ports: DeliveryPorts;
   readonly #slots: LimitFunction = pLimit(FETCHES_PER_INVOCATION);
+  readonly #routes: LimitFunction = pLimit(ROUTES_AT_ONCE);
   readonly #perSubscription = new Map<string, LimitFunction>();
   readonly #lastStart: number;
 
@@ -60,28 +69,45 @@ export class Delivering {
   }
 
   /**
-   * First attempts of one subscription's events. Never rejects.
+   * First attempts of one subscription's events, a portion at a time: each is admitted, attempted and settled before
+   * the next is touched, so that neither signatures nor tokens pile up. Once the time is over, what was admitted
+   * goes to the store without an attempt; what was not is put back untouched. Never rejects.
    * @returns per event id whether it is finished
    */
-  async deliverFirst({ subscription, kid, events }: Route): Promise<Map<string, Finish>> {
+  deliverFirst({ subscription, kid, events }: Route): Promise<Map<string, Finish>> {
+    return this.#routes(async () => {
+      const finishes = new Map<string, Finish>();
+      const unique = firstOfEachId(events);
+      for (let start = 0; start < unique.length; start += ADMIT_MAX_EVENTS) {
+        const portion = unique.slice(start, start + ADMIT_MAX_EVENTS);
+        const done = this.#isOver()
+          ? portion.map((event): [string, Finish] => [event.id, PUT_BACK])
+          : await this.#portion(portion, subscription, kid);
+        for (const [eventId, finish] of done) finishes.set(eventId, finish);
+      }
+      return finishes;
+    });
+  }
+
+  async #portion(
+    events: readonly IdentityEvent[],
+    subscription: Subscription,
+    kid: string,
+  ): Promise<[string, Finish][]> {
     const ref = refOf(subscription);
     const store = this.#ports.store(subscription.id);
-    // A batch may hold an event twice: one attempt serves both.
-    const unique = [...new Map(events.map((event) => [event.id, event])).values()];
     let admissions: Admission[];
     try {
-      admissions = await store.admit(
-        ref,
-        unique.map((event) => event.id),
-      );
+      const ids = events.map((event) => event.id);
+      admissions = await store.admit(ref, ids);
     } catch (error) {
       logFailedCall('admit', ref, error);
-      return new Map(unique.map((event) => [event.id, AGAIN]));
+      return events.map((event) => [event.id, AGAIN]);
     }
     const work = admissions.filter(({ answer }) => answer === 'new' || answer === 'held').length;
     const settler = new Settler(store, ref, work, this.#logSettled);
-    const finishes = await Promise.all(
-      unique.map(async (event, index): Promise<[string, Finish]> => {
+    return await Promise.all(
+      events.map(async (event, index): Promise<[string, Finish]> => {
         const admission = admissions[index];
         if (admission === undefined) return [event.id, AGAIN];
         switch (admission.answer) {
@@ -95,7 +121,6 @@ export class Delivering {
         }
       }),
     );
-    return new Map(finishes);
   }
 
   /**
@@ -131,22 +156,26 @@ export class Delivering {
     settler: Settler,
   ): Promise<Finish> {
     const ref = refOf(subscription);
-    let set: string;
+    let settlement: Settlement;
     try {
-      set = await this.#ports.sign(event, subscription, kid);
+      // Signed in the slot, just before the request: a slot's time is never spent on the signatures of others.
+      settlement = await this.#inSlot(subscription.id, async () => {
+        const set = await this.#ports.sign(event, subscription, kid);
+        const facts = {
+          eventId: event.id,
+          acceptedAt: event.acceptedAt,
+          endpoint: subscription.endpoint,
+          set,
+        };
+        // Held, or out of time: stored without an attempt, and sent from the store.
+        if (lane === 'held' || this.#isOver()) return facts;
+        return { ...facts, result: await this.#attempt(facts.endpoint, set, 1) };
+      });
     } catch (error) {
       settler.giveUpOne();
       logFailedCall('sign', ref, error);
       return AGAIN;
     }
-    const { id: eventId, acceptedAt } = event;
-    const held: Settlement = { eventId, acceptedAt, endpoint: subscription.endpoint, set };
-    if (lane === 'held') return await this.#settle(settler, held, ref);
-    const settlement = await this.#inSlot(subscription.id, async () => {
-      // Out of time: stored without an attempt, and sent from the store.
-      if (this.#ports.now() > this.#lastStart) return held;
-      return { ...held, result: await this.#attempt(held.endpoint, set, 1) };
-    });
     return await this.#settle(settler, settlement, ref);
   }
 
@@ -158,7 +187,7 @@ export class Delivering {
     eventId: string,
   ): Promise<Settlement | Finish> {
     // The token stays good: the queue brings the message again, to an invocation with time.
-    if (this.#ports.now() > this.#lastStart) return { finished: false, retryAfterMs: 0 };
+    if (this.#isOver()) return PUT_BACK;
     let beginning: Beginning | undefined;
     try {
       beginning = (await store.begin(ref, token, [eventId]))[0];
@@ -169,6 +198,11 @@ export class Delivering {
     if (beginning === undefined) return FINISHED;
     const { attempt, ...facts } = beginning;
     return { ...facts, result: await this.#attempt(facts.endpoint, facts.set, attempt) };
+  }
+
+  /** Whether no attempt may start any more in this invocation. */
+  #isOver(): boolean {
+    return this.#ports.now() > this.#lastStart;
   }
 
   async #attempt(endpoint: string, set: string, attempt: number) {
@@ -200,6 +234,13 @@ export class Delivering {
   readonly #logSettled = (ref: SubscriptionRef, pairs: readonly (readonly [Settlement, Settled])[]): void => {
     logSettled(ref, pairs, this.#ports.debug);
   };
+}
+
+/** Events without repeats; of several under one id the first counts (contract 10.1). */
+function firstOfEachId(events: readonly IdentityEvent[]): IdentityEvent[] {
+  const first = new Map<string, IdentityEvent>();
+  for (const event of events) if (!first.has(event.id)) first.set(event.id, event);
+  return [...first.values()];
 }
 
 function logFailedCall(call: string, ref: SubscriptionRef, error: unknown): void {

@@ -9,14 +9,14 @@ import { logError } from '../log.ts';
 const AT_ONCE = 6;
 
 export interface ErasePorts {
-  findUnerased(limit: number): Promise<readonly Subscription[]>;
+  findUnerased(limit: number, customerId?: string): Promise<readonly Subscription[]>;
   eraseStore(ref: SubscriptionRef): Promise<void>;
   markErased(subscriptionId: string): Promise<void>;
 }
 
-/** Erases up to `limit` stores that are not erased yet. @returns how many could not be erased this time */
-export async function eraseDeleted(ports: ErasePorts, limit: number): Promise<number> {
-  return await eraseStores(ports, await ports.findUnerased(limit));
+/** Erases up to `limit` stores that are not erased yet, of one customer or of all. @returns how many it could not */
+export async function eraseDeleted(ports: ErasePorts, limit: number, customerId?: string): Promise<number> {
+  return await eraseStores(ports, await ports.findUnerased(limit, customerId));
 }
 
 /** Erases the stores of deleted subscriptions. @returns how many could not be erased this time */

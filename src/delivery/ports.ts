@@ -8,7 +8,7 @@ import type { ErasePorts } from './erase.ts';
 export function erasePorts(env: Env): ErasePorts {
   const db = openDatabase(env.DB);
   return {
-    findUnerased: (limit) => findUnerased(db, limit),
+    findUnerased: (limit, customerId) => findUnerased(db, limit, customerId),
     eraseStore: (ref) => openEventStore(env, ref.subscriptionId).erase(ref),
     markErased: (id) => markErased(db, id, Date.now()),
   };

@@ -44,6 +44,9 @@ export interface IdentityEvent {
 
 const RFC_3339 = 'must be an RFC 3339 time, e.g. 2026-01-31T12:00:00Z';
 
+/** The last moment that RFC 3339 can write in UTC. */
+const LATEST_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+
 const fields = {
   id: uuid
     .refine(isEventId, { error: 'must be a UUID version 7' })
@@ -52,7 +55,8 @@ const fields = {
   occurredAt: z
     .string({ error: RFC_3339 })
     .toUpperCase() // RFC 3339, 5.6: t and z may be lower case
-    .pipe(z.iso.datetime({ offset: true, error: RFC_3339 }))
+    .pipe(z.iso.datetime({ offset: true, error: RFC_3339, abort: true }))
+    .refine((text) => Date.parse(text) <= LATEST_MS, { error: RFC_3339 })
     .optional()
     .meta({ description: 'when it happened; default: when it was accepted' }),
   captureApplicationId: text(1, NAME_MAX_CHARACTERS),

@@ -60,6 +60,10 @@ export const FETCHES_PER_INVOCATION = 6;
 export const FETCHES_PER_SUBSCRIPTION = 2;
 /** No attempt starts later than this into an invocation: what is left goes through the store. */
 export const INVOCATION_BUDGET_MS = 30 * SECOND_MS;
+/** Events of one subscription admitted at once: what an invocation holds in memory, and may have to hand back. */
+export const ADMIT_MAX_EVENTS = 100;
+/** Subscriptions worked on at once: twice what six slots can serve. */
+export const ROUTES_AT_ONCE = 12;
 /** Results reach the store at least this often, so that a consumer that dies repeats little. */
 export const SETTLE_INTERVAL_MS = SECOND_MS;
 /** Results in one `settle`: bounds the size of a call (32 MiB) and of a transaction. */
@@ -71,6 +75,8 @@ export const SETTLE_MAX_RESULTS = 100;
 export const LEASE_MARGIN_MS = 30 * SECOND_MS;
 /** How long a dispatched delivery may lie in `webhook-deliveries` before it is dispatched again. */
 export const DISPATCH_LEASE_MS = 2 * MINUTE_MS;
+/** Deliveries an alarm, or a change of the subscription, holds in memory at once: one may have 100 KB. */
+export const DELIVERIES_BITE = 50;
 /** Due deliveries dispatched by one alarm; more follow at the next, at once. */
 export const DISPATCH_MAX_PER_ALARM = 1000;
 
@@ -131,6 +137,8 @@ export const CLIENTS_MAX_PER_CUSTOMER = 100;
 
 // --- Dead letters ---------------------------------------------------------------------------------
 
+/** Letters of one queue message, so that one message cannot crowd out those of all others; the rest share one. */
+export const DEAD_LETTERS_PER_MESSAGE = 1000;
 /** Contract 10.2. */
 export const DEAD_LETTERS_MAX = 100_000;
 export const DEAD_LETTER_RETENTION_MS = 30 * DAY_MS;

@@ -46,11 +46,17 @@ const filter = z
   .optional()
   .meta({ type: ['object', 'null'], description: 'JSON Schema (draft-07 subset) for the events claim' });
 
+/** There are three; repeats collapse. */
+const EVENTS_MAX = 100;
+
 const fields = {
   title: text(2, 200),
   endpoint: z.string({ error: required('must be an https URL') }),
   events: z
-    .array(EventType, { error: required('must be an array of event types') })
+    .array(z.unknown(), { error: required('must be an array of event types') })
+    // Judged before its members: the answer must not grow with what was sent.
+    .max(EVENTS_MAX, { error: `must name at most ${EVENTS_MAX} event types`, abort: true })
+    .pipe(z.array(EventType))
     .transform((types) => [...new Set(types)]),
   enabled: z.boolean({ error: 'must be true or false' }),
   filter,

@@ -24,13 +24,13 @@ import {
 } from '../domain/delivery.ts';
 import {
   DELETED_MARK_MS,
+  DELIVERIES_BITE,
   INVOCATION_BUDGET_MS,
   LEASE_MARGIN_MS,
   MINUTE_MS,
   SUMMARY_FRESH_UP_TO_ROWS,
   SUMMARY_MAX_AGE_MS,
   SUMMARY_WINDOW_MS,
-  SWEEP_MAX_ROWS,
 } from '../domain/limits.ts';
 import { expiresAt } from '../domain/retention.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
@@ -304,13 +304,13 @@ export class EventStore extends DurableObject<Env> {
   #failWhatWaits(now: number): void {
     let after = '';
     for (;;) {
-      const bite = this.#deliveries.open(after, SWEEP_MAX_ROWS);
+      const bite = this.#deliveries.open(after, DELIVERIES_BITE);
       for (const delivery of bite) {
         const failed = disable(delivery, now);
         if (failed !== undefined) this.#deliveries.put(failed);
       }
       const last = bite.at(-1);
-      if (last === undefined || bite.length < SWEEP_MAX_ROWS) return;
+      if (last === undefined || bite.length < DELIVERIES_BITE) return;
       after = last.eventId;
     }
   }

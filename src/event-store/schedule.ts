@@ -7,6 +7,7 @@
 import { disable, dispatch } from '../domain/delivery.ts';
 import { eventIdFloor } from '../domain/ids.ts';
 import {
+  DELIVERIES_BITE,
   DISPATCH_MAX_PER_ALARM,
   EVENT_ID_MAX_FUTURE_MS,
   SECOND_MS,
@@ -38,37 +39,42 @@ export class Schedule {
   /**
    * Hands due deliveries to the queue. The lease is written first: if the send fails they are due again after a
    * growing wait; if we die in between, when the lease lapses. In a disabled store what is due becomes `failure`.
-   * @returns how many were handed over
+   * @returns how many were due
    * @throws what the queue throws, after the deliveries were made due again
    */
   async dispatchDue(ref: SubscriptionRef, now: number): Promise<number> {
-    const due = this.#deliveries.due(now, DISPATCH_MAX_PER_ALARM);
-    if (!ref.enabled) {
-      for (const delivery of due) {
-        const failed = disable(delivery, now);
-        if (failed !== undefined) this.#deliveries.put(failed);
-      }
-      return 0;
-    }
-    if (due.length === 0) return 0;
     const fresh = crypto.randomUUID();
-    const leased = due.map((delivery) => dispatch(delivery, fresh, now));
-    for (const delivery of leased) this.#deliveries.put(delivery);
-    const messages = [...Map.groupBy(leased, (delivery) => delivery.leaseToken ?? fresh)].flatMap(
-      ([token, group]) =>
-        packDispatch({
-          customerId: ref.customerId,
-          subscriptionId: ref.subscriptionId,
-          token,
-          eventIds: group.map((delivery) => delivery.eventId),
-        }),
+    const tokens = new Map<string, string[]>();
+    let count = 0;
+    while (count < DISPATCH_MAX_PER_ALARM) {
+      const due = this.#deliveries.due(now, DELIVERIES_BITE);
+      for (const delivery of due) {
+        const next = ref.enabled ? dispatch(delivery, fresh, now) : disable(delivery, now);
+        if (next === undefined) continue;
+        this.#deliveries.put(next);
+        if (next.leaseToken === null) continue;
+        const sharing = tokens.get(next.leaseToken);
+        if (sharing === undefined) tokens.set(next.leaseToken, [next.eventId]);
+        else sharing.push(next.eventId);
+      }
+      count += due.length;
+      if (due.length < DELIVERIES_BITE) break;
+    }
+    await this.#send(ref, tokens);
+    return count;
+  }
+
+  async #send(ref: SubscriptionRef, tokens: ReadonlyMap<string, readonly string[]>): Promise<void> {
+    const { customerId, subscriptionId } = ref;
+    const messages = [...tokens].flatMap(([token, eventIds]) =>
+      packDispatch({ customerId, subscriptionId, token, eventIds: [...eventIds] }),
     );
+    if (messages.length === 0) return;
     try {
       await sendAll(this.#queue, messages);
       this.#sendFailures = 0;
-      return leased.length;
     } catch (error) {
-      this.#dueAgain(leased.map((delivery) => delivery.eventId));
+      this.#dueAgain([...tokens.values()].flat());
       throw error;
     }
   }

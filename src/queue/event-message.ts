@@ -7,6 +7,7 @@
 import type { Fault } from '../domain/errors.ts';
 import { checkPublishedEvent, type IdentityEvent } from '../domain/event.ts';
 import { deadLetterId, deriveEventId } from '../domain/ids.ts';
+import { DEAD_LETTERS_PER_MESSAGE } from '../domain/limits.ts';
 import { PackedEvents, QUEUES, ReplayedEvent, unpackEvents } from '../outbound/queues.ts';
 import type { DeadLetter } from '../storage/dead-letters.ts';
 
@@ -46,7 +47,22 @@ export function readEventMessage(message: ReadableMessage, now: number): EventMe
     const given = replayed.success ? replayed.data.eventId : idAt(message, position);
     events.push([position, { ...check.event, id: check.event.id ?? given }]);
   });
-  return { events, letters };
+  return { events, letters: bounded(letters, message, acceptedAt, now) };
+}
+
+/** One message may fill only so much of the operator's list: what is beyond shares the last letter. */
+function bounded(
+  letters: DeadLetter[],
+  message: ReadableMessage,
+  acceptedAt: number,
+  now: number,
+): readonly DeadLetter[] {
+  if (letters.length <= DEAD_LETTERS_PER_MESSAGE) return letters;
+  const kept = letters.slice(0, DEAD_LETTERS_PER_MESSAGE - 1);
+  const rest = letters.slice(kept.length);
+  const events = rest.map((letter) => (JSON.parse(letter.body) as ReplayedEvent).event);
+  const reason = `${rest.length} more invalid events of one message`;
+  return [...kept, deadLetter(message, -1, reason, events, acceptedAt, now)];
 }
 
 /** A letter for an event that was read well but cannot be delivered. */

@@ -94,7 +94,8 @@ async function storeLetters(
   if (all.length === 0) return { finished: true };
   try {
     await ports.storeDeadLetters(all);
-    for (const { id, reason } of all) logWarn('dead letter', { queue: QUEUES.events, id, reason });
+    const { id, reason } = all[0] as DeadLetter;
+    logWarn('dead letters', { queue: QUEUES.events, messageId: message.id, count: all.length, id, reason });
     return { finished: true };
   } catch (error) {
     logWarn('dead letter not stored', { queue: QUEUES.events, error: describeError(error) });

@@ -13,12 +13,27 @@ export interface DeadLetter {
   readonly createdAt: number;
 }
 
-/** Stores letters; one that is stored already (same id) stays as it is. */
+/** Letters in one statement: a bound text may have 2 MB, a letter's body up to 128 KB. */
+const LETTERS_PER_STATEMENT = 10;
+
+/** Stores letters; one that is stored already (same id) stays as it is. All or nothing. */
 export async function insertDeadLetters(db: Database, letters: readonly DeadLetter[]): Promise<void> {
-  const insert = (letter: DeadLetter) => db.insert(deadLetters).values(letter).onConflictDoNothing();
-  const [first, ...rest] = letters;
-  if (first === undefined) return;
-  await db.batch([insert(first), ...rest.map(insert)]);
+  const statements = [];
+  for (let start = 0; start < letters.length; start += LETTERS_PER_STATEMENT) {
+    const some = JSON.stringify(letters.slice(start, start + LETTERS_PER_STATEMENT));
+    statements.push(
+      db
+        .insert(deadLetters)
+        .select(
+          sql`SELECT value ->> 'id', value ->> 'queue', value ->> 'reason', value ->> 'body',
+                value ->> 'acceptedAt', value ->> 'createdAt'
+              FROM json_each(${some}) WHERE true`,
+        )
+        .onConflictDoNothing(),
+    );
+  }
+  const [first, ...rest] = statements;
+  if (first !== undefined) await db.batch([first, ...rest]);
 }
 
 export async function listDeadLetters(

@@ -204,13 +204,26 @@ export async function findSubscriptionsById(
 
 // --- Care -----------------------------------------------------------------------------------------
 
-/** Deleted subscriptions whose event store has not confirmed its erasure, oldest first. */
-export async function findUnerased(db: Database, limit: number): Promise<Subscription[]> {
+/**
+ * Deleted subscriptions whose event store has not confirmed its erasure, in no order: one that keeps failing must
+ * not stand before the others. With `customerId`, only those of one customer.
+ */
+export async function findUnerased(
+  db: Database,
+  limit: number,
+  customerId?: string,
+): Promise<Subscription[]> {
   return await db
     .select()
     .from(subscriptions)
-    .where(and(isNotNull(subscriptions.deletedAt), isNull(subscriptions.erasedAt)))
-    .orderBy(asc(subscriptions.deletedAt))
+    .where(
+      and(
+        isNotNull(subscriptions.deletedAt),
+        isNull(subscriptions.erasedAt),
+        customerId === undefined ? undefined : eq(subscriptions.customerId, customerId),
+      ),
+    )
+    .orderBy(sql`random()`)
     .limit(limit);
 }
 

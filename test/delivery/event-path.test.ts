@@ -309,6 +309,25 @@ describe('a disabled subscription', () => {
   });
 });
 
+describe('a publish of many events for many subscriptions', () => {
+  it('is delivered at the first attempt: no attempt times out while others are signed', async () => {
+    const customer = await newCustomer();
+    const subscriptions = await Promise.all(Array.from({ length: 8 }, () => newSubscription(customer)));
+    const events = Array.from({ length: 250 }, () => anEvent());
+    await customer.call('POST', '/events', events);
+    for (const subscription of subscriptions) {
+      await until(
+        async () => (await storeOf(subscription).total()) === 250,
+        'all events of one subscription',
+      );
+      const all = await storeOf(subscription).list({ limit: 250 });
+      expect(new Set(all.map(({ state, attempts }) => `${state} ${attempts}`))).toEqual(
+        new Set(['success 1']),
+      );
+    }
+  }, 30_000);
+});
+
 describe('a consumer that runs out of time', () => {
   it('stores what it did not attempt; the store has it delivered', async () => {
     const clock = holdClock();

@@ -101,6 +101,22 @@ describe('what can never be processed', () => {
   });
 });
 
+describe('a message of nonsense', () => {
+  it('fills only so much of the list: what is beyond a thousand members shares one letter', async () => {
+    const before = (await asOperator('GET', '/dead-letters')).body.total;
+    const message = { id: crypto.randomUUID(), body: Array.from({ length: 20_000 }, () => 0) };
+    const { acked } = await consumeBatch('events', [message]);
+    expect(acked).toHaveLength(1);
+    const after = (await asOperator('GET', '/dead-letters')).body.total;
+    expect(after - before).toBe(1000);
+    const shared = await env.DB.prepare(
+      "SELECT body FROM dead_letters WHERE reason LIKE '19001 more%'",
+    ).first('body');
+    expect(JSON.parse(String(shared)).event).toHaveLength(19_001);
+    await env.DB.prepare('DELETE FROM dead_letters WHERE body LIKE \'%"event":0%\'').run();
+  });
+});
+
 describe('a message at its last delivery', () => {
   it('becomes letters with the ids and the time it was given, and replay delivers them', async () => {
     const customer = await newCustomer();
