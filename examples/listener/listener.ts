@@ -91,6 +91,10 @@ function main(): void {
     onEvent: (claims) => console.log(`verified ${claims.jti}\n${JSON.stringify(claims, null, 2)}`),
     onRefused: (reason) => console.log(`refused: ${reason}`),
   });
+  server.on('error', (error) => {
+    console.error(`cannot listen on port ${values.port}: ${error.message}`);
+    process.exit(1);
+  });
   server.listen(Number(values.port), '127.0.0.1', () => {
     console.log(`listening on http://127.0.0.1:${values.port}`);
   });

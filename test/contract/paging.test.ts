@@ -1,0 +1,149 @@
+/** Reading a store that grows while it is read (contract 5.2). */
+import fc from 'fast-check';
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { Outcome } from '../../src/domain/attempt.ts';
+import { newEventIds } from '../../src/domain/ids.ts';
+import { type HeldClock, holdClock } from '../support/clock.ts';
+import {
+  call,
+  newCustomer,
+  newSubscription,
+  type Reply,
+  storeOf,
+  type TestCustomer,
+} from '../support/world.ts';
+
+let clock: HeldClock;
+let customer: TestCustomer;
+beforeEach(async () => {
+  // Held: what waits for a retry keeps waiting.
+  clock = holdClock();
+  customer = await newCustomer();
+});
+
+const OUTCOMES: Readonly<Record<string, Outcome>> = {
+  success: { kind: 'success', response: { statusCode: 204, headers: {} } },
+  failure: { kind: 'http_error', response: { statusCode: 302, headers: {} } },
+};
+
+interface Stored {
+  readonly id: string;
+  readonly state: string;
+}
+
+/** A store whose events get ids in the order in which they are stored, some of them at the same millisecond. */
+async function newStore() {
+  const { id } = await newSubscription(customer);
+  const ref = { customerId: customer.id, subscriptionId: id, version: 1, enabled: true };
+  const start = clock.now();
+  const stored: Stored[] = [];
+  let batches = 0;
+  return {
+    path: `/${customer.id}/webhooks/subscriptions/${id}/events`,
+    stored,
+    start,
+    async add(states: readonly string[]): Promise<void> {
+      const acceptedAt = start + batches++;
+      const ids = newEventIds(acceptedAt, states.length, crypto.getRandomValues(new Uint8Array(16)));
+      const added = ids.map((eventId, index) => ({ id: eventId, state: states[index] ?? 'success' }));
+      stored.push(...added);
+      if (added.length === 0) return;
+      await storeOf({ id }).settle(
+        ref,
+        added.map(({ id: eventId, state }) => ({
+          eventId,
+          acceptedAt,
+          endpoint: 'https://listener.example.com/hooks',
+          set: 'header.payload.signature',
+          result: {
+            attempt: 1,
+            startedAt: acceptedAt,
+            durationMs: 1,
+            outcome: OUTCOMES[state] ?? { kind: 'timed_out', message: 'no answer' },
+          },
+        })),
+      );
+    },
+  };
+}
+
+const get = (path: string): Promise<Reply> => call('GET', path, { token: customer.token });
+const idsIn = (reply: Reply): string[] => reply.body._embedded.events.map(({ id }: Stored) => id);
+
+const states = fc.array(fc.constantFrom('success', 'failure', 'awaiting-retry'), { maxLength: 12 });
+
+describe('the pages of events', () => {
+  it('show every event once, also those that arrive between two pages', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(states, { maxLength: 3 }),
+        fc.array(states, { maxLength: 4 }),
+        fc.integer({ min: 1, max: 7 }),
+        async (before, between, limit) => {
+          const store = await newStore();
+          for (const batch of before) await store.add(batch);
+          const arriving = [...between];
+          const visited: string[] = [];
+          let href: string | undefined = `${store.path}?limit=${limit}`;
+          while (href !== undefined) {
+            const page: Reply = await get(href);
+            expect(page.status).toBe(200);
+            const ids = idsIn(page);
+            expect(ids.length).toBeLessThanOrEqual(limit);
+            visited.push(...ids);
+            href = page.body._links.next?.href;
+            expect(ids.length === limit || href === undefined).toBe(true);
+            // Only what comes while there is a page to follow can still be seen by this walk.
+            if (href !== undefined) await store.add(arriving.shift() ?? []);
+          }
+          expect(visited).toEqual(store.stored.map(({ id }) => id));
+        },
+      ),
+      { numRuns: 15 },
+    );
+  }, 60_000);
+
+  it('are what a plain filter by after, before, state and limit leaves', async () => {
+    const store = await newStore();
+    for (let batch = 0; batch < 4; batch++) {
+      await store.add([
+        'success',
+        'failure',
+        'awaiting-retry',
+        'success',
+        'failure',
+        'success',
+        'awaiting-retry',
+      ]);
+    }
+    // Ids of the store, and ids of its time and around it that it does not hold.
+    const strangers = [-1, 0, 1, 2, 3, 5].flatMap((offset) =>
+      newEventIds(store.start + offset, 1, crypto.getRandomValues(new Uint8Array(16))),
+    );
+    const bound = fc.option(fc.constantFrom(...store.stored.map(({ id }) => id), ...strangers), {
+      nil: undefined,
+    });
+    const query = fc.record({
+      after: bound,
+      before: bound,
+      state: fc.constantFrom(undefined, 'success', 'failure', 'awaiting-retry', 'executing'),
+      limit: fc.option(fc.integer({ min: 1, max: 30 }), { nil: undefined }),
+    });
+    await fc.assert(
+      fc.asyncProperty(query, async ({ after, before, state, limit }) => {
+        const given = Object.entries({ after, before, state, limit: limit?.toString() }).filter(
+          (entry): entry is [string, string] => entry[1] !== undefined,
+        );
+        const reply = await get(`${store.path}?${new URLSearchParams(given)}`);
+        const matching = store.stored
+          .filter(({ id }) => (after === undefined || id > after) && (before === undefined || id < before))
+          .filter((event) => state === undefined || event.state === state)
+          .map(({ id }) => id);
+        expect(idsIn(reply)).toEqual(matching.slice(0, limit ?? matching.length));
+        expect(reply.body.total).toBe(store.stored.length);
+        expect('next' in reply.body._links).toBe(limit !== undefined && matching.length > limit);
+      }),
+      { numRuns: 100 },
+    );
+  }, 60_000);
+});
