@@ -80,6 +80,8 @@ describe('the pages of events', () => {
         fc.array(states, { maxLength: 4 }),
         fc.integer({ min: 1, max: 7 }),
         async (before, between, limit) => {
+          // A customer of its own: together the runs may make more calls than one customer may.
+          customer = await newCustomer();
           const store = await newStore();
           for (const batch of before) await store.add(batch);
           const arriving = [...between];

@@ -206,3 +206,77 @@ describe('the filter of the documents, on a subscription', () => {
     expect(await filtered.listener.calls()).toHaveLength(expected.length);
   });
 });
+
+/** Every keyword of contract 4, each with a value of its kind. */
+const KEYWORDS: Readonly<Record<string, unknown>> = {
+  $schema: 'http://json-schema.org/draft-07/schema#',
+  type: ['object', 'null'],
+  const: {},
+  enum: [{}],
+  properties: { entityCreated: true },
+  additionalProperties: false,
+  patternProperties: { '^entity': {} },
+  propertyNames: { minLength: 1 },
+  required: ['entityCreated'],
+  minProperties: 1,
+  maxProperties: 1,
+  dependencies: { entityCreated: ['entityCreated'], entityUpdated: {} },
+  contains: {},
+  items: [{}, true],
+  additionalItems: {},
+  minItems: 0,
+  maxItems: 9,
+  uniqueItems: true,
+  minLength: 0,
+  maxLength: 9,
+  pattern: '^a+$',
+  format: 'date-time',
+  minimum: 0,
+  maximum: 1.5,
+  exclusiveMinimum: -1,
+  exclusiveMaximum: 2,
+  multipleOf: 0.5,
+  allOf: [{}],
+  anyOf: [{}, false],
+  oneOf: [{}],
+  not: false,
+  if: {},
+  // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
+  then: {},
+  else: false,
+  title: 'a title',
+  description: 'a description',
+  $comment: 'a comment',
+  default: null,
+  examples: [1],
+};
+
+describe('a filter', () => {
+  it('may have every keyword of contract 4, and is shown with all of them', async () => {
+    const subscription = await newSubscription(await newCustomer());
+    const path = `/subscriptions/${subscription.id}`;
+    const reply = await subscription.customer.call('PATCH', path, { filter: KEYWORDS });
+    expect(reply.status).toBe(200);
+    expect(reply.body.filter).toEqual(KEYWORDS);
+  });
+
+  it.each(Object.keys(KEYWORDS))('may not have %s misspelt', async (keyword) => {
+    const subscription = await newSubscription(await newCustomer());
+    const filter = { [`${keyword}s`]: KEYWORDS[keyword] };
+    const reply = await subscription.customer.call('PATCH', `/subscriptions/${subscription.id}`, { filter });
+    expect(reply.status).toBe(400);
+  });
+
+  it('may be 64 KiB and 32 deep, and no more', async () => {
+    const subscription = await newSubscription(await newCustomer());
+    const accepts = async (filter: unknown) =>
+      (await subscription.customer.call('PATCH', `/subscriptions/${subscription.id}`, { filter })).status;
+    const nested = (depth: number) =>
+      Array.from({ length: depth - 1 }).reduce<object>((inner) => ({ not: inner }), {});
+    const sized = (bytes: number) => ({ $comment: 'x'.repeat(bytes - '{"$comment":""}'.length) });
+    expect(await accepts(nested(32))).toBe(200);
+    expect(await accepts(nested(33))).toBe(400);
+    expect(await accepts(sized(65_536))).toBe(200);
+    expect(await accepts(sized(65_537))).toBe(400);
+  });
+});
