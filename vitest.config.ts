@@ -26,6 +26,7 @@ export default defineConfig(async () => ({
         ],
         test: {
           name: 'workers',
+          testTimeout: 15_000,
           // Files share a runtime and its storage: every test makes customers of its own.
           isolate: false,
           include: ['test/**/*.test.ts'],

@@ -58,9 +58,16 @@ describe('care', () => {
     await settleSuccess(subscription);
     const store = storeOf(subscription);
     await runInDurableObject(store, (_, state) => state.storage.deleteAlarm());
-    const start = Date.now();
-    for (let run = 0; run < DAY_MS / EVERY_MS; run++) await care(env, start + run * EVERY_MS);
-    expect(await runInDurableObject(store, (_, state) => state.storage.getAlarm())).not.toBeNull();
+    const armed = () => runInDurableObject(store, (_, state) => state.storage.getAlarm());
+    // A day has 288 runs, and a run looks after one of 256 slices, by the first two digits of the id.
+    const slice = Number.parseInt(subscription.id.slice(0, 2), 16);
+    const runs = Array.from({ length: DAY_MS / EVERY_MS }, (_, run) => run * EVERY_MS);
+    const own = runs.filter((at) => Math.floor(at / EVERY_MS) % 256 === slice);
+    expect(own.length).toBeGreaterThanOrEqual(1);
+    await care(env, (own[0] ?? 0) + EVERY_MS);
+    expect(await armed()).toBeNull();
+    await care(env, own[0] ?? 0);
+    expect(await armed()).not.toBeNull();
   });
 
   it('drops dead letters after thirty days', async () => {
