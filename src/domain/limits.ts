@@ -131,6 +131,8 @@ export const CREDENTIAL_CACHE_MS = 30 * SECOND_MS;
 /** Scope strings asked for that differ from the client's own: they travel in the token and must leave it within 255. */
 export const TOKEN_SCOPE_MAX_CHARACTERS = 88;
 export const SCOPE_MAX_CHARACTERS = 500;
+/** Opened private keys an isolate keeps. */
+export const SIGNING_KEYS_OPENED_MAX = 5000;
 /** A retired signing key stays published this long (contract 6.3). */
 export const RETIRED_KEY_PUBLISHED_MS = 35 * DAY_MS;
 export const CLIENTS_MAX_PER_CUSTOMER = 100;

@@ -4,6 +4,7 @@
  */
 import { CompactSign } from 'jose';
 import type { Config } from '../config.ts';
+import { SIGNING_KEYS_OPENED_MAX } from '../domain/limits.ts';
 import { type SetContent, setHeader, setPayload } from '../domain/security-event-token.ts';
 import { logError } from '../log.ts';
 import type { SealedKey } from '../storage/signing-keys.ts';
@@ -21,6 +22,7 @@ export type LoadKeys = (kids: readonly string[]) => Promise<SealedKey[]>;
  * @throws whatever `load` throws
  */
 export async function openKeys(config: Config, kids: readonly string[], load: LoadKeys): Promise<void> {
+  if (opened.size >= SIGNING_KEYS_OPENED_MAX) opened.clear();
   const missing = [...new Set(kids)].filter((kid) => !opened.has(kid));
   if (missing.length === 0) return;
   for (const { kid, customerId, sealedPrivateKey } of await load(missing)) {
