@@ -40,7 +40,13 @@ export async function care(env: Env, now: number): Promise<void> {
     'visit event stores': () => visitSlice(env, Math.floor(now / RUN_EVERY_MS) % SLICES),
     'rotate signing keys': async () => {
       const due = await findDueRotations(db, now - config.keyRotationMs, ROTATED_PER_RUN);
-      for (const customerId of due) await rotateSigningKeys(db, config, customerId, now);
+      for (const customerId of due) {
+        try {
+          await rotateSigningKeys(db, config, customerId, now);
+        } catch (error) {
+          logError('signing keys not rotated', error, { customerId });
+        }
+      }
       await deleteRetiredKeys(db, now);
     },
     'trim dead letters': async () => {

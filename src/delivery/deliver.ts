@@ -14,6 +14,7 @@ import type { Outcome } from '../domain/attempt.ts';
 import type { IdentityEvent } from '../domain/event.ts';
 import {
   ADMIT_MAX_EVENTS,
+  ASK_AGAIN_MS,
   FETCHES_PER_INVOCATION,
   FETCHES_PER_SUBSCRIPTION,
   INVOCATION_BUDGET_MS,
@@ -31,6 +32,8 @@ import { Settler, type SettlingStore } from './settler.ts';
 export interface DeliveryStore extends SettlingStore {
   admit(ref: SubscriptionRef, eventIds: readonly string[]): Promise<Admission[]>;
   begin(ref: SubscriptionRef, token: string, eventIds: readonly string[]): Promise<Beginning[]>;
+  /** Whether the subscription is neither disabled nor deleted. */
+  isEnabled(): boolean | Promise<boolean>;
 }
 
 /** What delivering needs of the rest of the service. */
@@ -106,6 +109,7 @@ export class Delivering {
     }
     const work = admissions.filter(({ answer }) => answer === 'new' || answer === 'held').length;
     const settler = new Settler(store, ref, work, this.#logSettled);
+    const mayStart = this.#gate(store);
     return await Promise.all(
       events.map(async (event, index): Promise<[string, Finish]> => {
         const admission = admissions[index];
@@ -117,7 +121,16 @@ export class Delivering {
             return [event.id, { finished: false, retryAfterMs: admission.retryAfterMs }];
           case 'new':
           case 'held':
-            return [event.id, await this.#first(event, subscription, kid, admission.answer, settler)];
+            return [
+              event.id,
+              await this.#first(
+                event,
+                subscription,
+                kid,
+                admission.answer === 'held' ? undefined : mayStart,
+                settler,
+              ),
+            ];
         }
       }),
     );
@@ -152,7 +165,8 @@ export class Delivering {
     event: IdentityEvent,
     subscription: Subscription,
     kid: string,
-    lane: 'new' | 'held',
+    /** Asked just before the request; absent for what is held. */
+    mayStart: (() => Promise<boolean>) | undefined,
     settler: Settler,
   ): Promise<Finish> {
     const ref = refOf(subscription);
@@ -167,8 +181,8 @@ export class Delivering {
           endpoint: subscription.endpoint,
           set,
         };
-        // Held, or out of time: stored without an attempt, and sent from the store.
-        if (lane === 'held' || this.#isOver()) return facts;
+        // Held, out of time, or disabled meanwhile: stored without an attempt, and the store knows what follows.
+        if (mayStart === undefined || this.#isOver() || !(await mayStart())) return facts;
         return { ...facts, result: await this.#attempt(facts.endpoint, set, 1) };
       });
     } catch (error) {
@@ -198,6 +212,22 @@ export class Delivering {
     if (beginning === undefined) return FINISHED;
     const { attempt, ...facts } = beginning;
     return { ...facts, result: await this.#attempt(facts.endpoint, facts.set, attempt) };
+  }
+
+  /**
+   * Whether attempts of an admitted portion may still start: its store is asked again when it has said nothing for a
+   * second, because events that wait for a slot must not outlive the subscription's being disabled (contract 3.6).
+   */
+  #gate(store: DeliveryStore): () => Promise<boolean> {
+    let askedAt = this.#ports.now();
+    let answer = Promise.resolve(true);
+    return () => {
+      if (this.#ports.now() - askedAt > ASK_AGAIN_MS) {
+        askedAt = this.#ports.now();
+        answer = Promise.resolve(store.isEnabled()).catch(() => true);
+      }
+      return answer;
+    };
   }
 
   /** Whether no attempt may start any more in this invocation. */

@@ -4,7 +4,13 @@
  */
 import { RE2JS } from 're2js';
 import { jsonBytesExceed } from './event.ts';
-import { FILTER_MAX_BYTES, FILTER_MAX_DEPTH, FILTER_PATTERNS_MAX_SIZE } from './limits.ts';
+import {
+  ATTRIBUTES_MAX,
+  FILTER_MAX_BYTES,
+  FILTER_MAX_COST,
+  FILTER_MAX_DEPTH,
+  FILTER_PATTERNS_MAX_SIZE,
+} from './limits.ts';
 
 /** A schema position: an object of keywords, or the schema that everything or nothing matches. */
 export type FilterSchema = Readonly<Record<string, unknown>> | boolean;
@@ -36,6 +42,9 @@ type KeywordCheck = (value: unknown, path: string, state: CheckState) => string 
 interface CheckState {
   /** Instructions of all patterns so far: what evaluating them costs for each character. */
   patternSize: number;
+  /** Schemas visited for one event at worst, and how often the present position is. */
+  cost: number;
+  times: number;
 }
 
 /**
@@ -47,7 +56,7 @@ export function checkFilter(raw: unknown): string | undefined {
   if (jsonBytesExceed(raw, FILTER_MAX_BYTES))
     return `${REFUSAL}: it is larger than ${FILTER_MAX_BYTES} bytes`;
   if (depthExceeds(raw, FILTER_MAX_DEPTH)) return `${REFUSAL}: it is nested deeper than ${FILTER_MAX_DEPTH}`;
-  const fault = checkSchema(raw, '', { patternSize: 0 });
+  const fault = checkSchema(raw, '', { patternSize: 0, cost: 0, times: 1 });
   return fault === undefined ? undefined : `${REFUSAL}: ${fault}`;
 }
 
@@ -60,6 +69,8 @@ export function compilePattern(pattern: string): RE2JS {
 }
 
 function checkSchema(schema: unknown, path: string, state: CheckState): string | undefined {
+  const costly = spend(state, 1);
+  if (costly !== undefined) return costly;
   if (typeof schema === 'boolean') return undefined;
   if (!isObject(schema)) return `${path || 'it'} must be a schema`;
   for (const [keyword, value] of Object.entries(schema)) {
@@ -72,6 +83,23 @@ function checkSchema(schema: unknown, path: string, state: CheckState): string |
   return undefined;
 }
 
+function spend(state: CheckState, schemas: number): string | undefined {
+  state.cost += schemas * state.times;
+  return state.cost > FILTER_MAX_COST
+    ? 'it takes too long to evaluate; use enum for lists of names'
+    : undefined;
+}
+
+/** A keyword whose schema is visited once for each item of an array. */
+const perItem =
+  (check: KeywordCheck): KeywordCheck =>
+  (value, path, state) => {
+    state.times *= ATTRIBUTES_MAX;
+    const fault = check(value, path, state);
+    state.times /= ATTRIBUTES_MAX;
+    return fault;
+  };
+
 const must =
   (is: (value: unknown) => boolean, what: string): KeywordCheck =>
   (value, path) =>
@@ -79,7 +107,7 @@ const must =
 
 const anything: KeywordCheck = () => undefined;
 const text = must((value) => typeof value === 'string', 'a string');
-const number = must((value) => typeof value === 'number', 'a number');
+const number = must(Number.isFinite, 'a number');
 const count = must((value) => Number.isSafeInteger(value) && (value as number) >= 0, 'a whole number from 0');
 const flag = must((value) => typeof value === 'boolean', 'true or false');
 const list = must(Array.isArray, 'an array');
@@ -120,7 +148,7 @@ const KEYWORDS: Readonly<Record<string, KeywordCheck>> = {
     `one or several of ${TYPES.join(', ')}`,
   ),
   const: anything,
-  enum: list,
+  enum: (value, path, state) => list(value, path, state) ?? spend(state, (value as unknown[]).length / 20),
   properties: schemaMap,
   patternProperties: (value, path, state) => {
     const fault = schemaMap(value, path, state);
@@ -143,12 +171,13 @@ const KEYWORDS: Readonly<Record<string, KeywordCheck>> = {
   items: (value, path, state) =>
     Array.isArray(value)
       ? first(value.entries(), ([index, schema]) => checkSchema(schema, `${path}[${index}]`, state))
-      : checkSchema(value, path, state),
-  additionalItems: checkSchema,
-  contains: checkSchema,
+      : perItem(checkSchema)(value, path, state),
+  additionalItems: perItem(checkSchema),
+  contains: perItem(checkSchema),
   minItems: count,
   maxItems: count,
-  uniqueItems: flag,
+  // Every pair of items is compared: as much as thousands of schemas.
+  uniqueItems: (value, path, state) => flag(value, path, state) ?? spend(state, value === true ? 2000 : 0),
   minLength: count,
   maxLength: count,
   pattern,
@@ -157,7 +186,7 @@ const KEYWORDS: Readonly<Record<string, KeywordCheck>> = {
   maximum: number,
   exclusiveMinimum: number,
   exclusiveMaximum: number,
-  multipleOf: must((value) => typeof value === 'number' && value > 0, 'a number above 0'),
+  multipleOf: must((value) => Number.isFinite(value) && (value as number) > 0, 'a number above 0'),
   allOf: schemas,
   anyOf: schemas,
   oneOf: schemas,

@@ -35,6 +35,11 @@ export const FILTER_MAX_DEPTH = 32;
 export const FILTERS_MAX_BYTES_PER_CUSTOMER = 1_048_576;
 /** Instructions of a filter's patterns together: each costs at most one step for each character of a claim. */
 export const FILTER_PATTERNS_MAX_SIZE = 1000;
+/**
+ * What evaluating a filter may cost for one event: schemas visited, at worst, with 500 attributes. Each takes one to
+ * two microseconds, and all customers share the consumer.
+ */
+export const FILTER_MAX_COST = 50_000;
 /** Compiled filters an isolate keeps. */
 export const FILTERS_COMPILED_MAX = 2000;
 
@@ -62,6 +67,8 @@ export const FETCHES_PER_SUBSCRIPTION = 2;
 export const INVOCATION_BUDGET_MS = 30 * SECOND_MS;
 /** Events of one subscription admitted at once: what an invocation holds in memory, and may have to hand back. */
 export const ADMIT_MAX_EVENTS = 100;
+/** An attempt waits for a slot no longer than this on its store's last word that the subscription is enabled. */
+export const ASK_AGAIN_MS = SECOND_MS;
 /** Subscriptions worked on at once: twice what six slots can serve. */
 export const ROUTES_AT_ONCE = 12;
 /** Results reach the store at least this often, so that a consumer that dies repeats little. */
@@ -111,8 +118,10 @@ export const SUMMARY_FRESH_UP_TO_ROWS = 10_000;
 export const SUMMARY_WINDOW_MS = 7 * DAY_MS;
 /** A finished export and its file live this long (contract 7). */
 export const EXPORT_LIFE_MS = 7 * DAY_MS;
-/** Events written into one part of an export's file, and by one alarm; a row may have 2 MB. */
-export const EXPORT_PART_EVENTS = 200;
+/** One part of an export's file: a row may have 2 MB, and its events are in memory at once. */
+export const EXPORT_PART_MAX_BYTES = 1_000_000;
+export const EXPORT_PART_EVENTS = 50;
+/** Events written into a file by one alarm. */
 export const EXPORT_EVENTS_PER_ALARM = 10_000;
 /** Entries of a history that move out of a delivery's row together. */
 export const HISTORY_PAGE_ENTRIES = 50;

@@ -136,11 +136,12 @@ export class Deliveries {
     ).map(fromRow);
   }
 
-  /** How many failed deliveries accepted after a time are in an export already. */
+  /** How many failed deliveries accepted after a time are in an export that is complete. */
   countExported(acceptedAfter: number): number {
     const rows = this.#query<{ n: number }>(
       `SELECT count(*) AS n FROM exported CROSS JOIN deliveries USING (event_id)
-       WHERE state = 'failure' AND accepted_at > ?`,
+       WHERE deliveries.state = 'failure' AND accepted_at > ?
+         AND export_id NOT IN (SELECT id FROM exports WHERE exports.state = 'processing')`,
       acceptedAfter,
     );
     return rows[0]?.n ?? 0;

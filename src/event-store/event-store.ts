@@ -91,7 +91,7 @@ export class EventStore extends DurableObject<Env> {
     }
     const now = Date.now();
     this.#adopt(ref, now);
-    const settled = this.ctx.storage.transactionSync(() =>
+    const settled = this.#allOrNothing(() =>
       settlements.map((settlement) => this.#settleOne(settlement, now)),
     );
     for (const { eventId } of settlements) this.#claims.release(eventId);
@@ -118,6 +118,11 @@ export class EventStore extends DurableObject<Env> {
     }
     await this.#arm(now);
     return beginnings;
+  }
+
+  /** Whether attempts may start: the subscription is neither disabled nor deleted, as far as is known here. */
+  isEnabled(): boolean {
+    return this.#identity.deletedAt === null && this.#identity.enabled;
   }
 
   // --- Reading --------------------------------------------------------------------------------------
@@ -267,6 +272,15 @@ export class EventStore extends DurableObject<Env> {
     }
   }
 
+  #allOrNothing<T>(work: () => T): T {
+    try {
+      return this.ctx.storage.transactionSync(work);
+    } catch (error) {
+      this.#deliveries.forget(); // what was counted meanwhile was rolled back
+      throw error;
+    }
+  }
+
   #settleOne(settlement: Settlement, now: number): Settled {
     const { eventId, result } = settlement;
     const existing = this.#deliveries.find(eventId);
@@ -329,8 +343,9 @@ export class EventStore extends DurableObject<Env> {
 
   #nextAlarm(now: number): number | undefined {
     try {
+      const { retentionMs } = this.#config();
       if (this.#exports.isActive()) return now;
-      const times = [this.#schedule.nextAlarm(now, this.#config().retentionMs), this.#exports.earliestEnd()];
+      const times = [this.#schedule.nextAlarm(now, retentionMs), this.#exports.earliestEnd()];
       const known = times.filter((time) => time !== undefined);
       return known.length === 0 ? undefined : Math.min(...known);
     } catch (error) {

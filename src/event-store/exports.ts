@@ -11,6 +11,7 @@ import {
   EXPORT_EVENTS_PER_ALARM,
   EXPORT_LIFE_MS,
   EXPORT_PART_EVENTS,
+  EXPORT_PART_MAX_BYTES,
   SUMMARY_WINDOW_MS,
 } from '../domain/limits.ts';
 import type { Deliveries } from './deliveries.ts';
@@ -98,8 +99,10 @@ export class Exports {
     const job = this.#active();
     if (job === undefined) return;
     try {
-      for (let done = 0; done < EXPORT_EVENTS_PER_ALARM; done += EXPORT_PART_EVENTS) {
-        if (!this.#storage.transactionSync(() => this.#bite(job, now, userAgent))) return;
+      for (let done = 0; done < EXPORT_EVENTS_PER_ALARM; ) {
+        const { events, more } = this.#storage.transactionSync(() => this.#bite(job, now, userAgent));
+        if (!more) return;
+        done += events;
       }
     } catch (error) {
       this.#release(job.id, 'failed', now);
@@ -124,18 +127,17 @@ export class Exports {
     return oldest === undefined ? undefined : oldest.updated_at + EXPORT_LIFE_MS;
   }
 
-  /** Writes one part. @returns whether there may be more */
-  #bite(job: Row, now: number, userAgent: string): boolean {
+  /** Writes one part. @returns how many events went into it, and whether there may be more */
+  #bite(job: Row, now: number, userAgent: string): { events: number; more: boolean } {
     const failed = this.#deliveries.unexported(
       job.cursor,
       job.created_at - SUMMARY_WINDOW_MS,
       EXPORT_PART_EVENTS,
     );
-    const last = failed.at(-1);
+    const lines = fittingLines(failed, userAgent);
+    const written = failed.slice(0, lines.length);
+    const last = written.at(-1);
     if (last !== undefined) {
-      const lines = failed.map(
-        (delivery: Delivery) => `${JSON.stringify(describeDelivery(delivery, userAgent))}\n`,
-      );
       const part = job.parts;
       this.#exec(
         'INSERT INTO export_parts (export_id, part, lines) VALUES (?, ?, ?)',
@@ -144,13 +146,13 @@ export class Exports {
         lines.join(''),
       );
       this.#deliveries.markExported(
-        failed.map(({ eventId }) => eventId),
+        written.map(({ eventId }) => eventId),
         job.id,
       );
       job.cursor = last.eventId;
       job.parts = part + 1;
     }
-    const more = failed.length === EXPORT_PART_EVENTS;
+    const more = failed.length === EXPORT_PART_EVENTS || written.length < failed.length;
     this.#exec(
       'UPDATE exports SET state = ?, updated_at = ?, cursor = ?, parts = ? WHERE id = ?',
       more ? 'processing' : 'completed',
@@ -159,7 +161,7 @@ export class Exports {
       job.parts,
       job.id,
     );
-    return more;
+    return { events: written.length, more };
   }
 
   #release(id: string, state: 'canceled' | 'failed', now: number): void {
@@ -181,6 +183,19 @@ export class Exports {
   #exec(query: string, ...values: SqlStorageValue[]): void {
     this.#storage.sql.exec(query, ...values);
   }
+}
+
+/** Lines of the first events that fit a row together, each ended by a line feed; always one at least. */
+function fittingLines(deliveries: readonly Delivery[], userAgent: string): string[] {
+  const lines: string[] = [];
+  let bytes = 0;
+  for (const delivery of deliveries) {
+    const line = `${JSON.stringify(describeDelivery(delivery, userAgent))}\n`;
+    bytes += new TextEncoder().encode(line).length;
+    if (lines.length > 0 && bytes > EXPORT_PART_MAX_BYTES) break;
+    lines.push(line);
+  }
+  return lines;
 }
 
 function fromRow(row: Row): ExportJob {

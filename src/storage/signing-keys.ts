@@ -1,5 +1,5 @@
 /** Signing keys of customers: public halves readable, private halves sealed before they come here. */
-import { and, asc, eq, gt, lte, ne, or, sql } from 'drizzle-orm';
+import { and, asc, eq, gt, lte, ne, not, or, sql } from 'drizzle-orm';
 import { RETIRED_KEY_PUBLISHED_MS } from '../domain/limits.ts';
 import { type Database, isDuplicate } from './database.ts';
 import { customers, signingKeys } from './schema.ts';
@@ -13,6 +13,10 @@ export interface SealedKey {
   readonly customerId: string;
   readonly sealedPrivateKey: string;
 }
+
+/** The key that was last: it stays, however old, so that three are always shown (contract 6.3). */
+const isLastRetired = sql`${signingKeys.retiredAt} = (
+  SELECT max(retired_at) FROM ${signingKeys} AS other WHERE other.customer_id = ${signingKeys.customerId})`;
 
 /**
  * The public keys a customer publishes (contract 6.3), the signing one first.
@@ -30,7 +34,11 @@ export async function publishedKeys(
     .where(
       and(
         eq(customers.id, customerId),
-        or(ne(signingKeys.role, 'retired'), gt(signingKeys.retiredAt, now - RETIRED_KEY_PUBLISHED_MS)),
+        or(
+          ne(signingKeys.role, 'retired'),
+          gt(signingKeys.retiredAt, now - RETIRED_KEY_PUBLISHED_MS),
+          isLastRetired,
+        ),
       ),
     );
   if (rows.length === 0) return undefined;
@@ -116,7 +124,13 @@ export async function findDueRotations(db: Database, before: number, limit: numb
 export async function deleteRetiredKeys(db: Database, now: number): Promise<void> {
   await db
     .delete(signingKeys)
-    .where(and(eq(signingKeys.role, 'retired'), lte(signingKeys.retiredAt, now - RETIRED_KEY_PUBLISHED_MS)));
+    .where(
+      and(
+        eq(signingKeys.role, 'retired'),
+        lte(signingKeys.retiredAt, now - RETIRED_KEY_PUBLISHED_MS),
+        not(isLastRetired),
+      ),
+    );
 }
 
 /** Sealed private halves by key id; ids without a key are left out. */

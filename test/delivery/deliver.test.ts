@@ -33,7 +33,7 @@ function events(count: number): IdentityEvent[] {
 }
 
 /** Ports that record, with a clock that only attempts move. */
-function ports(options: { attemptMs?: number; admission?: Admission } = {}) {
+function ports(options: { attemptMs?: number; admission?: Admission; enabled?: () => boolean } = {}) {
   const recorded = {
     now: 0,
     admitted: [] as string[],
@@ -47,6 +47,7 @@ function ports(options: { attemptMs?: number; admission?: Admission } = {}) {
       return eventIds.map(() => options.admission ?? { answer: 'new' });
     },
     begin: async () => [],
+    isEnabled: () => options.enabled?.() ?? true,
     settle: async (_, settlements) => {
       recorded.settled.push(...settlements);
       return settlements.map(({ eventId }) => ({ eventId, state: 'success', attempts: 1 }));
@@ -91,6 +92,14 @@ describe('first attempts', () => {
     expect(finishes.get('event 99')).toEqual({ finished: true });
     expect(finishes.get('event 100')).toEqual({ finished: false, retryAfterMs: 0 });
     expect(finishes.get('event 249')).toEqual({ finished: false, retryAfterMs: 0 });
+  });
+
+  it('stop soon after the subscription is disabled, though more were admitted', async () => {
+    const { recorded, fakes } = ports({ attemptMs: 600, enabled: () => false });
+    const finishes = await new Delivering(fakes).deliverFirst(route(events(50)));
+    expect(recorded.posts).toBeLessThanOrEqual(4);
+    expect(recorded.settled).toHaveLength(50);
+    expect([...finishes.values()].every(({ finished }) => finished)).toBe(true);
   });
 
   it('sign an event only when a slot is free for it', async () => {

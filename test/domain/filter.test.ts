@@ -185,6 +185,12 @@ describe('a refused filter', () => {
     ['a title that is no text', { title: 1 }],
     ['more than 64 KiB', { $comment: 'x'.repeat(65_536) }],
     ['nesting deeper than 32', deep(33)],
+    ['uniqueItems hundreds of times', { allOf: Array.from({ length: 300 }, () => ({ uniqueItems: true })) }],
+    [
+      'thousands of schemas for each item',
+      { contains: { anyOf: Array.from({ length: 3500 }, () => ({ const: 'x' })) } },
+    ],
+    ['a number beyond all numbers', JSON.parse('{"minimum":1e999}')],
   ])('says why, after the phrase: %s', (_, schema) => {
     expect(checkFilter(schema)).toMatch(new RegExp(`^${PHRASE}: .`));
   });
@@ -194,6 +200,8 @@ describe('a refused filter', () => {
     expect(checkFilter({ $schema: 'http://json-schema.org/draft-07/schema#' })).toBeUndefined();
     expect(checkFilter({ $comment: 'x'.repeat(65_000) })).toBeUndefined();
     expect(checkFilter(deep(32))).toBeUndefined();
+    const names = Array.from({ length: 1500 }, (_, index) => `attribute${index}`);
+    expect(checkFilter({ contains: { enum: names }, uniqueItems: true })).toBeUndefined();
     expect(checkFilter({ properties: { entityUpdated: false, nonsense: true } })).toBeUndefined();
     expect(checkFilter({ items: [], enum: [], type: ['string', 'null'] })).toBeUndefined();
     expect(checkFilter({ dependencies: { id: ['sub'], sub: { required: ['id'] } } })).toBeUndefined();

@@ -9,7 +9,11 @@ import { BASE_URL, getToken, newCustomer, newSubscription, type TestSubscription
 const DAY_MS = 86_400_000;
 
 /** Stores failed deliveries, past the event path. */
-async function fail(subscription: TestSubscription, count: number): Promise<string[]> {
+async function fail(
+  subscription: TestSubscription,
+  count: number,
+  set = 'header.claims.signature',
+): Promise<string[]> {
   const now = Date.now();
   const ids = newEventIds(now, count, crypto.getRandomValues(new Uint8Array(16)));
   const ref = {
@@ -26,7 +30,7 @@ async function fail(subscription: TestSubscription, count: number): Promise<stri
         eventId,
         acceptedAt: now,
         endpoint: 'https://listener.example/hooks',
-        set: 'header.claims.signature',
+        set,
         result: { attempt: 1, startedAt: now, durationMs: 1, outcome },
       })),
     );
@@ -138,6 +142,13 @@ describe('an export', () => {
     const { events } = await download(subscription, await complete(subscription));
     // Contract 7 grants ten thousand events ten seconds.
     expect(performance.now() - started).toBeLessThan(10_000);
+    expect(events.map(({ id }) => id)).toEqual(ids);
+  }, 30_000);
+
+  it('holds events of the largest size', async () => {
+    const subscription = await newSubscription(await newCustomer());
+    const ids = await fail(subscription, 120, 'x'.repeat(80_000));
+    const { events } = await download(subscription, await complete(subscription));
     expect(events.map(({ id }) => id)).toEqual(ids);
   }, 30_000);
 

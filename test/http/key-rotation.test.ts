@@ -74,7 +74,9 @@ describe('rotation of signing keys', () => {
     const customer = await newCustomer();
     const [first = ''] = await kids(customer.id);
     await rotate(customer.id);
-    clock.advance(35 * DAY_MS - 1);
+    clock.advance(1);
+    await rotate(customer.id);
+    clock.advance(35 * DAY_MS - 2);
     expect(await kids(customer.id)).toContain(first);
     clock.advance(1);
     expect(await kids(customer.id)).not.toContain(first);
@@ -83,6 +85,21 @@ describe('rotation of signing keys', () => {
       .bind(first)
       .first('n');
     expect(left).toBe(0);
+  });
+
+  it('always shows three keys: the one that was last stays, however long ago', async () => {
+    const clock = holdClock();
+    const customer = await newCustomer();
+    const [first = '', second = ''] = await kids(customer.id);
+    await rotate(customer.id);
+    clock.advance(DAY_MS);
+    await rotate(customer.id);
+    clock.advance(36 * DAY_MS);
+    await care(env, clock.now());
+    const left = await kids(customer.id);
+    expect(left).toHaveLength(3);
+    expect(left).toContain(second);
+    expect(left).not.toContain(first);
   });
 
   it('comes by the cron when a key has signed for KEY_ROTATION_DAYS', async () => {
