@@ -5,6 +5,7 @@
  */
 import { CompactSign, compactVerify } from 'jose';
 import { z } from 'zod';
+import { ACCESS_TOKEN_MAX_CHARACTERS } from '../domain/limits.ts';
 
 export interface AccessToken {
   /** Id of the client secret it was given for. */
@@ -19,9 +20,12 @@ const Claims = z.tuple([z.string(), z.number(), z.string()]);
 
 export async function issueAccessToken(key: Uint8Array, token: AccessToken): Promise<string> {
   const claims: z.infer<typeof Claims> = [token.secretId, token.expiresAt, token.scope];
-  return await new CompactSign(new TextEncoder().encode(JSON.stringify(claims)))
+  const text = await new CompactSign(new TextEncoder().encode(JSON.stringify(claims)))
     .setProtectedHeader({ alg: 'HS256' })
     .sign(key);
+  // Longer ones are refused when they come back: `TOKEN_SCOPE_MAX_CHARACTERS` must keep them out.
+  if (text.length > ACCESS_TOKEN_MAX_CHARACTERS) throw new Error('the access token is too long');
+  return text;
 }
 
 /** @returns `undefined` for anything we did not sign, and for what has expired at `nowMs` */
