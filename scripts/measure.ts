@@ -13,6 +13,8 @@ const { values } = parseArgs({ options: { events: { type: 'string', default: '10
 const EVENTS = Number(values.events);
 const PER_CALL = 500;
 const ROUNDS = 15;
+/** The runtime evicts an object that was idle for ten seconds. */
+const SLEEP_SECONDS = 15;
 
 if (!Number.isInteger(EVENTS) || EVENTS < PER_CALL || EVENTS > 1_000_000) {
   console.error(`--events wants a whole number from ${PER_CALL} to 1000000`);
@@ -85,6 +87,14 @@ async function measure(customer: Customer, id: string): Promise<void> {
   await time('one event', () => customer.call('GET', `${path}/events/${eventId}`));
   await time('its history', () => customer.call('GET', `${path}/events/${eventId}/history`));
   await time('summary', () => customer.call('GET', `${path}/summary`));
+  for (const [what, place] of [
+    ['summary', 'summary'],
+    ['list, first page of 100', 'events?limit=100'],
+  ]) {
+    console.log(`… ${SLEEP_SECONDS} s of rest, until the store has left memory`);
+    await pause(SLEEP_SECONDS * 1000);
+    await time(`${what}, after a rest`, () => customer.call('GET', `${path}/${place}`), 1);
+  }
   await measureExport(customer, path);
 }
 
@@ -110,15 +120,15 @@ async function measureExport(customer: Customer, path: string): Promise<void> {
   );
 }
 
-async function time(what: string, call: () => Promise<unknown>): Promise<void> {
+async function time(what: string, call: () => Promise<unknown>, rounds = ROUNDS): Promise<void> {
   const times: number[] = [];
-  for (let round = 0; round < ROUNDS; round++) {
+  for (let round = 0; round < rounds; round++) {
     const started = performance.now();
     await call();
     times.push(performance.now() - started);
   }
   times.sort((a, b) => a - b);
-  const [least, median, most] = [times[0], times[Math.floor(ROUNDS / 2)], times.at(-1)];
+  const [least, median, most] = [times[0], times[Math.floor(rounds / 2)], times.at(-1)];
   console.log(
     `${what.padEnd(32)} ${median?.toFixed(1).padStart(7)}   (${least?.toFixed(1)} to ${most?.toFixed(1)})`,
   );

@@ -111,8 +111,10 @@ export const SWEEP_INTERVAL_MS = HOUR_MS;
 export const SWEEP_MAX_ROWS = 1000;
 /** A deleted store drops late results for this long, then erases itself for good. */
 export const DELETED_MARK_MS = HOUR_MS;
-/** Summaries of larger stores may be this old; those of smaller ones are fresh (contract 3.8 allows 24 h). */
+/** Figures of larger stores are counted anew when older than this; those of smaller ones at every question. */
 export const SUMMARY_MAX_AGE_MS = MINUTE_MS;
+/** Until then the old ones are the answer while they are counted (contract 3.8 allows 24 h). */
+export const SUMMARY_KEPT_MS = 23 * HOUR_MS;
 export const SUMMARY_FRESH_UP_TO_ROWS = 10_000;
 /** What `summary` and exports look back on (contract 3.8 and 7). */
 export const SUMMARY_WINDOW_MS = 7 * DAY_MS;

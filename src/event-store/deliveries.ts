@@ -100,13 +100,14 @@ export class Deliveries {
     return this.#total;
   }
 
-  /** How many of the deliveries accepted after a time are in each state. */
+  /** How many of the deliveries accepted after a time are in each state; one scan, which counts the total too. */
   countByState(acceptedAfter: number): Map<DeliveryState, number> {
-    const rows = this.#query<{ state: DeliveryState; n: number }>(
-      'SELECT state, count(*) AS n FROM deliveries WHERE accepted_at > ? GROUP BY state',
+    const rows = this.#query<{ state: DeliveryState; counts: number; n: number }>(
+      'SELECT state, accepted_at > ? AS counts, count(*) AS n FROM deliveries GROUP BY 1, 2',
       acceptedAfter,
     );
-    return new Map(rows.map((row) => [row.state, row.n]));
+    this.#total = rows.reduce((sum, { n }) => sum + n, 0);
+    return new Map(rows.filter(({ counts }) => counts === 1).map(({ state, n }) => [state, n]));
   }
 
   page(query: PageQuery): Delivery[] {

@@ -17,7 +17,6 @@ import {
   begin,
   type Circumstances,
   type Delivery,
-  type DeliveryState,
   disable,
   redeliver,
   settle,
@@ -28,9 +27,6 @@ import {
   INVOCATION_BUDGET_MS,
   LEASE_MARGIN_MS,
   MINUTE_MS,
-  SUMMARY_FRESH_UP_TO_ROWS,
-  SUMMARY_MAX_AGE_MS,
-  SUMMARY_WINDOW_MS,
 } from '../domain/limits.ts';
 import { expiresAt } from '../domain/retention.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
@@ -43,6 +39,7 @@ import { type ExportJob, type ExportState, Exports, type StartedExport } from '.
 import { Identity } from './identity.ts';
 import { Schedule } from './schedule.ts';
 import { migrate } from './schema.ts';
+import { emptySummary, Summaries } from './summaries.ts';
 
 export class EventStore extends DurableObject<Env> {
   readonly #deliveries: Deliveries;
@@ -50,7 +47,8 @@ export class EventStore extends DurableObject<Env> {
   readonly #exports: Exports;
   readonly #identity: Identity;
   readonly #claims = new Claims();
-  #summary: Summary | undefined;
+  readonly #summaries: Summaries;
+  #isCounting = false;
 
   constructor(state: DurableObjectState, env: Env) {
     super(state, env);
@@ -59,6 +57,7 @@ export class EventStore extends DurableObject<Env> {
     this.#schedule = new Schedule(this.#deliveries, env.DELIVERIES);
     this.#exports = new Exports(state.storage, this.#deliveries);
     this.#identity = new Identity(state.storage.sql);
+    this.#summaries = new Summaries(state.storage.sql, this.#deliveries);
   }
 
   // --- The event path -------------------------------------------------------------------------------
@@ -143,17 +142,13 @@ export class EventStore extends DurableObject<Env> {
     return this.#identity.deletedAt === null ? this.#deliveries.total() : 0;
   }
 
-  /** What became of the events of the last seven days (contract 3.8); larger stores count once a minute. */
+  /** What became of the events of the last seven days (contract 3.8). */
   summary(): Summary {
     const now = Date.now();
-    if (this.#identity.deletedAt !== null) return summarize(new Map(), 0, now);
-    const isSmall = this.#deliveries.total() <= SUMMARY_FRESH_UP_TO_ROWS;
-    if (this.#summary === undefined || isSmall || this.#summary.at <= now - SUMMARY_MAX_AGE_MS) {
-      const since = now - SUMMARY_WINDOW_MS;
-      const exported = this.#deliveries.countExported(since);
-      this.#summary = summarize(this.#deliveries.countByState(since), exported, now);
-    }
-    return this.#summary;
+    if (this.#identity.deletedAt !== null) return emptySummary(now);
+    const { summary, isStale } = this.#summaries.current(now);
+    if (isStale) this.ctx.waitUntil(this.#countLater());
+    return summary;
   }
 
   // --- Exports --------------------------------------------------------------------------------------
@@ -263,6 +258,17 @@ export class EventStore extends DurableObject<Env> {
 
   // --- Inside -------------------------------------------------------------------------------------------
 
+  /** Counts the summary anew once the answer is on its way. */
+  async #countLater(): Promise<void> {
+    if (this.#isCounting) return;
+    this.#isCounting = true;
+    await scheduler.wait(0);
+    this.#attempt('counting', () => {
+      if (this.#identity.deletedAt === null) this.#summaries.count(Date.now());
+    });
+    this.#isCounting = false;
+  }
+
   /** Does one part of an alarm's work: what it throws is logged, and the rest goes on. */
   #attempt(part: string, work: () => void): void {
     try {
@@ -366,18 +372,6 @@ export class EventStore extends DurableObject<Env> {
   #names() {
     return { customerId: this.#identity.ref?.customerId, subscriptionId: this.#identity.ref?.subscriptionId };
   }
-}
-
-function summarize(counts: ReadonlyMap<DeliveryState, number>, exported: number, at: number): Summary {
-  const count = (...states: DeliveryState[]) =>
-    states.reduce((sum, state) => sum + (counts.get(state) ?? 0), 0);
-  return {
-    at,
-    succeeded: count('success'),
-    retrying: count('awaiting-executing', 'executing', 'awaiting-retry'),
-    failed: count('failure'),
-    exportable: count('failure') - exported,
-  };
 }
 
 /** The event store of a subscription. */

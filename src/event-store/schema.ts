@@ -59,6 +59,11 @@ const MIGRATIONS: readonly string[] = [
    );
    CREATE TABLE exported (event_id TEXT NOT NULL PRIMARY KEY, export_id TEXT NOT NULL) WITHOUT ROWID;
    CREATE INDEX failed ON deliveries (event_id) WHERE state = 'failure';`,
+  // The figures a large store counted last.
+  `CREATE TABLE summary (
+     one INTEGER PRIMARY KEY CONSTRAINT there_is_one CHECK (one = 1),
+     figures TEXT NOT NULL CONSTRAINT figures_are_json CHECK (json_valid(figures))
+   );`,
 ];
 
 /** Brings the tables up to date; does nothing, and writes nothing, when they are. */

@@ -1,0 +1,77 @@
+import { evictDurableObject, runInDurableObject } from 'cloudflare:test';
+import { env } from 'cloudflare:workers';
+import { describe, expect, it } from 'vitest';
+import { SUMMARY_FRESH_UP_TO_ROWS } from '../../src/domain/limits.ts';
+import { type EventStore, openEventStore } from '../../src/event-store/event-store.ts';
+import { holdClock } from '../support/clock.ts';
+import { until } from '../support/until.ts';
+
+const DAY_MS = 86_400_000;
+
+async function newStore(): Promise<DurableObjectStub<EventStore>> {
+  const subscriptionId = crypto.randomUUID();
+  const store = openEventStore(env, subscriptionId);
+  await store.adopt({ customerId: crypto.randomUUID(), subscriptionId, version: 1, enabled: true });
+  return store;
+}
+
+/** Writes delivered events accepted at a time straight into the table. */
+async function fill(store: DurableObjectStub<EventStore>, count: number, acceptedAt: number): Promise<void> {
+  await runInDurableObject(store, (_, state) => {
+    state.storage.sql.exec(
+      `WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?)
+       INSERT INTO deliveries (event_id, state, attempts, run_base, accepted_at, updated_at, endpoint, history, set_token)
+       SELECT lower(hex(randomblob(16))), 'success', 1, 0, ?, ?, 'https://listener.example/', '[]', 'the.signed.set'
+       FROM numbers`,
+      count,
+      acceptedAt,
+      acceptedAt,
+    );
+  });
+  await evictDurableObject(store);
+}
+
+describe('the summary of a large store', () => {
+  it('is answered from what was counted last, and counted anew behind the answer', async () => {
+    const clock = holdClock();
+    const store = await newStore();
+    await fill(store, SUMMARY_FRESH_UP_TO_ROWS + 1, clock.now());
+    const counted = { at: clock.now(), succeeded: SUMMARY_FRESH_UP_TO_ROWS + 1 };
+    expect(await store.summary()).toMatchObject(counted);
+    await fill(store, 5, clock.now());
+    clock.advance(30_000);
+    expect(await store.summary()).toMatchObject(counted);
+    clock.advance(3_600_000);
+    expect(await store.summary()).toMatchObject(counted);
+    await until(async () => (await store.summary()).succeeded === counted.succeeded + 5, 'the new count');
+    expect((await store.summary()).at).toBe(clock.now());
+  });
+
+  it('is never older than a day', async () => {
+    const clock = holdClock();
+    const store = await newStore();
+    await fill(store, SUMMARY_FRESH_UP_TO_ROWS + 1, clock.now());
+    await store.summary();
+    await fill(store, 5, clock.now());
+    clock.advance(DAY_MS);
+    expect(await store.summary()).toMatchObject({
+      at: clock.now(),
+      succeeded: SUMMARY_FRESH_UP_TO_ROWS + 6,
+    });
+  });
+
+  it('is fresh at every question again once the store has become small', async () => {
+    const clock = holdClock();
+    const store = await newStore();
+    await fill(store, SUMMARY_FRESH_UP_TO_ROWS + 1, clock.now());
+    await store.summary();
+    await runInDurableObject(store, (_, state) => {
+      state.storage.sql.exec('DELETE FROM deliveries');
+    });
+    await fill(store, 3, clock.now());
+    clock.advance(120_000);
+    await until(async () => (await store.summary()).succeeded === 3, 'the new count');
+    await fill(store, 2, clock.now());
+    expect((await store.summary()).succeeded).toBe(5);
+  });
+});
