@@ -116,6 +116,10 @@ export const SUMMARY_MAX_AGE_MS = MINUTE_MS;
 /** Until then the old ones are the answer while they are counted (contract 3.8 allows 24 h). */
 export const SUMMARY_KEPT_MS = 23 * HOUR_MS;
 export const SUMMARY_FRESH_UP_TO_ROWS = 10_000;
+/** Rows beyond the last count that are counted at waking; more are counted for good, but for the youngest. */
+export const TOTAL_COUNTED_AGAIN_ROWS = 5000;
+/** The youngest rows, among which others may still come to stand. */
+export const TOTAL_TAIL_ROWS = 1000;
 /** What `summary` and exports look back on (contract 3.8 and 7). */
 export const SUMMARY_WINDOW_MS = 7 * DAY_MS;
 /** A finished export and its file live this long (contract 7). */

@@ -1,6 +1,7 @@
 /** The deliveries of one event store as rows: reading, writing, finding what is due or past its time. */
 import type { Delivery, DeliveryState, HistoryEntry } from '../domain/delivery.ts';
 import { HISTORY_PAGE_ENTRIES } from '../domain/limits.ts';
+import { Total } from './total.ts';
 
 type Row = {
   event_id: string;
@@ -34,11 +35,11 @@ export interface PageQuery {
 export class Deliveries {
   readonly counts: RowCounts = { rowsRead: 0, rowsWritten: 0 };
   readonly #sql: SqlStorage;
-  /** How many rows there are; counted at the first question, then kept in step. */
-  #total: number | undefined;
+  readonly #total: Total;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
+    this.#total = new Total(sql);
   }
 
   find(eventId: string): Delivery | undefined {
@@ -67,7 +68,7 @@ export class Deliveries {
   /** Adds a delivery that is not there yet. */
   add(delivery: Delivery): void {
     this.put(delivery);
-    if (this.#total !== undefined) this.#total++;
+    this.#total.changed([delivery.eventId], 1);
   }
 
   /** Writes a delivery, new or changed: one row, and the index `due` while it is not final. */
@@ -96,18 +97,16 @@ export class Deliveries {
 
   /** How many deliveries are stored. */
   total(): number {
-    this.#total ??= this.#query<{ n: number }>('SELECT count(*) AS n FROM deliveries')[0]?.n ?? 0;
-    return this.#total;
+    return this.#total.read();
   }
 
-  /** How many of the deliveries accepted after a time are in each state; one scan, which counts the total too. */
+  /** How many of the deliveries accepted after a time are in each state. */
   countByState(acceptedAfter: number): Map<DeliveryState, number> {
-    const rows = this.#query<{ state: DeliveryState; counts: number; n: number }>(
-      'SELECT state, accepted_at > ? AS counts, count(*) AS n FROM deliveries GROUP BY 1, 2',
+    const rows = this.#query<{ state: DeliveryState; n: number }>(
+      'SELECT state, count(*) AS n FROM deliveries WHERE accepted_at > ? GROUP BY state',
       acceptedAfter,
     );
-    this.#total = rows.reduce((sum, { n }) => sum + n, 0);
-    return new Map(rows.filter(({ counts }) => counts === 1).map(({ state, n }) => [state, n]));
+    return new Map(rows.map((row) => [row.state, row.n]));
   }
 
   page(query: PageQuery): Delivery[] {
@@ -213,12 +212,12 @@ export class Deliveries {
         JSON.stringify(eventIds),
       );
     }
-    if (this.#total !== undefined) this.#total -= eventIds.length;
+    this.#total.changed(eventIds, -1);
   }
 
   /** Forgets what it counted, after everything was deleted. */
   forget(): void {
-    this.#total = undefined;
+    this.#total.forget();
   }
 
   /**

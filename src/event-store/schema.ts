@@ -59,10 +59,15 @@ const MIGRATIONS: readonly string[] = [
    );
    CREATE TABLE exported (event_id TEXT NOT NULL PRIMARY KEY, export_id TEXT NOT NULL) WITHOUT ROWID;
    CREATE INDEX failed ON deliveries (event_id) WHERE state = 'failure';`,
-  // The figures a large store counted last.
+  // What a large store counted last: the summary's figures, and its rows up to an event id.
   `CREATE TABLE summary (
      one INTEGER PRIMARY KEY CONSTRAINT there_is_one CHECK (one = 1),
      figures TEXT NOT NULL CONSTRAINT figures_are_json CHECK (json_valid(figures))
+   );
+   CREATE TABLE counted (
+     one INTEGER PRIMARY KEY CONSTRAINT there_is_one CHECK (one = 1),
+     up_to TEXT NOT NULL,
+     rows INTEGER NOT NULL CONSTRAINT rows_are_not_negative CHECK (rows >= 0)
    );`,
 ];
 

@@ -1,0 +1,94 @@
+import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
+import { env } from 'cloudflare:workers';
+import { describe, expect, it } from 'vitest';
+import { newEventIds } from '../../src/domain/ids.ts';
+import { TOTAL_COUNTED_AGAIN_ROWS } from '../../src/domain/limits.ts';
+import { type EventStore, openEventStore } from '../../src/event-store/event-store.ts';
+import { holdClock } from '../support/clock.ts';
+
+const DAY_MS = 86_400_000;
+const COUNT = TOTAL_COUNTED_AGAIN_ROWS + 1;
+
+/** A store with `COUNT` deliveries, evicted, so that it has to count at the next question. */
+async function largeStore(acceptedAt: number) {
+  const subscriptionId = crypto.randomUUID();
+  const ref = { customerId: crypto.randomUUID(), subscriptionId, version: 1, enabled: false };
+  const store = openEventStore(env, subscriptionId);
+  const ids = newEventIds(acceptedAt, COUNT, crypto.getRandomValues(new Uint8Array(16)));
+  const settle = (eventIds: readonly string[]) =>
+    store.settle(
+      ref,
+      eventIds.map((eventId) => ({ eventId, acceptedAt, endpoint: 'https://listener.example/', set: 'set' })),
+    );
+  for (let start = 0; start < COUNT; start += 1000) await settle(ids.slice(start, start + 1000));
+  await evictDurableObject(store);
+  return { store, settle, ids };
+}
+
+/** Rows that the store reads to tell its total when it has just woken. */
+async function rowsReadAtWaking(store: DurableObjectStub<EventStore>): Promise<number> {
+  await evictDurableObject(store);
+  return await runInDurableObject(store, async (instance, state) => {
+    const original = state.storage.sql.exec.bind(state.storage.sql);
+    let rows = 0;
+    Object.defineProperty(state.storage.sql, 'exec', {
+      configurable: true,
+      value: (query: string, ...values: SqlStorageValue[]) => {
+        const cursor = original(query, ...values);
+        const all = cursor.toArray();
+        rows += cursor.rowsRead;
+        return { toArray: () => all, one: () => all[0], rowsRead: 0, rowsWritten: 0 };
+      },
+    });
+    await instance.total();
+    Reflect.deleteProperty(state.storage.sql, 'exec');
+    return rows;
+  });
+}
+
+describe('the total of a large store', () => {
+  it('is counted once, and then only for the youngest rows', async () => {
+    const clock = holdClock();
+    const { store } = await largeStore(clock.now());
+    expect(await store.total()).toBe(COUNT);
+    expect(await rowsReadAtWaking(store)).toBeLessThan(COUNT / 2);
+  });
+
+  it('stays exact when rows come young and late, and when the object is evicted in between', async () => {
+    const clock = holdClock();
+    const { store, settle } = await largeStore(clock.now());
+    await store.total();
+    const random = () => crypto.getRandomValues(new Uint8Array(16));
+    await settle(newEventIds(clock.now() + 1000, 3, random()));
+    expect(await store.total()).toBe(COUNT + 3);
+    await settle(newEventIds(clock.now() - 3_600_000, 2, random()));
+    expect(await store.total()).toBe(COUNT + 5);
+    await evictDurableObject(store);
+    expect(await store.total()).toBe(COUNT + 5);
+  });
+
+  it('stays exact when rows expire', async () => {
+    const clock = holdClock();
+    const { store, settle } = await largeStore(clock.now());
+    await store.total();
+    clock.advance(6 * DAY_MS);
+    await settle(newEventIds(clock.now(), 7, crypto.getRandomValues(new Uint8Array(16))));
+    clock.advance(2 * DAY_MS);
+    for (let bite = 0; bite < 2; bite++) await runDurableObjectAlarm(store);
+    const { left } = await runInDurableObject(store, (_, state) =>
+      state.storage.sql.exec<{ left: number }>('SELECT count(*) AS left FROM deliveries').one(),
+    );
+    expect(left).toBeLessThan(COUNT);
+    expect(await store.total()).toBe(left);
+    await evictDurableObject(store);
+    expect(await store.total()).toBe(left);
+  });
+
+  it('is nothing after the subscription was deleted', async () => {
+    const clock = holdClock();
+    const { store } = await largeStore(clock.now());
+    await store.total();
+    await store.erase({ customerId: '', subscriptionId: '', version: 2, enabled: false });
+    expect(await store.total()).toBe(0);
+  });
+});
