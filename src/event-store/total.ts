@@ -11,6 +11,8 @@ export class Total {
   readonly #sql: SqlStorage;
   #counted: Counted | undefined;
   #total: number | undefined;
+  /** Rows that came since the object woke, or since they were last counted for good. */
+  #grown = 0;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
@@ -32,15 +34,20 @@ export class Total {
     if (this.#total !== undefined) this.#total += by * eventIds.length;
     const { up_to } = this.#base();
     const counted = eventIds.filter((eventId) => eventId <= up_to).length;
-    if (counted === 0) return;
-    this.#sql.exec('UPDATE counted SET rows = rows + ?', by * counted);
-    this.#counted = undefined;
+    if (counted > 0) {
+      this.#sql.exec('UPDATE counted SET rows = rows + ?', by * counted);
+      this.#counted = undefined;
+    }
+    if (by > 0) this.#grown += eventIds.length;
+    // A busy store keeps its count near its end, so that the first to ask after a rest need not wait for it.
+    if (this.#grown > TOTAL_COUNTED_AGAIN_ROWS) this.#advance(this.read());
   }
 
   /** Forgets what stands in memory: the rows were rolled back, or everything was deleted. */
   forget(): void {
     this.#counted = undefined;
     this.#total = undefined;
+    this.#grown = 0;
   }
 
   #base(): Counted {
@@ -58,6 +65,7 @@ export class Total {
       total - TOTAL_TAIL_ROWS,
       TOTAL_TAIL_ROWS,
     );
+    this.#grown = 0;
     this.#counted = undefined;
   }
 }
