@@ -16,7 +16,7 @@ import { logError, logWarn } from '../log.ts';
 import { openDatabase } from '../storage/database.ts';
 import { trimDeadLetters } from '../storage/dead-letters.ts';
 import { deleteRetiredKeys, findDueRotations } from '../storage/signing-keys.ts';
-import { deleteTombstones, findSlice } from '../storage/subscriptions.ts';
+import { deleteTombstones, findSlice, noteHealth } from '../storage/subscriptions.ts';
 
 const ERASED_PER_RUN = 200;
 /** Making an RSA key takes a good part of a second. */
@@ -69,12 +69,14 @@ async function visitSlice(env: Env, slice: number): Promise<void> {
   const digits = (number: number) => number.toString(16).padStart(2, '0');
   const to = slice === SLICES - 1 ? 'g' : digits(slice + 1);
   const slots = pLimit(VISITS_AT_ONCE);
-  const subscriptions = await findSlice(openDatabase(env.DB), digits(slice), to);
+  const db = openDatabase(env.DB);
+  const subscriptions = await findSlice(db, digits(slice), to);
   await Promise.all(
     subscriptions.map((subscription) =>
       slots(async () => {
         try {
-          await openEventStore(env, subscription.id).ensureAlarm(refOf(subscription));
+          const health = await openEventStore(env, subscription.id).ensureAlarm(refOf(subscription));
+          if (health.state !== subscription.health) await noteHealth(db, subscription.id, health);
         } catch (error) {
           logError('event store not visited', error, { subscriptionId: subscription.id });
         }

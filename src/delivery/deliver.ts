@@ -11,17 +11,19 @@
  */
 import pLimit, { type LimitFunction } from 'p-limit';
 import type { Outcome } from '../domain/attempt.ts';
+import type { HealthState } from '../domain/endpoint-health.ts';
 import type { IdentityEvent } from '../domain/event.ts';
 import {
   ADMIT_MAX_EVENTS,
   ASK_AGAIN_MS,
   FETCHES_PER_INVOCATION,
   FETCHES_PER_SUBSCRIPTION,
+  FETCHES_UNHEALTHY,
   INVOCATION_BUDGET_MS,
   ROUTES_AT_ONCE,
 } from '../domain/limits.ts';
 import { refOf, type Subscription, type SubscriptionRef } from '../domain/subscription.ts';
-import type { Admission, Beginning, Settled, Settlement } from '../event-store/answers.ts';
+import type { Admission, Beginning, HealthNote, Settlement } from '../event-store/answers.ts';
 import { describeError, logWarn } from '../log.ts';
 import type { Dispatch } from '../outbound/queues.ts';
 import { logSettled } from './attempt-log.ts';
@@ -32,8 +34,8 @@ import { Settler, type SettlingStore } from './settler.ts';
 export interface DeliveryStore extends SettlingStore {
   admit(ref: SubscriptionRef, eventIds: readonly string[]): Promise<Admission[]>;
   begin(ref: SubscriptionRef, token: string, eventIds: readonly string[]): Promise<Beginning[]>;
-  /** Whether the subscription is neither disabled nor deleted. */
-  isEnabled(): boolean | Promise<boolean>;
+  /** Whether first attempts may start: neither disabled nor deleted, and the endpoint healthy. */
+  mayStart(): boolean | Promise<boolean>;
 }
 
 /** What delivering needs of the rest of the service. */
@@ -43,6 +45,8 @@ export interface DeliveryPorts {
   sign(event: IdentityEvent, subscription: Subscription, kid: string): Promise<string>;
   /** Makes one request; never throws. */
   post(endpoint: string, set: string): Promise<Outcome>;
+  /** Tells the rest of the service how an endpoint fares now. */
+  noteHealth(subscriptionId: string, health: HealthNote): Promise<void>;
   readonly now: () => number;
   readonly debug: boolean;
 }
@@ -62,8 +66,11 @@ const PUT_BACK: Finish = { finished: false, retryAfterMs: 0 };
 export class Delivering {
   readonly #ports: DeliveryPorts;
   readonly #slots: LimitFunction = pLimit(FETCHES_PER_INVOCATION);
+  readonly #unhealthySlots: LimitFunction = pLimit(FETCHES_UNHEALTHY);
   readonly #routes: LimitFunction = pLimit(ROUTES_AT_ONCE);
   readonly #perSubscription = new Map<string, LimitFunction>();
+  /** Health of endpoints as told to the rest of the service. */
+  readonly #known = new Map<string, HealthState>();
   readonly #lastStart: number;
 
   constructor(ports: DeliveryPorts) {
@@ -108,8 +115,8 @@ export class Delivering {
       return events.map((event) => [event.id, AGAIN]);
     }
     const work = admissions.filter(({ answer }) => answer === 'new' || answer === 'held').length;
-    const settler = new Settler(store, ref, work, this.#logSettled);
-    const mayStart = this.#gate(store);
+    const settler = this.#settler(store, subscription, work);
+    const mayStart = this.#gate(store, settler);
     return await Promise.all(
       events.map(async (event, index): Promise<[string, Finish]> => {
         const admission = admissions[index];
@@ -144,11 +151,14 @@ export class Delivering {
   async deliverDispatched(subscription: Subscription, dispatch: Dispatch): Promise<Finish> {
     const ref = refOf(subscription);
     const store = this.#ports.store(subscription.id);
-    const settler = new Settler(store, ref, dispatch.eventIds.length, this.#logSettled);
+    const settler = this.#settler(store, subscription, dispatch.eventIds.length);
+    const isUnhealthy = dispatch.unhealthy === true;
     const finishes = await Promise.all(
       dispatch.eventIds.map(async (eventId): Promise<Finish> => {
-        const made = await this.#inSlot(subscription.id, () =>
-          this.#begun(store, ref, dispatch.token, eventId),
+        const made = await this.#inSlot(
+          subscription.id,
+          () => this.#begun(store, ref, dispatch.token, eventId),
+          isUnhealthy,
         );
         if ('finished' in made) {
           settler.giveUpOne();
@@ -215,19 +225,35 @@ export class Delivering {
   }
 
   /**
-   * Whether attempts of an admitted portion may still start: its store is asked again when it has said nothing for a
+   * Whether attempts of an admitted portion may still start. Not once a result told that the endpoint is not healthy:
+   * the rest is then spilled to the store (contract 10.4). The store is asked again when it has said nothing for a
    * second, because events that wait for a slot must not outlive the subscription's being disabled (contract 3.6).
    */
-  #gate(store: DeliveryStore): () => Promise<boolean> {
+  #gate(store: DeliveryStore, settler: Settler): () => Promise<boolean> {
     let askedAt = this.#ports.now();
     let answer = Promise.resolve(true);
     return () => {
+      if (settler.health !== undefined && settler.health.state !== 'healthy') return Promise.resolve(false);
       if (this.#ports.now() - askedAt > ASK_AGAIN_MS) {
         askedAt = this.#ports.now();
-        answer = Promise.resolve(store.isEnabled()).catch(() => true);
+        answer = Promise.resolve(store.mayStart()).catch(() => true);
       }
       return answer;
     };
+  }
+
+  /** The settler of a subscription's results; what it hears of the endpoint goes on, where that is news. */
+  #settler(store: DeliveryStore, subscription: Subscription, expected: number): Settler {
+    return new Settler(store, refOf(subscription), expected, (ref, pairs, health) => {
+      logSettled(ref, pairs, this.#ports.debug);
+      const known = this.#known.get(ref.subscriptionId) ?? subscription.health;
+      if (health.state === known) return;
+      this.#known.set(ref.subscriptionId, health.state);
+      this.#ports.noteHealth(ref.subscriptionId, health).catch((error: unknown) => {
+        // The next settle finds it out of date, and says so again.
+        logFailedCall('noteHealth', ref, error);
+      });
+    });
   }
 
   /** Whether no attempt may start any more in this invocation. */
@@ -251,19 +277,16 @@ export class Delivering {
     }
   }
 
-  /** Runs a task in one of the invocation's slots, and one of its subscription's. */
-  #inSlot<T>(subscriptionId: string, task: () => Promise<T>): Promise<T> {
+  /** Runs a task in one of the invocation's slots, one of its subscription's, and one of its lane's. */
+  #inSlot<T>(subscriptionId: string, task: () => Promise<T>, isUnhealthy = false): Promise<T> {
     let own = this.#perSubscription.get(subscriptionId);
     if (own === undefined) {
       own = pLimit(FETCHES_PER_SUBSCRIPTION);
       this.#perSubscription.set(subscriptionId, own);
     }
-    return own(() => this.#slots(task));
+    if (!isUnhealthy) return own(() => this.#slots(task));
+    return own(() => this.#unhealthySlots(() => this.#slots(task)));
   }
-
-  readonly #logSettled = (ref: SubscriptionRef, pairs: readonly (readonly [Settlement, Settled])[]): void => {
-    logSettled(ref, pairs, this.#ports.debug);
-  };
 }
 
 /** Events without repeats; of several under one id the first counts (contract 10.1). */

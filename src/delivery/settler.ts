@@ -3,17 +3,21 @@
  * so that a consumer that dies repeats little. `add` resolves once its settlement is stored; only then may the
  * queue message be acknowledged.
  */
-import { SETTLE_INTERVAL_MS, SETTLE_MAX_RESULTS } from '../domain/limits.ts';
+import { FAILED_IN_A_ROW, SETTLE_INTERVAL_MS, SETTLE_MAX_RESULTS } from '../domain/limits.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
-import type { Settled, Settlement } from '../event-store/answers.ts';
+import type { HealthNote, SettleAnswer, Settled, Settlement } from '../event-store/answers.ts';
 
 /** The part of an event store that takes results. */
 export interface SettlingStore {
-  settle(ref: SubscriptionRef, settlements: readonly Settlement[]): Promise<Settled[]>;
+  settle(ref: SubscriptionRef, settlements: readonly Settlement[]): Promise<SettleAnswer>;
 }
 
-/** Told of every settlement that was stored, in one call per `settle`. */
-export type OnSettled = (ref: SubscriptionRef, pairs: readonly (readonly [Settlement, Settled])[]) => void;
+/** Told of every settlement that was stored, and of the endpoint's health after them, in one call per `settle`. */
+export type OnSettled = (
+  ref: SubscriptionRef,
+  pairs: readonly (readonly [Settlement, Settled])[],
+  health: HealthNote,
+) => void;
 
 interface Waiting {
   readonly settlement: Settlement;
@@ -29,6 +33,14 @@ export class Settler {
   #expected: number;
   #waiting: Waiting[] = [];
   #timer: number | null = null;
+  /** Failed attempts that the store has not heard of. */
+  #untold = 0;
+  #health: HealthNote | undefined;
+
+  /** The endpoint's health as the store told it last; `undefined` before the first answer. */
+  get health(): HealthNote | undefined {
+    return this.#health;
+  }
 
   /** @param expected how many results will come: the last one is brought at once */
   constructor(store: SettlingStore, ref: SubscriptionRef, expected: number, onSettled: OnSettled) {
@@ -42,7 +54,10 @@ export class Settler {
   add(settlement: Settlement): Promise<Settled> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ settlement, resolve, reject });
-      this.#countDown();
+      // What may turn the endpoint's health is told at once: it keeps further requests from a listener in trouble.
+      const kind = settlement.result?.outcome.kind ?? 'success';
+      if (kind !== 'success') this.#untold++;
+      this.#countDown(kind === 'timed_out' || this.#untold >= FAILED_IN_A_ROW);
     });
   }
 
@@ -51,9 +66,9 @@ export class Settler {
     this.#countDown();
   }
 
-  #countDown(): void {
+  #countDown(atOnce = false): void {
     this.#expected--;
-    if (this.#expected <= 0 || this.#waiting.length >= SETTLE_MAX_RESULTS) this.#flush();
+    if (atOnce || this.#expected <= 0 || this.#waiting.length >= SETTLE_MAX_RESULTS) this.#flush();
     else this.#timer ??= setTimeout(() => this.#flush(), SETTLE_INTERVAL_MS);
   }
 
@@ -63,13 +78,15 @@ export class Settler {
     const waiting = this.#waiting;
     if (waiting.length === 0) return;
     this.#waiting = [];
+    this.#untold = 0;
     this.#store
       .settle(
         this.#ref,
         waiting.map(({ settlement }) => settlement),
       )
       .then(
-        (settled) => {
+        ({ settled, health }) => {
+          this.#health = health;
           const pairs: [Settlement, Settled][] = [];
           for (const [index, entry] of waiting.entries()) {
             const result = settled[index];
@@ -79,7 +96,7 @@ export class Settler {
               entry.resolve(result);
             }
           }
-          this.#onSettled(this.#ref, pairs);
+          this.#onSettled(this.#ref, pairs, health);
         },
         (error: unknown) => {
           for (const entry of waiting) entry.reject(error);

@@ -58,6 +58,8 @@ export interface DeliveryFacts {
   readonly endpoint: string;
   /** The compact SET, resent byte for byte. */
   readonly set: string;
+  /** Goes out even while its endpoint is failing: a test (contract 10.4). */
+  readonly neverHeld?: true;
 }
 
 export interface Delivery extends DeliveryFacts {
@@ -71,6 +73,13 @@ export interface Delivery extends DeliveryFacts {
   readonly dueAt: number | null;
   /** Set while a dispatch is under way that has not begun. */
   readonly leaseToken: string | null;
+  /**
+   * `held`: waits for its endpoint, which is failing (contract 10.4), until `dueAt`, when that was too long. `never`:
+   * goes out however the endpoint fares: a test, a redelivery, a probe.
+   */
+  readonly hold: 'possible' | 'held' | 'never';
+  /** The bulk redelivery that asked for the current run (contract 10.3). */
+  readonly redeliveryId: string | null;
   readonly history: readonly HistoryEntry[];
 }
 
@@ -108,14 +117,37 @@ export function arrive(facts: DeliveryFacts, now: number, enabled: boolean): Del
     updatedAt: facts.acceptedAt,
     dueAt: now,
     leaseToken: null,
+    hold: facts.neverHeld === true ? 'never' : 'possible',
+    redeliveryId: null,
     history: [{ at: facts.acceptedAt, state: 'awaiting-executing', attempts: 0 }],
   };
   return enabled ? arrived : fail(arrived, now, DISABLED);
 }
 
+/** Whether a failing endpoint holds it: only what nobody has attempted yet (contract 10.4). */
+export function isHoldable(delivery: Delivery): boolean {
+  return delivery.hold === 'possible' && delivery.state === 'awaiting-executing' && delivery.attempts === 0;
+}
+
+/** @param until when it has waited too long, ms */
+export function hold(delivery: Delivery, until: number): Delivery {
+  return { ...delivery, hold: 'held', leaseToken: null, dueAt: until };
+}
+
+/** Lets a held delivery go. @param asProbe it is not held again, though the endpoint is still failing */
+export function release(delivery: Delivery, now: number, asProbe: boolean): Delivery {
+  return { ...delivery, hold: asProbe ? 'never' : 'possible', dueAt: now };
+}
+
+/** It was held for as long as events are kept (contract 10.4). */
+export function giveUpHeld(delivery: Delivery, now: number): Delivery {
+  return fail(delivery, now, 'endpoint failing');
+}
+
 /** Hands a due delivery to the queue: keeps an unspent token, so that a dispatch that was merely slow counts. */
 export function dispatch(delivery: Delivery, token: string, now: number): Delivery {
-  return { ...delivery, leaseToken: delivery.leaseToken ?? token, dueAt: now + DISPATCH_LEASE_MS };
+  const hold = delivery.hold === 'held' ? 'possible' : delivery.hold;
+  return { ...delivery, hold, leaseToken: delivery.leaseToken ?? token, dueAt: now + DISPATCH_LEASE_MS };
 }
 
 /**
@@ -168,12 +200,19 @@ export function disable(delivery: Delivery, now: number): Delivery | undefined {
   return fail(delivery, now, reason);
 }
 
-/** Somebody asked for a new run of the schedule (contract 5.4); only a failed delivery has one to begin. */
-export function redeliver(delivery: Delivery, now: number): Delivery | undefined {
+/**
+ * Somebody asked for a new run of the schedule (contract 5.4); only a failed delivery has one to begin.
+ * @param redeliveryId the bulk redelivery it is part of
+ */
+export function redeliver(
+  delivery: Delivery,
+  now: number,
+  redeliveryId: string | null = null,
+): Delivery | undefined {
   if (delivery.state !== 'failure') return undefined;
   const { attempts } = delivery;
   return append(
-    { ...delivery, runBase: attempts, dueAt: now },
+    { ...delivery, runBase: attempts, dueAt: now, hold: 'never', redeliveryId },
     { at: now, state: 'awaiting-executing', attempts },
   );
 }
@@ -214,7 +253,7 @@ function end(delivery: Delivery, result: AttemptResult, circumstances: Circumsta
 
 function fail(delivery: Delivery, now: number, reason: string): Delivery {
   return append(
-    { ...delivery, dueAt: null, leaseToken: null },
+    { ...delivery, dueAt: null, leaseToken: null, hold: 'possible' },
     { at: now, state: 'failure', attempts: delivery.attempts, reason },
   );
 }

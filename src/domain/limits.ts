@@ -76,6 +76,26 @@ export const SETTLE_INTERVAL_MS = SECOND_MS;
 /** Results in one `settle`: bounds the size of a call (32 MiB) and of a transaction. */
 export const SETTLE_MAX_RESULTS = 100;
 
+// --- Endpoint health (contract 10.4) ----------------------------------------------------------------
+
+/** An answer that took longer is slow. */
+export const SLOW_ANSWER_MS = 2 * SECOND_MS;
+/** Slow answers that make an endpoint slow, and quick successes that make it healthy again. */
+export const SLOW_IN_A_ROW = 3;
+export const QUICK_IN_A_ROW = 3;
+/** Failed attempts that make an endpoint failing. */
+export const FAILED_IN_A_ROW = 5;
+/** For how long nothing need be heard of a failing endpoint before a held event is let go as a probe; it doubles. */
+export const PROBE_WAIT_FIRST_MS = 3 * SECOND_MS;
+export const PROBE_WAIT_MAX_MS = 5 * MINUTE_MS;
+/** Slots of an invocation that endpoints which are not healthy may take together: the rest is for the others. */
+export const FETCHES_UNHEALTHY = 4;
+/** Deliveries of such an endpoint on their way at once: it cannot fill the queue of all the others. */
+export const UNHEALTHY_UNDER_WAY_MAX = 40;
+/** What waited is let go in steps; each may be twice the last, up to this many. */
+export const DRAIN_STEP_MS = SECOND_MS;
+export const DRAIN_STEP_MAX = 500;
+
 // --- Leases ---------------------------------------------------------------------------------------
 
 /** Beyond the attempt's own limit, before an attempt counts as lapsed. */
@@ -124,6 +144,8 @@ export const TOTAL_TAIL_ROWS = 1000;
 export const SUMMARY_WINDOW_MS = 7 * DAY_MS;
 /** A finished export and its file live this long (contract 7). */
 export const EXPORT_LIFE_MS = 7 * DAY_MS;
+/** A bulk redelivery that ended is shown this long. */
+export const REDELIVERY_LIFE_MS = 7 * DAY_MS;
 /** One part of an export's file: a row may have 2 MB, and its events are in memory at once. */
 export const EXPORT_PART_MAX_BYTES = 1_000_000;
 export const EXPORT_PART_EVENTS = 50;

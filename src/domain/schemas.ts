@@ -34,3 +34,14 @@ export const uuid = z
     abort: true,
   })
   .toLowerCase();
+
+const RFC_3339 = 'must be an RFC 3339 time, e.g. 2026-01-31T12:00:00Z';
+/** The last moment that RFC 3339 can write in UTC. */
+const LATEST_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+
+/** A time as text that `Date.parse` reads. */
+export const rfc3339 = z
+  .string({ error: RFC_3339 })
+  .toUpperCase() // RFC 3339, 5.6: t and z may be lower case
+  .pipe(z.iso.datetime({ offset: true, error: RFC_3339, abort: true }))
+  .refine((text) => Date.parse(text) <= LATEST_MS, { error: RFC_3339 });

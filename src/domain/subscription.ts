@@ -1,5 +1,6 @@
 /** A subscription: a customer's standing wish to hear of events (contract 3). */
 import { z } from 'zod';
+import type { HealthState } from './endpoint-health.ts';
 import { EventType } from './event.ts';
 import { checkFilter } from './filter-schema.ts';
 import { required, text } from './schemas.ts';
@@ -13,6 +14,8 @@ export interface Subscription {
   readonly enabled: boolean;
   /** A JSON Schema that `checkFilter` accepted; null: every event passes. */
   readonly filter: Readonly<Record<string, unknown>> | null;
+  /** How its endpoint fares, as the event path last told; its event store knows better (contract 10.4). */
+  readonly health: HealthState;
   /** Counts changes; an event store adopts the newer of two. */
   readonly version: number;
   readonly createdAt: number;

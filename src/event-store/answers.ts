@@ -1,5 +1,7 @@
 /** What event stores are told and what they answer, over RPC. */
 import type { AttemptResult, Delivery, DeliveryFacts, DeliveryState } from '../domain/delivery.ts';
+import type { HealthState } from '../domain/endpoint-health.ts';
+import type { RedeliveryJob } from './redeliveries.ts';
 
 /** What a consumer may do with an event (design: the gate of the event path). */
 export type Admission =
@@ -24,11 +26,34 @@ export interface Settled {
   readonly nextAttemptAt?: number;
 }
 
+/** What `settle` answers: what became of each settlement, in order, and how the endpoint fares after them. */
+export interface SettleAnswer {
+  readonly settled: readonly Settled[];
+  readonly health: HealthNote;
+}
+
+/** How an endpoint fares, and since when, ms (0: it never fared otherwise). */
+export interface HealthNote {
+  readonly state: HealthState;
+  readonly since: number;
+}
+
+/** The same for whoever looks at the subscription. */
+export interface HealthReport extends HealthNote {
+  /** Events of it that are not final. */
+  readonly waiting: number;
+}
+
 /** What becomes of a wish to redeliver. */
 export type Redelivery =
   | { readonly answer: 'accepted'; readonly delivery: Delivery }
   | { readonly answer: 'not found' | 'not failed' | 'disabled' }
   | { readonly answer: 'too soon'; readonly waitMs: number };
+
+/** What becomes of a wish for a bulk redelivery. */
+export type StartedRedelivery =
+  | { readonly answer: 'started'; readonly job: RedeliveryJob }
+  | { readonly answer: 'active' | 'disabled' };
 
 /** Counts of the last seven days; `at` is when they were taken, ms. */
 export interface Summary {

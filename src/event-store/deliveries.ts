@@ -15,6 +15,8 @@ type Row = {
   endpoint: string;
   history: string;
   set_token: string;
+  hold: 'held' | 'never' | null;
+  redelivery_id: string | null;
 };
 
 /** Rows read and written by this store since it woke, as the platform bills them. */
@@ -31,6 +33,18 @@ export interface PageQuery {
   readonly state?: DeliveryState;
   readonly limit: number;
 }
+
+export interface FailedQuery {
+  /** Exclusive. */
+  readonly after: string;
+  readonly since: number;
+  readonly until: number;
+  readonly failedBefore: number;
+  readonly limit: number;
+}
+
+const FAILED_IN =
+  "state = 'failure' AND event_id > ? AND accepted_at >= ? AND accepted_at <= ? AND updated_at <= ?";
 
 export class Deliveries {
   readonly counts: RowCounts = { rowsRead: 0, rowsWritten: 0 };
@@ -76,11 +90,12 @@ export class Deliveries {
     const history = this.#withoutFullPages(delivery);
     this.#query(
       `INSERT INTO deliveries (event_id, state, attempts, run_base, accepted_at, updated_at, due_at, lease_token,
-         endpoint, history, set_token)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+         endpoint, history, set_token, hold, redelivery_id)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT (event_id) DO UPDATE SET state = excluded.state, attempts = excluded.attempts,
          run_base = excluded.run_base, updated_at = excluded.updated_at, due_at = excluded.due_at,
-         lease_token = excluded.lease_token, history = excluded.history`,
+         lease_token = excluded.lease_token, history = excluded.history, hold = excluded.hold,
+         redelivery_id = excluded.redelivery_id`,
       delivery.eventId,
       delivery.state,
       delivery.attempts,
@@ -92,6 +107,8 @@ export class Deliveries {
       delivery.endpoint,
       JSON.stringify(history),
       delivery.set,
+      delivery.hold === 'possible' ? null : delivery.hold,
+      delivery.redeliveryId,
     );
   }
 
@@ -170,6 +187,63 @@ export class Deliveries {
       now,
       limit,
     ).map(fromRow);
+  }
+
+  /** Deliveries held for their endpoint, oldest first. */
+  held(limit: number): Delivery[] {
+    return this.#query<Row>(
+      `SELECT * FROM deliveries INDEXED BY held WHERE hold = 'held' ORDER BY event_id LIMIT ?`,
+      limit,
+    ).map(fromRow);
+  }
+
+  /** How many deliveries are on their way, dispatched or under attempt, counted up to a limit. */
+  underWay(now: number, leaseMs: number, limit: number): number {
+    const rows = this.#query<{ n: number }>(
+      `SELECT count(*) AS n FROM (
+         SELECT 1 FROM deliveries INDEXED BY due
+         WHERE due_at > ? AND due_at <= ? AND (lease_token IS NOT NULL OR state = 'executing') LIMIT ?)`,
+      now,
+      now + leaseMs,
+      limit,
+    );
+    return rows[0]?.n ?? 0;
+  }
+
+  /** How many deliveries are not final. */
+  countOpen(): number {
+    return (
+      this.#query<{ n: number }>(
+        'SELECT count(*) AS n FROM deliveries INDEXED BY due WHERE due_at IS NOT NULL',
+      )[0]?.n ?? 0
+    );
+  }
+
+  /**
+   * Failed deliveries of a span that failed before a time, in order of event id: what a bulk redelivery takes.
+   * @param query times in ms, both ends included
+   */
+  failedIn(query: FailedQuery): Delivery[] {
+    return this.#query<Row>(
+      `SELECT * FROM deliveries INDEXED BY failed WHERE ${FAILED_IN} ORDER BY event_id LIMIT ?`,
+      query.after,
+      query.since,
+      query.until,
+      query.failedBefore,
+      query.limit,
+    ).map(fromRow);
+  }
+
+  /** How many there are of them. */
+  countFailedIn(query: Omit<FailedQuery, 'limit'>): number {
+    const rows = this.#query<{ n: number }>(
+      `SELECT count(*) AS n FROM deliveries INDEXED BY failed WHERE ${FAILED_IN}`,
+      query.after,
+      query.since,
+      query.until,
+      query.failedBefore,
+    );
+    return rows[0]?.n ?? 0;
   }
 
   /** What is not final, in bites: the next `limit` after an event id. */
@@ -267,6 +341,8 @@ function fromRow(row: Row): Delivery {
     updatedAt: row.updated_at,
     dueAt: row.due_at,
     leaseToken: row.lease_token,
+    hold: row.hold ?? 'possible',
+    redeliveryId: row.redelivery_id,
     // Written by `put` alone, and held to be JSON by the table.
     history: JSON.parse(row.history) as HistoryEntry[],
   };

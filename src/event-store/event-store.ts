@@ -18,12 +18,15 @@ import {
   type Circumstances,
   type Delivery,
   disable,
+  hold,
+  isHoldable,
   redeliver,
   settle,
 } from '../domain/delivery.ts';
 import {
   DELETED_MARK_MS,
   DELIVERIES_BITE,
+  DRAIN_STEP_MS,
   INVOCATION_BUDGET_MS,
   LEASE_MARGIN_MS,
   MINUTE_MS,
@@ -32,11 +35,25 @@ import { expiresAt } from '../domain/retention.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
 import type { Env } from '../env.ts';
 import { logError } from '../log.ts';
-import type { Admission, Beginning, Redelivery, Settled, Settlement, Summary } from './answers.ts';
+import type {
+  Admission,
+  Beginning,
+  HealthNote,
+  HealthReport,
+  Redelivery,
+  SettleAnswer,
+  Settled,
+  Settlement,
+  StartedRedelivery,
+  Summary,
+} from './answers.ts';
+import { Backlog } from './backlog.ts';
 import { Claims } from './claims.ts';
 import { Deliveries, type PageQuery, type RowCounts } from './deliveries.ts';
 import { type ExportJob, type ExportState, Exports, type StartedExport } from './exports.ts';
+import { Health } from './health.ts';
 import { Identity } from './identity.ts';
+import { Redeliveries, type RedeliveryJob, type RedeliveryState, type Span } from './redeliveries.ts';
 import { Schedule } from './schedule.ts';
 import { migrate } from './schema.ts';
 import { emptySummary, Summaries } from './summaries.ts';
@@ -45,6 +62,9 @@ export class EventStore extends DurableObject<Env> {
   readonly #deliveries: Deliveries;
   readonly #schedule: Schedule;
   readonly #exports: Exports;
+  readonly #health: Health;
+  readonly #redeliveries: Redeliveries;
+  readonly #backlog: Backlog;
   readonly #identity: Identity;
   readonly #claims = new Claims();
   readonly #summaries: Summaries;
@@ -56,6 +76,9 @@ export class EventStore extends DurableObject<Env> {
     this.#deliveries = new Deliveries(state.storage.sql);
     this.#schedule = new Schedule(this.#deliveries, env.DELIVERIES);
     this.#exports = new Exports(state.storage, this.#deliveries);
+    this.#health = new Health(state.storage.sql);
+    this.#redeliveries = new Redeliveries(state.storage, this.#deliveries);
+    this.#backlog = new Backlog(this.#deliveries, this.#redeliveries, this.#health);
     this.#identity = new Identity(state.storage.sql);
     this.#summaries = new Summaries(state.storage.sql, this.#deliveries);
   }
@@ -74,7 +97,7 @@ export class EventStore extends DurableObject<Env> {
       if (known.has(eventId)) return { answer: 'done' };
       const retryAfterMs = this.#claims.claim(eventId, now, claimMs);
       if (retryAfterMs !== undefined) return { answer: 'busy', retryAfterMs };
-      return { answer: this.#identity.enabled ? 'new' : 'held' };
+      return { answer: this.mayStart() ? 'new' : 'held' };
     });
     await this.#arm(now);
     return admissions;
@@ -82,25 +105,34 @@ export class EventStore extends DurableObject<Env> {
 
   /**
    * Stores results, all or nothing. A repeat changes nothing: see `settle` in domain/delivery.ts.
-   * @returns what became of each, in order
    */
-  async settle(ref: SubscriptionRef, settlements: readonly Settlement[]): Promise<Settled[]> {
+  async settle(ref: SubscriptionRef, settlements: readonly Settlement[]): Promise<SettleAnswer> {
     if (this.#identity.deletedAt !== null) {
-      return settlements.map(({ eventId }) => ({ eventId, state: 'dropped', attempts: 0 }));
+      const settled = settlements.map(({ eventId }): Settled => ({ eventId, state: 'dropped', attempts: 0 }));
+      return { settled, health: this.#healthNote() };
     }
     const now = Date.now();
     this.#adopt(ref, now);
-    const settled = this.#allOrNothing(() =>
-      settlements.map((settlement) => this.#settleOne(settlement, now)),
-    );
+    const settled = this.#allOrNothing(() => {
+      const each = settlements.map((settlement) => this.#settleOne(settlement, now));
+      // A repeat, or a result that came too late, tells nothing new.
+      const told = settlements.filter((_, index) => each[index]?.state !== 'dropped');
+      this.#health.observe(
+        told.flatMap(({ result }) => result ?? []),
+        now,
+      );
+      this.#redeliveries.complete(now);
+      return each;
+    });
     for (const { eventId } of settlements) this.#claims.release(eventId);
     await this.#arm(now);
-    return settled;
+    return { settled, health: this.#healthNote() };
   }
 
   /**
    * Begins attempts that the alarm dispatched; call it just before the request. Ids whose token is stale, that
-   * are final or unknown are left out, all of them when the subscription is disabled or deleted.
+   * are final or unknown are left out, all of them when the subscription is disabled or deleted; so are those that
+   * must be held, because the endpoint began to fail since.
    */
   async begin(ref: SubscriptionRef, token: string, eventIds: readonly string[]): Promise<Beginning[]> {
     if (this.#identity.deletedAt !== null) return [];
@@ -110,7 +142,11 @@ export class EventStore extends DurableObject<Env> {
     for (const eventId of this.#identity.enabled ? eventIds : []) {
       const delivery = this.#deliveries.find(eventId);
       const begun = delivery && begin(delivery, token, now, this.#attemptLeaseMs());
-      if (begun === undefined) continue;
+      if (delivery === undefined || begun === undefined) continue;
+      if (this.#mustHold(delivery)) {
+        this.#deliveries.put(this.#held(delivery));
+        continue;
+      }
       this.#deliveries.put(begun);
       const { acceptedAt, endpoint, set, attempts } = begun;
       beginnings.push({ eventId, acceptedAt, endpoint, set, attempt: attempts });
@@ -119,9 +155,13 @@ export class EventStore extends DurableObject<Env> {
     return beginnings;
   }
 
-  /** Whether attempts may start: the subscription is neither disabled nor deleted, as far as is known here. */
-  isEnabled(): boolean {
-    return this.#identity.deletedAt === null && this.#identity.enabled;
+  /**
+   * Whether first attempts may start straight from the queue: the subscription is neither disabled nor deleted, as far
+   * as is known here, and its endpoint is healthy.
+   */
+  mayStart(): boolean {
+    const { deletedAt, enabled } = this.#identity;
+    return deletedAt === null && enabled && this.#health.current.state === 'healthy';
   }
 
   // --- Reading --------------------------------------------------------------------------------------
@@ -149,6 +189,12 @@ export class EventStore extends DurableObject<Env> {
     const { summary, isStale } = this.#summaries.current(now);
     if (isStale) this.ctx.waitUntil(this.#countLater());
     return summary;
+  }
+
+  /** How the endpoint fares (contract 10.4). */
+  health(): HealthReport {
+    const waiting = this.#identity.deletedAt === null ? this.#deliveries.countOpen() : 0;
+    return { ...this.#healthNote(), waiting };
   }
 
   // --- Exports --------------------------------------------------------------------------------------
@@ -196,6 +242,26 @@ export class EventStore extends DurableObject<Env> {
     return { answer: 'accepted', delivery: again };
   }
 
+  /** Starts a bulk redelivery (contract 10.3); the alarm does the work. */
+  async startRedelivery(ref: SubscriptionRef, span: Span): Promise<StartedRedelivery> {
+    const now = Date.now();
+    this.#adopt(ref, now);
+    if (!this.#identity.enabled) return { answer: 'disabled' };
+    const job = this.#redeliveries.start(crypto.randomUUID(), span, now);
+    if (job === undefined) return { answer: 'active' };
+    await this.#arm(now);
+    return { answer: 'started', job };
+  }
+
+  redeliveries(): RedeliveryJob[] {
+    return this.#identity.deletedAt === null ? this.#redeliveries.list() : [];
+  }
+
+  /** Cancels a bulk redelivery. @returns the state it is in then; `undefined` when there is none */
+  cancelRedelivery(jobId: string): RedeliveryState | undefined {
+    return this.#identity.deletedAt === null ? this.#redeliveries.cancel(jobId, Date.now()) : undefined;
+  }
+
   /** Rows read and written since this object woke. */
   rowCounts(): RowCounts {
     return { ...this.#deliveries.counts };
@@ -219,14 +285,16 @@ export class EventStore extends DurableObject<Env> {
     migrate(this.ctx.storage);
     this.#claims.clear();
     this.#deliveries.forget();
+    this.#health.forget();
     const now = Date.now();
     this.#identity.markDeleted(ref, now);
     await this.ctx.storage.setAlarm(now + DELETED_MARK_MS);
   }
 
-  /** Visited by the cron: arms the alarm if something is due and no alarm is set. */
-  async ensureAlarm(ref: SubscriptionRef): Promise<void> {
+  /** Visited by the cron: arms the alarm if something is due and no alarm is set. @returns the endpoint's health */
+  async ensureAlarm(ref: SubscriptionRef): Promise<HealthNote> {
     await this.adopt(ref);
+    return this.#healthNote();
   }
 
   // --- The alarm --------------------------------------------------------------------------------------
@@ -243,16 +311,17 @@ export class EventStore extends DurableObject<Env> {
       await this.ctx.storage.deleteAll();
       return;
     }
-    try {
-      if (this.#identity.ref !== undefined) await this.#schedule.dispatchDue(this.#identity.ref, now);
-    } catch (error) {
-      logError('dispatch failed', error, this.#names());
-    }
+    this.#attempt('backlog', () =>
+      this.#allOrNothing(() => this.#backlog.release(now, this.#attemptLeaseMs() + DRAIN_STEP_MS)),
+    );
+    await this.#dispatchDue(now);
     this.#attempt('export', () => this.#exports.work(now, this.#config().userAgent));
     this.#attempt('sweep', () => {
       this.#schedule.sweep(now, this.#config().retentionMs);
       this.#exports.sweep(now);
+      this.#redeliveries.sweep(now);
     });
+    this.#attempt('redelivery', () => this.#redeliveries.complete(now));
     await this.#arm(Date.now());
   }
 
@@ -278,11 +347,23 @@ export class EventStore extends DurableObject<Env> {
     }
   }
 
+  async #dispatchDue(now: number): Promise<void> {
+    try {
+      const { ref } = this.#identity;
+      if (ref === undefined) return;
+      const terms = { health: this.#health.current.state, retentionMs: this.#config().retentionMs };
+      if ((await this.#schedule.dispatchDue(ref, now, terms)) > 0) this.#backlog.noteHeld();
+    } catch (error) {
+      logError('dispatch failed', error, this.#names());
+    }
+  }
+
   #allOrNothing<T>(work: () => T): T {
     try {
       return this.ctx.storage.transactionSync(work);
     } catch (error) {
       this.#deliveries.forget(); // what was counted meanwhile was rolled back
+      this.#health.forget();
       throw error;
     }
   }
@@ -299,18 +380,35 @@ export class EventStore extends DurableObject<Env> {
     if (result !== undefined) changed = settle(existing, settlement, result, circumstances);
     else if (existing === undefined) changed = arrive(settlement, now, circumstances.enabled);
     if (changed === undefined) return { eventId, state: 'dropped', attempts: existing?.attempts ?? 0 };
+    if (this.#mustHold(changed)) changed = this.#held(changed);
     if (existing === undefined) this.#deliveries.add(changed);
     else this.#deliveries.put(changed);
     return {
       eventId,
       state: changed.state,
       attempts: changed.attempts,
-      ...(changed.dueAt === null ? {} : { nextAttemptAt: changed.dueAt }),
+      ...(changed.dueAt === null || changed.hold === 'held' ? {} : { nextAttemptAt: changed.dueAt }),
     };
   }
 
   #adopt(ref: SubscriptionRef, now: number): void {
-    if (this.#identity.adopt(ref) && !ref.enabled) this.#failWhatWaits(now);
+    if (!this.#identity.adopt(ref) || ref.enabled) return;
+    this.#failWhatWaits(now);
+    this.#redeliveries.cancelActive(now);
+  }
+
+  #mustHold(delivery: Delivery): boolean {
+    return this.#identity.enabled && this.#health.current.state === 'failing' && isHoldable(delivery);
+  }
+
+  #held(delivery: Delivery): Delivery {
+    this.#backlog.noteHeld();
+    return hold(delivery, delivery.acceptedAt + this.#config().retentionMs);
+  }
+
+  #healthNote(): HealthNote {
+    const { state, since } = this.#health.current;
+    return { state, since };
   }
 
   /** A delivery that is stored and not past its time, though the sweep may not have come by yet. */
@@ -351,7 +449,12 @@ export class EventStore extends DurableObject<Env> {
     try {
       const { retentionMs } = this.#config();
       if (this.#exports.isActive()) return now;
-      const times = [this.#schedule.nextAlarm(now, retentionMs), this.#exports.earliestEnd()];
+      const times = [
+        this.#schedule.nextAlarm(now, retentionMs),
+        this.#backlog.nextRelease(now),
+        this.#exports.earliestEnd(),
+        this.#redeliveries.earliestEnd(),
+      ];
       const known = times.filter((time) => time !== undefined);
       return known.length === 0 ? undefined : Math.min(...known);
     } catch (error) {

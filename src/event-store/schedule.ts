@@ -4,15 +4,19 @@
  * Two duties: *dispatch* hands what is due to `webhook-deliveries`; *sweep* deletes what is past its time. Both
  * work in bounded bites and leave the rest to the next alarm.
  */
-import { disable, dispatch } from '../domain/delivery.ts';
+import { type Delivery, disable, dispatch, giveUpHeld, hold, isHoldable } from '../domain/delivery.ts';
+import type { HealthState } from '../domain/endpoint-health.ts';
 import { eventIdFloor } from '../domain/ids.ts';
 import {
   DELIVERIES_BITE,
+  DISPATCH_LEASE_MS,
   DISPATCH_MAX_PER_ALARM,
+  DRAIN_STEP_MS,
   EVENT_ID_MAX_FUTURE_MS,
   SECOND_MS,
   SWEEP_INTERVAL_MS,
   SWEEP_MAX_ROWS,
+  UNHEALTHY_UNDER_WAY_MAX,
 } from '../domain/limits.ts';
 import { expiresAt } from '../domain/retention.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
@@ -22,11 +26,19 @@ import type { Deliveries } from './deliveries.ts';
 const SEND_BACKOFF_FIRST_MS = 2 * SECOND_MS;
 const SEND_BACKOFF_MAX_MS = 300 * SECOND_MS;
 
+/** What a dispatch depends on besides what is due. */
+export interface DispatchTerms {
+  readonly health: HealthState;
+  readonly retentionMs: number;
+}
+
 /** Lives as long as the object is in memory; what must survive stands in the rows. */
 export class Schedule {
   readonly #deliveries: Deliveries;
   readonly #queue: Sender;
   #sendFailures = 0;
+  /** Enough is on its way: what is due waits until then. */
+  #dispatchAfter = 0;
   /** Where a sweep that found too much goes on, and when the last complete one was. */
   #sweepCursor = '';
   #sweptAt = 0;
@@ -38,36 +50,58 @@ export class Schedule {
 
   /**
    * Hands due deliveries to the queue. The lease is written first: if the send fails they are due again after a
-   * growing wait; if we die in between, when the lease lapses. In a disabled store what is due becomes `failure`.
-   * @returns how many were due
+   * growing wait; if we die in between, when the lease lapses. Of an endpoint that is not healthy only a few are on
+   * their way at once. In a disabled store what is due becomes `failure`.
+   * @returns how many were held for their endpoint
    * @throws what the queue throws, after the deliveries were made due again
    */
-  async dispatchDue(ref: SubscriptionRef, now: number): Promise<number> {
+  async dispatchDue(ref: SubscriptionRef, now: number, terms: DispatchTerms): Promise<number> {
+    const isUnhealthy = terms.health !== 'healthy';
+    let room = isUnhealthy ? UNHEALTHY_UNDER_WAY_MAX - this.#underWay(now) : DISPATCH_MAX_PER_ALARM;
     const fresh = crypto.randomUUID();
     const tokens = new Map<string, string[]>();
-    let count = 0;
-    while (count < DISPATCH_MAX_PER_ALARM) {
-      const due = this.#deliveries.due(now, DELIVERIES_BITE);
+    let held = 0;
+    let looked = 0;
+    while (room > 0 && looked < DISPATCH_MAX_PER_ALARM) {
+      const bite = Math.min(room, DELIVERIES_BITE);
+      const due = this.#deliveries.due(now, bite);
       for (const delivery of due) {
-        const next = ref.enabled ? dispatch(delivery, fresh, now) : disable(delivery, now);
+        const next = decide(delivery, ref, fresh, now, terms);
         if (next === undefined) continue;
         this.#deliveries.put(next);
+        if (next.hold === 'held') held++;
         if (next.leaseToken === null) continue;
+        room--;
         const sharing = tokens.get(next.leaseToken);
         if (sharing === undefined) tokens.set(next.leaseToken, [next.eventId]);
         else sharing.push(next.eventId);
       }
-      count += due.length;
-      if (due.length < DELIVERIES_BITE) break;
+      looked += due.length;
+      if (due.length < bite) break;
     }
-    await this.#send(ref, tokens);
-    return count;
+    if (room <= 0 && isUnhealthy) this.#dispatchAfter = now + DRAIN_STEP_MS;
+    await this.#send(ref, tokens, isUnhealthy);
+    return held;
   }
 
-  async #send(ref: SubscriptionRef, tokens: ReadonlyMap<string, readonly string[]>): Promise<void> {
+  #underWay(now: number): number {
+    return this.#deliveries.underWay(now, DISPATCH_LEASE_MS, UNHEALTHY_UNDER_WAY_MAX);
+  }
+
+  async #send(
+    ref: SubscriptionRef,
+    tokens: ReadonlyMap<string, readonly string[]>,
+    isUnhealthy: boolean,
+  ): Promise<void> {
     const { customerId, subscriptionId } = ref;
     const messages = [...tokens].flatMap(([token, eventIds]) =>
-      packDispatch({ customerId, subscriptionId, token, eventIds: [...eventIds] }),
+      packDispatch({
+        customerId,
+        subscriptionId,
+        token,
+        eventIds: [...eventIds],
+        ...(isUnhealthy ? { unhealthy: true as const } : {}),
+      }),
     );
     if (messages.length === 0) return;
     try {
@@ -98,7 +132,7 @@ export class Schedule {
     if (oldest === undefined) return undefined;
     const sweep =
       this.#sweepCursor === '' ? Math.max(oldest + retentionMs, this.#sweptAt + SWEEP_INTERVAL_MS) : now;
-    return due === undefined ? sweep : Math.min(due, sweep);
+    return due === undefined ? sweep : Math.min(Math.max(due, this.#dispatchAfter), sweep);
   }
 
   #dueAgain(eventIds: readonly string[]): void {
@@ -112,4 +146,20 @@ export class Schedule {
         this.#deliveries.put({ ...delivery, dueAt });
     }
   }
+}
+
+/** What becomes of a delivery that is due; `undefined` when nothing does. */
+function decide(
+  delivery: Delivery,
+  ref: SubscriptionRef,
+  freshToken: string,
+  now: number,
+  { health, retentionMs }: DispatchTerms,
+): Delivery | undefined {
+  if (!ref.enabled) return disable(delivery, now);
+  if (health === 'failing') {
+    if (delivery.hold === 'held') return giveUpHeld(delivery, now);
+    if (isHoldable(delivery)) return hold(delivery, delivery.acceptedAt + retentionMs);
+  }
+  return dispatch(delivery, freshToken, now);
 }

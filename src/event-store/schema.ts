@@ -69,6 +69,39 @@ const MIGRATIONS: readonly string[] = [
      up_to TEXT NOT NULL,
      rows INTEGER NOT NULL CONSTRAINT rows_are_not_negative CHECK (rows >= 0)
    );`,
+  // Endpoint health (contract 10.4): `held` is partial, a delivery that is never held does not touch it.
+  `CREATE TABLE health (
+     one INTEGER PRIMARY KEY CONSTRAINT there_is_one CHECK (one = 1),
+     figures TEXT NOT NULL CONSTRAINT figures_are_json CHECK (json_valid(figures))
+   );
+   ALTER TABLE deliveries ADD COLUMN hold TEXT CONSTRAINT hold_is_known CHECK (hold IN ('held', 'never'));
+   CREATE INDEX held ON deliveries (event_id) WHERE hold = 'held';`,
+  // Bulk redelivery (contract 10.3). A job takes what was in `failure` when it began; the trigger keeps its
+  // counts, whoever ends a run: no path can forget to, and a repeat that changes nothing counts nothing.
+  `CREATE TABLE redeliveries (
+     id TEXT NOT NULL PRIMARY KEY,
+     state TEXT NOT NULL CONSTRAINT state_is_known CHECK (state IN ('processing', 'completed', 'canceled')),
+     created_at INTEGER NOT NULL,
+     updated_at INTEGER NOT NULL,
+     since INTEGER NOT NULL,
+     until INTEGER NOT NULL,
+     cursor TEXT,
+     total INTEGER NOT NULL,
+     redelivered INTEGER NOT NULL,
+     succeeded INTEGER NOT NULL,
+     failed INTEGER NOT NULL
+   );
+   CREATE UNIQUE INDEX one_redelivery_is_active ON redeliveries (state) WHERE state = 'processing';
+   ALTER TABLE deliveries ADD COLUMN redelivery_id TEXT;
+   CREATE TRIGGER redelivered_events_are_counted AFTER UPDATE OF state ON deliveries
+   WHEN NEW.redelivery_id IS NOT NULL AND NEW.redelivery_id IS OLD.redelivery_id AND NEW.state <> OLD.state
+     AND (NEW.state IN ('success', 'failure') OR OLD.state IN ('success', 'failure'))
+   BEGIN
+     UPDATE redeliveries SET updated_at = NEW.updated_at,
+       succeeded = succeeded + (NEW.state = 'success') - (OLD.state = 'success'),
+       failed = failed + (NEW.state = 'failure') - (OLD.state = 'failure')
+     WHERE id = NEW.redelivery_id;
+   END;`,
 ];
 
 /** Brings the tables up to date; does nothing, and writes nothing, when they are. */

@@ -21,6 +21,7 @@ import { addHealth } from './health.ts';
 import { addJwk } from './jwk.ts';
 import { addOpenApi } from './openapi.ts';
 import { addPublish } from './publish.ts';
+import { addRedeliveries } from './redeliveries.ts';
 import { addSubscriptions } from './subscriptions.ts';
 import { addSummary } from './summary.ts';
 import { addTestNotification } from './test-notification.ts';
@@ -57,6 +58,7 @@ export function createApp(checkAddress: AddressCheck): OpenAPIHono<AppEnv> {
   addTestNotification(app);
   addEvents(app);
   addExports(app);
+  addRedeliveries(app);
   addPublish(app);
   addCustomers(app);
   addClients(app);

@@ -54,5 +54,17 @@ export const requireValidJson = createMiddleware<AppEnv>(async (c, next) => {
   await next();
 });
 
+/** A body that may be left out: none at all counts as an empty object. */
+export const orEmptyObject = createMiddleware<AppEnv>(async (c, next) => {
+  if (c.req.header('content-type') === undefined && (await c.req.arrayBuffer()).byteLength === 0) {
+    const headers = new Headers(c.req.raw.headers);
+    headers.set('content-type', 'application/json');
+    headers.delete('content-length');
+    c.req.raw = new Request(c.req.raw.url, { method: c.req.method, headers, body: '{}' });
+    c.req.bodyCache = {};
+  }
+  await next();
+});
+
 /** What every route with a small JSON body puts first. */
 export const jsonBody = [limitBody(BODY_MAX_BYTES), requireJson, requireValidJson];

@@ -4,10 +4,12 @@ import { createMiddleware } from 'hono/factory';
 import { z } from 'zod';
 import { eraseStores } from '../delivery/erase.ts';
 import { erasePorts } from '../delivery/ports.ts';
+import { HEALTH_STATES } from '../domain/endpoint-health.ts';
 import { ApiFailure } from '../domain/errors.ts';
 import { EVENT_TYPES } from '../domain/event.ts';
 import { isUuid } from '../domain/ids.ts';
 import { NewSubscription, refOf, type Subscription, SubscriptionChange } from '../domain/subscription.ts';
+import type { HealthReport } from '../event-store/answers.ts';
 import { openEventStore } from '../event-store/event-store.ts';
 import { logError } from '../log.ts';
 import {
@@ -43,13 +45,24 @@ export const SubscriptionResource = z
     endpoint: z.string(),
     events: z.array(z.enum(EVENT_TYPES)),
     filter: z.record(z.string(), z.unknown()).optional(),
+    health: z
+      .object({
+        state: z.enum(HEALTH_STATES),
+        since: z.string().meta({ format: 'date-time' }).optional(),
+        waiting: z.number().int().meta({ description: 'events that are not final' }).optional(),
+      })
+      .meta({ description: 'How the endpoint fares; a list shows the state alone' }),
     id: z.string(),
     title: z.string(),
     updatedAt: z.string().meta({ format: 'date-time' }),
   })
   .meta({ id: 'Subscription' });
 
-export function subscriptionResource(subscription: Subscription): z.infer<typeof SubscriptionResource> {
+/** @param report what its event store says of the endpoint; absent in a list, which asks none */
+export function subscriptionResource(
+  subscription: Subscription,
+  report?: HealthReport,
+): z.infer<typeof SubscriptionResource> {
   const self = subscriptionHref(subscription);
   return {
     _links: {
@@ -64,6 +77,14 @@ export function subscriptionResource(subscription: Subscription): z.infer<typeof
     endpoint: subscription.endpoint,
     events: [...subscription.events],
     ...(subscription.filter === null ? {} : { filter: { ...subscription.filter } }),
+    health:
+      report === undefined
+        ? { state: subscription.health }
+        : {
+            state: report.state,
+            since: timestamp(Math.max(report.since, subscription.createdAt)),
+            waiting: report.waiting,
+          },
     id: subscription.id,
     title: subscription.title,
     updatedAt: timestamp(subscription.updatedAt),
@@ -180,20 +201,24 @@ export function addSubscriptions(app: OpenAPIHono<AppEnv>): void {
       events,
       enabled,
       filter: filter ?? null,
+      health: 'healthy',
       version: 1,
       createdAt: now,
       updatedAt: now,
     };
     await insert(c, subscription);
     c.header('location', subscriptionHref(subscription));
-    return c.json(subscriptionResource(subscription), 201);
+    return c.json(subscriptionResource(subscription, { state: 'healthy', since: 0, waiting: 0 }), 201);
   });
 
-  app.openapi(readRoute, async (c) => c.json(subscriptionResource(await requireSubscription(c)), 200));
+  app.openapi(readRoute, async (c) => {
+    const subscription = await requireSubscription(c);
+    return c.json(subscriptionResource(subscription, await healthOf(c, subscription)), 200);
+  });
 
   app.openapi(changeRoute, async (c) => {
     const changed = await change(c, c.req.valid('json'));
-    return c.json(subscriptionResource(changed), 200);
+    return c.json(subscriptionResource(changed, await healthOf(c, changed)), 200);
   });
 
   app.openapi(deleteRoute, async (c) => {
@@ -206,6 +231,16 @@ export function addSubscriptions(app: OpenAPIHono<AppEnv>): void {
     await eraseStores(erasePorts(c.env), [deleted]);
     return c.body(null, 204);
   });
+}
+
+/** What the event store says of the endpoint; `undefined` while it is away: the subscription can be read all the same. */
+async function healthOf(c: AppContext, { id }: Subscription): Promise<HealthReport | undefined> {
+  try {
+    return await openEventStore(c.env, id).health();
+  } catch (error) {
+    logError('event store not asked for health', error, { subscriptionId: id });
+    return undefined;
+  }
 }
 
 /** The subscription of the path. @throws ApiFailure `not_found`: also for one of another customer */
@@ -266,7 +301,7 @@ async function listPage(c: AppContext, cid: string, asked: string) {
 }
 
 function collection(rows: readonly Subscription[], total: number, links: Record<string, Link>) {
-  return { total, _links: links, _embedded: { subscriptions: rows.map(subscriptionResource) } };
+  return { total, _links: links, _embedded: { subscriptions: rows.map((row) => subscriptionResource(row)) } };
 }
 
 function listHref(cid: string, page?: number): string {

@@ -34,8 +34,9 @@ export function addTestNotification(app: OpenAPIHono<AppEnv>): void {
     const acceptedAt = Date.now();
     const set = await sign(c, subscription, eventId, acceptedAt);
     const store = openEventStore(c.env, subscription.id);
-    // Settled without an attempt: stored, due at once, sent by the store's alarm.
-    await store.settle(refOf(subscription), [{ eventId, acceptedAt, endpoint: subscription.endpoint, set }]);
+    const { endpoint } = subscription;
+    // Settled without an attempt: stored, due at once, sent by the store's alarm however the endpoint fares.
+    await store.settle(refOf(subscription), [{ eventId, acceptedAt, endpoint, set, neverHeld: true }]);
     const delivery = await store.read(eventId);
     if (delivery === undefined) throw new ApiFailure({ code: 'not_found', what: 'Subscription' });
     return c.json(eventResource(subscription, delivery, c.get('config').userAgent), 202);

@@ -108,6 +108,8 @@ export const Dispatch = z.object({
   subscriptionId: z.string(),
   token: z.string(),
   eventIds: z.array(z.string()).min(1),
+  /** Their endpoint is not healthy: they may not take all slots of an invocation (contract 10.4). */
+  unhealthy: z.literal(true).optional(),
 });
 export type Dispatch = z.infer<typeof Dispatch>;
 

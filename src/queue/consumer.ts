@@ -9,10 +9,10 @@ import type { AddressCheck } from '../outbound/address-check.ts';
 import { postSet } from '../outbound/listener-client.ts';
 import { type DeadLetterMessage, QUEUES, sendAll } from '../outbound/queues.ts';
 import { openKeys, signSet } from '../signing/signer.ts';
-import { openDatabase } from '../storage/database.ts';
+import { type Database, openDatabase } from '../storage/database.ts';
 import { type DeadLetter, insertDeadLetters } from '../storage/dead-letters.ts';
 import { sealedKeys } from '../storage/signing-keys.ts';
-import { findAudiences, findSubscriptionsById } from '../storage/subscriptions.ts';
+import { findAudiences, findSubscriptionsById, noteHealth } from '../storage/subscriptions.ts';
 import { retryDelaySeconds } from './acknowledge.ts';
 import { consumeDeadLetters } from './dead-letters.ts';
 import { consumeDeliveries } from './deliveries.ts';
@@ -45,7 +45,7 @@ export async function consume(
       ),
     now: Date.now,
   };
-  const delivery = deliveryPorts(config, env, checkAddress);
+  const delivery = deliveryPorts(config, env, db, checkAddress);
   switch (batch.queue) {
     case QUEUES.events:
       return await consumeEvents(batch.messages, {
@@ -67,7 +67,7 @@ export async function consume(
   }
 }
 
-function deliveryPorts(config: Config, env: Env, checkAddress: AddressCheck): DeliveryPorts {
+function deliveryPorts(config: Config, env: Env, db: Database, checkAddress: AddressCheck): DeliveryPorts {
   const client = {
     userAgent: config.userAgent,
     timeoutMs: config.attemptTimeoutMs,
@@ -87,6 +87,7 @@ function deliveryPorts(config: Config, env: Env, checkAddress: AddressCheck): De
         events: eventsClaim(event, config.captureDomain),
       }),
     post: (endpoint, set) => postSet(client, endpoint, set),
+    noteHealth: (subscriptionId, health) => noteHealth(db, subscriptionId, health),
     now: Date.now,
     debug: config.logLevel === 'debug',
   };

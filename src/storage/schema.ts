@@ -3,6 +3,7 @@
  * stand in the migrations alone.
  */
 import { integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core';
+import { HEALTH_STATES } from '../domain/endpoint-health.ts';
 import type { EventType } from '../domain/event.ts';
 
 export const customers = sqliteTable('customers', {
@@ -58,6 +59,8 @@ export const subscriptions = sqliteTable('subscriptions', {
   deletedAt: integer('deleted_at'),
   erasedAt: integer('erased_at'),
   filter: text('filter', { mode: 'json' }).$type<Record<string, unknown>>(),
+  health: text('health', { enum: HEALTH_STATES }).notNull(),
+  healthSince: integer('health_since').notNull(),
 });
 
 export const deadLetters = sqliteTable('dead_letters', {

@@ -2,7 +2,8 @@
  * Subscriptions in D1. Every query names its customer, except those of the event path, which ask for the
  * subscriptions of all customers in a batch at once and return each with its customer.
  */
-import { and, asc, count, eq, gte, isNotNull, isNull, lt, ne, sql } from 'drizzle-orm';
+import { and, asc, count, eq, gte, isNotNull, isNull, lt, lte, ne, sql } from 'drizzle-orm';
+import type { HealthState } from '../domain/endpoint-health.ts';
 import type { Subscription, SubscriptionChange } from '../domain/subscription.ts';
 import { type Database, isDuplicate } from './database.ts';
 import { customers, signingKeys, subscriptions } from './schema.ts';
@@ -24,7 +25,7 @@ export async function insertSubscription(
       .insert(subscriptions)
       .select(
         sql`SELECT ${id}, ${customerId}, ${title}, ${endpoint}, ${JSON.stringify(events)}, ${enabled ? 1 : 0},
-              ${version}, ${createdAt}, ${updatedAt}, NULL, NULL, ${filter === null ? null : JSON.stringify(filter)}
+              ${version}, ${createdAt}, ${updatedAt}, NULL, NULL, ${filter === null ? null : JSON.stringify(filter)}, 'healthy', 0
             WHERE EXISTS (SELECT 1 FROM ${customers} WHERE id = ${customerId})
               AND (SELECT count(*) FROM ${subscriptions}
                    WHERE customer_id = ${customerId} AND deleted_at IS NULL) < ${maxSubscriptions}`,
@@ -200,6 +201,27 @@ export async function findSubscriptionsById(
     .from(subscriptions)
     .where(sql`${subscriptions.id} IN (SELECT value FROM json_each(${JSON.stringify(ids)}))`);
   return new Map(rows.map((row) => [row.id, row]));
+}
+
+/**
+ * Notes how an endpoint fares since a time, ms; what is older than what stands there changes nothing. A time of 0
+ * means that its event store knows of nothing else.
+ */
+export async function noteHealth(
+  db: Database,
+  id: string,
+  health: { readonly state: HealthState; readonly since: number },
+): Promise<void> {
+  await db
+    .update(subscriptions)
+    .set({ health: health.state, healthSince: health.since })
+    .where(
+      and(
+        eq(subscriptions.id, id),
+        health.since === 0 ? undefined : lte(subscriptions.healthSince, health.since),
+        living,
+      ),
+    );
 }
 
 // --- Care -----------------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { Delivering, type DeliveryPorts } from '../../src/delivery/deliver.ts';
 import type { Route } from '../../src/delivery/route.ts';
+import type { Outcome } from '../../src/domain/attempt.ts';
+import type { HealthState } from '../../src/domain/endpoint-health.ts';
 import type { IdentityEvent } from '../../src/domain/event.ts';
 import type { Subscription } from '../../src/domain/subscription.ts';
 import type { Admission, Settlement } from '../../src/event-store/answers.ts';
@@ -13,6 +15,7 @@ const subscription: Subscription = {
   events: ['entityCreated'],
   enabled: true,
   filter: null,
+  health: 'healthy',
   version: 1,
   createdAt: 0,
   updatedAt: 0,
@@ -33,13 +36,23 @@ function events(count: number): IdentityEvent[] {
 }
 
 /** Ports that record, with a clock that only attempts move. */
-function ports(options: { attemptMs?: number; admission?: Admission; enabled?: () => boolean } = {}) {
+function ports(
+  options: {
+    attemptMs?: number;
+    admission?: Admission;
+    mayStart?: () => boolean;
+    health?: () => HealthState;
+    outcome?: Outcome;
+  } = {},
+) {
   const recorded = {
     now: 0,
     admitted: [] as string[],
     signed: [] as string[],
     settled: [] as Settlement[],
     posts: 0,
+    noted: [] as HealthState[],
+    settles: 0,
   };
   const store: ReturnType<DeliveryPorts['store']> = {
     admit: async (_, eventIds) => {
@@ -47,10 +60,14 @@ function ports(options: { attemptMs?: number; admission?: Admission; enabled?: (
       return eventIds.map(() => options.admission ?? { answer: 'new' });
     },
     begin: async () => [],
-    isEnabled: () => options.enabled?.() ?? true,
+    mayStart: () => options.mayStart?.() ?? true,
     settle: async (_, settlements) => {
+      recorded.settles++;
       recorded.settled.push(...settlements);
-      return settlements.map(({ eventId }) => ({ eventId, state: 'success', attempts: 1 }));
+      return {
+        settled: settlements.map(({ eventId }) => ({ eventId, state: 'success', attempts: 1 })),
+        health: { state: options.health?.() ?? 'healthy', since: 1 },
+      };
     },
   };
   const fakes: DeliveryPorts = {
@@ -62,7 +79,10 @@ function ports(options: { attemptMs?: number; admission?: Admission; enabled?: (
     post: async () => {
       recorded.posts++;
       recorded.now += options.attemptMs ?? 0;
-      return { kind: 'success', response: { statusCode: 200, headers: {} } };
+      return options.outcome ?? { kind: 'success', response: { statusCode: 200, headers: {} } };
+    },
+    noteHealth: async (_, { state }) => {
+      recorded.noted.push(state);
     },
     now: () => recorded.now,
     debug: false,
@@ -95,7 +115,7 @@ describe('first attempts', () => {
   });
 
   it('stop soon after the subscription is disabled, though more were admitted', async () => {
-    const { recorded, fakes } = ports({ attemptMs: 600, enabled: () => false });
+    const { recorded, fakes } = ports({ attemptMs: 600, mayStart: () => false });
     const finishes = await new Delivering(fakes).deliverFirst(route(events(50)));
     expect(recorded.posts).toBeLessThanOrEqual(4);
     expect(recorded.settled).toHaveLength(50);

@@ -38,6 +38,8 @@ describe('an event that arrives without an attempt', () => {
       updatedAt: ACCEPTED,
       dueAt: NOW,
       leaseToken: null,
+      hold: 'possible',
+      redeliveryId: null,
       history: [{ at: ACCEPTED, state: 'awaiting-executing', attempts: 0 }],
     });
   });

@@ -157,7 +157,9 @@ describe('settle', () => {
     await store.settle(ref, [settlement]);
     const first = await store.read(id);
     clock.advance(500);
-    expect(await store.settle(ref, [settlement])).toEqual([{ eventId: id, state: 'dropped', attempts: 1 }]);
+    expect((await store.settle(ref, [settlement])).settled).toEqual([
+      { eventId: id, state: 'dropped', attempts: 1 },
+    ]);
     expect(await store.read(id)).toEqual(first);
   });
 
@@ -325,7 +327,9 @@ describe('a disabled subscription', () => {
     const clock = holdClock();
     const { ref, store } = newStore();
     const id = eventId(clock);
-    const [settled] = await store.settle({ ...ref, enabled: false }, [held(clock, id)]);
+    const {
+      settled: [settled],
+    } = await store.settle({ ...ref, enabled: false }, [held(clock, id)]);
     expect(settled).toEqual({ eventId: id, state: 'failure', attempts: 0 });
   });
 });
@@ -389,7 +393,7 @@ describe('erasing', () => {
     await store.erase(ref);
     expect(await store.read(id)).toBeUndefined();
     expect(await store.admit(ref, [late])).toEqual([{ answer: 'done' }]);
-    expect(await store.settle(ref, [attempted(clock, late, ok)])).toEqual([
+    expect((await store.settle(ref, [attempted(clock, late, ok)])).settled).toEqual([
       { eventId: late, state: 'dropped', attempts: 0 },
     ]);
     expect(await store.total()).toBe(0);

@@ -85,7 +85,9 @@ describe('the journey', () => {
     const list = await customer.call('GET', '/subscriptions');
     const [found] = list.body._embedded.subscriptions;
     expect(found).toMatchObject({ id, title: 'steady', enabled: true });
-    expect((await customer.follow(found._links.self.href)).body).toEqual(found);
+    const { body } = await customer.follow(found._links.self.href);
+    expect(body).toMatchObject(found);
+    expect(body.health).toMatchObject({ state: 'healthy', waiting: 0 });
     expect((await customer.follow(found._links.events.href)).body.total).toBe(0);
   });
 
