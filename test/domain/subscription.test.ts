@@ -57,7 +57,7 @@ describe('what an event store must know of a subscription', () => {
       id: 'sid',
       customerId: 'cid',
       version: 3,
-      health: 'healthy',
+      health: 'healthy' as const,
       createdAt: 1,
       updatedAt: 2,
     };
