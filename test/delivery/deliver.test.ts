@@ -155,4 +155,87 @@ describe('first attempts', () => {
     expect(recorded.posts).toBe(0);
     expect(recorded.settled.map(({ result }) => result)).toEqual([undefined, undefined, undefined]);
   });
+
+  it('spill the rest of the events once a result told that the endpoint is not healthy', async () => {
+    const { recorded, fakes } = ports({
+      outcome: { kind: 'timed_out', message: '' },
+      health: () => 'slow',
+    });
+    const finishes = await new Delivering(fakes).deliverFirst(route(events(50)));
+    // Two were under way together, and two more may have begun before the store had answered.
+    expect(recorded.posts).toBeLessThanOrEqual(4);
+    expect(recorded.settled).toHaveLength(50);
+    expect([...finishes.values()].every(({ finished }) => finished)).toBe(true);
+  });
+
+  it('tell the store at once of what may turn its health: a time-out, or five failures', async () => {
+    const slow = ports({ outcome: { kind: 'timed_out', message: '' } });
+    await new Delivering(slow.fakes).deliverFirst(route(events(20)));
+    expect(slow.recorded.settles).toBe(20);
+    const failing = ports({ outcome: { kind: 'unreachable', message: '' } });
+    await new Delivering(failing.fakes).deliverFirst(route(events(20)));
+    expect(failing.recorded.settles).toBe(4);
+    const fine = ports();
+    await new Delivering(fine.fakes).deliverFirst(route(events(20)));
+    expect(fine.recorded.settles).toBe(1);
+  });
+
+  it('note the health of an endpoint when it is news, and once', async () => {
+    const { recorded, fakes } = ports({ outcome: { kind: 'timed_out', message: '' }, health: () => 'slow' });
+    const delivering = new Delivering(fakes);
+    await delivering.deliverFirst(route(events(3)));
+    await delivering.deliverFirst(route(events(3)));
+    expect(recorded.noted).toEqual(['slow']);
+    const same = ports();
+    await new Delivering(same.fakes).deliverFirst(route(events(3)));
+    expect(same.recorded.noted).toEqual([]);
+  });
+});
+
+describe('the slots of an invocation', () => {
+  /** Delivers two dispatched events of each of several subscriptions, to listeners that all hang. */
+  async function occupied(unhealthy: number, healthy: number): Promise<string[]> {
+    const { fakes } = ports();
+    const begun: string[] = [];
+    const hanging: DeliveryPorts = {
+      ...fakes,
+      store: (id) => ({
+        ...fakes.store(id),
+        begin: async (_, __, [eventId = '']) => [
+          { eventId, acceptedAt: 0, endpoint: id, set: 'set', attempt: 1 },
+        ],
+      }),
+      post: (endpoint) => {
+        begun.push(endpoint);
+        return new Promise(() => {});
+      },
+    };
+    const delivering = new Delivering(hanging);
+    const dispatch = (id: string, isUnhealthy: boolean) =>
+      void delivering.deliverDispatched(
+        { ...subscription, id },
+        {
+          customerId: 'customer',
+          subscriptionId: id,
+          token: 'token',
+          eventIds: ['a', 'b', 'c'],
+          ...(isUnhealthy ? { unhealthy: true as const } : {}),
+        },
+      );
+    for (let index = 0; index < unhealthy; index++) dispatch(`unhealthy ${index}`, true);
+    for (let index = 0; index < healthy; index++) dispatch(`healthy ${index}`, false);
+    for (let turn = 0; turn < 200; turn++) await Promise.resolve();
+    return begun;
+  }
+
+  it('are six, and two of one subscription', async () => {
+    expect(await occupied(0, 1)).toHaveLength(2);
+    expect(await occupied(0, 9)).toHaveLength(6);
+  });
+
+  it('are left to the healthy in part, however many endpoints hang', async () => {
+    const begun = await occupied(9, 1);
+    expect(begun.filter((id) => id.startsWith('unhealthy'))).toHaveLength(4);
+    expect(begun.filter((id) => id.startsWith('healthy'))).toHaveLength(2);
+  });
 });

@@ -1,0 +1,150 @@
+import { describe, expect, it } from 'vitest';
+import type { Outcome } from '../../src/domain/attempt.ts';
+import { type EndpointHealth, HEALTHY, observe, probed } from '../../src/domain/endpoint-health.ts';
+
+const QUICK = 50;
+const SLOW = 2001;
+const answer = (statusCode: number): Outcome => ({
+  kind: 'http_error',
+  response: { statusCode, headers: {} },
+});
+const ok: Outcome = { kind: 'success', response: { statusCode: 200, headers: {} } };
+const timedOut: Outcome = { kind: 'timed_out', message: '' };
+const unreachable: Outcome = { kind: 'unreachable', message: '' };
+const resolverAway: Outcome = { kind: 'unreachable', message: '', resolverAway: true };
+const blocked: Outcome = { kind: 'blocked', message: '' };
+const invalid: Outcome = { kind: 'invalid_response', message: '' };
+
+type Seen = Outcome | readonly [Outcome, number];
+
+/** Health after attempts that ended a second apart, from second 1 on. */
+function healthAfter(...seen: readonly Seen[]): EndpointHealth {
+  return continued(HEALTHY, 0, ...seen);
+}
+
+function continued(health: EndpointHealth, startMs: number, ...seen: readonly Seen[]): EndpointHealth {
+  let now = startMs;
+  let current = health;
+  for (const one of seen) {
+    const [outcome, durationMs] = 'kind' in one ? [one, QUICK] : one;
+    now += 1000;
+    current = observe(current, outcome, durationMs, now);
+  }
+  return current;
+}
+
+const times = <T>(count: number, value: T): T[] => Array.from({ length: count }, () => value);
+const failing = healthAfter(...times(5, unreachable));
+
+describe('an endpoint', () => {
+  it('is slow after one time-out', () => {
+    expect(healthAfter(ok, timedOut)).toMatchObject({ state: 'slow', since: 2000 });
+  });
+
+  it.each([
+    ['successes', ok],
+    ['errors', answer(404)],
+    ['failures', answer(503)],
+  ])('is slow after three %s in a row that took over two seconds', (_, outcome) => {
+    expect(healthAfter([outcome, SLOW], [outcome, SLOW]).state).toBe('healthy');
+    expect(healthAfter([outcome, SLOW], [outcome, SLOW], [outcome, SLOW])).toMatchObject({
+      state: 'slow',
+      since: 3000,
+    });
+  });
+
+  it('is not slow when a quick answer stands between slow ones, nor at two seconds exactly', () => {
+    expect(healthAfter([ok, SLOW], [ok, SLOW], ok, [ok, SLOW], [ok, SLOW]).state).toBe('healthy');
+    expect(healthAfter(...times(9, [ok, 2000] as const)).state).toBe('healthy');
+  });
+
+  it.each([
+    ['time-outs', timedOut],
+    ['lost connections', unreachable],
+    ['HTTP 500', answer(500)],
+    ['HTTP 599', answer(599)],
+    ['HTTP 429', answer(429)],
+  ])('is failing after five %s in a row, and not before', (_, outcome) => {
+    expect(healthAfter(...times(4, outcome)).state).not.toBe('failing');
+    expect(healthAfter(...times(5, outcome))).toMatchObject({ state: 'failing', since: 5000 });
+  });
+
+  it.each([
+    ['a success', ok],
+    ['an answer that is no such failure', answer(404)],
+    ['a redirect', answer(302)],
+  ])('is not failing when %s comes between', (_, between) => {
+    expect(healthAfter(...times(4, unreachable), between, ...times(4, unreachable)).state).toBe('healthy');
+  });
+
+  it.each([
+    ['an outage of the name service', resolverAway],
+    ['an address that is not public', blocked],
+    ['what is not HTTP', invalid],
+  ])('is not judged by %s', (_, outcome) => {
+    expect(healthAfter(...times(9, outcome))).toBe(HEALTHY);
+    expect(healthAfter(...times(4, unreachable), outcome, unreachable).state).toBe('failing');
+    expect(continued(failing, 5000, outcome)).toBe(failing);
+  });
+
+  it('stays the same value while it stays healthy, so that nothing is written', () => {
+    expect(healthAfter(...times(9, ok))).toBe(HEALTHY);
+  });
+});
+
+describe('a slow endpoint', () => {
+  const slow = healthAfter(timedOut);
+
+  it('is healthy after three quick successes in a row', () => {
+    expect(continued(slow, 1000, ok, ok).state).toBe('slow');
+    expect(continued(slow, 1000, ok, ok, ok)).toEqual({ ...HEALTHY, since: 4000 });
+  });
+
+  it.each([
+    ['a slow success', [ok, SLOW] as const],
+    ['a failure', unreachable],
+  ])('counts its quick successes anew after %s', (_, between) => {
+    expect(continued(slow, 1000, ok, ok, between, ok, ok).state).toBe('slow');
+  });
+
+  it('becomes failing by the same five failures', () => {
+    expect(continued(slow, 1000, ...times(4, timedOut)).state).toBe('failing');
+  });
+});
+
+describe('a failing endpoint', () => {
+  it('is healthy after one success', () => {
+    expect(continued(failing, 5000, ok)).toEqual({ ...HEALTHY, since: 6000 });
+  });
+
+  it('is not healthy for having answered', () => {
+    expect(continued(failing, 5000, ...times(9, answer(404))).state).toBe('failing');
+  });
+
+  it('wants its first probe after three seconds without news', () => {
+    expect(failing.probeAt).toBe(8000);
+  });
+
+  it('wants probes at waits that double up to five minutes', () => {
+    let health = failing;
+    const waits: number[] = [];
+    for (let probe = 0; probe < 9; probe++) {
+      const now = health.probeAt;
+      health = observe(probed(health, now, 40_000), timedOut, 10_000, now + 10_000);
+      waits.push(health.probeAt - (now + 10_000));
+    }
+    expect(waits).toEqual([6000, 12_000, 24_000, 48_000, 96_000, 192_000, 300_000, 300_000, 300_000]);
+  });
+
+  it('takes failures that come in a bunch for one probe', () => {
+    const bunch = times(20, unreachable).reduce<EndpointHealth>(
+      (health) => observe(health, unreachable, QUICK, 9000),
+      failing,
+    );
+    expect(bunch).toMatchObject({ probeWaitMs: 6000, probeAt: 15_000 });
+  });
+
+  it('waits for a probe that was let go before it lets go another', () => {
+    expect(probed(failing, 8000, 41_000).probeAt).toBe(49_000);
+  });
+});
