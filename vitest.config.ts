@@ -26,6 +26,12 @@ export default defineConfig(async () => ({
         ],
         test: {
           name: 'workers',
+          provide: {
+            simulation: {
+              seed: Number(process.env['SIMULATION_SEED'] ?? 1),
+              seeds: Number(process.env['SIMULATION_SEEDS'] ?? 1000),
+            },
+          },
           testTimeout: 15_000,
           // Files share a runtime and its storage: every test makes customers of its own.
           isolate: false,

@@ -124,9 +124,12 @@ export class Redeliveries {
       this.#deliveries.put(again);
       taken++;
     }
+    // What failed in the very millisecond in which the job began, after it was counted, is taken too.
     this.#exec(
-      'UPDATE redeliveries SET cursor = ?, redelivered = redelivered + ?, updated_at = ? WHERE id = ?',
+      `UPDATE redeliveries SET cursor = ?, redelivered = redelivered + ?, total = max(total, redelivered + ?),
+         updated_at = ? WHERE id = ?`,
       bite.length < limit ? null : (bite.at(-1)?.eventId ?? null),
+      taken,
       taken,
       now,
       job.id,

@@ -14,9 +14,3 @@ declare global {
 }
 
 type ServiceEnv = Env;
-
-declare module 'vitest' {
-  interface ProvidedContext {
-    listenerUrl: string;
-  }
-}

@@ -7,9 +7,3 @@ export default async function setup(project: TestProject): Promise<() => Promise
   project.provide('listenerUrl', listener.url);
   return () => listener.close();
 }
-
-declare module 'vitest' {
-  interface ProvidedContext {
-    listenerUrl: string;
-  }
-}

@@ -1,0 +1,58 @@
+/**
+ * Thousands of lives of one subscription, each from a seed. A seed that fails is printed with its story, and is lived
+ * again by `npm run simulate -- --seed N --seeds 1`.
+ */
+import { runInDurableObject } from 'cloudflare:test';
+import { env } from 'cloudflare:workers';
+import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest';
+import { openEventStore } from '../../src/event-store/event-store.ts';
+import { type HeldClock, holdClock } from '../support/clock.ts';
+import { Random } from '../support/random.ts';
+import { World } from './world.ts';
+
+const STEPS = 40;
+const { seed: FIRST, seeds: SEEDS } = inject('simulation');
+/** Seeds lived in one object, one after the other, and in one test. */
+const PER_TEST = 100;
+
+beforeEach(() => {
+  // What fails on purpose is logged as it should be; here it would be all there is to see.
+  for (const level of ['log', 'info', 'warn', 'error'] as const)
+    vi.spyOn(console, level).mockImplementation(() => undefined);
+});
+afterEach(() => vi.restoreAllMocks());
+
+async function live(state: DurableObjectState, clock: HeldClock, seed: number): Promise<string | undefined> {
+  const random = new Random(seed);
+  const world = await World.create(state, env, clock, random);
+  try {
+    for (let step = 0; step < STEPS; step++) {
+      await world.step();
+      world.check();
+      await world.checkAlarm();
+    }
+    await world.settleDown();
+    return undefined;
+  } catch (error) {
+    const told = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    return `seed ${seed}: ${told}\n${world.story.join('\n')}`;
+  }
+}
+
+describe('whatever happens, nothing is lost and nothing is stuck', () => {
+  const starts = Array.from({ length: Math.ceil(SEEDS / PER_TEST) }, (_, index) => FIRST + index * PER_TEST);
+  it.each(starts)('in the hundred lives from seed %i', { timeout: 120_000 }, async (start) => {
+    const clock = holdClock();
+    const store = openEventStore(env, crypto.randomUUID());
+    const failures = await runInDurableObject(store, async (_, state) => {
+      const told: string[] = [];
+      for (let seed = start; seed < Math.min(start + PER_TEST, FIRST + SEEDS); seed++) {
+        const failure = await live(state, clock, seed);
+        if (failure !== undefined) told.push(failure);
+      }
+      await state.storage.deleteAlarm();
+      return told;
+    });
+    expect(failures.slice(0, 3).join('\n\n')).toBe('');
+  });
+});

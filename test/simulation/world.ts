@@ -1,0 +1,547 @@
+/**
+ * # A world for one subscription, driven by chance
+ *
+ * The event store, the two consumers, the acknowledgement and the rules are the real ones; simulated are the queues
+ * (in memory: at least once, in no order), the listener, the producer, D1's row of the subscription, and time, which is
+ * held. Whatever may go wrong does: calls that fail before or after they took effect, invocations that die half-way,
+ * messages that come twice, alarms that ring twice or are lost, objects that are evicted in the middle of anything.
+ *
+ * After each step `check` compares what is stored with what must always be true, and with what this world remembers of
+ * its own: what was accepted, what was posted, which waits were promised.
+ */
+import type { Outcome } from '../../src/domain/attempt.ts';
+import type { Delivery } from '../../src/domain/delivery.ts';
+import { newEventIds } from '../../src/domain/ids.ts';
+import { refOf, type Subscription } from '../../src/domain/subscription.ts';
+import type { Env } from '../../src/env.ts';
+import { EventStore } from '../../src/event-store/event-store.ts';
+import type { RedeliveryJob } from '../../src/event-store/redeliveries.ts';
+import { type PackedEvents, packEvents } from '../../src/outbound/queues.ts';
+import { consumeDeliveries } from '../../src/queue/deliveries.ts';
+import { consumeEvents, type EventsPorts } from '../../src/queue/events.ts';
+import type { HeldClock } from '../support/clock.ts';
+import type { Random } from '../support/random.ts';
+
+export const DELAYS_MS = [3000, 30_000, 300_000];
+const DAY_MS = 86_400_000;
+const QUEUE_LEASE_MS = 60_000;
+
+interface QueuedMessage {
+  readonly id: string;
+  readonly queue: 'events' | 'deliveries';
+  readonly body: unknown;
+  attempts: number;
+  visibleAt: number;
+}
+
+interface Post {
+  readonly eventId: string;
+  readonly set: string;
+  readonly at: number;
+}
+
+/** Thrown where the world makes a call fail. */
+class Fault extends Error {}
+
+type Mood = 'well' | 'failing' | 'hanging' | 'mixed';
+
+export class World {
+  readonly #state: DurableObjectState;
+  readonly #random: Random;
+  readonly #clock: HeldClock;
+  readonly #env: Env;
+  #store: EventStore;
+  #subscription: Subscription;
+  #deleted = false;
+  #kid = 0;
+  #mood: Mood = 'well';
+  #faults = true;
+  #queue: QueuedMessage[] = [];
+  #sequence = 0;
+  readonly #accepted = new Map<string, number>();
+  readonly #posts: Post[] = [];
+  readonly #succeeded = new Set<string>();
+  /** What went wrong so far: without it nothing may be sent twice. */
+  #faultsSoFar = 0;
+  #alarmLost = false;
+  /** What was done, for a seed that fails. */
+  readonly story: string[] = [];
+
+  private constructor(state: DurableObjectState, env: Env, clock: HeldClock, random: Random) {
+    this.#state = state;
+    this.#clock = clock;
+    this.#random = random;
+    const sender = {
+      sendBatch: async (messages: Iterable<MessageSendRequest<unknown>>) => {
+        this.#mayFail(0.05, 'send');
+        for (const { body } of messages) this.#enqueue('deliveries', body);
+        this.#mayFail(0.02, 'send, after');
+      },
+    };
+    this.#env = { ...env, RETRY_DELAYS_SECONDS: '3,30,300', DELIVERIES: sender as unknown as Queue<unknown> };
+    this.#subscription = {
+      id: crypto.randomUUID(),
+      customerId: crypto.randomUUID(),
+      title: 'simulated',
+      endpoint: 'https://listener.example/',
+      events: ['entityCreated'],
+      enabled: true,
+      filter: null,
+      health: 'healthy',
+      version: 1,
+      createdAt: clock.now(),
+      updatedAt: clock.now(),
+    };
+    this.#store = new EventStore(state, this.#env);
+  }
+
+  /** A new world in the storage of an object that nobody else uses. */
+  static async create(state: DurableObjectState, env: Env, clock: HeldClock, random: Random): Promise<World> {
+    await state.storage.deleteAlarm();
+    await state.storage.deleteAll();
+    return new World(state, env, clock, random);
+  }
+
+  // --- Steps ------------------------------------------------------------------------------------------
+
+  /** Does something that may happen. */
+  async step(): Promise<void> {
+    const step = this.#random.weighted({
+      publish: 18,
+      consume: 30,
+      ring: 22,
+      wait: 6,
+      mood: 5,
+      evict: 5,
+      redeliver: 5,
+      redeliverAll: 2,
+      toggle: 3,
+      rotate: 2,
+      visit: 2,
+      loseAlarm: 1,
+      ringTwice: 2,
+      export: 2,
+      test: 2,
+      delete: 0.3,
+    });
+    this.story.push(`${this.#clock.now()} ${step}`);
+    try {
+      await this[step]();
+    } catch (error) {
+      // What failed on purpose failed for its caller; the world goes on.
+      if (!(error instanceof Fault)) throw error;
+    }
+  }
+
+  async publish(): Promise<void> {
+    const repeated = this.#random.chance(0.15) && this.#accepted.size > 0;
+    const now = this.#clock.now();
+    const count = this.#random.whole(1, 4);
+    const ids = repeated
+      ? [this.#random.pick([...this.#accepted.keys()])]
+      : newEventIds(now, count, this.#bytes());
+    const events = ids.map((id) => ({
+      customerId: this.#subscription.customerId,
+      id,
+      type: 'entityCreated' as const,
+      acceptedAt: now,
+      occurredAt: now,
+      captureApplicationId: 'a',
+      captureClientId: 'c',
+      entityType: 'user',
+      sub: id,
+    }));
+    for (const message of packEvents(events, now)) this.#enqueue('events', message);
+    for (const id of ids) if (!this.#accepted.has(id)) this.#accepted.set(id, now);
+  }
+
+  async consume(): Promise<void> {
+    const runs = this.#random.chance(0.25) ? 2 : 1;
+    await Promise.all(Array.from({ length: runs }, () => this.#consumer()));
+  }
+
+  async wait(): Promise<void> {
+    const wait = this.#random.pick([10, 1000, 5000, 60_000, 3_600_000, DAY_MS / 2]);
+    this.#clock.advance(this.#random.whole(1, wait));
+  }
+
+  /** Goes to the time of the alarm, if it is not too far, and rings it. */
+  async ring(): Promise<void> {
+    const at = await this.#state.storage.getAlarm();
+    if (at === null) return;
+    if (at > this.#clock.now() + 2 * DAY_MS) return;
+    if (at > this.#clock.now()) this.#clock.advance(at - this.#clock.now());
+    await this.#state.storage.deleteAlarm();
+    await this.#store.alarm();
+  }
+
+  async ringTwice(): Promise<void> {
+    await this.#store.alarm();
+  }
+
+  async loseAlarm(): Promise<void> {
+    await this.#state.storage.deleteAlarm();
+    this.#alarmLost = true;
+  }
+
+  async visit(): Promise<void> {
+    if (this.#deleted) return;
+    await this.#store.ensureAlarm(refOf(this.#subscription));
+    this.#alarmLost = false;
+  }
+
+  async evict(): Promise<void> {
+    this.#evict();
+  }
+
+  async mood(): Promise<void> {
+    this.#mood = this.#random.pick(['well', 'failing', 'hanging', 'mixed'] as const);
+  }
+
+  async rotate(): Promise<void> {
+    this.#kid++;
+  }
+
+  /** PATCH enabled: D1 first, then the store, unless it is cut short. */
+  async toggle(): Promise<void> {
+    const { enabled, version } = this.#subscription;
+    this.#subscription = { ...this.#subscription, enabled: !enabled, version: version + 1 };
+    if (this.#deleted || this.#random.chance(0.3)) return;
+    await this.#store.adopt(refOf(this.#subscription));
+  }
+
+  async redeliver(): Promise<void> {
+    const failed = this.#rows("state = 'failure'");
+    if (failed.length === 0) return;
+    await this.#store.redeliver(refOf(this.#subscription), this.#random.pick(failed));
+  }
+
+  async redeliverAll(): Promise<void> {
+    const span = { since: 0, until: Number.MAX_SAFE_INTEGER };
+    const started = await this.#store.startRedelivery(refOf(this.#subscription), span);
+    if (started.answer === 'started' && this.#random.chance(0.2))
+      this.#store.cancelRedelivery(started.job.id);
+  }
+
+  async export(): Promise<void> {
+    await this.#store.startExport(refOf(this.#subscription));
+  }
+
+  /** A test notification: stored at once, never held. */
+  async test(): Promise<void> {
+    if (this.#deleted || !this.#subscription.enabled) return;
+    const [eventId = ''] = newEventIds(this.#clock.now(), 1, this.#bytes());
+    const acceptedAt = this.#clock.now();
+    const facts = { eventId, acceptedAt, endpoint: this.#subscription.endpoint, set: `test ${eventId}` };
+    await this.#store.settle(refOf(this.#subscription), [{ ...facts, neverHeld: true }]);
+    this.#accepted.set(eventId, acceptedAt);
+  }
+
+  /** DELETE: the tombstone in D1, then the store, unless it is cut short; the cron finishes that. */
+  async delete(): Promise<void> {
+    this.#deleted = true;
+    this.#subscription = { ...this.#subscription, version: this.#subscription.version + 1 };
+    if (this.#random.chance(0.7)) await this.#store.erase(refOf(this.#subscription));
+  }
+
+  /** Faults end, the endpoint is well; everything comes to its end, or this throws. */
+  async settleDown(): Promise<void> {
+    this.#faults = false;
+    this.#mood = 'well';
+    if (this.#deleted) await this.#store.erase(refOf(this.#subscription));
+    for (let round = 0; round < 300; round++) {
+      if (!this.#deleted) await this.visit();
+      while (this.#queue.length > 0) {
+        const next = Math.min(...this.#queue.map(({ visibleAt }) => visibleAt));
+        if (next > this.#clock.now()) this.#clock.advance(next - this.#clock.now());
+        await this.#consumer();
+        this.check();
+      }
+      if (!this.#isAtWork()) return;
+      await this.ring();
+      await this.checkAlarm();
+      this.check();
+    }
+    throw new Error('does not come to its end');
+  }
+
+  // --- What must be true ------------------------------------------------------------------------------
+
+  /** @throws Error that says what is not as it must be */
+  check(): void {
+    const stored = new Set(this.#rows('1'));
+    if (this.#deleted) return;
+    const queued = new Set(
+      this.#queue
+        .filter(({ queue }) => queue === 'events')
+        .flatMap(({ body }) => (body as PackedEvents).events.map(([id]) => id)),
+    );
+    for (const [eventId, acceptedAt] of this.#accepted) {
+      const isOld = acceptedAt + 7 * DAY_MS <= this.#clock.now();
+      must(isOld || stored.has(eventId) || queued.has(eventId), `${eventId} is neither stored nor queued`);
+    }
+    for (const eventId of stored) this.#checkDelivery(eventId);
+    must(this.#store.total() === stored.size, `total ${this.#store.total()}, stored ${stored.size}`);
+    for (const job of this.#store.redeliveries()) checkJob(job);
+  }
+
+  /** Whatever is not final is found again: the alarm is set, unless the platform lost it. */
+  async checkAlarm(): Promise<void> {
+    if (this.#deleted || this.#alarmLost || this.#rows('due_at IS NOT NULL').length === 0) return;
+    must((await this.#state.storage.getAlarm()) !== null, 'something is open and no alarm is set');
+  }
+
+  #checkDelivery(eventId: string): void {
+    const delivery = this.#read(eventId);
+    const { history, state, attempts, runBase } = delivery;
+    must(history.at(-1)?.state === state, `${eventId}: the history does not end in ${state}`);
+    must(attempts - runBase <= DELAYS_MS.length + 1, `${eventId}: ${attempts - runBase} attempts in a run`);
+    let before = history[0];
+    must(before?.state === 'awaiting-executing', `${eventId}: the history does not begin`);
+    let runAttempt = 0;
+    for (const entry of history.slice(1)) {
+      if (before === undefined) continue;
+      must(canFollow(before.state, entry.state), `${eventId}: ${entry.state} after ${before.state}`);
+      if (entry.state === 'executing') {
+        runAttempt++;
+        must(entry.attempts === before.attempts + 1, `${eventId}: attempt ${entry.attempts} out of order`);
+        must(entry.at >= (before.nextAttemptAt ?? 0), `${eventId}: attempted early`);
+      } else {
+        must(entry.attempts === before.attempts, `${eventId}: ${entry.state} changes attempts`);
+      }
+      if (entry.state === 'awaiting-retry') {
+        const wait = (entry.nextAttemptAt ?? 0) - entry.at;
+        must(wait >= (DELAYS_MS[runAttempt - 1] ?? 0), `${eventId}: waits ${wait} ms after ${runAttempt}`);
+        must(entry.reason !== undefined, `${eventId}: does not say why it failed`);
+      }
+      if (entry.state === 'awaiting-executing') runAttempt = 0;
+      before = entry;
+    }
+    must(history.filter((one) => one.state === 'executing').length === attempts, `${eventId}: lost attempts`);
+    if (this.#succeeded.has(eventId)) must(state === 'success', `${eventId}: no longer a success`);
+    if (state === 'success') this.#succeeded.add(eventId);
+  }
+
+  // --- The outside ------------------------------------------------------------------------------------
+
+  async #consumer(): Promise<void> {
+    const now = this.#clock.now();
+    const visible = this.#queue.filter(({ visibleAt }) => visibleAt <= now);
+    if (visible.length === 0) return;
+    const { queue } = this.#random.pick(visible);
+    const batch = visible.filter((message) => message.queue === queue).slice(0, this.#random.whole(1, 3));
+    for (const message of batch) message.visibleAt = now + QUEUE_LEASE_MS;
+    const invocation = { dead: false };
+    const messages = batch.map((message) => this.#message(message, invocation));
+    const ports = this.#ports(invocation);
+    if (queue === 'events') await consumeEvents(messages, ports);
+    else
+      await consumeDeliveries(messages, {
+        ...ports,
+        findSubscriptionsById: async () => {
+          this.#mayFail(0.03, 'D1');
+          const deletedAt = this.#deleted ? 1 : null;
+          return new Map([[this.#subscription.id, { ...this.#subscription, deletedAt }]]);
+        },
+      });
+  }
+
+  #message(message: QueuedMessage, invocation: { dead: boolean }): Message<unknown> {
+    message.attempts++;
+    return {
+      id: message.id,
+      timestamp: new Date(this.#clock.now()),
+      body: message.body,
+      attempts: message.attempts,
+      ack: () => {
+        if (invocation.dead) return;
+        // An acknowledgement may be lost: the message comes once more.
+        if (this.#faults && this.#random.chance(0.05)) {
+          this.#faultsSoFar++;
+          return;
+        }
+        this.#queue = this.#queue.filter((one) => one !== message);
+      },
+      retry: ({ delaySeconds = 0 } = {}) => {
+        if (!invocation.dead) message.visibleAt = this.#clock.now() + delaySeconds * 1000;
+      },
+    };
+  }
+
+  #ports(invocation: { dead: boolean }): EventsPorts {
+    const alive = () => {
+      if (this.#faults && this.#random.chance(0.01)) {
+        this.#faultsSoFar++;
+        invocation.dead = true;
+      }
+      if (invocation.dead) throw new Fault('the invocation died');
+    };
+    const call = async <T>(work: (store: EventStore) => Promise<T>): Promise<T> => {
+      alive();
+      this.#mayFail(0.04, 'store');
+      if (this.#faults && this.#random.chance(0.02)) this.#evict();
+      const result = await work(this.#store);
+      this.#mayFail(0.03, 'store, after');
+      return result;
+    };
+    return {
+      store: () => ({
+        admit: (ref, ids) => call((store) => store.admit(ref, ids)),
+        begin: (ref, token, ids) => call((store) => this.#watched(store.begin(ref, token, ids))),
+        settle: (ref, settlements) => call((store) => store.settle(ref, settlements)),
+        mayStart: () => this.#store.mayStart(),
+      }),
+      sign: async (event) => {
+        alive();
+        return `${event.id} ${this.#kid}`;
+      },
+      post: async (_, set) => {
+        if (invocation.dead) return { kind: 'unreachable', message: 'nobody asks' };
+        return this.#post(set);
+      },
+      noteHealth: async () => this.#mayFail(0.1, 'D1'),
+      openKeys: async () => this.#mayFail(0.02, 'D1'),
+      findAudiences: async () => {
+        alive();
+        this.#mayFail(0.03, 'D1');
+        const { customerId } = this.#subscription;
+        const subscriptions = this.#deleted ? [] : [this.#subscription];
+        return new Map([[customerId, { customerId, kid: 'kid', subscriptions }]]);
+      },
+      storeDeadLetters: async () => undefined,
+      sendDeadLetters: async () => {
+        throw new Fault('nothing here is a dead letter');
+      },
+      captureDomain: 'capture.example',
+      now: () => this.#clock.now(),
+      debug: false,
+    };
+  }
+
+  /** An attempt that the store lets begin is never of a delivery that succeeded. */
+  async #watched<T extends readonly { eventId: string }[]>(beginnings: Promise<T>): Promise<T> {
+    for (const { eventId } of await beginnings) {
+      must(!this.#succeeded.has(eventId), `${eventId}: attempted after its success`);
+      const { state } = this.#read(eventId);
+      must(state === 'executing', `${eventId}: begun in ${state}`);
+    }
+    return await beginnings;
+  }
+
+  #post(set: string): Outcome {
+    const [eventId = ''] = set.replace(/^test /, '').split(' ');
+    const stored = this.#find(eventId);
+    must(stored === undefined || stored.set === set, `${eventId}: sent other bytes than are stored`);
+    const isNew = !this.#posts.some((post) => post.eventId === eventId);
+    must(isNew || stored !== undefined || this.#faultsSoFar > 0, `${eventId}: sent twice`);
+    this.#posts.push({ eventId, set, at: this.#clock.now() });
+    const mood =
+      this.#mood === 'mixed' ? this.#random.pick(['well', 'failing', 'hanging'] as const) : this.#mood;
+    switch (mood) {
+      case 'well':
+        this.#clock.advance(this.#random.whole(0, 100));
+        return { kind: 'success', response: { statusCode: 200, headers: {} } };
+      case 'hanging':
+        this.#clock.advance(1000);
+        return { kind: 'timed_out', message: 'no answer' };
+      case 'failing': {
+        const statusCode = this.#random.pick([500, 503, 404, 302]);
+        const retryAfterMs = statusCode === 503 && this.#random.chance(0.3) ? 60_000 : undefined;
+        const response = { statusCode, headers: {} };
+        return { kind: 'http_error', response, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
+      }
+    }
+  }
+
+  #mayFail(probability: number, what: string): void {
+    if (!this.#faults || !this.#random.chance(probability)) return;
+    this.#faultsSoFar++;
+    this.story.push(`  ${what} fails`);
+    throw new Fault(what);
+  }
+
+  #evict(): void {
+    this.#faultsSoFar++;
+    this.story.push('  evicted');
+    this.#store = new EventStore(this.#state, this.#env);
+  }
+
+  #enqueue(queue: 'events' | 'deliveries', body: unknown): void {
+    const copies = this.#faults && this.#random.chance(0.08) ? 2 : 1;
+    if (copies === 2) this.#faultsSoFar++;
+    for (let copy = 0; copy < copies; copy++) {
+      const visibleAt = this.#clock.now() + (this.#random.chance(0.1) ? this.#random.whole(0, 300_000) : 0);
+      // Ids of messages say nothing to what is packed.
+      this.#queue.push({ id: `message ${this.#sequence++}`, queue, body, attempts: 0, visibleAt });
+    }
+  }
+
+  #isAtWork(): boolean {
+    if (this.#rows('due_at IS NOT NULL').length > 0 && !this.#deleted) return true;
+    return this.#store.redeliveries().some(({ state }) => state === 'processing');
+  }
+
+  #rows(where: string): string[] {
+    const query = `SELECT event_id AS id FROM deliveries WHERE ${where}`;
+    try {
+      return this.#state.storage.sql
+        .exec<{ id: string }>(query)
+        .toArray()
+        .map(({ id }) => id);
+    } catch (error) {
+      // An erased store has no tables left.
+      if (this.#deleted) return [];
+      throw error;
+    }
+  }
+
+  #find(eventId: string): Delivery | undefined {
+    return this.#rows(`event_id = '${eventId}'`).length === 0
+      ? undefined
+      : this.#store.list({
+          after: previous(eventId),
+          limit: 1,
+        })[0];
+  }
+
+  #read(eventId: string): Delivery {
+    const delivery = this.#find(eventId);
+    if (delivery === undefined) throw new Error(`${eventId} is not stored`);
+    return delivery;
+  }
+
+  #bytes(): Uint8Array {
+    return Uint8Array.from({ length: 16 }, () => this.#random.whole(0, 255));
+  }
+}
+
+/** The largest id below an id: lists go by what lies after. */
+function previous(eventId: string): string {
+  return eventId.slice(0, -1) + String.fromCharCode(eventId.charCodeAt(35) - 1);
+}
+
+function canFollow(before: Delivery['state'], after: Delivery['state']): boolean {
+  switch (before) {
+    case 'awaiting-executing':
+    case 'awaiting-retry':
+      return after === 'executing' || after === 'failure';
+    case 'executing':
+      return after === 'success' || after === 'awaiting-retry' || after === 'failure';
+    case 'failure':
+      // A success that came late absorbs.
+      return after === 'awaiting-executing' || after === 'success';
+    case 'success':
+      return false;
+  }
+}
+
+function checkJob({ id, total, redelivered, succeeded, failed, state }: RedeliveryJob): void {
+  const tells = `job ${id}: ${JSON.stringify({ total, redelivered, succeeded, failed, state })}`;
+  must(redelivered <= total && succeeded >= 0 && failed >= 0, tells);
+  must(succeeded + failed <= redelivered, tells);
+  if (state === 'completed') must(succeeded + failed === redelivered, tells);
+}
+
+function must(isTrue: boolean, what: string): void {
+  if (!isTrue) throw new Error(what);
+}
