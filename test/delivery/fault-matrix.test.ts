@@ -1,0 +1,367 @@
+/**
+ * The path of one event, with one fault in each of its steps: the first attempt is refused with 503, the second comes
+ * after the alarm and succeeds, and after seven days the event is deleted. Whatever goes wrong, the event ends as a
+ * success with two attempts, and the table says how often an attempt was made twice because of it.
+ *
+ * Store, consumers, acknowledgement and rules are the real ones; queues and listener are this file's, so that a fault
+ * happens exactly where the table says.
+ */
+import { runInDurableObject } from 'cloudflare:test';
+import { env } from 'cloudflare:workers';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { publish } from '../../src/delivery/publish.ts';
+import type { Outcome } from '../../src/domain/attempt.ts';
+import { newEventIds } from '../../src/domain/ids.ts';
+import { refOf, type Subscription } from '../../src/domain/subscription.ts';
+import { EventStore, openEventStore } from '../../src/event-store/event-store.ts';
+import { consumeDeliveries } from '../../src/queue/deliveries.ts';
+import { consumeEvents, type EventsPorts } from '../../src/queue/events.ts';
+import { type HeldClock, holdClock } from '../support/clock.ts';
+import { anEvent } from '../support/world.ts';
+
+const STEPS = [
+  'publish',
+  'route',
+  'admit',
+  'sign and POST',
+  'settle',
+  'dispatch',
+  'begin',
+  'POST of a retry',
+  'settle of a retry',
+  'sweep',
+] as const;
+type Step = (typeof STEPS)[number];
+
+const FAULTS = ['throws before', 'throws after', 'object evicted', 'invocation dies', 'comes twice'] as const;
+type FaultKind = (typeof FAULTS)[number];
+
+/** Attempts made twice. Only a result that was lost costs one: the request had gone out. */
+const DUPLICATES: Readonly<Record<Step, Readonly<Record<FaultKind, number>>>> = {
+  publish: row(0, 0, 0, 0, 0),
+  route: row(0, 0, 0, 0, 0),
+  admit: row(0, 0, 0, 0, 0),
+  'sign and POST': row(0, 1, 0, 1, 0),
+  settle: row(1, 0, 0, 0, 0),
+  dispatch: row(0, 0, 0, 0, 0),
+  begin: row(0, 0, 0, 0, 0),
+  'POST of a retry': row(0, 1, 0, 1, 0),
+  'settle of a retry': row(1, 0, 0, 0, 0),
+  sweep: row(0, 0, 0, 0, 0),
+};
+
+function row(before: number, after: number, evicted: number, dies: number, twice: number) {
+  return {
+    'throws before': before,
+    'throws after': after,
+    'object evicted': evicted,
+    'invocation dies': dies,
+    'comes twice': twice,
+  };
+}
+
+const DAY_MS = 86_400_000;
+const DELAYS = '3,30,300';
+
+interface Queued {
+  readonly queue: 'events' | 'deliveries';
+  readonly id: string;
+  readonly body: unknown;
+  attempts: number;
+  visibleAt: number;
+}
+
+class Injected extends Error {}
+
+/** One subscription, its store and its queues, with one fault to come. */
+class Line {
+  readonly #state: DurableObjectState;
+  readonly #clock: HeldClock;
+  readonly #step: Step;
+  readonly #fault: FaultKind;
+  readonly #subscription: Subscription;
+  readonly #env: typeof env;
+  #store: EventStore;
+  #queued: Queued[] = [];
+  #sequence = 0;
+  #hasFaulted = false;
+  /** The attempt each POST was for. */
+  readonly posts: number[] = [];
+  #attempt = 1;
+
+  constructor(state: DurableObjectState, clock: HeldClock, step: Step, fault: FaultKind) {
+    this.#state = state;
+    this.#clock = clock;
+    this.#step = step;
+    this.#fault = fault;
+    this.#env = { ...env, RETRY_DELAYS_SECONDS: DELAYS, DELIVERIES: this.#sender('deliveries') };
+    this.#store = new EventStore(state, this.#env);
+    this.#subscription = {
+      id: crypto.randomUUID(),
+      customerId: crypto.randomUUID(),
+      title: 'title',
+      endpoint: 'https://listener.example/',
+      events: ['entityCreated'],
+      enabled: true,
+      filter: null,
+      health: 'healthy',
+      version: 1,
+      createdAt: clock.now(),
+      updatedAt: clock.now(),
+    };
+  }
+
+  get hasFaulted(): boolean {
+    return this.#hasFaulted;
+  }
+
+  /** Publishes as a producer does: again under the same id until it is told 202. */
+  async publish(): Promise<string> {
+    const [id = ''] = newEventIds(this.#clock.now(), 1, crypto.getRandomValues(new Uint8Array(16)));
+    const { customerId } = this.#subscription;
+    const once = () => publish(this.#sender('events'), anEvent({ id }), this.#clock.now(), customerId);
+    for (let tries = 0; tries < 3; tries++) {
+      try {
+        await this.#around('publish', undefined, once);
+        return id;
+      } catch (error) {
+        if (!(error instanceof Injected)) throw error;
+      }
+    }
+    throw new Error('never published');
+  }
+
+  /** Lets queues and alarm work, in order of time, until nothing is left to do before a time. */
+  async runUntil(end: number): Promise<void> {
+    for (let turns = 0; turns < 100; turns++) {
+      const alarm = (await this.#state.storage.getAlarm()) ?? Number.POSITIVE_INFINITY;
+      const message = Math.min(...this.#queued.map(({ visibleAt }) => visibleAt));
+      const next = Math.min(alarm, message);
+      if (next > end) return;
+      if (next > this.#clock.now()) this.#clock.advance(next - this.#clock.now());
+      if (message <= alarm) await this.#consume();
+      else await this.ring();
+    }
+    throw new Error('does not come to an end');
+  }
+
+  async ring(): Promise<void> {
+    await this.#state.storage.deleteAlarm();
+    await this.#store.alarm();
+    if (this.#fires('dispatch', 'comes twice') || this.#fires('sweep', 'comes twice'))
+      await this.#store.alarm();
+  }
+
+  /** Seven days later: the sweep, with its fault. */
+  async expire(): Promise<void> {
+    this.#clock.advance(7 * DAY_MS);
+    if (this.#step === 'sweep') {
+      if (this.#fault === 'object evicted') this.#evict();
+      // An alarm that died for good: the daily visit arms it again.
+      if (this.#fault === 'invocation dies') await this.#state.storage.deleteAlarm();
+      if (this.#fault.startsWith('throws')) this.#breakDelete(this.#fault === 'throws after');
+      this.#hasFaulted = true;
+    }
+    await this.#store.ensureAlarm(refOf(this.#subscription));
+    await this.runUntil(this.#clock.now() + 2 * 3_600_000);
+  }
+
+  async read(id: string) {
+    return this.#store.read(id);
+  }
+
+  get waiting(): number {
+    return this.#queued.length;
+  }
+
+  async #consume(): Promise<void> {
+    const now = this.#clock.now();
+    const due = this.#queued.filter(({ visibleAt }) => visibleAt <= now);
+    const queue = due[0]?.queue;
+    // The platform hands a message to one consumer at a time, unless it delivers it twice.
+    for (const message of due.filter((one) => one.queue === queue)) {
+      const runs = [this.#invocation(message)];
+      const steps: Step[] =
+        queue === 'events'
+          ? ['route', 'admit', 'sign and POST', 'settle']
+          : ['begin', 'POST of a retry', 'settle of a retry'];
+      for (const step of steps)
+        if (this.#fires(step, 'comes twice')) runs.push(this.#invocation({ ...message }));
+      await Promise.all(runs);
+    }
+  }
+
+  async #invocation(queued: Queued): Promise<void> {
+    const invocation = { dead: false };
+    queued.attempts++;
+    queued.visibleAt = this.#clock.now() + 60_000;
+    const message = {
+      id: queued.id,
+      timestamp: new Date(this.#clock.now()),
+      body: queued.body,
+      attempts: queued.attempts,
+      ack: () => {
+        if (!invocation.dead) this.#queued = this.#queued.filter((one) => one !== queued);
+      },
+      retry: ({ delaySeconds = 0 } = {}) => {
+        if (!invocation.dead) queued.visibleAt = this.#clock.now() + delaySeconds * 1000;
+      },
+    };
+    const ports = this.#ports(invocation);
+    if (queued.queue === 'events') await consumeEvents([message], ports);
+    else
+      await consumeDeliveries([message], {
+        ...ports,
+        findSubscriptionsById: async () =>
+          new Map([[this.#subscription.id, { ...this.#subscription, deletedAt: null }]]),
+      });
+  }
+
+  #ports(invocation: { dead: boolean }): EventsPorts {
+    const { customerId } = this.#subscription;
+    let retry = false;
+    const settleStep = (): Step => (retry ? 'settle of a retry' : 'settle');
+    return {
+      store: () => ({
+        admit: (ref, ids) => this.#around('admit', invocation, () => this.#store.admit(ref, ids)),
+        begin: (ref, token, ids) =>
+          this.#around('begin', invocation, async () => {
+            retry = true;
+            const begun = await this.#store.begin(ref, token, ids);
+            this.#attempt = begun[0]?.attempt ?? this.#attempt;
+            return begun;
+          }),
+        settle: (ref, settlements) =>
+          this.#around(settleStep(), invocation, () => this.#store.settle(ref, settlements)),
+        mayStart: () => this.#store.mayStart(),
+      }),
+      sign: async (event) => {
+        if (this.#fires('sign and POST', 'throws before')) throw new Injected('sign');
+        return `set of ${event.id}`;
+      },
+      post: async () => {
+        if (invocation.dead) return LOST;
+        const step = retry ? 'POST of a retry' : 'sign and POST';
+        // A post never throws: what fails before it is that the listener was not reached, told by nobody.
+        if (this.#fires(step, 'throws before')) {
+          invocation.dead = true;
+          return LOST;
+        }
+        this.posts.push(retry ? this.#attempt : 1);
+        if (this.#fires(step, 'object evicted')) this.#evict();
+        if (this.#fires(step, 'throws after') || this.#fires(step, 'invocation dies')) invocation.dead = true;
+        return retry ? OK : UNAVAILABLE;
+      },
+      findAudiences: () =>
+        this.#around('route', invocation, async () => {
+          const audience = { customerId, kid: 'kid', subscriptions: [this.#subscription] };
+          return new Map([[customerId, audience]]);
+        }),
+      noteHealth: async () => undefined,
+      openKeys: async () => undefined,
+      storeDeadLetters: async () => undefined,
+      sendDeadLetters: async () => undefined,
+      captureDomain: 'capture.example',
+      now: () => this.#clock.now(),
+      debug: false,
+    };
+  }
+
+  /** Makes a call of a step, with the fault if it is this step's. */
+  async #around<T>(
+    step: Step,
+    invocation: { dead: boolean } | undefined,
+    call: () => Promise<T>,
+  ): Promise<T> {
+    if (invocation?.dead) throw new Injected('dead');
+    if (this.#fires(step, 'throws before')) throw new Injected(step);
+    const result = await call();
+    if (step === 'publish' && this.#fires(step, 'comes twice')) await call();
+    if (step.startsWith('settle') && this.#fires(step, 'comes twice')) await call();
+    if (this.#fires(step, 'object evicted')) this.#evict();
+    if (this.#fires(step, 'invocation dies')) {
+      if (invocation !== undefined) invocation.dead = true;
+      throw new Injected(`${step}: dead`);
+    }
+    if (this.#fires(step, 'throws after')) throw new Injected(step);
+    return result;
+  }
+
+  /** Whether the fault happens here and now; it happens once. */
+  #fires(step: Step, fault: FaultKind): boolean {
+    if (this.#hasFaulted || step !== this.#step || fault !== this.#fault) return false;
+    this.#hasFaulted = true;
+    return true;
+  }
+
+  #sender(queue: 'events' | 'deliveries') {
+    const send = async (messages: Iterable<MessageSendRequest<unknown>>): Promise<void> => {
+      if (queue === 'deliveries' && this.#fires('dispatch', 'throws before')) throw new Injected('queue');
+      // The lease is written, the message never comes.
+      if (queue === 'deliveries' && this.#fires('dispatch', 'invocation dies')) return;
+      for (const { body } of messages) {
+        const id = `message ${this.#sequence++}`;
+        this.#queued.push({ queue, id, body, attempts: 0, visibleAt: this.#clock.now() });
+      }
+      if (queue === 'deliveries' && this.#fires('dispatch', 'object evicted')) this.#evict();
+      if (queue === 'deliveries' && this.#fires('dispatch', 'throws after')) throw new Injected('queue');
+    };
+    return { sendBatch: send } as unknown as Queue<unknown>;
+  }
+
+  #evict(): void {
+    this.#store = new EventStore(this.#state, this.#env);
+  }
+
+  /** The next deletion fails, before or after it took effect. */
+  #breakDelete(after: boolean): void {
+    const { sql } = this.#state.storage;
+    const exec = sql.exec.bind(sql);
+    const broken = (query: string, ...values: SqlStorageValue[]) => {
+      if (!query.startsWith('DELETE FROM deliveries')) return exec(query, ...values);
+      Reflect.deleteProperty(sql, 'exec');
+      if (after) exec(query, ...values);
+      throw new Injected('storage');
+    };
+    Object.defineProperty(sql, 'exec', { configurable: true, value: broken });
+  }
+}
+
+const OK: Outcome = { kind: 'success', response: { statusCode: 200, headers: {} } };
+const UNAVAILABLE: Outcome = { kind: 'http_error', response: { statusCode: 503, headers: {} } };
+const LOST: Outcome = { kind: 'unreachable', message: 'connection lost' };
+
+beforeEach(() => {
+  for (const level of ['log', 'info', 'warn', 'error'] as const)
+    vi.spyOn(console, level).mockImplementation(() => undefined);
+});
+afterEach(() => vi.restoreAllMocks());
+
+const cells = STEPS.flatMap((step) => FAULTS.map((fault) => [step, fault] as const));
+
+describe('an event is neither lost nor stuck', () => {
+  it.each(cells)('when %s: %s', async (step, fault) => {
+    const clock = holdClock();
+    const stub = openEventStore(env, crypto.randomUUID());
+    await runInDurableObject(stub, async (_, state) => {
+      const line = new Line(state, clock, step, fault);
+      const id = await line.publish();
+      await line.runUntil(clock.now() + 15 * 60_000);
+      const delivery = await line.read(id);
+      expect(delivery).toMatchObject({ state: 'success', attempts: 2 });
+      expect(line.waiting).toBe(0);
+      const duplicates = line.posts.length - new Set(line.posts).size;
+      expect(duplicates).toBe(DUPLICATES[step][fault]);
+      expect(new Set(line.posts)).toEqual(new Set([1, 2]));
+      await line.expire();
+      expect(await line.read(id)).toBeUndefined();
+      const { left } = state.storage.sql
+        .exec<{ left: number }>('SELECT count(*) AS left FROM deliveries')
+        .one();
+      expect(left).toBe(0);
+      // A cell whose fault never happened shows nothing.
+      expect(line.hasFaulted).toBe(true);
+      await state.storage.deleteAlarm();
+    });
+  });
+});
