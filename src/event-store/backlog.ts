@@ -10,7 +10,7 @@
  * something waits and when the next probe is due, stands in the rows.
  */
 import { release } from '../domain/delivery.ts';
-import { DELIVERIES_BITE, DISPATCH_LEASE_MS, DRAIN_STEP_MAX, DRAIN_STEP_MS } from '../domain/limits.ts';
+import { DELIVERIES_BITE, DRAIN_STEP_MAX, DRAIN_STEP_MS } from '../domain/limits.ts';
 import type { Deliveries } from './deliveries.ts';
 import type { Health } from './health.ts';
 import type { Redeliveries } from './redeliveries.ts';
@@ -53,7 +53,7 @@ export class Backlog {
       return;
     }
     if (now < this.#nextStepAt) return;
-    const underWay = this.#deliveries.underWay(now, DISPATCH_LEASE_MS, this.#pace + 1);
+    const underWay = this.#deliveries.underWay(now, this.#pace + 1);
     this.#letGo(this.#pace - underWay, now, false);
     if (state === 'slow') this.#pace = Math.max(1, Math.floor(this.#pace / 2));
     else if (underWay <= this.#pace / 2) this.#pace = Math.min(this.#pace * 2, DRAIN_STEP_MAX);

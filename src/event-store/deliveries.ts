@@ -1,6 +1,6 @@
 /** The deliveries of one event store as rows: reading, writing, finding what is due or past its time. */
 import type { Delivery, DeliveryState, HistoryEntry } from '../domain/delivery.ts';
-import { HISTORY_PAGE_ENTRIES } from '../domain/limits.ts';
+import { DISPATCH_LEASE_MS, HISTORY_PAGE_ENTRIES } from '../domain/limits.ts';
 import { Total } from './total.ts';
 
 type Row = {
@@ -50,6 +50,7 @@ export class Deliveries {
   readonly counts: RowCounts = { rowsRead: 0, rowsWritten: 0 };
   readonly #sql: SqlStorage;
   readonly #total: Total;
+  readonly #wokeAt = Date.now();
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
@@ -180,10 +181,11 @@ export class Deliveries {
     return row?.at ?? undefined;
   }
 
-  /** What is due, the longest waiting first. */
-  due(now: number, limit: number): Delivery[] {
+  /** What is due, the longest waiting first. @param neverHeld only what goes out however the endpoint fares */
+  due(now: number, limit: number, neverHeld = false): Delivery[] {
     return this.#query<Row>(
-      'SELECT * FROM deliveries WHERE due_at IS NOT NULL AND due_at <= ? ORDER BY due_at LIMIT ?',
+      `SELECT * FROM deliveries WHERE due_at IS NOT NULL AND due_at <= ? ${neverHeld ? "AND hold = 'never'" : ''}
+       ORDER BY due_at LIMIT ?`,
       now,
       limit,
     ).map(fromRow);
@@ -197,14 +199,19 @@ export class Deliveries {
     ).map(fromRow);
   }
 
-  /** How many deliveries are on their way, dispatched or under attempt, counted up to a limit. */
-  underWay(now: number, leaseMs: number, limit: number): number {
+  /**
+   * How many deliveries are on their way, dispatched or under attempt, counted up to a limit. What was dispatched before
+   * this object woke does not count: it may have been lost with whatever ended its last life.
+   */
+  underWay(now: number, limit: number): number {
     const rows = this.#query<{ n: number }>(
       `SELECT count(*) AS n FROM (
          SELECT 1 FROM deliveries INDEXED BY due
-         WHERE due_at > ? AND due_at <= ? AND (lease_token IS NOT NULL OR state = 'executing') LIMIT ?)`,
+         WHERE due_at > ? AND due_at <= ?
+           AND (state = 'executing' OR (lease_token IS NOT NULL AND due_at >= ?)) LIMIT ?)`,
       now,
-      now + leaseMs,
+      now + DISPATCH_LEASE_MS,
+      this.#wokeAt + DISPATCH_LEASE_MS,
       limit,
     );
     return rows[0]?.n ?? 0;

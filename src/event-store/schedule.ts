@@ -9,7 +9,6 @@ import type { HealthState } from '../domain/endpoint-health.ts';
 import { eventIdFloor } from '../domain/ids.ts';
 import {
   DELIVERIES_BITE,
-  DISPATCH_LEASE_MS,
   DISPATCH_MAX_PER_ALARM,
   DRAIN_STEP_MS,
   EVENT_ID_MAX_FUTURE_MS,
@@ -57,35 +56,29 @@ export class Schedule {
    */
   async dispatchDue(ref: SubscriptionRef, now: number, terms: DispatchTerms): Promise<number> {
     const isUnhealthy = terms.health !== 'healthy';
-    let room = isUnhealthy ? UNHEALTHY_UNDER_WAY_MAX - this.#underWay(now) : DISPATCH_MAX_PER_ALARM;
-    const fresh = crypto.randomUUID();
-    const tokens = new Map<string, string[]>();
-    let held = 0;
-    let looked = 0;
-    while (room > 0 && looked < DISPATCH_MAX_PER_ALARM) {
-      const bite = Math.min(room, DELIVERIES_BITE);
-      const due = this.#deliveries.due(now, bite);
-      for (const delivery of due) {
-        const next = decide(delivery, ref, fresh, now, terms);
-        if (next === undefined) continue;
-        this.#deliveries.put(next);
-        if (next.hold === 'held') held++;
-        if (next.leaseToken === null) continue;
-        room--;
-        const sharing = tokens.get(next.leaseToken);
-        if (sharing === undefined) tokens.set(next.leaseToken, [next.eventId]);
-        else sharing.push(next.eventId);
-      }
+    const outgoing = new Outgoing(this.#deliveries, (delivery, token) =>
+      decide(delivery, ref, token, now, terms),
+    );
+    // Tests and redeliveries first, and whatever else is on its way: they are not to wait for those (contract 10.4).
+    let room = DISPATCH_MAX_PER_ALARM;
+    if (isUnhealthy) {
+      outgoing.take(this.#deliveries.due(now, DELIVERIES_BITE, true));
+      room = UNHEALTHY_UNDER_WAY_MAX - this.#underWay(now);
+    }
+    for (let looked = 0; room > 0 && looked < DISPATCH_MAX_PER_ALARM; ) {
+      const limit = Math.min(room, DELIVERIES_BITE);
+      const due = this.#deliveries.due(now, limit);
+      room -= outgoing.take(due);
       looked += due.length;
-      if (due.length < bite) break;
+      if (due.length < limit) break;
     }
     if (room <= 0 && isUnhealthy) this.#dispatchAfter = now + DRAIN_STEP_MS;
-    await this.#send(ref, tokens, isUnhealthy);
-    return held;
+    await this.#send(ref, outgoing.tokens, isUnhealthy);
+    return outgoing.held;
   }
 
   #underWay(now: number): number {
-    return this.#deliveries.underWay(now, DISPATCH_LEASE_MS, UNHEALTHY_UNDER_WAY_MAX);
+    return this.#deliveries.underWay(now, UNHEALTHY_UNDER_WAY_MAX);
   }
 
   async #send(
@@ -145,6 +138,40 @@ export class Schedule {
       if (delivery?.leaseToken != null && delivery.dueAt !== null)
         this.#deliveries.put({ ...delivery, dueAt });
     }
+  }
+}
+
+/** What one alarm writes and then hands to the queue: ids by lease token. */
+class Outgoing {
+  readonly tokens = new Map<string, string[]>();
+  held = 0;
+  readonly #deliveries: Deliveries;
+  readonly #decide: (delivery: Delivery, freshToken: string) => Delivery | undefined;
+  readonly #fresh = crypto.randomUUID();
+
+  constructor(
+    deliveries: Deliveries,
+    decide: (delivery: Delivery, freshToken: string) => Delivery | undefined,
+  ) {
+    this.#deliveries = deliveries;
+    this.#decide = decide;
+  }
+
+  /** @returns how many of them go out */
+  take(due: readonly Delivery[]): number {
+    let sent = 0;
+    for (const delivery of due) {
+      const next = this.#decide(delivery, this.#fresh);
+      if (next === undefined) continue;
+      this.#deliveries.put(next);
+      if (next.hold === 'held') this.held++;
+      if (next.leaseToken === null) continue;
+      sent++;
+      const sharing = this.tokens.get(next.leaseToken);
+      if (sharing === undefined) this.tokens.set(next.leaseToken, [next.eventId]);
+      else sharing.push(next.eventId);
+    }
+    return sent;
   }
 }
 

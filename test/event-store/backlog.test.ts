@@ -192,6 +192,18 @@ describe('while an endpoint is failing', () => {
     expect(ids).toHaveLength(1);
   });
 
+  it('sends tests at once, however much else is on its way', async () => {
+    const bench = new Bench();
+    await bench.settle(bench.ids(1)[0] ?? '', timedOut);
+    await bench.held(60);
+    await bench.ring();
+    await bench.fail();
+    const [test = ''] = bench.ids(1);
+    await bench.store.settle(bench.ref, [{ ...bench.facts(test), neverHeld: true }]);
+    bench.clock.advance(1000);
+    expect(await bench.ring()).toContain(test);
+  });
+
   it('does not hold tests and redeliveries', async () => {
     const bench = new Bench();
     const [redelivered = '', test = ''] = bench.ids(2);
@@ -291,6 +303,20 @@ describe('once an endpoint has recovered', () => {
     const third = await bench.ring();
     // One of the first step and one of the second are on their way: the pace is two.
     expect(second.length + third.length).toBeLessThanOrEqual(6);
+  });
+
+  it('does not wait for dispatches that were lost with an earlier life of the object', async () => {
+    const bench = new Bench();
+    const ids = await bench.held(5);
+    await bench.ring();
+    const failed = await bench.fail();
+    const more = await bench.held(2);
+    await bench.settle(failed[0] ?? '', ok, 1);
+    bench.clock.advance(1000);
+    await evictDurableObject(bench.store);
+    await bench.store.ensureAlarm(bench.ref);
+    expect(await bench.ring()).toContain(more[0]);
+    expect(ids).toHaveLength(5);
   });
 
   it('admits new events to the fast lane at once, though others still wait', async () => {

@@ -1,0 +1,131 @@
+/**
+ * `npm run isolation`: what endpoints that hang cost those that do not. Runs the service as `npm start` does with
+ * twenty subscriptions of one customer, publishes steadily, and measures publish → first arrival at ten listeners that
+ * are always well, while the ten others are well, hang, are well and hang again; so noise shows as the difference of
+ * equal phases. After each change it waits until endpoint health has noticed.
+ */
+import { parseArgs } from 'node:util';
+import type { Customer } from './client.ts';
+import { type Hook, percentile, startHooks } from './hooks.ts';
+import { makeHome, pause, startService } from './service.ts';
+import { newCustomer, newEvents, publish, subscribe } from './tenant.ts';
+
+const SUBSCRIPTIONS = 20;
+const PUBLISH_EVERY_MS = 100;
+const NOTICED_WITHIN_MS = 60_000;
+const LIMIT = { ratio: 1.5, ms: 100 };
+const VARIABLES = { ATTEMPT_TIMEOUT_SECONDS: '3', RETRY_DELAYS_SECONDS: '3,30,300' };
+
+const { values } = parseArgs({ options: { seconds: { type: 'string', default: '30' } } });
+const phaseMs = Number(values.seconds) * 1000;
+if (!(phaseMs >= 5000 && phaseMs <= 600_000)) {
+  console.error('--seconds wants 5 to 600, for each of four phases');
+  process.exit(2);
+}
+
+const home = makeHome();
+console.log('starting the service …');
+const hooks = await startHooks(SUBSCRIPTIONS);
+const service = await startService(home, VARIABLES);
+let passed = false;
+try {
+  const customer = await newCustomer(service);
+  const ids = await subscribe(
+    customer,
+    hooks.all.map(({ url }) => url),
+  );
+  const well = hooks.all.filter((_, index) => index % 2 === 0);
+  const others = hooks.all.filter((_, index) => index % 2 === 1);
+  const othersIds = ids.filter((_, index) => index % 2 === 1);
+  await phase(customer, well, 3000); // warm
+  const none: number[] = [];
+  const half: number[] = [];
+  for (const mood of ['well', 'hanging', 'well', 'hanging'] as const) {
+    for (const hook of others) hook.mood = mood;
+    await untilNoticed(customer, othersIds, mood === 'well');
+    const measured = await phase(customer, well, phaseMs);
+    show(mood === 'well' ? 'none hanging' : 'half hanging', measured);
+    (mood === 'well' ? none : half).push(...measured);
+  }
+  passed = compare(none, half);
+} finally {
+  await service.stop();
+  await hooks.close();
+  home.remove();
+}
+process.exit(passed ? 0 : 1);
+
+/** Publishes for a time, then waits for what is on its way. @returns latencies at the listeners given, ms */
+async function phase(customer: Customer, listeners: readonly Hook[], forMs: number): Promise<number[]> {
+  const published = await publishFor(customer, forMs);
+  const expected = published.size * listeners.length;
+  const deadline = performance.now() + 10_000;
+  let latencies: number[] = [];
+  while (performance.now() < deadline) {
+    latencies = listeners.flatMap(({ arrivals }) =>
+      [...published].flatMap(([id, at]) => {
+        const arrival = arrivals.get(id);
+        return arrival === undefined ? [] : [arrival - at];
+      }),
+    );
+    if (latencies.length === expected) return latencies;
+    await pause(100);
+  }
+  throw new Error(
+    `${expected - latencies.length} of ${expected} deliveries to healthy listeners did not come`,
+  );
+}
+
+async function publishFor(customer: Customer, forMs: number): Promise<Map<string, number>> {
+  const published = new Map<string, number>();
+  const end = performance.now() + forMs;
+  for (let next = performance.now(); next < end; next += PUBLISH_EVERY_MS) {
+    await pause(Math.max(0, next - performance.now()));
+    const at = performance.now();
+    const [event] = newEvents(1);
+    if (event === undefined || !(await publish(customer, [event]))) throw new Error('a publish failed');
+    published.set(event.id, at);
+  }
+  return published;
+}
+
+/** Publishes until the endpoints are known to be failing, or healthy again. */
+async function untilNoticed(customer: Customer, ids: readonly string[], areWell: boolean): Promise<void> {
+  const wanted = areWell ? 'healthy' : 'failing';
+  const started = performance.now();
+  for (;;) {
+    await publishFor(customer, 1000);
+    const { body } = await customer.call('GET', '/subscriptions');
+    const states = new Map<string, string>();
+    for (const { id, health } of body._embedded.subscriptions) states.set(id, health?.state);
+    const waiting = ids.filter((id) => states.get(id) !== wanted);
+    if (waiting.length === 0) {
+      console.log(`… all ten are ${wanted} after ${((performance.now() - started) / 1000).toFixed(0)} s`);
+      return;
+    }
+    if (performance.now() - started > NOTICED_WITHIN_MS) {
+      throw new Error(
+        `${waiting.length} endpoints are not ${wanted}: ${waiting.map((id) => states.get(id))}`,
+      );
+    }
+    // A failing endpoint is probed at waits of up to minutes; its owner, having mended it, sends a test.
+    if (areWell) for (const id of waiting) await customer.call('POST', `/subscriptions/${id}/test`);
+  }
+}
+
+function show(what: string, latencies: readonly number[]): void {
+  const of = (share: number) => `${percentile(latencies, share)?.toFixed(1).padStart(8)} ms`;
+  console.log(`${what.padEnd(20)} p50 ${of(0.5)}   p99 ${of(0.99)}   of ${latencies.length}`);
+}
+
+function compare(none: readonly number[], half: readonly number[]): boolean {
+  show('\nnone hanging, all', none);
+  show('half hanging, all', half);
+  const [before, after] = [percentile(none, 0.99) ?? 0, percentile(half, 0.99) ?? 0];
+  const ratio = after / before;
+  const isFine = ratio <= LIMIT.ratio || after - before <= LIMIT.ms;
+  console.log(
+    `p99: ${ratio.toFixed(2)} times, ${(after - before).toFixed(1)} ms more; ${isFine ? 'within' : 'BEYOND'} ${LIMIT.ratio} times or ${LIMIT.ms} ms`,
+  );
+  return isFine;
+}
