@@ -1,3 +1,4 @@
+import { runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
 import { until } from '../support/until.ts';
@@ -140,6 +141,9 @@ describe('disabling', () => {
     await patch(subscription, { enabled: false });
     await subscription.listener.release();
     expect((await untilState(subscription, id, 'failure')).attempts).toBe(1);
+    // At once, not when its retry would have been due.
+    const states = (await subscription.history(id)).map(({ state }) => state);
+    expect(states).toEqual(['awaiting-executing', 'executing', 'failure']);
   });
 
   it('heals when the store was not told: the next event brings the news', async () => {
@@ -167,7 +171,11 @@ describe('DELETE of a subscription', () => {
       expect((await customer.call('GET', gone)).status).toBe(404);
     }
     expect((await customer.call('DELETE', path)).status).toBe(404);
-    expect(await storeOf(subscription).total()).toBe(0);
+    // Not merely hidden by the mark that drops late results.
+    const { rows } = await runInDurableObject(storeOf(subscription), (_, state) =>
+      state.storage.sql.exec<{ rows: number }>('SELECT count(*) AS rows FROM deliveries').one(),
+    );
+    expect(rows).toBe(0);
     expect((await customer.call('GET', '/subscriptions')).body.total).toBe(0);
     await newSubscription(customer, { title: 'to be deleted' });
   });
