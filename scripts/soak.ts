@@ -17,7 +17,8 @@ const PUBLISH_EVERY_MS = 250;
 const BETWEEN_KILLS_MS = { least: 15_000, most: 40_000 };
 /** Events published this close to a time without service say nothing of how fast it is. */
 const AROUND_KILL_MS = 5000;
-const END_WITHIN_MS = 120_000;
+/** A dispatch that died with the local queues is due again after two minutes. */
+const END_WITHIN_MS = 180_000;
 const VARIABLES = { RETRY_DELAYS_SECONDS: '1,2,3,4,5', ATTEMPT_TIMEOUT_SECONDS: '2' };
 const UNWELL: readonly Mood[] = ['refusing', 'hanging', 'resetting'];
 

@@ -54,9 +54,9 @@ export const requireValidJson = createMiddleware<AppEnv>(async (c, next) => {
   await next();
 });
 
-/** A body that may be left out: none at all counts as an empty object. */
+/** A body that may be left out: none at all counts as an empty object, whatever it is said to be. */
 export const orEmptyObject = createMiddleware<AppEnv>(async (c, next) => {
-  if (c.req.header('content-type') === undefined && (await c.req.arrayBuffer()).byteLength === 0) {
+  if ((await c.req.arrayBuffer()).byteLength === 0) {
     const headers = new Headers(c.req.raw.headers);
     headers.set('content-type', 'application/json');
     headers.delete('content-length');

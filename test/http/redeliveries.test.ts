@@ -77,6 +77,7 @@ describe('a bulk redelivery', () => {
 
   it.each([
     ['no body', undefined],
+    ['an empty body', ''],
     ['an empty object', {}],
     ['unknown keys', { all: true }],
   ])('with %s takes all of them', async (_, body) => {
