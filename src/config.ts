@@ -5,6 +5,7 @@
  * wants (and never shows the value, which may be a secret). HTTP then answers 500, queue messages are put back.
  */
 import { z } from 'zod';
+import { leaseFault } from './domain/leases.ts';
 import type { Env } from './env.ts';
 
 /** Everything the service can be told. Durations carry their unit; URLs have no trailing slash. */
@@ -135,6 +136,8 @@ function parseConfig(env: Env): Config | ConfigError {
     // Contract 3.3: for development and tests only.
     return new ConfigError(['ALLOW_PRIVATE_ENDPOINTS must not be true while BASE_URL is https']);
   }
+  const lease = leaseFault(vars.ATTEMPT_TIMEOUT_SECONDS * 1000);
+  if (lease !== undefined) return new ConfigError([`ATTEMPT_TIMEOUT_SECONDS is beyond the leases: ${lease}`]);
   return {
     baseUrl: vars.BASE_URL,
     captureDomain: vars.CAPTURE_DOMAIN,

@@ -23,14 +23,8 @@ import {
   redeliver,
   settle,
 } from '../domain/delivery.ts';
-import {
-  DELETED_MARK_MS,
-  DELIVERIES_BITE,
-  DRAIN_STEP_MS,
-  INVOCATION_BUDGET_MS,
-  LEASE_MARGIN_MS,
-  MINUTE_MS,
-} from '../domain/limits.ts';
+import { attemptLeaseMs, claimMs } from '../domain/leases.ts';
+import { DELETED_MARK_MS, DELIVERIES_BITE, DRAIN_STEP_MS, MINUTE_MS } from '../domain/limits.ts';
 import { expiresAt } from '../domain/retention.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
 import type { Env } from '../env.ts';
@@ -91,11 +85,11 @@ export class EventStore extends DurableObject<Env> {
     const now = Date.now();
     this.#adopt(ref, now);
     const known = this.#deliveries.known(eventIds);
-    const claimMs = INVOCATION_BUDGET_MS + this.#attemptLeaseMs();
+    const forMs = claimMs(this.#config().attemptTimeoutMs);
     this.#claims.forgetLapsed(now);
     const admissions = eventIds.map((eventId): Admission => {
       if (known.has(eventId)) return { answer: 'done' };
-      const retryAfterMs = this.#claims.claim(eventId, now, claimMs);
+      const retryAfterMs = this.#claims.claim(eventId, now, forMs);
       if (retryAfterMs !== undefined) return { answer: 'busy', retryAfterMs };
       return { answer: this.mayStart() ? 'new' : 'held' };
     });
@@ -465,7 +459,7 @@ export class EventStore extends DurableObject<Env> {
   }
 
   #attemptLeaseMs(): number {
-    return this.#config().attemptTimeoutMs + LEASE_MARGIN_MS;
+    return attemptLeaseMs(this.#config().attemptTimeoutMs);
   }
 
   #config(): Config {

@@ -113,6 +113,12 @@ describe('an answer', () => {
     });
   });
 
+  it.each([200, 503])('of %i after interim ones (100, 103) is what counts', async (status) => {
+    expect(await outcomeOf({ manner: 'interim', status })).toMatchObject({
+      response: { statusCode: status },
+    });
+  });
+
   it('of the platform in place of a host it cannot reach is no answer of the listener', async () => {
     for (const [status, body] of [
       [530, 'error code: 1016'],
@@ -138,6 +144,12 @@ describe('no answer', () => {
     expect(outcome).toEqual({ kind: 'timed_out', message: 'no answer within 0.2 s' });
     expect(tookMs).toBeLessThan(2000);
     await listener.release();
+  });
+
+  it('in time is a time-out, though a 200 comes a moment later', async () => {
+    const { outcome, listener } = await attempt({ manner: 'hang', status: 200 }, 100);
+    await listener.release();
+    expect(outcome.kind).toBe('timed_out');
   });
 
   it('but a reset connection makes the listener unreachable', async () => {

@@ -4,8 +4,8 @@ export interface Answer {
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
-  /** `hang`: until released; the others misbehave at once. */
-  readonly manner?: 'hang' | 'reset' | 'garbage' | 'endless' | 'drip' | 'break off';
+  /** `hang`: until released; `interim`: 100 and 103 before the answer; the others misbehave at once. */
+  readonly manner?: 'hang' | 'interim' | 'reset' | 'garbage' | 'endless' | 'drip' | 'break off';
 }
 
 export interface Call {

@@ -99,6 +99,12 @@ function give(answer: Answer, request: IncomingMessage, response: ServerResponse
       response.on('close', () => clearInterval(timer));
       return;
     }
+    case 'interim':
+      response.writeContinue();
+      response.writeEarlyHints({ link: '</style.css>; rel=preload' });
+      response.writeHead(status, headers);
+      response.end(body);
+      return;
     case 'hang':
     case undefined:
       response.writeHead(status, headers);

@@ -1,0 +1,105 @@
+/** One event store under the hands of a test: what it dispatches is looked at and attempted here, not by a queue. */
+import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
+import { env } from 'cloudflare:workers';
+import type { Outcome } from '../../src/domain/attempt.ts';
+import { newEventIds } from '../../src/domain/ids.ts';
+import type { SubscriptionRef } from '../../src/domain/subscription.ts';
+import type { Settlement } from '../../src/event-store/answers.ts';
+import { type EventStore, openEventStore } from '../../src/event-store/event-store.ts';
+import { type HeldClock, holdClock } from './clock.ts';
+
+export const ok: Outcome = { kind: 'success', response: { statusCode: 200, headers: {} } };
+export const lost: Outcome = { kind: 'unreachable', message: 'connection lost' };
+export const timedOut: Outcome = { kind: 'timed_out', message: 'no answer within 1 s' };
+
+export class Bench {
+  readonly clock: HeldClock = holdClock();
+  readonly ref: SubscriptionRef;
+  readonly store: DurableObjectStub<EventStore>;
+
+  constructor() {
+    const subscriptionId = crypto.randomUUID();
+    this.ref = { customerId: crypto.randomUUID(), subscriptionId, version: 1, enabled: true };
+    this.store = openEventStore(env, subscriptionId);
+  }
+
+  ids(count: number): string[] {
+    return newEventIds(this.clock.now(), count, crypto.getRandomValues(new Uint8Array(16)));
+  }
+
+  facts(eventId: string): Settlement {
+    const endpoint = 'https://listener.example/';
+    return { eventId, acceptedAt: this.clock.now(), endpoint, set: `set of ${eventId}` };
+  }
+
+  /** Stores events without an attempt, as a consumer does with what is held. */
+  async held(count: number): Promise<string[]> {
+    const ids = this.ids(count);
+    await this.store.settle(
+      this.ref,
+      ids.map((id) => this.facts(id)),
+    );
+    return ids;
+  }
+
+  async settle(eventId: string, outcome: Outcome, attempt = 1, durationMs = 5): Promise<void> {
+    const result = { attempt, startedAt: this.clock.now(), durationMs, outcome };
+    await this.store.settle(this.ref, [{ ...this.facts(eventId), result }]);
+  }
+
+  /** Makes the endpoint failing by five events, which then wait for their retries. */
+  async fail(): Promise<string[]> {
+    const ids = this.ids(5);
+    for (const id of ids) await this.settle(id, lost);
+    return ids;
+  }
+
+  /** Rings the alarm. @returns the events dispatched by it */
+  async ring(): Promise<string[]> {
+    const before = await this.tokens();
+    await runDurableObjectAlarm(this.store);
+    const after = await this.tokens();
+    return [...after.keys()].filter((id) => before.get(id) !== after.get(id));
+  }
+
+  /** Moves the clock to the alarm's time, unless it is later already, and rings. */
+  async ringNext(): Promise<string[]> {
+    const at = await this.alarm();
+    if (at === null) throw new Error('no alarm is set');
+    if (at > this.clock.now()) this.clock.advance(at - this.clock.now());
+    return await this.ring();
+  }
+
+  async alarm(): Promise<number | null> {
+    return await runInDurableObject(this.store, (_, state) => state.storage.getAlarm());
+  }
+
+  async tokens(): Promise<Map<string, string>> {
+    return await runInDurableObject(
+      this.store,
+      (_, state) =>
+        new Map(
+          state.storage.sql
+            .exec<{ id: string; token: string }>(
+              'SELECT event_id AS id, lease_token AS token FROM deliveries WHERE lease_token IS NOT NULL',
+            )
+            .toArray()
+            .map(({ id, token }) => [id, token]),
+        ),
+    );
+  }
+
+  /** Begins the attempts of dispatched events and ends them. */
+  async attempt(ids: readonly string[], outcome: Outcome): Promise<void> {
+    const tokens = await this.tokens();
+    for (const id of ids) {
+      const [begun] = await this.store.begin(this.ref, tokens.get(id) ?? '', [id]);
+      if (begun !== undefined) await this.settle(id, outcome, begun.attempt);
+    }
+  }
+
+  async state(eventId: string) {
+    const delivery = await this.store.read(eventId);
+    return delivery && { state: delivery.state, attempts: delivery.attempts, hold: delivery.hold };
+  }
+}
