@@ -28,6 +28,8 @@ export interface SubscriptionRef {
   readonly subscriptionId: string;
   readonly version: number;
   readonly enabled: boolean;
+  /** Whose health it keeps (contract 10.4); deliveries carry the endpoint they were stored with. */
+  readonly endpoint: string;
 }
 
 export function refOf(subscription: Subscription): SubscriptionRef {
@@ -36,6 +38,7 @@ export function refOf(subscription: Subscription): SubscriptionRef {
     subscriptionId: subscription.id,
     version: subscription.version,
     enabled: subscription.enabled,
+    endpoint: subscription.endpoint,
   };
 }
 

@@ -109,8 +109,11 @@ export class EventStore extends DurableObject<Env> {
     this.#adopt(ref, now);
     const settled = this.#allOrNothing(() => {
       const each = settlements.map((settlement) => this.#settleOne(settlement, now));
-      // A repeat, or a result that came too late, tells nothing new.
-      const told = settlements.filter((_, index) => each[index]?.state !== 'dropped');
+      // A repeat, or a result that came too late, tells nothing new; one of an earlier endpoint nothing of this one.
+      const told = settlements.filter(
+        ({ endpoint }, index) =>
+          each[index]?.state !== 'dropped' && endpoint === this.#identity.ref?.endpoint,
+      );
       this.#health.observe(
         told.flatMap(({ result }) => result ?? []),
         now,
@@ -386,13 +389,23 @@ export class EventStore extends DurableObject<Env> {
   }
 
   #adopt(ref: SubscriptionRef, now: number): void {
-    if (!this.#identity.adopt(ref) || ref.enabled) return;
+    const before = this.#identity.ref?.endpoint;
+    if (!this.#identity.adopt(ref)) return;
+    // Another endpoint is not to blame for this one; what was held for that goes out as the health of this one allows.
+    if (before !== undefined && before !== ref.endpoint) this.#health.reset(now);
+    if (ref.enabled) return;
     this.#failWhatWaits(now);
     this.#redeliveries.cancelActive(now);
   }
 
   #mustHold(delivery: Delivery): boolean {
-    return this.#identity.enabled && this.#health.current.state === 'failing' && isHoldable(delivery);
+    const { enabled, ref } = this.#identity;
+    return (
+      enabled &&
+      this.#health.current.state === 'failing' &&
+      isHoldable(delivery) &&
+      delivery.endpoint === ref?.endpoint
+    );
   }
 
   #held(delivery: Delivery): Delivery {

@@ -22,6 +22,11 @@ export class Health {
     this.#save(health);
   }
 
+  /** The endpoint is another one now, of which nothing is known. */
+  reset(now: number): void {
+    if (this.current !== HEALTHY) this.#save({ ...HEALTHY, since: now });
+  }
+
   /** A held delivery was let go as a probe. */
   probed(now: number, patienceMs: number): void {
     this.#save(probed(this.current, now, patienceMs));

@@ -6,6 +6,7 @@ type Row = {
   subscription_id: string;
   version: number;
   enabled: number;
+  endpoint: string;
   deleted_at: number | null;
   redelivered_at: number | null;
 };
@@ -25,6 +26,7 @@ export class Identity {
       subscriptionId: row.subscription_id,
       version: row.version,
       enabled: row.enabled === 1,
+      endpoint: row.endpoint,
     };
     this.#deletedAt = row.deleted_at;
     this.#redeliveredAt = row.redelivered_at;
@@ -81,12 +83,13 @@ export class Identity {
     if (this.#ref === undefined) return;
     this.#sql.exec(
       `INSERT OR REPLACE INTO store
-         (one, customer_id, subscription_id, version, enabled, deleted_at, redelivered_at)
-       VALUES (1, ?, ?, ?, ?, ?, ?)`,
+         (one, customer_id, subscription_id, version, enabled, endpoint, deleted_at, redelivered_at)
+       VALUES (1, ?, ?, ?, ?, ?, ?, ?)`,
       this.#ref.customerId,
       this.#ref.subscriptionId,
       this.#ref.version,
       this.#ref.enabled ? 1 : 0,
+      this.#ref.endpoint,
       this.#deletedAt,
       this.#redeliveredAt,
     );

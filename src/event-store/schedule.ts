@@ -186,7 +186,8 @@ function decide(
   if (!ref.enabled) return disable(delivery, now);
   if (health === 'failing') {
     if (delivery.hold === 'held') return giveUpHeld(delivery, now);
-    if (isHoldable(delivery)) return hold(delivery, delivery.acceptedAt + retentionMs);
+    if (isHoldable(delivery) && delivery.endpoint === ref.endpoint)
+      return hold(delivery, delivery.acceptedAt + retentionMs);
   }
   return dispatch(delivery, freshToken, now);
 }

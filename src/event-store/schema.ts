@@ -74,6 +74,7 @@ const MIGRATIONS: readonly string[] = [
      one INTEGER PRIMARY KEY CONSTRAINT there_is_one CHECK (one = 1),
      figures TEXT NOT NULL CONSTRAINT figures_are_json CHECK (json_valid(figures))
    );
+   ALTER TABLE store ADD COLUMN endpoint TEXT NOT NULL DEFAULT '';
    ALTER TABLE deliveries ADD COLUMN hold TEXT CONSTRAINT hold_is_known CHECK (hold IN ('held', 'never'));
    CREATE INDEX held ON deliveries (event_id) WHERE hold = 'held';`,
   // Bulk redelivery (contract 10.3). A job takes what was in `failure` when it began; the trigger keeps its

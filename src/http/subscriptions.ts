@@ -269,7 +269,7 @@ async function change(c: AppContext, body: SubscriptionChange): Promise<Subscrip
       break;
   }
   const { subscription } = result;
-  if (subscription.enabled !== found.enabled) {
+  if (subscription.enabled !== found.enabled || subscription.endpoint !== found.endpoint) {
     try {
       await openEventStore(c.env, subscription.id).adopt(refOf(subscription));
     } catch (error) {

@@ -95,7 +95,7 @@ export async function updateSubscription(
       .update(subscriptions)
       .set({
         ...(title === undefined ? {} : { title }),
-        ...(endpoint === undefined ? {} : { endpoint }),
+        ...(endpoint === undefined ? {} : { endpoint, ...healthOf(endpoint, now) }),
         ...(events === undefined ? {} : { events }),
         ...(enabled === undefined ? {} : { enabled }),
         ...(filter === undefined ? {} : { filter }),
@@ -110,6 +110,16 @@ export async function updateSubscription(
       return { result: 'duplicate title' };
     throw error;
   }
+}
+
+/** Nothing is known of another endpoint yet; the same one keeps its health. */
+function healthOf(endpoint: string, now: number) {
+  const unlessSame = <T>(column: typeof subscriptions.health | typeof subscriptions.healthSince, fresh: T) =>
+    sql<never>`CASE WHEN ${subscriptions.endpoint} = ${endpoint} THEN ${column} ELSE ${fresh} END`;
+  return {
+    health: unlessSame(subscriptions.health, 'healthy'),
+    healthSince: unlessSame(subscriptions.healthSince, now),
+  };
 }
 
 /**

@@ -33,7 +33,13 @@ async function anEventAnswered(statusCode: number): Promise<string> {
   const response = { statusCode, headers: {} };
   const outcome =
     statusCode < 300 ? { kind: 'success' as const, response } : { kind: 'http_error' as const, response };
-  const ref = { customerId: customer.id, subscriptionId: subscription.id, version: 1, enabled: true };
+  const ref = {
+    customerId: customer.id,
+    subscriptionId: subscription.id,
+    version: 1,
+    enabled: true,
+    endpoint: 'https://listener.example/',
+  };
   const result = { attempt: 1, startedAt: now, durationMs: 1, outcome };
   const facts = {
     eventId,

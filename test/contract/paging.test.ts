@@ -34,7 +34,13 @@ interface Stored {
 /** A store whose events get ids in the order in which they are stored, some of them at the same millisecond. */
 async function newStore() {
   const { id } = await newSubscription(customer);
-  const ref = { customerId: customer.id, subscriptionId: id, version: 1, enabled: true };
+  const ref = {
+    customerId: customer.id,
+    subscriptionId: id,
+    version: 1,
+    enabled: true,
+    endpoint: 'https://listener.example/',
+  };
   const start = clock.now();
   const stored: Stored[] = [];
   let batches = 0;

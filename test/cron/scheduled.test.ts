@@ -17,6 +17,7 @@ async function settleSuccess(subscription: Awaited<ReturnType<typeof newSubscrip
     subscriptionId: subscription.id,
     version: 1,
     enabled: true,
+    endpoint: 'https://listener.example/',
   };
   const [eventId = ''] = newEventIds(Date.now(), 1, crypto.getRandomValues(new Uint8Array(16)));
   const outcome = { kind: 'success', response: { statusCode: 200, headers: {} } } as const;

@@ -153,7 +153,12 @@ describe('while an endpoint is failing', () => {
     const bench = new Bench();
     await bench.fail();
     const [id = ''] = await bench.held(1);
-    await bench.store.adopt({ ...bench.ref, version: 2, enabled: false });
+    await bench.store.adopt({
+      ...bench.ref,
+      version: 2,
+      enabled: false,
+      endpoint: 'https://listener.example/',
+    });
     expect(await bench.state(id)).toMatchObject({ state: 'failure', attempts: 0 });
   });
 
@@ -168,6 +173,47 @@ describe('while an endpoint is failing', () => {
     await evictDurableObject(bench.store);
     await bench.store.ensureAlarm(bench.ref);
     expect(await bench.ringNext()).toEqual(ids);
+  });
+});
+
+describe('when a failing endpoint is replaced by another', () => {
+  const replaced = async (bench: Bench) => {
+    const ref = { ...bench.ref, version: 2, endpoint: 'https://other.example/' };
+    await bench.store.adopt(ref);
+    return ref;
+  };
+
+  it('nothing is held against the new one', async () => {
+    const bench = new Bench();
+    await bench.fail();
+    const ref = await replaced(bench);
+    expect(await bench.store.health()).toMatchObject({ state: 'healthy', since: bench.clock.now() });
+    expect(await bench.store.admit(ref, bench.ids(1))).toEqual([{ answer: 'new' }]);
+  });
+
+  it('what fails at the old one says nothing of the new one', async () => {
+    const bench = new Bench();
+    const failed = await bench.fail();
+    const ref = await replaced(bench);
+    bench.clock.advance(3000);
+    await bench.ring();
+    const tokens = await bench.tokens();
+    for (const id of failed) {
+      await bench.store.begin(ref, tokens.get(id) ?? '', [id]);
+      // Reported by a consumer that has not heard of the change.
+      await bench.settle(id, lost, 2);
+    }
+    expect((await bench.store.read(failed[4] ?? ''))?.attempts).toBe(2);
+    expect((await bench.store.health()).state).toBe('healthy');
+  });
+
+  it('what was held for the old one goes out, to the old one', async () => {
+    const bench = new Bench();
+    await bench.fail();
+    const [held = ''] = await bench.held(1);
+    await replaced(bench);
+    expect(await bench.ring()).toContain(held);
+    expect((await bench.store.read(held))?.endpoint).toBe(bench.ref.endpoint);
   });
 });
 

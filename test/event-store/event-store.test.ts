@@ -16,7 +16,13 @@ const unavailable: Outcome = { kind: 'http_error', response: { statusCode: 503, 
 /** A store of a subscription that nobody else has. */
 function newStore(): { ref: SubscriptionRef; store: DurableObjectStub<EventStore> } {
   const subscriptionId = crypto.randomUUID();
-  const ref = { customerId: crypto.randomUUID(), subscriptionId, version: 1, enabled: true };
+  const ref = {
+    customerId: crypto.randomUUID(),
+    subscriptionId,
+    version: 1,
+    enabled: true,
+    endpoint: 'https://listener.example/',
+  };
   return { ref, store: openEventStore(env, subscriptionId) };
 }
 
@@ -108,17 +114,19 @@ describe('admit', () => {
   it('answers held in a disabled store, also to a consumer that knows an older version', async () => {
     const clock = holdClock();
     const { ref, store } = newStore();
-    await store.adopt({ ...ref, version: 2, enabled: false });
+    await store.adopt({ ...ref, version: 2, enabled: false, endpoint: 'https://listener.example/' });
     expect(await store.admit(ref, [eventId(clock)])).toEqual([{ answer: 'held' }]);
   });
 
   it('adopts a newer version from the call itself', async () => {
     const clock = holdClock();
     const { ref, store } = newStore();
-    await store.adopt({ ...ref, version: 2, enabled: false });
-    expect(await store.admit({ ...ref, version: 3, enabled: true }, [eventId(clock)])).toEqual([
-      { answer: 'new' },
-    ]);
+    await store.adopt({ ...ref, version: 2, enabled: false, endpoint: 'https://listener.example/' });
+    expect(
+      await store.admit({ ...ref, version: 3, enabled: true, endpoint: 'https://listener.example/' }, [
+        eventId(clock),
+      ]),
+    ).toEqual([{ answer: 'new' }]);
   });
 
   it('refuses to serve another subscription', async () => {
@@ -179,7 +187,7 @@ describe('settle', () => {
     const { ref, store } = newStore();
     const id = eventId(clock);
     await store.admit(ref, [id]);
-    await store.adopt({ ...ref, version: 2, enabled: false });
+    await store.adopt({ ...ref, version: 2, enabled: false, endpoint: 'https://listener.example/' });
     await store.settle(ref, [attempted(clock, id, unavailable)]);
     const delivery = await store.read(id);
     expect(delivery?.state).toBe('failure');
@@ -295,7 +303,7 @@ describe('the alarm', () => {
     await runDurableObjectAlarm(store);
     const token = await leaseToken(store, id);
     await store.begin(ref, token, [id]);
-    await store.adopt({ ...ref, version: 2, enabled: false });
+    await store.adopt({ ...ref, version: 2, enabled: false, endpoint: 'https://listener.example/' });
     expect((await store.read(id))?.state).toBe('executing');
     clock.advance(31_000);
     await runDurableObjectAlarm(store);
@@ -313,7 +321,7 @@ describe('a disabled subscription', () => {
     await store.settle(ref, [attempted(clock, retry, unavailable), held(clock, waiting)]);
     await runDurableObjectAlarm(store);
     const token = await leaseToken(store, waiting);
-    await store.adopt({ ...ref, version: 2, enabled: false });
+    await store.adopt({ ...ref, version: 2, enabled: false, endpoint: 'https://listener.example/' });
     expect((await store.read(retry))?.state).toBe('failure');
     expect((await store.read(waiting))?.history.at(-1)).toMatchObject({
       state: 'failure',

@@ -11,7 +11,13 @@ const DAY_MS = 86_400_000;
 async function newStore(): Promise<DurableObjectStub<EventStore>> {
   const subscriptionId = crypto.randomUUID();
   const store = openEventStore(env, subscriptionId);
-  await store.adopt({ customerId: crypto.randomUUID(), subscriptionId, version: 1, enabled: true });
+  await store.adopt({
+    customerId: crypto.randomUUID(),
+    subscriptionId,
+    version: 1,
+    enabled: true,
+    endpoint: 'https://listener.example/',
+  });
   return store;
 }
 

@@ -12,7 +12,13 @@ const COUNT = TOTAL_COUNTED_AGAIN_ROWS + 1;
 /** A store with `COUNT` deliveries, evicted, so that it has to count at the next question. */
 async function largeStore(acceptedAt: number) {
   const subscriptionId = crypto.randomUUID();
-  const ref = { customerId: crypto.randomUUID(), subscriptionId, version: 1, enabled: false };
+  const ref = {
+    customerId: crypto.randomUUID(),
+    subscriptionId,
+    version: 1,
+    enabled: false,
+    endpoint: 'https://listener.example/',
+  };
   const store = openEventStore(env, subscriptionId);
   const ids = newEventIds(acceptedAt, COUNT, crypto.getRandomValues(new Uint8Array(16)));
   const settle = (eventIds: readonly string[]) =>
@@ -94,7 +100,13 @@ describe('the total of a large store', () => {
     const clock = holdClock();
     const { store } = await largeStore(clock.now());
     await store.total();
-    await store.erase({ customerId: '', subscriptionId: '', version: 2, enabled: false });
+    await store.erase({
+      customerId: '',
+      subscriptionId: '',
+      version: 2,
+      enabled: false,
+      endpoint: 'https://listener.example/',
+    });
     expect(await store.total()).toBe(0);
   });
 });

@@ -82,6 +82,28 @@ describe('the health of an endpoint', () => {
     expect(await listed(other)).toEqual({ state: 'healthy' });
   });
 
+  it('begins anew with another endpoint', async () => {
+    const clock = holdClock();
+    const subscription = await failing(clock);
+    const other = await newSubscription(subscription.customer);
+    clock.advance(1000);
+    const { body } = await subscription.customer.call('PATCH', `/subscriptions/${subscription.id}`, {
+      endpoint: other.listener.endpoint,
+    });
+    expect(body.health).toEqual({ state: 'healthy', since: new Date(clock.now()).toISOString(), waiting: 5 });
+    expect(await listed(subscription)).toEqual({ state: 'healthy' });
+    await publish(subscription);
+    await until(async () => (await other.listener.calls()).length === 2, 'both deliveries');
+  });
+
+  it('stays as it is when a PATCH names the endpoint it has', async () => {
+    const subscription = await failing(holdClock());
+    const { endpoint } = subscription.listener;
+    await subscription.customer.call('PATCH', `/subscriptions/${subscription.id}`, { endpoint });
+    expect(await listed(subscription)).toEqual({ state: 'failing' });
+    expect(await read(subscription)).toMatchObject({ state: 'failing' });
+  });
+
   it('is mended in the list by the daily visit where the note was lost', async () => {
     const clock = holdClock();
     const subscription = await failing(clock);

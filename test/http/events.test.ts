@@ -46,7 +46,13 @@ interface Store {
 
 async function newStore(): Promise<Store> {
   const { id } = await newSubscription(customer);
-  const ref: SubscriptionRef = { customerId: customer.id, subscriptionId: id, version: 1, enabled: true };
+  const ref: SubscriptionRef = {
+    customerId: customer.id,
+    subscriptionId: id,
+    version: 1,
+    enabled: true,
+    endpoint: 'https://listener.example/',
+  };
   return {
     id,
     path: `/${customer.id}/webhooks/subscriptions/${id}/events`,
@@ -315,7 +321,13 @@ describe('the history of an event', () => {
 
   it('says that the subscription was disabled', async () => {
     const subscription = await newSubscription(customer, { enabled: false });
-    const ref = { customerId: customer.id, subscriptionId: subscription.id, version: 1, enabled: false };
+    const ref = {
+      customerId: customer.id,
+      subscriptionId: subscription.id,
+      version: 1,
+      enabled: false,
+      endpoint: 'https://listener.example/',
+    };
     const id = newId();
     await storeOf(subscription).settle(ref, [facts(id)]);
     expect(await subscription.event(id)).toMatchObject({ state: 'failure', attempts: 0 });

@@ -21,6 +21,7 @@ async function fail(
     subscriptionId: subscription.id,
     version: 1,
     enabled: true,
+    endpoint: 'https://listener.example/',
   };
   const outcome = { kind: 'http_error', response: { statusCode: 302, headers: { Server: 'test' } } } as const;
   for (let start = 0; start < ids.length; start += 500) {
@@ -110,6 +111,7 @@ describe('an export', () => {
       subscriptionId: subscription.id,
       version: 1,
       enabled: true,
+      endpoint: 'https://listener.example/',
     };
     const outcome = { kind: 'http_error', response: { statusCode: 302, headers: {} } } as const;
     const facts = {

@@ -407,7 +407,13 @@ describe('erasing a customer', () => {
     const now = Date.now();
     const eventId = newEventIds(now, 1, crypto.getRandomValues(new Uint8Array(16)))[0] ?? '';
     for (const { id } of subscriptions) {
-      const ref = { customerId: customer.id, subscriptionId: id, version: 1, enabled: true };
+      const ref = {
+        customerId: customer.id,
+        subscriptionId: id,
+        version: 1,
+        enabled: true,
+        endpoint: 'https://listener.example/',
+      };
       const facts = { eventId, acceptedAt: now, endpoint: 'https://listener.example.com/', set: 'a.b.c' };
       const outcome = { kind: 'success', response: { statusCode: 200, headers: {} } } as const;
       const result = { attempt: 1, startedAt: now, durationMs: 1, outcome };

@@ -19,7 +19,13 @@ const redirected: Outcome = { kind: 'http_error', response: { statusCode: 302, h
 async function withFailures(clock: HeldClock, count: number, options: { customer?: TestCustomer } = {}) {
   const customer = options.customer ?? (await newCustomer());
   const subscription = await newSubscription(customer);
-  const ref = { customerId: customer.id, subscriptionId: subscription.id, version: 1, enabled: true };
+  const ref = {
+    customerId: customer.id,
+    subscriptionId: subscription.id,
+    version: 1,
+    enabled: true,
+    endpoint: 'https://listener.example/',
+  };
   const start = clock.now();
   const ids: string[] = [];
   for (let index = 0; index < count; index++) {
@@ -138,7 +144,13 @@ describe('a bulk redelivery', () => {
     const { customer, subscription, path } = await withFailures(clock, 1);
     const { body } = await customer.call('POST', path, {});
     clock.advance(1);
-    const ref = { customerId: customer.id, subscriptionId: subscription.id, version: 1, enabled: true };
+    const ref = {
+      customerId: customer.id,
+      subscriptionId: subscription.id,
+      version: 1,
+      enabled: true,
+      endpoint: 'https://listener.example/',
+    };
     const [late = ''] = newEventIds(clock.now(), 1, crypto.getRandomValues(new Uint8Array(16)));
     const facts = {
       eventId: late,

@@ -19,7 +19,13 @@ export class Bench {
 
   constructor() {
     const subscriptionId = crypto.randomUUID();
-    this.ref = { customerId: crypto.randomUUID(), subscriptionId, version: 1, enabled: true };
+    this.ref = {
+      customerId: crypto.randomUUID(),
+      subscriptionId,
+      version: 1,
+      enabled: true,
+      endpoint: 'https://listener.example/',
+    };
     this.store = openEventStore(env, subscriptionId);
   }
 
