@@ -14,7 +14,7 @@ const SUBSCRIPTIONS = 20;
 const PUBLISH_EVERY_MS = 100;
 const NOTICED_WITHIN_MS = 60_000;
 const LIMIT = { ratio: 1.5, ms: 100 };
-const VARIABLES = { ATTEMPT_TIMEOUT_SECONDS: '3', RETRY_DELAYS_SECONDS: '3,30,300' };
+const VARIABLES = { ATTEMPT_TIMEOUT_SECONDS: '3', RETRY_DELAYS_SECONDS: '1,3,10' };
 
 const { values } = parseArgs({ options: { seconds: { type: 'string', default: '30' } } });
 const phaseMs = Number(values.seconds) * 1000;

@@ -168,6 +168,9 @@ export const CREDENTIAL_CACHE_MS = 30 * SECOND_MS;
 /** Scope strings asked for that differ from the client's own: they travel in the token and must leave it within 255. */
 export const TOKEN_SCOPE_MAX_CHARACTERS = 88;
 export const SCOPE_MAX_CHARACTERS = 500;
+/** Private keys sealed anew together (a D1 batch), and for how long one call may go on (it must answer in 10 s). */
+export const RESEAL_BITE = 50;
+export const RESEAL_WITHIN_MS = 5 * SECOND_MS;
 /** Opened private keys an isolate keeps. */
 export const SIGNING_KEYS_OPENED_MAX = 5000;
 /** A retired signing key stays published this long (contract 6.3). */

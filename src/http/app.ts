@@ -22,6 +22,7 @@ import { addJwk } from './jwk.ts';
 import { addOpenApi } from './openapi.ts';
 import { addPublish } from './publish.ts';
 import { addRedeliveries } from './redeliveries.ts';
+import { addSigningKeys } from './signing-keys.ts';
 import { addSubscriptions } from './subscriptions.ts';
 import { addSummary } from './summary.ts';
 import { addTestNotification } from './test-notification.ts';
@@ -63,5 +64,6 @@ export function createApp(checkAddress: AddressCheck): OpenAPIHono<AppEnv> {
   addCustomers(app);
   addClients(app);
   addDeadLetters(app);
+  addSigningKeys(app);
   return app;
 }

@@ -64,6 +64,20 @@ export async function openSigningKey(
   return key;
 }
 
+/**
+ * Seals a private key anew under the current key.
+ * @throws as `unseal` does
+ */
+export async function resealSigningKey(
+  sealing: SealingKeys,
+  customerId: string,
+  kid: string,
+  sealed: string,
+): Promise<string> {
+  const name = owner(customerId, kid);
+  return await seal(sealing, name, await unseal(sealing, name, sealed));
+}
+
 function owner(customerId: string, kid: string): string {
   return `${customerId}/${kid}`;
 }

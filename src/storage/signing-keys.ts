@@ -1,5 +1,5 @@
 /** Signing keys of customers: public halves readable, private halves sealed before they come here. */
-import { and, asc, eq, gt, lte, ne, not, or, sql } from 'drizzle-orm';
+import { and, asc, count, eq, gt, lte, ne, not, or, sql } from 'drizzle-orm';
 import { RETIRED_KEY_PUBLISHED_MS } from '../domain/limits.ts';
 import { type Database, isDuplicate } from './database.ts';
 import { customers, signingKeys } from './schema.ts';
@@ -144,4 +144,52 @@ export async function sealedKeys(db: Database, kids: readonly string[]): Promise
     })
     .from(signingKeys)
     .where(sql`${signingKeys.kid} IN (SELECT value FROM json_each(${JSON.stringify(kids)}))`);
+}
+
+/** Private keys that are not sealed under the current key: what does not begin as that does; in order of key id. */
+export async function findSealedOtherwise(
+  db: Database,
+  prefix: string,
+  after: string,
+  limit: number,
+): Promise<SealedKey[]> {
+  return await db
+    .select({
+      kid: signingKeys.kid,
+      customerId: signingKeys.customerId,
+      sealedPrivateKey: signingKeys.sealedPrivateKey,
+    })
+    .from(signingKeys)
+    .where(and(gt(signingKeys.kid, after), sealedOtherwise(prefix)))
+    .orderBy(asc(signingKeys.kid))
+    .limit(limit);
+}
+
+export async function countSealed(
+  db: Database,
+  prefix: string,
+): Promise<{ readonly total: number; readonly otherwise: number }> {
+  const rows = await db
+    .select({ total: count(), otherwise: sql<number>`coalesce(sum(${sealedOtherwise(prefix)}), 0)` })
+    .from(signingKeys);
+  return rows[0] ?? { total: 0, otherwise: 0 };
+}
+
+/** Replaces sealed keys; one that changed or went meanwhile is left alone. */
+export async function replaceSealed(
+  db: Database,
+  all: readonly { readonly key: SealedKey; readonly resealed: string }[],
+): Promise<void> {
+  const updates = all.map(({ key, resealed }) =>
+    db
+      .update(signingKeys)
+      .set({ sealedPrivateKey: resealed })
+      .where(and(eq(signingKeys.kid, key.kid), eq(signingKeys.sealedPrivateKey, key.sealedPrivateKey))),
+  );
+  const [first, ...rest] = updates;
+  if (first !== undefined) await db.batch([first, ...rest]);
+}
+
+function sealedOtherwise(prefix: string) {
+  return sql`substr(${signingKeys.sealedPrivateKey}, 1, ${prefix.length}) <> ${prefix}`;
 }
