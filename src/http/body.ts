@@ -33,7 +33,9 @@ export const requireJson = createMiddleware<AppEnv>(async (c, next) => {
     // The validators behind know fewer spellings of parameters than RFC 9110, 5.6.6; JSON needs none.
     const headers = new Headers(c.req.raw.headers);
     headers.set('content-type', type.split(';', 1)[0]?.trim() ?? '');
-    c.req.raw = new Request(c.req.raw, { headers });
+    // From the bytes: whoever came before may have read the stream.
+    const body = await c.req.arrayBuffer();
+    c.req.raw = new Request(c.req.raw.url, { method: c.req.method, headers, body });
   }
   await next();
 });

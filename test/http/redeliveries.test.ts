@@ -91,6 +91,12 @@ describe('a bulk redelivery', () => {
     expect((await customer.call('POST', path, body)).body).toMatchObject({ total: 2 });
   });
 
+  it('takes a media type written in any of the ways there are', async () => {
+    const { customer, path } = await withFailures(holdClock(), 1);
+    const answer = await customer.call('POST', path, '{}', { 'content-type': 'application/json;' });
+    expect(answer.status).toBe(202);
+  });
+
   it('takes those whose createdAt lies in the span, both ends included', async () => {
     const clock = holdClock();
     const { customer, subscription, ids, start, path } = await withFailures(clock, 4);
