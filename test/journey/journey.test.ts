@@ -3,6 +3,8 @@
  * tour of what an operator, a customer, a producer and a listener do.
  */
 import { randomBytes } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Customer, getToken, Operator } from '../../scripts/client.ts';
@@ -16,6 +18,10 @@ let service: RunningService;
 let listener: ScriptedListener;
 let operator: Operator;
 let customer: Customer;
+/** What must be nowhere in the log, nor among what is stored. */
+const secrets = new Map<string, string>();
+/** What services wrote that were killed. */
+let log = '';
 
 const hook = (name: string) => `${listener.url}/hooks/${name}`;
 
@@ -78,6 +84,9 @@ describe('the journey', () => {
     const token = await getToken(service.url, created.body.id, clientId, clientSecret);
     expect(token.body).toMatchObject({ token_type: 'Bearer', expires_in: 3600, scope: '*:webhooks/**' });
     customer = new Customer(service.url, created.body.id, token.body.access_token);
+    secrets.set('the access token', token.body.access_token);
+    secrets.set('the client secret', clientSecret);
+    secrets.set('the operator token', home.operatorToken);
   });
 
   it('lets the customer subscribe a listener and find it again by its links', async () => {
@@ -135,6 +144,7 @@ describe('the journey', () => {
     }, 'three deliveries that wait');
     const steadyBefore = (await calls('steady')).length;
 
+    log += service.output();
     await service.kill();
     service = await startService(
       home,
@@ -159,6 +169,31 @@ describe('the journey', () => {
     await customer.call('POST', '/events', anEvent({ type: 'entityDeleted' }));
     await until(async () => (await calls('killed')).length === 7, 'the event after them');
     expect(await calls('steady')).toHaveLength(steadyBefore + 1);
+  });
+
+  it('leaves no secret in its log, nor among what it stores', async () => {
+    for (const line of readFileSync(join(home.directory, 'secrets.env'), 'utf8').trim().split('\n')) {
+      const [name = '', value = ''] = line.split(/=(.*)/s);
+      secrets.set(name, value);
+    }
+    expect(secrets.size).toBe(6);
+    const written = log + service.output();
+    const stored = readdirSync(join(home.directory, 'state'), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'latin1'))
+      .join('\n');
+    // It is the right log and the right files that are searched.
+    expect(written).toContain(customer.id);
+    expect(stored).toContain(customer.id);
+    expect(stored).toMatch(/eyJ[\w-]+\.\.[\w-]+/); // sealed private keys: JWEs
+    for (const [name, secret] of secrets) {
+      expect(written.includes(secret), `${name} in the log`).toBe(false);
+      expect(stored.includes(secret), `${name} among what is stored`).toBe(false);
+    }
+    // No token and no payload in the log; no private half of a key among what is stored (RFC 7518, 6.3.2).
+    expect(written).not.toMatch(/eyJ[\w-]{10,}\.[\w-]+/);
+    expect(written).not.toContain('aabc1de2f3ghi4jklm5n67opq8');
+    expect(stored).not.toMatch(/"(dp|dq|qi)":"|BEGIN [A-Z ]*PRIVATE KEY/);
   });
 
   it('ends when the operator erases the customer: its keys, its token and its events are gone', async () => {
