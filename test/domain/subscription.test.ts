@@ -50,7 +50,7 @@ describe('the body of a new subscription', () => {
 });
 
 describe('what an event store must know of a subscription', () => {
-  it('is its ids, its version and whether it is enabled', () => {
+  it('is its ids, its version, whether it is enabled, and its endpoint', () => {
     const subscription = {
       ...NewSubscription.parse(body),
       filter: null,
@@ -66,6 +66,7 @@ describe('what an event store must know of a subscription', () => {
       subscriptionId: 'sid',
       version: 3,
       enabled: true,
+      endpoint: 'https://listener.example.com/hooks',
     });
   });
 });

@@ -43,9 +43,19 @@ async function reseal(environment: typeof env): Promise<Progress> {
   return (await response.json()) as Progress;
 }
 
+/** Until nothing is left but what no key opens: other tests leave such keys in the database they share with this. */
+async function resealAll(environment: typeof env): Promise<Progress> {
+  for (let resealed = 0, calls = 0; calls < 20; calls++) {
+    const progress = await reseal(environment);
+    resealed += progress.resealed;
+    if (progress.remaining === progress.unreadable) return { ...progress, resealed };
+  }
+  throw new Error('never ends');
+}
+
 // Keys of all customers are sealed anew: back to what the other tests open.
 afterEach(async () => {
-  await reseal({ ...env, KEY_ENCRYPTION_KEY_PREVIOUS: NEW });
+  await resealAll({ ...env, KEY_ENCRYPTION_KEY_PREVIOUS: NEW });
 });
 
 async function deliver(subscription: TestSubscription, environment: typeof env) {
@@ -74,8 +84,7 @@ describe('replacing KEY_ENCRYPTION_KEY', () => {
     if (!before || !during || !after) throw new Error('three were made');
     expect((await deliver(before, env)).acked).toHaveLength(1);
     expect((await deliver(during, both)).acked).toHaveLength(1);
-    const progress = await reseal(both);
-    expect(progress).toMatchObject({ remaining: 0, unreadable: 0 });
+    const progress = await resealAll(both);
     expect(progress.resealed).toBeGreaterThanOrEqual(9);
     expect(progress.total).toBeGreaterThanOrEqual(progress.resealed);
     expect((await deliver(after, onlyNew)).acked).toHaveLength(1);
@@ -92,25 +101,26 @@ describe('replacing KEY_ENCRYPTION_KEY', () => {
 
   it('may be repeated, and then changes nothing', async () => {
     await newCustomer();
-    await reseal(both);
+    const { unreadable } = await resealAll(both);
     const rows = async () =>
       (await env.DB.prepare('SELECT kid, sealed_private_key FROM signing_keys ORDER BY kid').all()).results;
     const sealed = await rows();
-    expect(await reseal(both)).toMatchObject({ resealed: 0, remaining: 0 });
+    expect(await reseal(both)).toMatchObject({ resealed: 0, remaining: unreadable });
     expect(await rows()).toEqual(sealed);
   });
 
   it('tells of keys that neither key opens, and goes on with the others', async () => {
     const customer = await newCustomer();
     const other = await newCustomer();
+    const { unreadable } = await resealAll(env);
     await env.DB.prepare(
       "UPDATE signing_keys SET sealed_private_key = 'x' || sealed_private_key WHERE customer_id = ?",
     )
       .bind(customer.id)
       .run();
-    const progress = await reseal(both);
+    const progress = await resealAll(both);
     await env.DB.prepare('DELETE FROM signing_keys WHERE customer_id = ?').bind(customer.id).run();
-    expect(progress).toMatchObject({ remaining: 3, unreadable: 3 });
+    expect(progress.unreadable).toBe(unreadable + 3);
     expect((await deliver(await newSubscription(other), onlyNew)).acked).toHaveLength(1);
   });
 
