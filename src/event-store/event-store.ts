@@ -414,6 +414,8 @@ export class EventStore extends DurableObject<Env> {
   }
 
   #healthNote(): HealthNote {
+    // An erased store may have no tables left.
+    if (this.#identity.deletedAt !== null) return { state: 'healthy', since: 0 };
     const { state, since } = this.#health.current;
     return { state, since };
   }

@@ -13,6 +13,7 @@ import {
   newSubscription,
   OPERATOR_TOKEN,
   type Reply,
+  storeOf,
   type TestCustomer,
   type TestSubscription,
 } from '../support/world.ts';
@@ -138,7 +139,7 @@ const contentTypes = fc.constantFrom(
   'nonsense',
 );
 
-/** Rows of everything that HTTP can write; exports and redeliveries of the one subscription that is there. */
+/** Everything that HTTP can write: rows of D1, and what the event store of the one subscription that is there holds. */
 async function written(): Promise<string> {
   const counts = await env.DB.batch(
     ['customers', 'clients', 'client_secrets', 'signing_keys', 'subscriptions', 'dead_letters'].map((table) =>
@@ -148,7 +149,9 @@ async function written(): Promise<string> {
   const own = await env.DB.prepare('SELECT * FROM subscriptions WHERE customer_id = ?')
     .bind(customer.id)
     .all();
-  return JSON.stringify([counts.map(({ results }) => results), own.results]);
+  const store = storeOf(subscription);
+  const held = [await store.total(), (await store.exports()).length, (await store.redeliveries()).length];
+  return JSON.stringify([counts.map(({ results }) => results), own.results, held]);
 }
 
 function tokenFor(route: Route): { readonly token?: string } {

@@ -11,6 +11,7 @@ import { type HeldClock, holdClock } from '../support/clock.ts';
 
 const DAY_MS = 86_400_000;
 const ok: Outcome = { kind: 'success', response: { statusCode: 200, headers: {} } };
+const timedOut: Outcome = { kind: 'timed_out', message: 'no answer within 1 s' };
 const unavailable: Outcome = { kind: 'http_error', response: { statusCode: 503, headers: {} } };
 
 /** A store of a subscription that nobody else has. */
@@ -405,6 +406,23 @@ describe('erasing', () => {
       { eventId: late, state: 'dropped', attempts: 0 },
     ]);
     expect(await store.total()).toBe(0);
+  });
+
+  it('drops results that come later still, when nothing at all is stored any more', async () => {
+    const clock = holdClock();
+    const { ref, store } = newStore();
+    await store.settle(ref, [attempted(clock, eventId(clock), timedOut)]);
+    await store.erase(ref);
+    clock.advance(3_600_000);
+    await runDurableObjectAlarm(store);
+    const late = eventId(clock);
+    const answer = await store.settle(ref, [attempted(clock, late, ok)]);
+    expect(answer).toEqual({
+      settled: [{ eventId: late, state: 'dropped', attempts: 0 }],
+      health: { state: 'healthy', since: 0 },
+    });
+    expect(await store.admit(ref, [late])).toEqual([{ answer: 'done' }]);
+    expect(await store.health()).toMatchObject({ waiting: 0 });
   });
 
   it('may run twice, remembers its mark over an eviction, and ends in an empty object', async () => {
