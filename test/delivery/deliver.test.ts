@@ -4,22 +4,10 @@ import type { Route } from '../../src/delivery/route.ts';
 import type { Outcome } from '../../src/domain/attempt.ts';
 import type { HealthState } from '../../src/domain/endpoint-health.ts';
 import type { IdentityEvent } from '../../src/domain/event.ts';
-import type { Subscription } from '../../src/domain/subscription.ts';
 import type { Admission, Settlement } from '../../src/event-store/answers.ts';
+import { aSubscription } from '../support/delivery-fixtures.ts';
 
-const subscription: Subscription = {
-  id: 'subscription',
-  customerId: 'customer',
-  title: 'title',
-  endpoint: 'https://listener.example/',
-  events: ['entityCreated'],
-  enabled: true,
-  filter: null,
-  health: 'healthy',
-  version: 1,
-  createdAt: 0,
-  updatedAt: 0,
-};
+const subscription = { ...aSubscription(0), id: 'subscription', customerId: 'customer' };
 
 function events(count: number): IdentityEvent[] {
   return Array.from({ length: count }, (_, index) => ({

@@ -17,6 +17,7 @@ import { EventStore, openEventStore } from '../../src/event-store/event-store.ts
 import { consumeDeliveries } from '../../src/queue/deliveries.ts';
 import { consumeEvents, type EventsPorts } from '../../src/queue/events.ts';
 import { type HeldClock, holdClock } from '../support/clock.ts';
+import { aSubscription } from '../support/delivery-fixtures.ts';
 import { anEvent } from '../support/world.ts';
 
 const STEPS = [
@@ -96,19 +97,7 @@ class Line {
     this.#fault = fault;
     this.#env = { ...env, RETRY_DELAYS_SECONDS: DELAYS, DELIVERIES: this.#sender('deliveries') };
     this.#store = new EventStore(state, this.#env);
-    this.#subscription = {
-      id: crypto.randomUUID(),
-      customerId: crypto.randomUUID(),
-      title: 'title',
-      endpoint: 'https://listener.example/',
-      events: ['entityCreated'],
-      enabled: true,
-      filter: null,
-      health: 'healthy',
-      version: 1,
-      createdAt: clock.now(),
-      updatedAt: clock.now(),
-    };
+    this.#subscription = aSubscription(clock.now());
   }
 
   get hasFaulted(): boolean {

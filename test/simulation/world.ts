@@ -20,6 +20,7 @@ import { type PackedEvents, packEvents } from '../../src/outbound/queues.ts';
 import { consumeDeliveries } from '../../src/queue/deliveries.ts';
 import { consumeEvents, type EventsPorts } from '../../src/queue/events.ts';
 import type { HeldClock } from '../support/clock.ts';
+import { aSubscription } from '../support/delivery-fixtures.ts';
 import type { Random } from '../support/random.ts';
 
 export const DELAYS_MS = [3000, 30_000, 300_000];
@@ -79,19 +80,7 @@ export class World {
       },
     };
     this.#env = { ...env, RETRY_DELAYS_SECONDS: '3,30,300', DELIVERIES: sender as unknown as Queue<unknown> };
-    this.#subscription = {
-      id: crypto.randomUUID(),
-      customerId: crypto.randomUUID(),
-      title: 'simulated',
-      endpoint: 'https://listener.example/',
-      events: ['entityCreated'],
-      enabled: true,
-      filter: null,
-      health: 'healthy',
-      version: 1,
-      createdAt: clock.now(),
-      updatedAt: clock.now(),
-    };
+    this.#subscription = aSubscription(clock.now());
     this.#store = new EventStore(state, this.#env);
   }
 

@@ -2,6 +2,7 @@
 import type { Outcome } from '../../src/domain/attempt.ts';
 import type { AttemptResult, Circumstances, Delivery, DeliveryFacts } from '../../src/domain/delivery.ts';
 import { arrive, begin, dispatch, settle } from '../../src/domain/delivery.ts';
+import type { Subscription } from '../../src/domain/subscription.ts';
 
 export const ACCEPTED = 1_700_000_000_000;
 export const NOW = ACCEPTED + 50;
@@ -42,4 +43,21 @@ export function awaitingRetry(): Delivery {
 /** A delivery whose first attempt is under way, begun at `NOW`. */
 export function executing(): Delivery {
   return changed(begin(dispatch(arrive(FACTS, NOW, true), 'token', NOW), 'token', NOW, LEASE_MS));
+}
+
+/** A subscription that hears of creations, of ids that nobody else has. */
+export function aSubscription(now: number): Subscription {
+  return {
+    id: crypto.randomUUID(),
+    customerId: crypto.randomUUID(),
+    title: 'title',
+    endpoint: 'https://listener.example/',
+    events: ['entityCreated'],
+    enabled: true,
+    filter: null,
+    health: 'healthy',
+    version: 1,
+    createdAt: now,
+    updatedAt: now,
+  };
 }
