@@ -38,16 +38,13 @@ beforeEach(() => {
 });
 afterEach(() => vi.restoreAllMocks());
 
+function emptyUnits(): Units {
+  return { queueOperations: 0, d1Queries: 0, storeCalls: {}, storeRowsWritten: 0, alarmsSet: 0, logLines: 0 };
+}
+
 /** Publishes events in one call and consumes what was queued, with everything billable counted. */
 async function deliver(subscription: TestSubscription, count: number): Promise<Units> {
-  const units: Units = {
-    queueOperations: 0,
-    d1Queries: 0,
-    storeCalls: {},
-    storeRowsWritten: 0,
-    alarmsSet: 0,
-    logLines: 0,
-  };
+  const units = emptyUnits();
   const bodies: unknown[] = [];
   const queue = {
     sendBatch: async (messages: Iterable<MessageSendRequest<unknown>>) => {
@@ -61,8 +58,7 @@ async function deliver(subscription: TestSubscription, count: number): Promise<U
   const published = await publish(queue, events, Date.now(), subscription.customer.id);
   expect(published.ok).toBe(true);
 
-  const before = await storeOf(subscription).rowCounts();
-  const alarms = await watchAlarms(subscription, units);
+  const endWatch = await watchStore(subscription, units);
   const logged = () => lines.reduce((sum, spy) => sum + spy.mock.calls.length, 0);
   const loggedBefore = logged();
   const { acked } = await consumeBatch(
@@ -72,9 +68,7 @@ async function deliver(subscription: TestSubscription, count: number): Promise<U
   );
   expect(acked).toHaveLength(bodies.length);
   units.logLines = logged() - loggedBefore;
-  const after = await storeOf(subscription).rowCounts();
-  units.storeRowsWritten = after.rowsWritten - before.rowsWritten;
-  await alarms.end();
+  await endWatch();
   return units;
 }
 
@@ -106,25 +100,36 @@ function countCalls(units: Units): DurableObjectNamespace<EventStore> {
   return { idFromName: (name: string) => namespace.idFromName(name), get } as unknown as typeof namespace;
 }
 
-/** Setting an alarm is a row written too, and does not show among the rows of the tables. */
-async function watchAlarms(subscription: TestSubscription, units: Units) {
+/**
+ * Counts what a store writes: rows, by whichever of its parts, and alarms, each of which is a row too.
+ * @returns ends the counting, and adds what was counted
+ */
+async function watchStore(subscription: TestSubscription, units: Units): Promise<() => Promise<void>> {
   const store = storeOf(subscription);
-  await runInDurableObject(store, (_, state) => {
-    const set = state.storage.setAlarm.bind(state.storage);
-    Object.defineProperty(state.storage, 'setAlarm', {
+  const cursors: SqlStorageCursor<Record<string, SqlStorageValue>>[] = [];
+  await runInDurableObject(store, (_, { storage }) => {
+    const exec = storage.sql.exec.bind(storage.sql);
+    const setAlarm = storage.setAlarm.bind(storage);
+    const counted = (query: string, ...parameters: SqlStorageValue[]) => {
+      const cursor = exec(query, ...parameters);
+      cursors.push(cursor);
+      return cursor;
+    };
+    Object.defineProperty(storage.sql, 'exec', { configurable: true, value: counted });
+    Object.defineProperty(storage, 'setAlarm', {
       configurable: true,
-      value: (...parameters: Parameters<typeof set>) => {
+      value: (...parameters: Parameters<typeof setAlarm>) => {
         units.alarmsSet++;
-        return set(...parameters);
+        return setAlarm(...parameters);
       },
     });
   });
-  return {
-    end: () =>
-      runInDurableObject(store, (_, state) => {
-        Reflect.deleteProperty(state.storage, 'setAlarm');
-      }),
-  };
+  return () =>
+    runInDurableObject(store, (_, { storage }) => {
+      Reflect.deleteProperty(storage.sql, 'exec');
+      Reflect.deleteProperty(storage, 'setAlarm');
+      units.storeRowsWritten = cursors.reduce((sum, { rowsWritten }) => sum + rowsWritten, 0);
+    });
 }
 
 /** A subscription whose store has had its first event: what it writes once in its life is not counted. */
@@ -172,10 +177,26 @@ describe('a repeat costs', () => {
   it('one call of the store, and writes nothing', async () => {
     holdClock();
     const subscription = await inUse();
-    const { customer } = subscription;
     const [event] = (await subscription.events()) as { id: string }[];
-    const before = await storeOf(subscription).rowCounts();
-    await consumeBatch('events', [{ body: { ...anEvent({ id: event?.id }), customerId: customer.id } }]);
-    expect((await storeOf(subscription).rowCounts()).rowsWritten).toBe(before.rowsWritten);
+    const body = { ...anEvent({ id: event?.id }), customerId: subscription.customer.id };
+    const units = emptyUnits();
+    const endWatch = await watchStore(subscription, units);
+    await consumeBatch('events', [{ body }], { ...env, EVENT_STORE: countCalls(units) });
+    await endWatch();
+    expect(units).toMatchObject({ storeCalls: { admit: 1 }, storeRowsWritten: 0, alarmsSet: 0 });
+  });
+});
+
+describe('a failed attempt costs', () => {
+  it('one row for the delivery, one in the index of what is due, one for the health of the endpoint, and an alarm', async () => {
+    holdClock();
+    const subscription = await inUse();
+    await subscription.listener.script({ status: 503 });
+    expect(await deliver(subscription, 1)).toMatchObject({
+      storeCalls: { admit: 1, settle: 1 },
+      storeRowsWritten: 3,
+      alarmsSet: 1,
+      logLines: 1,
+    });
   });
 });
