@@ -19,12 +19,6 @@ type Row = {
   redelivery_id: string | null;
 };
 
-/** Rows read and written by this store since it woke, as the platform bills them. */
-export interface RowCounts {
-  rowsRead: number;
-  rowsWritten: number;
-}
-
 /** A page of deliveries in order of event id. */
 export interface PageQuery {
   /** Exclusive bounds. */
@@ -47,7 +41,6 @@ const FAILED_IN =
   "state = 'failure' AND event_id > ? AND accepted_at >= ? AND accepted_at <= ? AND updated_at <= ?";
 
 export class Deliveries {
-  readonly counts: RowCounts = { rowsRead: 0, rowsWritten: 0 };
   readonly #sql: SqlStorage;
   readonly #total: Total;
   readonly #wokeAt = Date.now();
@@ -319,11 +312,7 @@ export class Deliveries {
   }
 
   #query<T extends Record<string, SqlStorageValue>>(query: string, ...values: SqlStorageValue[]): T[] {
-    const cursor = this.#sql.exec<T>(query, ...values);
-    const rows = cursor.toArray();
-    this.counts.rowsRead += cursor.rowsRead;
-    this.counts.rowsWritten += cursor.rowsWritten;
-    return rows;
+    return this.#sql.exec<T>(query, ...values).toArray();
   }
 }
 

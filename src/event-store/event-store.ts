@@ -43,7 +43,7 @@ import type {
 } from './answers.ts';
 import { Backlog } from './backlog.ts';
 import { Claims } from './claims.ts';
-import { Deliveries, type PageQuery, type RowCounts } from './deliveries.ts';
+import { Deliveries, type PageQuery } from './deliveries.ts';
 import { type ExportJob, type ExportState, Exports, type StartedExport } from './exports.ts';
 import { Health } from './health.ts';
 import { Identity } from './identity.ts';
@@ -257,11 +257,6 @@ export class EventStore extends DurableObject<Env> {
   /** Cancels a bulk redelivery. @returns the state it is in then; `undefined` when there is none */
   cancelRedelivery(jobId: string): RedeliveryState | undefined {
     return this.#identity.deletedAt === null ? this.#redeliveries.cancel(jobId, Date.now()) : undefined;
-  }
-
-  /** Rows read and written since this object woke. */
-  rowCounts(): RowCounts {
-    return { ...this.#deliveries.counts };
   }
 
   // --- Changes of the subscription --------------------------------------------------------------------

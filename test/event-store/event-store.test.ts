@@ -142,22 +142,6 @@ describe('admit', () => {
 });
 
 describe('settle', () => {
-  it('writes one row for a healthy delivery', async () => {
-    const clock = holdClock();
-    const { ref, store } = newStore();
-    await store.settle(ref, [attempted(clock, eventId(clock), ok)]);
-    const before = await store.rowCounts();
-    const ids = eventIds(clock, 50);
-    await store.admit(ref, ids);
-    await store.settle(
-      ref,
-      ids.map((id) => attempted(clock, id, ok)),
-    );
-    const after = await store.rowCounts();
-    expect(after.rowsWritten - before.rowsWritten).toBe(50);
-    expect(await store.total()).toBe(51);
-  });
-
   it('changes nothing when a result is settled twice', async () => {
     const clock = holdClock();
     const { ref, store } = newStore();
