@@ -56,7 +56,10 @@ export interface DeliveryFacts {
   /** Acceptance of the event, ms: shown as `createdAt`, expiry goes by it. */
   readonly acceptedAt: number;
   readonly endpoint: string;
-  /** The compact SET, resent byte for byte. */
+  /**
+   * The compact SET, resent byte for byte. Of a packed delivery (event-store/segments.ts), which nothing is ever sent
+   * for again, it comes from the store without its signature, ended by the dot; `delivery/sign-again.ts` makes it whole.
+   */
   readonly set: string;
   /** Goes out even while its endpoint is failing: a test (contract 10.4). */
   readonly neverHeld?: true;

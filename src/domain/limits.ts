@@ -140,6 +140,22 @@ export const SUMMARY_FRESH_UP_TO_ROWS = 10_000;
 export const TOTAL_COUNTED_AGAIN_ROWS = 5000;
 /** The youngest rows, among which others may still come to stand. */
 export const TOTAL_TAIL_ROWS = 1000;
+/**
+ * One segment (event-store/segments.ts): text before compression and events, so that reading one event stays cheap, and
+ * the time between its first and its last id, so that a search by id looks at few. A row may have 2 MB.
+ */
+export const SEGMENT_MAX_CHARACTERS = 1_000_000;
+export const SEGMENT_MAX_EVENTS = 1000;
+export const SEGMENT_SPAN_MS = 15 * MINUTE_MS;
+/** An id further from its acceptance keeps a row of its own: else each segment's range would overlap many. */
+export const SEGMENT_ID_MAX_SKEW_MS = 5 * MINUTE_MS;
+/** Small segments are merged when there are this many, none younger than that, so much text and so many in one alarm. */
+export const MERGE_SEGMENTS = 32;
+export const MERGE_AGE_MS = 10 * MINUTE_MS;
+export const MERGE_MAX_CHARACTERS = 2_000_000;
+export const MERGE_STEP_MS = SECOND_MS;
+/** Segments deleted in one bite of a sweep: each may free a hundred pages. */
+export const SWEEP_MAX_SEGMENTS = 100;
 /** What `summary` and exports look back on (contract 3.8 and 7). */
 export const SUMMARY_WINDOW_MS = 7 * DAY_MS;
 /** A finished export and its file live this long (contract 7). */
@@ -157,6 +173,8 @@ export const HISTORY_PAGE_ENTRIES = 50;
 export const EVENTS_PAGE_MAX = 10_000;
 export const EVENTS_LIMIT_MAX = 1000;
 export const EVENTS_CHUNK = 200;
+/** A page that took longer ends early, with `next`: every call answers within 10 s (contract 1), and each SET is signed. */
+export const EVENTS_WITHIN_MS = 8 * SECOND_MS;
 
 // --- Tokens, clients, keys ------------------------------------------------------------------------
 

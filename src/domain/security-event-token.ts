@@ -64,6 +64,50 @@ export function eventsClaim(event: IdentityEvent, captureDomain: string): Record
   };
 }
 
+/** What is signed of a SET, as text; together with its key it is the whole SET (see `withoutSignature`). */
+export interface SetText {
+  readonly header: string;
+  readonly payload: string;
+}
+
+const BASE64URL = { alphabet: 'base64url', omitPadding: true } as const;
+
+/**
+ * A SET without its signature, as text to be stored: RS256 is deterministic (RFC 8017, 8.2), so key and text make the
+ * signature again, byte for byte.
+ * @returns `undefined` when the text would not make the same bytes again
+ */
+export function withoutSignature(set: string): SetText | undefined {
+  const [header = '', payload = '', signature, ...rest] = set.split('.');
+  if (!signature || rest.length > 0) return undefined;
+  try {
+    const text = { header: textOf(header), payload: textOf(payload) };
+    return signingInput(text) === `${header}.${payload}` ? text : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The start of a compact SET, up to the second dot: what its signature is over (RFC 7515, 5.1). */
+export function signingInput({ header, payload }: SetText): string {
+  return `${base64url(header)}.${base64url(payload)}`;
+}
+
+/** The key a compact SET names. @throws SyntaxError when it is none */
+export function keyIdOf(set: string): string {
+  return (JSON.parse(textOf(set.slice(0, set.indexOf('.')))) as SetHeader).kid;
+}
+
+function textOf(part: string): string {
+  return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(
+    Uint8Array.fromBase64(part, BASE64URL),
+  );
+}
+
+function base64url(text: string): string {
+  return new TextEncoder().encode(text).toBase64(BASE64URL);
+}
+
 function seconds(ms: number): number {
   return Math.floor(ms / 1000);
 }

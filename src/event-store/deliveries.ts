@@ -1,7 +1,12 @@
-/** The deliveries of one event store as rows: reading, writing, finding what is due or past its time. */
+/**
+ * The deliveries of one event store: reading, writing, finding what is due or past its time. What succeeded at its first
+ * attempt is packed into segments; all else has a row of its own. Who asks here need not know which is which.
+ */
 import type { Delivery, DeliveryState, HistoryEntry } from '../domain/delivery.ts';
 import { DISPATCH_LEASE_MS, HISTORY_PAGE_ENTRIES } from '../domain/limits.ts';
-import { Total } from './total.ts';
+import { type Entry, toEntry } from './packing.ts';
+import { Segments } from './segments.ts';
+import { type CountedRow, Total } from './total.ts';
 
 type Row = {
   event_id: string;
@@ -43,16 +48,34 @@ const FAILED_IN =
 export class Deliveries {
   readonly #sql: SqlStorage;
   readonly #total: Total;
+  readonly #segments: Segments;
   readonly #wokeAt = Date.now();
 
-  constructor(sql: SqlStorage) {
-    this.#sql = sql;
-    this.#total = new Total(sql);
+  constructor(storage: DurableObjectStorage) {
+    this.#sql = storage.sql;
+    this.#segments = new Segments(storage);
+    this.#total = new Total(this.#sql, {
+      name: 'deliveries',
+      key: 'event_id',
+      events: '1',
+      counted: 'deliveries_counted',
+    });
   }
 
   find(eventId: string): Delivery | undefined {
-    const row = this.#query<Row>('SELECT * FROM deliveries WHERE event_id = ?', eventId)[0];
-    return row === undefined ? undefined : fromRow(row);
+    return this.findAll([eventId]).get(eventId);
+  }
+
+  /** Those of these events that have a delivery here. */
+  findAll(eventIds: readonly string[]): Map<string, Delivery> {
+    const rows = this.#query<Row>(
+      'SELECT * FROM deliveries WHERE event_id IN (SELECT value FROM json_each(?))',
+      JSON.stringify(eventIds),
+    );
+    const found = new Map(rows.map((row) => [row.event_id, fromRow(row)]));
+    const others = eventIds.filter((eventId) => !found.has(eventId));
+    for (const delivery of this.#segments.find(others)) found.set(delivery.eventId, delivery);
+    return found;
   }
 
   /** Which of these events have a delivery here. */
@@ -61,7 +84,7 @@ export class Deliveries {
       'SELECT event_id FROM deliveries WHERE event_id IN (SELECT value FROM json_each(?))',
       JSON.stringify(eventIds),
     );
-    return new Set(rows.map((row) => row.event_id));
+    return this.#segments.known(eventIds).union(new Set(rows.map((row) => row.event_id)));
   }
 
   /** The whole history of a delivery, older pages included. */
@@ -73,13 +96,21 @@ export class Deliveries {
     return [...pages.flatMap((page) => JSON.parse(page.entries) as HistoryEntry[]), ...delivery.history];
   }
 
-  /** Adds a delivery that is not there yet. */
-  add(delivery: Delivery): void {
-    this.put(delivery);
-    this.#total.changed([delivery.eventId], 1);
+  /** Adds deliveries that are not there yet: those that succeeded at once in a row together. */
+  add(deliveries: readonly Delivery[]): void {
+    const packed: Entry[] = [];
+    const rows: Delivery[] = [];
+    for (const delivery of deliveries) {
+      const entry = toEntry(delivery);
+      if (entry === undefined) rows.push(delivery);
+      else packed.push(entry);
+    }
+    for (const delivery of rows) this.put(delivery);
+    if (rows.length > 0) this.#total.changed(rows.map(countedRow), 1);
+    if (packed.length > 0) this.#segments.add(packed);
   }
 
-  /** Writes a delivery, new or changed: one row, and the index `due` while it is not final. */
+  /** Writes a delivery that has a row, or is to have one: one row, and the index `due` while it is not final. */
   put(delivery: Delivery): void {
     const history = this.#withoutFullPages(delivery);
     this.#query(
@@ -108,7 +139,7 @@ export class Deliveries {
 
   /** How many deliveries are stored. */
   total(): number {
-    return this.#total.read();
+    return this.#total.read() + this.#segments.total();
   }
 
   /** How many of the deliveries accepted after a time are in each state. */
@@ -117,10 +148,21 @@ export class Deliveries {
       'SELECT state, count(*) AS n FROM deliveries WHERE accepted_at > ? GROUP BY state',
       acceptedAfter,
     );
-    return new Map(rows.map((row) => [row.state, row.n]));
+    const counts = new Map(rows.map((row) => [row.state, row.n]));
+    const packed = this.#segments.countAcceptedAfter(acceptedAfter);
+    return counts.set('success', (counts.get('success') ?? 0) + packed);
   }
 
+  /** Deliveries in order of event id, wherever they stand. */
   page(query: PageQuery): Delivery[] {
+    const rows = this.#pageOfRows(query);
+    if (query.state !== undefined && query.state !== 'success') return rows;
+    const packed = this.#segments.page(query.after, query.before, query.limit);
+    if (packed.length === 0) return rows;
+    return [...rows, ...packed].sort((a, b) => (a.eventId < b.eventId ? -1 : 1)).slice(0, query.limit);
+  }
+
+  #pageOfRows(query: PageQuery): Delivery[] {
     const conditions = ['event_id > ?', 'event_id < ?'];
     const values: (string | number)[] = [query.after ?? '', query.before ?? '~'];
     if (query.state !== undefined) {
@@ -255,11 +297,13 @@ export class Deliveries {
     ).map(fromRow);
   }
 
-  /** Acceptance of the oldest delivery by id, ms. */
+  /** Acceptance of the oldest delivery by id, ms; of a segment that of its youngest. */
   oldestAcceptance(): number | undefined {
-    return this.#query<{ at: number }>(
+    const row = this.#query<{ at: number }>(
       'SELECT accepted_at AS at FROM deliveries ORDER BY event_id LIMIT 1',
-    )[0]?.at;
+    )[0];
+    const packed = this.#segments.oldestAcceptance();
+    return row === undefined || packed === undefined ? (row?.at ?? packed) : Math.min(row.at, packed);
   }
 
   /** Times and states in order of event id, without content: for the sweep. */
@@ -278,7 +322,26 @@ export class Deliveries {
     }));
   }
 
-  /** Deletes deliveries that are there. */
+  /**
+   * Deletes packed deliveries accepted at a time or before.
+   * @param before an id that none of them reaches
+   * @returns whether there may be more
+   */
+  deletePacked(acceptedUntil: number, before: string, limit: number): boolean {
+    return this.#segments.deleteAccepted(acceptedUntil, before, limit);
+  }
+
+  /** When `merge` has something to do, ms. */
+  mergeDue(): number | undefined {
+    return this.#segments.mergeDue();
+  }
+
+  /** Merges what was packed in small portions, a bite. */
+  merge(now: number): void {
+    this.#segments.merge(now);
+  }
+
+  /** Deletes deliveries that have a row. */
   delete(eventIds: readonly string[]): void {
     for (const table of ['deliveries', 'history_pages', 'exported']) {
       this.#query(
@@ -286,12 +349,16 @@ export class Deliveries {
         JSON.stringify(eventIds),
       );
     }
-    this.#total.changed(eventIds, -1);
+    this.#total.changed(
+      eventIds.map((eventId) => countedRow({ eventId })),
+      -1,
+    );
   }
 
   /** Forgets what it counted, after everything was deleted. */
   forget(): void {
     this.#total.forget();
+    this.#segments.forget();
   }
 
   /**
@@ -323,6 +390,10 @@ export interface Age {
   readonly state: DeliveryState;
   readonly acceptedAt: number;
   readonly updatedAt: number;
+}
+
+function countedRow({ eventId }: Pick<Delivery, 'eventId'>): CountedRow {
+  return { key: eventId, events: 1 };
 }
 
 function fromRow(row: Row): Delivery {

@@ -67,7 +67,7 @@ export class EventStore extends DurableObject<Env> {
   constructor(state: DurableObjectState, env: Env) {
     super(state, env);
     migrate(state.storage);
-    this.#deliveries = new Deliveries(state.storage.sql);
+    this.#deliveries = new Deliveries(state.storage);
     this.#schedule = new Schedule(this.#deliveries, env.DELIVERIES);
     this.#exports = new Exports(state.storage, this.#deliveries);
     this.#health = new Health(state.storage.sql);
@@ -108,7 +108,7 @@ export class EventStore extends DurableObject<Env> {
     const now = Date.now();
     this.#adopt(ref, now);
     const settled = this.#allOrNothing(() => {
-      const each = settlements.map((settlement) => this.#settleOne(settlement, now));
+      const each = this.#settleAll(settlements, now);
       // A repeat, or a result that came too late, tells nothing new; one of an earlier endpoint nothing of this one.
       const told = settlements.filter(
         ({ endpoint }, index) =>
@@ -314,6 +314,7 @@ export class EventStore extends DurableObject<Env> {
       this.#redeliveries.sweep(now);
     });
     this.#attempt('redelivery', () => this.#redeliveries.complete(now));
+    this.#attempt('merge', () => this.#schedule.merge(now));
     await this.#arm(Date.now());
   }
 
@@ -360,9 +361,34 @@ export class EventStore extends DurableObject<Env> {
     }
   }
 
-  #settleOne(settlement: Settlement, now: number): Settled {
-    const { eventId, result } = settlement;
-    const existing = this.#deliveries.find(eventId);
+  #settleAll(settlements: readonly Settlement[], now: number): Settled[] {
+    const stored = this.#deliveries.findAll(settlements.map(({ eventId }) => eventId));
+    // What was not stored yet is added together: so it can be packed.
+    const arrived = new Map<string, Delivery>();
+    const each = settlements.map((settlement): Settled => {
+      const { eventId } = settlement;
+      const existing = arrived.get(eventId) ?? stored.get(eventId);
+      const changed = this.#settleOne(existing, settlement, now);
+      if (changed === undefined) return { eventId, state: 'dropped', attempts: existing?.attempts ?? 0 };
+      if (stored.has(eventId)) {
+        this.#deliveries.put(changed);
+        stored.set(eventId, changed);
+      } else arrived.set(eventId, changed);
+      const { state, attempts, dueAt, hold } = changed;
+      return {
+        eventId,
+        state,
+        attempts,
+        ...(dueAt === null || hold === 'held' ? {} : { nextAttemptAt: dueAt }),
+      };
+    });
+    this.#deliveries.add([...arrived.values()]);
+    return each;
+  }
+
+  /** @returns the delivery to store; `undefined` when the settlement changes nothing */
+  #settleOne(existing: Delivery | undefined, settlement: Settlement, now: number): Delivery | undefined {
+    const { result } = settlement;
     const circumstances: Circumstances = {
       now,
       enabled: this.#identity.enabled,
@@ -371,16 +397,7 @@ export class EventStore extends DurableObject<Env> {
     let changed: Delivery | undefined;
     if (result !== undefined) changed = settle(existing, settlement, result, circumstances);
     else if (existing === undefined) changed = arrive(settlement, now, circumstances.enabled);
-    if (changed === undefined) return { eventId, state: 'dropped', attempts: existing?.attempts ?? 0 };
-    if (this.#mustHold(changed)) changed = this.#held(changed);
-    if (existing === undefined) this.#deliveries.add(changed);
-    else this.#deliveries.put(changed);
-    return {
-      eventId,
-      state: changed.state,
-      attempts: changed.attempts,
-      ...(changed.dueAt === null || changed.hold === 'held' ? {} : { nextAttemptAt: changed.dueAt }),
-    };
+    return changed !== undefined && this.#mustHold(changed) ? this.#held(changed) : changed;
   }
 
   #adopt(ref: SubscriptionRef, now: number): void {

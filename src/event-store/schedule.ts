@@ -1,8 +1,8 @@
 /**
  * The schedule of one event store: what the alarm does, and when it rings next.
  *
- * Two duties: *dispatch* hands what is due to `webhook-deliveries`; *sweep* deletes what is past its time. Both
- * work in bounded bites and leave the rest to the next alarm.
+ * Three duties: *dispatch* hands what is due to `webhook-deliveries`; *sweep* deletes what is past its time; *merge*
+ * makes few large segments of many small ones. All work in bounded bites and leave the rest to the next alarm.
  */
 import { type Delivery, disable, dispatch, giveUpHeld, hold, isHoldable } from '../domain/delivery.ts';
 import type { HealthState } from '../domain/endpoint-health.ts';
@@ -12,9 +12,12 @@ import {
   DISPATCH_MAX_PER_ALARM,
   DRAIN_STEP_MS,
   EVENT_ID_MAX_FUTURE_MS,
+  HOUR_MS,
+  MERGE_STEP_MS,
   SECOND_MS,
   SWEEP_INTERVAL_MS,
   SWEEP_MAX_ROWS,
+  SWEEP_MAX_SEGMENTS,
   UNHEALTHY_UNDER_WAY_MAX,
 } from '../domain/limits.ts';
 import { expiresAt } from '../domain/retention.ts';
@@ -40,7 +43,9 @@ export class Schedule {
   #dispatchAfter = 0;
   /** Where a sweep that found too much goes on, and when the last complete one was. */
   #sweepCursor = '';
+  #sweepsMore = false;
   #sweptAt = 0;
+  #mergeAfter = 0;
 
   constructor(deliveries: Deliveries, queue: Sender) {
     this.#deliveries = deliveries;
@@ -108,24 +113,41 @@ export class Schedule {
 
   /** Deletes expired deliveries, one bite; the rest at the next call. */
   sweep(now: number, retentionMs: number): void {
-    if (now < this.#sweptAt + SWEEP_INTERVAL_MS && this.#sweepCursor === '') return;
+    if (now < this.#sweptAt + SWEEP_INTERVAL_MS && !this.#isSweeping()) return;
     // An id may be up to five minutes ahead of its acceptance; nothing younger can have expired.
     const youngest = eventIdFloor(now - retentionMs + EVENT_ID_MAX_FUTURE_MS);
     const bite = this.#deliveries.ages(this.#sweepCursor, youngest, SWEEP_MAX_ROWS);
     const expired = bite.filter((age) => (expiresAt(age, retentionMs) ?? Number.POSITIVE_INFINITY) <= now);
     if (expired.length > 0) this.#deliveries.delete(expired.map((age) => age.eventId));
     this.#sweepCursor = bite.length === SWEEP_MAX_ROWS ? (bite.at(-1)?.eventId ?? '') : '';
-    if (this.#sweepCursor === '') this.#sweptAt = now;
+    this.#sweepsMore = this.#deliveries.deletePacked(now - retentionMs, youngest, SWEEP_MAX_SEGMENTS);
+    if (!this.#isSweeping()) this.#sweptAt = now;
+  }
+
+  /** Merges small segments, a bite. */
+  merge(now: number): void {
+    if (now < Math.max(this.#deliveries.mergeDue() ?? Number.POSITIVE_INFINITY, this.#mergeAfter)) return;
+    this.#mergeAfter = now + HOUR_MS; // should it fail
+    this.#deliveries.merge(now);
+    this.#mergeAfter = now + MERGE_STEP_MS;
+  }
+
+  #isSweeping(): boolean {
+    return this.#sweepsMore || this.#sweepCursor !== '';
   }
 
   /** When the alarm must ring next, ms; `undefined` when nothing is stored. */
   nextAlarm(now: number, retentionMs: number): number | undefined {
-    const due = this.#deliveries.earliestDue();
     const oldest = this.#deliveries.oldestAcceptance();
     if (oldest === undefined) return undefined;
-    const sweep =
-      this.#sweepCursor === '' ? Math.max(oldest + retentionMs, this.#sweptAt + SWEEP_INTERVAL_MS) : now;
-    return due === undefined ? sweep : Math.min(Math.max(due, this.#dispatchAfter), sweep);
+    const times = [
+      this.#isSweeping() ? now : Math.max(oldest + retentionMs, this.#sweptAt + SWEEP_INTERVAL_MS),
+    ];
+    const due = this.#deliveries.earliestDue();
+    if (due !== undefined) times.push(Math.max(due, this.#dispatchAfter));
+    const mergeDue = this.#deliveries.mergeDue();
+    if (mergeDue !== undefined) times.push(Math.max(mergeDue, this.#mergeAfter));
+    return Math.min(...times);
   }
 
   #dueAgain(eventIds: readonly string[]): void {

@@ -3,7 +3,8 @@
  *
  * `deliveries` is keyed by event id, a UUIDv7, without rowid: one row written per delivery, in order of time with
  * no second index. `due` is partial, so that a delivery that arrives already final never touches it. The narrow
- * columns stand first: a scan over states or times reads no overflow page.
+ * columns stand first: a scan over states or times reads no overflow page. What succeeded at its first attempt stands
+ * in `segments` instead, which is keyed by the last id of each.
  */
 const MIGRATIONS: readonly string[] = [
   `CREATE TABLE store (
@@ -103,6 +104,30 @@ const MIGRATIONS: readonly string[] = [
        failed = failed + (NEW.state = 'failure') - (OLD.state = 'failure')
      WHERE id = NEW.redelivery_id;
    END;`,
+  // Deliveries that were final at their first attempt, many to a row (segments.ts).
+  `CREATE TABLE segments (
+     last_id TEXT NOT NULL PRIMARY KEY,
+     first_id TEXT NOT NULL,
+     events INTEGER NOT NULL,
+     accepted_from INTEGER NOT NULL,
+     accepted_until INTEGER NOT NULL,
+     ids BLOB NOT NULL,
+     content BLOB NOT NULL,
+     CONSTRAINT ids_are_in_order CHECK (first_id <= last_id),
+     CONSTRAINT times_are_in_order CHECK (accepted_from <= accepted_until),
+     CONSTRAINT there_is_an_id_for_each_event CHECK (events > 0 AND length(ids) = 16 * events)
+   ) WITHOUT ROWID;
+   CREATE TABLE merged (
+     one INTEGER PRIMARY KEY CONSTRAINT there_is_one CHECK (one = 1),
+     up_to TEXT NOT NULL
+   );
+   CREATE TABLE segments_counted (
+     one INTEGER PRIMARY KEY CONSTRAINT there_is_one CHECK (one = 1),
+     up_to TEXT NOT NULL,
+     events INTEGER NOT NULL CONSTRAINT events_are_not_negative CHECK (events >= 0)
+   );
+   ALTER TABLE counted RENAME COLUMN rows TO events;
+   ALTER TABLE counted RENAME TO deliveries_counted;`,
 ];
 
 /** Brings the tables up to date; does nothing, and writes nothing, when they are. */

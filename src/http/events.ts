@@ -1,11 +1,12 @@
 /** Events of a subscription over HTTP: list, one, history (contract 5.1 to 5.3). */
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
 import { z } from 'zod';
+import { withSignatures } from '../delivery/sign-again.ts';
 import { DELIVERY_STATES, type Delivery, type HistoryEntry } from '../domain/delivery.ts';
 import { describeDelivery } from '../domain/delivery-view.ts';
 import { ApiFailure } from '../domain/errors.ts';
 import { isEventId, isUuid } from '../domain/ids.ts';
-import { EVENTS_CHUNK, EVENTS_LIMIT_MAX, EVENTS_PAGE_MAX } from '../domain/limits.ts';
+import { EVENTS_CHUNK, EVENTS_LIMIT_MAX, EVENTS_PAGE_MAX, EVENTS_WITHIN_MS } from '../domain/limits.ts';
 import { refOf, type Subscription } from '../domain/subscription.ts';
 import type { Redelivery } from '../event-store/answers.ts';
 import { openEventStore } from '../event-store/event-store.ts';
@@ -70,7 +71,8 @@ const listRoute = createRoute({
   method: 'get',
   path: '/{cid}/webhooks/subscriptions/{sid}/events',
   summary: 'List events',
-  description: 'Oldest first, up to 10,000 without `limit`; `next` is there when there is more.',
+  description:
+    'Oldest first, up to 10,000 without `limit`; `next` is there when there is more. A page that takes long ends early.',
   tags: ['Events'],
   security: [{ token: [] }],
   middleware: [subscriptionFirst],
@@ -133,8 +135,10 @@ export function addEvents(app: OpenAPIHono<AppEnv>): void {
 
   app.openapi(readRoute, async (c) => {
     const subscription = await requireSubscription(c);
-    const delivery = await requireDelivery(c, subscription);
-    return c.json(eventResource(subscription, delivery, c.get('config').userAgent), 200);
+    const config = c.get('config');
+    const stored = await requireDelivery(c, subscription);
+    const [delivery = stored] = await withSignatures(config, c.get('db'), [stored]);
+    return c.json(eventResource(subscription, delivery, config.userAgent), 200);
   });
 
   app.openapi(historyRoute, async (c) => {
@@ -240,7 +244,8 @@ async function streamEvents(
     ...(before === undefined ? {} : { before }),
     ...(state === undefined ? {} : { state }),
   };
-  const { userAgent } = c.get('config');
+  const config = c.get('config');
+  const startedAt = Date.now();
   // One more than asked for tells whether there is more.
   const read = async (cursor: string | undefined, left: number) =>
     (await store.list({
@@ -258,12 +263,15 @@ async function streamEvents(
 
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
-      const shown = chunk.slice(0, left);
-      const text = shown.map((delivery) => JSON.stringify(eventResource(subscription, delivery, userAgent)));
+      const shown = await withSignatures(config, c.get('db'), chunk.slice(0, left));
+      const text = shown.map((delivery) =>
+        JSON.stringify(eventResource(subscription, delivery, config.userAgent)),
+      );
       const opening = started ? (text.length > 0 ? ',' : '') : `{"total":${total},"_embedded":{"events":[`;
       left -= shown.length;
       cursor = shown.at(-1)?.eventId ?? cursor;
-      const more = chunk.length > shown.length;
+      const isLate = started && Date.now() - startedAt > EVENTS_WITHIN_MS;
+      const more = chunk.length > shown.length || (isLate && chunk.length === EVENTS_CHUNK);
       const ended = more || chunk.length < Math.min(left + shown.length + 1, EVENTS_CHUNK);
       const links = ended
         ? `]},"_links":${JSON.stringify(listLinks(c, subscription, more ? cursor : undefined))}}`

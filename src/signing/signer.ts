@@ -5,7 +5,7 @@
 import { CompactSign } from 'jose';
 import type { Config } from '../config.ts';
 import { SIGNING_KEYS_OPENED_MAX } from '../domain/limits.ts';
-import { type SetContent, setHeader, setPayload } from '../domain/security-event-token.ts';
+import { keyIdOf, type SetContent, setHeader, setPayload } from '../domain/security-event-token.ts';
 import { logError } from '../log.ts';
 import type { SealedKey } from '../storage/signing-keys.ts';
 import { openSigningKey } from './keys.ts';
@@ -45,4 +45,16 @@ export async function signSet(config: Config, kid: string, content: SetContent):
   return await new CompactSign(encoder.encode(setPayload(config.baseUrl, content)))
     .setProtectedHeader({ ...setHeader(config.baseUrl, content.customerId, kid) })
     .sign(key);
+}
+
+/**
+ * Makes a SET whole that was stored without its signature: the same bytes as were sent.
+ * @param unsigned a compact SET that ends with its second dot
+ * @returns it with the signature; as it is when its key was not opened
+ */
+export async function signAgain(unsigned: string): Promise<string> {
+  const key = opened.get(keyIdOf(unsigned));
+  if (key === undefined) return unsigned;
+  const signature = await crypto.subtle.sign('RSASSA-PKCS1-v1_5', key, encoder.encode(unsigned.slice(0, -1)));
+  return unsigned + new Uint8Array(signature).toBase64({ alphabet: 'base64url', omitPadding: true });
 }

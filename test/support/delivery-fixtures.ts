@@ -29,6 +29,12 @@ export function result(attempt: number, outcome: Outcome, startedAt = NOW): Atte
   return { attempt, outcome, startedAt, durationMs: 41 };
 }
 
+/** A SET as far as its shape goes: text that says which event it is of, and a signature that is none. */
+export function aSet(eventId: string, kid = 'kid'): string {
+  const part = (value: object) => btoa(JSON.stringify(value)).replaceAll('=', '');
+  return `${part({ alg: 'RS256', kid })}.${part({ id: eventId })}.${part({ signed: kid })}`;
+}
+
 /** Fails a test where something changed nothing that had to change something. */
 export function changed(delivery: Delivery | undefined): Delivery {
   if (delivery === undefined) throw new Error('nothing changed');

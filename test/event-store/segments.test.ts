@@ -1,0 +1,359 @@
+/**
+ * Deliveries that succeed at once share rows. Nothing of that may be seen from outside: what is stored is held against a
+ * list that this file keeps, through everything that may happen to it.
+ */
+import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
+import { describe, expect, it } from 'vitest';
+import { eventIdFloor, newEventIds } from '../../src/domain/ids.ts';
+import { MERGE_AGE_MS, MERGE_SEGMENTS, SEGMENT_MAX_EVENTS } from '../../src/domain/limits.ts';
+import type { Settlement } from '../../src/event-store/answers.ts';
+import { aSet } from '../support/delivery-fixtures.ts';
+import { Random } from '../support/random.ts';
+import { Bench, lost, ok } from '../support/store-bench.ts';
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+
+function idsAt(time: number, count: number): string[] {
+  return newEventIds(time, count, crypto.getRandomValues(new Uint8Array(16)));
+}
+
+function succeeded(bench: Bench, eventId: string, facts: Partial<Settlement> = {}): Settlement {
+  const result = { attempt: 1, startedAt: bench.clock.now(), durationMs: 5, outcome: ok };
+  return { ...bench.facts(eventId), set: aSet(eventId), result, ...facts };
+}
+
+async function deliver(bench: Bench, ids: readonly string[], facts: Partial<Settlement> = {}): Promise<void> {
+  await bench.store.settle(
+    bench.ref,
+    ids.map((id) => succeeded(bench, id, facts)),
+  );
+}
+
+/** Rows of the two tables. */
+async function rows(bench: Bench): Promise<{ deliveries: number; segments: number }> {
+  return await runInDurableObject(bench.store, (_, { storage }) => {
+    const count = (table: string) =>
+      storage.sql.exec<{ n: number }>(`SELECT count(*) AS n FROM ${table}`).one().n;
+    return { deliveries: count('deliveries'), segments: count('segments') };
+  });
+}
+
+async function listed(bench: Bench, query: { after?: string; before?: string; limit?: number } = {}) {
+  const all = await bench.store.list({ limit: 100_000, ...query });
+  return all.map(({ eventId }) => eventId);
+}
+
+describe('deliveries of one settle', () => {
+  it('share one row when they succeeded at once', async () => {
+    const bench = new Bench();
+    await deliver(bench, bench.ids(100));
+    expect(await rows(bench)).toEqual({ deliveries: 0, segments: 1 });
+    expect(await bench.store.total()).toBe(100);
+  });
+
+  it('are told as they would be from rows of their own, but for the signature', async () => {
+    const bench = new Bench();
+    const [id = ''] = bench.ids(1);
+    await deliver(bench, [id]);
+    const now = bench.clock.now();
+    const response = { statusCode: 200, headers: {} };
+    expect(await bench.store.read(id)).toEqual({
+      eventId: id,
+      acceptedAt: now,
+      endpoint: 'https://listener.example/',
+      set: aSet(id).replace(/[^.]*$/, ''),
+      state: 'success',
+      attempts: 1,
+      runBase: 0,
+      updatedAt: now,
+      dueAt: null,
+      leaseToken: null,
+      hold: 'possible',
+      redeliveryId: null,
+      history: [
+        { at: now, state: 'awaiting-executing', attempts: 0 },
+        { at: now, state: 'executing', attempts: 1 },
+        { at: now, state: 'success', attempts: 1, response, durationMs: 5 },
+      ],
+    });
+  });
+
+  it('have a row each when they failed, wait, or succeeded later', async () => {
+    const bench = new Bench();
+    const [waiting = '', retried = '', good = ''] = bench.ids(3);
+    await bench.settle(waiting, lost);
+    await bench.settle(retried, lost);
+    await bench.ringNext();
+    await bench.attempt([retried], ok);
+    await deliver(bench, [good]);
+    expect(await rows(bench)).toEqual({ deliveries: 2, segments: 1 });
+    expect(await listed(bench)).toEqual([waiting, retried, good]);
+  });
+
+  it('have a row each when their id is more than five minutes off their acceptance', async () => {
+    const bench = new Bench();
+    const now = bench.clock.now();
+    await deliver(bench, [...idsAt(now - 301_000, 1), ...idsAt(now + 301_000, 1)]);
+    await deliver(bench, [...idsAt(now - 299_000, 1), ...idsAt(now + 299_000, 1)]);
+    expect(await rows(bench)).toEqual({ deliveries: 2, segments: 1 });
+    expect(await bench.store.total()).toBe(4);
+  });
+
+  it('have a row each when their token is not one that can be told again byte for byte', async () => {
+    const bench = new Bench();
+    const sets = ['set', 'a.b', 'e30.e31.sig', 'e30.e30.', 'e30.e30.sig.more', '_w.e30.sig', 'e30=.e30.sig'];
+    const ids = bench.ids(sets.length);
+    await bench.store.settle(
+      bench.ref,
+      ids.map((id, index) => succeeded(bench, id, { set: sets[index] ?? '' })),
+    );
+    expect(await rows(bench)).toEqual({ deliveries: sets.length, segments: 0 });
+    expect((await bench.store.list({ limit: 100 })).map(({ set }) => set)).toEqual(sets);
+  });
+
+  it('are split over rows where one row would become too large', async () => {
+    const bench = new Bench();
+    const ids = bench.ids(40);
+    const large = Array.from(crypto.getRandomValues(new Uint8Array(45_000)), (byte) =>
+      byte.toString(36),
+    ).join('');
+    await bench.store.settle(
+      bench.ref,
+      ids.map((id) => succeeded(bench, id, { set: `e30.${btoa(`${large} ${id}`).replaceAll('=', '')}.sig` })),
+    );
+    const { deliveries, segments } = await rows(bench);
+    expect(deliveries).toBe(0);
+    expect(segments).toBeGreaterThan(1);
+    expect(await listed(bench)).toEqual(ids);
+    expect((await bench.store.read(ids[17] ?? ''))?.set).toContain(btoa(large.slice(0, 300)).slice(0, 300));
+  });
+
+  it('never span more than a quarter of an hour together', async () => {
+    const bench = new Bench();
+    const now = bench.clock.now();
+    const ids = [...idsAt(now - HOUR_MS, 2), ...idsAt(now - HOUR_MS + 900_000, 1), ...idsAt(now, 2)];
+    await bench.store.settle(
+      bench.ref,
+      ids.map((id, index) => succeeded(bench, id, { acceptedAt: index < 3 ? now - HOUR_MS + 290_000 : now })),
+    );
+    expect((await rows(bench)).segments).toBe(2);
+    expect(await listed(bench)).toEqual(ids);
+  });
+});
+
+describe('what is packed', () => {
+  it('is known to whoever asks for a first attempt, and its repeats change nothing', async () => {
+    const bench = new Bench();
+    const ids = bench.ids(50);
+    await deliver(bench, ids);
+    const [fresh = ''] = bench.ids(1);
+    const admissions = await bench.store.admit(bench.ref, [...ids, fresh]);
+    expect(admissions.map(({ answer }) => answer)).toEqual([...ids.map(() => 'done'), 'new']);
+    await deliver(bench, ids.slice(10, 20));
+    await bench.settle(ids[3] ?? '', lost);
+    expect(await rows(bench)).toEqual({ deliveries: 0, segments: 1 });
+    expect(await bench.store.total()).toBe(50);
+  });
+
+  it('takes in what is new of a settle that is half a repeat', async () => {
+    const bench = new Bench();
+    const ids = bench.ids(30);
+    await deliver(bench, ids.slice(0, 20));
+    const answer = await bench.store.settle(
+      bench.ref,
+      ids.slice(10).map((id) => succeeded(bench, id)),
+    );
+    expect(answer.settled.map(({ state }) => state)).toEqual([
+      ...ids.slice(10, 20).map(() => 'dropped'),
+      ...ids.slice(20).map(() => 'success'),
+    ]);
+    expect(await listed(bench)).toEqual(ids);
+  });
+
+  it('cannot be redelivered, and is not exported', async () => {
+    const bench = new Bench();
+    const [id = ''] = bench.ids(1);
+    await deliver(bench, [id]);
+    expect(await bench.store.redeliver(bench.ref, id)).toEqual({ answer: 'not failed' });
+    await bench.store.startExport(bench.ref);
+    await runDurableObjectAlarm(bench.store);
+    expect((await bench.store.exports())[0]).toMatchObject({ state: 'completed', parts: 0 });
+  });
+
+  it('is counted by the summary by the acceptance of each event', async () => {
+    const bench = new Bench();
+    const old = bench.ids(3);
+    await deliver(bench, old);
+    bench.clock.advance(60_000);
+    await deliver(bench, [...bench.ids(2), ...idsAt(bench.clock.now() - 60_000, 1)]);
+    // The second segment holds one event accepted a minute before the two others.
+    await bench.store.settle(bench.ref, [
+      succeeded(bench, idsAt(bench.clock.now(), 1)[0] ?? '', { acceptedAt: bench.clock.now() }),
+      succeeded(bench, idsAt(bench.clock.now(), 1)[0] ?? '', { acceptedAt: bench.clock.now() - 60_000 }),
+    ]);
+    expect((await bench.store.summary()).succeeded).toBe(8);
+    bench.clock.advance(7 * DAY_MS - 30_000);
+    expect((await bench.store.summary()).succeeded).toBe(4);
+  });
+
+  it('goes when its time is over, with a row deleted for all of them', async () => {
+    const bench = new Bench();
+    const ids = bench.ids(10);
+    await deliver(bench, ids);
+    bench.clock.advance(7 * DAY_MS - 1);
+    expect(await bench.store.read(ids[0] ?? '')).toBeDefined();
+    bench.clock.advance(1);
+    expect(await bench.store.read(ids[0] ?? '')).toBeUndefined();
+    await runDurableObjectAlarm(bench.store);
+    expect(await rows(bench)).toEqual({ deliveries: 0, segments: 0 });
+    expect(await bench.store.total()).toBe(0);
+  });
+
+  it('goes bite by bite when there is much', async () => {
+    const bench = new Bench();
+    for (let round = 0; round < 230; round++) {
+      await deliver(bench, bench.ids(1));
+      bench.clock.advance(1);
+    }
+    bench.clock.advance(7 * DAY_MS + HOUR_MS);
+    for (let bite = 0; bite < 10 && (await bench.alarm()) !== null; bite++) await bench.ringNext();
+    expect(await rows(bench)).toEqual({ deliveries: 0, segments: 0 });
+  });
+});
+
+describe('small segments', () => {
+  it('are merged once there are many and they have come to rest, and nothing else changes', async () => {
+    const bench = new Bench();
+    const ids: string[] = [];
+    for (let round = 0; round < MERGE_SEGMENTS; round++) {
+      ids.push(...bench.ids(3));
+      await deliver(bench, ids.slice(-3));
+      bench.clock.advance(1000);
+    }
+    const before = await bench.store.list({ limit: 1000 });
+    await runDurableObjectAlarm(bench.store);
+    expect((await rows(bench)).segments).toBe(MERGE_SEGMENTS);
+    expect(await bench.alarm()).toBeLessThanOrEqual(bench.clock.now() + MERGE_AGE_MS);
+    bench.clock.advance(MERGE_AGE_MS);
+    await runDurableObjectAlarm(bench.store);
+    expect((await rows(bench)).segments).toBe(1);
+    expect(await bench.store.list({ limit: 1000 })).toEqual(before);
+    expect(await bench.store.total()).toBe(ids.length);
+    await evictDurableObject(bench.store);
+    expect(await bench.store.total()).toBe(ids.length);
+    const admissions = await bench.store.admit(bench.ref, ids);
+    expect(new Set(admissions.map(({ answer }) => answer))).toEqual(new Set(['done']));
+  });
+
+  it('are merged a bite in each alarm, a second apart, until none is left to merge', async () => {
+    const bench = new Bench();
+    const ids = bench.ids(2 * SEGMENT_MAX_EVENTS);
+    for (let start = 0; start < ids.length; start += 20) await deliver(bench, ids.slice(start, start + 20));
+    bench.clock.advance(MERGE_AGE_MS + 1);
+    await runDurableObjectAlarm(bench.store);
+    const counts: number[] = [];
+    for (let ring = 0; ring < 5; ring++) {
+      counts.push((await rows(bench)).segments);
+      const at = (await bench.alarm()) ?? 0;
+      if (at > bench.clock.now() + HOUR_MS) break;
+      expect(at).toBe(bench.clock.now() + 1000);
+      await bench.ringNext();
+    }
+    expect(counts.at(-1)).toBeLessThanOrEqual(5);
+    expect(await listed(bench)).toEqual(ids);
+  });
+
+  it('are left as they are when merging fails, and tried again an hour later', async () => {
+    const bench = new Bench();
+    for (let round = 0; round < MERGE_SEGMENTS; round++) await deliver(bench, bench.ids(1));
+    const spoiled = await runInDurableObject(bench.store, (_, { storage }) => {
+      const { last_id } = storage.sql
+        .exec<{ last_id: string }>('SELECT last_id FROM segments ORDER BY last_id DESC LIMIT 1')
+        .one();
+      storage.sql.exec("UPDATE segments SET content = x'00ff' WHERE last_id = ?", last_id);
+      return last_id;
+    });
+    bench.clock.advance(MERGE_AGE_MS + 1);
+    await runDurableObjectAlarm(bench.store);
+    expect((await rows(bench)).segments).toBe(MERGE_SEGMENTS);
+    expect(await bench.alarm()).toBe(bench.clock.now() + HOUR_MS);
+    expect(await bench.store.total()).toBe(MERGE_SEGMENTS);
+    expect(await listed(bench, { before: spoiled })).toHaveLength(MERGE_SEGMENTS - 1);
+  });
+});
+
+describe('a store that packs and merges, against a list kept beside it', () => {
+  it.each([1, 2, 3, 4])('answers the same, whatever happens to it (seed %i)', async (seed) => {
+    const random = new Random(seed);
+    const bench = new Bench();
+    /** Event id → acceptance of what must be there, and whether it failed. */
+    const model = new Map<string, { acceptedAt: number; failed: boolean }>();
+    for (let step = 0; step < 120; step++) {
+      const now = bench.clock.now();
+      await random.pick([publish, publish, publish, repeat, wait, ring, evict])();
+      if (step % 4 === 0) await compare();
+
+      async function publish() {
+        const settlements = Array.from({ length: random.whole(1, 6) }, (): Settlement => {
+          const acceptedAt = now - random.pick([0, 0, 0, 1000, 60_000, 2 * HOUR_MS]);
+          const [id = ''] = idsAt(acceptedAt + random.pick([0, 0, 1, -200_000, 250_000, -400_000]), 1);
+          const failed = random.chance(0.1);
+          model.set(id, { acceptedAt, failed });
+          const all = succeeded(bench, id, { acceptedAt });
+          const outcome = failed ? ({ kind: 'blocked', message: 'no' } as const) : ok;
+          return { ...all, result: { attempt: 1, startedAt: now, durationMs: 5, outcome } };
+        });
+        await bench.store.settle(bench.ref, settlements);
+      }
+      async function repeat() {
+        const again = [...model.keys()].filter(() => random.chance(0.1)).slice(0, 20);
+        await bench.store.settle(
+          bench.ref,
+          again
+            .filter((id) => model.get(id)?.failed === false)
+            .map((id) => succeeded(bench, id, { acceptedAt: model.get(id)?.acceptedAt ?? 0 })),
+        );
+      }
+      async function wait() {
+        bench.clock.advance(random.pick([10, 1000, 60_000, 10 * 60_000, HOUR_MS, DAY_MS]));
+      }
+      async function ring() {
+        if ((await bench.alarm()) !== null) await bench.ringNext();
+      }
+      async function evict() {
+        await bench.store.total(); // what does not run cannot be evicted
+        await evictDurableObject(bench.store);
+      }
+    }
+
+    async function compare(): Promise<void> {
+      const all = await listed(bench);
+      // What has expired may be shown until it is swept; what has not must be there.
+      const live = [...model].filter(([, { acceptedAt }]) => acceptedAt + 7 * DAY_MS > bench.clock.now());
+      const present = new Set(all);
+      for (const [id] of live) expect(present.has(id)).toBe(true);
+      for (const id of all) expect(model.has(id)).toBe(true);
+      expect(all).toEqual(all.toSorted());
+      expect(await bench.store.total()).toBe(all.length);
+      const [a = eventIdFloor(0), b = eventIdFloor(bench.clock.now())] = [random.pick(all), random.pick(all)];
+      const [after, before] = a < b ? [a, b] : [b, a];
+      const limit = random.whole(1, 30);
+      const between = all.filter((id) => id > after && id < before);
+      expect(await listed(bench, { after, before, limit })).toEqual(between.slice(0, limit));
+      const failures = await bench.store.list({ state: 'failure', limit: 100_000 });
+      const failed = live.filter(([, event]) => event.failed).map(([id]) => id);
+      expect(failures.map(({ eventId }) => eventId)).toEqual(expect.arrayContaining(failed));
+      const sample = all.filter(() => random.chance(0.1));
+      const answers = await bench.store.admit(bench.ref, sample);
+      expect(answers.every(({ answer }) => answer === 'done')).toBe(true);
+      for (const id of sample.slice(0, 3)) {
+        const isLive = live.some(([one]) => one === id);
+        const { failed: hasFailed } = model.get(id) ?? {};
+        const read = await bench.store.read(id);
+        if (isLive || !hasFailed) expect(read?.eventId).toBe(isLive ? id : undefined);
+      }
+    }
+    expect((await rows(bench)).segments).toBeGreaterThan(0);
+  });
+});
