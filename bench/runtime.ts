@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { convertV4MiniflareOptions, Miniflare } from 'miniflare';
 import { unstable_getMiniflareWorkerOptions } from 'wrangler';
 import { freePort } from '../scripts/service.ts';
@@ -11,22 +11,29 @@ import { freePort } from '../scripts/service.ts';
 export interface Runtime {
   readonly url: string;
   readonly operatorToken: string;
+  /** Processor time the runtime has used so far; `undefined` where the system does not tell. */
+  cpuMs(): number | undefined;
   stop(): Promise<void>;
 }
 
-/** Bundles the Worker as a deployment would. @returns the folder it is in */
-export function buildWorker(): string {
+/**
+ * Bundles the Worker as a deployment would.
+ * @param entry another entry file than that of wrangler.toml
+ * @returns the file it is in
+ */
+export function buildWorker(entry?: string): string {
   const directory = mkdtempSync(join(tmpdir(), 'identity-webhooks-bench-'));
-  execFileSync('wrangler', ['deploy', '--dry-run', '--outdir', directory], {
+  const from = entry === undefined ? [] : [entry];
+  execFileSync('wrangler', ['deploy', ...from, '--dry-run', '--outdir', directory], {
     stdio: 'ignore',
     env: { ...process.env, WRANGLER_SEND_METRICS: 'false' },
   });
-  return directory;
+  return join(directory, `${basename(entry ?? 'index.ts', '.ts')}.js`);
 }
 
-/** Starts the Worker of `directory` with bindings and queues as in wrangler.toml, and an empty database. */
+/** Starts a built Worker with bindings and queues as in wrangler.toml, and an empty database. */
 export async function startRuntime(
-  directory: string,
+  file: string,
   variables: Readonly<Record<string, string>> = {},
 ): Promise<Runtime> {
   const { workerOptions } = unstable_getMiniflareWorkerOptions('./wrangler.toml');
@@ -35,8 +42,8 @@ export async function startRuntime(
   const url = `http://127.0.0.1:${port}`;
   const options = {
     ...workerOptions,
-    modulesRoot: directory,
-    modules: [{ type: 'ESModule', path: join(directory, 'index.js') }],
+    modulesRoot: dirname(file),
+    modules: [{ type: 'ESModule', path: file }],
     host: '127.0.0.1',
     port,
     // Its log lines are work of the service, and none of the terminal's.
@@ -52,15 +59,17 @@ export async function startRuntime(
     },
   };
   // The options come from wrangler in the form of miniflare's last major version.
+  const before = runtimesOfOurs();
   const miniflare = new Miniflare(
     convertV4MiniflareOptions(options as Parameters<typeof convertV4MiniflareOptions>[0]),
   );
   await miniflare.ready;
   await migrate(await miniflare.getD1Database('DB'));
-  return { url, operatorToken, stop: () => miniflare.dispose() };
+  const processor = new Processor(before);
+  return { url, operatorToken, cpuMs: () => processor.ms(), stop: () => miniflare.dispose() };
 }
 
-/** A Worker of one file, for comparison. */
+/** A Worker of one file, for comparison; its queue, if it wants one, is set as `webhook-events` is. */
 export async function startBareWorker(file: string): Promise<{ url: string; stop(): Promise<void> }> {
   const port = await freePort();
   const miniflare = new Miniflare(
@@ -68,6 +77,8 @@ export async function startBareWorker(file: string): Promise<{ url: string; stop
       modules: true,
       script: readFileSync(file, 'utf8'),
       compatibilityDate: '2026-10-01',
+      queueProducers: { HOP: 'hop' },
+      queueConsumers: { hop: { maxBatchSize: 20, maxBatchTimeout: 0 } },
       host: '127.0.0.1',
       port,
     }),
@@ -76,8 +87,46 @@ export async function startBareWorker(file: string): Promise<{ url: string; stop
   return { url: `http://127.0.0.1:${port}`, stop: () => miniflare.dispose() };
 }
 
-export function removeBuild(directory: string): void {
-  rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
+export function removeBuild(file: string): void {
+  rmSync(dirname(file), { recursive: true, force: true, maxRetries: 5 });
+}
+
+/** Ticks a second of /proc on Linux. */
+const TICKS = 100;
+
+/** Processor time of the runtime that was started after others. */
+class Processor {
+  readonly #pids: readonly string[];
+
+  constructor(others: ReadonlySet<string>) {
+    this.#pids = [...runtimesOfOurs()].filter((pid) => !others.has(pid));
+  }
+
+  ms(): number | undefined {
+    const [pid, ...more] = this.#pids;
+    if (pid === undefined || more.length > 0) return undefined;
+    const fields = statOf(pid);
+    return ((Number(fields[11]) + Number(fields[12])) * 1000) / TICKS;
+  }
+}
+
+/** Processes of the runtime that this process started. */
+function runtimesOfOurs(): Set<string> {
+  if (process.platform !== 'linux') return new Set();
+  return new Set(
+    readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && statOf(pid)[1] === String(process.pid)),
+  );
+}
+
+/** What follows the name in /proc/…/stat: state, parent, …, user and system ticks. */
+function statOf(pid: string): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/^.*\) /s, '')
+      .split(' ');
+  } catch {
+    return []; // it has ended
+  }
 }
 
 async function migrate(db: { prepare(query: string): { run(): Promise<unknown> } }): Promise<void> {

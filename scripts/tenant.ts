@@ -11,11 +11,18 @@ export async function newCustomer(service: RunningService): Promise<Customer> {
   return new Customer(service.url, id, token.body.access_token);
 }
 
-/** @returns ids of new subscriptions, one for each endpoint */
-export async function subscribe(customer: Customer, endpoints: readonly string[]): Promise<string[]> {
+/**
+ * @param there subscriptions the customer has already
+ * @returns ids of new ones, one for each endpoint
+ */
+export async function subscribe(
+  customer: Customer,
+  endpoints: readonly string[],
+  there = 0,
+): Promise<string[]> {
   const ids: string[] = [];
   for (const [index, endpoint] of endpoints.entries()) {
-    const body = { title: `hook ${index}`, endpoint, events: ['entityCreated'] };
+    const body = { title: `hook ${there + index}`, endpoint, events: ['entityCreated'] };
     const answer = await customer.call('POST', '/subscriptions', body);
     if (answer.status !== 201) throw new Error(`subscribing: ${JSON.stringify(answer.body)}`);
     ids.push(answer.body.id);

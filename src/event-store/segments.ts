@@ -18,6 +18,7 @@ import {
   MERGE_AGE_MS,
   MERGE_MAX_CHARACTERS,
   MERGE_SEGMENTS,
+  SEGMENT_LARGE_BYTES,
   SEGMENT_MAX_EVENTS,
   SEGMENT_SPAN_MS,
 } from '../domain/limits.ts';
@@ -167,8 +168,11 @@ export class Segments {
 
   #merge(now: number): void {
     const rested = this.#sql
-      .exec<Outline>(
-        `SELECT ${OUTLINE} FROM segments WHERE last_id > ? AND last_id < ? ORDER BY last_id LIMIT ?`,
+      .exec<Outline & { is_large: number }>(
+        `SELECT ${OUTLINE}, (events >= ? OR length(content) >= ?) AS is_large FROM segments
+         WHERE last_id > ? AND last_id < ? ORDER BY last_id LIMIT ?`,
+        SEGMENT_MAX_EVENTS / 2,
+        SEGMENT_LARGE_BYTES,
         this.#mergedUpTo(),
         eventIdFloor(now - MERGE_AGE_MS),
         SEGMENT_MAX_EVENTS,
@@ -177,8 +181,11 @@ export class Segments {
     const taken: Outline[] = [];
     const entries: Entry[] = [];
     let characters = 0;
+    let passed: string | undefined;
     for (const outline of rested) {
       if (characters >= MERGE_MAX_CHARACTERS) break;
+      passed = outline.last_id;
+      if (outline.is_large === 1) continue;
       const ids = this.#ids(outline);
       for (const [index, text] of this.#texts(outline.last_id).entries()) {
         entries.push({ eventId: ids.at(index), acceptedAt: acceptedAtOf(text), text });
@@ -186,14 +193,13 @@ export class Segments {
       }
       taken.push(outline);
     }
-    const last = taken.at(-1);
-    if (last === undefined) return;
+    if (passed === undefined) return;
     const merged = pack(entries);
     if (merged.length < taken.length) {
       this.#delete(taken);
       this.#insert(merged);
     }
-    this.#sql.exec('INSERT OR REPLACE INTO merged (one, up_to) VALUES (1, ?)', last.last_id);
+    this.#sql.exec('INSERT OR REPLACE INTO merged (one, up_to) VALUES (1, ?)', passed);
   }
 
   #insert(segments: readonly Segment[]): void {

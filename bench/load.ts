@@ -1,0 +1,88 @@
+/** What the scenarios do to a runtime: customers, subscriptions, events, and waiting for what arrives. */
+import { Customer, getToken, Operator } from '../scripts/client.ts';
+import type { Hook } from '../scripts/hooks.ts';
+import { pause } from '../scripts/service.ts';
+import { newEvents, publish } from '../scripts/tenant.ts';
+import type { Runtime } from './runtime.ts';
+
+export const WAIT_AT_MOST_MS = 60_000;
+const PRODUCERS = 10;
+
+export async function newCustomer(runtime: Runtime): Promise<Customer> {
+  const operator = new Operator(runtime.url, runtime.operatorToken);
+  const { id } = (await operator.call('POST', '/customers', { name: 'Bench' })).body;
+  const client = (await operator.call('POST', `/customers/${id}/clients`, { name: 'bench' })).body;
+  const token = await getToken(runtime.url, id, client.clientId, client.clientSecret);
+  return new Customer(runtime.url, id, token.body.access_token);
+}
+
+/** Waits until each hook has had so many events. */
+export async function untilDelivered(hooks: readonly Hook[], count: number): Promise<void> {
+  const deadline = performance.now() + WAIT_AT_MOST_MS;
+  for (const hook of hooks) {
+    while (hook.delivered.size < count) {
+      if (performance.now() > deadline)
+        throw new Error(`${hook.delivered.size} of ${count} delivered in time`);
+      await pause(5);
+    }
+  }
+}
+
+export async function accepted(
+  customer: Customer,
+  events: readonly { readonly id: string }[],
+): Promise<void> {
+  if (!(await publish(customer, events))) throw new Error('a publish was not accepted');
+}
+
+/**
+ * Publishes from ten producers at once, each waiting for its answers, and waits until everything has arrived.
+ * @returns seconds until all was accepted, and until the last delivery
+ */
+export async function flood(
+  customer: Customer,
+  hooks: readonly Hook[],
+  total: number,
+  perCall: number,
+): Promise<{ acceptedAfter: number; deliveredAfter: number }> {
+  const before = hooks[0]?.delivered.size ?? 0;
+  const calls = Array.from({ length: total / perCall }, () => newEvents(perCall));
+  const next = calls[Symbol.iterator]();
+  const started = performance.now();
+  await Promise.all(
+    Array.from({ length: PRODUCERS }, async () => {
+      for (const events of next) await accepted(customer, events);
+    }),
+  );
+  const acceptedAfter = (performance.now() - started) / 1000;
+  await untilDelivered(hooks, before + total);
+  return { acceptedAfter, deliveredAfter: (performance.now() - started) / 1000 };
+}
+
+/**
+ * Does something steadily, each time for a new event.
+ * @returns latencies from then to the first arrival at each of the hooks, ms
+ */
+export async function steadily(
+  send: (event: { readonly id: string }) => Promise<void>,
+  hooks: readonly Hook[],
+  perSecond: number,
+  seconds: number,
+): Promise<number[]> {
+  const published = new Map<string, number>();
+  const calls: Promise<void>[] = [];
+  const start = performance.now();
+  for (let index = 0; index < perSecond * seconds; index++) {
+    await pause(Math.max(0, start + (index * 1000) / perSecond - performance.now()));
+    const [event] = newEvents(1) as [{ id: string }];
+    published.set(event.id, performance.now());
+    calls.push(send(event));
+  }
+  await Promise.all(calls);
+  const deadline = performance.now() + WAIT_AT_MOST_MS;
+  while (hooks.some(({ arrivals }) => ![...published.keys()].every((id) => arrivals.has(id)))) {
+    if (performance.now() > deadline) throw new Error('a delivery did not come');
+    await pause(20);
+  }
+  return hooks.flatMap(({ arrivals }) => [...published].map(([id, at]) => (arrivals.get(id) ?? at) - at));
+}
