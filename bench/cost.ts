@@ -2,7 +2,7 @@
 import { startHooks } from '../scripts/hooks.ts';
 import { pause } from '../scripts/service.ts';
 import { subscribe } from '../scripts/tenant.ts';
-import { flood, newCustomer } from './load.ts';
+import { flood, inTurn, newCustomer } from './load.ts';
 import { price } from './prices.ts';
 import type { Report, Target } from './report.ts';
 import type { Runtime } from './runtime.ts';
@@ -25,7 +25,7 @@ export async function billableUnits(report: Report, runtime: Runtime): Promise<v
     price: { atMost: 0.3 },
   };
   await count(report, runtime, 2000, 100, bulk);
-  await count(report, runtime, 400, 1, { price: { atMost: 5 } });
+  await count(report, runtime, 200, 1, { price: { atMost: 5 } });
 }
 
 type Targets = Partial<Record<keyof Units | 'storedBytes' | 'price', Target>>;
@@ -51,7 +51,8 @@ async function count(
   const before = await stored();
   await (await fetch(`${runtime.url}/bench/units`)).json();
   const cpuBefore = runtime.cpuMs();
-  await flood(customer, hooks.all, events, perCall);
+  if (perCall === 1) await inTurn(customer, hooks.all, events);
+  else await flood(customer, hooks.all, events, perCall);
   await pause(1200); // results are settled after a second at the latest
   const cpuAfter = runtime.cpuMs();
   const counted = (await (await fetch(`${runtime.url}/bench/units`)).json()) as Units & { objectMs: number };
@@ -61,7 +62,7 @@ async function count(
   const { objectMs, ...units } = counted;
   // What was written has to be deleted one day.
   units.objectRowsWritten += after.rows - before.rows;
-  const name = `billed, ${perCall === 1 ? 'one by one' : `arrays of ${perCall}`}`;
+  const name = `billed, ${perCall === 1 ? 'one at a time' : `arrays of ${perCall}`}`;
   for (const unit of Object.keys(units) as (keyof Units)[]) {
     const label = LABELS[unit];
     report.note(name, `${label} / 1,000`, (units[unit] / events) * PER, '', targets[unit]);

@@ -59,6 +59,15 @@ export async function flood(
   return { acceptedAfter, deliveredAfter: (performance.now() - started) / 1000 };
 }
 
+/** Publishes events one at a time: each has arrived before the next is published. */
+export async function inTurn(customer: Customer, hooks: readonly Hook[], count: number): Promise<void> {
+  for (const event of newEvents(count)) {
+    const before = hooks[0]?.delivered.size ?? 0;
+    await accepted(customer, [event]);
+    await untilDelivered(hooks, before + 1);
+  }
+}
+
 /**
  * Does something steadily, each time for a new event.
  * @returns latencies from then to the first arrival at each of the hooks, ms

@@ -35,6 +35,7 @@ export function buildWorker(entry?: string): string {
 export async function startRuntime(
   file: string,
   variables: Readonly<Record<string, string>> = {},
+  inspectorPort?: number,
 ): Promise<Runtime> {
   const { workerOptions } = unstable_getMiniflareWorkerOptions('./wrangler.toml');
   const operatorToken = randomBytes(24).toString('hex');
@@ -46,6 +47,7 @@ export async function startRuntime(
     modules: [{ type: 'ESModule', path: file }],
     host: '127.0.0.1',
     port,
+    ...(inspectorPort === undefined ? {} : { inspectorPort }),
     // Its log lines are work of the service, and none of the terminal's.
     handleStructuredLogs: () => undefined,
     bindings: {
