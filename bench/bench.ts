@@ -17,22 +17,26 @@ const SIZE = values.quick
   ? {
       burst: 1500,
       singles: 200,
-      steadySeconds: 5,
+      steadySeconds: 4,
       isolationSeconds: 4,
+      hanging: [0, 5],
       others: [1, 100],
       own: [1, 10],
       stored: [0, 100_000],
       growthEvents: 300,
+      rounds: 3,
     }
   : {
       burst: 5000,
       singles: 1000,
       steadySeconds: 20,
       isolationSeconds: 15,
+      hanging: [0, 1, 5],
       others: [1, 10, 100, 1000],
       own: [1, 10, 100],
       stored: [0, 100_000, 1_000_000],
-      growthEvents: 600,
+      growthEvents: 500,
+      rounds: 5,
     };
 /** Attempts end soon, so that hanging endpoints are noticed within the time of a benchmark. */
 const VARIABLES = { ATTEMPT_TIMEOUT_SECONDS: '1', RETRY_DELAYS_SECONDS: '1,1,60' };
@@ -46,7 +50,7 @@ try {
   try {
     await burst(report, runtime, top, SIZE.burst, SIZE.singles);
     await steady(report, runtime, SIZE.steadySeconds);
-    await isolation(report, runtime, SIZE.isolationSeconds);
+    await isolation(report, runtime, SIZE.isolationSeconds, SIZE.hanging);
   } finally {
     await runtime.stop();
   }

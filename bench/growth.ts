@@ -6,7 +6,6 @@ import { flood, newCustomer } from './load.ts';
 import type { Report, Target } from './report.ts';
 import type { Runtime } from './runtime.ts';
 
-const ROUNDS = 4;
 const DAYS = 6;
 const AT_MOST: Target = { atMost: 1.2 };
 
@@ -16,6 +15,7 @@ export interface GrowthSizes {
   readonly stored: readonly number[];
   /** Deliveries of one round. */
   readonly growthEvents: number;
+  readonly rounds: number;
 }
 
 export async function growth(report: Report, runtime: Runtime, sizes: GrowthSizes): Promise<void> {
@@ -40,7 +40,7 @@ async function againstOthers(report: Report, runtime: Runtime, sizes: GrowthSize
       there,
     );
     there = count;
-    costs.push(await costOf(customer, hooks, sizes.growthEvents));
+    costs.push(await costOf(customer, hooks, sizes.growthEvents, sizes.rounds));
   }
   await hooks.close();
   tell(report, 'subscriptions of others', sizes.others, costs);
@@ -57,7 +57,7 @@ async function againstOwn(report: Report, runtime: Runtime, sizes: GrowthSizes):
       hooks.all.map(({ url }) => url),
     );
     const events = Math.max(100, Math.round(sizes.growthEvents / count / 100) * 100);
-    costs.push((await costOf(customer, hooks, events)) / count);
+    costs.push((await costOf(customer, hooks, events, sizes.rounds)) / count);
     await hooks.close();
   }
   tell(report, 'own subscriptions', sizes.own, costs);
@@ -79,7 +79,7 @@ async function againstStored(report: Report, runtime: Runtime, sizes: GrowthSize
       signal: AbortSignal.timeout(180_000),
     });
     if (!filled.ok) throw new Error(`filling: ${filled.status}`);
-    costs.push(await costOf(customer, hooks, sizes.growthEvents));
+    costs.push(await costOf(customer, hooks, sizes.growthEvents, sizes.rounds));
     await hooks.close();
     if (count > 0) await reading(report, runtime, customer, subscription, count);
   }
@@ -125,10 +125,11 @@ async function costOf(
   customer: Customer,
   hooks: Awaited<ReturnType<typeof startHooks>>,
   events: number,
+  rounds: number,
 ): Promise<number> {
   await flood(customer, hooks.all, 100, 100);
   const times: number[] = [];
-  for (let round = 0; round < ROUNDS; round++) {
+  for (let round = 0; round < rounds; round++) {
     times.push((await flood(customer, hooks.all, events, 100)).deliveredAfter);
   }
   return (Math.min(...times) * 1000) / events;

@@ -54,7 +54,7 @@ class Inspector {
   async call<T>(method: string, params: object = {}): Promise<T> {
     const id = ++this.#sequence;
     this.#socket.send(JSON.stringify({ id, method, params }));
-    return (await new Promise((resolve) => this.#waiting.set(id, resolve))) as T;
+    return (await new Promise<unknown>((resolve) => this.#waiting.set(id, resolve))) as T;
   }
 }
 

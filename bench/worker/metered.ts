@@ -259,6 +259,7 @@ async function answer(request: Request, env: Env): Promise<Response> {
       await store.fill(
         customerId,
         subscriptionId,
+        searchParams.get('kid') ?? '',
         Number(searchParams.get('count')),
         Number(searchParams.get('days')),
       );

@@ -34,12 +34,16 @@ export async function publish(
   if (raws.length === 0 || raws.length > PUBLISH_MAX_EVENTS) {
     return { ok: false, faults: [{ name: 'body', reason: `must hold 1 to ${PUBLISH_MAX_EVENTS} events` }] };
   }
-  const fresh = newEventIds(now, raws.length, crypto.getRandomValues(new Uint8Array(16)));
+  let fresh: readonly string[] | undefined;
+  const freshId = (position: number) => {
+    fresh ??= newEventIds(now, raws.length, crypto.getRandomValues(new Uint8Array(16)));
+    return fresh[position] as string;
+  };
   const faults: Fault[] = [];
   const events: IdentityEvent[] = [];
   raws.forEach((raw, position) => {
     const check = checkPublishedEvent(raw, now, customerId);
-    if (check.ok) events.push({ ...check.event, id: check.event.id ?? (fresh[position] as string) });
+    if (check.ok) events.push({ ...check.event, id: check.event.id ?? freshId(position) });
     else faults.push(...check.faults.map((fault) => (many ? atPosition(fault, position) : fault)));
   });
   if (faults.length > 0) return { ok: false, faults };

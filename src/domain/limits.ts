@@ -109,6 +109,8 @@ export const DISPATCH_MAX_PER_ALARM = 1000;
 
 // --- Listener answers -----------------------------------------------------------------------------
 
+/** Endpoints whose URL an isolate need not check again. */
+export const ENDPOINTS_CHECKED_MAX = 2000;
 /** Of an answer's body, and of its headers kept (contract 5.1, 6.4). */
 export const RESPONSE_BODY_MAX_BYTES = 4096;
 export const RESPONSE_HEADERS_MAX_BYTES = 4096;

@@ -70,6 +70,8 @@ export interface SetText {
   readonly payload: string;
 }
 
+const encoder = new TextEncoder();
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const BASE64URL = { alphabet: 'base64url', omitPadding: true } as const;
 
 /**
@@ -99,13 +101,11 @@ export function keyIdOf(set: string): string {
 }
 
 function textOf(part: string): string {
-  return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(
-    Uint8Array.fromBase64(part, BASE64URL),
-  );
+  return decoder.decode(Uint8Array.fromBase64(part, BASE64URL));
 }
 
 function base64url(text: string): string {
-  return new TextEncoder().encode(text).toBase64(BASE64URL);
+  return encoder.encode(text).toBase64(BASE64URL);
 }
 
 function seconds(ms: number): number {

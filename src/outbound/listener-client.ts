@@ -4,8 +4,9 @@
  */
 import { z } from 'zod';
 import type { ListenerResponse, Outcome } from '../domain/attempt.ts';
-import { checkEndpointUrl } from '../domain/endpoint.ts';
+import { checkEndpointUrl, type EndpointCheck } from '../domain/endpoint.ts';
 import {
+  ENDPOINTS_CHECKED_MAX,
   REASON_MAX_CHARACTERS,
   RESPONSE_BODY_MAX_BYTES,
   RESPONSE_HEADERS_MAX_BYTES,
@@ -60,7 +61,7 @@ export async function postSet(
 }
 
 async function checkBefore(options: ListenerClientOptions, endpoint: string): Promise<Outcome | undefined> {
-  const url = checkEndpointUrl(endpoint, options.allowPrivateEndpoints);
+  const url = checked(endpoint, options.allowPrivateEndpoints);
   if (!url.ok) return { kind: 'blocked', message: `endpoint ${url.reason}` };
   if (options.allowPrivateEndpoints) return undefined;
   const away = { kind: 'resolver away' } as const;
@@ -75,6 +76,20 @@ async function checkBefore(options: ListenerClientOptions, endpoint: string): Pr
     case 'resolver away':
       return { kind: 'unreachable', message: 'the name service gave no answer', resolverAway: true };
   }
+}
+
+/** Verdicts on URLs, which depend on nothing else: an endpoint is not parsed for each of its requests. */
+const verdicts = new Map<string, EndpointCheck>();
+
+function checked(endpoint: string, allowPrivate: boolean): EndpointCheck {
+  const name = `${allowPrivate} ${endpoint}`;
+  let verdict = verdicts.get(name);
+  if (verdict === undefined) {
+    if (verdicts.size >= ENDPOINTS_CHECKED_MAX) verdicts.clear();
+    verdict = checkEndpointUrl(endpoint, allowPrivate);
+    verdicts.set(name, verdict);
+  }
+  return verdict;
 }
 
 async function judge(answer: Response): Promise<Outcome> {

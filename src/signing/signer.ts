@@ -2,10 +2,15 @@
  * Signs SETs. Private keys are opened once per isolate and key id; a batch's unknown ones in one query.
  * RS256 is deterministic: the same content and key give the same bytes (design: a repeat is byte-identical).
  */
-import { CompactSign } from 'jose';
 import type { Config } from '../config.ts';
 import { SIGNING_KEYS_OPENED_MAX } from '../domain/limits.ts';
-import { keyIdOf, type SetContent, setHeader, setPayload } from '../domain/security-event-token.ts';
+import {
+  keyIdOf,
+  type SetContent,
+  setHeader,
+  setPayload,
+  signingInput,
+} from '../domain/security-event-token.ts';
 import { logError } from '../log.ts';
 import type { SealedKey } from '../storage/signing-keys.ts';
 import { openSigningKey } from './keys.ts';
@@ -42,9 +47,8 @@ export async function openKeys(config: Config, kids: readonly string[], load: Lo
 export async function signSet(config: Config, kid: string, content: SetContent): Promise<string> {
   const key = opened.get(kid);
   if (key === undefined) throw new Error(`signing key ${kid} is not there`);
-  return await new CompactSign(encoder.encode(setPayload(config.baseUrl, content)))
-    .setProtectedHeader({ ...setHeader(config.baseUrl, content.customerId, kid) })
-    .sign(key);
+  const header = JSON.stringify(setHeader(config.baseUrl, content.customerId, kid));
+  return await sign(key, signingInput({ header, payload: setPayload(config.baseUrl, content) }));
 }
 
 /**
@@ -54,7 +58,11 @@ export async function signSet(config: Config, kid: string, content: SetContent):
  */
 export async function signAgain(unsigned: string): Promise<string> {
   const key = opened.get(keyIdOf(unsigned));
-  if (key === undefined) return unsigned;
-  const signature = await crypto.subtle.sign('RSASSA-PKCS1-v1_5', key, encoder.encode(unsigned.slice(0, -1)));
-  return unsigned + new Uint8Array(signature).toBase64({ alphabet: 'base64url', omitPadding: true });
+  return key === undefined ? unsigned : await sign(key, unsigned.slice(0, -1));
+}
+
+/** RS256 over a signing input (RFC 7515, 5.1; RFC 7518, 3.3). @returns the compact serialisation */
+async function sign(key: CryptoKey, input: string): Promise<string> {
+  const signature = await crypto.subtle.sign('RSASSA-PKCS1-v1_5', key, encoder.encode(input));
+  return `${input}.${new Uint8Array(signature).toBase64({ alphabet: 'base64url', omitPadding: true })}`;
 }
