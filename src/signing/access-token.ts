@@ -18,11 +18,23 @@ export interface AccessToken {
 
 const Claims = z.tuple([z.string(), z.number(), z.string()]);
 
+/** Keys as the runtime wants them, by the bytes they come as: imported once, not with every call. */
+const keys = new WeakMap<Uint8Array, Promise<CryptoKey>>();
+
+function imported(bytes: Uint8Array): Promise<CryptoKey> {
+  let key = keys.get(bytes);
+  if (key === undefined) {
+    key = crypto.subtle.importKey('raw', bytes, { name: 'HMAC', hash: 'SHA-256' }, false, ['sign', 'verify']);
+    keys.set(bytes, key);
+  }
+  return key;
+}
+
 export async function issueAccessToken(key: Uint8Array, token: AccessToken): Promise<string> {
   const claims: z.infer<typeof Claims> = [token.secretId, token.expiresAt, token.scope];
   const text = await new CompactSign(new TextEncoder().encode(JSON.stringify(claims)))
     .setProtectedHeader({ alg: 'HS256' })
-    .sign(key);
+    .sign(await imported(key));
   // Longer ones are refused when they come back: `TOKEN_SCOPE_MAX_CHARACTERS` must keep them out.
   if (text.length > ACCESS_TOKEN_MAX_CHARACTERS) throw new Error('the access token is too long');
   return text;
@@ -36,7 +48,7 @@ export async function readAccessToken(
 ): Promise<AccessToken | undefined> {
   let payload: Uint8Array;
   try {
-    payload = (await compactVerify(text, key, { algorithms: ['HS256'] })).payload;
+    payload = (await compactVerify(text, await imported(key), { algorithms: ['HS256'] })).payload;
   } catch {
     return undefined;
   }
