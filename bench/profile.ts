@@ -80,7 +80,7 @@ function print({ nodes, samples, timeDeltas }: Profile): void {
   console.log(`${(total / 1000 / EVENTS).toFixed(3)} ms of processor a delivery in the isolate`);
 }
 
-const build = buildWorker();
+const build = await buildWorker();
 const port = await freePort();
 const runtime = await startRuntime(build, {}, port);
 try {

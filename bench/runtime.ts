@@ -1,12 +1,18 @@
 /** The built Worker in the local runtime, without the development server before it, whose proxy would be what is measured. */
-import { execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { convertV4MiniflareOptions, Miniflare } from 'miniflare';
 import { unstable_getMiniflareWorkerOptions } from 'wrangler';
 import { freePort } from '../scripts/service.ts';
+
+const run = promisify(execFile);
+const PREFIX = 'identity-webhooks-bench-';
+const MEMORY_FILES = '/dev/shm';
+const STATE_MAX_BYTES = 1_000_000_000;
 
 export interface Runtime {
   readonly url: string;
@@ -21,11 +27,10 @@ export interface Runtime {
  * @param entry another entry file than that of wrangler.toml
  * @returns the file it is in
  */
-export function buildWorker(entry?: string): string {
-  const directory = mkdtempSync(join(tmpdir(), 'identity-webhooks-bench-'));
+export async function buildWorker(entry?: string): Promise<string> {
+  const directory = mkdtempSync(join(tmpdir(), PREFIX));
   const from = entry === undefined ? [] : [entry];
-  execFileSync('wrangler', ['deploy', ...from, '--dry-run', '--outdir', directory], {
-    stdio: 'ignore',
+  await run('wrangler', ['deploy', ...from, '--dry-run', '--outdir', directory], {
     env: { ...process.env, WRANGLER_SEND_METRICS: 'false' },
   });
   return join(directory, `${basename(entry ?? 'index.ts', '.ts')}.js`);
@@ -41,12 +46,15 @@ export async function startRuntime(
   const operatorToken = randomBytes(24).toString('hex');
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
+  const state = mkdtempSync(join(placeForState(), PREFIX));
   const options = {
     ...workerOptions,
     modulesRoot: dirname(file),
     modules: [{ type: 'ESModule', path: file }],
     host: '127.0.0.1',
     port,
+    d1Persist: join(state, 'd1'),
+    durableObjectsPersist: join(state, 'objects'),
     ...(inspectorPort === undefined ? {} : { inspectorPort }),
     // Its log lines are work of the service, and none of the terminal's.
     handleStructuredLogs: () => undefined,
@@ -68,7 +76,15 @@ export async function startRuntime(
   await miniflare.ready;
   await migrate(await miniflare.getD1Database('DB'));
   const processor = new Processor(before);
-  return { url, operatorToken, cpuMs: () => processor.ms(), stop: () => miniflare.dispose() };
+  return {
+    url,
+    operatorToken,
+    cpuMs: () => processor.ms(),
+    stop: async () => {
+      await miniflare.dispose();
+      remove(state);
+    },
+  };
 }
 
 /** A Worker of one file, for comparison; its queue, if it wants one, is set as `webhook-events` is. */
@@ -90,7 +106,20 @@ export async function startBareWorker(file: string): Promise<{ url: string; stop
 }
 
 export function removeBuild(file: string): void {
-  rmSync(dirname(file), { recursive: true, force: true, maxRetries: 5 });
+  remove(dirname(file));
+}
+
+function remove(directory: string): void {
+  rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
+}
+
+/** Memory where the system offers enough of it as files: else the disk of this machine would be what is measured. */
+function placeForState(): string {
+  try {
+    const { bavail, bsize } = statfsSync(MEMORY_FILES);
+    if (bavail * bsize >= STATE_MAX_BYTES) return MEMORY_FILES;
+  } catch {}
+  return tmpdir();
 }
 
 /** Ticks a second of /proc on Linux. */

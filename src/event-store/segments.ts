@@ -18,7 +18,7 @@ import {
   MERGE_AGE_MS,
   MERGE_MAX_CHARACTERS,
   MERGE_SEGMENTS,
-  SEGMENT_LARGE_BYTES,
+  MERGED_MAX_BYTES,
   SEGMENT_MAX_EVENTS,
   SEGMENT_SPAN_MS,
 } from '../domain/limits.ts';
@@ -27,6 +27,8 @@ import { Total } from './total.ts';
 
 /** A segment without its content. */
 type Outline = { last_id: string; first_id: string; events: number };
+
+type Sized = Outline & { bytes: number };
 
 /** Where a packed delivery stands. */
 interface Place {
@@ -167,39 +169,41 @@ export class Segments {
   // --- Inside -------------------------------------------------------------------------------------------
 
   #merge(now: number): void {
-    const rested = this.#sql
-      .exec<Outline & { is_large: number }>(
-        `SELECT ${OUTLINE}, (events >= ? OR length(content) >= ?) AS is_large FROM segments
+    let passed: string | undefined;
+    let characters = 0;
+    for (const group of mergeable(this.#rested(now))) {
+      if (characters >= MERGE_MAX_CHARACTERS) break;
+      passed = group.at(-1)?.last_id;
+      if (group.length === 1) continue;
+      const entries = group.flatMap((outline) => this.#entries(outline));
+      this.#delete(group);
+      this.#insert(pack(entries));
+      characters += entries.reduce((sum, { text }) => sum + text.length, 0);
+    }
+    if (passed !== undefined)
+      this.#sql.exec('INSERT OR REPLACE INTO merged (one, up_to) VALUES (1, ?)', passed);
+  }
+
+  /** Segments that no merge has seen and to which nothing is likely to come. */
+  #rested(now: number): Sized[] {
+    return this.#sql
+      .exec<Sized>(
+        `SELECT ${OUTLINE}, length(content) AS bytes FROM segments
          WHERE last_id > ? AND last_id < ? ORDER BY last_id LIMIT ?`,
-        SEGMENT_MAX_EVENTS / 2,
-        SEGMENT_LARGE_BYTES,
         this.#mergedUpTo(),
         eventIdFloor(now - MERGE_AGE_MS),
         SEGMENT_MAX_EVENTS,
       )
       .toArray();
-    const taken: Outline[] = [];
-    const entries: Entry[] = [];
-    let characters = 0;
-    let passed: string | undefined;
-    for (const outline of rested) {
-      if (characters >= MERGE_MAX_CHARACTERS) break;
-      passed = outline.last_id;
-      if (outline.is_large === 1) continue;
-      const ids = this.#ids(outline);
-      for (const [index, text] of this.#texts(outline.last_id).entries()) {
-        entries.push({ eventId: ids.at(index), acceptedAt: acceptedAtOf(text), text });
-        characters += text.length;
-      }
-      taken.push(outline);
-    }
-    if (passed === undefined) return;
-    const merged = pack(entries);
-    if (merged.length < taken.length) {
-      this.#delete(taken);
-      this.#insert(merged);
-    }
-    this.#sql.exec('INSERT OR REPLACE INTO merged (one, up_to) VALUES (1, ?)', passed);
+  }
+
+  #entries(outline: Outline): Entry[] {
+    const ids = this.#ids(outline);
+    return this.#texts(outline.last_id).map((text, index) => ({
+      eventId: ids.at(index),
+      acceptedAt: acceptedAtOf(text),
+      text,
+    }));
   }
 
   #insert(segments: readonly Segment[]): void {
@@ -322,6 +326,25 @@ export class Segments {
   #mergedUpTo(): string {
     return this.#sql.exec<{ up_to: string }>('SELECT up_to FROM merged').toArray()[0]?.up_to ?? NOTHING;
   }
+}
+
+/** Segments in order of their last ids, in groups each of which can become one. */
+function* mergeable(outlines: readonly Sized[]): Iterable<readonly Sized[]> {
+  let group: Sized[] = [];
+  let [from, events, bytes] = [Number.POSITIVE_INFINITY, 0, 0];
+  for (const outline of outlines) {
+    from = Math.min(from, eventIdTime(outline.first_id));
+    events += outline.events;
+    bytes += outline.bytes;
+    const spans = eventIdTime(outline.last_id) - from;
+    if (spans > SEGMENT_SPAN_MS || events > SEGMENT_MAX_EVENTS || bytes > MERGED_MAX_BYTES) {
+      if (group.length > 0) yield group;
+      group = [];
+      [from, events, bytes] = [eventIdTime(outline.first_id), outline.events, outline.bytes];
+    }
+    group.push(outline);
+  }
+  if (group.length > 0) yield group;
 }
 
 /** The largest last id a segment can have that holds this one. */
