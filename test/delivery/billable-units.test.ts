@@ -19,6 +19,7 @@ import {
 
 /** Bytes that the queues count as one operation. */
 const OPERATION_BYTES = 64_000;
+const DAY_MS = 86_400_000;
 
 interface Units {
   /** Writing, reading and deleting each, per 64 KB begun. */
@@ -162,6 +163,31 @@ describe('healthy deliveries cost', () => {
       alarmsSet: 0,
       logLines: 1,
     });
+  });
+
+  it('a row deleted for each row written, when their time is over', async () => {
+    const clock = holdClock();
+    const subscription = await inUse();
+    clock.advance(60_000);
+    await deliver(subscription, 100);
+    const units = emptyUnits();
+    clock.advance(8 * DAY_MS);
+    const endWatch = await watchStore(subscription, units);
+    await subscription.ring();
+    await endWatch();
+    // The event that the subscription began with, and the hundred: a row each. The rest asks, and finds nothing.
+    expect(units.storeRowsWritten).toBe(2);
+    expect((await subscription.events()).length).toBe(0);
+  });
+
+  it('less than two hundred bytes each', async () => {
+    holdClock();
+    const subscription = await inUse();
+    const bytes = () =>
+      runInDurableObject(storeOf(subscription), (_, { storage }) => storage.sql.databaseSize);
+    const before = await bytes();
+    for (let round = 0; round < 10; round++) await deliver(subscription, 100);
+    expect(((await bytes()) - before) / 1000).toBeLessThan(200);
   });
 
   it('as much in a store that is full as in one that is empty', async () => {

@@ -3,9 +3,18 @@ import { env } from 'cloudflare:workers';
 import { describe, expect, it, vi } from 'vitest';
 import { readConfig } from '../../src/config.ts';
 import { withSignatures } from '../../src/delivery/sign-again.ts';
+import { newEventIds } from '../../src/domain/ids.ts';
 import { openDatabase } from '../../src/storage/database.ts';
-import { aSet, awaitingRetry } from '../support/delivery-fixtures.ts';
-import { anEvent, asOperator, call, consumeBatch, newCustomer, newSubscription } from '../support/world.ts';
+import { aSet, awaitingRetry, ok } from '../support/delivery-fixtures.ts';
+import {
+  anEvent,
+  asOperator,
+  call,
+  consumeBatch,
+  newCustomer,
+  newSubscription,
+  storeOf,
+} from '../support/world.ts';
 
 const kidOf = (set: string) => (JSON.parse(atob(set.split('.')[0] ?? '')) as { kid: string }).kid;
 
@@ -33,6 +42,41 @@ describe('the payload of an event', () => {
       expect(await subscription.event(id)).toMatchObject({ request });
       expect(request.headers['Content-Length']).toBe(String(request.payload.length));
     }
+  });
+
+  it('takes its time: a page that would take too long ends early, with a link to what follows', async () => {
+    const subscription = await newSubscription(await newCustomer());
+    const now = Date.now();
+    const ids = newEventIds(now, 900, crypto.getRandomValues(new Uint8Array(16)));
+    const { endpoint } = subscription.listener;
+    const result = { attempt: 1, startedAt: now, durationMs: 1, outcome: ok };
+    await storeOf(subscription).settle(
+      {
+        customerId: subscription.customer.id,
+        subscriptionId: subscription.id,
+        version: 1,
+        enabled: true,
+        endpoint,
+      },
+      ids.map((eventId) => ({ eventId, acceptedAt: now, endpoint, set: aSet(eventId), result })),
+    );
+    vi.spyOn(console, 'warn').mockImplementation(() => undefined);
+    // Each look at the clock finds it five seconds later.
+    let looks = 0;
+    const clock = vi.spyOn(Date, 'now').mockImplementation(() => now + 5000 * looks++);
+    const pages: string[][] = [];
+    for (let path: string | undefined = `/subscriptions/${subscription.id}/events`; path !== undefined; ) {
+      looks = 0;
+      const { body } = await subscription.customer.call('GET', path);
+      expect(body.total).toBe(ids.length);
+      pages.push(body._embedded.events.map(({ id }: { id: string }) => id));
+      const next = body._links.next?.href as string | undefined;
+      path = next?.slice(next.indexOf('/subscriptions'));
+    }
+    clock.mockRestore();
+    expect(pages.length).toBeGreaterThan(1);
+    expect(pages.flat()).toEqual(ids);
+    vi.restoreAllMocks();
   });
 
   it('has an empty signature when its key is gone, and the log says so', async () => {

@@ -73,7 +73,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   'event-store': {
     ours: ['domain', 'outbound/queues.ts', 'config', 'log'],
     types: ['env'],
-    packages: ['cloudflare:workers', 'zod'],
+    packages: ['cloudflare:workers', 'zod', 'node:zlib'],
   },
   delivery: { ours: BELOW_DELIVERY, packages: ['p-limit', 'zod'] },
   queue: { ours: ['delivery', ...BELOW_DELIVERY], packages: ['zod'] },
