@@ -19,6 +19,7 @@ export interface Route {
 }
 
 export interface Routing {
+  /** Those whose endpoints are healthy first: the others need signatures as well, and can wait for them. */
   readonly routes: readonly Route[];
   /** Events of customers that do not exist. */
   readonly unroutable: readonly IdentityEvent[];
@@ -51,5 +52,6 @@ export function route(
       } else known.events.push(event);
     }
   }
-  return { routes: [...routes.values()], unroutable };
+  const inTrouble = ({ subscription }: Route) => Number(subscription.health !== 'healthy');
+  return { routes: [...routes.values()].sort((a, b) => inTrouble(a) - inTrouble(b)), unroutable };
 }
