@@ -24,7 +24,7 @@ const SIZE = values.quick
       own: [1, 10],
       stored: [0, 100_000],
       growthEvents: 300,
-      rounds: 3,
+      rounds: 2,
     }
   : {
       burst: 5000,
