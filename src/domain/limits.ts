@@ -143,10 +143,11 @@ export const TOTAL_COUNTED_AGAIN_ROWS = 5000;
 /** The youngest rows, among which others may still come to stand. */
 export const TOTAL_TAIL_ROWS = 1000;
 /**
- * One segment (event-store/segments.ts): text before compression and events, so that reading one event stays cheap, and
- * the time between its first and its last id, so that a search by id looks at few. A row may have 2 MB.
+ * One segment (event-store/segments.ts): text before compression and events, so that reading one event stays cheap and a
+ * row never comes near the 2 MB it may have, and the time between its first and its last id, so that a search by id
+ * looks at few.
  */
-export const SEGMENT_MAX_CHARACTERS = 1_000_000;
+export const SEGMENT_MAX_BYTES = 1_000_000;
 export const SEGMENT_MAX_EVENTS = 1000;
 export const SEGMENT_SPAN_MS = 15 * MINUTE_MS;
 /** An id further from its acceptance keeps a row of its own: else each segment's range would overlap many. */
@@ -154,9 +155,7 @@ export const SEGMENT_ID_MAX_SKEW_MS = 5 * MINUTE_MS;
 /** Small segments are merged when there are this many, none younger than that, so much text and so many in one alarm. */
 export const MERGE_SEGMENTS = 32;
 export const MERGE_AGE_MS = 10 * MINUTE_MS;
-export const MERGE_MAX_CHARACTERS = 2_000_000;
-/** What is merged into one, compressed: about the most that one segment's text comes to. */
-export const MERGED_MAX_BYTES = 150_000;
+export const MERGE_MAX_BYTES = 2_000_000;
 export const MERGE_STEP_MS = SECOND_MS;
 /** Segments deleted in one bite of a sweep: each may free a hundred pages. */
 export const SWEEP_MAX_SEGMENTS = 100;

@@ -9,7 +9,7 @@ import type { Delivery, HistoryEntry } from '../domain/delivery.ts';
 import { eventIdTime, isEventId } from '../domain/ids.ts';
 import {
   SEGMENT_ID_MAX_SKEW_MS,
-  SEGMENT_MAX_CHARACTERS,
+  SEGMENT_MAX_BYTES,
   SEGMENT_MAX_EVENTS,
   SEGMENT_SPAN_MS,
 } from '../domain/limits.ts';
@@ -21,7 +21,12 @@ export interface Entry {
   readonly acceptedAt: number;
   /** Three lines, each ended by a line feed. */
   readonly text: string;
+  /** Of the text in UTF-8. */
+  readonly bytes: number;
 }
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
 
 /** What is kept of a packed delivery, beside its id and its SET. */
 type Kept = readonly [
@@ -40,7 +45,12 @@ export function toEntry(delivery: Delivery): Entry | undefined {
   const set = withoutSignature(delivery.set);
   if (set === undefined || set.header.includes('\n') || set.payload.includes('\n')) return undefined;
   const kept: Kept = [acceptedAt, updatedAt, endpoint, history];
-  return { eventId, acceptedAt, text: `${JSON.stringify(kept)}\n${set.header}\n${set.payload}\n` };
+  return entryOf(eventId, `${JSON.stringify(kept)}\n${set.header}\n${set.payload}\n`);
+}
+
+/** An entry from its text. */
+export function entryOf(eventId: string, text: string): Entry {
+  return { eventId, acceptedAt: acceptedAtOf(text), text, bytes: encoder.encode(text).length };
 }
 
 /** The delivery again, its SET without the signature. */
@@ -71,6 +81,8 @@ export interface Segment {
   readonly events: number;
   readonly acceptedFrom: number;
   readonly acceptedUntil: number;
+  /** Of its text, before compression. */
+  readonly bytes: number;
   readonly ids: Uint8Array;
   readonly content: Uint8Array;
 }
@@ -80,29 +92,29 @@ export function pack(entries: readonly Entry[]): Segment[] {
   const sorted = entries.toSorted((a, b) => (a.eventId < b.eventId ? -1 : 1));
   const segments: Segment[] = [];
   let open: Entry[] = [];
-  let characters = 0;
+  let bytes = 0;
   for (const entry of sorted) {
-    if (open.length > 0 && !fits(open, characters, entry)) {
-      segments.push(seal(open));
+    if (open.length > 0 && !fits(open, bytes, entry)) {
+      segments.push(seal(open, bytes));
       open = [];
-      characters = 0;
+      bytes = 0;
     }
     open.push(entry);
-    characters += entry.text.length;
+    bytes += entry.bytes;
   }
-  if (open.length > 0) segments.push(seal(open));
+  if (open.length > 0) segments.push(seal(open, bytes));
   return segments;
 }
 
-function fits(open: readonly Entry[], characters: number, entry: Entry): boolean {
+function fits(open: readonly Entry[], bytes: number, entry: Entry): boolean {
   return (
     open.length < SEGMENT_MAX_EVENTS &&
-    characters + entry.text.length <= SEGMENT_MAX_CHARACTERS &&
+    bytes + entry.bytes <= SEGMENT_MAX_BYTES &&
     eventIdTime(entry.eventId) - eventIdTime(open[0]?.eventId ?? entry.eventId) <= SEGMENT_SPAN_MS
   );
 }
 
-function seal(entries: readonly Entry[]): Segment {
+function seal(entries: readonly Entry[], bytes: number): Segment {
   const times = entries.map(({ acceptedAt }) => acceptedAt);
   return {
     firstId: entries[0]?.eventId ?? '',
@@ -110,8 +122,9 @@ function seal(entries: readonly Entry[]): Segment {
     events: entries.length,
     acceptedFrom: Math.min(...times),
     acceptedUntil: Math.max(...times),
+    bytes,
     ids: Uint8Array.fromHex(entries.map(({ eventId }) => eventId.replaceAll('-', '')).join('')),
-    content: deflateRawSync(new TextEncoder().encode(entries.map(({ text }) => text).join(''))),
+    content: deflateRawSync(encoder.encode(entries.map(({ text }) => text).join(''))),
   };
 }
 
@@ -123,7 +136,7 @@ export function acceptedAtOf(text: string): number {
 /** The texts of a segment's entries, in the order of its ids. */
 export function unpack(content: Uint8Array): string[] {
   const texts: string[] = [];
-  const text = new TextDecoder().decode(inflateRawSync(content));
+  const text = decoder.decode(inflateRawSync(content));
   for (let start = 0; start < text.length; ) {
     let end = start;
     for (let line = 0; line < 3; line++) end = text.indexOf('\n', end) + 1;
@@ -141,6 +154,11 @@ export class IdList {
 
   constructor(bytes: Uint8Array) {
     this.#hex = bytes.toHex();
+  }
+
+  /** The list of a segment that has one event. */
+  static of(eventId: string): IdList {
+    return new IdList(Uint8Array.fromHex(eventId.replaceAll('-', '')));
   }
 
   get length(): number {

@@ -111,6 +111,7 @@ const MIGRATIONS: readonly string[] = [
      events INTEGER NOT NULL,
      accepted_from INTEGER NOT NULL,
      accepted_until INTEGER NOT NULL,
+     bytes INTEGER NOT NULL,
      ids BLOB NOT NULL,
      content BLOB NOT NULL,
      CONSTRAINT ids_are_in_order CHECK (first_id <= last_id),

@@ -16,13 +16,22 @@ import type { Delivery } from '../domain/delivery.ts';
 import { eventIdFloor, eventIdTime } from '../domain/ids.ts';
 import {
   MERGE_AGE_MS,
-  MERGE_MAX_CHARACTERS,
+  MERGE_MAX_BYTES,
   MERGE_SEGMENTS,
-  MERGED_MAX_BYTES,
+  SEGMENT_MAX_BYTES,
   SEGMENT_MAX_EVENTS,
   SEGMENT_SPAN_MS,
 } from '../domain/limits.ts';
-import { acceptedAtOf, type Entry, fromEntry, IdList, pack, type Segment, unpack } from './packing.ts';
+import {
+  acceptedAtOf,
+  type Entry,
+  entryOf,
+  fromEntry,
+  IdList,
+  pack,
+  type Segment,
+  unpack,
+} from './packing.ts';
 import { Total } from './total.ts';
 
 /** A segment without its content. */
@@ -170,15 +179,15 @@ export class Segments {
 
   #merge(now: number): void {
     let passed: string | undefined;
-    let characters = 0;
+    let bytes = 0;
     for (const group of mergeable(this.#rested(now))) {
-      if (characters >= MERGE_MAX_CHARACTERS) break;
+      if (bytes >= MERGE_MAX_BYTES) break;
       passed = group.at(-1)?.last_id;
       if (group.length === 1) continue;
       const entries = group.flatMap((outline) => this.#entries(outline));
       this.#delete(group);
       this.#insert(pack(entries));
-      characters += entries.reduce((sum, { text }) => sum + text.length, 0);
+      bytes += group.reduce((sum, outline) => sum + outline.bytes, 0);
     }
     if (passed !== undefined)
       this.#sql.exec('INSERT OR REPLACE INTO merged (one, up_to) VALUES (1, ?)', passed);
@@ -188,7 +197,7 @@ export class Segments {
   #rested(now: number): Sized[] {
     return this.#sql
       .exec<Sized>(
-        `SELECT ${OUTLINE}, length(content) AS bytes FROM segments
+        `SELECT ${OUTLINE}, bytes FROM segments
          WHERE last_id > ? AND last_id < ? ORDER BY last_id LIMIT ?`,
         this.#mergedUpTo(),
         eventIdFloor(now - MERGE_AGE_MS),
@@ -199,23 +208,20 @@ export class Segments {
 
   #entries(outline: Outline): Entry[] {
     const ids = this.#ids(outline);
-    return this.#texts(outline.last_id).map((text, index) => ({
-      eventId: ids.at(index),
-      acceptedAt: acceptedAtOf(text),
-      text,
-    }));
+    return this.#texts(outline.last_id).map((text, index) => entryOf(ids.at(index), text));
   }
 
   #insert(segments: readonly Segment[]): void {
-    for (const { firstId, lastId, events, acceptedFrom, acceptedUntil, ids, content } of segments) {
+    for (const { firstId, lastId, events, acceptedFrom, acceptedUntil, bytes, ids, content } of segments) {
       this.#sql.exec(
-        `INSERT INTO segments (last_id, first_id, events, accepted_from, accepted_until, ids, content)
-         VALUES (?, ?, ?, ?, ?, ?, ?)`,
+        `INSERT INTO segments (last_id, first_id, events, accepted_from, accepted_until, bytes, ids, content)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
         lastId,
         firstId,
         events,
         acceptedFrom,
         acceptedUntil,
+        bytes,
         ids,
         content,
       );
@@ -293,7 +299,8 @@ export class Segments {
     }
   }
 
-  #ids({ last_id }: Outline): IdList {
+  #ids({ last_id, events }: Outline): IdList {
+    if (events === 1) return IdList.of(last_id);
     const { ids } = this.#sql
       .exec<{ ids: ArrayBuffer }>('SELECT ids FROM segments WHERE last_id = ?', last_id)
       .one();
@@ -337,7 +344,7 @@ function* mergeable(outlines: readonly Sized[]): Iterable<readonly Sized[]> {
     events += outline.events;
     bytes += outline.bytes;
     const spans = eventIdTime(outline.last_id) - from;
-    if (spans > SEGMENT_SPAN_MS || events > SEGMENT_MAX_EVENTS || bytes > MERGED_MAX_BYTES) {
+    if (spans > SEGMENT_SPAN_MS || events > SEGMENT_MAX_EVENTS || bytes > SEGMENT_MAX_BYTES) {
       if (group.length > 0) yield group;
       group = [];
       [from, events, bytes] = [eventIdTime(outline.first_id), outline.events, outline.bytes];

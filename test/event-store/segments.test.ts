@@ -115,18 +115,22 @@ describe('deliveries of one settle', () => {
   it('are split over rows where one row would become too large', async () => {
     const bench = new Bench();
     const ids = bench.ids(40);
-    const large = Array.from(crypto.getRandomValues(new Uint8Array(45_000)), (byte) =>
-      byte.toString(36),
+    // Nothing that could be compressed: each character any of some twenty thousand, three bytes of UTF-8.
+    const random = Array.from(crypto.getRandomValues(new Uint16Array(30_000)), (n) =>
+      String.fromCharCode(0x4e00 + (n % 20_000)),
     ).join('');
+    const bytes = new TextEncoder().encode(random);
+    const payload = bytes.toBase64({ alphabet: 'base64url', omitPadding: true });
+    const sets = ids.map((_, index) => `e30.${payload}.${btoa(String(index))}`);
     await bench.store.settle(
       bench.ref,
-      ids.map((id) => succeeded(bench, id, { set: `e30.${btoa(`${large} ${id}`).replaceAll('=', '')}.sig` })),
+      ids.map((id, index) => succeeded(bench, id, { set: sets[index] ?? '' })),
     );
     const { deliveries, segments } = await rows(bench);
     expect(deliveries).toBe(0);
-    expect(segments).toBeGreaterThan(1);
+    expect(segments).toBe(4);
     expect(await listed(bench)).toEqual(ids);
-    expect((await bench.store.read(ids[17] ?? ''))?.set).toContain(btoa(large.slice(0, 300)).slice(0, 300));
+    expect((await bench.store.read(ids[17] ?? ''))?.set).toBe(`e30.${payload}.`);
   });
 
   it('never span more than a quarter of an hour together', async () => {
@@ -307,6 +311,29 @@ describe('small segments', () => {
     await runDurableObjectAlarm(bench.store);
     expect((await rows(bench)).segments).toBe(MERGE_SEGMENTS);
     expect(await bench.alarm()).toBeGreaterThan(bench.clock.now() + HOUR_MS);
+  });
+
+  it('are merged by what their text takes, however well it was compressed', async () => {
+    const bench = new Bench();
+    const payload = btoa('a'.repeat(60_000)).replaceAll('=', '');
+    for (let round = 0; round < MERGE_SEGMENTS + 8; round++) {
+      const settlements = bench.ids(5).map((id) => succeeded(bench, id, { set: `e30.${payload}.sig` }));
+      await bench.store.settle(bench.ref, settlements);
+      bench.clock.advance(1);
+    }
+    bench.clock.advance(MERGE_AGE_MS);
+    for (let bite = 0; bite < 20; bite++) {
+      if (((await bench.alarm()) ?? 0) > bench.clock.now() + HOUR_MS) break;
+      await bench.ringNext();
+    }
+    const sizes = await runInDurableObject(bench.store, (_, { storage }) =>
+      storage.sql.exec<{ bytes: number; events: number }>('SELECT bytes, events FROM segments').toArray(),
+    );
+    expect(sizes.reduce((sum, { events }) => sum + events, 0)).toBe(5 * (MERGE_SEGMENTS + 8));
+    // Three of a third of a megabyte each become one, and no more than three.
+    const largest = Math.max(...sizes.map(({ bytes }) => bytes));
+    expect(largest).toBeGreaterThan(800_000);
+    expect(largest).toBeLessThanOrEqual(1_000_000);
   });
 
   it('are left as they are when merging fails, and tried again an hour later', async () => {
