@@ -29,14 +29,14 @@ const SIZE = values.quick
   : {
       burst: 5000,
       singles: 1000,
-      steadySeconds: 20,
-      isolationSeconds: 15,
+      steadySeconds: 16,
+      isolationSeconds: 12,
       hanging: [0, 1, 5],
       others: [1, 10, 100, 1000],
       own: [1, 10, 100],
       stored: [0, 100_000, 1_000_000],
       growthEvents: 500,
-      rounds: 5,
+      rounds: 4,
     };
 /** Attempts end soon, so that hanging endpoints are noticed within the time of a benchmark. */
 const VARIABLES = { ATTEMPT_TIMEOUT_SECONDS: '1', RETRY_DELAYS_SECONDS: '1,1,60' };
