@@ -74,6 +74,7 @@ function judged(health: EndpointHealth, outcome: Outcome, durationMs: number, no
       return succeeded(health, durationMs, now);
     case 'answered':
       // Alive, though nothing was delivered: not failing, and not well either.
+      if (health.state === 'failing') return probedInVain({ ...health, failed: 0 }, now);
       return withAnswer({ ...health, failed: 0 }, durationMs, now);
     case 'failed': {
       const failed = { ...health, failed: health.failed + 1, quick: 0 };
@@ -124,15 +125,17 @@ function withAnswer(health: EndpointHealth, durationMs: number, now: number): En
 }
 
 function afterFailure(health: EndpointHealth, timedOut: boolean, now: number): EndpointHealth {
-  if (health.state === 'failing') {
-    // Attempts that come in a bunch are one probe: the wait grows once it is over, not with each of them.
-    const isOver = now >= health.heardAt + health.probeWaitMs;
-    return awaitProbe(health, isOver ? health.probeWaitMs * 2 : health.probeWaitMs, now);
-  }
+  if (health.state === 'failing') return probedInVain(health, now);
   if (health.failed >= FAILED_IN_A_ROW) {
     return awaitProbe(turned(health, 'failing', now), PROBE_WAIT_FIRST_MS, now);
   }
   return timedOut && health.state === 'healthy' ? turned(health, 'slow', now) : health;
+}
+
+/** Attempts that come in a bunch are one probe: the wait grows once it is over, not with each of them. */
+function probedInVain(health: EndpointHealth, now: number): EndpointHealth {
+  const isOver = now >= health.heardAt + health.probeWaitMs;
+  return awaitProbe(health, isOver ? health.probeWaitMs * 2 : health.probeWaitMs, now);
 }
 
 function awaitProbe(health: EndpointHealth, waitMs: number, now: number): EndpointHealth {

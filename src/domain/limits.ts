@@ -131,6 +131,8 @@ export const EVENT_MAX_AGE_MS = 28 * DAY_MS;
 export const SWEEP_INTERVAL_MS = HOUR_MS;
 /** Rows deleted, or looked at, in one bite of a sweep. */
 export const SWEEP_MAX_ROWS = 1000;
+/** After a part of an alarm's work failed, at least. */
+export const ALARM_BACKOFF_MS = 10 * SECOND_MS;
 /** A deleted store drops late results for this long, then erases itself for good. */
 export const DELETED_MARK_MS = HOUR_MS;
 /** Figures of larger stores are counted anew when older than this; those of smaller ones at every question. */

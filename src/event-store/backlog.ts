@@ -3,10 +3,11 @@
  *
  * Two things wait: deliveries held while the endpoint was failing, and what a bulk redelivery has not asked for yet.
  * While the endpoint is failing, one of them goes when its health wants a probe. Otherwise they go in steps, oldest
- * first: each step lets go only so many that no more than the pace are on their way, and the pace doubles while the
- * endpoint keeps up. So a listener that comes back meets a trickle before it meets the rest.
+ * first: each step lets go only so many that no more than the pace of them are on their way, and the pace doubles while
+ * the endpoint keeps up. So a listener that comes back meets a trickle before it meets the rest. What else is on its way
+ * does not count: a steady stream of other events must not keep waiting what waits.
  *
- * The pace lives in memory: an object that was evicted begins gently again. What must not be forgotten, that
+ * Pace and what was let go live in memory: an object that was evicted begins gently again. What must not be forgotten, that
  * something waits and when the next probe is due, stands in the rows.
  */
 import { release } from '../domain/delivery.ts';
@@ -15,12 +16,23 @@ import type { Deliveries } from './deliveries.ts';
 import type { Health } from './health.ts';
 import type { Redeliveries } from './redeliveries.ts';
 
+/** What letting go depends on besides what waits. */
+export interface ReleaseTerms {
+  /** How long a probe may take to tell something. */
+  readonly probePatienceMs: number;
+  /** The present one: what was held for another tells nothing of it. */
+  readonly endpoint: string;
+  readonly retentionMs: number;
+}
+
 export class Backlog {
   readonly #deliveries: Deliveries;
   readonly #redeliveries: Redeliveries;
   readonly #health: Health;
   #pace = 1;
   #nextStepAt = 0;
+  /** Deliveries let go that may still be on their way. */
+  #letGoBefore: readonly string[] = [];
   /** Whether something may be held; false only when it is known that nothing is. */
   #mayHold = true;
 
@@ -35,11 +47,8 @@ export class Backlog {
     this.#mayHold = true;
   }
 
-  /**
-   * Lets go what may go now: it is due then.
-   * @param probePatienceMs how long a probe may take to tell something
-   */
-  release(now: number, probePatienceMs: number): void {
+  /** Lets go what may go now: it is due then. */
+  release(now: number, terms: ReleaseTerms): void {
     if (!this.#waits()) {
       this.#pace = 1;
       return;
@@ -48,13 +57,15 @@ export class Backlog {
     if (state === 'failing') {
       this.#pace = 1;
       if (now < probeAt) return;
-      this.#letGo(1, now, true);
-      this.#health.probed(now, probePatienceMs);
+      this.#letGoBefore = this.#deliveries.onTheirWay(this.#letGoBefore);
+      this.#letGo(1, now, terms, true);
+      this.#health.probed(now, terms.probePatienceMs);
       return;
     }
     if (now < this.#nextStepAt) return;
-    const underWay = this.#deliveries.underWay(now, this.#pace + 1);
-    this.#letGo(this.#pace - underWay, now, false);
+    this.#letGoBefore = this.#deliveries.onTheirWay(this.#letGoBefore);
+    const underWay = this.#letGoBefore.length;
+    this.#letGo(this.#pace - underWay, now, terms, false);
     if (state === 'slow') this.#pace = Math.max(1, Math.floor(this.#pace / 2));
     else if (underWay <= this.#pace / 2) this.#pace = Math.min(this.#pace * 2, DRAIN_STEP_MAX);
     this.#nextStepAt = now + DRAIN_STEP_MS;
@@ -67,15 +78,19 @@ export class Backlog {
     return Math.max(now, state === 'failing' ? probeAt : this.#nextStepAt);
   }
 
-  #letGo(count: number, now: number, asProbe: boolean): void {
+  #letGo(count: number, now: number, { endpoint, retentionMs }: ReleaseTerms, asProbe: boolean): void {
+    const gone = [...this.#letGoBefore];
     for (let left = count; left > 0; ) {
       const limit = Math.min(left, DELIVERIES_BITE);
-      const held = this.#deliveries.held(limit);
+      const probe = asProbe ? this.#deliveries.held(1, endpoint) : [];
+      const held = probe.length > 0 ? probe : this.#deliveries.held(limit);
       for (const delivery of held) this.#deliveries.put(release(delivery, now, asProbe));
-      const asked = this.#redeliveries.next(limit - held.length, now);
-      if (held.length + asked === 0) return;
-      left -= held.length + asked;
+      const asked = this.#redeliveries.next(limit - held.length, now, retentionMs);
+      gone.push(...held.map(({ eventId }) => eventId), ...asked);
+      left -= held.length + asked.length;
+      if (held.length + asked.length === 0) break;
     }
+    this.#letGoBefore = gone;
   }
 
   #waits(): boolean {

@@ -3,7 +3,7 @@
  * attempt is packed into segments; all else has a row of its own. Who asks here need not know which is which.
  */
 import type { Delivery, DeliveryState, HistoryEntry } from '../domain/delivery.ts';
-import { DISPATCH_LEASE_MS, HISTORY_PAGE_ENTRIES } from '../domain/limits.ts';
+import { DISPATCH_LEASE_MS, EVENT_MAX_AGE_MS, HISTORY_PAGE_ENTRIES } from '../domain/limits.ts';
 import { type Entry, toEntry } from './packing.ts';
 import { Segments } from './segments.ts';
 import { type CountedRow, Total } from './total.ts';
@@ -39,11 +39,14 @@ export interface FailedQuery {
   readonly since: number;
   readonly until: number;
   readonly failedBefore: number;
+  /** What has expired by `now` is left out, though the sweep has not come by yet. */
+  readonly now: number;
+  readonly retentionMs: number;
   readonly limit: number;
 }
 
-const FAILED_IN =
-  "state = 'failure' AND event_id > ? AND accepted_at >= ? AND accepted_at <= ? AND updated_at <= ?";
+const FAILED_IN = `state = 'failure' AND event_id > ? AND accepted_at >= ? AND accepted_at <= ? AND updated_at <= ?
+  AND min(updated_at + ?, accepted_at + ${EVENT_MAX_AGE_MS}) > ?`;
 
 export class Deliveries {
   readonly #sql: SqlStorage;
@@ -226,12 +229,24 @@ export class Deliveries {
     ).map(fromRow);
   }
 
-  /** Deliveries held for their endpoint, oldest first. */
-  held(limit: number): Delivery[] {
+  /** Deliveries held for their endpoint, oldest first. @param endpoint only those for this one */
+  held(limit: number, endpoint?: string): Delivery[] {
     return this.#query<Row>(
-      `SELECT * FROM deliveries INDEXED BY held WHERE hold = 'held' ORDER BY event_id LIMIT ?`,
+      `SELECT * FROM deliveries INDEXED BY held WHERE hold = 'held' AND (?1 IS NULL OR endpoint = ?1)
+       ORDER BY event_id LIMIT ?2`,
+      endpoint ?? null,
       limit,
     ).map(fromRow);
+  }
+
+  /** Which of these wait for an attempt that may begin at any time, or are under attempt. */
+  onTheirWay(eventIds: readonly string[]): string[] {
+    if (eventIds.length === 0) return [];
+    return this.#query<{ event_id: string }>(
+      `SELECT event_id FROM deliveries WHERE event_id IN (SELECT value FROM json_each(?))
+         AND hold IS NOT 'held' AND (state IN ('awaiting-executing', 'executing') OR lease_token IS NOT NULL)`,
+      JSON.stringify(eventIds),
+    ).map((row) => row.event_id);
   }
 
   /**
@@ -272,6 +287,8 @@ export class Deliveries {
       query.since,
       query.until,
       query.failedBefore,
+      query.retentionMs,
+      query.now,
       query.limit,
     ).map(fromRow);
   }
@@ -284,6 +301,8 @@ export class Deliveries {
       query.since,
       query.until,
       query.failedBefore,
+      query.retentionMs,
+      query.now,
     );
     return rows[0]?.n ?? 0;
   }

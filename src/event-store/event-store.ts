@@ -24,7 +24,13 @@ import {
   settle,
 } from '../domain/delivery.ts';
 import { attemptLeaseMs, claimMs } from '../domain/leases.ts';
-import { DELETED_MARK_MS, DELIVERIES_BITE, DRAIN_STEP_MS, MINUTE_MS } from '../domain/limits.ts';
+import {
+  ALARM_BACKOFF_MS,
+  DELETED_MARK_MS,
+  DELIVERIES_BITE,
+  DRAIN_STEP_MS,
+  MINUTE_MS,
+} from '../domain/limits.ts';
 import { expiresAt } from '../domain/retention.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
 import type { Env } from '../env.ts';
@@ -141,7 +147,7 @@ export class EventStore extends DurableObject<Env> {
       const begun = delivery && begin(delivery, token, now, this.#attemptLeaseMs());
       if (delivery === undefined || begun === undefined) continue;
       if (this.#mustHold(delivery)) {
-        this.#deliveries.put(this.#held(delivery));
+        this.#deliveries.put(this.#held(delivery, now));
         continue;
       }
       this.#deliveries.put(begun);
@@ -244,7 +250,7 @@ export class EventStore extends DurableObject<Env> {
     const now = Date.now();
     this.#adopt(ref, now);
     if (!this.#identity.enabled) return { answer: 'disabled' };
-    const job = this.#redeliveries.start(crypto.randomUUID(), span, now);
+    const job = this.#redeliveries.start(crypto.randomUUID(), span, now, this.#config().retentionMs);
     if (job === undefined) return { answer: 'active' };
     await this.#arm(now);
     return { answer: 'started', job };
@@ -303,19 +309,20 @@ export class EventStore extends DurableObject<Env> {
       await this.ctx.storage.deleteAll();
       return;
     }
-    this.#attempt('backlog', () =>
-      this.#allOrNothing(() => this.#backlog.release(now, this.#attemptLeaseMs() + DRAIN_STEP_MS)),
-    );
+    const done = [this.#attempt('backlog', () => this.#release(now))];
     await this.#dispatchDue(now);
-    this.#attempt('export', () => this.#exports.work(now, this.#config().userAgent));
-    this.#attempt('sweep', () => {
-      this.#schedule.sweep(now, this.#config().retentionMs);
-      this.#exports.sweep(now);
-      this.#redeliveries.sweep(now);
-    });
-    this.#attempt('redelivery', () => this.#redeliveries.complete(now));
-    this.#attempt('merge', () => this.#schedule.merge(now));
-    await this.#arm(Date.now());
+    done.push(
+      this.#attempt('export', () => this.#exports.work(now, this.#config().userAgent)),
+      this.#attempt('sweep', () => {
+        this.#schedule.sweep(now, this.#config().retentionMs);
+        this.#exports.sweep(now);
+        this.#redeliveries.sweep(now);
+      }),
+      this.#attempt('redelivery', () => this.#redeliveries.complete(now)),
+      this.#attempt('merge', () => this.#schedule.merge(now)),
+    );
+    // What failed would be due at once, and fail again.
+    await this.#arm(Date.now(), done.includes(false) ? ALARM_BACKOFF_MS : 0);
   }
 
   // --- Inside -------------------------------------------------------------------------------------------
@@ -331,13 +338,24 @@ export class EventStore extends DurableObject<Env> {
     this.#isCounting = false;
   }
 
-  /** Does one part of an alarm's work: what it throws is logged, and the rest goes on. */
-  #attempt(part: string, work: () => void): void {
+  /** Does one part of an alarm's work: what it throws is logged, and the rest goes on. @returns whether it was done */
+  #attempt(part: string, work: () => void): boolean {
     try {
       work();
+      return true;
     } catch (error) {
       logError(`${part} failed`, error, this.#names());
+      return false;
     }
+  }
+
+  #release(now: number): void {
+    const terms = {
+      probePatienceMs: this.#attemptLeaseMs() + DRAIN_STEP_MS,
+      endpoint: this.#identity.ref?.endpoint ?? '',
+      retentionMs: this.#config().retentionMs,
+    };
+    this.#allOrNothing(() => this.#backlog.release(now, terms));
   }
 
   async #dispatchDue(now: number): Promise<void> {
@@ -397,7 +415,7 @@ export class EventStore extends DurableObject<Env> {
     let changed: Delivery | undefined;
     if (result !== undefined) changed = settle(existing, settlement, result, circumstances);
     else if (existing === undefined) changed = arrive(settlement, now, circumstances.enabled);
-    return changed !== undefined && this.#mustHold(changed) ? this.#held(changed) : changed;
+    return changed !== undefined && this.#mustHold(changed) ? this.#held(changed, now) : changed;
   }
 
   #adopt(ref: SubscriptionRef, now: number): void {
@@ -420,9 +438,9 @@ export class EventStore extends DurableObject<Env> {
     );
   }
 
-  #held(delivery: Delivery): Delivery {
+  #held(delivery: Delivery, now: number): Delivery {
     this.#backlog.noteHeld();
-    return hold(delivery, delivery.acceptedAt + this.#config().retentionMs);
+    return hold(delivery, now + this.#config().retentionMs);
   }
 
   #healthNote(): HealthNote {
@@ -457,11 +475,13 @@ export class EventStore extends DurableObject<Env> {
   /**
    * Arms the alarm for the earliest thing to do. Setting one is a row written, so it is left alone when it rings
    * early enough already: an alarm that finds nothing due only arms the next.
+   * @param notWithinMs it is not to ring sooner than after this
    */
-  async #arm(now: number): Promise<void> {
+  async #arm(now: number, notWithinMs = 0): Promise<void> {
     if (this.#identity.deletedAt !== null) return;
-    const next = this.#nextAlarm(now);
-    if (next === undefined) return;
+    const due = this.#nextAlarm(now);
+    if (due === undefined) return;
+    const next = Math.max(due, now + notWithinMs);
     const armed = await this.ctx.storage.getAlarm();
     if (armed === null || armed > next) await this.ctx.storage.setAlarm(next);
   }

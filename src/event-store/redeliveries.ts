@@ -58,9 +58,15 @@ export class Redeliveries {
   }
 
   /** Begins a job; `undefined` while one is active. */
-  start(id: string, span: Span, now: number): RedeliveryJob | undefined {
+  start(id: string, span: Span, now: number, retentionMs: number): RedeliveryJob | undefined {
     if (this.#active() !== undefined) return undefined;
-    const total = this.#deliveries.countFailedIn({ ...span, after: '', failedBefore: now });
+    const total = this.#deliveries.countFailedIn({
+      ...span,
+      after: '',
+      failedBefore: now,
+      now,
+      retentionMs,
+    });
     this.#exec(
       `INSERT INTO redeliveries
          (id, state, created_at, updated_at, since, until, cursor, total, redelivered, succeeded, failed)
@@ -105,32 +111,34 @@ export class Redeliveries {
     return (this.#active()?.cursor ?? null) !== null;
   }
 
-  /** Asks again for the next deliveries of the active job. @returns how many */
-  next(limit: number, now: number): number {
+  /** Asks again for the next deliveries of the active job. @returns their ids */
+  next(limit: number, now: number, retentionMs: number): string[] {
     const job = this.#active();
-    if (job === undefined || job.cursor === null || limit <= 0) return 0;
+    if (job === undefined || job.cursor === null || limit <= 0) return [];
     const { since, until, cursor } = job;
     const bite = this.#deliveries.failedIn({
       since,
       until,
       after: cursor,
       failedBefore: job.created_at,
+      now,
+      retentionMs,
       limit,
     });
-    let taken = 0;
+    const taken: string[] = [];
     for (const delivery of bite) {
       const again = redeliver(delivery, now, job.id);
       if (again === undefined) continue;
       this.#deliveries.put(again);
-      taken++;
+      taken.push(delivery.eventId);
     }
     // What failed in the very millisecond in which the job began, after it was counted, is taken too.
     this.#exec(
       `UPDATE redeliveries SET cursor = ?, redelivered = redelivered + ?, total = max(total, redelivered + ?),
          updated_at = ? WHERE id = ?`,
       bite.length < limit ? null : (bite.at(-1)?.eventId ?? null),
-      taken,
-      taken,
+      taken.length,
+      taken.length,
       now,
       job.id,
     );

@@ -64,11 +64,13 @@ export class Schedule {
     const outgoing = new Outgoing(this.#deliveries, (delivery, token) =>
       decide(delivery, ref, token, now, terms),
     );
-    // Tests and redeliveries first, and whatever else is on its way: they are not to wait for those (contract 10.4).
+    // Tests and redeliveries first, up to as many again: they are not to wait for all others (contract 10.4).
     let room = DISPATCH_MAX_PER_ALARM;
     if (isUnhealthy) {
-      outgoing.take(this.#deliveries.due(now, DELIVERIES_BITE, true));
-      room = UNHEALTHY_UNDER_WAY_MAX - this.#underWay(now);
+      const most = 2 * UNHEALTHY_UNDER_WAY_MAX;
+      const first = Math.min(most - this.#deliveries.underWay(now, most), DELIVERIES_BITE);
+      if (first > 0) outgoing.take(this.#deliveries.due(now, first, true));
+      room = UNHEALTHY_UNDER_WAY_MAX - this.#deliveries.underWay(now, UNHEALTHY_UNDER_WAY_MAX);
     }
     for (let looked = 0; room > 0 && looked < DISPATCH_MAX_PER_ALARM; ) {
       const limit = Math.min(room, DELIVERIES_BITE);
@@ -80,10 +82,6 @@ export class Schedule {
     if (room <= 0 && isUnhealthy) this.#dispatchAfter = now + DRAIN_STEP_MS;
     await this.#send(ref, outgoing.tokens, isUnhealthy);
     return outgoing.held;
-  }
-
-  #underWay(now: number): number {
-    return this.#deliveries.underWay(now, UNHEALTHY_UNDER_WAY_MAX);
   }
 
   async #send(
@@ -208,8 +206,7 @@ function decide(
   if (!ref.enabled) return disable(delivery, now);
   if (health === 'failing') {
     if (delivery.hold === 'held') return giveUpHeld(delivery, now);
-    if (isHoldable(delivery) && delivery.endpoint === ref.endpoint)
-      return hold(delivery, delivery.acceptedAt + retentionMs);
+    if (isHoldable(delivery) && delivery.endpoint === ref.endpoint) return hold(delivery, now + retentionMs);
   }
   return dispatch(delivery, freshToken, now);
 }
