@@ -1,0 +1,178 @@
+/** What waits goes on: whatever else is on its way, wherever it was sent before, and when a part of an alarm fails. */
+import { runInDurableObject } from 'cloudflare:test';
+import { describe, expect, it } from 'vitest';
+import type { Outcome } from '../../src/domain/attempt.ts';
+import { Bench, lost, ok, timedOut } from '../support/store-bench.ts';
+
+const DAY_MS = 86_400_000;
+const ALWAYS = { since: 0, until: Number.MAX_SAFE_INTEGER };
+
+function answered(statusCode: number): Outcome {
+  return { kind: 'http_error', response: { statusCode, headers: {} } };
+}
+
+async function alter(bench: Bench, query: string): Promise<void> {
+  await runInDurableObject(bench.store, (_, { storage }) => {
+    storage.sql.exec(query);
+  });
+}
+
+/**
+ * Lets time go by in half seconds: once a second something is done and the alarm rings; what is dispatched is attempted,
+ * and ends after a while.
+ */
+async function live(
+  bench: Bench,
+  seconds: number,
+  attemptMs: number,
+  everySecond: (second: number) => Promise<void>,
+  outcomeOf: (eventId: string) => Outcome,
+): Promise<void> {
+  const running = new Map<string, { attempt: number; until: number }>();
+  for (let second = 0; second < seconds; second++) {
+    await everySecond(second);
+    const out = await bench.ring();
+    const tokens = await bench.tokens();
+    for (const id of out) {
+      const [begun] = await bench.store.begin(bench.ref, tokens.get(id) ?? '', [id]);
+      if (begun) running.set(id, { attempt: begun.attempt, until: bench.clock.now() + attemptMs });
+    }
+    for (let half = 0; half < 2; half++) {
+      bench.clock.advance(500);
+      for (const [id, { attempt, until }] of running) {
+        if (until > bench.clock.now()) continue;
+        running.delete(id);
+        await bench.settle(id, outcomeOf(id), attempt, attemptMs);
+      }
+    }
+  }
+}
+
+describe('what waits', () => {
+  it.each(['held events', 'a bulk redelivery'])(
+    'goes on while attempts of other events are always under way: %s',
+    async (what) => {
+      const bench = new Bench();
+      const isHeld = what === 'held events';
+      const failed = isHeld ? await bench.fail() : [];
+      const waiting = isHeld ? await bench.held(20) : bench.ids(20);
+      if (!isHeld) for (const id of waiting) await bench.settle(id, answered(302));
+      // An event is refused each second and attempted again: one or two attempts are under way at any time.
+      const everySecond = async (second: number) => {
+        await bench.settle(bench.ids(1)[0] ?? '', answered(400), 1, 1500);
+        if (second !== 10) return;
+        if (isHeld) await bench.settle(failed[0] ?? '', ok, 2);
+        else await bench.store.startRedelivery(bench.ref, ALWAYS);
+      };
+      await live(bench, 40, 1500, everySecond, (id) => (waiting.includes(id) ? ok : answered(400)));
+      const states = await Promise.all(waiting.map(async (id) => (await bench.state(id))?.state));
+      expect(states.filter((state) => state === 'success')).toHaveLength(20);
+    },
+  );
+
+  it('goes before and beside the new events of a slow endpoint, one at a time', async () => {
+    const bench = new Bench();
+    await bench.fail();
+    const waiting = await bench.held(10);
+    await alter(bench, "DELETE FROM deliveries WHERE state = 'awaiting-retry'");
+    for (const id of bench.ids(3)) await bench.settle(id, ok, 1, 3000);
+    expect((await bench.store.health()).state).toBe('slow');
+    await live(
+      bench,
+      60,
+      3000,
+      async () => void (await bench.held(1)),
+      () => ok,
+    );
+    const states = await Promise.all(waiting.map(async (id) => (await bench.state(id))?.state));
+    expect(states.filter((state) => state === 'success')).toHaveLength(10);
+  });
+
+  it('is held for as long as events are kept, however old it was when it came', async () => {
+    const bench = new Bench();
+    await bench.fail();
+    const [id = ''] = bench.ids(1);
+    const replayed = { ...bench.facts(id), acceptedAt: bench.clock.now() - 8 * DAY_MS };
+    await bench.store.settle(bench.ref, [replayed]);
+    await bench.ring();
+    expect(await bench.state(id)).toEqual({ state: 'awaiting-executing', attempts: 0, hold: 'held' });
+  });
+
+  it('probes the present endpoint, not the one that others were held for', async () => {
+    const bench = new Bench();
+    await bench.fail();
+    await bench.held(5);
+    await alter(bench, "DELETE FROM deliveries WHERE state = 'awaiting-retry'");
+    const endpoint = 'https://other.example/';
+    const ref = { ...bench.ref, version: 2, endpoint };
+    await bench.store.adopt(ref);
+    const result = { attempt: 1, startedAt: bench.clock.now(), durationMs: 5, outcome: lost };
+    for (const id of bench.ids(5)) await bench.store.settle(ref, [{ ...bench.facts(id), endpoint, result }]);
+    const [fresh = ''] = bench.ids(1);
+    await bench.store.settle(ref, [{ ...bench.facts(fresh), endpoint }]);
+    await alter(bench, "DELETE FROM deliveries WHERE state = 'awaiting-retry'");
+    let out: string[] = [];
+    for (let ring = 0; ring < 5 && out.length === 0; ring++) out = await bench.ringNext();
+    expect(out).toEqual([fresh]);
+  });
+
+  it('does not take what has expired, though the sweep has not come by', async () => {
+    const bench = new Bench();
+    for (const id of bench.ids(2)) await bench.settle(id, answered(302));
+    bench.clock.advance(7 * DAY_MS - 1000);
+    for (const id of bench.ids(1)) await bench.settle(id, answered(302));
+    bench.clock.advance(1000);
+    const started = await bench.store.startRedelivery(bench.ref, ALWAYS);
+    expect(started).toMatchObject({ answer: 'started', job: { total: 1 } });
+  });
+});
+
+describe('an endpoint in trouble', () => {
+  it('has at most eighty deliveries on their way, tests and redeliveries included', async () => {
+    const bench = new Bench();
+    const ids = bench.ids(150);
+    for (const id of ids) await bench.settle(id, answered(302));
+    bench.clock.advance(1000);
+    await alter(bench, `UPDATE deliveries SET state = 'awaiting-executing', hold = 'never', due_at = 0`);
+    await bench.settle(bench.ids(1)[0] ?? '', timedOut);
+    let out = 0;
+    for (let second = 0; second < 5; second++) {
+      out += (await bench.ring()).length;
+      bench.clock.advance(1000);
+    }
+    expect(out).toBe(80);
+  });
+
+  it('is probed at growing waits also when it answers with a redirect', async () => {
+    const bench = new Bench();
+    await bench.fail();
+    await alter(bench, "DELETE FROM deliveries WHERE state = 'awaiting-retry'");
+    const held = await bench.held(5);
+    const start = bench.clock.now();
+    const seconds: number[] = [];
+    while (seconds.length < 5) {
+      const out = await bench.ringNext();
+      if (out.length > 0) seconds.push((bench.clock.now() - start) / 1000);
+      await bench.attempt(out, answered(302));
+    }
+    expect(held.length).toBe(5);
+    expect(seconds).toEqual([3, 9, 21, 45, 93]);
+  });
+});
+
+describe('an alarm of which a part fails', () => {
+  it('rings again after ten seconds, not at once', async () => {
+    const bench = new Bench();
+    const failed = await bench.fail();
+    await bench.held(3);
+    await bench.settle(failed[0] ?? '', ok, 2);
+    await alter(
+      bench,
+      "CREATE TRIGGER full BEFORE UPDATE ON deliveries BEGIN SELECT RAISE(ABORT, 'the disk is full'); END",
+    );
+    await bench.ring();
+    expect(await bench.alarm()).toBe(bench.clock.now() + 10_000);
+    await alter(bench, 'DROP TRIGGER full');
+    expect(await bench.ringNext()).not.toEqual([]);
+  });
+});
