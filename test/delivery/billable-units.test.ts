@@ -141,29 +141,20 @@ async function inUse(): Promise<TestSubscription> {
 }
 
 describe('healthy deliveries cost', () => {
-  it('a hundred published together: one row, two calls of the store, one query, three operations', async () => {
-    holdClock();
-    expect(await deliver(await inUse(), 100)).toEqual({
-      queueOperations: 3,
-      d1Queries: 1,
-      storeCalls: { admit: 1, settle: 1 },
-      storeRowsWritten: 1,
-      alarmsSet: 0,
-      logLines: 1,
-    });
-  });
-
-  it('one by itself: one row, two calls, one query, three operations', async () => {
-    holdClock();
-    expect(await deliver(await inUse(), 1)).toEqual({
-      queueOperations: 3,
-      d1Queries: 1,
-      storeCalls: { admit: 1, settle: 1 },
-      storeRowsWritten: 1,
-      alarmsSet: 0,
-      logLines: 1,
-    });
-  });
+  it.each([100, 1])(
+    '%i published together: one row, two calls of the store, one query, three operations',
+    async (count) => {
+      holdClock();
+      expect(await deliver(await inUse(), count)).toEqual({
+        queueOperations: 3,
+        d1Queries: 1,
+        storeCalls: { admit: 1, settle: 1 },
+        storeRowsWritten: 1,
+        alarmsSet: 0,
+        logLines: 1,
+      });
+    },
+  );
 
   it('a row deleted for each row written, when their time is over', async () => {
     const clock = holdClock();
