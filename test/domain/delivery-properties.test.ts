@@ -1,4 +1,4 @@
-/** One delivery through whatever consumers, alarms and changes of its subscription may do to it, in any order. */
+/** One delivery under every order of steps that consumers, alarms and changes of its subscription can take. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Outcome } from '../../src/domain/attempt.ts';
@@ -33,7 +33,7 @@ const busy: Outcome = {
 type Step =
   | { readonly does: 'alarm' | 'enable' | 'disable' }
   | { readonly does: 'wait'; readonly ms: number }
-  /** `token` and `attempt` choose among those there have been, the last one first. */
+  /** `token` and `attempt` count back from the last one: 0 is the last, 1 the one before it. */
   | { readonly does: 'begin'; readonly token: number }
   | { readonly does: 'settle'; readonly attempt: number; readonly outcome: Outcome };
 
@@ -55,7 +55,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 
-/** The event store's part, with a clock that goes by the steps. */
+/** Plays the event store for one delivery. Only `wait` steps move its clock. */
 class World {
   delivery: Delivery;
   now = NOW;
@@ -110,7 +110,7 @@ class World {
   }
 }
 
-function holds(before: Delivery, after: Delivery): void {
+function checkRules(before: Delivery, after: Delivery): void {
   const last = after.history.at(-1);
   expect(last).toMatchObject({ state: after.state, attempts: after.attempts, at: after.updatedAt });
   expect(after.history.slice(0, before.history.length)).toEqual(before.history);
@@ -136,7 +136,7 @@ function holds(before: Delivery, after: Delivery): void {
 
 const fresh = arrive(FACTS, NOW, true);
 
-/** In its second run, after a first of two attempts. */
+/** A delivery in its second run. Its first run took two attempts. */
 const redelivered: Delivery = {
   ...fresh,
   attempts: 2,
@@ -150,25 +150,25 @@ const redelivered: Delivery = {
   ],
 };
 
-describe('whatever happens to a delivery, in whatever order', () => {
+describe('a delivery under random steps', () => {
   it.each([
     ['its first run', fresh],
-    ['a redelivery', redelivered],
-  ])('the rules of the state machine hold in %s', (_, start) => {
+    ['its second run', redelivered],
+  ])('a delivery in %s keeps the rules of the state machine in any order of steps', (_, start) => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
         const world = new World(start);
         for (const one of steps) {
           const before = world.delivery;
           world.take(one);
-          holds(before, world.delivery);
+          checkRules(before, world.delivery);
         }
       }),
       { numRuns: 1000 },
     );
   });
 
-  it('an alarm that rings on and consumers that begin and fail bring it to its end', () => {
+  it('a delivery whose attempts keep failing ends in a final state while the alarm keeps ringing', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
         const world = new World(fresh);

@@ -28,8 +28,8 @@ import {
 
 const states = (delivery: Delivery) => delivery.history.map((entry) => entry.state);
 
-describe('an event that arrives without an attempt', () => {
-  it('is due at once', () => {
+describe('an event stored without an attempt', () => {
+  it('an event stored without an attempt is due at once', () => {
     expect(arrive(FACTS, NOW, true)).toEqual({
       ...FACTS,
       state: 'awaiting-executing',
@@ -44,7 +44,7 @@ describe('an event that arrives without an attempt', () => {
     });
   });
 
-  it('is a failure at once, without an attempt, where the subscription is disabled', () => {
+  it('an event stored for a disabled subscription is a failure at once, without an attempt', () => {
     const delivery = arrive(FACTS, NOW, false);
     expect(delivery).toMatchObject({ state: 'failure', attempts: 0, dueAt: null, updatedAt: NOW });
     expect(delivery.history).toEqual([
@@ -54,8 +54,8 @@ describe('an event that arrives without an attempt', () => {
   });
 });
 
-describe('a first attempt straight from the queue', () => {
-  it('is written down once, final, with its earlier states and their times', () => {
+describe('the result of a first attempt', () => {
+  it('a delivery that succeeds at once is stored once, with its earlier states and their times', () => {
     const delivery = changed(settle(undefined, FACTS, result(1, ok, NOW), at(NOW + 41)));
     expect(delivery).toMatchObject({ state: 'success', attempts: 1, dueAt: null, updatedAt: NOW + 41 });
     expect(delivery.history).toEqual([
@@ -71,7 +71,7 @@ describe('a first attempt straight from the queue', () => {
     ]);
   });
 
-  it('that fails waits for a retry, and says why and until when', () => {
+  it('a delivery that got a 503 waits for a retry, and its history says why and until when', () => {
     const delivery = awaitingRetry();
     expect(delivery).toMatchObject({ state: 'awaiting-retry', attempts: 1, dueAt: NOW + 3000 });
     expect(delivery.history.at(-1)).toEqual({
@@ -85,20 +85,20 @@ describe('a first attempt straight from the queue', () => {
     });
   });
 
-  it('that no answer came to shows the error in its stead', () => {
+  it('an attempt that got no answer records an error in place of a response', () => {
     const delivery = changed(settle(undefined, FACTS, result(1, timedOut), at(NOW)));
     const last = delivery.history.at(-1);
     expect(last).toMatchObject({ reason: 'timed out: no answer within 10 s', error: { code: 'timed_out' } });
     expect(last).not.toHaveProperty('response');
   });
 
-  it('that is redirected is a failure at once', () => {
+  it('a delivery that got a 301 is a failure at once', () => {
     const delivery = changed(settle(undefined, FACTS, result(1, moved), at(NOW)));
     expect(delivery).toMatchObject({ state: 'failure', dueAt: null });
     expect(delivery.history.at(-1)).toMatchObject({ reason: 'HTTP 301' });
   });
 
-  it('is a failure after the last wait of the schedule', () => {
+  it('a delivery that fails again after the last wait of the schedule is a failure', () => {
     let delivery: Delivery | undefined;
     for (const attempt of [1, 2, 3, 4]) {
       delivery = changed(settle(delivery, FACTS, result(attempt, unavailable), at(NOW)));
@@ -109,35 +109,35 @@ describe('a first attempt straight from the queue', () => {
 });
 
 describe('a success', () => {
-  it('of the attempt under way is final', () => {
+  it('the success of the attempt under way is final', () => {
     expect(settle(executing(), FACTS, result(1, ok), at(NOW))).toMatchObject({
       state: 'success',
       attempts: 1,
     });
   });
 
-  it('of an earlier attempt of the run is final too, and no attempt follows', () => {
+  it('the late success of an earlier attempt of the run is final, and no attempt follows', () => {
     const second = changed(begin(dispatch(awaitingRetry(), 'two', NOW + 3000), 'two', NOW + 3000, LEASE_MS));
     const delivery = changed(settle(second, FACTS, result(1, ok), at(NOW + 3100)));
     expect(delivery).toMatchObject({ state: 'success', attempts: 2, dueAt: null, leaseToken: null });
   });
 
-  it('that comes late turns a failure of the same run into a success', () => {
+  it('a late success turns a failure of the same run into a success', () => {
     const failed = changed(disable(awaitingRetry(), NOW + 10));
     expect(settle(failed, FACTS, result(1, ok), at(NOW + 20, false))).toMatchObject({ state: 'success' });
   });
 
-  it('of the attempt under way counts in a disabled subscription', () => {
+  it('the success of an attempt under way counts although its subscription was disabled', () => {
     expect(settle(executing(), FACTS, result(1, ok), at(NOW, false))).toMatchObject({ state: 'success' });
   });
 
-  it('takes the token away from a dispatch under way', () => {
+  it('a success withdraws the token of a dispatch under way', () => {
     const dispatched = dispatch(awaitingRetry(), 'two', NOW + 3000);
     const delivery = changed(settle(dispatched, FACTS, result(1, ok), at(NOW + 3001)));
     expect(begin(delivery, 'two', NOW + 3002, LEASE_MS)).toBeUndefined();
   });
 
-  it('absorbs whatever comes later', () => {
+  it('a success stays a success, whatever result is reported later', () => {
     const delivery = changed(settle(undefined, FACTS, result(1, ok), at(NOW)));
     expect(settle(delivery, FACTS, result(1, ok), at(NOW))).toBeUndefined();
     expect(settle(delivery, FACTS, result(1, unavailable), at(NOW))).toBeUndefined();
@@ -148,22 +148,22 @@ describe('a success', () => {
 });
 
 describe('a failed result', () => {
-  it('is dropped when its attempt has a result', () => {
+  it('a failed result is dropped when its attempt already has a result', () => {
     expect(settle(awaitingRetry(), FACTS, result(1, timedOut), at(NOW))).toBeUndefined();
   });
 
-  it('is dropped when it comes after the next attempt has begun', () => {
+  it('a failed result is dropped when the next attempt has begun', () => {
     const second = changed(begin(dispatch(awaitingRetry(), 'two', NOW + 3000), 'two', NOW + 3000, LEASE_MS));
     expect(settle(second, FACTS, result(1, timedOut), at(NOW + 3001))).toBeUndefined();
     expect(settle(second, FACTS, result(2, timedOut), at(NOW + 3001))).toMatchObject({ attempts: 2 });
   });
 
-  it('is dropped when it is of an attempt that is yet to come', () => {
+  it('a failed result is dropped when its attempt cannot have begun yet', () => {
     expect(settle(executing(), FACTS, result(2, unavailable), at(NOW))).toBeUndefined();
     expect(settle(awaitingRetry(), FACTS, result(3, unavailable), at(NOW))).toBeUndefined();
   });
 
-  it('is final in a disabled subscription', () => {
+  it('a failed result is final while the subscription is disabled', () => {
     const delivery = changed(settle(executing(), FACTS, result(1, unavailable), at(NOW, false)));
     expect(delivery).toMatchObject({ state: 'failure', dueAt: null });
     expect(delivery.history.at(-1)?.reason).toBe('HTTP 503; subscription disabled');
@@ -174,19 +174,19 @@ describe('a failed result', () => {
 describe('a result of an earlier run', () => {
   const redelivered: Delivery = { ...awaitingRetry(), state: 'awaiting-executing', runBase: 1, dueAt: NOW };
 
-  it('is dropped, a success too', () => {
+  it('a result of an earlier run is dropped, even a success', () => {
     expect(settle(redelivered, FACTS, result(1, ok), at(NOW))).toBeUndefined();
     expect(settle(redelivered, FACTS, result(1, unavailable), at(NOW))).toBeUndefined();
   });
 
-  it('leaves the new run its whole schedule', () => {
+  it('a redelivered event gets the whole schedule again', () => {
     const delivery = settle(redelivered, FACTS, result(2, unavailable), at(NOW));
     expect(delivery).toMatchObject({ state: 'awaiting-retry', attempts: 2, dueAt: NOW + 3000 });
   });
 });
 
-describe('an attempt begins', () => {
-  it('with the token of its dispatch', () => {
+describe('the start of an attempt', () => {
+  it('an attempt begins with the token of its dispatch', () => {
     const delivery = executing();
     expect(delivery).toMatchObject({
       state: 'executing',
@@ -197,17 +197,17 @@ describe('an attempt begins', () => {
     expect(delivery.history.at(-1)).toEqual({ at: NOW, state: 'executing', attempts: 1 });
   });
 
-  it('once: the token is taken away', () => {
+  it('a token begins one attempt only', () => {
     expect(begin(executing(), 'token', NOW, LEASE_MS)).toBeUndefined();
   });
 
-  it('never with another token, nor without a dispatch', () => {
+  it('an attempt never begins with another token or without a dispatch', () => {
     const arrived = arrive(FACTS, NOW, true);
     expect(begin(dispatch(arrived, 'token', NOW), 'other', NOW, LEASE_MS)).toBeUndefined();
     expect(begin(arrived, 'token', NOW, LEASE_MS)).toBeUndefined();
   });
 
-  it('again under its own number after its lease has lapsed', () => {
+  it('an attempt whose lease has lapsed begins again under its own number', () => {
     const lapsedAt = NOW + LEASE_MS;
     const again = changed(begin(dispatch(executing(), 'two', lapsedAt), 'two', lapsedAt + 5, LEASE_MS));
     expect(again).toMatchObject({ state: 'executing', attempts: 1, dueAt: lapsedAt + 5 + LEASE_MS });
@@ -216,21 +216,21 @@ describe('an attempt begins', () => {
 });
 
 describe('a dispatch', () => {
-  it('costs no attempt when it never begins', () => {
+  it('a dispatch whose attempt never begins costs no attempt', () => {
     const dispatched = dispatch(awaitingRetry(), 'two', NOW + 3000);
     expect(dispatched).toMatchObject({ state: 'awaiting-retry', attempts: 1, leaseToken: 'two' });
     expect(dispatched.dueAt).toBe(NOW + 3000 + DISPATCH_LEASE_MS);
   });
 
-  it('that is repeated keeps the token of the first, which was perhaps merely slow', () => {
+  it('a repeated dispatch keeps the first token, because the first message may only be slow', () => {
     const twice = dispatch(dispatch(awaitingRetry(), 'two', NOW + 3000), 'three', NOW + 200_000);
     expect(twice.leaseToken).toBe('two');
     expect(begin(twice, 'two', NOW + 200_001, LEASE_MS)).toMatchObject({ state: 'executing' });
   });
 });
 
-describe('when the subscription is disabled', () => {
-  it('what waits for its first attempt or a retry becomes a failure', () => {
+describe('a delivery of a disabled subscription', () => {
+  it('a waiting delivery becomes a failure when its subscription is disabled', () => {
     for (const waiting of [
       arrive(FACTS, NOW, true),
       awaitingRetry(),
@@ -248,29 +248,29 @@ describe('when the subscription is disabled', () => {
     }
   });
 
-  it('an attempt under way may finish', () => {
+  it('an attempt under way may finish when its subscription is disabled', () => {
     expect(disable(executing(), NOW + LEASE_MS - 1)).toBeUndefined();
   });
 
-  it('an attempt whose lease has lapsed becomes a failure', () => {
+  it('a delivery with a lapsed attempt becomes a failure when its subscription is disabled', () => {
     const delivery = changed(disable(executing(), NOW + LEASE_MS));
     expect(delivery.state).toBe('failure');
     expect(delivery.history.at(-1)?.reason).toBe('result of the attempt unknown; subscription disabled');
   });
 
-  it('what is final stays as it is', () => {
+  it('a final delivery stays as it is when its subscription is disabled', () => {
     const failed = changed(settle(undefined, FACTS, result(1, moved), at(NOW)));
     expect(disable(failed, NOW + 10)).toBeUndefined();
   });
 });
 
 describe('the last answer', () => {
-  it('is absent before the first attempt has ended', () => {
+  it('the last answer is absent until the first attempt has ended', () => {
     expect(lastAnswer(arrive(FACTS, NOW, true))).toEqual({});
     expect(lastAnswer(executing())).toEqual({});
   });
 
-  it('is that of the last attempt, be it an answer or an error', () => {
+  it('the last answer is that of the last attempt, a response or an error', () => {
     const one = awaitingRetry();
     expect(lastAnswer(one)).toEqual({ response: { statusCode: 503, headers: {} } });
     const two = changed(settle(one, FACTS, result(2, timedOut), at(NOW)));
@@ -279,7 +279,7 @@ describe('the last answer', () => {
 });
 
 describe('a state', () => {
-  it('is final when it is success or failure', () => {
+  it('only success and failure are final states', () => {
     expect(isFinal('success') && isFinal('failure')).toBe(true);
     expect(isFinal('awaiting-executing') || isFinal('executing') || isFinal('awaiting-retry')).toBe(false);
   });

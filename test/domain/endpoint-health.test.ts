@@ -17,7 +17,7 @@ const invalid: Outcome = { kind: 'invalid_response', message: '' };
 
 type Seen = Outcome | readonly [Outcome, number];
 
-/** Health after attempts that ended a second apart, from second 1 on. */
+/** The health after attempts that end one second apart. The first one ends at second 1. */
 function healthAfter(...seen: readonly Seen[]): EndpointHealth {
   return continued(HEALTHY, 0, ...seen);
 }
@@ -36,16 +36,16 @@ function continued(health: EndpointHealth, startMs: number, ...seen: readonly Se
 const times = <T>(count: number, value: T): T[] => Array.from({ length: count }, () => value);
 const failing = healthAfter(...times(5, unreachable));
 
-describe('an endpoint', () => {
-  it('is slow after one time-out', () => {
+describe('the health of an endpoint', () => {
+  it('an endpoint is slow after one time-out', () => {
     expect(healthAfter(ok, timedOut)).toMatchObject({ state: 'slow', since: 2000 });
   });
 
   it.each([
     ['successes', ok],
-    ['errors', answer(404)],
-    ['failures', answer(503)],
-  ])('is slow after three %s in a row that took over two seconds', (_, outcome) => {
+    ['answers with 404', answer(404)],
+    ['answers with 503', answer(503)],
+  ])('an endpoint is slow after three %s in a row that took over two seconds', (_, outcome) => {
     expect(healthAfter([outcome, SLOW], [outcome, SLOW]).state).toBe('healthy');
     expect(healthAfter([outcome, SLOW], [outcome, SLOW], [outcome, SLOW])).toMatchObject({
       state: 'slow',
@@ -53,7 +53,7 @@ describe('an endpoint', () => {
     });
   });
 
-  it('is not slow when a quick answer stands between slow ones, nor at two seconds exactly', () => {
+  it('an endpoint stays healthy with a quick answer between slow ones, or with answers of exactly 2 s', () => {
     expect(healthAfter([ok, SLOW], [ok, SLOW], ok, [ok, SLOW], [ok, SLOW]).state).toBe('healthy');
     expect(healthAfter(...times(9, [ok, 2000] as const)).state).toBe('healthy');
   });
@@ -61,33 +61,33 @@ describe('an endpoint', () => {
   it.each([
     ['time-outs', timedOut],
     ['lost connections', unreachable],
-    ['HTTP 500', answer(500)],
-    ['HTTP 599', answer(599)],
-    ['HTTP 429', answer(429)],
-  ])('is failing after five %s in a row, and not before', (_, outcome) => {
+    ['answers with 500', answer(500)],
+    ['answers with 599', answer(599)],
+    ['answers with 429', answer(429)],
+  ])('an endpoint is failing after five %s in a row, and not before', (_, outcome) => {
     expect(healthAfter(...times(4, outcome)).state).not.toBe('failing');
     expect(healthAfter(...times(5, outcome))).toMatchObject({ state: 'failing', since: 5000 });
   });
 
   it.each([
     ['a success', ok],
-    ['an answer that is no such failure', answer(404)],
+    ['a 404', answer(404)],
     ['a redirect', answer(302)],
-  ])('is not failing when %s comes between', (_, between) => {
+  ])('an endpoint is not failing when %s comes between its failures', (_, between) => {
     expect(healthAfter(...times(4, unreachable), between, ...times(4, unreachable)).state).toBe('healthy');
   });
 
   it.each([
     ['an outage of the name service', resolverAway],
     ['an address that is not public', blocked],
-    ['what is not HTTP', invalid],
-  ])('is not judged by %s', (_, outcome) => {
+    ['an answer that is not HTTP', invalid],
+  ])('%s does not change the health of an endpoint', (_, outcome) => {
     expect(healthAfter(...times(9, outcome))).toBe(HEALTHY);
     expect(healthAfter(...times(4, unreachable), outcome, unreachable).state).toBe('failing');
     expect(continued(failing, 5000, outcome)).toBe(failing);
   });
 
-  it('stays the same value while it stays healthy, so that nothing is written', () => {
+  it('a healthy endpoint keeps the same health value, so that nothing is written', () => {
     expect(healthAfter(...times(9, ok))).toBe(HEALTHY);
   });
 });
@@ -95,7 +95,7 @@ describe('an endpoint', () => {
 describe('a slow endpoint', () => {
   const slow = healthAfter(timedOut);
 
-  it('is healthy after three quick successes in a row', () => {
+  it('a slow endpoint is healthy after three quick successes in a row', () => {
     expect(continued(slow, 1000, ok, ok).state).toBe('slow');
     expect(continued(slow, 1000, ok, ok, ok)).toEqual({ ...HEALTHY, since: 4000 });
   });
@@ -103,29 +103,29 @@ describe('a slow endpoint', () => {
   it.each([
     ['a slow success', [ok, SLOW] as const],
     ['a failure', unreachable],
-  ])('counts its quick successes anew after %s', (_, between) => {
+  ])('a slow endpoint counts its quick successes from zero again after %s', (_, between) => {
     expect(continued(slow, 1000, ok, ok, between, ok, ok).state).toBe('slow');
   });
 
-  it('becomes failing by the same five failures', () => {
+  it('a slow endpoint is failing after five failures in a row, its first time-out included', () => {
     expect(continued(slow, 1000, ...times(4, timedOut)).state).toBe('failing');
   });
 });
 
 describe('a failing endpoint', () => {
-  it('is healthy after one success', () => {
+  it('a failing endpoint is healthy after one success', () => {
     expect(continued(failing, 5000, ok)).toEqual({ ...HEALTHY, since: 6000 });
   });
 
-  it('is not healthy for having answered', () => {
+  it('a failing endpoint stays failing while it answers with 404', () => {
     expect(continued(failing, 5000, ...times(9, answer(404))).state).toBe('failing');
   });
 
-  it('wants its first probe after three seconds without news', () => {
+  it('the first probe of a failing endpoint is due after three seconds without a result', () => {
     expect(failing.probeAt).toBe(8000);
   });
 
-  it('wants probes at waits that double up to five minutes', () => {
+  it('the waits between probes of a failing endpoint double up to five minutes', () => {
     let health = failing;
     const waits: number[] = [];
     for (let probe = 0; probe < 9; probe++) {
@@ -136,7 +136,7 @@ describe('a failing endpoint', () => {
     expect(waits).toEqual([6000, 12_000, 24_000, 48_000, 96_000, 192_000, 300_000, 300_000, 300_000]);
   });
 
-  it('takes failures that come in a bunch for one probe', () => {
+  it('failures that arrive together count as one failed probe', () => {
     const bunch = times(20, unreachable).reduce<EndpointHealth>(
       (health) => observe(health, unreachable, QUICK, 9000),
       failing,
@@ -144,7 +144,7 @@ describe('a failing endpoint', () => {
     expect(bunch).toMatchObject({ probeWaitMs: 6000, probeAt: 15_000 });
   });
 
-  it('waits for a probe that was let go before it lets go another', () => {
+  it('the next probe waits for the result of the probe under way', () => {
     expect(probed(failing, 8000, 41_000).probeAt).toBe(49_000);
   });
 });

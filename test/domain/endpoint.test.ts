@@ -3,7 +3,7 @@ import { checkEndpointUrl, isPublicAddress } from '../../src/domain/endpoint.ts'
 
 const accepted = (url: string, allowPrivate = false) => checkEndpointUrl(url, allowPrivate).ok;
 
-describe('an endpoint URL is accepted', () => {
+describe('an accepted endpoint URL', () => {
   it.each([
     'https://listener.example.com/hooks',
     'https://listener.example.com',
@@ -29,25 +29,25 @@ describe('an endpoint URL is accepted', () => {
     'https://example.com/a%23b',
     'https://example.com/%00',
     'https://example.com//double//slash',
-  ])('%s', (url) => {
+  ])('the endpoint URL %s is accepted', (url) => {
     expect(checkEndpointUrl(url, false)).toMatchObject({ ok: true });
   });
 
-  it('with the host name to resolve, in lower case and without the final dot', () => {
+  it('an accepted endpoint URL gives its host name in lower case, without the final dot', () => {
     expect(checkEndpointUrl('https://LISTENER.Example.com.:8443/x', false)).toEqual({
       ok: true,
       hostname: 'listener.example.com',
     });
   });
 
-  it('up to 2048 characters long, and no longer', () => {
+  it('an endpoint URL may have 2048 characters, and no more', () => {
     const start = 'https://listener.example.com/';
     expect(accepted(start.padEnd(2048, 'x'))).toBe(true);
     expect(accepted(start.padEnd(2049, 'x'))).toBe(false);
   });
 });
 
-describe('an endpoint URL is refused', () => {
+describe('a refused endpoint URL', () => {
   it.each([
     // schemes
     'http://listener.example.com/',
@@ -66,7 +66,7 @@ describe('an endpoint URL is refused', () => {
     'https:///hooks',
     'https:listener.example.com',
     'https:/listener.example.com',
-    // what a parser forgives
+    // faults that a URL parser forgives
     ' https://listener.example.com/',
     'https://listener.example.com/ ',
     'https://listener.example.com/a b',
@@ -113,7 +113,7 @@ describe('an endpoint URL is refused', () => {
     'https://[2606:4700:4700::1111]/',
     'https://[fe80::1%25eth0]/',
     'https://2606:4700::1111/',
-    // names that stay at home
+    // names that are not public
     'https://localhost/',
     'https://localhost./',
     'https://LOCALHOST/',
@@ -143,19 +143,19 @@ describe('an endpoint URL is refused', () => {
     'https://listener.example.com:65536/',
     'https://listener.example.com:-1/',
     'https://listener.example.com:https/',
-  ])('%j', (url) => {
+  ])('the endpoint URL %j is refused', (url) => {
     expect(checkEndpointUrl(url, false)).toMatchObject({ ok: false, reason: expect.any(String) });
   });
 });
 
-describe('with private endpoints allowed, an endpoint URL', () => {
+describe('an endpoint URL while private endpoints are allowed', () => {
   it.each([
     'http://127.0.0.1:8080/hooks',
     'http://localhost:22/',
     'https://[::1]:1/',
     'http://listener/',
     'https://listener.example.com/',
-  ])('may be %s', (url) => {
+  ])('the endpoint URL %s is accepted while private endpoints are allowed', (url) => {
     expect(accepted(url, true)).toBe(true);
     expect(accepted(url.replace('https:', 'http:'), false)).toBe(false);
   });
@@ -166,12 +166,12 @@ describe('with private endpoints allowed, an endpoint URL', () => {
     'http://127.0.0.1/#x',
     'http://127.0.0.1/a b',
     'http:127.0.0.1',
-  ])('may still not be %s', (url) => {
+  ])('the endpoint URL %s is refused even while private endpoints are allowed', (url) => {
     expect(accepted(url, true)).toBe(false);
   });
 });
 
-describe('an address is public', () => {
+describe('a public address', () => {
   it.each([
     '8.8.8.8',
     '1.1.1.1',
@@ -200,12 +200,12 @@ describe('an address is public', () => {
     '2002:808:808::1',
     '64:ff9b::8.8.8.8',
     '2001:0:808:808:0:0:f7f7:f7f7',
-  ])('%s', (address) => {
+  ])('the address %s is public', (address) => {
     expect(isPublicAddress(address)).toBe(true);
   });
 });
 
-describe('an address is not public', () => {
+describe('an address that is not public', () => {
   it.each([
     // "this network", private, carrier-grade NAT, loopback, link-local
     '0.0.0.0',
@@ -273,7 +273,7 @@ describe('an address is not public', () => {
     // Teredo: a private client (flipped), then a private server
     '2001:0:808:808:0:0:f5ff:fffe',
     '2001:0:a00:1:0:0:f7f7:f7f7',
-    // no addresses
+    // texts that are not addresses
     '',
     'localhost',
     'listener.example.com',
@@ -282,7 +282,7 @@ describe('an address is not public', () => {
     '8.8.8.8/32',
     '[2606:4700:4700::1111]',
     ':::1',
-  ])('%j', (address) => {
+  ])('the address %j is not public', (address) => {
     expect(isPublicAddress(address)).toBe(false);
   });
 });

@@ -9,17 +9,17 @@ describe('the name of a fault', () => {
     [[3, 'attributes', 12], '[3].attributes[12]'],
     [['filter', 'properties', 'a'], 'filter.properties.a'],
     [[0], '[0]'],
-  ])('of path %j is %s', (path, name) => {
+  ])('a fault at the path %j is named %s', (path, name) => {
     expect(faultName(path, 'body')).toBe(name);
   });
 
-  it('is that of the whole where the whole is meant', () => {
+  it('a fault of the whole event is named event', () => {
     expect(faultName([], 'event')).toBe('event');
   });
 });
 
 describe('the faults of a failed parse', () => {
-  it('keep their order and their reasons', () => {
+  it('the faults of a failed parse keep their order and their reasons', () => {
     const issues = [
       { path: ['b'], message: 'is required' },
       { path: [], message: 'must be an object' },
@@ -31,8 +31,8 @@ describe('the faults of a failed parse', () => {
   });
 });
 
-describe('a failure that is thrown', () => {
-  it('carries its error, and says no more than its code', () => {
+describe('an ApiFailure', () => {
+  it('an ApiFailure has its error, and its message is the code alone', () => {
     const failure = new ApiFailure({ code: 'conflict', details: 'Subscription is disabled' });
     expect(failure.error).toEqual({ code: 'conflict', details: 'Subscription is disabled' });
     expect(failure.message).toBe('conflict');

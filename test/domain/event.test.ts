@@ -16,14 +16,14 @@ const faulty = (result: EventCheck) => (result.ok ? [] : result.faults.map((faul
 const updated = (attributes: unknown) => check({ type: 'entityUpdated', attributes });
 
 describe('a published event', () => {
-  it('is accepted with what it says and the time of its acceptance', () => {
+  it('a published event is accepted with its members and the time of its acceptance', () => {
     expect(check({})).toEqual({
       ok: true,
       event: { ...anEvent(), customerId: CUSTOMER, acceptedAt: ACCEPTED, occurredAt: ACCEPTED },
     });
   });
 
-  it('keeps what is optional', () => {
+  it('a published event keeps its optional members', () => {
     const id = eventIdFloor(ACCEPTED);
     const event = { type: 'entityUpdated', id, globalSub: 'capture-v1://x', attributes: ['a.b', 'c'] };
     expect(check({ ...event, occurredAt: '2026-01-31T13:00:00.250+01:00' })).toMatchObject({
@@ -32,7 +32,7 @@ describe('a published event', () => {
     });
   });
 
-  it('has its UUIDs in lower case', () => {
+  it('the UUIDs of a published event are put in lower case', () => {
     const id = eventIdFloor(ACCEPTED);
     const sub = '726087EC-35DF-4041-AEC8-C11ECC208EFA';
     const raw = anEvent({ id: id.toUpperCase(), sub, customerId: CUSTOMER.toUpperCase() });
@@ -41,33 +41,41 @@ describe('a published event', () => {
     });
   });
 
-  it('may hold what nobody knows, which is ignored', () => {
+  it('unknown members of a published event are ignored', () => {
     const result = check({ unknown: { deep: [1] }, acceptedAt: 5 });
     expect(result).toMatchObject({ ok: true, event: { acceptedAt: ACCEPTED } });
     expect(result.ok && result.event).not.toHaveProperty('unknown');
   });
 
-  it.each([null, undefined, 5, 'event', true, [], [anEvent()]])('is an object, not %j', (raw) => {
+  it.each<[string, unknown]>([
+    ['null', null],
+    ['undefined', undefined],
+    ['a number', 5],
+    ['a string', 'event'],
+    ['true', true],
+    ['an empty array', []],
+    ['an array of events', [anEvent()]],
+  ])('a published event must be an object, not %s', (_, raw) => {
     expect(checkPublishedEvent(raw, ACCEPTED)).toMatchObject({ ok: false, faults: [{ name: 'event' }] });
   });
 });
 
 describe('the customer of an event', () => {
-  it('is that of the path, whatever the event says', () => {
+  it('the customer of an event is the one in the path, whatever the event says', () => {
     for (const customerId of ['12345678-0000-4000-8000-000000000000', 'nonsense', 5]) {
       expect(check({ customerId })).toMatchObject({ ok: true, event: { customerId: CUSTOMER } });
     }
   });
 
   it.each([undefined, null, 5, '', 'acme', `${CUSTOMER}0`])(
-    'is a UUID where there is no path, not %j',
+    'an event without a path must name its customer by a UUID, not by %j',
     (value) => {
       expect(faulty(checkPublishedEvent(anEvent({ customerId: value }), ACCEPTED))).toEqual(['customerId']);
     },
   );
 });
 
-describe('each field has its rule', () => {
+describe('the fields of an event', () => {
   it.each<[string, unknown[]]>([
     ['type', [undefined, null, 'entityRead', 'entitycreated', '', 5, ['entityCreated']]],
     ['id', [null, 5, '', 'nonsense']],
@@ -89,14 +97,14 @@ describe('each field has its rule', () => {
         '2026-02-30T00:00:00Z',
       ],
     ],
-  ])('%s', (name, values) => {
+  ])('the field %s of an event is refused when it breaks its rule', (name, values) => {
     for (const value of values) {
       const found = new Set(faulty(check({ [name]: value })));
       expect([...found], JSON.stringify(value)).toEqual([name]);
     }
   });
 
-  it('at its longest', () => {
+  it('each text field of an event is accepted at its greatest length', () => {
     const longest = {
       captureApplicationId: 'x'.repeat(64),
       captureClientId: '𝒳'.repeat(64),
@@ -106,14 +114,14 @@ describe('each field has its rule', () => {
     expect(check(longest)).toMatchObject({ ok: true, event: longest });
   });
 
-  it('says that what is missing is required', () => {
+  it('a missing field of an event is reported as required', () => {
     for (const name of ['captureApplicationId', 'captureClientId', 'entityType', 'sub', 'customerId']) {
       const raw = anEvent({ customerId: CUSTOMER, [name]: undefined });
       expect(checkPublishedEvent(raw, ACCEPTED)).toMatchObject({ faults: [{ name, reason: 'is required' }] });
     }
   });
 
-  it('takes an RFC 3339 time in any offset and precision', () => {
+  it('an RFC 3339 time is accepted in any offset and precision', () => {
     for (const [text, ms] of [
       ['2026-01-31T12:00:00Z', 0],
       ['2026-01-31T12:00:00.123456789Z', 123],
@@ -125,7 +133,7 @@ describe('each field has its rule', () => {
   });
 
   it.each(['2026-01-31t12:00:00z', '2026-01-31T12:00:00z'])(
-    'takes an RFC 3339 time in lower case: %s',
+    'the RFC 3339 time %s is accepted in lower case',
     (text) => {
       expect(faulty(check({ occurredAt: text }))).toEqual([]);
     },
@@ -133,13 +141,13 @@ describe('each field has its rule', () => {
 });
 
 describe('the id of an event', () => {
-  it('is a UUID of version 7', () => {
+  it('the id of an event must be a UUID of version 7', () => {
     for (const id of ['726087ec-35df-4041-aec8-c11ecc208efa', '6ba7b810-9dad-11d1-80b4-00c04fd430c8']) {
       expect(faulty(check({ id })), id).toEqual(['id']);
     }
   });
 
-  it('has a time from 24 h before to 5 min after acceptance, both included', () => {
+  it('the id of an event has a time from 24 h before to 5 min after acceptance, both included', () => {
     const withTime = (ms: number) => faulty(check({ id: eventIdFloor(ACCEPTED + ms) }));
     expect(withTime(-24 * HOUR)).toEqual([]);
     expect(withTime(-24 * HOUR - 1)).toEqual(['id']);
@@ -149,17 +157,17 @@ describe('the id of an event', () => {
 });
 
 describe('the attributes of an event', () => {
-  it('are required for entityUpdated', () => {
+  it('an entityUpdated event must have attributes', () => {
     expect(updated(undefined)).toMatchObject({ faults: [{ name: 'attributes', reason: 'is required' }] });
   });
 
-  it.each(['entityCreated', 'entityDeleted'])('are refused for %s', (type) => {
+  it.each(['entityCreated', 'entityDeleted'])('an %s event must not have attributes', (type) => {
     for (const attributes of [['a'], [], null, 'a']) {
       expect(faulty(check({ type, attributes }))).toEqual(['attributes']);
     }
   });
 
-  it('are 1 to 500', () => {
+  it('an entityUpdated event has 1 to 500 attributes', () => {
     const some = (count: number) => Array.from({ length: count }, (_, index) => `a${index}`);
     expect(updated(some(1)).ok).toBe(true);
     expect(updated(some(500)).ok).toBe(true);
@@ -169,7 +177,7 @@ describe('the attributes of an event', () => {
     expect(faulty(updated({ 0: 'a' }))).toEqual(['attributes']);
   });
 
-  it('are strings of 1 to 200 characters, each named by its position', () => {
+  it('attributes are strings of 1 to 200 characters, and a fault names its position', () => {
     expect(updated(['x'.repeat(200), '𝒳'.repeat(200)]).ok).toBe(true);
     expect(faulty(updated(['ok', '', 'x'.repeat(201), 5, null, 'a\u0000']))).toEqual([
       'attributes[1]',
@@ -182,7 +190,7 @@ describe('the attributes of an event', () => {
 });
 
 describe('the size of an event', () => {
-  /** An event of exactly so many bytes of JSON, with a member nobody knows. */
+  /** An event of exactly `bytes` bytes as JSON, padded in an unknown member. */
   function ofBytes(bytes: number, fill: string): Record<string, unknown> {
     const bare = new TextEncoder().encode(JSON.stringify(anEvent({ pad: '' }))).length;
     const size = new TextEncoder().encode(fill).length;
@@ -190,15 +198,18 @@ describe('the size of an event', () => {
     return anEvent({ pad: fill.repeat(count) + 'x'.repeat(bytes - bare - count * size) });
   }
 
-  it.each(['x', 'é', '語', '😀'])('is at most 60,000 bytes of UTF-8, of %s too', (fill) => {
-    expect(faulty(checkPublishedEvent(ofBytes(60_000, fill), ACCEPTED, CUSTOMER))).toEqual([]);
-    expect(checkPublishedEvent(ofBytes(60_001, fill), ACCEPTED, CUSTOMER)).toEqual({
-      ok: false,
-      faults: [{ name: 'event', reason: 'must be at most 60000 bytes as JSON' }],
-    });
-  });
+  it.each(['x', 'é', '語', '😀'])(
+    'an event is at most 60,000 bytes of UTF-8, also when it is full of %s',
+    (fill) => {
+      expect(faulty(checkPublishedEvent(ofBytes(60_000, fill), ACCEPTED, CUSTOMER))).toEqual([]);
+      expect(checkPublishedEvent(ofBytes(60_001, fill), ACCEPTED, CUSTOMER)).toEqual({
+        ok: false,
+        faults: [{ name: 'event', reason: 'must be at most 60000 bytes as JSON' }],
+      });
+    },
+  );
 
-  it('is judged of what a queue may bring though it is no JSON', () => {
+  it('an event from a queue is refused when it cannot be written as JSON', () => {
     const cyclic: Record<string, unknown> = anEvent();
     cyclic['self'] = cyclic;
     expect(faulty(checkPublishedEvent(cyclic, ACCEPTED, CUSTOMER))).toEqual(['event']);
@@ -206,8 +217,8 @@ describe('the size of an event', () => {
   });
 });
 
-describe('all faults of an event are named at once', () => {
-  it('when several fields are wrong', () => {
+describe('the faults of an event', () => {
+  it('an event with several wrong fields is refused with all its faults at once', () => {
     const raw = {
       type: 'entityUpdated',
       sub: 'x',
@@ -226,7 +237,7 @@ describe('all faults of an event are named at once', () => {
     ]);
   });
 
-  it('when its type is wrong too', () => {
+  it('an event of a wrong type is refused with the faults of its other fields too', () => {
     const raw = { ...anEvent({ type: 'entityRead', sub: 'x' }), entityType: '' };
     expect(faulty(checkPublishedEvent(raw, ACCEPTED, CUSTOMER)).sort()).toEqual([
       'entityType',
@@ -235,12 +246,12 @@ describe('all faults of an event are named at once', () => {
     ]);
   });
 
-  it("when its id's time and a field are wrong", () => {
+  it('an event with a wrong time in its id and a wrong field is refused with both faults', () => {
     const result = check({ id: eventIdFloor(ACCEPTED - 25 * HOUR), sub: 'x' });
     expect(faulty(result).sort()).toEqual(['id', 'sub']);
   });
 
-  it('when it is too large too', () => {
+  it('an event that is too large and has a wrong field is refused with both faults', () => {
     expect(faulty(check({ sub: 'x', pad: 'x'.repeat(60_000) })).sort()).toEqual(['event', 'sub']);
   });
 });

@@ -20,7 +20,7 @@ const randomBytes = fc.uint8Array({ minLength: 16, maxLength: 16 });
 const time = fc.integer({ min: 0, max: 2 ** 48 - 1 });
 
 describe('a UUID', () => {
-  it('is lower-case and hyphenated', () => {
+  it('a UUID is lower-case and hyphenated', () => {
     expect([V4, V7].every(isUuid)).toBe(true);
     for (const text of [
       '',
@@ -35,7 +35,7 @@ describe('a UUID', () => {
     }
   });
 
-  it('is an event id when its version is 7', () => {
+  it('a UUID is an event id only when its version is 7', () => {
     expect(isEventId(V7)).toBe(true);
     const others = [V4, V7.toUpperCase(), V7.replace('-7', '-6'), V7.replace('-8d', '-cd'), 'nonsense'];
     for (const text of others) expect(isEventId(text), text).toBe(false);
@@ -43,7 +43,7 @@ describe('a UUID', () => {
 });
 
 describe('new event ids', () => {
-  it('are version 7, carry the time and ascend, whatever chance brings', () => {
+  it('new event ids are version 7, have their time and ascend, for any random bytes', () => {
     fc.assert(
       fc.property(time, randomBytes, fc.integer({ min: 1, max: 500 }), (now, random, count) => {
         const ids = newEventIds(now, count, random);
@@ -55,37 +55,37 @@ describe('new event ids', () => {
     );
   });
 
-  it('differ where chance differs', () => {
+  it('new event ids differ when their random bytes differ', () => {
     const [one] = newEventIds(NOW, 1, new Uint8Array(16).fill(1));
     const [other] = newEventIds(NOW, 1, new Uint8Array(16).fill(2));
     expect(one).not.toBe(other);
   });
 });
 
-describe("the event id derived from a queue message's position", () => {
+describe('an event id derived from a queue message', () => {
   const messageId = 'b7d2f0c1e5a94f6c8d3b2a1908f7e6d5';
 
-  it('is the same every time, version 7, with the time of the message', () => {
+  it('a derived event id is the same every time, version 7, with the time of its message', () => {
     const id = deriveEventId(messageId, NOW, 3);
     expect(deriveEventId(messageId, NOW, 3)).toBe(id);
     expect(isEventId(id)).toBe(true);
     expect(eventIdTime(id)).toBe(NOW);
   });
 
-  it('is another for every position and every message', () => {
+  it('a derived event id differs for every position and every message', () => {
     const ids = Array.from({ length: 500 }, (_, position) => deriveEventId(messageId, NOW, position));
     expect(new Set(ids).size).toBe(500);
     expect(deriveEventId('another message', NOW, 0)).not.toBe(ids[0]);
     expect(deriveEventId(messageId, NOW + 1, 0)).not.toBe(ids[0]);
   });
 
-  it('does not depend on where the digits of message and position meet', () => {
+  it('position 11 of message 1 and position 1 of message 11 get different event ids', () => {
     expect(deriveEventId('message 1', NOW, 11)).not.toBe(deriveEventId('message 11', NOW, 1));
   });
 });
 
-describe('the id of a notification', () => {
-  it('is the same for every retry, version 5, and different from the event id', () => {
+describe('the jti of a notification', () => {
+  it('a jti is the same for every retry, version 5, and different from the event id', () => {
     const jti = notificationId(V4, V7);
     expect(notificationId(V4, V7)).toBe(jti);
     expect(validate(jti) && version(jti) === 5).toBe(true);
@@ -93,7 +93,7 @@ describe('the id of a notification', () => {
     expect(isUuid(jti)).toBe(true);
   });
 
-  it('is another for another subscription or event', () => {
+  it('a jti differs for another subscription or another event', () => {
     const jti = notificationId(V4, V7);
     expect(notificationId(V4.replace('7', '8'), V7)).not.toBe(jti);
     expect(notificationId(V4, V7.replace('7a', '7b'))).not.toBe(jti);
@@ -101,7 +101,7 @@ describe('the id of a notification', () => {
 });
 
 describe('the id of a dead letter', () => {
-  it('is the same for one position of a message, and no other', () => {
+  it('the id of a dead letter is the same for one position of a message, and for no other', () => {
     expect(deadLetterId('m', 0)).toBe(deadLetterId('m', 0));
     expect(deadLetterId('m', 0)).not.toBe(deadLetterId('m', 1));
     expect(deadLetterId('m', 0)).not.toBe(deadLetterId('n', 0));
@@ -110,7 +110,7 @@ describe('the id of a dead letter', () => {
 });
 
 describe('the smallest event id of a time', () => {
-  it('lies at or below every id of that time and above every earlier one', () => {
+  it('the smallest event id of a time is above all earlier ids, and not above any id of that time', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 2 ** 48 - 1 }), randomBytes, (at, random) => {
         const floor = eventIdFloor(at);
@@ -124,7 +124,7 @@ describe('the smallest event id of a time', () => {
     );
   });
 
-  it('is that of 1970 for earlier times', () => {
+  it('the smallest event id of a time before 1970 is that of 1970', () => {
     expect(eventIdFloor(-5)).toBe('00000000-0000-7000-8000-000000000000');
     expect(eventIdFloor(0)).toBe(eventIdFloor(-5));
   });

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { attemptLeaseMs, claimMs, leaseFault, longestAttemptMs } from '../../src/domain/leases.ts';
 
 describe('leases', () => {
-  it.each([1000, 10_000, 60_000])('are longer than any attempt with a limit of %i ms', (timeoutMs) => {
+  it.each([1000, 10_000, 60_000])('leases are longer than any attempt with a limit of %i ms', (timeoutMs) => {
     expect(leaseFault(timeoutMs)).toBeUndefined();
     expect(attemptLeaseMs(timeoutMs)).toBeGreaterThan(longestAttemptMs(timeoutMs));
     expect(claimMs(timeoutMs)).toBeGreaterThan(30_000 + longestAttemptMs(timeoutMs));
@@ -13,8 +13,8 @@ describe('leases', () => {
     ['of an attempt', { ...fine, attempt: 20_000 }, /^an attempt may take 24000 ms, its lease is 20000 ms$/],
     ['of a consumer', { ...fine, claim: 50_000 }, /^a consumer may take 54000 ms, its claims last 50000 ms$/],
     ['of a dispatch', { ...fine, dispatch: 30_000 }, /^a dispatch may wait 30000 ms/],
-  ])('%s that is too short is a fault', (_, leases, told) => {
+  ])('the lease %s is a fault when it is too short', (_, leases, message) => {
     expect(leaseFault(10_000, fine)).toBeUndefined();
-    expect(leaseFault(10_000, leases)).toMatch(told);
+    expect(leaseFault(10_000, leases)).toMatch(message);
   });
 });

@@ -27,69 +27,69 @@ describe('the schedule', () => {
     [3, 300 * SECOND],
     [4, HOUR],
     [5, DAY],
-  ])('waits after failed attempt %i of a run for %i ms', (attempt, delay) => {
+  ])('the wait after failed attempt %i of a run is %i ms', (attempt, delay) => {
     expect(wait(attempt, answered(503))).toBe(delay);
   });
 
-  it('ends with the sixth attempt', () => {
+  it('the schedule ends with the sixth attempt', () => {
     expect(wait(6, answered(503))).toBeUndefined();
   });
 
-  it('has one attempt where there are no waits', () => {
+  it('a schedule without waits has one attempt', () => {
     expect(nextAttemptAt({ delaysMs: [] }, 1, answered(503), ENDED)).toBeUndefined();
   });
 });
 
-describe('a further attempt follows', () => {
+describe('a further attempt', () => {
   it.each<[string, Outcome]>([
-    ['400', answered(400)],
-    ['401', answered(401)],
-    ['404', answered(404)],
-    ['410', answered(410)],
-    ['499', answered(499)],
-    ['500', answered(500)],
-    ['503', answered(503)],
-    ['599', answered(599)],
+    ['a 400', answered(400)],
+    ['a 401', answered(401)],
+    ['a 404', answered(404)],
+    ['a 410', answered(410)],
+    ['a 499', answered(499)],
+    ['a 500', answered(500)],
+    ['a 503', answered(503)],
+    ['a 599', answered(599)],
     ['a time-out', { kind: 'timed_out', message: 'no answer within 10 s' }],
     ['an unreachable host', { kind: 'unreachable', message: 'connection refused' }],
-    ['an absent resolver', { kind: 'unreachable', message: 'no answer', resolverAway: true }],
-  ])('after %s', (_, outcome) => {
+    ['an outage of the resolver', { kind: 'unreachable', message: 'no answer', resolverAway: true }],
+  ])('another attempt follows after %s', (_, outcome) => {
     expect(wait(1, outcome)).toBe(3 * SECOND);
   });
 
   it.each<[string, Outcome]>([
     ['a success', { kind: 'success', response: { statusCode: 200, headers: {} } }],
-    ['101', answered(101)],
-    ['300', answered(300)],
-    ['301', answered(301)],
-    ['304', answered(304)],
-    ['399', answered(399)],
-    ['what is not HTTP', { kind: 'invalid_response', message: 'the answer is not HTTP' }],
+    ['a 101', answered(101)],
+    ['a 300', answered(300)],
+    ['a 301', answered(301)],
+    ['a 304', answered(304)],
+    ['a 399', answered(399)],
+    ['an answer that is not HTTP', { kind: 'invalid_response', message: 'the answer is not HTTP' }],
     ['a blocked address', { kind: 'blocked', message: 'not public' }],
-  ])('never after %s', (_, outcome) => {
+  ])('no attempt follows after %s', (_, outcome) => {
     expect(wait(1, outcome)).toBeUndefined();
   });
 });
 
 describe('Retry-After', () => {
-  it('moves the next attempt later', () => {
+  it('Retry-After moves the next attempt later', () => {
     expect(wait(1, answered(429, 60 * SECOND))).toBe(60 * SECOND);
   });
 
-  it('never moves it earlier', () => {
+  it('Retry-After never moves the next attempt earlier', () => {
     expect(wait(4, answered(503, SECOND))).toBe(HOUR);
     expect(wait(1, answered(503, 0))).toBe(3 * SECOND);
   });
 
-  it('moves it by 24 h at most', () => {
+  it('Retry-After moves the next attempt by 24 h at most', () => {
     expect(wait(1, answered(503, 2 * DAY))).toBe(DAY);
   });
 
-  it('adds no attempt to the schedule', () => {
+  it('Retry-After adds no attempt to the schedule', () => {
     expect(wait(6, answered(503, 60 * SECOND))).toBeUndefined();
   });
 
-  it('leaves every wait at least as long as the schedule says', () => {
+  it('a wait with Retry-After is at least as long as the schedule says', () => {
     const attempt = fc.integer({ min: 1, max: 5 });
     const asked = fc.option(fc.integer({ min: 0, max: 3 * DAY }), { nil: undefined });
     fc.assert(
@@ -113,21 +113,21 @@ describe('the header Retry-After', () => {
     ['Wed, 21 Oct 2026 07:29:00 GMT', 60 * SECOND],
     ['Wednesday, 21-Oct-26 07:29:00 GMT', 60 * SECOND],
     ['Wed Oct 21 07:29:00 2026', 60 * SECOND],
-  ])('reads %j', (value, ms) => {
+  ])('the Retry-After header %j asks for a wait of %i ms', (value, ms) => {
     expect(parseRetryAfter(value, NOW)).toBe(ms);
   });
 
   it.each([
-    '86401',
-    '999999999',
-    '9'.repeat(400),
-    'Thu, 22 Oct 2026 08:00:00 GMT',
-    'Fri, 31 Dec 9999 23:59:59 GMT',
-  ])('asks for 24 h at most with %j', (value) => {
+    ['86401', '86401'],
+    ['999999999', '999999999'],
+    ['of 400 digits', '9'.repeat(400)],
+    ['of a date after 24.5 hours', 'Thu, 22 Oct 2026 08:00:00 GMT'],
+    ['of the year 9999', 'Fri, 31 Dec 9999 23:59:59 GMT'],
+  ])('a Retry-After header %s is cut to 24 h', (_, value) => {
     expect(parseRetryAfter(value, NOW)).toBe(DAY);
   });
 
-  it('asks for nothing with a date that has passed', () => {
+  it('a Retry-After date that has passed asks for no wait', () => {
     expect(parseRetryAfter('Tue, 20 Oct 2026 07:28:00 GMT', NOW)).toBe(0);
   });
 
@@ -144,12 +144,12 @@ describe('the header Retry-After', () => {
     'in 5 minutes',
     '2026-10-22T07:28:00Z',
     '5, 6',
-  ])('is ignored as nonsense: %j', (value) => {
+  ])('the Retry-After header %j is ignored as nonsense', (value) => {
     expect(parseRetryAfter(value, NOW)).toBeUndefined();
   });
 
   it.each(['Year 2099', 'try again in 2099', 'Maintenance until Jan 2099'])(
-    'is ignored where only words surround a number: %j',
+    'the Retry-After header %j is ignored: it is neither a number nor a date',
     (value) => {
       expect(parseRetryAfter(value, NOW)).toBeUndefined();
     },

@@ -22,7 +22,7 @@ describe('the scope grammar', () => {
     'GET:webhooks/*/x DELETE:**',
     '  GET:a   GET:b ',
     '*:*',
-  ])('takes %j', (text) => {
+  ])('the scope grammar accepts %j', (text) => {
     expect(parseScopes(text)).toBeDefined();
   });
 
@@ -42,11 +42,11 @@ describe('the scope grammar', () => {
     'GET,POST:webhooks',
     'GET:webhooks\tPOST:webhooks',
     'GET:webhooks nonsense',
-  ])('refuses %j', (text) => {
+  ])('the scope grammar refuses %j', (text) => {
     expect(parseScopes(text)).toBeUndefined();
   });
 
-  it('reads several scopes separated by spaces', () => {
+  it('the scope grammar reads several scopes separated by spaces', () => {
     expect(parseScopes('GET:a/* *:b')).toEqual([
       { method: 'GET', segments: ['a', '*'] },
       { method: '*', segments: ['b'] },
@@ -54,7 +54,7 @@ describe('the scope grammar', () => {
   });
 });
 
-describe('a scope permits a call', () => {
+describe('the calls that a scope permits', () => {
   it.each([
     ['*:webhooks/**', 'DELETE', 'webhooks/subscriptions/1'],
     ['*:webhooks/**', 'GET', 'webhooks'],
@@ -65,7 +65,7 @@ describe('a scope permits a call', () => {
     ['GET:a/**/b/**/c', 'GET', 'a/b/x/b/c'],
     ['GET:a POST:b', 'POST', 'b'],
     ['GET:webhooks', 'HEAD', 'webhooks'],
-  ])('%s permits %s %s', (scope, method, path) => {
+  ])('the scope %s permits %s %s', (scope, method, path) => {
     expect(allows(scope, method, path)).toBe(true);
   });
 
@@ -80,11 +80,11 @@ describe('a scope permits a call', () => {
     ['*:webhooks/subscriptions', 'GET', 'webhooks/Subscriptions'],
     ['GET:a POST:b', 'POST', 'a'],
     ['GET:**/events', 'GET', 'webhooks/events/1'],
-  ])('%s does not permit %s %s', (scope, method, path) => {
+  ])('the scope %s does not permit %s %s', (scope, method, path) => {
     expect(allows(scope, method, path)).toBe(false);
   });
 
-  it('is decided at once for a glob made to be slow', () => {
+  it('a scope whose glob is made to be slow is still decided at once', () => {
     const glob = Array.from({ length: 60 }, () => '**/a').join('/');
     const path = `${Array.from({ length: 200 }, () => 'a').join('/')}/b`;
     const started = performance.now();
@@ -93,14 +93,14 @@ describe('a scope permits a call', () => {
   });
 });
 
-describe('a client may ask for', () => {
+describe('the scopes that a client may ask for', () => {
   it.each([
     ['*:webhooks/**', '*:webhooks/**'],
     ['*:webhooks/**', 'GET:webhooks/subscriptions'],
     ['*:webhooks/**', 'GET:webhooks/*/events POST:webhooks/events'],
     ['*:webhooks/**', '*:webhooks/*/**'],
     ['GET:a/* POST:b', 'GET:a/x'],
-  ])('with %s: %s', (allowed, asked) => {
+  ])('a client with %s may ask for %s', (allowed, asked) => {
     expect(mayAsk(allowed, asked)).toBe(true);
   });
 
@@ -110,11 +110,11 @@ describe('a client may ask for', () => {
     ['*:webhooks/*', '*:webhooks/**'],
     ['*:webhooks/subscriptions', '*:webhooks/*'],
     ['GET:a/* POST:b', 'GET:a/x POST:a/x'],
-  ])('no more than it has: with %s not %s', (allowed, asked) => {
+  ])('a client with %s may not ask for %s', (allowed, asked) => {
     expect(mayAsk(allowed, asked)).toBe(false);
   });
 
-  it('never more calls than it has itself', () => {
+  it('a client can never ask for a call that its own scopes do not permit', () => {
     const segment = fc.constantFrom('a', 'b', '*', '**');
     const glob = fc.array(segment, { minLength: 1, maxLength: 4 }).map((parts) => parts.join('/'));
     const path = fc.array(fc.constantFrom('a', 'b', 'c'), { minLength: 1, maxLength: 5 });

@@ -14,7 +14,7 @@ const TEST_VECTOR =
   '{"aud":["https://webhook.site/eeb46d8c-9fc0-42e4-b2d1-c0dc917031b1"],"events":{"test":{"id":"e6e15d40-54e8-440f-bb66-2c490e60a7eb"}},"iat":1628785553,"iss":"https://v1.api.us.janrain.com/e0a70b4f-1eef-4856-bcdb-f050fee66aae/webhooks","jti":"be0cad30-3f72-40c5-8f92-450ad0e06c36","toe":1628785553}';
 
 const created: IdentityEvent = {
-  // Members in no particular order, so that the order of the claim is the code's own.
+  // The members are in no particular order, so the order in the claim comes from the code.
   sub: '726087ec-35df-4041-aec8-c11ecc208efa',
   id: '02e950dc-7306-4e5a-9e4b-b9cd5629d76b',
   entityType: 'user',
@@ -37,13 +37,13 @@ const content = {
 };
 
 describe('the payload of a SET', () => {
-  it('is that of the documented service, byte for byte but for its jti', () => {
+  it('the payload of a SET is the documented one byte for byte, except for its jti', () => {
     const payload = setPayload('https://v1.api.eu.janrain.com', content);
     const jti = notificationId(SUBSCRIPTION_ID, created.id);
     expect(payload).toBe(VECTOR.replace('e67f33f4-28ae-4abe-a5a4-98e9593774bb', jti));
   });
 
-  it('of a test notification is that of the documented service too', () => {
+  it('the payload of a test notification is the documented one byte for byte, except for its jti', () => {
     const payload = setPayload('https://v1.api.us.janrain.com', {
       customerId: 'e0a70b4f-1eef-4856-bcdb-f050fee66aae',
       subscriptionId: SUBSCRIPTION_ID,
@@ -57,21 +57,21 @@ describe('the payload of a SET', () => {
     expect(payload).toBe(TEST_VECTOR.replace('be0cad30-3f72-40c5-8f92-450ad0e06c36', jti));
   });
 
-  it('tells when the event was accepted from when it happened, in whole seconds', () => {
+  it('a SET has the time of acceptance in iat and of the event in toe, in whole seconds', () => {
     const payload = JSON.parse(
       setPayload('https://x.example', { ...content, occurredAt: 1_600_000_000_500 }),
     );
     expect(payload).toMatchObject({ iat: 1_632_416_326, toe: 1_600_000_000 });
   });
 
-  it('has no exp, no top-level sub and no txn', () => {
+  it('the payload of a SET has no exp, no top-level sub and no txn', () => {
     const payload = JSON.parse(setPayload('https://x.example', content));
     expect(Object.keys(payload)).toEqual(['aud', 'events', 'iat', 'iss', 'jti', 'toe']);
   });
 });
 
 describe('the header of a SET', () => {
-  it('has its members in the documented order', () => {
+  it('the header of a SET has its members in the documented order', () => {
     const kid = '0123456789abcdef0123456789abcdef01234567';
     expect(JSON.stringify(setHeader('https://webhooks.example.com', created.customerId, kid))).toBe(
       `{"alg":"RS256","jku":"https://webhooks.example.com/b18fc81d-457e-4a40-ac87-2b78bd946fa2/login/jwk","kid":"${kid}","typ":"secevent+jwt"}`,
@@ -80,7 +80,7 @@ describe('the header of a SET', () => {
 });
 
 describe('the events claim', () => {
-  it('has the names of changed attributes in entityUpdated, its keys sorted', () => {
+  it('the entityUpdated claim has the names of changed attributes, and its keys are sorted', () => {
     const attributes = ['givenName', 'primaryAddress.city', 'age'];
     const claim = eventsClaim({ ...created, type: 'entityUpdated', attributes }, CAPTURE_DOMAIN);
     expect(Object.keys(claim)).toEqual(['entityUpdated']);
@@ -96,11 +96,11 @@ describe('the events claim', () => {
     expect(claim['entityUpdated']).toMatchObject({ attributes });
   });
 
-  it.each(['entityCreated', 'entityDeleted'] as const)('has no attributes in %s', (type) => {
+  it.each(['entityCreated', 'entityDeleted'] as const)('the %s claim has no attributes', (type) => {
     expect(eventsClaim({ ...created, type }, CAPTURE_DOMAIN)[type]).not.toHaveProperty('attributes');
   });
 
-  it('has the global subject as published, else the default made of the capture domain', () => {
+  it('the events claim has the published globalSub, or else one made from the capture domain', () => {
     const published = { ...created, globalSub: 'capture-v1://elsewhere/x' };
     expect(eventsClaim(published, CAPTURE_DOMAIN)).toMatchObject({
       entityCreated: { globalSub: 'capture-v1://elsewhere/x' },

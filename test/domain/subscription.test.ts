@@ -13,33 +13,33 @@ const faulty = (changes: Record<string, unknown>) => {
 };
 
 describe('the body of a new subscription', () => {
-  it('is enabled unless it says otherwise', () => {
+  it('a new subscription is enabled unless its body says otherwise', () => {
     expect(NewSubscription.parse(body)).toEqual({ ...body, enabled: true });
     expect(NewSubscription.parse({ ...body, enabled: false }).enabled).toBe(false);
   });
 
-  it('names each event type once, in the order given', () => {
+  it('a new subscription has each event type once, in the order given', () => {
     const events = ['entityUpdated', 'entityCreated', 'entityUpdated'];
     expect(NewSubscription.parse({ ...body, events }).events).toEqual(['entityUpdated', 'entityCreated']);
   });
 
-  it('may name no event type at all', () => {
+  it('a new subscription may have no event type at all', () => {
     expect(faulty({ events: [] })).toEqual([]);
   });
 
-  it('may hold read-only and unknown keys, which are ignored', () => {
+  it('read-only and unknown keys of a new subscription are ignored', () => {
     const echoed = { id: 'x', customerId: 5, createdAt: null, updatedAt: {}, _links: [], color: 'red' };
     expect(NewSubscription.parse({ ...body, ...echoed })).toEqual({ ...body, enabled: true });
   });
 
-  it('has a title of 2 to 200 characters', () => {
+  it('a new subscription has a title of 2 to 200 characters', () => {
     expect(faulty({ title: 'ab' })).toEqual([]);
     expect(faulty({ title: '😀'.repeat(200) })).toEqual([]);
     for (const title of ['a', 'x'.repeat(201), undefined, null, 5])
       expect(faulty({ title })).toEqual(['title']);
   });
 
-  it('names every fault at once', () => {
+  it('the faults of a new subscription are reported all at once', () => {
     expect(faulty({ title: '', endpoint: 5, events: ['entityRead'], enabled: 'yes' })).toEqual([
       'title',
       'endpoint',
@@ -49,8 +49,8 @@ describe('the body of a new subscription', () => {
   });
 });
 
-describe('what an event store must know of a subscription', () => {
-  it('is its ids, its version, whether it is enabled, and its endpoint', () => {
+describe('the reference of a subscription', () => {
+  it('the reference of a subscription has its ids, version, endpoint and whether it is enabled', () => {
     const subscription = {
       ...NewSubscription.parse(body),
       filter: null,
