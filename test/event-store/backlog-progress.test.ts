@@ -1,4 +1,7 @@
-/** What waits goes on: whatever else is on its way, wherever it was sent before, and when a part of an alarm fails. */
+/**
+ * Waiting deliveries make progress: while other events keep arriving, after the endpoint has changed, and when one duty
+ * of the alarm fails.
+ */
 import { runInDurableObject } from 'cloudflare:test';
 import { describe, expect, it } from 'vitest';
 import type { Outcome } from '../../src/domain/attempt.ts';
@@ -18,8 +21,8 @@ async function alter(bench: Bench, query: string): Promise<void> {
 }
 
 /**
- * Lets time go by in half seconds: once a second something is done and the alarm rings; what is dispatched is attempted,
- * and ends after a while.
+ * Plays some seconds in the life of a store, in steps of half a second. Each second calls `everySecond` and rings the
+ * alarm. A dispatched event is attempted at once, and its result is settled after `attemptMs`.
  */
 async function live(
   bench: Bench,
@@ -48,16 +51,16 @@ async function live(
   }
 }
 
-describe('what waits', () => {
+describe('a delivery that waits in a store', () => {
   it.each(['held events', 'a bulk redelivery'])(
-    'goes on while attempts of other events are always under way: %s',
+    'a steady stream of attempts of other events does not starve %s',
     async (what) => {
       const bench = new Bench();
       const isHeld = what === 'held events';
       const failed = isHeld ? await bench.fail() : [];
       const waiting = isHeld ? await bench.held(20) : bench.ids(20);
       if (!isHeld) for (const id of waiting) await bench.settle(id, answered(302));
-      // An event is refused each second and attempted again: one or two attempts are under way at any time.
+      // A new event gets a 400 each second and is attempted again, so one or two attempts are always under way.
       const everySecond = async (second: number) => {
         await bench.settle(bench.ids(1)[0] ?? '', answered(400), 1, 1500);
         if (second !== 10) return;
@@ -70,7 +73,7 @@ describe('what waits', () => {
     },
   );
 
-  it('goes before and beside the new events of a slow endpoint, one at a time', async () => {
+  it('held events are all delivered while a slow endpoint keeps getting new ones', async () => {
     const bench = new Bench();
     await bench.fail();
     const waiting = await bench.held(10);
@@ -88,7 +91,7 @@ describe('what waits', () => {
     expect(states.filter((state) => state === 'success')).toHaveLength(10);
   });
 
-  it('is held for as long as events are kept, however old it was when it came', async () => {
+  it('an event that is older than the retention when it is stored is held all the same', async () => {
     const bench = new Bench();
     await bench.fail();
     const [id = ''] = bench.ids(1);
@@ -98,7 +101,7 @@ describe('what waits', () => {
     expect(await bench.state(id)).toEqual({ state: 'awaiting-executing', attempts: 0, hold: 'held' });
   });
 
-  it('probes the present endpoint, not the one that others were held for', async () => {
+  it('a probe goes to the present endpoint, not to the one that older events were held for', async () => {
     const bench = new Bench();
     await bench.fail();
     await bench.held(5);
@@ -116,7 +119,7 @@ describe('what waits', () => {
     expect(out).toEqual([fresh]);
   });
 
-  it('does not take what has expired, though the sweep has not come by', async () => {
+  it('a bulk redelivery leaves out expired events that the sweep has not deleted yet', async () => {
     const bench = new Bench();
     for (const id of bench.ids(2)) await bench.settle(id, answered(302));
     bench.clock.advance(7 * DAY_MS - 1000);
@@ -128,7 +131,7 @@ describe('what waits', () => {
 });
 
 describe('an endpoint in trouble', () => {
-  it('has at most eighty deliveries on their way, tests and redeliveries included', async () => {
+  it('an endpoint in trouble has at most eighty dispatched deliveries, tests and redeliveries included', async () => {
     const bench = new Bench();
     const ids = bench.ids(150);
     for (const id of ids) await bench.settle(id, answered(302));
@@ -143,7 +146,7 @@ describe('an endpoint in trouble', () => {
     expect(out).toBe(80);
   });
 
-  it('is probed at growing waits also when it answers with a redirect', async () => {
+  it('a failing endpoint that answers with redirects is probed at growing waits', async () => {
     const bench = new Bench();
     await bench.fail();
     await alter(bench, "DELETE FROM deliveries WHERE state = 'awaiting-retry'");
@@ -160,8 +163,8 @@ describe('an endpoint in trouble', () => {
   });
 });
 
-describe('an alarm of which a part fails', () => {
-  it('rings again after ten seconds, not at once', async () => {
+describe('an alarm with a failing duty', () => {
+  it('an alarm with a failing duty rings again after ten seconds, not at once', async () => {
     const bench = new Bench();
     const failed = await bench.fail();
     await bench.held(3);

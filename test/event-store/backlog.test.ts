@@ -4,8 +4,8 @@ import { Bench, lost, ok, timedOut } from '../support/store-bench.ts';
 
 const DAY_MS = 86_400_000;
 
-describe('while an endpoint is not healthy', () => {
-  it('admits new events as held, so that they leave the fast lane', async () => {
+describe('an endpoint that is not healthy', () => {
+  it('admit defers new events while the endpoint is slow, so that they leave the fast lane', async () => {
     const bench = new Bench();
     const [slow = '', next = ''] = bench.ids(2);
     await bench.settle(slow, timedOut);
@@ -13,14 +13,14 @@ describe('while an endpoint is not healthy', () => {
     expect(await bench.store.health()).toEqual({ state: 'slow', since: bench.clock.now(), waiting: 1 });
   });
 
-  it('sends the new events of a slow one from the store, at once', async () => {
+  it('the store sends new events of a slow endpoint at once', async () => {
     const bench = new Bench();
     await bench.settle(bench.ids(1)[0] ?? '', timedOut);
     const ids = await bench.held(3);
     expect(await bench.ring()).toEqual(ids);
   });
 
-  it('has only forty deliveries on their way, and more as those come to an end', async () => {
+  it('a slow endpoint has at most forty dispatched deliveries, and gets more as those end', async () => {
     const bench = new Bench();
     await bench.settle(bench.ids(1)[0] ?? '', timedOut);
     const ids = await bench.held(60);
@@ -31,7 +31,7 @@ describe('while an endpoint is not healthy', () => {
     expect(await bench.ring()).toContain(ids[40]);
   });
 
-  it('does not ring again and again while enough is on its way', async () => {
+  it('the alarm waits one second while forty deliveries of a slow endpoint are dispatched', async () => {
     const bench = new Bench();
     await bench.settle(bench.ids(1)[0] ?? '', timedOut);
     await bench.held(60);
@@ -39,14 +39,14 @@ describe('while an endpoint is not healthy', () => {
     expect(await bench.alarm()).toBe(bench.clock.now() + 1000);
   });
 
-  it('remembers its health when the object is evicted', async () => {
+  it('the health of an endpoint survives an eviction of its store', async () => {
     const bench = new Bench();
     await bench.fail();
     await evictDurableObject(bench.store);
     expect((await bench.store.health()).state).toBe('failing');
   });
 
-  it('counts a result that came twice once', async () => {
+  it('a result that is settled twice counts once for the health of the endpoint', async () => {
     const bench = new Bench();
     const ids = bench.ids(4);
     for (const id of [...ids, ...ids]) await bench.settle(id, lost);
@@ -54,11 +54,11 @@ describe('while an endpoint is not healthy', () => {
   });
 });
 
-describe('while an endpoint is failing', () => {
-  it('holds events without an attempt, and sends one at a time as a probe, at waits that grow', async () => {
+describe('a failing endpoint', () => {
+  it('events without an attempt are held for a failing endpoint, and sent one at a time as probes', async () => {
     const bench = new Bench();
     const failed = await bench.fail();
-    // The five are out of the way: their schedule is at its end.
+    // The schedule of the five failed events has ended, so they are out of the way.
     await runInDurableObject(bench.store, (_, state) => {
       state.storage.sql.exec("UPDATE deliveries SET state = 'failure', due_at = NULL");
     });
@@ -73,13 +73,13 @@ describe('while an endpoint is failing', () => {
     expect(bench.clock.now() - start).toBe(3000);
     await bench.attempt([ids[0] ?? ''], lost);
     expect(await bench.state(ids[0] ?? '')).toMatchObject({ state: 'awaiting-retry', attempts: 1 });
-    // Its retry, three seconds later, is the next probe; the held ones wait for longer than that.
+    // Its retry, three seconds later, is the next probe. The held events wait longer than that.
     expect(await bench.ringNext()).toEqual([ids[0]]);
     expect(await bench.state(ids[1] ?? '')).toMatchObject({ hold: 'held' });
     expect(failed).toHaveLength(5);
   });
 
-  it('keeps the times of what waits for a retry', async () => {
+  it('retries keep their times while the endpoint is failing', async () => {
     const bench = new Bench();
     const failed = await bench.fail();
     const ids = await bench.held(1);
@@ -90,7 +90,7 @@ describe('while an endpoint is failing', () => {
     expect(ids).toHaveLength(1);
   });
 
-  it('sends tests at once, however much else is on its way', async () => {
+  it('a test notification is sent at once, however many deliveries are dispatched', async () => {
     const bench = new Bench();
     await bench.settle(bench.ids(1)[0] ?? '', timedOut);
     await bench.held(60);
@@ -102,7 +102,7 @@ describe('while an endpoint is failing', () => {
     expect(await bench.ring()).toContain(test);
   });
 
-  it('does not hold tests and redeliveries', async () => {
+  it('test notifications and redeliveries are not held for a failing endpoint', async () => {
     const bench = new Bench();
     const [redelivered = '', test = ''] = bench.ids(2);
     await bench.settle(redelivered, {
@@ -118,7 +118,7 @@ describe('while an endpoint is failing', () => {
     expect(await bench.store.begin(bench.ref, tokens.get(redelivered) ?? '', [redelivered])).toHaveLength(1);
   });
 
-  it('holds what was dispatched before, when its attempt would begin', async () => {
+  it('an event dispatched before the endpoint failed is held when its attempt would begin', async () => {
     const bench = new Bench();
     const [id = ''] = await bench.held(1);
     await bench.ring();
@@ -128,12 +128,12 @@ describe('while an endpoint is failing', () => {
     expect(await bench.state(id)).toMatchObject({ state: 'awaiting-executing', hold: 'held' });
   });
 
-  it('gives up an event that was held for as long as events are kept', async () => {
+  it('an event held for the whole retention becomes a failure with the reason endpoint failing', async () => {
     const bench = new Bench();
     await bench.fail();
     const [id = ''] = await bench.held(1);
     await runInDurableObject(bench.store, (_, state) => {
-      // Probing is out of the way: this one shall be held to the end.
+      // The next probe is far away, so this event is held to the end.
       const far = JSON.stringify({ ...JSON.parse('{}'), state: 'failing', since: 1, probeAt: 9e15 });
       state.storage.sql.exec('UPDATE health SET figures = ?', far);
       state.storage.sql.exec("DELETE FROM deliveries WHERE state = 'awaiting-retry'");
@@ -149,7 +149,7 @@ describe('while an endpoint is failing', () => {
     ]);
   });
 
-  it('fails what it holds when the subscription is disabled', async () => {
+  it('a held event becomes a failure when its subscription is disabled', async () => {
     const bench = new Bench();
     await bench.fail();
     const [id = ''] = await bench.held(1);
@@ -162,7 +162,7 @@ describe('while an endpoint is failing', () => {
     expect(await bench.state(id)).toMatchObject({ state: 'failure', attempts: 0 });
   });
 
-  it('rings for the next probe however often the object is evicted', async () => {
+  it('the next probe is sent although the alarm was lost and the store evicted', async () => {
     const bench = new Bench();
     await bench.fail();
     await runInDurableObject(bench.store, (_, state) => {
@@ -176,14 +176,14 @@ describe('while an endpoint is failing', () => {
   });
 });
 
-describe('when a failing endpoint is replaced by another', () => {
+describe('a new endpoint in place of a failing one', () => {
   const replaced = async (bench: Bench) => {
     const ref = { ...bench.ref, version: 2, endpoint: 'https://other.example/' };
     await bench.store.adopt(ref);
     return ref;
   };
 
-  it('nothing is held against the new one', async () => {
+  it('a new endpoint in place of a failing one is healthy, and its events are admitted', async () => {
     const bench = new Bench();
     await bench.fail();
     const ref = await replaced(bench);
@@ -191,7 +191,7 @@ describe('when a failing endpoint is replaced by another', () => {
     expect(await bench.store.admit(ref, bench.ids(1))).toEqual([{ answer: 'new' }]);
   });
 
-  it('what fails at the old one says nothing of the new one', async () => {
+  it('a failure at the old endpoint does not count for the new one', async () => {
     const bench = new Bench();
     const failed = await bench.fail();
     const ref = await replaced(bench);
@@ -200,14 +200,14 @@ describe('when a failing endpoint is replaced by another', () => {
     const tokens = await bench.tokens();
     for (const id of failed) {
       await bench.store.begin(ref, tokens.get(id) ?? '', [id]);
-      // Reported by a consumer that has not heard of the change.
+      // The consumer that reports this result does not know of the change yet.
       await bench.settle(id, lost, 2);
     }
     expect((await bench.store.read(failed[4] ?? ''))?.attempts).toBe(2);
     expect((await bench.store.health()).state).toBe('healthy');
   });
 
-  it('what was held for the old one goes out, to the old one', async () => {
+  it('an event held for the old endpoint is released and still goes to the old endpoint', async () => {
     const bench = new Bench();
     await bench.fail();
     const [held = ''] = await bench.held(1);
@@ -217,8 +217,8 @@ describe('when a failing endpoint is replaced by another', () => {
   });
 });
 
-describe('once an endpoint has recovered', () => {
-  it('drains what was held oldest first, in steps that double', async () => {
+describe('a recovered endpoint', () => {
+  it('the backlog of a recovered endpoint drains oldest first, in steps that double', async () => {
     const bench = new Bench();
     const failed = await bench.fail();
     const ids = await bench.held(40);
@@ -235,7 +235,7 @@ describe('once an endpoint has recovered', () => {
     expect((await bench.store.health()).state).toBe('healthy');
   });
 
-  it('lets no more go while the last step is still on its way', async () => {
+  it('the backlog does not speed up while its last step is still under way', async () => {
     const bench = new Bench();
     const failed = await bench.fail();
     await bench.held(40);
@@ -245,11 +245,11 @@ describe('once an endpoint has recovered', () => {
     const second = await bench.ring();
     bench.clock.advance(1000);
     const third = await bench.ring();
-    // One of the first step and one of the second are on their way: the pace is two.
+    // One event of the first step and one of the second are under way, so the pace stays at two.
     expect(second.length + third.length).toBeLessThanOrEqual(6);
   });
 
-  it('does not wait for dispatches that were lost with an earlier life of the object', async () => {
+  it('the backlog does not wait for dispatches from before an eviction', async () => {
     const bench = new Bench();
     const ids = await bench.held(5);
     await bench.ring();
@@ -263,7 +263,7 @@ describe('once an endpoint has recovered', () => {
     expect(ids).toHaveLength(5);
   });
 
-  it('admits new events to the fast lane at once, though others still wait', async () => {
+  it('new events of a recovered endpoint take the fast lane at once, though others still wait', async () => {
     const bench = new Bench();
     const failed = await bench.fail();
     await bench.held(10);
@@ -271,7 +271,7 @@ describe('once an endpoint has recovered', () => {
     expect(await bench.store.admit(bench.ref, bench.ids(1))).toEqual([{ answer: 'new' }]);
   });
 
-  it('holds the rest again when it fails again', async () => {
+  it('the rest of the backlog is held again when the endpoint fails again', async () => {
     const bench = new Bench();
     const failed = await bench.fail();
     const ids = await bench.held(40);

@@ -14,7 +14,7 @@ const ok: Outcome = { kind: 'success', response: { statusCode: 200, headers: {} 
 const timedOut: Outcome = { kind: 'timed_out', message: 'no answer within 1 s' };
 const unavailable: Outcome = { kind: 'http_error', response: { statusCode: 503, headers: {} } };
 
-/** A store of a subscription that nobody else has. */
+/** The store of a new subscription. */
 function newStore(): { ref: SubscriptionRef; store: DurableObjectStub<EventStore> } {
   const subscriptionId = crypto.randomUUID();
   const ref = {
@@ -54,7 +54,7 @@ function held(clock: HeldClock, id: string): Settlement {
   };
 }
 
-/** The alarm's time, the lease token of a delivery, and other things only the inside shows. */
+/** The lease token of a delivery. Only the rows of the store show it. */
 async function leaseToken(store: DurableObjectStub<EventStore>, id: string): Promise<string> {
   return await runInDurableObject(store, (_, state) => {
     const row = state.storage.sql
@@ -74,18 +74,18 @@ async function states(store: DurableObjectStub<EventStore>, id: string): Promise
 }
 
 describe('admit', () => {
-  it('answers new once, then busy with the rest of the claim', async () => {
+  it('admit answers new once, then busy for the rest of the claim', async () => {
     const clock = holdClock();
     const { ref, store } = newStore();
     const id = eventId(clock);
     expect(await store.admit(ref, [id])).toEqual([{ answer: 'new' }]);
     clock.advance(1000);
     const [second] = await store.admit(ref, [id]);
-    // 30 s for the invocation, 1 s for the attempt here, 30 s of margin; one second has gone.
+    // A claim lasts 61 s: 30 for the invocation, 1 for the attempt, 30 of margin. One second has passed.
     expect(second).toEqual({ answer: 'busy', retryAfterMs: 60_000 });
   });
 
-  it('answers new again when the claim has lapsed, or was lost with the memory', async () => {
+  it('admit answers new again when the claim has lapsed or was lost with the memory', async () => {
     const clock = holdClock();
     const { ref, store } = newStore();
     const id = eventId(clock);
@@ -96,7 +96,7 @@ describe('admit', () => {
     expect(await store.admit(ref, [id])).toEqual([{ answer: 'new' }]);
   });
 
-  it('answers done for what is stored, whatever its state', async () => {
+  it('admit answers done for a stored event, whatever its state', async () => {
     const clock = holdClock();
     const { ref, store } = newStore();
     const [success = '', retry = '', waiting = ''] = eventIds(clock, 3);
@@ -112,14 +112,14 @@ describe('admit', () => {
     ]);
   });
 
-  it('answers held in a disabled store, also to a consumer that knows an older version', async () => {
+  it('admit defers events in a disabled store, even for a consumer with an older version', async () => {
     const clock = holdClock();
     const { ref, store } = newStore();
     await store.adopt({ ...ref, version: 2, enabled: false, endpoint: 'https://listener.example/' });
     expect(await store.admit(ref, [eventId(clock)])).toEqual([{ answer: 'held' }]);
   });
 
-  it('adopts a newer version from the call itself', async () => {
+  it('admit adopts a newer version of the subscription from the call', async () => {
     const clock = holdClock();
     const { ref, store } = newStore();
     await store.adopt({ ...ref, version: 2, enabled: false, endpoint: 'https://listener.example/' });
@@ -130,7 +130,7 @@ describe('admit', () => {
     ).toEqual([{ answer: 'new' }]);
   });
 
-  it('refuses to serve another subscription', async () => {
+  it('admit refuses a call for another subscription', async () => {
     const clock = holdClock();
     const { ref, store } = newStore();
     await store.admit(ref, [eventId(clock)]);
@@ -142,7 +142,7 @@ describe('admit', () => {
 });
 
 describe('settle', () => {
-  it('changes nothing when a result is settled twice', async () => {
+  it('a result that is settled twice changes nothing the second time', async () => {
     const clock = holdClock();
     const { ref, store } = newStore();
     const id = eventId(clock);
@@ -156,7 +156,7 @@ describe('settle', () => {
     expect(await store.read(id)).toEqual(first);
   });
 
-  it('lets a late success absorb a failure of the same attempt, and nothing absorb a success', async () => {
+  it('a late success replaces a failure of the same attempt, and nothing replaces a success', async () => {
     const clock = holdClock();
     const { ref, store } = newStore();
     const id = eventId(clock);
@@ -167,7 +167,7 @@ describe('settle', () => {
     expect(await states(store, id)).toEqual(['awaiting-executing', 'executing', 'awaiting-retry', 'success']);
   });
 
-  it('turns a retryable failure in a disabled store into a final one', async () => {
+  it('a failed attempt that could be retried is final in a disabled store', async () => {
     const clock = holdClock();
     const { ref, store } = newStore();
     const id = eventId(clock);
@@ -179,7 +179,7 @@ describe('settle', () => {
     expect(delivery?.history.at(-1)?.reason).toBe('HTTP 503; subscription disabled');
   });
 
-  it('stores all of a call or nothing of it', async () => {
+  it('settle stores all results of a call or none of them', async () => {
     const clock = holdClock();
     const { ref, store } = newStore();
     const [good = '', bad = ''] = eventIds(clock, 2);
@@ -192,7 +192,7 @@ describe('settle', () => {
 });
 
 describe('the alarm', () => {
-  it('is armed for the next attempt, and never rings early', async () => {
+  it('the alarm is armed for the next attempt, and dispatches nothing early', async () => {
     const clock = holdClock();
     const { ref, store } = newStore();
     const id = eventId(clock);
@@ -204,7 +204,7 @@ describe('the alarm', () => {
     expect(await alarmTime(store)).toBe(clock.now() + 1);
   });
 
-  it('is not written again when it rings early enough already', async () => {
+  it('the alarm is not written again when it already rings early enough', async () => {
     const clock = holdClock();
     const { ref, store } = newStore();
     const [first = '', second = ''] = eventIds(clock, 2);
@@ -215,7 +215,7 @@ describe('the alarm', () => {
     expect(await alarmTime(store)).toBe(armed);
   });
 
-  it('is armed again by the next call when it was lost', async () => {
+  it('a lost alarm is armed again by the next call', async () => {
     const clock = holdClock();
     const { ref, store } = newStore();
     await store.settle(ref, [attempted(clock, eventId(clock), unavailable)]);
@@ -224,10 +224,10 @@ describe('the alarm', () => {
     expect(await alarmTime(store)).toBe(clock.now() + 3000);
   });
 
-  it('keeps an unspent token when a dispatch was slow, so that the slow message still counts', async () => {
+  it('a repeated dispatch keeps its unspent token, so that the slow message still counts', async () => {
     const clock = holdClock();
     const { ref, store } = newStore();
-    // A subscription that D1 does not know: the real consumer drops these messages.
+    // D1 does not have this subscription, so the real consumer drops these messages.
     const id = eventId(clock);
     await store.settle(ref, [held(clock, id)]);
     await runDurableObjectAlarm(store);
@@ -239,7 +239,7 @@ describe('the alarm', () => {
     expect(await store.begin(ref, token, [id])).toEqual([]);
   });
 
-  it('makes a lapsed attempt again under its own number', async () => {
+  it('a lapsed attempt is made again under its own number', async () => {
     const clock = holdClock();
     const { ref, store } = newStore();
     const id = eventId(clock);
@@ -247,7 +247,7 @@ describe('the alarm', () => {
     await runDurableObjectAlarm(store);
     const [first] = await store.begin(ref, await leaseToken(store, id), [id]);
     expect(first?.attempt).toBe(1);
-    clock.advance(31_000); // one second for the attempt here, 30 s of margin
+    clock.advance(31_000); // 1 s for the attempt and 30 s of margin
     await runDurableObjectAlarm(store);
     const [again] = await store.begin(ref, await leaseToken(store, id), [id]);
     expect(again?.attempt).toBe(1);
@@ -255,7 +255,7 @@ describe('the alarm', () => {
     expect(await states(store, id)).toEqual(['awaiting-executing', 'executing', 'success']);
   });
 
-  it('makes what it could not send due again, after a wait that grows', async () => {
+  it('a delivery that the queue did not take is due again after a wait that grows', async () => {
     const clock = holdClock();
     const { ref, store } = newStore();
     const id = eventId(clock);
@@ -263,7 +263,7 @@ describe('the alarm', () => {
       const queue = env.DELIVERIES;
       const send = queue.sendBatch.bind(queue);
       await instance.settle(ref, [held(clock, id)]);
-      // The binding is one object for the whole isolate: broken for this block only.
+      // All tests of the isolate share this binding, so it is broken for this block only.
       Object.defineProperty(queue, 'sendBatch', {
         configurable: true,
         value: () => Promise.reject(new Error('away')),
@@ -280,7 +280,7 @@ describe('the alarm', () => {
     });
   });
 
-  it('fails what is due in a disabled store instead of sending it', async () => {
+  it('a delivery that is due in a disabled store fails instead of being sent', async () => {
     const clock = holdClock();
     const { ref, store } = newStore();
     const id = eventId(clock);
@@ -299,7 +299,7 @@ describe('the alarm', () => {
 });
 
 describe('a disabled subscription', () => {
-  it('fails at once what waits, and begins nothing', async () => {
+  it('waiting deliveries fail at once when the subscription is disabled, and no attempt begins', async () => {
     const clock = holdClock();
     const { ref, store } = newStore();
     const [retry = '', waiting = ''] = eventIds(clock, 2);
@@ -316,7 +316,7 @@ describe('a disabled subscription', () => {
     expect(await store.begin(ref, token, [waiting])).toEqual([]);
   });
 
-  it('stores new events as failures without an attempt', async () => {
+  it('a disabled store keeps new events as failures without an attempt', async () => {
     const clock = holdClock();
     const { ref, store } = newStore();
     const id = eventId(clock);
@@ -328,7 +328,7 @@ describe('a disabled subscription', () => {
 });
 
 describe('retention', () => {
-  it('deletes a success seven days after acceptance, and not before', async () => {
+  it('a success is deleted seven days after its acceptance, and not before', async () => {
     const clock = holdClock();
     const { ref, store } = newStore();
     await store.settle(ref, [attempted(clock, eventId(clock), ok)]);
@@ -341,7 +341,7 @@ describe('retention', () => {
     expect(await store.total()).toBe(0);
   });
 
-  it('keeps a failure seven days after its failure, and what is not final for ever', async () => {
+  it('a failure is kept seven days after it failed, and an open delivery until it ends', async () => {
     const clock = holdClock();
     const { ref, store } = newStore();
     const [failed = '', open = ''] = eventIds(clock, 2);
@@ -359,7 +359,7 @@ describe('retention', () => {
     expect(await store.read(open)).toBeDefined();
   });
 
-  it('deletes in bounded bites, each alarm one, until all are gone', async () => {
+  it('the sweep deletes one bounded bite in each alarm until all expired events are gone', async () => {
     const clock = holdClock();
     const { ref, store } = newStore();
     for (let batch = 0; batch < 11; batch++) {
@@ -377,8 +377,8 @@ describe('retention', () => {
   });
 });
 
-describe('erasing', () => {
-  it('leaves nothing to read, and drops late results', async () => {
+describe('an erased store', () => {
+  it('an erased store has nothing to read, and drops late results', async () => {
     const clock = holdClock();
     const { ref, store } = newStore();
     const [id = '', late = ''] = eventIds(clock, 2);
@@ -392,7 +392,7 @@ describe('erasing', () => {
     expect(await store.total()).toBe(0);
   });
 
-  it('drops results that come later still, when nothing at all is stored any more', async () => {
+  it('an erased store drops late results even when its tables are gone', async () => {
     const clock = holdClock();
     const { ref, store } = newStore();
     await store.settle(ref, [attempted(clock, eventId(clock), timedOut)]);
@@ -409,7 +409,7 @@ describe('erasing', () => {
     expect(await store.health()).toMatchObject({ waiting: 0 });
   });
 
-  it('may run twice, remembers its mark over an eviction, and ends in an empty object', async () => {
+  it('a store may be erased twice, stays erased after an eviction, and ends empty', async () => {
     const clock = holdClock();
     const { ref, store } = newStore();
     await store.settle(ref, [attempted(clock, eventId(clock), ok)]);

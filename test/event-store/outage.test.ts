@@ -5,7 +5,7 @@ const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 
-/** Lives on for a time: events come at an interval; all that is attempted fails. @returns the events */
+/** Plays the store for `forMs`: an event comes every `everyMs`, and every attempt fails. @returns the event ids */
 async function live(bench: Bench, forMs: number, everyMs: number): Promise<string[]> {
   const ids: string[] = [];
   const end = bench.clock.now() + forMs;
@@ -25,7 +25,7 @@ async function live(bench: Bench, forMs: number, everyMs: number): Promise<strin
   }
 }
 
-/** One event by the fast lane, or by the store where that is closed. */
+/** Sends one event by the fast lane, or through the store while the fast lane is closed. */
 async function arrive(bench: Bench): Promise<string> {
   const [id = ''] = bench.ids(1);
   const [admission] = await bench.store.admit(bench.ref, [id]);
@@ -34,7 +34,7 @@ async function arrive(bench: Bench): Promise<string> {
   return id;
 }
 
-/** The endpoint is well again: what goes out succeeds. @returns how many went out in each step */
+/** Plays the recovery: every attempt succeeds. @returns how many events each step dispatched */
 async function recover(bench: Bench): Promise<number[]> {
   const steps: number[] = [];
   const end = bench.clock.now() + 2 * DAY_MS;
@@ -50,12 +50,12 @@ async function recover(bench: Bench): Promise<number[]> {
 }
 
 describe('an endpoint that was down for two days', () => {
-  it('gets every event in the end, or it is stored as a failure that says why; what was held in no burst', {
+  it('every event of a two-day outage is delivered or fails with a reason, and no burst follows', {
     timeout: 60_000,
   }, async () => {
     const bench = new Bench();
     const ids = await live(bench, 2 * HOUR_MS, MINUTE_MS);
-    // While events come faster than probes: one event for each probe, the others untouched.
+    // Events come faster than probes. Each probe takes one event, and the others stay untouched.
     const early = await Promise.all(ids.map((id) => bench.state(id)));
     const attempted = early.filter((one) => (one?.attempts ?? 0) > 0).length;
     expect(attempted).toBeLessThanOrEqual((2 * HOUR_MS) / (5 * MINUTE_MS) + 15);
@@ -75,10 +75,10 @@ describe('an endpoint that was down for two days', () => {
       const reason = delivery?.history.at(-1)?.reason;
       expect(reason).toBe(state === 'failure' ? 'unreachable: connection lost' : undefined);
     }
-    // The first of them had all their six attempts within the two days.
+    // The first events had all their six attempts within the two days.
     expect([...ends.keys()].sort()).toEqual(['failure', 'success']);
     expect(ends.get('success')).toBe(waiting);
-    // Each step at most twice the largest before it, but for retries that happen to be due.
+    // Each step is at most twice the largest step before it, except for retries that happen to be due.
     steps.forEach((sent, step) => {
       expect(sent).toBeLessThanOrEqual(2 * Math.max(1, ...steps.slice(0, step)) + 3);
     });

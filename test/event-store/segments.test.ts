@@ -1,6 +1,6 @@
 /**
- * Deliveries that succeed at once share rows. Nothing of that may be seen from outside: what is stored is held against a
- * list that this file keeps, through everything that may happen to it.
+ * Deliveries that succeed at once share rows. Callers of the store must not notice this, so these tests compare the
+ * answers of the store with a list that they keep themselves.
  */
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { describe, expect, it } from 'vitest';
@@ -30,7 +30,7 @@ async function deliver(bench: Bench, ids: readonly string[], facts: Partial<Sett
   );
 }
 
-/** Rows of the two tables. */
+/** How many rows the two tables have. */
 async function rows(bench: Bench): Promise<{ deliveries: number; segments: number }> {
   return await runInDurableObject(bench.store, (_, { storage }) => {
     const count = (table: string) =>
@@ -45,14 +45,14 @@ async function listed(bench: Bench, query: { after?: string; before?: string; li
 }
 
 describe('deliveries of one settle', () => {
-  it('share one row when they succeeded at once', async () => {
+  it('deliveries that succeed at once share one row', async () => {
     const bench = new Bench();
     await deliver(bench, bench.ids(100));
     expect(await rows(bench)).toEqual({ deliveries: 0, segments: 1 });
     expect(await bench.store.total()).toBe(100);
   });
 
-  it('are told as they would be from rows of their own, but for the signature', async () => {
+  it('a packed delivery reads as if it had its own row, except for the signature', async () => {
     const bench = new Bench();
     const [id = ''] = bench.ids(1);
     await deliver(bench, [id]);
@@ -79,7 +79,7 @@ describe('deliveries of one settle', () => {
     });
   });
 
-  it('have a row each when they failed, wait, or succeeded later', async () => {
+  it('deliveries that failed, wait or succeeded later have a row each', async () => {
     const bench = new Bench();
     const [waiting = '', retried = '', good = ''] = bench.ids(3);
     await bench.settle(waiting, lost);
@@ -91,7 +91,7 @@ describe('deliveries of one settle', () => {
     expect(await listed(bench)).toEqual([waiting, retried, good]);
   });
 
-  it('have a row each when their id is more than five minutes off their acceptance', async () => {
+  it('deliveries whose id is more than five minutes from their acceptance have a row each', async () => {
     const bench = new Bench();
     const now = bench.clock.now();
     await deliver(bench, [...idsAt(now - 301_000, 1), ...idsAt(now + 301_000, 1)]);
@@ -100,7 +100,7 @@ describe('deliveries of one settle', () => {
     expect(await bench.store.total()).toBe(4);
   });
 
-  it('have a row each when their token is not one that can be told again byte for byte', async () => {
+  it('deliveries whose token cannot be rebuilt byte for byte have a row each', async () => {
     const bench = new Bench();
     const sets = ['set', 'a.b', 'e30.e31.sig', 'e30.e30.', 'e30.e30.sig.more', '_w.e30.sig', 'e30=.e30.sig'];
     const ids = bench.ids(sets.length);
@@ -112,10 +112,10 @@ describe('deliveries of one settle', () => {
     expect((await bench.store.list({ limit: 100 })).map(({ set }) => set)).toEqual(sets);
   });
 
-  it('are split over rows where one row would become too large', async () => {
+  it('deliveries are split over several rows when one row would be too large', async () => {
     const bench = new Bench();
     const ids = bench.ids(40);
-    // Nothing that could be compressed: each character any of some twenty thousand, three bytes of UTF-8.
+    // This text cannot be compressed: each character is one of twenty thousand, in three bytes of UTF-8.
     const random = Array.from(crypto.getRandomValues(new Uint16Array(30_000)), (n) =>
       String.fromCharCode(0x4e00 + (n % 20_000)),
     ).join('');
@@ -133,7 +133,7 @@ describe('deliveries of one settle', () => {
     expect((await bench.store.read(ids[17] ?? ''))?.set).toBe(`e30.${payload}.`);
   });
 
-  it('never span more than a quarter of an hour together', async () => {
+  it('the deliveries of one segment never span more than a quarter of an hour', async () => {
     const bench = new Bench();
     const now = bench.clock.now();
     const ids = [...idsAt(now - HOUR_MS, 2), ...idsAt(now - HOUR_MS + 900_000, 1), ...idsAt(now, 2)];
@@ -146,8 +146,8 @@ describe('deliveries of one settle', () => {
   });
 });
 
-describe('what is packed', () => {
-  it('is known to whoever asks for a first attempt, and its repeats change nothing', async () => {
+describe('a packed delivery', () => {
+  it('admit answers done for a packed delivery, and its repeats change nothing', async () => {
     const bench = new Bench();
     const ids = bench.ids(50);
     await deliver(bench, ids);
@@ -160,7 +160,7 @@ describe('what is packed', () => {
     expect(await bench.store.total()).toBe(50);
   });
 
-  it('takes in what is new of a settle that is half a repeat', async () => {
+  it('a settle that is half a repeat stores only its new deliveries', async () => {
     const bench = new Bench();
     const ids = bench.ids(30);
     await deliver(bench, ids.slice(0, 20));
@@ -175,7 +175,7 @@ describe('what is packed', () => {
     expect(await listed(bench)).toEqual(ids);
   });
 
-  it('takes the first result of two for one event in one settle', async () => {
+  it('the first of two results for one event in one settle is stored', async () => {
     const bench = new Bench();
     const [id = ''] = bench.ids(1);
     const both = [succeeded(bench, id), succeeded(bench, id)];
@@ -184,7 +184,7 @@ describe('what is packed', () => {
     expect(await bench.store.total()).toBe(1);
   });
 
-  it('is not counted when the settle it came with fails half-way', async () => {
+  it('a packed delivery is not counted when its settle fails half-way', async () => {
     const bench = new Bench();
     await deliver(bench, bench.ids(3));
     expect(await bench.store.total()).toBe(3);
@@ -205,7 +205,7 @@ describe('what is packed', () => {
     expect(await listed(bench)).toHaveLength(3);
   });
 
-  it('cannot be redelivered, and is not exported', async () => {
+  it('a packed delivery cannot be redelivered, and is not exported', async () => {
     const bench = new Bench();
     const [id = ''] = bench.ids(1);
     await deliver(bench, [id]);
@@ -215,7 +215,7 @@ describe('what is packed', () => {
     expect((await bench.store.exports())[0]).toMatchObject({ state: 'completed', parts: 0 });
   });
 
-  it('is counted by the summary by the acceptance of each event', async () => {
+  it('the summary counts each packed delivery by its own time of acceptance', async () => {
     const bench = new Bench();
     const old = bench.ids(3);
     await deliver(bench, old);
@@ -231,7 +231,7 @@ describe('what is packed', () => {
     expect((await bench.store.summary()).succeeded).toBe(4);
   });
 
-  it('goes when its time is over, with a row deleted for all of them', async () => {
+  it('packed deliveries expire after seven days, and one row is deleted for all of them', async () => {
     const bench = new Bench();
     const ids = bench.ids(10);
     await deliver(bench, ids);
@@ -244,7 +244,7 @@ describe('what is packed', () => {
     expect(await bench.store.total()).toBe(0);
   });
 
-  it('goes bite by bite when there is much', async () => {
+  it('many expired segments are deleted bite by bite, within an hour', async () => {
     const bench = new Bench();
     for (let round = 0; round < 230; round++) {
       await deliver(bench, bench.ids(1));
@@ -259,7 +259,7 @@ describe('what is packed', () => {
 });
 
 describe('small segments', () => {
-  it('are merged once there are many and they have come to rest, and nothing else changes', async () => {
+  it('small segments are merged once they are many and old enough, and nothing else changes', async () => {
     const bench = new Bench();
     const ids: string[] = [];
     for (let round = 0; round < MERGE_SEGMENTS; round++) {
@@ -282,7 +282,7 @@ describe('small segments', () => {
     expect(new Set(admissions.map(({ answer }) => answer))).toEqual(new Set(['done']));
   });
 
-  it('are merged a bite in each alarm, a second apart, until none is left to merge', async () => {
+  it('small segments are merged one bite in each alarm, a second apart, until no merge is left', async () => {
     const bench = new Bench();
     const ids = bench.ids(2 * SEGMENT_MAX_EVENTS);
     for (let start = 0; start < ids.length; start += 20) await deliver(bench, ids.slice(start, start + 20));
@@ -302,7 +302,7 @@ describe('small segments', () => {
     expect(await listed(bench)).toEqual(ids);
   });
 
-  it('are not looked at again when they lie too far apart to be merged', async () => {
+  it('small segments that lie too far apart to be merged set no alarm for another try', async () => {
     const bench = new Bench();
     for (let round = 0; round < MERGE_SEGMENTS; round++) {
       await deliver(bench, bench.ids(1));
@@ -313,7 +313,7 @@ describe('small segments', () => {
     expect(await bench.alarm()).toBeGreaterThan(bench.clock.now() + HOUR_MS);
   });
 
-  it('are merged by what their text takes, however well it was compressed', async () => {
+  it('segments are merged by the size of their text, however well it was compressed', async () => {
     const bench = new Bench();
     const payload = btoa('a'.repeat(60_000)).replaceAll('=', '');
     for (let round = 0; round < MERGE_SEGMENTS + 8; round++) {
@@ -330,13 +330,13 @@ describe('small segments', () => {
       storage.sql.exec<{ bytes: number; events: number }>('SELECT bytes, events FROM segments').toArray(),
     );
     expect(sizes.reduce((sum, { events }) => sum + events, 0)).toBe(5 * (MERGE_SEGMENTS + 8));
-    // Three of a third of a megabyte each become one, and no more than three.
+    // Each segment holds a third of a megabyte of text, so three become one, and never four.
     const largest = Math.max(...sizes.map(({ bytes }) => bytes));
     expect(largest).toBeGreaterThan(800_000);
     expect(largest).toBeLessThanOrEqual(1_000_000);
   });
 
-  it('are left as they are when merging fails, and tried again an hour later', async () => {
+  it('a failed merge leaves the segments as they are and is tried again an hour later', async () => {
     const bench = new Bench();
     for (let round = 0; round < MERGE_SEGMENTS; round++) await deliver(bench, bench.ids(1));
     const spoiled = await runInDurableObject(bench.store, (_, { storage }) => {
@@ -355,11 +355,11 @@ describe('small segments', () => {
   });
 });
 
-describe('a store that packs and merges, against a list kept beside it', () => {
-  it.each([1, 2, 3, 4])('answers the same, whatever happens to it (seed %i)', async (seed) => {
+describe('a store that packs and merges', () => {
+  it.each([1, 2, 3, 4])('a store that packs and merges answers like a plain list (seed %i)', async (seed) => {
     const random = new Random(seed);
     const bench = new Bench();
-    /** Event id → acceptance of what must be there, and whether it failed. */
+    /** What the store must hold: event id → when the event was accepted, and whether it failed. */
     const model = new Map<string, { acceptedAt: number; failed: boolean }>();
     for (let step = 0; step < 120; step++) {
       const now = bench.clock.now();
@@ -394,14 +394,14 @@ describe('a store that packs and merges, against a list kept beside it', () => {
         if ((await bench.alarm()) !== null) await bench.ringNext();
       }
       async function evict() {
-        await bench.store.total(); // what does not run cannot be evicted
+        await bench.store.total(); // an object that does not run cannot be evicted
         await evictDurableObject(bench.store);
       }
     }
 
     async function compare(): Promise<void> {
       const all = await listed(bench);
-      // What has expired may be shown until it is swept; what has not must be there.
+      // Expired events may be listed until the sweep deletes them. All others must be listed.
       const live = [...model].filter(([, { acceptedAt }]) => acceptedAt + 7 * DAY_MS > bench.clock.now());
       const present = new Set(all);
       for (const [id] of live) expect(present.has(id)).toBe(true);

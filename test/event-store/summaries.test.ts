@@ -21,7 +21,7 @@ async function newStore(): Promise<DurableObjectStub<EventStore>> {
   return store;
 }
 
-/** Writes delivered events accepted at a time straight into the table. */
+/** Writes delivered events with this time of acceptance straight into the table. */
 async function fill(store: DurableObjectStub<EventStore>, count: number, acceptedAt: number): Promise<void> {
   await runInDurableObject(store, (_, state) => {
     state.storage.sql.exec(
@@ -38,7 +38,7 @@ async function fill(store: DurableObjectStub<EventStore>, count: number, accepte
 }
 
 describe('the summary of a large store', () => {
-  it('is answered from what was counted last, and counted anew behind the answer', async () => {
+  it('the summary of a large store is the last count, and is counted again after the answer', async () => {
     const clock = holdClock();
     const store = await newStore();
     await fill(store, SUMMARY_FRESH_UP_TO_ROWS + 1, clock.now());
@@ -53,7 +53,7 @@ describe('the summary of a large store', () => {
     expect((await store.summary()).at).toBe(clock.now());
   });
 
-  it('is never older than a day', async () => {
+  it('the summary of a large store is never older than a day', async () => {
     const clock = holdClock();
     const store = await newStore();
     await fill(store, SUMMARY_FRESH_UP_TO_ROWS + 1, clock.now());
@@ -66,7 +66,7 @@ describe('the summary of a large store', () => {
     });
   });
 
-  it('is fresh at every question again once the store has become small', async () => {
+  it('the summary is counted at every call again once a large store has become small', async () => {
     const clock = holdClock();
     const store = await newStore();
     await fill(store, SUMMARY_FRESH_UP_TO_ROWS + 1, clock.now());

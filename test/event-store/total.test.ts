@@ -9,7 +9,7 @@ import { holdClock } from '../support/clock.ts';
 const DAY_MS = 86_400_000;
 const COUNT = TOTAL_COUNTED_AGAIN_ROWS + 1;
 
-/** A store with `COUNT` deliveries, evicted, so that it has to count at the next question. */
+/** A store with `COUNT` deliveries. It was evicted, so it must count at the next call. */
 async function largeStore(acceptedAt: number) {
   const subscriptionId = crypto.randomUUID();
   const ref = {
@@ -31,7 +31,7 @@ async function largeStore(acceptedAt: number) {
   return { store, settle, ids };
 }
 
-/** Rows that a store which was evicted reads to tell its total. */
+/** How many rows an evicted store reads to answer its total. */
 async function rowsReadAtWaking(store: DurableObjectStub<EventStore>): Promise<number> {
   return await runInDurableObject(store, async (instance, state) => {
     const original = state.storage.sql.exec.bind(state.storage.sql);
@@ -52,7 +52,7 @@ async function rowsReadAtWaking(store: DurableObjectStub<EventStore>): Promise<n
 }
 
 describe('the total of a large store', () => {
-  it('is counted once, and then only for the youngest rows', async () => {
+  it('the total of a large store is counted once, and later only for its newest rows', async () => {
     const clock = holdClock();
     const { store } = await largeStore(clock.now());
     expect(await store.total()).toBe(COUNT);
@@ -60,13 +60,13 @@ describe('the total of a large store', () => {
     expect(await rowsReadAtWaking(store)).toBeLessThan(COUNT / 2);
   });
 
-  it('is counted while the store grows, so that nobody who asks after a rest has to wait for it', async () => {
+  it('the total is counted while a store grows, so that the first call after a rest is quick', async () => {
     const clock = holdClock();
     const { store } = await largeStore(clock.now());
     expect(await rowsReadAtWaking(store)).toBeLessThan(COUNT / 2);
   });
 
-  it('stays exact when rows come young and late, and when the object is evicted in between', async () => {
+  it('the total stays exact when new and late events arrive, and after an eviction', async () => {
     const clock = holdClock();
     const { store, settle } = await largeStore(clock.now());
     await store.total();
@@ -79,7 +79,7 @@ describe('the total of a large store', () => {
     expect(await store.total()).toBe(COUNT + 5);
   });
 
-  it('stays exact when rows expire', async () => {
+  it('the total stays exact when rows expire', async () => {
     const clock = holdClock();
     const { store, settle } = await largeStore(clock.now());
     await store.total();
@@ -96,7 +96,7 @@ describe('the total of a large store', () => {
     expect(await store.total()).toBe(left);
   });
 
-  it('is nothing after the subscription was deleted', async () => {
+  it('the total is zero after the subscription was deleted', async () => {
     const clock = holdClock();
     const { store } = await largeStore(clock.now());
     await store.total();
