@@ -1,6 +1,6 @@
 /**
- * What a delivery costs, counted: the platform bills rows, calls, operations and log lines, and each of these figures is a
- * promise (design: budgets). A change that makes the event path dearer turns this red, and has to say why it is worth it.
+ * What a delivery costs. The platform bills rows, calls, queue operations and log lines, and each figure here is a
+ * promise. A change that makes the event path more expensive fails these tests, and must say why it is worth the price.
  */
 import { runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
@@ -22,7 +22,7 @@ const OPERATION_BYTES = 64_000;
 const DAY_MS = 86_400_000;
 
 interface Units {
-  /** Writing, reading and deleting each, per 64 KB begun. */
+  /** A message costs one to write, one to read and one to delete, for each 64 KB begun. */
   queueOperations: number;
   d1Queries: number;
   storeCalls: Record<string, number>;
@@ -43,7 +43,7 @@ function emptyUnits(): Units {
   return { queueOperations: 0, d1Queries: 0, storeCalls: {}, storeRowsWritten: 0, alarmsSet: 0, logLines: 0 };
 }
 
-/** Publishes events in one call and consumes what was queued, with everything billable counted. */
+/** Publishes events in one call, consumes the queued messages, and counts everything that is billed. */
 async function deliver(subscription: TestSubscription, count: number): Promise<Units> {
   const units = emptyUnits();
   const bodies: unknown[] = [];
@@ -91,7 +91,7 @@ function countCalls(units: Units): DurableObjectNamespace<EventStore> {
       get(stub, name) {
         return (...parameters: unknown[]) => {
           units.storeCalls[String(name)] = (units.storeCalls[String(name)] ?? 0) + 1;
-          // Called on the stub: a method of it taken by itself would be another stub.
+          // Called on the stub itself: a method taken off a stub would be another stub.
           return (stub as unknown as Record<string, (...all: unknown[]) => unknown>)[String(name)]?.(
             ...parameters,
           );
@@ -102,8 +102,8 @@ function countCalls(units: Units): DurableObjectNamespace<EventStore> {
 }
 
 /**
- * Counts what a store writes: rows, by whichever of its parts, and alarms, each of which is a row too.
- * @returns ends the counting, and adds what was counted
+ * Counts the rows that a store writes, in any of its parts, and the alarms it sets. Each alarm is a row too.
+ * @returns a function that ends the counting and adds the figures to `units`
  */
 async function watchStore(subscription: TestSubscription, units: Units): Promise<() => Promise<void>> {
   const store = storeOf(subscription);
@@ -133,16 +133,16 @@ async function watchStore(subscription: TestSubscription, units: Units): Promise
     });
 }
 
-/** A subscription whose store has had its first event: what it writes once in its life is not counted. */
+/** A subscription whose store already had its first event, so that rows written once in its life are not counted. */
 async function inUse(): Promise<TestSubscription> {
   const subscription = await newSubscription(await newCustomer());
   await deliver(subscription, 1);
   return subscription;
 }
 
-describe('healthy deliveries cost', () => {
+describe('the cost of healthy deliveries', () => {
   it.each([100, 1])(
-    '%i published together: one row, two calls of the store, one query, three operations',
+    'a publish of %i costs one row, two store calls, one query and three queue operations',
     async (count) => {
       holdClock();
       expect(await deliver(await inUse(), count)).toEqual({
@@ -156,7 +156,7 @@ describe('healthy deliveries cost', () => {
     },
   );
 
-  it('a row deleted for each row written, when their time is over', async () => {
+  it('expired deliveries cost one deleted row for each row written', async () => {
     const clock = holdClock();
     const subscription = await inUse();
     clock.advance(60_000);
@@ -166,12 +166,12 @@ describe('healthy deliveries cost', () => {
     const endWatch = await watchStore(subscription, units);
     await subscription.ring();
     await endWatch();
-    // The event that the subscription began with, and the hundred: a row each. The rest asks, and finds nothing.
+    // The first event of the subscription has one row, and the hundred share another. Nothing else is written.
     expect(units.storeRowsWritten).toBe(2);
     expect((await subscription.events()).length).toBe(0);
   });
 
-  it('less than two hundred bytes each', async () => {
+  it('a healthy delivery costs less than two hundred bytes', async () => {
     holdClock();
     const subscription = await inUse();
     const bytes = () =>
@@ -181,7 +181,7 @@ describe('healthy deliveries cost', () => {
     expect(((await bytes()) - before) / 1000).toBeLessThan(200);
   });
 
-  it('as much in a store that is full as in one that is empty', async () => {
+  it('a delivery costs as much in a full store as in an empty one', async () => {
     holdClock();
     const subscription = await inUse();
     const first = await deliver(subscription, 100);
@@ -190,8 +190,8 @@ describe('healthy deliveries cost', () => {
   });
 });
 
-describe('a repeat costs', () => {
-  it('one call of the store, and writes nothing', async () => {
+describe('the cost of a repeat', () => {
+  it('a repeated event costs one call of the store and writes nothing', async () => {
     holdClock();
     const subscription = await inUse();
     const [event] = (await subscription.events()) as { id: string }[];
@@ -204,8 +204,8 @@ describe('a repeat costs', () => {
   });
 });
 
-describe('a failed attempt costs', () => {
-  it('one row for the delivery, one in the index of what is due, one for the health of the endpoint, and an alarm', async () => {
+describe('the cost of a failed attempt', () => {
+  it('a failed attempt costs three rows and an alarm: the delivery, its due index, the health', async () => {
     holdClock();
     const subscription = await inUse();
     await subscription.listener.script({ status: 503 });

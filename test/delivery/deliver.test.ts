@@ -23,7 +23,7 @@ function events(count: number): IdentityEvent[] {
   }));
 }
 
-/** Ports that record, with a clock that only attempts move. */
+/** Fake ports that record their calls. Only attempts move their clock. */
 function ports(
   options: {
     attemptMs?: number;
@@ -81,15 +81,15 @@ function ports(
 const route = (all: IdentityEvent[]): Route => ({ subscription, kid: 'kid', events: all });
 
 describe('first attempts', () => {
-  it('admit a hundred events at a time, so that no more are signed or claimed than can be served', async () => {
+  it('a consumer admits 250 events in portions, and attempts and finishes all of them', async () => {
     const { recorded, fakes } = ports();
     const finishes = await new Delivering(fakes).deliverFirst(route(events(250)));
     expect(recorded.posts).toBe(250);
     expect([...finishes.values()].every(({ finished }) => finished)).toBe(true);
   });
 
-  it('once the time is over, store what was admitted and put the rest back unclaimed and unsigned', async () => {
-    // Each attempt takes a second: thirty seconds are over in the first portion.
+  it('a consumer out of time stores the admitted events and returns the rest to the queue', async () => {
+    // Each attempt takes a second, so the thirty seconds end within the first portion.
     const { recorded, fakes } = ports({ attemptMs: 1000 });
     const finishes = await new Delivering(fakes).deliverFirst(route(events(250)));
     expect(recorded.admitted).toHaveLength(100);
@@ -102,7 +102,7 @@ describe('first attempts', () => {
     expect(finishes.get('event 249')).toEqual({ finished: false, retryAfterMs: 0 });
   });
 
-  it('stop soon after the subscription is disabled, though more were admitted', async () => {
+  it('first attempts stop soon after the subscription is disabled, though more were admitted', async () => {
     const { recorded, fakes } = ports({ attemptMs: 600, mayStart: () => false });
     const finishes = await new Delivering(fakes).deliverFirst(route(events(50)));
     expect(recorded.posts).toBeLessThanOrEqual(4);
@@ -110,7 +110,7 @@ describe('first attempts', () => {
     expect([...finishes.values()].every(({ finished }) => finished)).toBe(true);
   });
 
-  it('sign an event only when a slot is free for it', async () => {
+  it('an event is signed only when a slot is free for it', async () => {
     const { recorded, fakes } = ports();
     const release: (() => void)[] = [];
     const hanging: DeliveryPorts = {
@@ -130,33 +130,33 @@ describe('first attempts', () => {
     await delivering;
   });
 
-  it('of two events under one id send the first content', async () => {
+  it('two events under one id are sent once, with the first content', async () => {
     const { recorded, fakes } = ports();
     const [event] = events(1) as [IdentityEvent];
     await new Delivering(fakes).deliverFirst(route([event, { ...event, entityType: 'other' }]));
     expect(recorded.settled.map(({ set }) => set)).toEqual(['set of event 0 user']);
   });
 
-  it('of held events sign and store each, and send none', async () => {
+  it('deferred events are signed and stored, and none of them is sent', async () => {
     const { recorded, fakes } = ports({ admission: { answer: 'held' } });
     await new Delivering(fakes).deliverFirst(route(events(3)));
     expect(recorded.posts).toBe(0);
     expect(recorded.settled.map(({ result }) => result)).toEqual([undefined, undefined, undefined]);
   });
 
-  it('spill the rest of the events once a result told that the endpoint is not healthy', async () => {
+  it('the rest of the events go to the store once a result shows an unhealthy endpoint', async () => {
     const { recorded, fakes } = ports({
       outcome: { kind: 'timed_out', message: '' },
       health: () => 'slow',
     });
     const finishes = await new Delivering(fakes).deliverFirst(route(events(50)));
-    // Two were under way together, and two more may have begun before the store had answered.
+    // Two were under way together, and two more may have begun before the store answered.
     expect(recorded.posts).toBeLessThanOrEqual(4);
     expect(recorded.settled).toHaveLength(50);
     expect([...finishes.values()].every(({ finished }) => finished)).toBe(true);
   });
 
-  it('tell the store at once of what may turn its health: a time-out, or five failures', async () => {
+  it('a time-out or five failures are reported to the store at once', async () => {
     const slow = ports({ outcome: { kind: 'timed_out', message: '' } });
     await new Delivering(slow.fakes).deliverFirst(route(events(20)));
     expect(slow.recorded.settles).toBe(20);
@@ -168,7 +168,7 @@ describe('first attempts', () => {
     expect(fine.recorded.settles).toBe(1);
   });
 
-  it('note the health of an endpoint when it is news, and once', async () => {
+  it('a change of health is noted once, and an unchanged health is not noted', async () => {
     const { recorded, fakes } = ports({ outcome: { kind: 'timed_out', message: '' }, health: () => 'slow' });
     const delivering = new Delivering(fakes);
     await delivering.deliverFirst(route(events(3)));
@@ -181,7 +181,7 @@ describe('first attempts', () => {
 });
 
 describe('the slots of an invocation', () => {
-  /** Delivers two dispatched events of each of several subscriptions, to listeners that all hang. */
+  /** Delivers dispatched events of several subscriptions to listeners that all hang. @returns who got a request */
   async function occupied(unhealthy: number, healthy: number): Promise<string[]> {
     const { fakes } = ports();
     const begun: string[] = [];
@@ -216,12 +216,12 @@ describe('the slots of an invocation', () => {
     return begun;
   }
 
-  it('are six, and two of one subscription', async () => {
+  it('an invocation has six slots, and one subscription gets two of them', async () => {
     expect(await occupied(0, 1)).toHaveLength(2);
     expect(await occupied(0, 9)).toHaveLength(6);
   });
 
-  it('are left to the healthy in part, however many endpoints hang', async () => {
+  it('unhealthy endpoints get four of the six slots, however many of them hang', async () => {
     const begun = await occupied(9, 1);
     expect(begun.filter((id) => id.startsWith('unhealthy'))).toHaveLength(4);
     expect(begun.filter((id) => id.startsWith('healthy'))).toHaveLength(2);

@@ -27,7 +27,7 @@ async function publish(subscription: TestSubscription, now: number, overrides = 
   return id;
 }
 
-/** Waits until a delivery is in a state, after so many attempts. */
+/** Waits until a delivery has this state and this number of attempts. */
 async function untilState(subscription: TestSubscription, id: string, state: string, attempts: number) {
   return await until(async () => {
     const event = await subscription.event(id);
@@ -44,7 +44,7 @@ async function nextAttempt(clock: HeldClock, subscription: TestSubscription, wai
 const attributes = ['givenName', 'primaryAddress.city'];
 
 describe('an event published over HTTPS', () => {
-  it('reaches every listener that hears of its type, as a SET that verifies against the JWKS', async () => {
+  it('an event reaches each listener subscribed to its type, as a SET that verifies by the JWKS', async () => {
     const customer = await newCustomer();
     const all = await newSubscription(customer);
     const updates = await newSubscription(customer, { events: ['entityUpdated'] });
@@ -76,24 +76,24 @@ describe('an event published over HTTPS', () => {
     expect(await none.listener.calls()).toEqual([]);
   });
 
-  it('is not heard by another customer', async () => {
+  it('an event does not reach the subscription of another customer', async () => {
     const ours = await newSubscription(await newCustomer());
     const theirs = await newSubscription(await newCustomer());
     await untilState(ours, await publish(ours, Date.now()), 'success', 1);
     expect(await theirs.events()).toEqual([]);
   });
 
-  it('shows the SET in the event store as the listener got it', async () => {
+  it('an event shows its SET exactly as the listener got it', async () => {
     const subscription = await newSubscription(await newCustomer());
     const event = await untilState(subscription, await publish(subscription, Date.now()), 'success', 1);
-    const [heard] = await subscription.listener.calls();
-    expect(event.request.payload).toBe(heard?.body);
-    expect(event.request.headers['Content-Length']).toBe(heard?.headers['content-length']);
+    const [received] = await subscription.listener.calls();
+    expect(event.request.payload).toBe(received?.body);
+    expect(event.request.headers['Content-Length']).toBe(received?.headers['content-length']);
   });
 });
 
 describe('retries', () => {
-  it('follow 503, 503, 200 with the waits of the schedule, and the history tells it', async () => {
+  it('a delivery that gets 503, 503, 200 waits by the schedule, and its history shows it', async () => {
     const clock = holdClock();
     const answers = [{ status: 503 }, { status: 503 }, { status: 200 }];
     const subscription = await newSubscription(await newCustomer(), { answers });
@@ -124,7 +124,7 @@ describe('retries', () => {
     expect(calls).toHaveLength(3);
   });
 
-  it('end in failure after six attempts over the whole schedule', async () => {
+  it('a delivery that keeps failing is a failure after six attempts over the whole schedule', async () => {
     const clock = holdClock();
     const subscription = await newSubscription(await newCustomer(), { answers: [{ status: 500 }] });
     const id = await publish(subscription, clock.now());
@@ -143,7 +143,7 @@ describe('retries', () => {
     expect((await subscription.event(id)).attempts).toBe(6);
   });
 
-  it.each([301, 302, 304, 307])('do not follow a %i: it is a failure at once', async (status) => {
+  it.each([301, 302, 304, 307])('a delivery that got a %i is a failure at once', async (status) => {
     const answers = [{ status, headers: { location: 'http://127.0.0.1:1/elsewhere' } }];
     const subscription = await newSubscription(await newCustomer(), { answers });
     const id = await publish(subscription, Date.now());
@@ -152,7 +152,7 @@ describe('retries', () => {
     expect(await subscription.listener.calls()).toHaveLength(1);
   });
 
-  it('wait as long as Retry-After asks', async () => {
+  it('a retry waits as long as Retry-After asks', async () => {
     const clock = holdClock();
     const answers = [{ status: 429, headers: { 'retry-after': '120' } }, {}];
     const subscription = await newSubscription(await newCustomer(), { answers });
@@ -161,7 +161,7 @@ describe('retries', () => {
     expect(Date.parse(event.nextAttemptAt)).toBe(clock.now() + 120_000);
   });
 
-  it('follow a time-out, whose error stands in place of a response', async () => {
+  it('a delivery that timed out waits for a retry and shows an error, not a response', async () => {
     const subscription = await newSubscription(await newCustomer(), { answers: [{ manner: 'hang' }] });
     const id = await publish(subscription, Date.now());
     const event = await untilState(subscription, id, 'awaiting-retry', 1);
@@ -171,8 +171,8 @@ describe('retries', () => {
   });
 });
 
-describe('the same event id published twice', () => {
-  it('is delivered once, whichever of the three ways it comes', async () => {
+describe('an event id published twice', () => {
+  it('an event id published again over HTTPS, RPC or the queue is delivered once', async () => {
     const customer = await newCustomer();
     const subscription = await newSubscription(customer);
     const id = newId(Date.now());
@@ -190,7 +190,7 @@ describe('the same event id published twice', () => {
     expect(await subscription.listener.calls()).toHaveLength(2);
   });
 
-  it('is delivered once also while the first attempt still hangs, and the second message waits', async () => {
+  it('a second message of an event waits while the first attempt hangs, and sends nothing', async () => {
     const customer = await newCustomer();
     const subscription = await newSubscription(customer, { answers: [{ manner: 'hang' }] });
     const message = { body: { ...anEvent({ id: newId(Date.now()) }), customerId: customer.id } };
@@ -206,7 +206,7 @@ describe('the same event id published twice', () => {
     expect(await subscription.listener.calls()).toHaveLength(1);
   });
 
-  it('is attempted once when it stands twice in a batch', async () => {
+  it('an event that comes twice in a batch is attempted once', async () => {
     const customer = await newCustomer();
     const subscription = await newSubscription(customer);
     const event = { ...anEvent({ id: newId(Date.now()) }), customerId: customer.id };
@@ -217,7 +217,7 @@ describe('the same event id published twice', () => {
 });
 
 describe('a message straight from a producer', () => {
-  it('without ids yields the same event when the queue brings it again', async () => {
+  it('a message without event ids yields the same events when the queue brings it again', async () => {
     const customer = await newCustomer();
     const subscription = await newSubscription(customer);
     const body = [1, 2].map(() => ({ ...anEvent(), customerId: customer.id }));
@@ -228,7 +228,7 @@ describe('a message straight from a producer', () => {
     expect(await subscription.listener.calls()).toHaveLength(2);
   });
 
-  it("takes its time of acceptance from the queue's timestamp", async () => {
+  it('an event from a queue message is accepted at the timestamp of the message', async () => {
     const customer = await newCustomer();
     const subscription = await newSubscription(customer);
     const timestamp = Date.now() - 3_600_000;
@@ -239,7 +239,7 @@ describe('a message straight from a producer', () => {
 });
 
 describe('acknowledgement', () => {
-  it('comes only after settle: a store that is away puts the message back, and the repeat is delivered', async () => {
+  it('a message is acknowledged only after settle, and returns to the queue while the store is away', async () => {
     const customer = await newCustomer();
     const subscription = await newSubscription(customer);
     const body = { ...anEvent({ id: newId(Date.now()) }), customerId: customer.id };
@@ -249,7 +249,7 @@ describe('acknowledgement', () => {
     expect(first).toMatchObject({ acked: [], retried: [{ delaySeconds: 2 }] });
     expect(await subscription.listener.calls()).toHaveLength(1);
     expect(await subscription.events()).toEqual([]);
-    // The claim of the first consumer still stands: the second waits for it to lapse.
+    // The claim of the first consumer is still valid, so the second consumer waits until it lapses.
     const clock = holdClock();
     clock.advance(61_000);
     expect((await consumeBatch('events', [message])).acked).toHaveLength(1);
@@ -257,7 +257,7 @@ describe('acknowledgement', () => {
     expect(calls.map(({ body }) => body)).toEqual([calls[0]?.body, calls[0]?.body]);
   });
 
-  it('is refused while D1 is away, with a growing wait', async () => {
+  it('a message returns to the queue while D1 is away, each time for longer', async () => {
     const customer = await newCustomer();
     const body = { ...anEvent(), customerId: customer.id };
     const DB = {
@@ -272,7 +272,7 @@ describe('acknowledgement', () => {
     expect(waits).toEqual([2, 4, 8, 512, 900, 900]);
   });
 
-  it('is refused while the configuration is wrong', async () => {
+  it('a message returns to the queue while the configuration is wrong', async () => {
     const customer = await newCustomer();
     const message = { body: { ...anEvent(), customerId: customer.id } };
     const { acked, retried } = await consumeBatch('events', [message], { ...env, RETENTION_DAYS: 'a week' });
@@ -280,7 +280,7 @@ describe('acknowledgement', () => {
     expect(retried).toHaveLength(1);
   });
 
-  it('of one message does not depend on another: the healthy one is acknowledged', async () => {
+  it('a message is acknowledged although another one in its batch fails', async () => {
     const broken = await newCustomer();
     const healthy = await newCustomer();
     const [lost, kept] = [await newSubscription(broken), await newSubscription(healthy)];
@@ -299,7 +299,7 @@ describe('acknowledgement', () => {
 });
 
 describe('a disabled subscription', () => {
-  it('stores its events as failures at once and sends nothing', async () => {
+  it('a disabled subscription stores its events as failures at once and sends nothing', async () => {
     const subscription = await newSubscription(await newCustomer(), { enabled: false });
     const id = await publish(subscription, Date.now());
     const event = await untilState(subscription, id, 'failure', 0);
@@ -310,7 +310,7 @@ describe('a disabled subscription', () => {
 });
 
 describe('a publish of many events for many subscriptions', () => {
-  it('is delivered at the first attempt: no attempt times out while others are signed', async () => {
+  it('250 events for 8 subscriptions all succeed at the first attempt', async () => {
     const customer = await newCustomer();
     const subscriptions = await Promise.all(Array.from({ length: 8 }, () => newSubscription(customer)));
     const events = Array.from({ length: 250 }, () => anEvent());
@@ -329,7 +329,7 @@ describe('a publish of many events for many subscriptions', () => {
 });
 
 describe('a consumer that runs out of time', () => {
-  it('stores what it did not attempt; the store has it delivered', async () => {
+  it('a consumer out of time stores the event it did not attempt, and the alarm sends it', async () => {
     const clock = holdClock();
     const customer = await newCustomer();
     const answers = [{ manner: 'hang' } as const, { manner: 'hang' } as const, {}];
@@ -337,7 +337,7 @@ describe('a consumer that runs out of time', () => {
     const ids = newEventIds(clock.now(), 3, crypto.getRandomValues(new Uint8Array(16)));
     const body = ids.map((id) => ({ ...anEvent({ id }), customerId: customer.id }));
     const batch = consumeBatch('events', [{ body }]);
-    // Two slots for one subscription: the third event waits for one, and the time runs out meanwhile.
+    // One subscription has two slots. The third event waits for a slot until the time runs out.
     await until(async () => (await subscription.listener.calls()).length === 2, 'two attempts under way');
     clock.advance(30_001);
     await subscription.listener.release();
@@ -349,7 +349,7 @@ describe('a consumer that runs out of time', () => {
   });
 });
 
-/** Event stores whose method rejects, all else as it is. */
+/** The event stores, except that one method rejects. */
 function brokenStores(method: string): typeof env.EVENT_STORE {
   return new Proxy(env.EVENT_STORE, {
     get: (namespace, name) =>

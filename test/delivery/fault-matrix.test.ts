@@ -1,11 +1,11 @@
 /**
- * The path of one event, with one fault in each of its steps: the first attempt is refused with 503, the second comes
- * after the alarm and succeeds, and after seven days the event is deleted. Whatever goes wrong, the event ends as a
- * success with two attempts, and the table says how often an attempt was made twice because of it. A second table is
- * that of an event that is delivered at once, and so is packed with others instead of having a row.
+ * The path of one event, with one fault in each of its steps. The first attempt gets a 503, the alarm makes the second,
+ * which succeeds, and the event is deleted after seven days. Whatever fails, the event ends as a success with two
+ * attempts. The table says how many attempts each fault repeats. A second table is about an event that succeeds at
+ * once, so that it is packed instead of getting its own row.
  *
- * Store, consumers, acknowledgement and rules are the real ones; queues and listener are this file's, so that a fault
- * happens exactly where the table says.
+ * The store, the consumers, the acknowledgement and the rules are the real ones. The queues and the listener are made
+ * in this file, so that a fault happens exactly where the table says.
  */
 import { runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
@@ -38,7 +38,7 @@ type Step = (typeof STEPS)[number];
 const FAULTS = ['throws before', 'throws after', 'object evicted', 'invocation dies', 'comes twice'] as const;
 type FaultKind = (typeof FAULTS)[number];
 
-/** Attempts made twice. Only a result that was lost costs one: the request had gone out. */
+/** How many attempts are made twice. Only a lost result costs one, because its request was already sent. */
 const DUPLICATES: Readonly<Record<Step, Readonly<Record<FaultKind, number>>>> = {
   publish: row(0, 0, 0, 0, 0),
   route: row(0, 0, 0, 0, 0),
@@ -52,7 +52,7 @@ const DUPLICATES: Readonly<Record<Step, Readonly<Record<FaultKind, number>>>> = 
   sweep: row(0, 0, 0, 0, 0),
 };
 
-/** The same for an event delivered by its first attempt, in the steps it goes through. */
+/** The same for an event that its first attempt delivers, in the steps that it takes. */
 const DUPLICATES_AT_ONCE: Partial<typeof DUPLICATES> = {
   publish: DUPLICATES.publish,
   route: DUPLICATES.route,
@@ -85,7 +85,7 @@ interface Queued {
 
 class Injected extends Error {}
 
-/** One subscription, its store and its queues, with one fault to come. */
+/** One subscription with its store and its queues. One fault happens to them. */
 class Line {
   readonly #state: DurableObjectState;
   readonly #clock: HeldClock;
@@ -98,7 +98,7 @@ class Line {
   #queued: Queued[] = [];
   #sequence = 0;
   #hasFaulted = false;
-  /** The attempt each POST was for. */
+  /** The number of the attempt that each POST was for. */
   readonly posts: number[] = [];
   #attempt = 1;
 
@@ -123,7 +123,7 @@ class Line {
     return this.#hasFaulted;
   }
 
-  /** Publishes as a producer does: again under the same id until it is told 202. */
+  /** Publishes as a producer does: again under the same id until it works. */
   async publish(): Promise<string> {
     const [id = ''] = newEventIds(this.#clock.now(), 1, crypto.getRandomValues(new Uint8Array(16)));
     const { customerId } = this.#subscription;
@@ -139,7 +139,7 @@ class Line {
     throw new Error('never published');
   }
 
-  /** Lets queues and alarm work, in order of time, until nothing is left to do before a time. */
+  /** Runs the queues and the alarm in order of time until nothing is left to do before `end`. */
   async runUntil(end: number): Promise<void> {
     for (let turns = 0; turns < 100; turns++) {
       const alarm = (await this.#state.storage.getAlarm()) ?? Number.POSITIVE_INFINITY;
@@ -150,7 +150,7 @@ class Line {
       if (message <= alarm) await this.#consume();
       else await this.ring();
     }
-    throw new Error('does not come to an end');
+    throw new Error('the queues and the alarm never rest');
   }
 
   async ring(): Promise<void> {
@@ -160,12 +160,12 @@ class Line {
       await this.#store.alarm();
   }
 
-  /** Seven days later: the sweep, with its fault. */
+  /** Moves the clock by seven days and sweeps, with the fault of that step. */
   async expire(): Promise<void> {
     this.#clock.advance(7 * DAY_MS);
     if (this.#step === 'sweep') {
       if (this.#fault === 'object evicted') this.#evict();
-      // An alarm that died for good: the daily visit arms it again.
+      // The alarm is lost for good. The daily visit arms it again.
       if (this.#fault === 'invocation dies') await this.#state.storage.deleteAlarm();
       if (this.#fault.startsWith('throws')) this.#breakDelete(this.#fault === 'throws after');
       this.#hasFaulted = true;
@@ -250,7 +250,7 @@ class Line {
       post: async () => {
         if (invocation.dead) return LOST;
         const step = retry ? 'POST of a retry' : 'sign and POST';
-        // A post never throws: what fails before it is that the listener was not reached, told by nobody.
+        // A POST never throws. A failure before it means that the listener was not reached and nobody reports it.
         if (this.#fires(step, 'throws before')) {
           invocation.dead = true;
           return LOST;
@@ -275,7 +275,7 @@ class Line {
     };
   }
 
-  /** Makes a call of a step, with the fault if it is this step's. */
+  /** Makes the call of a step, with the fault if it belongs to this step. */
   async #around<T>(
     step: Step,
     invocation: { dead: boolean } | undefined,
@@ -295,7 +295,7 @@ class Line {
     return result;
   }
 
-  /** Whether the fault happens here and now; it happens once. */
+  /** Whether the fault happens at this point. It happens once. */
   #fires(step: Step, fault: FaultKind): boolean {
     if (this.#hasFaulted || step !== this.#step || fault !== this.#fault) return false;
     this.#hasFaulted = true;
@@ -305,7 +305,7 @@ class Line {
   #sender(queue: 'events' | 'deliveries') {
     const send = async (messages: Iterable<MessageSendRequest<unknown>>): Promise<void> => {
       if (queue === 'deliveries' && this.#fires('dispatch', 'throws before')) throw new Injected('queue');
-      // The lease is written, the message never comes.
+      // The store has written the lease, but the message is lost.
       if (queue === 'deliveries' && this.#fires('dispatch', 'invocation dies')) return;
       for (const { body } of messages) {
         const id = `message ${this.#sequence++}`;
@@ -321,7 +321,7 @@ class Line {
     this.#store = new EventStore(this.#state, this.#env);
   }
 
-  /** The next deletion fails, before or after it took effect. */
+  /** Makes the next deletion fail, before or after it takes effect. */
   #breakDelete(after: boolean): void {
     const { sql } = this.#state.storage;
     const exec = sql.exec.bind(sql);
@@ -347,7 +347,7 @@ afterEach(() => vi.restoreAllMocks());
 
 const cells = STEPS.flatMap((step) => FAULTS.map((fault) => [step, fault] as const));
 
-/** Lets an event go its way, with one fault in it, until it is deleted. */
+/** Follows one event, with one fault on its path, until it is deleted. */
 async function follow(
   step: Step,
   fault: FaultKind,
@@ -372,20 +372,23 @@ async function follow(
     await line.expire();
     expect(await line.read(id)).toBeUndefined();
     expect([rows('deliveries'), rows('segments')]).toEqual([0, 0]);
-    // A cell whose fault never happened shows nothing.
+    // A cell whose fault never happened would prove nothing.
     expect(line.hasFaulted).toBe(true);
     await state.storage.deleteAlarm();
   });
 }
 
-describe('an event is neither lost nor stuck', () => {
-  it.each(cells)('when %s: %s', async (step, fault) => {
+describe('a retried event with one fault', () => {
+  it.each(cells)('a retried event is neither lost nor stuck after a fault in %s: %s', async (step, fault) => {
     await follow(step, fault, UNAVAILABLE, [1, 2], DUPLICATES[step][fault]);
   });
 });
 
-describe('an event that is delivered at once is neither lost nor stuck', () => {
-  it.each(cells.filter(([step]) => step in DUPLICATES_AT_ONCE))('when %s: %s', async (step, fault) => {
-    await follow(step, fault, OK, [1], DUPLICATES_AT_ONCE[step]?.[fault]);
-  });
+describe('an event delivered at once, with one fault', () => {
+  it.each(cells.filter(([step]) => step in DUPLICATES_AT_ONCE))(
+    'an event delivered at once is neither lost nor stuck after a fault in %s: %s',
+    async (step, fault) => {
+      await follow(step, fault, OK, [1], DUPLICATES_AT_ONCE[step]?.[fault]);
+    },
+  );
 });

@@ -5,8 +5,8 @@ import { aSubscription } from '../support/delivery-fixtures.ts';
 
 const event = { id: 'event', type: 'entityCreated', customerId: 'customer' } as IdentityEvent;
 
-describe('the subscriptions that hear of an event', () => {
-  it('are those with healthy endpoints first, each in its order', () => {
+describe('the routes of an event', () => {
+  it('an event goes to subscriptions with healthy endpoints first, in their given order', () => {
     const healths = ['failing', 'healthy', 'slow', 'healthy', 'failing'] as const;
     const subscriptions = healths.map((health) => ({ ...aSubscription(0), health }));
     const audience = { customerId: 'customer', kid: 'kid', subscriptions };

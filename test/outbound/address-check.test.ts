@@ -4,7 +4,7 @@ import { holdClock } from '../support/clock.ts';
 
 type Answer = string[] | 'never' | { readonly code: string };
 
-/** A name service of one host, which can be told something else later. */
+/** A name service for one host. A test may change its answers later. */
 class ScriptedResolver implements Resolver {
   a: Answer;
   aaaa: Answer;
@@ -38,29 +38,29 @@ const NONE = { code: 'ENODATA' };
 const verdict = async (a: Answer, aaaa: Answer = NONE) =>
   (await createAddressCheck(new ScriptedResolver(a, aaaa))(NAME)).kind;
 
-describe('a host is public', () => {
-  it('when every A and AAAA answer is', async () => {
+describe('a public host', () => {
+  it('a host is public when every A and AAAA answer is public', async () => {
     expect(await verdict(['8.8.8.8', '1.1.1.1'], ['2606:4700:4700::1111'])).toBe('public');
   });
 
   it.each([[[]], [NONE], [{ code: 'ENOTFOUND' }]])(
-    'without an AAAA answer beside good A answers: %j',
+    'a host with public A answers is public without an AAAA answer: %j',
     async (aaaa) => {
       expect(await verdict(['8.8.8.8'], aaaa)).toBe('public');
     },
   );
 
-  it('with AAAA answers alone', async () => {
+  it('a host with AAAA answers alone is public', async () => {
     expect(await verdict(NONE, ['2606:4700:4700::1111'])).toBe('public');
   });
 
-  it('whatever names of CNAME records stand among the addresses', async () => {
+  it('a host is public although names of CNAME records are among its addresses', async () => {
     const names = ['edge.example.net.', 'edge.example.net', '1e100.net.'];
     expect(await verdict([...names, '8.8.8.8'], names)).toBe('public');
   });
 });
 
-describe('a host is blocked', () => {
+describe('a blocked host', () => {
   it.each<[string[], Answer]>([
     [['127.0.0.1'], NONE],
     [['8.8.8.8', '10.0.0.1'], NONE],
@@ -69,42 +69,42 @@ describe('a host is blocked', () => {
     [['8.8.8.8'], ['2606:4700:4700::1111', 'fd00::1']],
     [['8.8.8.8'], ['::ffff:169.254.169.254']],
     [['edge.example.net.', '192.168.0.1'], NONE],
-  ])('when one answer is not public: %j %j', async (a, aaaa) => {
+  ])('a host is blocked when one of its answers is not public: %j %j', async (a, aaaa) => {
     expect(await verdict(a, aaaa)).toBe('blocked');
   });
 
-  it('by an answer of digits and colons that is no address', async () => {
+  it('a host is blocked by an answer of digits and colons that is not an address', async () => {
     expect(await verdict(['8.8.8.8', '999.1.1.1'])).toBe('blocked');
     expect(await verdict(['8.8.8.8'], ['1::2::3'])).toBe('blocked');
   });
 });
 
-describe('a host has no answer', () => {
+describe('a host without an answer', () => {
   it.each<[string, Answer, Answer]>([
     ['the name does not exist', { code: 'ENOTFOUND' }, { code: 'ENOTFOUND' }],
     ['it has neither record', NONE, NONE],
-    ['it has names alone', ['edge.example.net.'], []],
+    ['it has only names of CNAME records', ['edge.example.net.'], []],
     ['its name servers fail', { code: 'ESERVFAIL' }, { code: 'ESERVFAIL' }],
     ['its name servers refuse', { code: 'EREFUSED' }, NONE],
     ['its name servers fail for AAAA alone', ['8.8.8.8'], { code: 'ESERVFAIL' }],
-  ])('when %s', async (_, a, aaaa) => {
+  ])('a host has no answer when %s', async (_, a, aaaa) => {
     expect(await verdict(a, aaaa)).toBe('no answer');
   });
 });
 
-describe('the resolver is away', () => {
+describe('an outage of the resolver', () => {
   it.each(['EBADQUERY', 'ETIMEOUT', 'ECONNREFUSED', 'ECANCELLED', 'EUNKNOWN'])(
-    'when it fails with %s',
+    'the resolver is away when it fails with %s',
     async (code) => {
       expect(await verdict({ code })).toBe('resolver away');
     },
   );
 
-  it('when it fails for AAAA alone', async () => {
+  it('the resolver is away when it fails for AAAA alone', async () => {
     expect(await verdict(['8.8.8.8'], { code: 'ETIMEOUT' })).toBe('resolver away');
   });
 
-  it('when it says nothing for three seconds', async () => {
+  it('the resolver is away when it says nothing for three seconds', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     onTestFinished(() => void vi.useRealTimers());
     const asked = verdict(['8.8.8.8'], 'never');
@@ -119,8 +119,8 @@ describe('the resolver is away', () => {
   });
 });
 
-describe('a verdict is remembered', () => {
-  it('for a minute and no longer', async () => {
+describe('a remembered verdict', () => {
+  it('a verdict is remembered for a minute and no longer', async () => {
     const clock = holdClock();
     const resolver = new ScriptedResolver(['8.8.8.8']);
     const check = createAddressCheck(resolver);
@@ -135,7 +135,7 @@ describe('a verdict is remembered', () => {
     expect((await check(NAME)).kind).toBe('blocked');
   });
 
-  it('for its own host alone', async () => {
+  it('a verdict is remembered for its own host alone', async () => {
     const resolver = new ScriptedResolver(['8.8.8.8']);
     const check = createAddressCheck(resolver);
     await check(NAME);
@@ -143,7 +143,7 @@ describe('a verdict is remembered', () => {
     expect((await check('other.example.com')).kind).toBe('blocked');
   });
 
-  it('not when there was no answer, or nobody to ask', async () => {
+  it('no verdict is remembered when there was no answer or the resolver was away', async () => {
     const resolver = new ScriptedResolver({ code: 'ESERVFAIL' });
     const check = createAddressCheck(resolver);
     expect((await check(NAME)).kind).toBe('no answer');

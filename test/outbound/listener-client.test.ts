@@ -15,7 +15,7 @@ const options: ListenerClientOptions = {
   checkAddress: () => Promise.reject(new Error('nothing is resolved where private endpoints are allowed')),
 };
 
-/** One attempt at a listener that answers so. */
+/** Makes one attempt at a listener that gives this answer. */
 async function attempt(answer: Answer, timeoutMs = options.timeoutMs) {
   const listener = new TestListener();
   await listener.script(answer);
@@ -26,7 +26,7 @@ async function attempt(answer: Answer, timeoutMs = options.timeoutMs) {
 
 const outcomeOf = async (answer: Answer): Promise<Outcome> => (await attempt(answer)).outcome;
 
-/** Bytes the listener could send before it was cut off; fails while it is still being read. */
+/** How many bytes the listener sent before it was cut off. Fails while it is still being read. */
 async function sentInAll(listener: TestListener): Promise<number> {
   let last = -1;
   return await until(async () => {
@@ -37,7 +37,7 @@ async function sentInAll(listener: TestListener): Promise<number> {
 }
 
 describe('the request to a listener', () => {
-  it('is a POST of exactly the SET, with the documented headers and no others of ours', async () => {
+  it('the request to a listener is a POST of exactly the SET, with only the documented headers', async () => {
     const { listener } = await attempt({});
     const [call, ...more] = await listener.calls();
     expect(more).toEqual([]);
@@ -50,19 +50,19 @@ describe('the request to a listener', () => {
       'content-type': 'application/secevent+jwt',
       'user-agent': 'identity-webhooks/3.0',
     });
-    // The platform says itself that a Worker calls, and offers no way to leave it out.
+    // The platform adds this header to every request of a Worker, and offers no way to leave it out.
     const ours = Object.keys(headers).filter((name) => name !== 'cf-worker');
     expect(ours.sort()).toEqual(['accept', 'content-length', 'content-type', 'user-agent']);
   });
 
-  it('goes to exactly the configured endpoint, its query too', async () => {
+  it('the request goes to exactly the configured endpoint, with its query', async () => {
     const listener = new TestListener();
     await postSet(options, `${listener.endpoint}?tenant=%C3%A9&empty=&x`, SET);
     const [call] = await listener.calls();
     expect(call?.path).toBe(`${new URL(listener.endpoint).pathname}?tenant=%C3%A9&empty=&x`);
   });
 
-  it('carries the configured user agent', async () => {
+  it('the request has the configured user agent', async () => {
     const listener = new TestListener();
     await postSet({ ...options, userAgent: 'acme/1' }, listener.endpoint, SET);
     expect((await listener.calls())[0]?.headers['user-agent']).toBe('acme/1');
@@ -70,7 +70,7 @@ describe('the request to a listener', () => {
 });
 
 describe('an answer', () => {
-  it.each([200, 201, 202, 204, 206, 299])('of %i is a success', async (status) => {
+  it.each([200, 201, 202, 204, 206, 299])('an answer of %i is a success', async (status) => {
     const body = status === 204 ? '' : 'ok';
     expect(await outcomeOf({ status, body })).toMatchObject({
       kind: 'success',
@@ -78,7 +78,7 @@ describe('an answer', () => {
     });
   });
 
-  it('of 101 is an error, and no retry follows', async () => {
+  it('an answer of 101 is an error, and no retry follows', async () => {
     const outcome = await outcomeOf({
       status: 101,
       headers: { connection: 'upgrade', upgrade: 'x' },
@@ -88,38 +88,47 @@ describe('an answer', () => {
     expect(retryable(outcome)).toBe(false);
   });
 
-  it.each([300, 301, 302, 303, 304, 307, 308])('of %i is not followed', async (status) => {
-    const elsewhere = new TestListener();
-    const body = status === 304 ? '' : 'moved';
-    const outcome = await outcomeOf({ status, headers: { location: elsewhere.endpoint }, body });
-    expect(outcome).toEqual({
-      kind: 'http_error',
-      response: { statusCode: status, headers: expect.objectContaining({ Location: elsewhere.endpoint }) },
-    });
-    expect(await elsewhere.calls()).toEqual([]);
-  });
+  it.each([300, 301, 302, 303, 304, 307, 308])(
+    'an answer of %i is an error and is not followed',
+    async (status) => {
+      const elsewhere = new TestListener();
+      const body = status === 304 ? '' : 'moved';
+      const outcome = await outcomeOf({ status, headers: { location: elsewhere.endpoint }, body });
+      expect(outcome).toEqual({
+        kind: 'http_error',
+        response: { statusCode: status, headers: expect.objectContaining({ Location: elsewhere.endpoint }) },
+      });
+      expect(await elsewhere.calls()).toEqual([]);
+    },
+  );
 
-  it.each([400, 401, 403, 404, 408, 410, 413, 422, 429, 451, 499])('of %i is an error', async (status) => {
+  it.each([400, 401, 403, 404, 408, 410, 413, 422, 429, 451, 499])(
+    'an answer of %i is an error',
+    async (status) => {
+      expect(await outcomeOf({ status })).toMatchObject({
+        kind: 'http_error',
+        response: { statusCode: status },
+      });
+    },
+  );
+
+  it.each([500, 501, 502, 503, 504, 520, 530, 599])('an answer of %i is an error', async (status) => {
     expect(await outcomeOf({ status })).toMatchObject({
       kind: 'http_error',
       response: { statusCode: status },
     });
   });
 
-  it.each([500, 501, 502, 503, 504, 520, 530, 599])('of %i is an error', async (status) => {
-    expect(await outcomeOf({ status })).toMatchObject({
-      kind: 'http_error',
-      response: { statusCode: status },
-    });
-  });
+  it.each([200, 503])(
+    'an answer of %i counts, not the interim answers 100 and 103 before it',
+    async (status) => {
+      expect(await outcomeOf({ manner: 'interim', status })).toMatchObject({
+        response: { statusCode: status },
+      });
+    },
+  );
 
-  it.each([200, 503])('of %i after interim ones (100, 103) is what counts', async (status) => {
-    expect(await outcomeOf({ manner: 'interim', status })).toMatchObject({
-      response: { statusCode: status },
-    });
-  });
-
-  it('of the platform in place of a host it cannot reach is no answer of the listener', async () => {
+  it('an answer that the platform gives for an unreachable host counts as unreachable', async () => {
     for (const [status, body] of [
       [530, 'error code: 1016'],
       [522, 'error code: 522'],
@@ -132,40 +141,40 @@ describe('an answer', () => {
     }
   });
 
-  it("of 522 with a listener's own page is the listener's answer", async () => {
+  it("an answer of 522 with a listener's own page is the listener's answer", async () => {
     const outcome = await outcomeOf({ status: 522, headers: { server: 'cloudflare' }, body: '<html>' });
     expect(outcome).toMatchObject({ kind: 'http_error', response: { statusCode: 522 } });
   });
 });
 
-describe('no answer', () => {
-  it('in time is a time-out', async () => {
+describe('a missing answer', () => {
+  it('an attempt that gets no answer in time is timed_out', async () => {
     const { outcome, listener, tookMs } = await attempt({ manner: 'hang' }, 200);
     expect(outcome).toEqual({ kind: 'timed_out', message: 'no answer within 0.2 s' });
     expect(tookMs).toBeLessThan(2000);
     await listener.release();
   });
 
-  it('in time is a time-out, though a 200 comes a moment later', async () => {
+  it('an attempt whose 200 comes too late is timed_out', async () => {
     const { outcome, listener } = await attempt({ manner: 'hang', status: 200 }, 100);
     await listener.release();
     expect(outcome.kind).toBe('timed_out');
   });
 
-  it('but a reset connection makes the listener unreachable', async () => {
+  it('a reset connection makes the listener unreachable', async () => {
     expect(await outcomeOf({ manner: 'reset' })).toEqual({ kind: 'unreachable', message: 'connection lost' });
   });
 
-  it('but something that is not HTTP makes it unreachable or invalid, as the platform tells', async () => {
+  it('an answer that is not HTTP is unreachable or invalid_response, as the platform reports it', async () => {
     const outcome = await outcomeOf({ manner: 'garbage' });
     expect(['unreachable', 'invalid_response']).toContain(outcome.kind);
   });
 
-  it('but a refused connection makes it unreachable', async () => {
+  it('a refused connection makes the listener unreachable', async () => {
     expect(await postSet(options, 'http://127.0.0.1:1/hooks', SET)).toMatchObject({ kind: 'unreachable' });
   });
 
-  it('from a name that does not resolve makes it unreachable', async () => {
+  it('a name that does not resolve makes the listener unreachable', async () => {
     expect(await postSet(options, 'http://nowhere.invalid/hooks', SET)).toMatchObject({
       kind: 'unreachable',
     });
@@ -176,7 +185,7 @@ describe('the body of an answer', () => {
   const refusal = JSON.stringify({ err: 'invalid_key', description: 'The key is too old' });
 
   it.each(['application/json', 'text/plain', 'text/html; charset=utf-8', 'application/octet-stream'])(
-    'of 400 tells why, if it is an RFC 8935 error, as %s too',
+    'the body of a 400 gives the reason if it is an RFC 8935 error, also as %s',
     async (type) => {
       expect(
         await outcomeOf({ status: 400, headers: { 'content-type': type }, body: refusal }),
@@ -187,7 +196,7 @@ describe('the body of an answer', () => {
     },
   );
 
-  it('of 400 may tell it without a description, and at length', async () => {
+  it('an RFC 8935 error may have no description, and a long one is cut to 500 characters', async () => {
     expect(await outcomeOf({ status: 400, body: '{"err":"jwtParse"}' })).toMatchObject({
       detail: 'jwtParse',
     });
@@ -199,26 +208,26 @@ describe('the body of an answer', () => {
   });
 
   it.each([
-    '',
-    'no JSON',
-    'null',
-    '[]',
-    '{}',
-    '{"err":5}',
-    '{"error":"x"}',
-    '{"err":"x"',
-    `{"err":"x","pad":"${'x'.repeat(5000)}"}`,
-  ])('of 400 tells nothing if it is anything else: %.40j', async (body) => {
+    ['empty', ''],
+    ['not JSON', 'no JSON'],
+    ['null', 'null'],
+    ['an array', '[]'],
+    ['an empty object', '{}'],
+    ['an object whose err is a number', '{"err":5}'],
+    ['an object without err', '{"error":"x"}'],
+    ['an object that breaks off', '{"err":"x"'],
+    ['larger than 4 KiB', `{"err":"x","pad":"${'x'.repeat(5000)}"}`],
+  ])('the body of a 400 gives no reason if it is %s', async (_, body) => {
     const outcome = await outcomeOf({ status: 400, body });
     expect(outcome).toMatchObject({ kind: 'http_error', response: { statusCode: 400 } });
     expect(outcome).not.toHaveProperty('detail');
   });
 
-  it.each([401, 404, 500])('of %i tells nothing', async (status) => {
+  it.each([401, 404, 500])('the body of a %i gives no reason', async (status) => {
     expect(await outcomeOf({ status, body: refusal })).not.toHaveProperty('detail');
   });
 
-  it.each([200, 400, 404, 500, 302])('of %i is not read for ever', async (status) => {
+  it.each([200, 400, 404, 500, 302])('an endless body of a %i is not read for ever', async (status) => {
     const { outcome, listener, tookMs } = await attempt({ status, manner: 'endless' }, 5000);
     expect(outcome).toMatchObject({ response: { statusCode: status } });
     expect(tookMs).toBeLessThan(2500);
@@ -226,14 +235,14 @@ describe('the body of an answer', () => {
     expect(await sentInAll(listener)).toBeLessThan(32 * 1_048_576);
   });
 
-  it.each([200, 404])('of %i is not waited for', async (status) => {
+  it.each([200, 404])('a slow body of a %i is not waited for', async (status) => {
     const { outcome, listener, tookMs } = await attempt({ status, manner: 'drip' }, 5000);
     expect(outcome).toMatchObject({ response: { statusCode: status } });
     expect(tookMs).toBeLessThan(2500);
     await sentInAll(listener);
   });
 
-  it.each([400, 530])('of %i that drips is read within the time limit', async (status) => {
+  it.each([400, 530])('a slow body of a %i is read only within the time limit', async (status) => {
     const headers = { server: 'cloudflare' };
     const { outcome, listener, tookMs } = await attempt({ status, headers, manner: 'drip' }, 300);
     expect(outcome).toMatchObject({ kind: 'http_error', response: { statusCode: status } });
@@ -242,7 +251,7 @@ describe('the body of an answer', () => {
     await sentInAll(listener);
   });
 
-  it.each([200, 400, 500])('of %i may break off', async (status) => {
+  it.each([200, 400, 500])('the body of a %i may break off', async (status) => {
     expect(await outcomeOf({ status, manner: 'break off' })).toMatchObject({
       response: { statusCode: status },
     });
@@ -255,19 +264,19 @@ describe('the headers of an answer', () => {
     return outcome.kind === 'success' ? outcome.response.headers : {};
   };
 
-  it('have their names in canonical case', async () => {
+  it('the headers of an answer have their names in canonical case', async () => {
     const kept = await headersOf({ 'content-TYPE': 'text/plain', 'x-rate-limit': '5', ETAG: '"1"' });
     expect(kept).toMatchObject({ 'Content-Type': 'text/plain', 'X-Rate-Limit': '5', Etag: '"1"' });
     for (const name of Object.keys(kept)) expect(name).toMatch(/^[A-Z][a-z0-9]*(-[A-Z0-9][a-z0-9]*)*$/);
   });
 
-  it('are joined to one string where a name comes more than once', async () => {
+  it('headers of one name are joined into one string', async () => {
     const twice = ['a=1', 'b=2'] as unknown as string;
     expect(await headersOf({ 'x-twice': twice })).toMatchObject({ 'X-Twice': 'a=1, b=2' });
     expect((await headersOf({ 'set-cookie': twice }))['Set-Cookie']).toMatch(/^a=1[,;] ?b=2$/);
   });
 
-  it('are kept up to 4 KiB', async () => {
+  it('the headers of an answer are kept up to 4 KiB', async () => {
     const many = Object.fromEntries(
       Array.from({ length: 60 }, (_, index) => [`x-h${index}`, 'v'.repeat(150)]),
     );
@@ -280,18 +289,18 @@ describe('the headers of an answer', () => {
     }
   });
 
-  it('do not fail for one that is larger than all that is kept', async () => {
+  it('a header larger than 4 KiB is left out', async () => {
     expect(await headersOf({ 'x-large': 'v'.repeat(8000) })).not.toHaveProperty('X-Large');
   });
 });
 
 describe('Retry-After', () => {
-  it.each([429, 503])('of a %i is taken in', async (status) => {
+  it.each([429, 503])('the Retry-After of a %i is read', async (status) => {
     const outcome = await outcomeOf({ status, headers: { 'retry-after': '120' } });
     expect(outcome).toMatchObject({ kind: 'http_error', retryAfterMs: 120_000 });
   });
 
-  it('may be a date', async () => {
+  it('Retry-After may be a date', async () => {
     const at = new Date(Date.now() + 600_000).toUTCString();
     const outcome = await outcomeOf({ status: 503, headers: { 'retry-after': at } });
     const ms = outcome.kind === 'http_error' ? (outcome.retryAfterMs ?? 0) : 0;
@@ -299,18 +308,18 @@ describe('Retry-After', () => {
     expect(ms).toBeLessThanOrEqual(600_000);
   });
 
-  it.each([301, 400, 404, 500, 502])('of a %i is not', async (status) => {
+  it.each([301, 400, 404, 500, 502])('the Retry-After of a %i is ignored', async (status) => {
     expect(await outcomeOf({ status, headers: { 'retry-after': '120' } })).not.toHaveProperty('retryAfterMs');
   });
 
-  it('is ignored when it is nonsense', async () => {
+  it('a Retry-After of nonsense is ignored', async () => {
     const outcome = await outcomeOf({ status: 503, headers: { 'retry-after': 'soon' } });
     expect(outcome).not.toHaveProperty('retryAfterMs');
   });
 });
 
-describe('where private endpoints are not allowed', () => {
-  /** An attempt at a host of which the check says so; and the hosts it was asked about. */
+describe('the address check before an attempt', () => {
+  /** Makes an attempt at a host that gets this verdict. @returns the outcome, and the hosts that were checked */
   async function checked(
     verdict: AddressVerdict['kind'],
     endpoint = 'https://listener.example.com:8443/hooks',
@@ -330,19 +339,19 @@ describe('where private endpoints are not allowed', () => {
     expect(asked).toEqual(['listener.example.com']);
   });
 
-  it('a host without an answer is unreachable', async () => {
+  it('a host whose name has no answer is unreachable', async () => {
     const { outcome } = await checked('no answer');
     expect(outcome).toEqual({ kind: 'unreachable', message: 'the host name could not be resolved' });
   });
 
-  it('an absent resolver does not count for the endpoint', async () => {
+  it('an outage of the resolver does not count for the endpoint', async () => {
     expect((await checked('resolver away')).outcome).toMatchObject({
       kind: 'unreachable',
       resolverAway: true,
     });
   });
 
-  it('the listener of a host that is not public hears nothing', async () => {
+  it('a private http endpoint gets no request, whatever the address check says', async () => {
     const listener = new TestListener();
     for (const verdict of ['blocked', 'no answer', 'resolver away', 'public'] as const) {
       const { asked, outcome } = await checked(verdict, listener.endpoint);

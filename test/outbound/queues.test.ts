@@ -26,7 +26,7 @@ const MINIMAL = {
 
 const bytesOf = (value: unknown) => new TextEncoder().encode(JSON.stringify(value)).length;
 
-/** A queue that remembers what it was sent, call by call. */
+/** A queue that records what it is sent, call by call. */
 class RecordingQueue implements Sender {
   readonly calls: MessageSendRequest<unknown>[][] = [];
   async sendBatch(messages: Iterable<MessageSendRequest<unknown>>): Promise<void> {
@@ -66,7 +66,7 @@ const anIdentityEvent: fc.Arbitrary<IdentityEvent> = fc.record(
 );
 
 describe('packed events', () => {
-  it('unpack to what they were, grouped by customer, in order, within 64,000 bytes a message', () => {
+  it('packed events unpack unchanged, grouped by customer, in messages of 64,000 bytes at most', () => {
     fc.assert(
       fc.property(fc.array(anIdentityEvent, { maxLength: 60 }), (events) => {
         const messages = packEvents(events, ACCEPTED);
@@ -82,7 +82,7 @@ describe('packed events', () => {
     );
   });
 
-  it('of one customer share a message as long as they fit', () => {
+  it('events of one customer share a message as long as they fit', () => {
     const events = Array.from({ length: 200 }, (_, index) => ({
       ...(MINIMAL as typeof MINIMAL & { type: 'entityCreated' }),
       customerId: index % 2 === 0 ? 'even' : 'odd',
@@ -94,13 +94,13 @@ describe('packed events', () => {
     expect(messages.map((message) => message.customerId)).toEqual(['even', 'odd']);
   });
 
-  it('of nothing are no message', () => {
+  it('packing no events makes no message', () => {
     expect(packEvents([], ACCEPTED)).toEqual([]);
   });
 });
 
 describe('a publish of 240,000 bytes', () => {
-  /** Events whose JSON array has as nearly so many bytes as whole fills allow. */
+  /** Events whose JSON array has `bytes` bytes, or as near below as whole fills allow. */
   function padded(count: number, bytes: number, fill: string): Record<string, unknown>[] {
     const bare = { ...MINIMAL, type: 'entityUpdated', attributes: [] as string[] };
     const room = Math.floor((bytes - 1) / count) - 1 - bytesOf(bare);
@@ -116,18 +116,18 @@ describe('a publish of 240,000 bytes', () => {
 
   it.each<[string, () => unknown[]]>([
     ['500 minimal events', () => Array.from({ length: 500 }, () => MINIMAL)],
-    ['500 events with what is optional', () => padded(500, 240_000, 'x')],
+    ['500 events with optional members', () => padded(500, 240_000, 'x')],
     ['4 events of 60,000 bytes', () => padded(4, 239_990, 'x')],
     ['4 events of 60,000 bytes of two-byte text', () => padded(4, 239_990, 'é')],
     ['4 events of 60,000 bytes of three-byte text', () => padded(4, 239_990, '語')],
     ['4 events of 60,000 bytes of four-byte text', () => padded(4, 239_990, '😀')],
-    ['events of 60,000 bytes of escapes', () => padded(4, 239_990, '\u0001')],
+    ['4 events of 60,000 bytes of escapes', () => padded(4, 239_990, '\u0001')],
     ['7 events, each just over half a message', () => padded(7, 239_990, 'x')],
     [
       'large and small events in turn',
       () => [0, 1, 2].flatMap(() => [...padded(1, 59_990, 'x'), ...padded(1, 19_990, 'x')]),
     ],
-  ])('is one send to the queue: %s', async (_, make) => {
+  ])('a publish of %s is one send to the queue', async (_, make) => {
     const body = make();
     const queue = new RecordingQueue();
     expect(bytesOf(body)).toBeLessThanOrEqual(240_000);
@@ -144,7 +144,7 @@ describe('a publish of 240,000 bytes', () => {
     );
   });
 
-  it('is refused when its bytes are no UTF-8: read as text they would be three times as many', async () => {
+  it('a publish that is not UTF-8 is refused: as text it would be three times as large', async () => {
     const customer = await newCustomer();
     const attributes = Array.from({ length: 8 }, () => '#'.repeat(200));
     const events = Array.from({ length: 120 }, () => anEvent({ type: 'entityUpdated', attributes }));
@@ -161,8 +161,8 @@ describe('a publish of 240,000 bytes', () => {
   });
 });
 
-describe('messages are sent', () => {
-  it('in calls of at most 100, in order', async () => {
+describe('the sending of messages', () => {
+  it('messages are sent in calls of at most 100, in order', async () => {
     const queue = new RecordingQueue();
     const bodies = Array.from({ length: 250 }, (_, index) => ({ index }));
     await sendAll(queue, bodies);
@@ -170,7 +170,7 @@ describe('messages are sent', () => {
     expect(queue.calls.flat()).toEqual(bodies.map((body) => ({ body, contentType: 'json' })));
   });
 
-  it('in calls of at most 256,000 bytes', async () => {
+  it('messages are sent in calls of at most 256,000 bytes', async () => {
     const queue = new RecordingQueue();
     await sendAll(
       queue,
@@ -183,20 +183,20 @@ describe('messages are sent', () => {
     expect(queue.calls.map((messages) => messages.length)).toEqual([4, 4, 2]);
   });
 
-  it('in no call at all when there are none', async () => {
+  it('sending no messages makes no call to the queue', async () => {
     const queue = new RecordingQueue();
     await sendAll(queue, []);
     expect(queue.calls).toEqual([]);
   });
 
-  it('or the failure of the queue is told', async () => {
+  it('a failure of the queue is reported to the caller', async () => {
     const away: Sender = { sendBatch: () => Promise.reject(new Error('the queue is away')) };
     await expect(sendAll(away, [1])).rejects.toThrow('the queue is away');
   });
 });
 
 describe('due deliveries', () => {
-  it('go in messages of at most 20, with ids and a token and nothing else', () => {
+  it('due deliveries go in messages of at most 20, with ids and a token and nothing else', () => {
     const dispatch = {
       customerId: crypto.randomUUID(),
       subscriptionId: crypto.randomUUID(),

@@ -4,7 +4,7 @@ import { type Acknowledgeable, acknowledge, retryDelaySeconds } from '../../src/
 const FINISHED = { finished: true } as const;
 const UNFINISHED = { finished: false } as const;
 
-/** A message that remembers what was decided. */
+/** A message that records the decisions about it. */
 class Message implements Acknowledgeable {
   readonly decisions: (string | number)[] = [];
   readonly attempts: number;
@@ -19,7 +19,7 @@ class Message implements Acknowledgeable {
   }
 }
 
-/** How a message ends, and how often it was handed to `giveUp`. */
+/** The decisions about a message, and how often `giveUp` was called. */
 async function decide(
   attempts: number,
   finish: Parameters<typeof acknowledge>[1],
@@ -35,13 +35,13 @@ async function decide(
 }
 
 describe('the wait before a message comes again', () => {
-  it('doubles with every delivery, up to 15 minutes', () => {
+  it('the wait before a message comes again doubles with every delivery, up to 15 minutes', () => {
     const attempts = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 50, 101, 5000];
     const waits = attempts.map((attempt) => retryDelaySeconds(attempt));
     expect(waits).toEqual([2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900, 900, 900]);
   });
 
-  it('is what was asked for, in whole seconds and never shorter, up to 15 minutes', () => {
+  it('a requested wait is rounded up to whole seconds, and is 15 minutes at most', () => {
     expect(retryDelaySeconds(7, 0)).toBe(0);
     expect(retryDelaySeconds(7, 1)).toBe(1);
     expect(retryDelaySeconds(1, 40_001)).toBe(41);
@@ -51,22 +51,22 @@ describe('the wait before a message comes again', () => {
 });
 
 describe('a queue message', () => {
-  it('that is finished is acknowledged, at its last delivery too', async () => {
+  it('a finished message is acknowledged, at its last delivery too', async () => {
     expect(await decide(1, FINISHED)).toEqual({ decisions: ['ack'], given: 0 });
     expect(await decide(101, FINISHED)).toEqual({ decisions: ['ack'], given: 0 });
   });
 
-  it('that is not finished is put back', async () => {
+  it('an unfinished message is returned to the queue', async () => {
     expect(await decide(3, UNFINISHED)).toEqual({ decisions: [8], given: 0 });
     expect(await decide(3, { ...UNFINISHED, retryAfterMs: 12_500 })).toEqual({ decisions: [13], given: 0 });
     expect(await decide(100, UNFINISHED)).toEqual({ decisions: [900], given: 0 });
   });
 
-  it('is stored elsewhere at its last delivery, and then acknowledged', async () => {
+  it('an unfinished message is given up at its last delivery, and then acknowledged', async () => {
     expect(await decide(101, UNFINISHED)).toEqual({ decisions: ['ack'], given: 1 });
   });
 
-  it('is put back at its last delivery when it could not be stored elsewhere', async () => {
+  it('an unfinished message that cannot be given up is returned to the queue at its last delivery', async () => {
     const away = () => Promise.reject(new Error('the database is away'));
     expect(await decide(101, UNFINISHED, away)).toEqual({ decisions: [900], given: 1 });
   });

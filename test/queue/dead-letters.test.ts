@@ -16,8 +16,8 @@ async function lettersAbout(marker: string) {
   return (await letters()).filter(({ body }) => JSON.stringify(body).includes(marker));
 }
 
-describe('what can never be processed', () => {
-  it('becomes a dead letter of its own, while the valid members of its array are delivered', async () => {
+describe('a message that can never be processed', () => {
+  it('an invalid event becomes a dead letter, and the valid events of its array are delivered', async () => {
     const customer = await newCustomer();
     const subscription = await newSubscription(customer);
     const marker = crypto.randomUUID();
@@ -41,14 +41,14 @@ describe('what can never be processed', () => {
     ['an array of nonsense', [[[]]]],
     ['bytes', new ArrayBuffer(3)],
     ['a packed message of another version', { packed: 2, events: [] }],
-  ])('is stored and acknowledged: %s', async (_, body) => {
+  ])('a message that is %s becomes a dead letter and is acknowledged', async (_, body) => {
     const before = (await letters()).length;
     const { acked } = await consumeBatch('events', [{ body }]);
     expect(acked).toHaveLength(1);
     expect(await letters()).toHaveLength(before + 1);
   });
 
-  it('adds no second letter when the queue brings the message again', async () => {
+  it('a message that the queue brings again adds no second dead letter', async () => {
     const marker = crypto.randomUUID();
     const message = { id: `message ${marker}`, timestamp: Date.now(), body: [{ marker }, { marker }] };
     await consumeBatch('events', [message]);
@@ -56,7 +56,7 @@ describe('what can never be processed', () => {
     expect(await lettersAbout(marker)).toHaveLength(2);
   });
 
-  it('is an event of a customer that does not exist, and does not disturb the others', async () => {
+  it('an event of an unknown customer becomes a dead letter and does not disturb the others', async () => {
     const customer = await newCustomer();
     const subscription = await newSubscription(customer);
     const stranger = crypto.randomUUID();
@@ -71,7 +71,7 @@ describe('what can never be processed', () => {
     ]);
   });
 
-  it('is an event whose id is older than a day', async () => {
+  it('an event whose id is older than a day becomes a dead letter', async () => {
     const customer = await newCustomer();
     const subscription = await newSubscription(customer);
     const [id = ''] = newEventIds(
@@ -89,7 +89,7 @@ describe('what can never be processed', () => {
     ]);
   });
 
-  it('is put back while its letter cannot be stored', async () => {
+  it('a message is returned to the queue while its dead letter cannot be stored', async () => {
     const DB = {
       ...env.DB,
       prepare: env.DB.prepare.bind(env.DB),
@@ -102,7 +102,7 @@ describe('what can never be processed', () => {
 });
 
 describe('a message of nonsense', () => {
-  it('fills only so much of the list: what is beyond a thousand members shares one letter', async () => {
+  it('the invalid members of a message beyond the first thousand share one dead letter', async () => {
     const before = (await asOperator('GET', '/dead-letters')).body.total;
     const message = { id: crypto.randomUUID(), body: Array.from({ length: 20_000 }, () => 0) };
     const { acked } = await consumeBatch('events', [message]);
@@ -118,7 +118,7 @@ describe('a message of nonsense', () => {
 });
 
 describe('a message at its last delivery', () => {
-  it('becomes letters with the ids and the time it was given, and replay delivers them', async () => {
+  it('a dead letter keeps the id and the time of its event, and replay delivers the event', async () => {
     const customer = await newCustomer();
     const subscription = await newSubscription(customer);
     const message = {
@@ -132,7 +132,7 @@ describe('a message at its last delivery', () => {
     )
       .bind(customer.id)
       .run();
-    // Without a signing key the customer has no audience, as if it did not exist: an honest dead letter.
+    // A customer without a signing key has no audience, so its event becomes a dead letter.
     await consumeBatch('events', [message]);
     await env.DB.prepare(
       "UPDATE signing_keys SET role = 'current' WHERE kid = (SELECT min(kid) FROM signing_keys WHERE customer_id = ? AND role = 'reserve')",
@@ -149,7 +149,7 @@ describe('a message at its last delivery', () => {
     expect(await lettersAbout(customer.id)).toEqual([]);
   });
 
-  it('is given up to the dead letters with its events, and acknowledged', async () => {
+  it('a message at its last delivery becomes one dead letter for each event', async () => {
     const customer = await newCustomer();
     await newSubscription(customer);
     await env.DB.prepare("UPDATE signing_keys SET sealed_private_key = 'x' WHERE customer_id = ?")
@@ -167,7 +167,7 @@ describe('a message at its last delivery', () => {
 });
 
 describe('the consumer of dead letters', () => {
-  it('reads what the platform moved there raw', async () => {
+  it('a raw message that the platform moved to the dead letters is stored', async () => {
     const customer = await newCustomer();
     const { acked } = await consumeBatch('deadLetters', [
       { body: { ...anEvent(), customerId: customer.id } },
@@ -178,7 +178,7 @@ describe('the consumer of dead letters', () => {
     ]);
   });
 
-  it('lets a dispatch go: its store makes it again', async () => {
+  it('a dispatch among the dead letters is dropped, because its store makes it again', async () => {
     const before = (await letters()).length;
     const dispatch = { customerId: 'c', subscriptionId: 's', token: 't', eventIds: ['e'] };
     const { acked } = await consumeBatch('deadLetters', [{ body: dispatch }]);
@@ -189,14 +189,14 @@ describe('the consumer of dead letters', () => {
 
 describe('the consumer of deliveries', () => {
   it.each([['nonsense'], [null], [{ customerId: 'c', subscriptionId: 's', token: 't', eventIds: [] }]])(
-    'acknowledges what it does not understand: %j',
+    'a dispatch that cannot be read is acknowledged: %j',
     async (body) => {
       const { acked } = await consumeBatch('deliveries', [{ body }]);
       expect(acked).toHaveLength(1);
     },
   );
 
-  it('sends nothing for a stale token, an unknown subscription, or another customer', async () => {
+  it('a dispatch with a stale token, an unknown subscription or another customer sends nothing', async () => {
     const customer = await newCustomer();
     const subscription = await newSubscription(customer);
     const eventIds = newEventIds(Date.now(), 1, crypto.getRandomValues(new Uint8Array(16)));
