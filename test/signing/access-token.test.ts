@@ -13,7 +13,7 @@ const token = {
   scope: 'GET:webhooks/**',
 };
 
-/** A token made as ours are, with another header or other claims. */
+/** A token signed as ours are, with this header and these claims. */
 async function forge(header: { alg: string }, claims: unknown, key = KEY): Promise<string> {
   const bytes = new TextEncoder().encode(JSON.stringify(claims));
   return await new CompactSign(bytes).setProtectedHeader(header).sign(key);
@@ -22,32 +22,32 @@ async function forge(header: { alg: string }, claims: unknown, key = KEY): Promi
 const claims = [token.secretId, token.expiresAt, token.scope];
 
 describe('an access token', () => {
-  it('says what it was issued with', async () => {
+  it('reading an access token gives the values it was issued with', async () => {
     expect(await readAccessToken(KEY, await issueAccessToken(KEY, token), NOW)).toEqual(token);
   });
 
-  it('has at most 255 characters, with the longest scope too', async () => {
+  it('an access token has at most 255 characters, with the longest scope too', async () => {
     expect(ACCESS_TOKEN_MAX_CHARACTERS).toBe(255);
     const scope = `GET:${'a'.repeat(TOKEN_SCOPE_MAX_CHARACTERS - 4)}`;
     expect((await issueAccessToken(KEY, { ...token, scope })).length).toBeLessThanOrEqual(255);
   });
 
-  it('fits into an Authorization header as it is', async () => {
+  it('an access token fits into an Authorization header without encoding', async () => {
     expect(await issueAccessToken(KEY, token)).toMatch(/^[A-Za-z0-9._~+/-]+=*$/);
   });
 
-  it('ends at its time, to the millisecond', async () => {
+  it('an access token ends at its time, to the millisecond', async () => {
     const text = await issueAccessToken(KEY, token);
     const end = token.expiresAt * 1000;
     expect(await readAccessToken(KEY, text, end - 1)).toEqual(token);
     expect(await readAccessToken(KEY, text, end)).toBeUndefined();
   });
 
-  it('of another key is refused', async () => {
+  it('an access token signed with another key is refused', async () => {
     expect(await readAccessToken(KEY, await issueAccessToken(OTHER_KEY, token), NOW)).toBeUndefined();
   });
 
-  it('that was tampered with is refused, in whichever part', async () => {
+  it('an access token is refused when any part of it was changed', async () => {
     const parts = (await issueAccessToken(KEY, token)).split('.');
     const other = await issueAccessToken(KEY, { ...token, scope: '*:**' });
     for (const [index, part] of other.split('.').entries()) {
@@ -61,7 +61,7 @@ describe('an access token', () => {
     }
   });
 
-  it('without a signature, or under another algorithm, is refused', async () => {
+  it('an access token without a signature or with another algorithm is refused', async () => {
     const payload = base64url.encode(JSON.stringify(claims));
     const none = base64url.encode('{"alg":"none"}');
     for (const text of [`${none}.${payload}.`, `${none}.${payload}`, `${none}.${payload}.AAAA`]) {
@@ -73,7 +73,7 @@ describe('an access token', () => {
     ).toBeUndefined();
   });
 
-  it('is ours alone: other claims under our key are refused', async () => {
+  it('a token with other claims is refused, even under our key', async () => {
     expect(await readAccessToken(KEY, await forge({ alg: 'HS256' }, claims), NOW)).toEqual(token);
     const others = [
       null,
@@ -93,10 +93,16 @@ describe('an access token', () => {
     }
   });
 
-  it.each(['', '.', '..', '...', 'nonsense', 'a.b.c', 'é.é.é', 'x'.repeat(10_000)])(
-    'is not %.20j',
-    async (text) => {
-      expect(await readAccessToken(KEY, text, NOW)).toBeUndefined();
-    },
-  );
+  it.each([
+    ['nothing', ''],
+    ['one dot', '.'],
+    ['two dots', '..'],
+    ['three dots', '...'],
+    ['a word', 'nonsense'],
+    ['three letters', 'a.b.c'],
+    ['three letters beyond ASCII', 'é.é.é'],
+    ['10,000 letters', 'x'.repeat(10_000)],
+  ])('a token made of %s is refused', async (_, text) => {
+    expect(await readAccessToken(KEY, text, NOW)).toBeUndefined();
+  });
 });

@@ -15,13 +15,13 @@ beforeAll(async () => {
 });
 
 describe('the signing keys of a new customer', () => {
-  it('are three: one signs now, two are to come', () => {
+  it('a new customer has three signing keys: current, next and reserve', () => {
     expect(keys.map((key) => key.role)).toEqual(['current', 'next', 'reserve']);
     for (const key of keys)
       expect(key).toMatchObject({ customerId: CUSTOMER, createdAt: NOW, retiredAt: null });
   });
 
-  it('have each an id of its own, the start of its thumbprint as 40 lower-case hex digits', async () => {
+  it('each signing key has its own id: the first 40 hex digits of its thumbprint', async () => {
     expect(new Set(keys.map((key) => key.kid)).size).toBe(3);
     for (const { kid, publicJwk } of keys) {
       expect(kid).toMatch(/^[0-9a-f]{40}$/);
@@ -33,7 +33,7 @@ describe('the signing keys of a new customer', () => {
     }
   });
 
-  it('are published with exactly the documented members, none of them private', () => {
+  it('signing keys are published with exactly the documented members, none of them private', () => {
     for (const { kid, publicJwk } of keys) {
       expect(publicJwk).toEqual({
         kty: 'RSA',
@@ -46,7 +46,7 @@ describe('the signing keys of a new customer', () => {
     }
   });
 
-  it('have their private halves sealed', () => {
+  it('the private halves of new signing keys are sealed', () => {
     for (const { sealedPrivateKey } of keys) {
       const [header = ''] = sealedPrivateKey.split('.');
       expect(sealedPrivateKey).not.toContain('"d"');
@@ -58,7 +58,7 @@ describe('the signing keys of a new customer', () => {
 });
 
 describe('a sealed signing key', () => {
-  it('opens for signing what its public half verifies, and cannot be exported again', async () => {
+  it('an opened signing key signs what its public half verifies, and cannot be exported', async () => {
     const key = await openSigningKey(sealing, CUSTOMER, current.kid, current.sealedPrivateKey);
     const text = await new CompactSign(new Uint8Array([1, 2, 3]))
       .setProtectedHeader({ alg: 'RS256' })
@@ -72,7 +72,7 @@ describe('a sealed signing key', () => {
     expect(key.type).toBe('private');
   });
 
-  it('does not open for another customer or another key', async () => {
+  it('a sealed signing key does not open for another customer or under another key id', async () => {
     const { kid, sealedPrivateKey } = current;
     await expect(openSigningKey(sealing, crypto.randomUUID(), kid, sealedPrivateKey)).rejects.toThrow();
     await expect(openSigningKey(sealing, CUSTOMER, keys[1]?.kid ?? '', sealedPrivateKey)).rejects.toThrow();

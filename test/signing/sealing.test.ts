@@ -14,52 +14,52 @@ async function failureOf(opening: Promise<string>): Promise<Error> {
   throw new Error('it opened');
 }
 
-describe('what is sealed', () => {
-  it('opens under the key that sealed it', async () => {
+describe('a sealed text', () => {
+  it('a sealed text opens under the key that sealed it', async () => {
     expect(await unseal(old, OWNER, await seal(old, OWNER, SECRET))).toBe(SECRET);
   });
 
-  it('opens under the previous key while that is configured', async () => {
+  it('a sealed text opens under the previous key while that is configured', async () => {
     expect(await unseal(both, OWNER, await seal(old, OWNER, SECRET))).toBe(SECRET);
   });
 
-  it('is sealed under the current key, not the previous one', async () => {
+  it('a text is sealed under the current key, not under the previous one', async () => {
     const sealed = await seal(both, OWNER, SECRET);
     expect(await unseal({ keyEncryptionKey: key(2) }, OWNER, sealed)).toBe(SECRET);
     expect((await failureOf(unseal(old, OWNER, sealed))).message).toContain('KEY_ENCRYPTION_KEY_PREVIOUS');
   });
 
-  it('is any text, and never the same twice', async () => {
+  it('any text can be sealed, and the result is never the same twice', async () => {
     const text = 'ключ 🔑\u0000';
     const [one, other] = [await seal(old, OWNER, text), await seal(old, OWNER, text)];
     expect(one).not.toBe(other);
     expect(await unseal(old, OWNER, other)).toBe(text);
   });
 
-  it('shows neither the text nor the key', async () => {
+  it('a sealed text shows neither the text nor the key', async () => {
     const sealed = await seal(old, OWNER, SECRET);
     const shown = sealed.split('.').map((part) => atob(part.replaceAll('-', '+').replaceAll('_', '/')));
     expect(shown.join()).not.toContain('private');
     expect(shown.join()).not.toContain(String.fromCharCode(1).repeat(8));
   });
 
-  it('does not open under an unknown key', async () => {
+  it('a sealed text does not open under an unknown key', async () => {
     const sealed = await seal(old, OWNER, SECRET);
     await failureOf(unseal({ keyEncryptionKey: key(3), keyEncryptionKeyPrevious: key(4) }, OWNER, sealed));
   });
 
-  it('does not open for another owner', async () => {
+  it('a sealed text does not open for another owner', async () => {
     const sealed = await seal(old, OWNER, SECRET);
     expect((await failureOf(unseal(old, 'customer/other', sealed))).message).toContain('another owner');
   });
 
-  it('does not open when the owner in its header is changed to fit', async () => {
+  it('a sealed text does not open for another owner with that owner written into its header', async () => {
     const [, ...rest] = (await seal(old, OWNER, SECRET)).split('.');
     const [foreign] = (await seal(old, 'customer/other', SECRET)).split('.');
     await failureOf(unseal(old, 'customer/other', [foreign, ...rest].join('.')));
   });
 
-  it('does not open when any part of it is altered', async () => {
+  it('a sealed text does not open when any part of it is altered', async () => {
     const parts = (await seal(old, OWNER, SECRET)).split('.');
     for (const [index, part] of parts.entries()) {
       if (part === '') continue;
@@ -71,7 +71,7 @@ describe('what is sealed', () => {
     }
   });
 
-  it('says why it does not open without any secret in it', async () => {
+  it('the error of a sealed text that does not open contains no secret', async () => {
     const sealed = await seal(old, OWNER, SECRET);
     const parts = sealed.split('.');
     const [, , iv = '', ciphertext = ''] = parts;

@@ -2,20 +2,20 @@ import { describe, expect, it } from 'vitest';
 import { equalSecrets, hashSecret, randomAlphanumerics } from '../../src/signing/secrets.ts';
 
 describe('random alphanumerics', () => {
-  it.each([0, 1, 32, 1000])('are lower-case letters and digits, exactly %i', (length) => {
+  it.each([0, 1, 32, 1000])('random alphanumerics are exactly %i lower-case letters and digits', (length) => {
     expect(randomAlphanumerics(length)).toMatch(new RegExp(`^[a-z0-9]{${length}}$`));
   });
 
-  it('are never the same', () => {
+  it('random alphanumerics are never the same twice', () => {
     expect(new Set(Array.from({ length: 100 }, () => randomAlphanumerics(32))).size).toBe(100);
   });
 
-  it('favour no character', () => {
+  it('random alphanumerics favour no character', () => {
     const counts = new Map<string, number>();
     const text = Array.from({ length: 36 }, () => randomAlphanumerics(1000)).join('');
     for (const character of text) counts.set(character, (counts.get(character) ?? 0) + 1);
     expect(counts.size).toBe(36);
-    // A thousand of each is expected; eight standard deviations are never left by chance.
+    // A thousand of each is expected. Chance alone never differs from that by eight standard deviations.
     for (const [character, count] of counts) {
       expect(Math.abs(count - 1000), character).toBeLessThan(250);
     }
@@ -23,13 +23,13 @@ describe('random alphanumerics', () => {
 });
 
 describe('the hash of a secret', () => {
-  it('is 64 hex digits, the same every time, and does not show the secret', async () => {
+  it('the hash of a secret is 64 hex digits, and the same every time', async () => {
     const hash = await hashSecret('customer', 'client', 'secret');
     expect(hash).toMatch(/^[0-9a-f]{64}$/);
     expect(await hashSecret('customer', 'client', 'secret')).toBe(hash);
   });
 
-  it('is bound to its customer and client, wherever one ends and the next begins', async () => {
+  it('the hash of a secret differs for each customer, client and secret, however their letters split', async () => {
     const hashes = await Promise.all([
       hashSecret('customer', 'client', 'secret'),
       hashSecret('other', 'client', 'secret'),
@@ -43,7 +43,7 @@ describe('the hash of a secret', () => {
 });
 
 describe('two secrets', () => {
-  it('are equal when every character is', async () => {
+  it('two secrets are equal when all their characters are equal', async () => {
     expect(await equalSecrets('secret é', 'secret é')).toBe(true);
     expect(await equalSecrets('', '')).toBe(true);
   });
@@ -54,7 +54,7 @@ describe('two secrets', () => {
     ['secret', ''],
     ['', 'secret'],
     ['secret', 'a much longer secret'],
-  ])('are not equal: %j and %j', async (one, other) => {
+  ])('the secrets %j and %j are not equal', async (one, other) => {
     expect(await equalSecrets(one, other)).toBe(false);
   });
 });

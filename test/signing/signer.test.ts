@@ -23,7 +23,7 @@ const content = {
 const newKey = () => makeSigningKey(config, CUSTOMER, 'current', 1);
 
 describe('a signed SET', () => {
-  it('verifies against the public key and says what it was given', async () => {
+  it('a signed SET verifies against the public key and has the given content', async () => {
     const key = await newKey();
     await openKeys(config, [key.kid], async () => [key]);
     const set = await signSet(config, key.kid, content);
@@ -44,7 +44,7 @@ describe('a signed SET', () => {
     expect(protectedHeader).toEqual(decodeProtectedHeader(set));
   });
 
-  it('has the header of the contract, byte for byte', async () => {
+  it('a signed SET has the header of the contract, byte for byte', async () => {
     const key = await newKey();
     await openKeys(config, [key.kid], async () => [key]);
     const [header = ''] = (await signSet(config, key.kid, content)).split('.');
@@ -53,7 +53,7 @@ describe('a signed SET', () => {
     );
   });
 
-  it('is the same, byte for byte, however often it is made', async () => {
+  it('a SET that is signed again is the same, byte for byte', async () => {
     const key = await newKey();
     await openKeys(config, [key.kid], async () => [key]);
     const [one, other] = [await signSet(config, key.kid, content), await signSet(config, key.kid, content)];
@@ -63,7 +63,7 @@ describe('a signed SET', () => {
 });
 
 describe('signing keys', () => {
-  it('are asked for once, several in one question', async () => {
+  it('signing keys are loaded once, several of them in one query', async () => {
     const keys = [await newKey(), await newKey()];
     const asked: (readonly string[])[] = [];
     const load = async (kids: readonly string[]): Promise<SealedKey[]> => {
@@ -76,7 +76,7 @@ describe('signing keys', () => {
     expect(asked).toEqual([kids]);
   });
 
-  it('that do not open are logged without a secret, and the others still sign', async () => {
+  it('a signing key that does not open is logged without a secret, and the others still sign', async () => {
     const logged = vi.spyOn(console, 'error').mockImplementation(() => {});
     onTestFinished(() => logged.mockRestore());
     const [good, bad] = [await newKey(), await newKey()];
@@ -90,12 +90,12 @@ describe('signing keys', () => {
     expect(line).not.toContain(good.sealedPrivateKey.split('.')[3]);
   });
 
-  it('that the store does not have sign nothing', async () => {
+  it('a signing key that the database does not have signs nothing', async () => {
     await openKeys(config, ['unknown'], async () => []);
     await expect(signSet(config, 'unknown', content)).rejects.toThrow('is not there');
   });
 
-  it('are asked for again when the store was away', async () => {
+  it('a signing key is loaded again after the database was away', async () => {
     const key = await newKey();
     const away = () => Promise.reject(new Error('the database is away'));
     await expect(openKeys(config, [key.kid], away)).rejects.toThrow('the database is away');

@@ -1,6 +1,6 @@
 /**
- * Thousands of lives of one subscription, each from a seed. A seed that fails is printed with its story, and is lived
- * again by `npm run simulate -- --seed N --seeds 1`.
+ * Simulates a thousand lives of one subscription, each from its own seed. A seed that fails is printed with its story.
+ * `npm run simulate -- --seed N --seeds 1` repeats it.
  */
 import { runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
@@ -12,11 +12,11 @@ import { World } from './world.ts';
 
 const STEPS = 40;
 const { seed: FIRST, seeds: SEEDS } = inject('simulation');
-/** Seeds lived in one object, one after the other, and in one test. */
+/** Seeds of one test. They run one after the other in one object. */
 const PER_TEST = 100;
 
 beforeEach(() => {
-  // What fails on purpose is logged as it should be; here it would be all there is to see.
+  // Faults on purpose are logged too, and would hide everything else here.
   for (const level of ['log', 'info', 'warn', 'error'] as const)
     vi.spyOn(console, level).mockImplementation(() => undefined);
 });
@@ -34,25 +34,29 @@ async function live(state: DurableObjectState, clock: HeldClock, seed: number): 
     await world.settleDown();
     return undefined;
   } catch (error) {
-    const told = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    return `seed ${seed}: ${told}\n${world.story.join('\n')}`;
+    const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    return `seed ${seed}: ${reason}\n${world.story.join('\n')}`;
   }
 }
 
-describe('whatever happens, nothing is lost and nothing is stuck', () => {
+describe('a simulated subscription under random faults', () => {
   const starts = Array.from({ length: Math.ceil(SEEDS / PER_TEST) }, (_, index) => FIRST + index * PER_TEST);
-  it.each(starts)('in the hundred lives from seed %i', { timeout: 120_000 }, async (start) => {
-    const clock = holdClock();
-    const store = openEventStore(env, crypto.randomUUID());
-    const failures = await runInDurableObject(store, async (_, state) => {
-      const told: string[] = [];
-      for (let seed = start; seed < Math.min(start + PER_TEST, FIRST + SEEDS); seed++) {
-        const failure = await live(state, clock, seed);
-        if (failure !== undefined) told.push(failure);
-      }
-      await state.storage.deleteAlarm();
-      return told;
-    });
-    expect(failures.slice(0, 3).join('\n\n')).toBe('');
-  });
+  it.each(starts)(
+    'no event is lost or stuck in the hundred lives from seed %i',
+    { timeout: 120_000 },
+    async (start) => {
+      const clock = holdClock();
+      const store = openEventStore(env, crypto.randomUUID());
+      const failures = await runInDurableObject(store, async (_, state) => {
+        const found: string[] = [];
+        for (let seed = start; seed < Math.min(start + PER_TEST, FIRST + SEEDS); seed++) {
+          const failure = await live(state, clock, seed);
+          if (failure !== undefined) found.push(failure);
+        }
+        await state.storage.deleteAlarm();
+        return found;
+      });
+      expect(failures.slice(0, 3).join('\n\n')).toBe('');
+    },
+  );
 });

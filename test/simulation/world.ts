@@ -1,13 +1,13 @@
 /**
- * # A world for one subscription, driven by chance
+ * # A simulated world for one subscription, driven by a seed
  *
- * The event store, the two consumers, the acknowledgement and the rules are the real ones; simulated are the queues
- * (in memory: at least once, in no order), the listener, the producer, D1's row of the subscription, and time, which is
- * held. Whatever may go wrong does: calls that fail before or after they took effect, invocations that die half-way,
- * messages that come twice, alarms that ring twice or are lost, objects that are evicted in the middle of anything.
+ * The event store, the two consumers, the acknowledgement and the rules are the real ones. The world simulates the
+ * queues (in memory, at least once, in no order), the listener, the producer, and the subscription's row in D1, and it
+ * holds the clock. Everything that can go wrong does: calls fail before or after they take effect, invocations die
+ * half-way, messages come twice, alarms ring twice or are lost, objects are evicted at any moment.
  *
- * After each step `check` compares what is stored with what must always be true, and with what this world remembers of
- * its own: what was accepted, what was posted, which waits were promised.
+ * After each step `check` compares the store with the rules that must always hold, and with what this world remembers:
+ * which events were accepted, which were posted, and which waits were promised.
  */
 import type { Outcome } from '../../src/domain/attempt.ts';
 import type { Delivery } from '../../src/domain/delivery.ts';
@@ -62,10 +62,10 @@ export class World {
   readonly #accepted = new Map<string, number>();
   readonly #posts: Post[] = [];
   readonly #succeeded = new Set<string>();
-  /** What went wrong so far: without it nothing may be sent twice. */
+  /** How many faults happened so far. While there were none, nothing may be sent twice. */
   #faultsSoFar = 0;
   #alarmLost = false;
-  /** What was done, for a seed that fails. */
+  /** The steps so far, printed when the seed fails. */
   readonly story: string[] = [];
 
   private constructor(state: DurableObjectState, env: Env, clock: HeldClock, random: Random) {
@@ -84,7 +84,7 @@ export class World {
     this.#store = new EventStore(state, this.#env);
   }
 
-  /** A new world in the storage of an object that nobody else uses. */
+  /** Makes a new world in the storage of an object, and empties that storage first. */
   static async create(state: DurableObjectState, env: Env, clock: HeldClock, random: Random): Promise<World> {
     await state.storage.deleteAlarm();
     await state.storage.deleteAll();
@@ -93,7 +93,7 @@ export class World {
 
   // --- Steps ------------------------------------------------------------------------------------------
 
-  /** Does something that may happen. */
+  /** Takes one random step. */
   async step(): Promise<void> {
     const step = this.#random.weighted({
       publish: 18,
@@ -117,7 +117,7 @@ export class World {
     try {
       await this[step]();
     } catch (error) {
-      // What failed on purpose failed for its caller; the world goes on.
+      // A fault on purpose fails for its caller only. The world goes on.
       if (!(error instanceof Fault)) throw error;
     }
   }
@@ -154,7 +154,7 @@ export class World {
     this.#clock.advance(this.#random.whole(1, wait));
   }
 
-  /** Goes to the time of the alarm, if it is not too far, and rings it. */
+  /** Moves the clock to the alarm, if it is at most two days away, and rings it. */
   async ring(): Promise<void> {
     const at = await this.#state.storage.getAlarm();
     if (at === null) return;
@@ -191,7 +191,7 @@ export class World {
     this.#kid++;
   }
 
-  /** PATCH enabled: D1 first, then the store, unless it is cut short. */
+  /** PATCH of `enabled`: changes D1 first, then the store, unless the call is cut short. */
   async toggle(): Promise<void> {
     const { enabled, version } = this.#subscription;
     this.#subscription = { ...this.#subscription, enabled: !enabled, version: version + 1 };
@@ -216,7 +216,7 @@ export class World {
     await this.#store.startExport(refOf(this.#subscription));
   }
 
-  /** A test notification: stored at once, never held. */
+  /** A test notification is stored at once and never held. */
   async test(): Promise<void> {
     if (this.#deleted || !this.#subscription.enabled) return;
     const [eventId = ''] = newEventIds(this.#clock.now(), 1, this.#bytes());
@@ -226,14 +226,14 @@ export class World {
     this.#accepted.set(eventId, acceptedAt);
   }
 
-  /** DELETE: the tombstone in D1, then the store, unless it is cut short; the cron finishes that. */
+  /** DELETE: marks the row in D1 first, then erases the store, unless the call is cut short. The cron finishes it. */
   async delete(): Promise<void> {
     this.#deleted = true;
     this.#subscription = { ...this.#subscription, version: this.#subscription.version + 1 };
     if (this.#random.chance(0.7)) await this.#store.erase(refOf(this.#subscription));
   }
 
-  /** Faults end, the endpoint is well; everything comes to its end, or this throws. */
+  /** Ends the faults and heals the endpoint. @throws Error if some delivery still does not reach its end */
   async settleDown(): Promise<void> {
     this.#faults = false;
     this.#mood = 'well';
@@ -251,12 +251,12 @@ export class World {
       await this.checkAlarm();
       this.check();
     }
-    throw new Error('does not come to its end');
+    throw new Error('some delivery or job never ends');
   }
 
   // --- What must be true ------------------------------------------------------------------------------
 
-  /** @throws Error that says what is not as it must be */
+  /** @throws Error that names the rule that does not hold */
   check(): void {
     if (this.#deleted) return;
     const stored = new Set(this.#store.list({ limit: 100_000 }).map(({ eventId }) => eventId));
@@ -276,7 +276,7 @@ export class World {
     for (const job of this.#store.redeliveries()) checkJob(job);
   }
 
-  /** Whatever is not final is found again: the alarm is set, unless the platform lost it. */
+  /** A store with an open delivery must have an alarm, unless the platform lost the alarm. */
   async checkAlarm(): Promise<void> {
     if (this.#deleted || this.#alarmLost || this.#rows('due_at IS NOT NULL').length === 0) return;
     must((await this.#state.storage.getAlarm()) !== null, 'something is open and no alarm is set');
@@ -346,7 +346,7 @@ export class World {
       attempts: message.attempts,
       ack: () => {
         if (invocation.dead) return;
-        // An acknowledgement may be lost: the message comes once more.
+        // An acknowledgement may be lost. The message then comes once more.
         if (this.#faults && this.#random.chance(0.05)) {
           this.#faultsSoFar++;
           return;
@@ -409,7 +409,7 @@ export class World {
     };
   }
 
-  /** An attempt that the store lets begin is never of a delivery that succeeded. */
+  /** Checks that no attempt begins for a delivery that has succeeded. */
   async #watched<T extends readonly { eventId: string }[]>(beginnings: Promise<T>): Promise<T> {
     for (const { eventId } of await beginnings) {
       must(!this.#succeeded.has(eventId), `${eventId}: attempted after its success`);
@@ -422,7 +422,7 @@ export class World {
   #post(set: string): Outcome {
     const { id: eventId } = JSON.parse(atob(set.split('.')[1] ?? '')) as { id: string };
     const stored = this.#find(eventId);
-    // What succeeded at once is stored without its signature.
+    // A delivery that succeeded at once is stored without its signature.
     must(
       stored === undefined || stored.set === set || (isPacked(stored) && set.startsWith(stored.set)),
       `${eventId}: sent other bytes than are stored`,
@@ -466,7 +466,7 @@ export class World {
     if (copies === 2) this.#faultsSoFar++;
     for (let copy = 0; copy < copies; copy++) {
       const visibleAt = this.#clock.now() + (this.#random.chance(0.1) ? this.#random.whole(0, 300_000) : 0);
-      // Ids of messages say nothing to what is packed.
+      // Packed events have ids of their own, so the ids of messages do not matter.
       this.#queue.push({ id: `message ${this.#sequence++}`, queue, body, attempts: 0, visibleAt });
     }
   }
@@ -506,7 +506,7 @@ export class World {
   }
 }
 
-/** The largest id below an id: lists go by what lies after. */
+/** The largest id below this one, because lists start after an id. */
 function previous(eventId: string): string {
   return eventId.slice(0, -1) + String.fromCharCode(eventId.charCodeAt(35) - 1);
 }
@@ -523,7 +523,7 @@ function canFollow(before: Delivery['state'], after: Delivery['state']): boolean
     case 'executing':
       return after === 'success' || after === 'awaiting-retry' || after === 'failure';
     case 'failure':
-      // A success that came late absorbs.
+      // A late success replaces the failure.
       return after === 'awaiting-executing' || after === 'success';
     case 'success':
       return false;
@@ -531,10 +531,10 @@ function canFollow(before: Delivery['state'], after: Delivery['state']): boolean
 }
 
 function checkJob({ id, total, redelivered, succeeded, failed, state }: RedeliveryJob): void {
-  const tells = `job ${id}: ${JSON.stringify({ total, redelivered, succeeded, failed, state })}`;
-  must(redelivered <= total && succeeded >= 0 && failed >= 0, tells);
-  must(succeeded + failed <= redelivered, tells);
-  if (state === 'completed') must(succeeded + failed === redelivered, tells);
+  const figures = `job ${id}: ${JSON.stringify({ total, redelivered, succeeded, failed, state })}`;
+  must(redelivered <= total && succeeded >= 0 && failed >= 0, figures);
+  must(succeeded + failed <= redelivered, figures);
+  if (state === 'completed') must(succeeded + failed === redelivered, figures);
 }
 
 function must(isTrue: boolean, what: string): void {

@@ -21,8 +21,8 @@ async function rowsOf<T>(sql: string, ...parameters: unknown[]): Promise<T[]> {
   ).results;
 }
 
-describe('the tables drizzle sees', () => {
-  it('are those of the migrations', async () => {
+describe('the tables of drizzle', () => {
+  it('the tables of drizzle are those of the migrations', async () => {
     const found = await rowsOf<{ name: string }>(
       "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT GLOB 'sqlite_*' AND name NOT GLOB '_cf_*' AND name <> 'd1_migrations'",
     );
@@ -31,7 +31,7 @@ describe('the tables drizzle sees', () => {
   });
 
   it.each(tables.map((table) => [getTableConfig(table).name, table] as const))(
-    'are those of the migrations column for column: %s',
+    'the drizzle table %s has the columns of the migrations',
     async (name, table) => {
       const { primaryKeys } = getTableConfig(table);
       const composite = primaryKeys.flatMap((key) => key.columns.map((column) => column.name));
@@ -122,19 +122,19 @@ const ownersOf: Record<TableName, D1PreparedStatement[]> = {
   dead_letters: [],
 };
 
-/** Takes back whatever it tried: the last statement always fails. */
+/** Runs statements and undoes them: the last statement of the batch always fails. */
 async function attempt(statements: D1PreparedStatement[]): Promise<string> {
   const undo = env.DB.prepare("SELECT json('all was accepted')");
   const error = await env.DB.batch([...statements, undo]).catch((failure: unknown) => failure);
   return error instanceof Error && !error.message.includes('malformed JSON') ? error.message : 'accepted';
 }
 
-/** What D1 says to a good row so changed, whose owners are there. */
+/** What D1 answers to a valid row with these changes. The owners of the row exist. */
 const inserting = (table: TableName, changes: Row = {}) =>
   attempt([...ownersOf[table], insert(table, changes)]);
 
-describe('a row is refused', () => {
-  it.each(names)('never when it is in order: %s', async (table) => {
+describe('the constraints of a row', () => {
+  it.each(names)('a valid row of %s is accepted', async (table) => {
     expect(await inserting(table)).toBe('accepted');
   });
 
@@ -157,7 +157,7 @@ describe('a row is refused', () => {
     ['enabled_is_a_boolean', 'subscriptions', [{ enabled: 2 }, { enabled: -1 }, { enabled: 'true' }]],
     ['version_counts_from_one', 'subscriptions', [{ version: 0 }, { version: -1 }]],
     ['erased_only_when_deleted', 'subscriptions', [{ erased_at: 5 }]],
-  ])('by %s', async (constraint, table, rows) => {
+  ])('a row that breaks %s is refused', async (constraint, table, rows) => {
     for (const row of rows) {
       expect(await inserting(table, row), JSON.stringify(row)).toContain(constraint);
     }
@@ -167,12 +167,12 @@ describe('a row is refused', () => {
     ['customer_id_is_a_uuid', 'customers', { id: 'z'.repeat(36) }],
     ['only_a_hash_is_stored', 'client_secrets', { secret_hash: 'Z'.repeat(64) }],
     ['kid_is_40_hex', 'signing_keys', { kid: 'z'.repeat(40) }],
-  ])('by %s when only its length is right', async (constraint, table, row) => {
+  ])('a row that breaks %s is refused although its length is right', async (constraint, table, row) => {
     expect(await inserting(table, row)).toContain(constraint);
   });
 
   it.each(names.map((table) => [table, Object.keys(good[table])[0] ?? ''] as const))(
-    'without its key: %s.%s',
+    'a row without its key %s.%s is refused',
     async (table, column) => {
       expect(await inserting(table, { [column]: null })).toContain(
         `NOT NULL constraint failed: ${table}.${column}`,
@@ -180,7 +180,7 @@ describe('a row is refused', () => {
     },
   );
 
-  it('without anything else that is required', async () => {
+  it('a row without any other required column is refused', async () => {
     for (const table of names) {
       for (const column of await rowsOf<ColumnInfo>(`PRAGMA table_info(${table})`)) {
         if (column.pk > 0 || column.notnull === 0) continue;
@@ -191,18 +191,18 @@ describe('a row is refused', () => {
     }
   });
 
-  it('without its owner', async () => {
+  it('a row without its owner is refused', async () => {
     expect(await attempt([insert('clients')])).toContain('FOREIGN KEY');
     expect(await attempt([owners.customers, insert('client_secrets')])).toContain('FOREIGN KEY');
     expect(await attempt([insert('signing_keys')])).toContain('FOREIGN KEY');
   });
 });
 
-describe('a customer has', () => {
+describe('the rows of a customer', () => {
   const key = (role: string, digit: string, changes: Row = {}) =>
     insert('signing_keys', { kid: digit.repeat(40), role, ...changes });
 
-  it('one current and one next signing key, and as many in reserve or retired as it likes', async () => {
+  it('a customer has one current and one next signing key, and any number in reserve or retired', async () => {
     const start = [
       owners.customers,
       key('current', '1'),
@@ -216,7 +216,7 @@ describe('a customer has', () => {
     expect(await attempt([...start, key('next', '7')])).toContain('signing_keys.customer_id');
   });
 
-  it('no two living subscriptions of one title, letter by letter', async () => {
+  it('a customer has no two living subscriptions of exactly the same title', async () => {
     const first = insert('subscriptions');
     const second = (changes: Row) => insert('subscriptions', { id: 'another', ...changes });
     const sharing = 'subscriptions.customer_id, subscriptions.title';
@@ -226,7 +226,7 @@ describe('a customer has', () => {
     expect(await attempt([first, second({ customer_id: 'another' })])).toBe('accepted');
   });
 
-  it('its clients, secrets and keys taken along when it is deleted, but not its tombstones', async () => {
+  it('deleting a customer deletes its clients, secrets and keys, but not its tombstones', async () => {
     const all = names.filter((table) => table !== 'dead_letters');
     await env.DB.batch(all.map((table) => insert(table)));
     await env.DB.prepare('DELETE FROM customers WHERE id = ?').bind(CUSTOMER).run();

@@ -1,11 +1,11 @@
-/** The table of test/contract/README.md, held against the sections of the contract and the tests it names. */
+/** Compares the table of test/contract/README.md with the sections of the contract and with the tests it names. */
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 const ROOT = join(import.meta.dirname, '../..');
 
-/** The contract's sections; those with subsections that say everything stand by their subsections. */
+/** The sections of the contract. A section whose subsections say everything is listed by its subsections. */
 const SECTIONS = [
   ...['1', '2'],
   ...['3', '3.1', '3.2', '3.3', '3.4', '3.5', '3.6', '3.7', '3.8'],
@@ -62,28 +62,28 @@ const rows = rowsOf(markdown);
 const references = rows.flatMap((row) => row.references.map((reference) => ({ ...reference, row })));
 
 describe('the contract table', () => {
-  it('has a row for every section of the contract, and for no other', () => {
+  it('the contract table has a row for every section of the contract, and for no other', () => {
     expect([...new Set(rows.map(({ section }) => section))].sort()).toEqual([...SECTIONS].sort());
   });
 
-  it('has every line of its body read as a row, each with a rule', () => {
+  it('every line of the contract table is read as a row with a rule', () => {
     const lines = markdown.split('\n').filter((line) => line.startsWith('|'));
     expect(rows).toHaveLength(lines.length - 2);
     for (const { section, rule } of rows) expect(rule, section).toMatch(/\S/);
   });
 
-  it('has no rule without a test or a reason', () => {
+  it('every rule of the contract table has a test or a reason', () => {
     const empty = rows.filter(
       ({ proof, references }) => references.length === 0 && !WITHOUT_TEST.test(proof),
     );
     expect(empty.map(({ section, rule }) => `${section}: ${rule}`)).toEqual([]);
   });
 
-  it('names only files that exist', () => {
+  it('the contract table names only files that exist', () => {
     expect(references.map(({ file }) => file).filter((file) => !existsSync(join(ROOT, file)))).toEqual([]);
   });
 
-  it('names only titles that their files have', () => {
+  it('the contract table names only titles that their files have', () => {
     const missing = references.flatMap(({ file, titles, row }) => {
       if (!existsSync(join(ROOT, file))) return [];
       const found = titlesIn(readFileSync(join(ROOT, file), 'utf8'));
@@ -94,14 +94,14 @@ describe('the contract table', () => {
     expect(missing).toEqual([]);
   });
 
-  it('names a title with every file, long enough to be found by', () => {
+  it('the contract table names a title with every file, of at least eight characters', () => {
     for (const { file, titles, row } of references) {
       expect(titles, `${row.section}: ${file}`).not.toEqual([]);
       for (const title of titles) expect(title.length, title).toBeGreaterThanOrEqual(8);
     }
   });
 
-  it('leaves out no test of the contract', () => {
+  it('the contract table names every file of test/contract', () => {
     const named = new Set(references.map(({ file }) => file));
     const files = globSync('test/contract/*.test.ts', { cwd: ROOT }).map((file) =>
       file.replaceAll('\\', '/'),
@@ -112,7 +112,7 @@ describe('the contract table', () => {
 });
 
 describe('the reader of titles', () => {
-  it('finds them in every form in which tests are written', () => {
+  it('the reader of titles finds a title in every form in which tests are written', () => {
     const source = [
       "describe('a group', () => {});",
       "it('a fact', async () => {});",

@@ -1,4 +1,4 @@
-/** Documents that name files name files that are there. */
+/** Checks that every file that a document names exists. */
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 
@@ -16,13 +16,13 @@ function exists(path: string): boolean {
   return existsSync(path) || existsSync(`src/${path}`) || existsSync(`${path}.ts`);
 }
 
-describe('every file named', () => {
-  it.each(DOCUMENTS)('in %s is there', (document) => {
+describe('the files that documents name', () => {
+  it.each(DOCUMENTS)('every file that %s names exists', (document) => {
     const paths = pathsIn(readFileSync(document, 'utf8'));
     expect(paths.filter((path) => !exists(path))).toEqual([]);
   });
 
-  it('is found by this test', () => {
+  it('the reader of paths finds the files that a document names', () => {
     expect(pathsIn(readFileSync('SECURITY.md', 'utf8')).length).toBeGreaterThan(15);
     expect(pathsIn('see `src/none.ts`').filter((path) => !exists(path))).toEqual(['src/none.ts']);
   });

@@ -1,4 +1,4 @@
-/** Who imports whom: read from the import lines of src, and held against the layers of the design. */
+/** Reads the import lines of src and checks them against the layers of the architecture. */
 import { globSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -9,7 +9,7 @@ interface Import {
   /** A path below src, or the name of a package. */
   readonly target: string;
   readonly ours: boolean;
-  /** Vanishes when the types do. */
+  /** Whether the import is gone at run time. */
   readonly typeOnly: boolean;
 }
 
@@ -43,15 +43,15 @@ function importsOf(path: string, text: string): Import[] {
   });
 }
 
-/** A folder of src, or a file at its root without its ending. */
+/** A folder of src, or a file at its root without its extension. */
 function layerOf(path: string): string {
   return path.includes('/') ? path.slice(0, path.indexOf('/')) : path.replace(/\.ts$/, '');
 }
 
 interface Rule {
-  /** Layers, or single files of one, beside the layer itself. */
+  /** Layers, or single files of a layer, that may be imported. The layer itself always may. */
   readonly ours: readonly string[];
-  /** Of these the types alone. */
+  /** Layers of which only types may be imported. */
   readonly types?: readonly string[];
   readonly packages: readonly string[];
 }
@@ -93,7 +93,7 @@ function permitted(rule: Rule, layer: string, { target, ours, typeOnly }: Import
 }
 
 describe('the import lines', () => {
-  it('are found, each of a file that exists', () => {
+  it('every import line of src is found, and names a file that exists', () => {
     expect(modules.length).toBeGreaterThan(40);
     const imports = modules.flatMap((module) => module.imports);
     expect(imports.length).toBeGreaterThan(200);
@@ -103,7 +103,7 @@ describe('the import lines', () => {
     for (const { target, ours } of imports) if (ours) expect(paths).toContain(target);
   });
 
-  it('tell imports of types from imports of values', () => {
+  it('the reader of imports separates imports of types from imports of values', () => {
     const kinds = importsOf(
       'domain/x.ts',
       [
@@ -127,19 +127,19 @@ describe('the import lines', () => {
     ]);
   });
 
-  it('are the only way in: nothing is imported while it runs', () => {
+  it('no module of src uses import() or require()', () => {
     expect(modules.filter(({ text }) => /\bimport\(|\brequire\(/.test(text)).map(({ path }) => path)).toEqual(
       [],
     );
   });
 });
 
-describe('imports point one way', () => {
-  it('from layers that have a rule', () => {
+describe('the direction of imports', () => {
+  it('every layer of src has a rule, and every rule has a layer', () => {
     expect([...new Set(modules.map(({ path }) => layerOf(path)))].sort()).toEqual(Object.keys(RULES).sort());
   });
 
-  it.each(Object.entries(RULES))('from %s to what lies below it', (layer, rule) => {
+  it.each(Object.entries(RULES))('the layer %s imports only what its rule permits', (layer, rule) => {
     const own = modules.filter(({ path }) => layerOf(path) === layer);
     const wrong = own.flatMap(({ path, imports }) =>
       imports.filter((one) => !permitted(rule, layer, one)).map((one) => `${path} imports ${one.target}`),
@@ -147,12 +147,12 @@ describe('imports point one way', () => {
     expect(wrong).toEqual([]);
   });
 
-  it('and never to the entry', () => {
+  it('no module of src imports the entry file', () => {
     const importing = modules.filter(({ imports }) => imports.some(({ target }) => target === 'index.ts'));
     expect(importing.map(({ path }) => path)).toEqual([]);
   });
 
-  it('with no way back to where they started', () => {
+  it('the imports of src have no cycle', () => {
     const valueImports = new Map(
       modules.map(({ path, imports }) => [
         path,
@@ -163,7 +163,7 @@ describe('imports point one way', () => {
   });
 });
 
-/** The ways from a module back to itself. */
+/** The chains of imports that lead from a module back to itself. */
 function cyclesFrom(start: string, imports: ReadonlyMap<string, readonly string[]>): string[] {
   const seen = new Set<string>();
   const cycles: string[] = [];
@@ -182,11 +182,11 @@ function cyclesFrom(start: string, imports: ReadonlyMap<string, readonly string[
 describe('the domain', () => {
   it.each([
     ['the clock', /\bDate\.now\b|\bnew Date\(\s*\)|\bperformance\b|\bTemporal\.Now\b/],
-    ['chance', /\bMath\.random\b|\bcrypto\b|\bv4\b|\bulid\b/],
+    ['random numbers', /\bMath\.random\b|\bcrypto\b|\bv4\b|\bulid\b/],
     ['the network', /\bfetch\b|\bWebSocket\b|\bconnect\(/],
     ['timers', /\bset(Timeout|Interval|Immediate)\b|\bscheduler\b/],
     ['the environment', /\bprocess\b|\bglobalThis\b|\benv\b|\bcaches\b|\bconsole\b/],
-  ])('leaves %s alone', (_, pattern) => {
+  ])('the domain does not use %s', (_, pattern) => {
     const using = modules.filter(({ path, text }) => layerOf(path) === 'domain' && pattern.test(text));
     expect(using.map(({ path }) => path)).toEqual([]);
   });
