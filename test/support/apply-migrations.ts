@@ -1,4 +1,4 @@
-/** Every test file has a D1 of its own: brings it up to date before its tests. */
+/** Applies the migrations to D1 before the tests of each file. */
 import { applyD1Migrations } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 

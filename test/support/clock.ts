@@ -1,6 +1,6 @@
 /**
- * A clock that stands until it is moved. The service asks `Date.now()` alone for the time, and runs in the same
- * isolate as its tests, event stores included.
+ * A clock that stands still until a test moves it. This works because the service reads the time only by `Date.now()`,
+ * and runs in the same isolate as its tests, event stores included.
  */
 import { onTestFinished, vi } from 'vitest';
 
@@ -11,8 +11,8 @@ export interface HeldClock {
 }
 
 /**
- * Holds the clock for one test, an hour ahead of the real one: alarms of the platform, which go by the real
- * clock, never ring by themselves then.
+ * Holds the clock for one test, an hour ahead of the real one. The platform rings alarms by the real clock, so no alarm
+ * rings by itself during that test.
  */
 export function holdClock(): HeldClock {
   let held = Date.now() + 3_600_000;

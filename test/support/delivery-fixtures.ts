@@ -1,4 +1,4 @@
-/** Deliveries as the tests of the state machine need them. */
+/** Deliveries, outcomes and subscriptions for the tests of the rules. */
 import type { Outcome } from '../../src/domain/attempt.ts';
 import type { AttemptResult, Circumstances, Delivery, DeliveryFacts } from '../../src/domain/delivery.ts';
 import { arrive, begin, dispatch, settle } from '../../src/domain/delivery.ts';
@@ -29,13 +29,13 @@ export function result(attempt: number, outcome: Outcome, startedAt = NOW): Atte
   return { attempt, outcome, startedAt, durationMs: 41 };
 }
 
-/** A SET as far as its shape goes: text that says which event it is of, and a signature that is none. */
+/** Text in the shape of a SET. It names its event, and its signature is not a real one. */
 export function aSet(eventId: string, kid = 'kid'): string {
   const part = (value: object) => btoa(JSON.stringify(value)).replaceAll('=', '');
   return `${part({ alg: 'RS256', kid })}.${part({ id: eventId })}.${part({ signed: kid })}`;
 }
 
-/** Fails a test where something changed nothing that had to change something. */
+/** Fails the test if a step changed nothing. */
 export function changed(delivery: Delivery | undefined): Delivery {
   if (delivery === undefined) throw new Error('nothing changed');
   return delivery;
@@ -46,12 +46,12 @@ export function awaitingRetry(): Delivery {
   return changed(settle(undefined, FACTS, result(1, unavailable), at(NOW)));
 }
 
-/** A delivery whose first attempt is under way, begun at `NOW`. */
+/** A delivery whose first attempt began at `NOW` and is under way. */
 export function executing(): Delivery {
   return changed(begin(dispatch(arrive(FACTS, NOW, true), 'token', NOW), 'token', NOW, LEASE_MS));
 }
 
-/** A subscription that hears of creations, of ids that nobody else has. */
+/** A new subscription to `entityCreated`, with new ids. */
 export function aSubscription(now: number): Subscription {
   return {
     id: crypto.randomUUID(),

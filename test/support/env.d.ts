@@ -1,4 +1,4 @@
-/** What the runtime's modules hold in tests. */
+/** The types of the runtime's own modules in tests. */
 import type { D1Migration } from 'cloudflare:test';
 import type { Env } from '../../src/env.ts';
 

@@ -1,10 +1,10 @@
-/** What a scripted listener is told, and what it tells. */
+/** What a test and the scripted listener exchange: the answers to give, and the calls that came. */
 
 export interface Answer {
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
-  /** `hang`: until released; `interim`: 100 and 103 before the answer; the others misbehave at once. */
+  /** `hang` answers when it is released. `interim` sends 100 and 103 first. The others misbehave at once. */
   readonly manner?: 'hang' | 'interim' | 'reset' | 'garbage' | 'endless' | 'drip' | 'break off';
 }
 
@@ -14,6 +14,6 @@ export interface Call {
   readonly body: string;
   /** Milliseconds since 1970. */
   readonly at: number;
-  /** Bytes the service took of the answer's body, as far as the server could send them. */
+  /** How many bytes of the answer's body the server could send. */
   sent: number;
 }

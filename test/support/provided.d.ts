@@ -1,10 +1,10 @@
-/** What vitest.config.ts and the global setup hand to tests. */
+/** The values that vitest.config.ts and the global setup give to tests. */
 import 'vitest';
 
 declare module 'vitest' {
   interface ProvidedContext {
     listenerUrl: string;
-    /** Which lives the simulation lives. */
+    /** The seeds of the simulation: `seeds` of them, from `seed` on. */
     simulation: { seed: number; seeds: number };
   }
 }

@@ -1,4 +1,4 @@
-/** Requests that `call` of world.ts cannot make: raw bodies, other bindings, another resolver. */
+/** Requests that `call` of world.ts cannot make: with raw bodies, other bindings or another resolver. */
 import { createExecutionContext } from 'cloudflare:test';
 import { env, exports } from 'cloudflare:workers';
 import type { Env } from '../../src/env.ts';
@@ -6,24 +6,24 @@ import { createApp } from '../../src/http/app.ts';
 import { type AddressCheck, createAddressCheck, type Resolver } from '../../src/outbound/address-check.ts';
 import { BASE_URL, type CallOptions, call, getToken, type Reply, type TestCustomer } from './world.ts';
 
-/** One request to the Worker, exactly as given. */
+/** Makes one request to the Worker, exactly as given. */
 export async function send(path: string, init: RequestInit): Promise<Reply> {
   return await replyOf(await exports.default.fetch(`${BASE_URL}${path}`, { redirect: 'manual', ...init }));
 }
 
-/** The environment of the tests with some of it changed. */
+/** The environment of the tests with some bindings changed. */
 export function environmentWith(changes: Partial<Env>): Env {
   return { ...env, ...changes };
 }
 
-/** The environment of the tests with some variables not set. */
+/** The environment of the tests without some variables. */
 export function environmentWithout(...names: (keyof Env)[]): Env {
   return Object.fromEntries(
     Object.entries(env).filter(([name]) => !(names as string[]).includes(name)),
   ) as unknown as Env;
 }
 
-/** One request to an app of its own with this environment; an object as body is sent as JSON. */
+/** Makes one request to a new app with this environment. An object as `body` is sent as JSON. */
 export async function callIn(
   environment: Env,
   method: string,
@@ -44,7 +44,7 @@ export async function callIn(
   return await replyOf(await app.fetch(request, environment, createExecutionContext()));
 }
 
-/** A name server that knows these names, by host name. */
+/** A name server that knows only these host names. */
 export function resolverOf(names: Readonly<Record<string, { a?: string[]; aaaa?: string[] }>>): Resolver {
   const answer = async (addresses: string[] | undefined, hostname: string): Promise<string[]> => {
     if (addresses !== undefined) return addresses;
@@ -67,7 +67,7 @@ async function replyOf(response: Response): Promise<Reply> {
   return { status: response.status, headers: response.headers, body };
 }
 
-/** The same customer with a token given now: for tests that hold the clock. */
+/** The same customer with a token issued now, for tests that hold the clock. */
 export async function withNewToken(customer: TestCustomer): Promise<TestCustomer> {
   const { id, clientId, clientSecret } = customer;
   const token = (await getToken(id, clientId, clientSecret)).body.access_token as string;
@@ -83,7 +83,7 @@ export async function withNewToken(customer: TestCustomer): Promise<TestCustomer
   };
 }
 
-/** A body sent in chunks, without a length in its head. */
+/** A body sent in chunks, without a Content-Length. */
 export function streamOf(totalBytes: number, chunkBytes = 65_536): ReadableStream<Uint8Array> {
   let left = totalBytes;
   return new ReadableStream({

@@ -1,11 +1,11 @@
-/** Every route of the service, from its own document: a new route cannot be forgotten by a test that walks these. */
+/** Every route of the service, read from its OpenAPI document, so that no test over all routes can forget a new one. */
 import { call } from './world.ts';
 
 export interface Route {
   readonly method: string;
-  /** With parameters in braces: `/{cid}/webhooks/subscriptions/{sid}`. */
+  /** Has its parameters in braces: `/{cid}/webhooks/subscriptions/{sid}`. */
   readonly path: string;
-  /** Who may call: `token` of a customer, `operator`, a `client` by its secret, or anybody. */
+  /** Who may call it: a customer with a `token`, the `operator`, a `client` with its secret, or `anybody`. */
   readonly access: 'token' | 'operator' | 'client' | 'anybody';
   readonly takesBody: boolean;
 }
@@ -28,7 +28,7 @@ export async function allRoutes(): Promise<Route[]> {
   );
 }
 
-/** A path with its parameters filled in. @throws Error for one that has no value */
+/** A path with its parameters filled in. @throws Error if a parameter has no value */
 export function fill(path: string, values: Readonly<Record<string, string>>): string {
   return path.replaceAll(/\{(\w+)\}/g, (_, name: string) => {
     const value = values[name];

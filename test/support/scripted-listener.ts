@@ -1,11 +1,11 @@
 /**
- * A real HTTP server that answers as it is told: the listener of every test. Runs in Node, outside the runtime
- * under test, which reaches it over 127.0.0.1.
+ * The listener of every test: a real HTTP server that answers as its script says. It runs in Node, outside the runtime
+ * under test, and the service reaches it at 127.0.0.1.
  *
- *     PUT  /scripts/{name}        answers, in order; the last one repeats; without a script: 200
- *     POST /hooks/{name}          what the service calls
- *     GET  /scripts/{name}/calls  what came so far
- *     POST /scripts/{name}/release  lets calls that hang go on, with their answer
+ *     PUT  /scripts/{name}          sets the answers, in order; the last one repeats; without a script it answers 200
+ *     POST /hooks/{name}            the endpoint that the service calls
+ *     GET  /scripts/{name}/calls    the calls so far
+ *     POST /scripts/{name}/release  answers the calls that hang
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -13,7 +13,7 @@ import type { Answer, Call } from './listener-script.ts';
 
 export interface ScriptedListener {
   readonly url: string;
-  /** Runs on port 0 of 127.0.0.1 until closed. */
+  /** Stops the server and cuts its connections. */
   close(): Promise<void>;
 }
 
@@ -90,7 +90,7 @@ function give(answer: Answer, request: IncomingMessage, response: ServerResponse
       const piece = manner === 'drip' ? 'x' : 'x'.repeat(16_384);
       const write = () => {
         if (response.destroyed) return clearInterval(timer);
-        // Bounded: a service that reads for ever is seen in `sent`, and not fed for ever.
+        // `sent` shows a service that reads for ever. The server stops feeding it at this limit.
         if (call.sent < 64 * 1_048_576) response.write(piece);
         call.sent += piece.length;
       };

@@ -1,4 +1,4 @@
-/** Starts one scripted listener for all tests inside the runtime, and tells them where it is. */
+/** Starts one scripted listener for all tests inside the runtime, and gives them its URL. */
 import type { TestProject } from 'vitest/node';
 import { startScriptedListener } from './scripted-listener.ts';
 

@@ -1,4 +1,4 @@
-/** One event store under the hands of a test: what it dispatches is looked at and attempted here, not by a queue. */
+/** One event store driven by a test. The test looks at its dispatches and makes the attempts itself, without a queue. */
 import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import type { Outcome } from '../../src/domain/attempt.ts';
@@ -38,7 +38,7 @@ export class Bench {
     return { eventId, acceptedAt: this.clock.now(), endpoint, set: `set of ${eventId}` };
   }
 
-  /** Stores events without an attempt, as a consumer does with what is held. */
+  /** Stores events without an attempt, as a consumer does with deferred events. */
   async held(count: number): Promise<string[]> {
     const ids = this.ids(count);
     await this.store.settle(
@@ -53,14 +53,14 @@ export class Bench {
     await this.store.settle(this.ref, [{ ...this.facts(eventId), result }]);
   }
 
-  /** Makes the endpoint failing by five events, which then wait for their retries. */
+  /** Makes the endpoint failing by five failed events. They then wait for their retries. @returns their ids */
   async fail(): Promise<string[]> {
     const ids = this.ids(5);
     for (const id of ids) await this.settle(id, lost);
     return ids;
   }
 
-  /** Rings the alarm. @returns the events dispatched by it */
+  /** Rings the alarm. @returns the ids of the events that it dispatched */
   async ring(): Promise<string[]> {
     const before = await this.tokens();
     await runDurableObjectAlarm(this.store);
@@ -68,7 +68,7 @@ export class Bench {
     return [...after.keys()].filter((id) => before.get(id) !== after.get(id));
   }
 
-  /** Moves the clock to the alarm's time, unless it is later already, and rings. */
+  /** Moves the clock to the time of the alarm, unless that has passed, and rings it. */
   async ringNext(): Promise<string[]> {
     const at = await this.alarm();
     if (at === null) throw new Error('no alarm is set');
@@ -80,6 +80,7 @@ export class Bench {
     return await runInDurableObject(this.store, (_, state) => state.storage.getAlarm());
   }
 
+  /** The lease tokens of all dispatched events, by event id. */
   async tokens(): Promise<Map<string, string>> {
     return await runInDurableObject(
       this.store,
@@ -95,7 +96,7 @@ export class Bench {
     );
   }
 
-  /** Begins the attempts of dispatched events and ends them. */
+  /** Begins an attempt of each dispatched event and settles it with this outcome. */
   async attempt(ids: readonly string[], outcome: Outcome): Promise<void> {
     const tokens = await this.tokens();
     for (const id of ids) {

@@ -1,6 +1,6 @@
 /**
- * Waits for what a real queue brings about: asks again and again, and gives up with the last reason. Nothing else
- * in the tests waits on the real clock.
+ * Waits for an effect of a real queue: asks again until there is an answer, and throws after 10 s. Nothing else in the
+ * tests waits on the real clock.
  */
 export async function until<T>(ask: () => Promise<T | undefined | false>, what: string): Promise<T> {
   const started = performance.now();

@@ -1,4 +1,4 @@
-/** The service as a client sees it, and factories for what tests need of it. */
+/** The service as a client sees it, with factories for customers, listeners, subscriptions, events and messages. */
 import {
   createExecutionContext,
   createMessageBatch,
@@ -30,7 +30,7 @@ export interface Reply {
   readonly body: any;
 }
 
-/** One request to the Worker; an object as body is sent as JSON. */
+/** Makes one request to the Worker. An object as `body` is sent as JSON. */
 export async function call(method: string, path: string, options: CallOptions = {}): Promise<Reply> {
   const { token, body, headers = {} } = options;
   const isText = body === undefined || typeof body === 'string';
@@ -85,8 +85,9 @@ export async function getToken(
 }
 
 /**
- * A new customer with a client and an access token. Written past the operator API, which has tests of its own, because
- * making RSA keys takes longer than most tests: all customers of a file share one pair, under key ids of their own.
+ * A new customer with a client and an access token. It is written straight into D1, because making RSA keys takes
+ * longer than most tests: all customers share one key pair, each under its own key ids. The operator API, which makes
+ * real customers, has its own tests.
  */
 export async function newCustomer(scope = '*:webhooks/**'): Promise<TestCustomer> {
   const { id, clientId, clientSecret } = await insertTestCustomer(scope);
@@ -100,7 +101,7 @@ export async function newCustomer(scope = '*:webhooks/**'): Promise<TestCustomer
     clientSecret,
     token,
     call: async (method, path, body, headers) => {
-      // As a client would: a new token before the old one ends, however far a test has moved the clock.
+      // Takes a new token before the old one ends, as a client does, because a test may have moved the clock.
       if (Date.now() - current.since > 3_000_000) {
         current.token = await newToken();
         current.since = Date.now();
@@ -142,7 +143,7 @@ async function insertTestCustomer(scope: string) {
   return names;
 }
 
-/** A listener of its own for one test. */
+/** A listener for one test, at an endpoint of its own. */
 export class TestListener {
   readonly #name = crypto.randomUUID();
   readonly #base = inject('listenerUrl');
@@ -202,7 +203,7 @@ export async function newSubscription(
   };
 }
 
-/** A well-formed event as a producer would publish it. */
+/** A valid event as a producer publishes it. */
 export function anEvent(overrides: Record<string, unknown> = {}): Record<string, unknown> {
   return {
     type: 'entityCreated',
@@ -214,7 +215,7 @@ export function anEvent(overrides: Record<string, unknown> = {}): Record<string,
   };
 }
 
-/** What became of each message of a batch: acknowledged, or put back after so many seconds. */
+/** What a consumer did with each message of a batch: acknowledged it, or returned it to the queue with a delay. */
 export interface Consumed {
   readonly acked: string[];
   readonly retried: { readonly msgId: string; readonly delaySeconds: number | undefined }[];
@@ -227,7 +228,7 @@ export interface TestMessage {
   readonly timestamp?: number;
 }
 
-/** Hands a batch to the consumer of a queue, as the platform would, and waits for it. */
+/** Gives a batch to the consumer of a queue, as the platform does, and waits until it is done. */
 export async function consumeBatch(
   queue: keyof typeof QUEUES,
   messages: readonly TestMessage[],
@@ -242,7 +243,7 @@ export async function consumeBatch(
       body: message.body,
     })),
   );
-  // The runtime's test result says which messages were put back, but not for how long.
+  // The runtime's test result says which messages were returned to the queue, but not their delay.
   const delays = new Map<string, number>();
   for (const message of batch.messages) {
     const retry = message.retry.bind(message);
