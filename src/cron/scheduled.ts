@@ -5,14 +5,14 @@
  */
 import pLimit from 'p-limit';
 import { type Config, readConfig } from '../config.ts';
-import { eraseDeleted } from '../delivery/erase.ts';
-import { erasePorts } from '../delivery/ports.ts';
-import { rotateSigningKeys } from '../delivery/rotate.ts';
 import { DEAD_LETTER_RETENTION_MS, MINUTE_MS, TOMBSTONE_MS } from '../domain/limits.ts';
 import { refOf } from '../domain/subscription.ts';
 import type { Env } from '../env.ts';
 import { openEventStore } from '../event-store/event-store.ts';
 import { logError, logWarn } from '../log.ts';
+import { eraseDeleted } from '../operations/erase.ts';
+import { erasePorts } from '../operations/ports.ts';
+import { rotateSigningKeys } from '../operations/rotate-keys.ts';
 import { openDatabase } from '../storage/database.ts';
 import { trimDeadLetters } from '../storage/dead-letters.ts';
 import { deleteRetiredKeys, findDueRotations } from '../storage/signing-keys.ts';

@@ -23,12 +23,12 @@ import {
   ROUTES_AT_ONCE,
 } from '../domain/limits.ts';
 import { refOf, type Subscription, type SubscriptionRef } from '../domain/subscription.ts';
-import type { Admission, Beginning, HealthNote, Settlement } from '../event-store/answers.ts';
+import type { Admission, Beginning, HealthNote, Settlement } from '../event-store/rpc.ts';
 import { describeError, logWarn } from '../log.ts';
 import type { Dispatch } from '../outbound/queues.ts';
 import { logSettled } from './attempt-log.ts';
+import { Settler, type SettlingStore } from './reporter.ts';
 import type { Route } from './route.ts';
-import { Settler, type SettlingStore } from './settler.ts';
 
 /** The part of an event store a delivery needs. */
 export interface DeliveryStore extends SettlingStore {

@@ -145,7 +145,7 @@ export const TOTAL_COUNTED_AGAIN_ROWS = 5000;
 /** The youngest rows, among which others may still come to stand. */
 export const TOTAL_TAIL_ROWS = 1000;
 /**
- * One segment (event-store/segments.ts): text before compression and events, so that reading one event stays cheap and a
+ * One segment (event-store/deliveries/segments.ts): text before compression and events, so that reading one event stays cheap and a
  * row never comes near the 2 MB it may have, and the time between its first and its last id, so that a search by id
  * looks at few.
  */

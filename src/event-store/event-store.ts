@@ -35,6 +35,15 @@ import { expiresAt } from '../domain/retention.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
 import type { Env } from '../env.ts';
 import { logError } from '../log.ts';
+import { Claims } from './claims.ts';
+import { Deliveries, type PageQuery } from './deliveries/deliveries.ts';
+import { emptySummary, Summaries } from './deliveries/summary.ts';
+import { Schedule } from './duties/schedule.ts';
+import { Backlog } from './endpoint/backlog.ts';
+import { Health } from './endpoint/health.ts';
+import { type ExportJob, type ExportState, Exports, type StartedExport } from './jobs/exports.ts';
+import { Redeliveries, type RedeliveryJob, type RedeliveryState, type Span } from './jobs/redeliveries.ts';
+import { Identity } from './owner.ts';
 import type {
   Admission,
   Beginning,
@@ -46,17 +55,8 @@ import type {
   Settlement,
   StartedRedelivery,
   Summary,
-} from './answers.ts';
-import { Backlog } from './backlog.ts';
-import { Claims } from './claims.ts';
-import { Deliveries, type PageQuery } from './deliveries.ts';
-import { type ExportJob, type ExportState, Exports, type StartedExport } from './exports.ts';
-import { Health } from './health.ts';
-import { Identity } from './identity.ts';
-import { Redeliveries, type RedeliveryJob, type RedeliveryState, type Span } from './redeliveries.ts';
-import { Schedule } from './schedule.ts';
+} from './rpc.ts';
 import { migrate } from './schema.ts';
-import { emptySummary, Summaries } from './summaries.ts';
 
 export class EventStore extends DurableObject<Env> {
   readonly #deliveries: Deliveries;

@@ -5,8 +5,8 @@ import type { Outcome } from '../../src/domain/attempt.ts';
 import type { HistoryEntry } from '../../src/domain/delivery.ts';
 import { newEventIds } from '../../src/domain/ids.ts';
 import type { SubscriptionRef } from '../../src/domain/subscription.ts';
-import type { Settlement } from '../../src/event-store/answers.ts';
 import { type EventStore, openEventStore } from '../../src/event-store/event-store.ts';
+import type { Settlement } from '../../src/event-store/rpc.ts';
 import { type HeldClock, holdClock } from '../support/clock.ts';
 
 const DAY_MS = 86_400_000;

@@ -2,8 +2,8 @@
 import { env } from 'cloudflare:workers';
 import { describe, expect, it, vi } from 'vitest';
 import { readConfig } from '../../src/config.ts';
-import { withSignatures } from '../../src/delivery/sign-again.ts';
 import { newEventIds } from '../../src/domain/ids.ts';
+import { withSignatures } from '../../src/operations/show-deliveries.ts';
 import { openDatabase } from '../../src/storage/database.ts';
 import { aSet, awaitingRetry, ok } from '../support/delivery-fixtures.ts';
 import {

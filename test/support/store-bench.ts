@@ -4,8 +4,8 @@ import { env } from 'cloudflare:workers';
 import type { Outcome } from '../../src/domain/attempt.ts';
 import { newEventIds } from '../../src/domain/ids.ts';
 import type { SubscriptionRef } from '../../src/domain/subscription.ts';
-import type { Settlement } from '../../src/event-store/answers.ts';
 import { type EventStore, openEventStore } from '../../src/event-store/event-store.ts';
+import type { Settlement } from '../../src/event-store/rpc.ts';
 import { type HeldClock, holdClock } from './clock.ts';
 
 export const ok: Outcome = { kind: 'success', response: { statusCode: 200, headers: {} } };
