@@ -3,9 +3,12 @@
  * so that a consumer that dies repeats little. `add` resolves once its settlement is stored; only then may the
  * queue message be acknowledged.
  */
-import { FAILED_IN_A_ROW, SETTLE_INTERVAL_MS, SETTLE_MAX_RESULTS } from '../domain/limits.ts';
+
+import { SETTLE_INTERVAL_MS } from '../domain/leases.ts';
+import { FAILED_IN_A_ROW } from '../domain/limits.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
 import type { HealthNote, SettleAnswer, Settled, Settlement } from '../event-store/rpc.ts';
+import { SETTLE_MAX_REPORTS } from './tuning.ts';
 
 /** The part of an event store that takes results. */
 export interface SettlingStore {
@@ -68,7 +71,7 @@ export class Settler {
 
   #countDown(atOnce = false): void {
     this.#expected--;
-    if (atOnce || this.#expected <= 0 || this.#waiting.length >= SETTLE_MAX_RESULTS) this.#flush();
+    if (atOnce || this.#expected <= 0 || this.#waiting.length >= SETTLE_MAX_REPORTS) this.#flush();
     else this.#timer ??= setTimeout(() => this.#flush(), SETTLE_INTERVAL_MS);
   }
 

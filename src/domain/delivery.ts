@@ -26,7 +26,7 @@
  * contract 6.4). Every function here is pure and returns a new value; `undefined` means "nothing changes".
  */
 import { type AttemptError, type ListenerResponse, type Outcome, reasonOf, visible } from './attempt.ts';
-import { DISPATCH_LEASE_MS } from './limits.ts';
+import { DISPATCH_LEASE_MS } from './leases.ts';
 import { nextAttemptAt, type RetryPolicy } from './retry-policy.ts';
 
 export const DELIVERY_STATES = [

@@ -24,13 +24,7 @@ import {
   settle,
 } from '../domain/delivery.ts';
 import { attemptLeaseMs, claimMs } from '../domain/leases.ts';
-import {
-  ALARM_BACKOFF_MS,
-  DELETED_MARK_MS,
-  DELIVERIES_BITE,
-  DRAIN_STEP_MS,
-  MINUTE_MS,
-} from '../domain/limits.ts';
+import { MINUTE_MS } from '../domain/limits.ts';
 import { expiresAt } from '../domain/retention.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
 import type { Env } from '../env.ts';
@@ -57,6 +51,7 @@ import type {
   Summary,
 } from './rpc.ts';
 import { migrate } from './schema.ts';
+import { ALARM_BACKOFF_MS, DELETED_MARK_MS, DELIVERIES_BITE, DRAIN_STEP_MS } from './tuning.ts';
 
 export class EventStore extends DurableObject<Env> {
   readonly #deliveries: Deliveries;

@@ -2,12 +2,16 @@
  * Seals every private key anew under the current `KEY_ENCRYPTION_KEY` (contract 10.2), so that the previous one can go.
  * Keys keep signing meanwhile: what is sealed under either opens. A repeat finds what is left; two at once do the same.
  */
-import { RESEAL_BITE, RESEAL_WITHIN_MS } from '../domain/limits.ts';
 import { logError } from '../log.ts';
 import { resealSigningKey } from '../signing/keys.ts';
 import { type SealingKeys, sealedPrefix } from '../signing/sealing.ts';
 import type { Database } from '../storage/database.ts';
 import { countSealed, findSealedOtherwise, replaceSealed, type SealedKey } from '../storage/signing-keys.ts';
+
+/** Private keys resealed together, in one batch of D1. */
+const RESEAL_BITE = 50;
+/** One call works for this long; it must answer within 10 s (contract 1). */
+const RESEAL_WITHIN_MS = 5000;
 
 export interface ResealProgress {
   /** Private keys there are. */

@@ -8,18 +8,21 @@
  */
 import { z } from 'zod';
 import { EVENT_TYPES, type IdentityEvent } from '../domain/event.ts';
-import {
-  DISPATCH_MAX_IDS,
-  QUEUE_MESSAGE_MAX_BYTES,
-  QUEUE_SEND_MAX_BYTES,
-  QUEUE_SEND_MAX_MESSAGES,
-} from '../domain/limits.ts';
 
 export const QUEUES = {
   events: 'webhook-events',
   deliveries: 'webhook-deliveries',
   deadLetters: 'webhook-dead-letters',
 } as const;
+
+/** The platform bills each 64 KB and takes at most 128 KB: a packed message stays within one billed unit. */
+const QUEUE_MESSAGE_MAX_BYTES = 64_000;
+/** Messages of one `sendBatch`: the platform's limit. */
+const QUEUE_SEND_MAX_MESSAGES = 100;
+/** Bytes of one `sendBatch`: the platform takes 256 KB. */
+const QUEUE_SEND_MAX_BYTES = 250_000;
+/** Delivery ids in one message of `webhook-deliveries`, so that a lost message costs little. */
+const DISPATCH_MAX_IDS = 20;
 
 // --- webhook-events: packed events ----------------------------------------------------------------
 

@@ -3,7 +3,6 @@
  * RS256 is deterministic: the same content and key give the same bytes (design: a repeat is byte-identical).
  */
 import type { Config } from '../config.ts';
-import { SIGNING_KEYS_OPENED_MAX } from '../domain/limits.ts';
 import {
   keyIdOf,
   type SetContent,
@@ -14,6 +13,9 @@ import {
 import { logError } from '../log.ts';
 import type { SealedKey } from '../storage/signing-keys.ts';
 import { openSigningKey } from './keys.ts';
+
+/** Opened private keys that an isolate keeps. */
+const SIGNING_KEYS_OPENED_MAX = 5000;
 
 const opened = new Map<string, CryptoKey>();
 const encoder = new TextEncoder();

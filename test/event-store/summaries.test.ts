@@ -1,8 +1,8 @@
 import { evictDurableObject, runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
-import { SUMMARY_FRESH_UP_TO_ROWS } from '../../src/domain/limits.ts';
 import { type EventStore, openEventStore } from '../../src/event-store/event-store.ts';
+import { SUMMARY_FRESH_UP_TO_ROWS } from '../../src/event-store/tuning.ts';
 import { holdClock } from '../support/clock.ts';
 import { until } from '../support/until.ts';
 

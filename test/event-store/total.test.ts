@@ -2,8 +2,8 @@ import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'c
 import { env } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
 import { newEventIds } from '../../src/domain/ids.ts';
-import { TOTAL_COUNTED_AGAIN_ROWS } from '../../src/domain/limits.ts';
 import { type EventStore, openEventStore } from '../../src/event-store/event-store.ts';
+import { TOTAL_COUNTED_AGAIN_ROWS } from '../../src/event-store/tuning.ts';
 import { holdClock } from '../support/clock.ts';
 
 const DAY_MS = 86_400_000;

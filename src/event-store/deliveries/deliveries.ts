@@ -3,7 +3,9 @@
  * attempt is packed into segments; all else has a row of its own. Who asks here need not know which is which.
  */
 import type { Delivery, DeliveryState, HistoryEntry } from '../../domain/delivery.ts';
-import { DISPATCH_LEASE_MS, EVENT_MAX_AGE_MS, HISTORY_PAGE_ENTRIES } from '../../domain/limits.ts';
+import { DISPATCH_LEASE_MS } from '../../domain/leases.ts';
+import { EVENT_MAX_AGE_MS } from '../../domain/limits.ts';
+import { HISTORY_PAGE_ENTRIES } from '../tuning.ts';
 import { type Entry, toEntry } from './packing.ts';
 import { Segments } from './segments.ts';
 import { type CountedRow, Total } from './total.ts';

@@ -7,13 +7,8 @@
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import type { Delivery, HistoryEntry } from '../../domain/delivery.ts';
 import { eventIdTime, isEventId } from '../../domain/ids.ts';
-import {
-  SEGMENT_ID_MAX_SKEW_MS,
-  SEGMENT_MAX_BYTES,
-  SEGMENT_MAX_EVENTS,
-  SEGMENT_SPAN_MS,
-} from '../../domain/limits.ts';
 import { signingInput, withoutSignature } from '../../domain/security-event-token.ts';
+import { SEGMENT_ID_MAX_SKEW_MS, SEGMENT_MAX_BYTES, SEGMENT_MAX_EVENTS, SEGMENT_SPAN_MS } from '../tuning.ts';
 
 /** One delivery on its way into a segment, or out of it. */
 export interface Entry {

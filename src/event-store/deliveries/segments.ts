@@ -21,7 +21,7 @@ import {
   SEGMENT_MAX_BYTES,
   SEGMENT_MAX_EVENTS,
   SEGMENT_SPAN_MS,
-} from '../../domain/limits.ts';
+} from '../tuning.ts';
 import {
   acceptedAtOf,
   type Entry,

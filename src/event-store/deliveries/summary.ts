@@ -4,13 +4,9 @@
  * spell, when neither the object nor its pages are in memory, is as cheap as any other.
  */
 import type { DeliveryState } from '../../domain/delivery.ts';
-import {
-  SUMMARY_FRESH_UP_TO_ROWS,
-  SUMMARY_KEPT_MS,
-  SUMMARY_MAX_AGE_MS,
-  SUMMARY_WINDOW_MS,
-} from '../../domain/limits.ts';
+import { SUMMARY_WINDOW_MS } from '../../domain/limits.ts';
 import type { Summary } from '../rpc.ts';
+import { SUMMARY_FRESH_UP_TO_ROWS, SUMMARY_KEPT_MS, SUMMARY_MAX_AGE_MS } from '../tuning.ts';
 import type { Deliveries } from './deliveries.ts';
 
 export class Summaries {

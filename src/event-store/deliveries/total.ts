@@ -3,7 +3,7 @@
  * event id was counted once, only what is younger is counted again. New rows are younger than that id but for the few
  * that come late, so keeping the number right costs next to no writes.
  */
-import { TOTAL_COUNTED_AGAIN_ROWS, TOTAL_TAIL_ROWS } from '../../domain/limits.ts';
+import { TOTAL_COUNTED_AGAIN_ROWS, TOTAL_TAIL_ROWS } from '../tuning.ts';
 
 /** A table keyed by event ids, and where its count is kept. */
 export interface CountedTable {

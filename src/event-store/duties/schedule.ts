@@ -7,26 +7,24 @@
 import { type Delivery, disable, dispatch, giveUpHeld, hold, isHoldable } from '../../domain/delivery.ts';
 import type { HealthState } from '../../domain/endpoint-health.ts';
 import { eventIdFloor } from '../../domain/ids.ts';
-import {
-  DELIVERIES_BITE,
-  DISPATCH_MAX_PER_ALARM,
-  DRAIN_STEP_MS,
-  EVENT_ID_MAX_FUTURE_MS,
-  HOUR_MS,
-  MERGE_STEP_MS,
-  SECOND_MS,
-  SWEEP_INTERVAL_MS,
-  SWEEP_MAX_ROWS,
-  SWEEP_MAX_SEGMENTS,
-  UNHEALTHY_UNDER_WAY_MAX,
-} from '../../domain/limits.ts';
+import { EVENT_ID_MAX_FUTURE_MS } from '../../domain/limits.ts';
 import { expiresAt } from '../../domain/retention.ts';
 import type { SubscriptionRef } from '../../domain/subscription.ts';
 import { packDispatch, type Sender, sendAll } from '../../outbound/queues.ts';
 import type { Deliveries } from '../deliveries/deliveries.ts';
-
-const SEND_BACKOFF_FIRST_MS = 2 * SECOND_MS;
-const SEND_BACKOFF_MAX_MS = 300 * SECOND_MS;
+import {
+  DELIVERIES_BITE,
+  DISPATCH_MAX_PER_ALARM,
+  DRAIN_STEP_MS,
+  MERGE_BACKOFF_MS,
+  MERGE_STEP_MS,
+  SEND_BACKOFF_FIRST_MS,
+  SEND_BACKOFF_MAX_MS,
+  SWEEP_INTERVAL_MS,
+  SWEEP_MAX_ROWS,
+  SWEEP_MAX_SEGMENTS,
+  UNHEALTHY_UNDER_WAY_MAX,
+} from '../tuning.ts';
 
 /** What a dispatch depends on besides what is due. */
 export interface DispatchTerms {
@@ -125,7 +123,7 @@ export class Schedule {
   /** Merges small segments, a bite. */
   merge(now: number): void {
     if (now < Math.max(this.#deliveries.mergeDue() ?? Number.POSITIVE_INFINITY, this.#mergeAfter)) return;
-    this.#mergeAfter = now + HOUR_MS; // should it fail
+    this.#mergeAfter = now + MERGE_BACKOFF_MS; // should it fail
     this.#deliveries.merge(now);
     this.#mergeAfter = now + MERGE_STEP_MS;
   }

@@ -11,9 +11,9 @@
  * something waits and when the next probe is due, stands in the rows.
  */
 import { release } from '../../domain/delivery.ts';
-import { DELIVERIES_BITE, DRAIN_STEP_MAX, DRAIN_STEP_MS } from '../../domain/limits.ts';
 import type { Deliveries } from '../deliveries/deliveries.ts';
 import type { Redeliveries } from '../jobs/redeliveries.ts';
+import { DELIVERIES_BITE, DRAIN_STEP_MAX, DRAIN_STEP_MS } from '../tuning.ts';
 import type { Health } from './health.ts';
 
 /** What letting go depends on besides what waits. */

@@ -7,14 +7,9 @@
  */
 import type { Delivery } from '../../domain/delivery.ts';
 import { describeDelivery } from '../../domain/delivery-view.ts';
-import {
-  EXPORT_EVENTS_PER_ALARM,
-  EXPORT_LIFE_MS,
-  EXPORT_PART_EVENTS,
-  EXPORT_PART_MAX_BYTES,
-  SUMMARY_WINDOW_MS,
-} from '../../domain/limits.ts';
+import { EXPORT_LIFE_MS, SUMMARY_WINDOW_MS } from '../../domain/limits.ts';
 import type { Deliveries } from '../deliveries/deliveries.ts';
+import { EXPORT_EVENTS_PER_ALARM, EXPORT_PART_EVENTS, EXPORT_PART_MAX_BYTES } from '../tuning.ts';
 
 export type ExportState = 'processing' | 'completed' | 'canceled' | 'failed';
 

@@ -5,7 +5,7 @@ import { DELIVERY_STATES, type Delivery, type HistoryEntry } from '../../domain/
 import { describeDelivery } from '../../domain/delivery-view.ts';
 import { ApiFailure } from '../../domain/errors.ts';
 import { isEventId, isUuid } from '../../domain/ids.ts';
-import { EVENTS_CHUNK, EVENTS_LIMIT_MAX, EVENTS_PAGE_MAX, EVENTS_WITHIN_MS } from '../../domain/limits.ts';
+import { EVENTS_LIMIT_MAX, EVENTS_PAGE_MAX } from '../../domain/limits.ts';
 import { refOf, type Subscription } from '../../domain/subscription.ts';
 import { openEventStore } from '../../event-store/event-store.ts';
 import type { Redelivery } from '../../event-store/rpc.ts';
@@ -21,6 +21,11 @@ import {
   subscriptionPath,
 } from '../kit/links.ts';
 import { requireSubscription, subscriptionFirst, subscriptionHref } from './subscriptions.ts';
+
+/** Events that one call of the store reads for a page. */
+const EVENTS_CHUNK = 200;
+/** A page that takes longer ends early, with `next`: every call answers within 10 s (contract 1), and each SET is signed. */
+const EVENTS_WITHIN_MS = 8000;
 
 const time = z.string().meta({ format: 'date-time' });
 const AnswerSchema = z.object({ statusCode: z.number().int(), headers: z.record(z.string(), z.string()) });
