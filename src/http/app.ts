@@ -6,9 +6,8 @@ import { OpenAPIHono } from '@hono/zod-openapi';
 import { methodNotAllowed } from 'hono/method-not-allowed';
 import { requestId } from 'hono/request-id';
 import { secureHeaders } from 'hono/secure-headers';
-import { readConfig } from '../config.ts';
 import type { AddressCheck } from '../outbound/address-check.ts';
-import { openDatabase } from '../storage/database.ts';
+import { createServices } from '../services.ts';
 import { authorizeClient, authorizeOperator } from './kit/auth.ts';
 import type { AppEnv } from './kit/context.ts';
 import { answerError, handleError, refuseInvalid } from './kit/errors.ts';
@@ -42,9 +41,7 @@ export function createApp(checkAddress: AddressCheck): OpenAPIHono<AppEnv> {
     }),
   );
   app.use(async (c, next) => {
-    c.set('config', readConfig(c.env));
-    c.set('db', openDatabase(c.env.DB));
-    c.set('checkAddress', checkAddress);
+    c.set('services', createServices(c.env, checkAddress));
     await next();
   });
   app.use('/operator/*', authorizeOperator);

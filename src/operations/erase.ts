@@ -1,34 +1,36 @@
 /**
- * Erasing the event stores of deleted subscriptions. A tombstone in D1 says what is to be erased, and is marked
- * once the store has confirmed; whatever is cut short is found by its tombstone and done again.
+ * Erasing the event stores of deleted subscriptions. A tombstone in D1 names a store to erase, and is marked once the store
+ * has confirmed. An erasure that was cut short is found by its tombstone and repeated; erasing twice is harmless.
  */
 import pLimit from 'p-limit';
-import { refOf, type Subscription, type SubscriptionRef } from '../domain/subscription.ts';
+import { refOf, type Subscription } from '../domain/subscription.ts';
+import type { EventStoreRpc } from '../event-store/rpc.ts';
 import { logError } from '../log.ts';
+import type { Database } from '../storage/database.ts';
+import { findUnerased, markErased } from '../storage/subscriptions.ts';
 
-const AT_ONCE = 6;
+const STORES_AT_ONCE = 6;
 
-export interface ErasePorts {
-  findUnerased(limit: number, customerId?: string): Promise<readonly Subscription[]>;
-  eraseStore(ref: SubscriptionRef): Promise<void>;
-  markErased(subscriptionId: string): Promise<void>;
+export interface EraseNeeds {
+  readonly db: Database;
+  eventStore(subscriptionId: string): Pick<EventStoreRpc, 'erase'>;
 }
 
-/** Erases up to `limit` stores that are not erased yet, of one customer or of all. @returns how many it could not */
-export async function eraseDeleted(ports: ErasePorts, limit: number, customerId?: string): Promise<number> {
-  return await eraseStores(ports, await ports.findUnerased(limit, customerId));
+/** Erases up to `limit` stores that are not erased yet, of one customer or of all. @returns how many it could not erase */
+export async function eraseDeleted(needs: EraseNeeds, limit: number, customerId?: string): Promise<number> {
+  return await eraseStores(needs, await findUnerased(needs.db, limit, customerId));
 }
 
 /** Erases the stores of deleted subscriptions. @returns how many could not be erased this time */
-export async function eraseStores(ports: ErasePorts, deleted: readonly Subscription[]): Promise<number> {
-  const slots = pLimit(AT_ONCE);
+export async function eraseStores(needs: EraseNeeds, deleted: readonly Subscription[]): Promise<number> {
+  const slots = pLimit(STORES_AT_ONCE);
   let failed = 0;
   await Promise.all(
     deleted.map((subscription) =>
       slots(async () => {
         try {
-          await ports.eraseStore(refOf(subscription));
-          await ports.markErased(subscription.id);
+          await needs.eventStore(subscription.id).erase(refOf(subscription));
+          await markErased(needs.db, subscription.id, Date.now());
         } catch (error) {
           failed++;
           logError('event store not erased', error, { subscriptionId: subscription.id });

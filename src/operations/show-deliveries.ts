@@ -1,30 +1,27 @@
 /**
- * Packed deliveries come from their store without the signatures of their SETs: whoever shows them lets them be made again
- * here. The key is kept, sealed, for longer than any event signed with it (contract 6.3), and RS256 is deterministic.
+ * Packed deliveries come from their store without the signatures of their SETs. Whoever shows such a delivery has it
+ * signed again here: the key is kept, sealed, for longer than any event signed with it (contract 6.3), and RS256 is
+ * deterministic.
  */
-import type { Config } from '../config.ts';
 import type { Delivery } from '../domain/delivery.ts';
 import { keyIdOf } from '../domain/security-event-token.ts';
 import { logWarn } from '../log.ts';
-import { openKeys, signAgain } from '../signing/signer.ts';
-import type { Database } from '../storage/database.ts';
-import { sealedKeys } from '../storage/signing-keys.ts';
+import type { Signer } from '../signing/signer.ts';
 
 /**
- * Deliveries with whole SETs. One whose key is gone, or does not open, keeps an empty signature: what was sent can still be
- * read, and the log says why it cannot be verified.
+ * Deliveries with whole SETs. A delivery whose key is gone, or does not open, keeps an empty signature: the reader still
+ * sees what was sent, and the log says why it cannot be verified.
  */
 export async function withSignatures(
-  config: Config,
-  db: Database,
+  signer: Pick<Signer, 'open' | 'signAgain'>,
   deliveries: readonly Delivery[],
 ): Promise<Delivery[]> {
   const kids = new Set(deliveries.filter(({ set }) => isUnsigned(set)).map(({ set }) => keyIdOf(set)));
   if (kids.size === 0) return [...deliveries];
-  await openKeys(config, [...kids], (missing) => sealedKeys(db, missing));
+  await signer.open([...kids]);
   const whole = await Promise.all(
     deliveries.map(async (delivery) =>
-      isUnsigned(delivery.set) ? { ...delivery, set: await signAgain(delivery.set) } : delivery,
+      isUnsigned(delivery.set) ? { ...delivery, set: await signer.signAgain(delivery.set) } : delivery,
     ),
   );
   const unsigned = whole.filter(({ set }) => isUnsigned(set)).length;

@@ -5,6 +5,7 @@
 import type { Delivery, DeliveryState, HistoryEntry } from '../../domain/delivery.ts';
 import { DISPATCH_LEASE_MS } from '../../domain/leases.ts';
 import { EVENT_MAX_AGE_MS } from '../../domain/limits.ts';
+import type { PageQuery } from '../rpc.ts';
 import { HISTORY_PAGE_ENTRIES } from '../tuning.ts';
 import { type Entry, toEntry } from './packing.ts';
 import { Segments } from './segments.ts';
@@ -25,15 +26,6 @@ type Row = {
   hold: 'held' | 'never' | null;
   redelivery_id: string | null;
 };
-
-/** A page of deliveries in order of event id. */
-export interface PageQuery {
-  /** Exclusive bounds. */
-  readonly after?: string;
-  readonly before?: string;
-  readonly state?: DeliveryState;
-  readonly limit: number;
-}
 
 export interface FailedQuery {
   /** Exclusive. */

@@ -9,24 +9,8 @@ import type { Delivery } from '../../domain/delivery.ts';
 import { describeDelivery } from '../../domain/delivery-view.ts';
 import { EXPORT_LIFE_MS, SUMMARY_WINDOW_MS } from '../../domain/limits.ts';
 import type { Deliveries } from '../deliveries/deliveries.ts';
+import type { ExportJob, ExportState, StartedExport } from '../rpc.ts';
 import { EXPORT_EVENTS_PER_ALARM, EXPORT_PART_EVENTS, EXPORT_PART_MAX_BYTES } from '../tuning.ts';
-
-export type ExportState = 'processing' | 'completed' | 'canceled' | 'failed';
-
-export interface ExportJob {
-  readonly id: string;
-  readonly state: ExportState;
-  /** Milliseconds since 1970. */
-  readonly createdAt: number;
-  readonly updatedAt: number;
-  /** Parts its file has so far. */
-  readonly parts: number;
-}
-
-export type StartedExport =
-  | { readonly answer: 'started'; readonly job: ExportJob }
-  | { readonly answer: 'active' }
-  | { readonly answer: 'too soon'; readonly waitMs: number };
 
 type Row = {
   id: string;

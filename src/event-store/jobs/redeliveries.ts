@@ -8,28 +8,7 @@
 import { redeliver } from '../../domain/delivery.ts';
 import { REDELIVERY_LIFE_MS } from '../../domain/limits.ts';
 import type { Deliveries } from '../deliveries/deliveries.ts';
-
-export type RedeliveryState = 'processing' | 'completed' | 'canceled';
-
-export interface RedeliveryJob {
-  readonly id: string;
-  readonly state: RedeliveryState;
-  /** Milliseconds since 1970. */
-  readonly createdAt: number;
-  readonly updatedAt: number;
-  /** Failed deliveries of the span when the job began. */
-  readonly total: number;
-  /** Those asked for again so far, and what became of them. */
-  readonly redelivered: number;
-  readonly succeeded: number;
-  readonly failed: number;
-}
-
-export interface Span {
-  /** Of acceptance, ms, both included. */
-  readonly since: number;
-  readonly until: number;
-}
+import type { RedeliveryJob, RedeliveryState, Span } from '../rpc.ts';
 
 type Row = {
   id: string;

@@ -20,7 +20,10 @@ export const authorizeClient = createMiddleware<AppEnv>(async (c, next) => {
   const customerId = param(c, 'cid');
   if (!(await isAuthorized(c, customerId))) throw new ApiFailure({ code: 'forbidden' });
   const publishing = c.req.method === 'POST' && c.req.path === `/${customerId}/webhooks/events`;
-  if (!publishing && !(await c.env.MANAGEMENT_CALLS.limit({ key: customerId })).success) {
+  if (
+    !publishing &&
+    !(await c.get('services').rateLimits.managementCalls.limit({ key: customerId })).success
+  ) {
     throw new ApiFailure({
       code: 'too_many_requests',
       details: 'More than 1000 calls in 10 seconds',
@@ -34,9 +37,9 @@ async function isAuthorized(c: AppContext, customerId: string): Promise<boolean>
   const bearer = /^Bearer ([A-Za-z0-9._-]{1,255})$/i.exec(c.req.header('authorization') ?? '');
   if (bearer?.[1] === undefined) return false;
   const now = Date.now();
-  const token = await readAccessToken(c.get('config').tokenSigningKey, bearer[1], now);
+  const token = await readAccessToken(c.get('services').config.tokenSigningKey, bearer[1], now);
   if (token === undefined) return false;
-  const credential = await credentialOf(c.get('db'), token.secretId, now);
+  const credential = await credentialOf(c.get('services').db, token.secretId, now);
   if (credential?.customerId !== customerId) return false;
   if (credential.expiresAt !== null && credential.expiresAt <= now) return false;
   const scopes = parseScopes(token.scope === '' ? credential.scope : token.scope);
@@ -57,7 +60,7 @@ async function credentialOf(db: Database, secretId: string, now: number): Promis
 
 /** Lets the operator through; without a configured token there is no operator API at all (contract 10.2). */
 export const authorizeOperator = createMiddleware<AppEnv>(async (c, next) => {
-  const { operatorToken } = c.get('config');
+  const { operatorToken } = c.get('services').config;
   if (operatorToken === undefined) throw new ApiFailure({ code: 'not_found', what: 'Route' });
   const bearer = /^Bearer (.+)$/i.exec(c.req.header('authorization') ?? '');
   if (bearer?.[1] === undefined || !(await equalSecrets(bearer[1], operatorToken))) {

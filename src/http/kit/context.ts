@@ -1,17 +1,13 @@
 /** What every handler finds in its context. */
 import type { Context } from 'hono';
-import type { Config } from '../../config.ts';
 import type { Env } from '../../env.ts';
-import type { AddressCheck } from '../../outbound/address-check.ts';
-import type { Database } from '../../storage/database.ts';
+import type { Services } from '../../services.ts';
 
 export interface AppEnv {
   Bindings: Env;
   Variables: {
-    config: Config;
-    db: Database;
+    services: Services;
     requestId: string;
-    checkAddress: AddressCheck;
   };
 }
 

@@ -5,7 +5,7 @@
 import { HTTPException } from 'hono/http-exception';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { ConfigError } from '../../config.ts';
-import { type ApiError, ApiFailure, type Fault, faultsOf } from '../../domain/errors.ts';
+import { type ApiError, ApiFailure, type Fault, faultsOf, outageBehind } from '../../domain/errors.ts';
 import { logError } from '../../log.ts';
 import type { AppContext } from './context.ts';
 
@@ -125,7 +125,7 @@ export function handleError(error: Error, c: AppContext): Response {
     logError('configuration is wrong', error, fields);
     return answerError(c, { code: 'internal' });
   }
-  if (isOutage(error)) {
+  if (outageBehind(error) !== undefined) {
     logError('a store or queue is away', error, fields);
     return answerError(c, {
       code: 'unavailable',
@@ -139,25 +139,6 @@ export function handleError(error: Error, c: AppContext): Response {
 
 /** What a JSON body must be sent as. */
 export const MEDIA_TYPE = 'Content-Type must be application/json';
-
-/**
- * Whether an error means that D1, a queue or an object is away, not that we asked wrongly. Objects mark theirs
- * (`retryable`, `overloaded`, `remote`); D1 and queues say it in words.
- */
-function isOutage(error: unknown): boolean {
-  for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    if ('retryable' in cause || 'overloaded' in cause) return true;
-    const { message } = cause;
-    if (
-      /^D1_ERROR|^Queue send|network connection lost|^Durable Object .*(reset|overloaded|exceeded)/i.test(
-        message,
-      )
-    ) {
-      return !/constraint failed|syntax error|no such (table|column)/i.test(message);
-    }
-  }
-  return false;
-}
 
 /** Validation hook of every declared route: a fault of a query or a body, all at once. */
 export function refuseInvalid(

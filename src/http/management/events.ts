@@ -7,8 +7,6 @@ import { ApiFailure } from '../../domain/errors.ts';
 import { isEventId, isUuid } from '../../domain/ids.ts';
 import { EVENTS_LIMIT_MAX, EVENTS_PAGE_MAX } from '../../domain/limits.ts';
 import { refOf, type Subscription } from '../../domain/subscription.ts';
-import { openEventStore } from '../../event-store/event-store.ts';
-import type { Redelivery } from '../../event-store/rpc.ts';
 import { withSignatures } from '../../operations/show-deliveries.ts';
 import { type AppContext, type AppEnv, param, timestamp } from '../kit/context.ts';
 import {
@@ -148,9 +146,9 @@ export function addEvents(app: OpenAPIHono<AppEnv>): void {
 
   app.openapi(readRoute, async (c) => {
     const subscription = await requireSubscription(c);
-    const config = c.get('config');
+    const config = c.get('services').config;
     const stored = await requireDelivery(c, subscription);
-    const [delivery = stored] = await withSignatures(config, c.get('db'), [stored]);
+    const [delivery = stored] = await withSignatures(c.get('services').signer, [stored]);
     return c.json(eventResource(subscription, delivery, config.userAgent), 200);
   });
 
@@ -172,7 +170,7 @@ export function addEvents(app: OpenAPIHono<AppEnv>): void {
   app.openapi(redeliverRoute, async (c) => {
     const subscription = await requireSubscription(c);
     const delivery = await redeliver(c, subscription);
-    return c.json(eventResource(subscription, delivery, c.get('config').userAgent), 202);
+    return c.json(eventResource(subscription, delivery, c.get('services').config.userAgent), 202);
   });
 }
 
@@ -180,10 +178,7 @@ export function addEvents(app: OpenAPIHono<AppEnv>): void {
 async function redeliver(c: AppContext, subscription: Subscription): Promise<Delivery> {
   const id = param(c, 'eid');
   if (!isUuid(id)) throw noEvent();
-  const redelivery = (await openEventStore(c.env, subscription.id).redeliver(
-    refOf(subscription),
-    id,
-  )) as Redelivery;
+  const redelivery = await c.get('services').eventStore(subscription.id).redeliver(refOf(subscription), id);
   switch (redelivery.answer) {
     case 'accepted':
       return redelivery.delivery;
@@ -195,7 +190,7 @@ async function redeliver(c: AppContext, subscription: Subscription): Promise<Del
       throw new ApiFailure({ code: 'conflict', details: 'Subscription is disabled' });
     case 'too soon': {
       const retryAfterSeconds = Math.ceil(redelivery.waitMs / 1000);
-      const details = `One redelivery every ${c.get('config').redeliverIntervalMs / 1000} seconds`;
+      const details = `One redelivery every ${c.get('services').config.redeliverIntervalMs / 1000} seconds`;
       throw new ApiFailure({ code: 'too_many_requests', details, retryAfterSeconds });
     }
   }
@@ -232,9 +227,9 @@ export function eventHref(subscription: Subscription, eventId: string): string {
 
 async function requireDelivery(c: AppContext, subscription: Subscription): Promise<Delivery> {
   const id = param(c, 'eid');
-  const delivery = isUuid(id) ? await openEventStore(c.env, subscription.id).read(id) : undefined;
+  const delivery = isUuid(id) ? await c.get('services').eventStore(subscription.id).read(id) : undefined;
   if (delivery === undefined) throw noEvent();
-  return delivery as Delivery;
+  return delivery;
 }
 
 function noEvent(): ApiFailure {
@@ -252,12 +247,12 @@ async function streamEvents(
 ): Promise<Response> {
   const { after, before, state } = query;
   const subscription = await requireSubscription(c);
-  const store = openEventStore(c.env, subscription.id);
+  const store = c.get('services').eventStore(subscription.id);
   const filter = {
     ...(before === undefined ? {} : { before }),
     ...(state === undefined ? {} : { state }),
   };
-  const config = c.get('config');
+  const config = c.get('services').config;
   const startedAt = Date.now();
   // One more than asked for tells whether there is more.
   const read = async (cursor: string | undefined, left: number) =>
@@ -276,7 +271,7 @@ async function streamEvents(
 
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
-      const shown = await withSignatures(config, c.get('db'), chunk.slice(0, left));
+      const shown = await withSignatures(c.get('services').signer, chunk.slice(0, left));
       const text = shown.map((delivery) =>
         JSON.stringify(eventResource(subscription, delivery, config.userAgent)),
       );

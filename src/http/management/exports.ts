@@ -4,8 +4,7 @@ import { z } from 'zod';
 import { ApiFailure } from '../../domain/errors.ts';
 import { isUuid } from '../../domain/ids.ts';
 import { refOf, type Subscription } from '../../domain/subscription.ts';
-import { openEventStore } from '../../event-store/event-store.ts';
-import type { ExportJob, StartedExport } from '../../event-store/jobs/exports.ts';
+import type { ExportJob, StartedExport } from '../../event-store/rpc.ts';
 import { type AppContext, type AppEnv, param, timestamp } from '../kit/context.ts';
 import { collectionOf, jsonContent, Link, link, problems, subscriptionPath } from '../kit/links.ts';
 import { requireSubscription, subscriptionHref } from './subscriptions.ts';
@@ -97,7 +96,7 @@ export function addExports(app: OpenAPIHono<AppEnv>): void {
 
   app.openapi(listRoute, async (c) => {
     const subscription = await requireSubscription(c);
-    const jobs = await openEventStore(c.env, subscription.id).exports();
+    const jobs = await c.get('services').eventStore(subscription.id).exports();
     const exports = jobs.map((job) => exportResource(subscription, job));
     const self = link(exportsHref(subscription));
     return c.json({ total: exports.length, _links: { self }, _embedded: { exports } }, 200);
@@ -111,7 +110,7 @@ export function addExports(app: OpenAPIHono<AppEnv>): void {
   app.openapi(cancelRoute, async (c) => {
     const subscription = await requireSubscription(c);
     const { id } = await requireExport(c, subscription);
-    const state = await openEventStore(c.env, subscription.id).cancelExport(id);
+    const state = await c.get('services').eventStore(subscription.id).cancelExport(id);
     if (state === 'completed') throw new ApiFailure({ code: 'conflict', details: 'Export is completed' });
     return c.body(null, 204);
   });
@@ -127,7 +126,7 @@ export function addExports(app: OpenAPIHono<AppEnv>): void {
 }
 
 async function start(c: AppContext, subscription: Subscription): Promise<ExportJob> {
-  const store = openEventStore(c.env, subscription.id);
+  const store = c.get('services').eventStore(subscription.id);
   const started = (await store.startExport(refOf(subscription))) as StartedExport;
   switch (started.answer) {
     case 'started':
@@ -135,7 +134,7 @@ async function start(c: AppContext, subscription: Subscription): Promise<ExportJ
     case 'active':
       throw new ApiFailure({ code: 'conflict', details: 'Too many active exports' });
     case 'too soon': {
-      const details = `One completed export every ${c.get('config').exportIntervalMs / 1000} seconds`;
+      const details = `One completed export every ${c.get('services').config.exportIntervalMs / 1000} seconds`;
       const retryAfterSeconds = Math.ceil(started.waitMs / 1000);
       throw new ApiFailure({ code: 'too_many_requests', details, retryAfterSeconds });
     }
@@ -144,7 +143,7 @@ async function start(c: AppContext, subscription: Subscription): Promise<ExportJ
 
 async function requireExport(c: AppContext, subscription: Subscription): Promise<ExportJob> {
   const id = param(c, 'exportId');
-  const jobs = isUuid(id) ? await openEventStore(c.env, subscription.id).exports() : [];
+  const jobs = isUuid(id) ? await c.get('services').eventStore(subscription.id).exports() : [];
   const job = jobs.find((one) => one.id === id);
   if (job === undefined) throw new ApiFailure({ code: 'not_found', what: 'Export' });
   return job;
@@ -152,7 +151,7 @@ async function requireExport(c: AppContext, subscription: Subscription): Promise
 
 /** The file, part by part: memory stays flat however many events it holds. */
 function download(c: AppContext, subscription: Subscription, job: ExportJob): Response {
-  const store = openEventStore(c.env, subscription.id);
+  const store = c.get('services').eventStore(subscription.id);
   const encoder = new TextEncoder();
   let part = 0;
   const body = new ReadableStream<Uint8Array>({

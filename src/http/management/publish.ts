@@ -43,7 +43,7 @@ export function addPublish(app: OpenAPIHono<AppEnv>): void {
     requireJson,
     async (c) => {
       const body = await readJson(c.req);
-      const result = await publish(c.env.EVENTS, body, Date.now(), param(c, 'cid')).catch(
+      const result = await publish(c.get('services').queues.events, body, Date.now(), param(c, 'cid')).catch(
         (error: unknown) => {
           logError('publish not queued', error, { customerId: param(c, 'cid') });
           throw new ApiFailure({

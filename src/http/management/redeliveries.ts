@@ -6,9 +6,7 @@ import { isUuid } from '../../domain/ids.ts';
 import { BODY_MAX_BYTES } from '../../domain/limits.ts';
 import { RedeliverySpan } from '../../domain/redelivery.ts';
 import { refOf, type Subscription } from '../../domain/subscription.ts';
-import { openEventStore } from '../../event-store/event-store.ts';
-import type { RedeliveryJob, Span } from '../../event-store/jobs/redeliveries.ts';
-import type { StartedRedelivery } from '../../event-store/rpc.ts';
+import type { RedeliveryJob, Span } from '../../event-store/rpc.ts';
 import { jsonBody, limitBody, orEmptyObject } from '../kit/body.ts';
 import { type AppContext, type AppEnv, param, timestamp } from '../kit/context.ts';
 import { collectionOf, jsonContent, Link, link, problems, subscriptionPath } from '../kit/links.ts';
@@ -105,7 +103,7 @@ export function addRedeliveries(app: OpenAPIHono<AppEnv>): void {
 
   app.openapi(listRoute, async (c) => {
     const subscription = await requireSubscription(c);
-    const jobs = await openEventStore(c.env, subscription.id).redeliveries();
+    const jobs = await c.get('services').eventStore(subscription.id).redeliveries();
     const redeliveries = jobs.map((job) => redeliveryResource(subscription, job));
     const self = link(redeliveriesHref(subscription));
     return c.json({ total: redeliveries.length, _links: { self }, _embedded: { redeliveries } }, 200);
@@ -119,15 +117,15 @@ export function addRedeliveries(app: OpenAPIHono<AppEnv>): void {
   app.openapi(cancelRoute, async (c) => {
     const subscription = await requireSubscription(c);
     const { id } = await requireJob(c, subscription);
-    const state = await openEventStore(c.env, subscription.id).cancelRedelivery(id);
+    const state = await c.get('services').eventStore(subscription.id).cancelRedelivery(id);
     if (state === 'completed') throw new ApiFailure({ code: 'conflict', details: 'Redelivery is completed' });
     return c.body(null, 204);
   });
 }
 
 async function start(c: AppContext, subscription: Subscription, span: Span): Promise<RedeliveryJob> {
-  const store = openEventStore(c.env, subscription.id);
-  const started = (await store.startRedelivery(refOf(subscription), span)) as StartedRedelivery;
+  const store = c.get('services').eventStore(subscription.id);
+  const started = await store.startRedelivery(refOf(subscription), span);
   switch (started.answer) {
     case 'started':
       return started.job;
@@ -140,7 +138,7 @@ async function start(c: AppContext, subscription: Subscription, span: Span): Pro
 
 async function requireJob(c: AppContext, subscription: Subscription): Promise<RedeliveryJob> {
   const id = param(c, 'redeliveryId');
-  const jobs = isUuid(id) ? await openEventStore(c.env, subscription.id).redeliveries() : [];
+  const jobs = isUuid(id) ? await c.get('services').eventStore(subscription.id).redeliveries() : [];
   const job = jobs.find((one) => one.id === id);
   if (job === undefined) throw new ApiFailure({ code: 'not_found', what: 'Redelivery' });
   return job;

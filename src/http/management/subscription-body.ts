@@ -32,7 +32,8 @@ async function faultsBeyondSchema(c: AppContext, body: unknown, faults: readonly
   const found: Fault[] = [];
   if (typeof endpoint === 'string' && sound('endpoint')) found.push(...(await endpointFaults(c, endpoint)));
   if (typeof title === 'string' && sound('title')) {
-    if (await titleIsTaken(c.get('db'), param(c, 'cid'), title, c.req.param('sid'))) found.push(TITLE_TAKEN);
+    if (await titleIsTaken(c.get('services').db, param(c, 'cid'), title, c.req.param('sid')))
+      found.push(TITLE_TAKEN);
   }
   if (typeof filter === 'object' && filter !== null && sound('filter')) {
     found.push(...(await filterFaults(c, filter)));
@@ -42,7 +43,7 @@ async function faultsBeyondSchema(c: AppContext, body: unknown, faults: readonly
 
 /** Filters are read with every batch: a customer's are bounded together (contract 4). */
 async function filterFaults(c: AppContext, filter: object): Promise<Fault[]> {
-  const others = await filterBytes(c.get('db'), param(c, 'cid'), c.req.param('sid'));
+  const others = await filterBytes(c.get('services').db, param(c, 'cid'), c.req.param('sid'));
   const own = new TextEncoder().encode(JSON.stringify(filter)).length;
   if (others + own <= FILTERS_MAX_BYTES_PER_CUSTOMER) return [];
   const limit = `all filters of a customer together may have ${FILTERS_MAX_BYTES_PER_CUSTOMER} bytes`;
@@ -51,12 +52,12 @@ async function filterFaults(c: AppContext, filter: object): Promise<Fault[]> {
 
 /** Contract 3.3: the URL's form, then every address its host resolves to. */
 async function endpointFaults(c: AppContext, endpoint: string): Promise<Fault[]> {
-  const { allowPrivateEndpoints } = c.get('config');
+  const { allowPrivateEndpoints } = c.get('services').config;
   const refuse = (reason: string): Fault[] => [{ name: 'endpoint', reason }];
   const url = checkEndpointUrl(endpoint, allowPrivateEndpoints);
   if (!url.ok) return refuse(url.reason);
   if (allowPrivateEndpoints) return [];
-  const verdict = await c.get('checkAddress')(url.hostname);
+  const verdict = await c.get('services').checkAddress(url.hostname);
   switch (verdict.kind) {
     case 'public':
       return [];

@@ -7,11 +7,9 @@ import { ApiFailure } from '../../domain/errors.ts';
 import { EVENT_TYPES } from '../../domain/event.ts';
 import { isUuid } from '../../domain/ids.ts';
 import { NewSubscription, refOf, type Subscription, SubscriptionChange } from '../../domain/subscription.ts';
-import { openEventStore } from '../../event-store/event-store.ts';
 import type { HealthReport } from '../../event-store/rpc.ts';
 import { logError } from '../../log.ts';
 import { eraseStores } from '../../operations/erase.ts';
-import { erasePorts } from '../../operations/ports.ts';
 import {
   countSubscriptions,
   deleteSubscription,
@@ -224,11 +222,11 @@ export function addSubscriptions(app: OpenAPIHono<AppEnv>): void {
   app.openapi(deleteRoute, async (c) => {
     const id = param(c, 'sid');
     const deleted = isUuid(id)
-      ? await deleteSubscription(c.get('db'), param(c, 'cid'), id, Date.now())
+      ? await deleteSubscription(c.get('services').db, param(c, 'cid'), id, Date.now())
       : undefined;
     if (deleted === undefined) throw noSubscription();
     // If this dies, the tombstone stands and the cron erases the store.
-    await eraseStores(erasePorts(c.env), [deleted]);
+    await eraseStores(c.get('services'), [deleted]);
     return c.body(null, 204);
   });
 }
@@ -236,7 +234,7 @@ export function addSubscriptions(app: OpenAPIHono<AppEnv>): void {
 /** What the event store says of the endpoint; `undefined` while it is away: the subscription can be read all the same. */
 async function healthOf(c: AppContext, { id }: Subscription): Promise<HealthReport | undefined> {
   try {
-    return await openEventStore(c.env, id).health();
+    return await c.get('services').eventStore(id).health();
   } catch (error) {
     logError('event store not asked for health', error, { subscriptionId: id });
     return undefined;
@@ -246,7 +244,7 @@ async function healthOf(c: AppContext, { id }: Subscription): Promise<HealthRepo
 /** The subscription of the path. @throws ApiFailure `not_found`: also for one of another customer */
 export async function requireSubscription(c: AppContext): Promise<Subscription> {
   const id = param(c, 'sid');
-  const found = isUuid(id) ? await findSubscription(c.get('db'), param(c, 'cid'), id) : undefined;
+  const found = isUuid(id) ? await findSubscription(c.get('services').db, param(c, 'cid'), id) : undefined;
   if (found === undefined) throw noSubscription();
   return found;
 }
@@ -259,7 +257,7 @@ function noSubscription(): ApiFailure {
 async function change(c: AppContext, body: SubscriptionChange): Promise<Subscription> {
   const found = await requireSubscription(c);
   if (Object.keys(body).length === 0) return found;
-  const result = await updateSubscription(c.get('db'), found.customerId, found.id, body, Date.now());
+  const result = await updateSubscription(c.get('services').db, found.customerId, found.id, body, Date.now());
   switch (result.result) {
     case 'not found':
       throw noSubscription();
@@ -271,7 +269,7 @@ async function change(c: AppContext, body: SubscriptionChange): Promise<Subscrip
   const { subscription } = result;
   if (subscription.enabled !== found.enabled || subscription.endpoint !== found.endpoint) {
     try {
-      await openEventStore(c.env, subscription.id).adopt(refOf(subscription));
+      await c.get('services').eventStore(subscription.id).adopt(refOf(subscription));
     } catch (error) {
       logError('event store not told of a change', error, { subscriptionId: subscription.id });
     }
@@ -280,12 +278,12 @@ async function change(c: AppContext, body: SubscriptionChange): Promise<Subscrip
 }
 
 async function listAll(c: AppContext, cid: string) {
-  const all = await listSubscriptions(c.get('db'), cid);
+  const all = await listSubscriptions(c.get('services').db, cid);
   return collection(all, all.length, { self: link(listHref(cid)) });
 }
 
 async function listPage(c: AppContext, cid: string, asked: string) {
-  const db = c.get('db');
+  const db = c.get('services').db;
   const total = await countSubscriptions(db, cid);
   const last = Math.max(1, Math.ceil(total / PAGE_SIZE));
   const number = /^\d{1,9}$/.test(asked) ? Number(asked) : 0;
@@ -309,8 +307,8 @@ function listHref(cid: string, page?: number): string {
 }
 
 async function insert(c: AppContext, subscription: Subscription): Promise<void> {
-  const { maxSubscriptions } = c.get('config');
-  switch (await insertSubscription(c.get('db'), subscription, maxSubscriptions)) {
+  const { maxSubscriptions } = c.get('services').config;
+  switch (await insertSubscription(c.get('services').db, subscription, maxSubscriptions)) {
     case 'created':
       return;
     case 'no customer':

@@ -1,7 +1,6 @@
 /** What became of the events of the last seven days (contract 3.8). */
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
 import { z } from 'zod';
-import { openEventStore } from '../../event-store/event-store.ts';
 import { type AppEnv, timestamp } from '../kit/context.ts';
 import { jsonContent, problems, subscriptionPath } from '../kit/links.ts';
 import { requireSubscription } from './subscriptions.ts';
@@ -33,10 +32,10 @@ const route = createRoute({
 export function addSummary(app: OpenAPIHono<AppEnv>): void {
   app.openapi(route, async (c) => {
     const subscription = await requireSubscription(c);
-    const { at, succeeded, retrying, failed, exportable } = await openEventStore(
-      c.env,
-      subscription.id,
-    ).summary();
+    const { at, succeeded, retrying, failed, exportable } = await c
+      .get('services')
+      .eventStore(subscription.id)
+      .summary();
     const total = succeeded + retrying + failed;
     return c.json({ updatedAt: timestamp(at), total, succeeded, retrying, failed, exportable }, 200);
   });

@@ -3,9 +3,7 @@ import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
 import { ApiFailure } from '../../domain/errors.ts';
 import { newEventIds } from '../../domain/ids.ts';
 import { refOf, type Subscription } from '../../domain/subscription.ts';
-import { openEventStore } from '../../event-store/event-store.ts';
-import { openKeys, signSet } from '../../signing/signer.ts';
-import { currentKid, sealedKeys } from '../../storage/signing-keys.ts';
+import { currentKid } from '../../storage/signing-keys.ts';
 import type { AppContext, AppEnv } from '../kit/context.ts';
 import { jsonContent, problems, subscriptionPath } from '../kit/links.ts';
 import { EventResource, eventResource } from './events.ts';
@@ -33,13 +31,13 @@ export function addTestNotification(app: OpenAPIHono<AppEnv>): void {
     const [eventId = ''] = newEventIds(Date.now(), 1, crypto.getRandomValues(new Uint8Array(16)));
     const acceptedAt = Date.now();
     const set = await sign(c, subscription, eventId, acceptedAt);
-    const store = openEventStore(c.env, subscription.id);
+    const store = c.get('services').eventStore(subscription.id);
     const { endpoint } = subscription;
     // Settled without an attempt: stored, due at once, sent by the store's alarm however the endpoint fares.
     await store.settle(refOf(subscription), [{ eventId, acceptedAt, endpoint, set, neverHeld: true }]);
     const delivery = await store.read(eventId);
     if (delivery === undefined) throw new ApiFailure({ code: 'not_found', what: 'Subscription' });
-    return c.json(eventResource(subscription, delivery, c.get('config').userAgent), 202);
+    return c.json(eventResource(subscription, delivery, c.get('services').config.userAgent), 202);
   });
 }
 
@@ -49,11 +47,11 @@ async function sign(
   eventId: string,
   now: number,
 ): Promise<string> {
-  const db = c.get('db');
+  const { db, signer } = c.get('services');
   const kid = await currentKid(db, subscription.customerId);
   if (kid === undefined) throw new ApiFailure({ code: 'forbidden' }); // erased while the call was under way
-  await openKeys(c.get('config'), [kid], (missing) => sealedKeys(db, missing));
-  return await signSet(c.get('config'), kid, {
+  await signer.open([kid]);
+  return await signer.sign(kid, {
     customerId: subscription.customerId,
     subscriptionId: subscription.id,
     eventId,

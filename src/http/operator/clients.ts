@@ -97,7 +97,7 @@ const customerFirst = createMiddleware<AppEnv>(async (c, next) => {
 
 const clientFirst = createMiddleware<AppEnv>(async (c, next) => {
   const customer = await requireCustomer(c);
-  if (!(await clientExists(c.get('db'), customer.id, param(c, 'clientId')))) throw noClient();
+  if (!(await clientExists(c.get('services').db, customer.id, param(c, 'clientId')))) throw noClient();
   await next();
 });
 
@@ -162,7 +162,12 @@ export function addClients(app: OpenAPIHono<AppEnv>): void {
       createdAt: Date.now(),
     };
     switch (
-      await insertClient(c.get('db'), client, await newSecret(client, secret), CLIENTS_MAX_PER_CUSTOMER)
+      await insertClient(
+        c.get('services').db,
+        client,
+        await newSecret(client, secret),
+        CLIENTS_MAX_PER_CUSTOMER,
+      )
     ) {
       case 'created':
         break;
@@ -182,14 +187,14 @@ export function addClients(app: OpenAPIHono<AppEnv>): void {
 
   app.openapi(listRoute, async (c) => {
     const customer = await requireCustomer(c);
-    const clients = (await listClients(c.get('db'), customer.id)).map(clientResource);
+    const clients = (await listClients(c.get('services').db, customer.id)).map(clientResource);
     const self = link(`/operator/customers/${customer.id}/clients`);
     return c.json({ total: clients.length, _links: { self }, _embedded: { clients } }, 200);
   });
 
   app.openapi(deleteRoute, async (c) => {
     const customer = await requireCustomer(c);
-    if (!(await deleteClient(c.get('db'), customer.id, param(c, 'clientId')))) throw noClient();
+    if (!(await deleteClient(c.get('services').db, customer.id, param(c, 'clientId')))) throw noClient();
     return c.body(null, 204);
   });
 
@@ -199,7 +204,7 @@ export function addClients(app: OpenAPIHono<AppEnv>): void {
     const secret = randomAlphanumerics(SECRET_LENGTH);
     const now = Date.now();
     const client = await rotateSecret(
-      c.get('db'),
+      c.get('services').db,
       names.customerId,
       names.clientId,
       await newSecret(names, secret),

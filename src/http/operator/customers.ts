@@ -5,7 +5,6 @@ import { ApiFailure } from '../../domain/errors.ts';
 import { isUuid } from '../../domain/ids.ts';
 import { text, uuid } from '../../domain/schemas.ts';
 import { eraseDeleted } from '../../operations/erase.ts';
-import { erasePorts } from '../../operations/ports.ts';
 import { rotateSigningKeys } from '../../operations/rotate-keys.ts';
 import { makeSigningKeys } from '../../signing/keys.ts';
 import {
@@ -115,8 +114,8 @@ export function addCustomers(app: OpenAPIHono<AppEnv>): void {
   app.openapi(creationRoute, async (c) => {
     const body = c.req.valid('json');
     const customer: Customer = { id: body.id ?? crypto.randomUUID(), name: body.name, createdAt: Date.now() };
-    const keys = await makeSigningKeys(c.get('config'), customer.id, customer.createdAt);
-    if (!(await insertCustomer(c.get('db'), customer, keys))) {
+    const keys = await makeSigningKeys(c.get('services').config, customer.id, customer.createdAt);
+    if (!(await insertCustomer(c.get('services').db, customer, keys))) {
       throw new ApiFailure({ code: 'conflict', details: 'A customer with this id exists' });
     }
     c.header('location', `/operator/customers/${customer.id}`);
@@ -125,7 +124,7 @@ export function addCustomers(app: OpenAPIHono<AppEnv>): void {
 
   app.openapi(listRoute, async (c) => {
     const page = pageNumber(c.req.valid('query').page);
-    const { total, customers } = await listCustomers(c.get('db'), PAGE_SIZE, (page - 1) * PAGE_SIZE);
+    const { total, customers } = await listCustomers(c.get('services').db, PAGE_SIZE, (page - 1) * PAGE_SIZE);
     return c.json(
       {
         total,
@@ -141,17 +140,18 @@ export function addCustomers(app: OpenAPIHono<AppEnv>): void {
   app.openapi(rotateRoute, async (c) => {
     const { id } = await requireCustomer(c);
     const now = Date.now();
-    if (!(await rotateSigningKeys(c.get('db'), c.get('config'), id, now))) throw noCustomer();
-    const keys = await publishedKeys(c.get('db'), id, now);
+    if (!(await rotateSigningKeys(c.get('services').db, c.get('services').config, id, now)))
+      throw noCustomer();
+    const keys = await publishedKeys(c.get('services').db, id, now);
     if (keys === undefined) throw noCustomer();
     return c.json({ keys: keys as z.infer<typeof Jwks>['keys'] }, 200);
   });
 
   app.openapi(deleteRoute, async (c) => {
     const id = param(c, 'cid');
-    if (!isUuid(id) || !(await deleteCustomer(c.get('db'), id, Date.now()))) throw noCustomer();
+    if (!isUuid(id) || !(await deleteCustomer(c.get('services').db, id, Date.now()))) throw noCustomer();
     // If this dies, the tombstones stand and the cron erases the stores.
-    await eraseDeleted(erasePorts(c.env), c.get('config').maxSubscriptions, id);
+    await eraseDeleted(c.get('services'), c.get('services').config.maxSubscriptions, id);
     return c.body(null, 204);
   });
 }
@@ -159,7 +159,7 @@ export function addCustomers(app: OpenAPIHono<AppEnv>): void {
 /** The customer of the path. @throws ApiFailure `not_found` */
 export async function requireCustomer(c: AppContext): Promise<Customer> {
   const id = param(c, 'cid');
-  const customer = isUuid(id) ? await findCustomer(c.get('db'), id) : undefined;
+  const customer = isUuid(id) ? await findCustomer(c.get('services').db, id) : undefined;
   if (customer === undefined) throw noCustomer();
   return customer;
 }

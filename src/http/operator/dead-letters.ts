@@ -89,7 +89,7 @@ const deleteRoute = createRoute({
 export function addDeadLetters(app: OpenAPIHono<AppEnv>): void {
   app.openapi(listRoute, async (c) => {
     const page = pageNumber(c.req.valid('query').page);
-    const { total, letters } = await listDeadLetters(c.get('db'), PAGE_SIZE, (page - 1) * PAGE_SIZE);
+    const { total, letters } = await listDeadLetters(c.get('services').db, PAGE_SIZE, (page - 1) * PAGE_SIZE);
     return c.json(
       {
         total,
@@ -108,20 +108,20 @@ export function addDeadLetters(app: OpenAPIHono<AppEnv>): void {
   // Sent first, then dropped: dying in between replays it twice at worst, under the same event id.
   app.openapi(replayRoute, async (c) => {
     const letter = await requireLetter(c);
-    await sendAll(c.env.EVENTS, [JSON.parse(letter.body)]);
-    await deleteDeadLetter(c.get('db'), letter.id);
+    await sendAll(c.get('services').queues.events, [JSON.parse(letter.body)]);
+    await deleteDeadLetter(c.get('services').db, letter.id);
     return c.json(letterResource(letter), 202);
   });
 
   app.openapi(deleteRoute, async (c) => {
-    if (!(await deleteDeadLetter(c.get('db'), param(c, 'id')))) throw noLetter();
+    if (!(await deleteDeadLetter(c.get('services').db, param(c, 'id')))) throw noLetter();
     return c.body(null, 204);
   });
 }
 
 async function requireLetter(c: AppContext): Promise<DeadLetter> {
   const id = param(c, 'id');
-  const letter = isUuid(id) ? await findDeadLetter(c.get('db'), id) : undefined;
+  const letter = isUuid(id) ? await findDeadLetter(c.get('services').db, id) : undefined;
   if (letter === undefined) throw noLetter();
   return letter;
 }

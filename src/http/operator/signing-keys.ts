@@ -29,6 +29,6 @@ const resealRoute = createRoute({
 
 export function addSigningKeys(app: OpenAPIHono<AppEnv>): void {
   app.openapi(resealRoute, async (c) =>
-    c.json(await resealSigningKeys(c.get('db'), c.get('config'), Date.now), 200),
+    c.json(await resealSigningKeys(c.get('services').db, c.get('services').config, Date.now), 200),
   );
 }

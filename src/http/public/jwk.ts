@@ -38,7 +38,7 @@ const route = createRoute({
 export function addJwk(app: OpenAPIHono<AppEnv>): void {
   app.openapi(route, async (c) => {
     const { cid } = c.req.valid('param');
-    const keys = isUuid(cid) ? await publishedKeys(c.get('db'), cid, Date.now()) : undefined;
+    const keys = isUuid(cid) ? await publishedKeys(c.get('services').db, cid, Date.now()) : undefined;
     if (keys === undefined) throw new ApiFailure({ code: 'not_found', what: 'Customer' });
     c.header('cache-control', `public, max-age=${CACHE_SECONDS}`);
     return c.json({ keys: keys as z.infer<typeof Jwks>['keys'] }, 200);

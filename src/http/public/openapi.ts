@@ -37,6 +37,6 @@ export function addOpenApi(app: OpenAPIHono<AppEnv>): void {
       description:
         'Webhooks v3 for identity platforms: subscriptions, signed security event tokens, retries and redelivery.',
     },
-    servers: [{ url: c.get('config').baseUrl }],
+    servers: [{ url: c.get('services').config.baseUrl }],
   }));
 }

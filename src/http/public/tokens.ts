@@ -92,7 +92,7 @@ async function grant(c: AppContext, credential: Credential): Promise<Response> {
   if (!own && scope.length > TOKEN_SCOPE_MAX_CHARACTERS) {
     return refuse(c, 400, 'invalid_scope', `scope must be at most ${TOKEN_SCOPE_MAX_CHARACTERS} characters`);
   }
-  const token = await issueAccessToken(c.get('config').tokenSigningKey, {
+  const token = await issueAccessToken(c.get('services').config.tokenSigningKey, {
     secretId: credential.secretId,
     expiresAt: Math.floor(Date.now() / 1000) + ACCESS_TOKEN_LIFETIME_SECONDS,
     scope: own ? '' : scope,
@@ -109,7 +109,7 @@ async function authenticate(c: AppContext, customerId: string): Promise<Credenti
   if (basic === undefined) return undefined;
   let right: Credential | undefined;
   for (const { clientId, secret } of readings(basic)) {
-    const found = await findCredentials(c.get('db'), customerId, clientId, Date.now());
+    const found = await findCredentials(c.get('services').db, customerId, clientId, Date.now());
     const hash = await hashSecret(customerId, clientId, secret);
     for (const credential of found) {
       if (await equalSecrets(hash, credential.secretHash)) right = credential;
@@ -162,8 +162,8 @@ async function refuseClient(c: AppContext): Promise<Response> {
   const clientId = basicCredentials(c.req.header('authorization'))?.clientId ?? '';
   const address = c.req.header('cf-connecting-ip') ?? 'unknown';
   const [byClient, byAddress] = await Promise.all([
-    c.env.FAILED_AUTH_BY_CLIENT.limit({ key: `${param(c, 'cid')}/${clientId}` }),
-    c.env.FAILED_AUTH_BY_ADDRESS.limit({ key: address }),
+    c.get('services').rateLimits.failedAuthByClient.limit({ key: `${param(c, 'cid')}/${clientId}` }),
+    c.get('services').rateLimits.failedAuthByAddress.limit({ key: address }),
   ]);
   if (!byClient.success || !byAddress.success) {
     c.header('retry-after', '60');
