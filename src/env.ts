@@ -2,11 +2,9 @@
  * What the platform hands us: bindings and variables as wrangler.toml names them. Nothing here is trusted yet;
  * `config.ts` turns the variables into a `Config`.
  */
-import type { EventStore } from './event-store/event-store.ts';
-
 export interface Env {
   DB: D1Database;
-  EVENT_STORE: DurableObjectNamespace<EventStore>;
+  EVENT_STORE: DurableObjectNamespace;
   EVENTS: Queue<unknown>;
   DELIVERIES: Queue<unknown>;
   DEAD_LETTERS: Queue<unknown>;

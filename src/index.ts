@@ -1,9 +1,10 @@
-/** The Worker. Wiring only: requests to the app, batches to their consumers, the cron to care. */
-import { care } from './cron/scheduled.ts';
+/** The Worker. Wiring only: requests to the app, batches to their consumers, the cron to maintenance. */
+import { runScheduled } from './cron/scheduled.ts';
 import type { Env } from './env.ts';
 import { createApp } from './http/app.ts';
 import { createAddressCheck } from './outbound/address-check.ts';
 import { consume } from './queue/consumer.ts';
+import { createServices } from './services.ts';
 
 export { EventStore } from './event-store/event-store.ts';
 export { Publisher } from './publisher.ts';
@@ -13,6 +14,7 @@ const app = createApp(checkAddress);
 
 export default {
   fetch: (request, env, ctx) => app.fetch(request, env, ctx),
-  queue: (batch, env) => consume(batch, env, checkAddress),
-  scheduled: (controller, env) => care(env, controller.scheduledTime),
+  queue: (batch, env) => consume(batch, () => createServices(env, checkAddress)),
+  scheduled: (controller, env) =>
+    runScheduled(() => createServices(env, checkAddress), controller.scheduledTime),
 } satisfies ExportedHandler<Env>;

@@ -1,8 +1,11 @@
 /** `Publisher`: publishing by RPC, for Workers with a service binding to this entrypoint (contract 10.1). */
 import { WorkerEntrypoint } from 'cloudflare:workers';
-import { readConfig } from './config.ts';
 import { publish } from './delivery/publish.ts';
 import type { Env } from './env.ts';
+import { createAddressCheck } from './outbound/address-check.ts';
+import { createServices } from './services.ts';
+
+const checkAddress = createAddressCheck();
 
 export class Publisher extends WorkerEntrypoint<Env> {
   /**
@@ -12,8 +15,8 @@ export class Publisher extends WorkerEntrypoint<Env> {
    *   event is refused; any other error means that nothing is known to be queued: repeat with the same ids
    */
   async publish(events: unknown): Promise<string[]> {
-    readConfig(this.env);
-    const result = await publish(this.env.EVENTS, events, Date.now());
+    const { queues } = createServices(this.env, checkAddress);
+    const result = await publish(queues.events, events, Date.now());
     if (!result.ok) throw new Error(JSON.stringify(result.faults));
     return result.events.map(({ id }) => id);
   }

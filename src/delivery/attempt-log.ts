@@ -5,7 +5,7 @@
 import { reasonOf } from '../domain/attempt.ts';
 import { eventIdTime } from '../domain/ids.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
-import type { Settled, Settlement } from '../event-store/answers.ts';
+import type { Settled, Settlement } from '../event-store/rpc.ts';
 import { logInfo, logWarn } from '../log.ts';
 
 export function logSettled(

@@ -13,22 +13,22 @@ import pLimit, { type LimitFunction } from 'p-limit';
 import type { Outcome } from '../domain/attempt.ts';
 import type { HealthState } from '../domain/endpoint-health.ts';
 import type { IdentityEvent } from '../domain/event.ts';
+import { INVOCATION_BUDGET_MS } from '../domain/leases.ts';
+import { refOf, type Subscription, type SubscriptionRef } from '../domain/subscription.ts';
+import type { Admission, Beginning, HealthNote, Settlement } from '../event-store/rpc.ts';
+import { describeError, logWarn } from '../log.ts';
+import type { Dispatch } from '../outbound/queues.ts';
+import { logSettled } from './attempt-log.ts';
+import { Settler, type SettlingStore } from './reporter.ts';
+import type { Route } from './route.ts';
 import {
   ADMIT_MAX_EVENTS,
   ASK_AGAIN_MS,
   FETCHES_PER_INVOCATION,
   FETCHES_PER_SUBSCRIPTION,
   FETCHES_UNHEALTHY,
-  INVOCATION_BUDGET_MS,
   ROUTES_AT_ONCE,
-} from '../domain/limits.ts';
-import { refOf, type Subscription, type SubscriptionRef } from '../domain/subscription.ts';
-import type { Admission, Beginning, HealthNote, Settlement } from '../event-store/answers.ts';
-import { describeError, logWarn } from '../log.ts';
-import type { Dispatch } from '../outbound/queues.ts';
-import { logSettled } from './attempt-log.ts';
-import type { Route } from './route.ts';
-import { Settler, type SettlingStore } from './settler.ts';
+} from './tuning.ts';
 
 /** The part of an event store a delivery needs. */
 export interface DeliveryStore extends SettlingStore {

@@ -1,8 +1,8 @@
 /** Compiled filters, one per version of a subscription: compiling is slow, evaluating is not. */
 import { compileFilter, type Filter } from '../domain/filter.ts';
-import { FILTERS_COMPILED_MAX } from '../domain/limits.ts';
 import type { Subscription } from '../domain/subscription.ts';
 import { logError } from '../log.ts';
+import { FILTERS_COMPILED_MAX } from './tuning.ts';
 
 const compiled = new Map<string, { version: number; filter: Filter }>();
 

@@ -26,7 +26,7 @@
  * contract 6.4). Every function here is pure and returns a new value; `undefined` means "nothing changes".
  */
 import { type AttemptError, type ListenerResponse, type Outcome, reasonOf, visible } from './attempt.ts';
-import { DISPATCH_LEASE_MS } from './limits.ts';
+import { DISPATCH_LEASE_MS } from './leases.ts';
 import { nextAttemptAt, type RetryPolicy } from './retry-policy.ts';
 
 export const DELIVERY_STATES = [
@@ -57,8 +57,8 @@ export interface DeliveryFacts {
   readonly acceptedAt: number;
   readonly endpoint: string;
   /**
-   * The compact SET, resent byte for byte. Of a packed delivery (event-store/segments.ts), which nothing is ever sent
-   * for again, it comes from the store without its signature, ended by the dot; `delivery/sign-again.ts` makes it whole.
+   * The compact SET, resent byte for byte. Of a packed delivery (event-store/deliveries/segments.ts), which nothing is ever sent
+   * for again, it comes from the store without its signature, ended by the dot; `operations/show-deliveries.ts` makes it whole.
    */
   readonly set: string;
   /** Goes out even while its endpoint is failing: a test (contract 10.4). */

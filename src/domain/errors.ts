@@ -33,6 +33,24 @@ export class ApiFailure extends Error {
   }
 }
 
+/**
+ * A part of the platform is briefly away: the call may succeed when it is repeated. Thrown by the adapter that talks to
+ * the part, because the adapter alone knows how its platform says so.
+ */
+export class Outage extends Error {
+  override readonly name = 'Outage';
+  constructor(part: 'database' | 'event store' | 'queue', cause: unknown) {
+    super(`the ${part} is away`, { cause });
+  }
+}
+
+/** The outage behind an error; libraries wrap what they pass on. */
+export function outageBehind(error: unknown): Outage | undefined {
+  for (let cause = error; cause instanceof Error; cause = cause.cause)
+    if (cause instanceof Outage) return cause;
+  return undefined;
+}
+
 interface Issue {
   readonly path: readonly PropertyKey[];
   readonly message: string;

@@ -1,14 +1,19 @@
 /**
- * How long a consumer may be at something before others take it for dead. Leases only save duplicates, but they must
- * be longer than anything that is still alive, or they make them.
+ * How long a consumer may work on something before others take it for dead. Leases only save duplicates, but they must
+ * be longer than anything that is still alive, or they make duplicates.
  */
-import {
-  DISPATCH_LEASE_MS,
-  INVOCATION_BUDGET_MS,
-  LEASE_MARGIN_MS,
-  RESOLVE_TIMEOUT_MS,
-  SETTLE_INTERVAL_MS,
-} from './limits.ts';
+import { MINUTE_MS, SECOND_MS } from './limits.ts';
+
+/** No attempt starts later than this in an invocation. The store takes over the events that are left. */
+export const INVOCATION_BUDGET_MS = 30 * SECOND_MS;
+/** Reports reach the store at least this often, so that a consumer that dies repeats little. */
+export const SETTLE_INTERVAL_MS = SECOND_MS;
+/** A name server that says nothing for this long counts as away. */
+export const RESOLVE_TIMEOUT_MS = 3 * SECOND_MS;
+/** An attempt counts as lapsed this long after its own time limit. */
+export const LEASE_MARGIN_MS = 30 * SECOND_MS;
+/** A dispatched delivery may wait in `webhook-deliveries` for this long before the store dispatches it again. */
+export const DISPATCH_LEASE_MS = 2 * MINUTE_MS;
 
 /** From `begin` on: after this an attempt counts as lapsed, and is made again. */
 export function attemptLeaseMs(attemptTimeoutMs: number): number {

@@ -24,41 +24,45 @@ import {
   settle,
 } from '../domain/delivery.ts';
 import { attemptLeaseMs, claimMs } from '../domain/leases.ts';
-import {
-  ALARM_BACKOFF_MS,
-  DELETED_MARK_MS,
-  DELIVERIES_BITE,
-  DRAIN_STEP_MS,
-  MINUTE_MS,
-} from '../domain/limits.ts';
+import { MINUTE_MS } from '../domain/limits.ts';
 import { expiresAt } from '../domain/retention.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
 import type { Env } from '../env.ts';
 import { logError } from '../log.ts';
+import { Claims } from './claims.ts';
+import { Deliveries } from './deliveries/deliveries.ts';
+import { emptySummary, Summaries } from './deliveries/summary.ts';
+import { Schedule } from './duties/schedule.ts';
+import { Backlog } from './endpoint/backlog.ts';
+import { Health } from './endpoint/health.ts';
+import { Exports } from './jobs/exports.ts';
+import { Redeliveries } from './jobs/redeliveries.ts';
+import { Identity } from './owner.ts';
 import type {
   Admission,
   Beginning,
+  EventStoreRpc,
+  ExportJob,
+  ExportState,
   HealthNote,
   HealthReport,
+  PageQuery,
   Redelivery,
+  RedeliveryJob,
+  RedeliveryState,
+  Served,
   SettleAnswer,
   Settled,
   Settlement,
+  Span,
+  StartedExport,
   StartedRedelivery,
   Summary,
-} from './answers.ts';
-import { Backlog } from './backlog.ts';
-import { Claims } from './claims.ts';
-import { Deliveries, type PageQuery } from './deliveries.ts';
-import { type ExportJob, type ExportState, Exports, type StartedExport } from './exports.ts';
-import { Health } from './health.ts';
-import { Identity } from './identity.ts';
-import { Redeliveries, type RedeliveryJob, type RedeliveryState, type Span } from './redeliveries.ts';
-import { Schedule } from './schedule.ts';
+} from './rpc.ts';
 import { migrate } from './schema.ts';
-import { emptySummary, Summaries } from './summaries.ts';
+import { ALARM_BACKOFF_MS, DELETED_MARK_MS, DELIVERIES_BITE, DRAIN_STEP_MS } from './tuning.ts';
 
-export class EventStore extends DurableObject<Env> {
+export class EventStore extends DurableObject<Env> implements Served<EventStoreRpc> {
   readonly #deliveries: Deliveries;
   readonly #schedule: Schedule;
   readonly #exports: Exports;
@@ -516,9 +520,4 @@ export class EventStore extends DurableObject<Env> {
   #names() {
     return { customerId: this.#identity.ref?.customerId, subscriptionId: this.#identity.ref?.subscriptionId };
   }
-}
-
-/** The event store of a subscription. */
-export function openEventStore(env: Env, subscriptionId: string): DurableObjectStub<EventStore> {
-  return env.EVENT_STORE.get(env.EVENT_STORE.idFromName(subscriptionId));
 }

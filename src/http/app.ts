@@ -6,27 +6,26 @@ import { OpenAPIHono } from '@hono/zod-openapi';
 import { methodNotAllowed } from 'hono/method-not-allowed';
 import { requestId } from 'hono/request-id';
 import { secureHeaders } from 'hono/secure-headers';
-import { readConfig } from '../config.ts';
 import type { AddressCheck } from '../outbound/address-check.ts';
-import { openDatabase } from '../storage/database.ts';
-import { authorizeClient, authorizeOperator } from './auth.ts';
-import { addClients } from './clients.ts';
-import type { AppEnv } from './context.ts';
-import { addCustomers } from './customers.ts';
-import { addDeadLetters } from './dead-letters.ts';
-import { answerError, handleError, refuseInvalid } from './errors.ts';
-import { addEvents } from './events.ts';
-import { addExports } from './exports.ts';
-import { addHealth } from './health.ts';
-import { addJwk } from './jwk.ts';
-import { addOpenApi } from './openapi.ts';
-import { addPublish } from './publish.ts';
-import { addRedeliveries } from './redeliveries.ts';
-import { addSigningKeys } from './signing-keys.ts';
-import { addSubscriptions } from './subscriptions.ts';
-import { addSummary } from './summary.ts';
-import { addTestNotification } from './test-notification.ts';
-import { addTokens } from './tokens.ts';
+import { createServices } from '../services.ts';
+import { authorizeClient, authorizeOperator } from './kit/auth.ts';
+import type { AppEnv } from './kit/context.ts';
+import { answerError, handleError, refuseInvalid } from './kit/errors.ts';
+import { addEvents } from './management/events.ts';
+import { addExports } from './management/exports.ts';
+import { addPublish } from './management/publish.ts';
+import { addRedeliveries } from './management/redeliveries.ts';
+import { addSubscriptions } from './management/subscriptions.ts';
+import { addSummary } from './management/summary.ts';
+import { addTestNotification } from './management/test-notification.ts';
+import { addClients } from './operator/clients.ts';
+import { addCustomers } from './operator/customers.ts';
+import { addDeadLetters } from './operator/dead-letters.ts';
+import { addSigningKeys } from './operator/signing-keys.ts';
+import { addHealth } from './public/healthz.ts';
+import { addJwk } from './public/jwk.ts';
+import { addOpenApi } from './public/openapi.ts';
+import { addTokens } from './public/tokens.ts';
 
 /** @param checkAddress how endpoints' hosts are judged; tests bring a resolver of their own */
 export function createApp(checkAddress: AddressCheck): OpenAPIHono<AppEnv> {
@@ -42,9 +41,7 @@ export function createApp(checkAddress: AddressCheck): OpenAPIHono<AppEnv> {
     }),
   );
   app.use(async (c, next) => {
-    c.set('config', readConfig(c.env));
-    c.set('db', openDatabase(c.env.DB));
-    c.set('checkAddress', checkAddress);
+    c.set('services', createServices(c.env, checkAddress));
     await next();
   });
   app.use('/operator/*', authorizeOperator);

@@ -7,7 +7,8 @@
  */
 import { resolve4, resolve6 } from 'node:dns/promises';
 import { isPublicAddress } from '../domain/endpoint.ts';
-import { ADDRESS_CACHE_MS, RESOLVE_TIMEOUT_MS } from '../domain/limits.ts';
+import { RESOLVE_TIMEOUT_MS } from '../domain/leases.ts';
+import { ADDRESS_CACHE_MS } from '../domain/limits.ts';
 
 /** Resolves one record type; rejects with node's error codes. `node:dns/promises` fits. */
 export interface Resolver {

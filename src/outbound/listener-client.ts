@@ -6,13 +6,15 @@ import { z } from 'zod';
 import type { ListenerResponse, Outcome } from '../domain/attempt.ts';
 import { checkEndpointUrl, type EndpointCheck } from '../domain/endpoint.ts';
 import {
-  ENDPOINTS_CHECKED_MAX,
   REASON_MAX_CHARACTERS,
   RESPONSE_BODY_MAX_BYTES,
   RESPONSE_HEADERS_MAX_BYTES,
 } from '../domain/limits.ts';
 import { parseRetryAfter } from '../domain/retry-policy.ts';
 import type { AddressCheck } from './address-check.ts';
+
+/** Endpoint URLs that an isolate need not check again. */
+const ENDPOINTS_CHECKED_MAX = 2000;
 
 export interface ListenerClientOptions {
   readonly userAgent: string;

@@ -7,19 +7,23 @@
  * token, never content: what is sent stands in the event store.
  */
 import { z } from 'zod';
+import { Outage } from '../domain/errors.ts';
 import { EVENT_TYPES, type IdentityEvent } from '../domain/event.ts';
-import {
-  DISPATCH_MAX_IDS,
-  QUEUE_MESSAGE_MAX_BYTES,
-  QUEUE_SEND_MAX_BYTES,
-  QUEUE_SEND_MAX_MESSAGES,
-} from '../domain/limits.ts';
 
 export const QUEUES = {
   events: 'webhook-events',
   deliveries: 'webhook-deliveries',
   deadLetters: 'webhook-dead-letters',
 } as const;
+
+/** The platform bills each 64 KB and takes at most 128 KB: a packed message stays within one billed unit. */
+const QUEUE_MESSAGE_MAX_BYTES = 64_000;
+/** Messages of one `sendBatch`: the platform's limit. */
+const QUEUE_SEND_MAX_MESSAGES = 100;
+/** Bytes of one `sendBatch`: the platform takes 256 KB. */
+const QUEUE_SEND_MAX_BYTES = 250_000;
+/** Delivery ids in one message of `webhook-deliveries`, so that a lost message costs little. */
+const DISPATCH_MAX_IDS = 20;
 
 // --- webhook-events: packed events ----------------------------------------------------------------
 
@@ -161,7 +165,7 @@ export interface Sender {
 
 /**
  * Sends messages in as few calls as the platform's limits allow (one, for a publish).
- * @throws what the queue throws; messages of earlier calls are sent then
+ * @throws Outage when the queue does not take them; messages of earlier calls are sent then
  */
 export async function sendAll(queue: Sender, bodies: readonly unknown[]): Promise<void> {
   let batch: MessageSendRequest<unknown>[] = [];
@@ -172,14 +176,23 @@ export async function sendAll(queue: Sender, bodies: readonly unknown[]): Promis
       batch.length > 0 &&
       (batch.length === QUEUE_SEND_MAX_MESSAGES || bytes + size > QUEUE_SEND_MAX_BYTES)
     ) {
-      await queue.sendBatch(batch);
+      await send(queue, batch);
       batch = [];
       bytes = 0;
     }
     batch.push({ body, contentType: 'json' });
     bytes += size;
   }
-  if (batch.length > 0) await queue.sendBatch(batch);
+  if (batch.length > 0) await send(queue, batch);
+}
+
+/** Sizes are bounded before, so a queue that refuses a batch is away. */
+async function send(queue: Sender, batch: readonly MessageSendRequest<unknown>[]): Promise<void> {
+  try {
+    await queue.sendBatch(batch);
+  } catch (error) {
+    throw new Outage('queue', error);
+  }
 }
 
 /** Whether `sendAll` sends these in one call: all or nothing. */

@@ -6,7 +6,11 @@
  * platform would move it (or, from the dead letters' own queue, delete it) without the ids it was given here.
  */
 import type { Finish } from '../delivery/deliver.ts';
-import { QUEUE_MAX_RETRIES, QUEUE_RETRY_MAX_SECONDS } from '../domain/limits.ts';
+
+/** `max_retries` of every consumer in wrangler.toml: the platform's highest. */
+export const QUEUE_MAX_RETRIES = 100;
+/** The longest wait before a message that is not done comes again. */
+const QUEUE_RETRY_MAX_SECONDS = 900;
 
 /** The part of a queue message this needs. */
 export interface Acknowledgeable {

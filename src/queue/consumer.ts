@@ -1,63 +1,56 @@
-/** Queue batches → the consumer of their queue, with the ports it needs. */
-import { type Config, ConfigError, readConfig } from '../config.ts';
+/** Chooses the consumer for a batch, and hands it what it needs of the service. */
+import { ConfigError } from '../config.ts';
 import type { DeliveryPorts } from '../delivery/deliver.ts';
 import { eventsClaim } from '../domain/security-event-token.ts';
-import type { Env } from '../env.ts';
-import { openEventStore } from '../event-store/event-store.ts';
 import { logError } from '../log.ts';
-import type { AddressCheck } from '../outbound/address-check.ts';
-import { postSet } from '../outbound/listener-client.ts';
 import { type DeadLetterMessage, QUEUES, sendAll } from '../outbound/queues.ts';
-import { openKeys, signSet } from '../signing/signer.ts';
-import { type Database, openDatabase } from '../storage/database.ts';
-import { type DeadLetter, insertDeadLetters } from '../storage/dead-letters.ts';
-import { sealedKeys } from '../storage/signing-keys.ts';
+import type { Services } from '../services.ts';
+import type { DeadLetter } from '../storage/dead-letters.ts';
+import { insertDeadLetters } from '../storage/dead-letters.ts';
 import { findAudiences, findSubscriptionsById, noteHealth } from '../storage/subscriptions.ts';
 import { retryDelaySeconds } from './acknowledge.ts';
 import { consumeDeadLetters } from './dead-letters.ts';
 import { consumeDeliveries } from './deliveries.ts';
 import { consumeEvents } from './events.ts';
 
-/** Handles one batch of any of our queues. A bad configuration puts the messages back for later. */
-export async function consume(
-  batch: MessageBatch<unknown>,
-  env: Env,
-  checkAddress: AddressCheck,
-): Promise<void> {
-  let config: Config;
+/**
+ * Handles one batch of any of our queues.
+ * @param create puts the service together; a wrong configuration returns the messages to their queue for later
+ */
+export async function consume(batch: MessageBatch<unknown>, create: () => Services): Promise<void> {
+  let services: Services;
   try {
-    config = readConfig(env);
+    services = create();
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    logError('batch put back', error, { queue: batch.queue });
+    logError('batch returned to the queue', error, { queue: batch.queue });
     for (const message of batch.messages) {
       message.retry({ delaySeconds: retryDelaySeconds(message.attempts) });
     }
     return;
   }
-  const db = openDatabase(env.DB);
+  const { config, db, signer, queues } = services;
   const letters = {
     storeDeadLetters: (all: readonly DeadLetter[]) => insertDeadLetters(db, all),
     sendDeadLetters: (all: readonly DeadLetter[]) =>
       sendAll(
-        env.DEAD_LETTERS,
+        queues.deadLetters,
         all.map((letter): DeadLetterMessage => ({ deadLetter: 1, ...letter })),
       ),
     now: Date.now,
   };
-  const delivery = deliveryPorts(config, env, db, checkAddress);
   switch (batch.queue) {
     case QUEUES.events:
       return await consumeEvents(batch.messages, {
-        ...delivery,
+        ...deliveryPorts(services),
         ...letters,
         captureDomain: config.captureDomain,
         findAudiences: (customerIds) => findAudiences(db, customerIds),
-        openKeys: (kids) => openKeys(config, kids, (missing) => sealedKeys(db, missing)),
+        openKeys: (kids) => signer.open(kids),
       });
     case QUEUES.deliveries:
       return await consumeDeliveries(batch.messages, {
-        ...delivery,
+        ...deliveryPorts(services),
         findSubscriptionsById: (ids) => findSubscriptionsById(db, ids),
       });
     case QUEUES.deadLetters:
@@ -67,17 +60,11 @@ export async function consume(
   }
 }
 
-function deliveryPorts(config: Config, env: Env, db: Database, checkAddress: AddressCheck): DeliveryPorts {
-  const client = {
-    userAgent: config.userAgent,
-    timeoutMs: config.attemptTimeoutMs,
-    allowPrivateEndpoints: config.allowPrivateEndpoints,
-    checkAddress,
-  };
+function deliveryPorts({ config, db, signer, eventStore, post }: Services): DeliveryPorts {
   return {
-    store: (subscriptionId) => openEventStore(env, subscriptionId),
+    store: eventStore,
     sign: (event, subscription, kid) =>
-      signSet(config, kid, {
+      signer.sign(kid, {
         customerId: event.customerId,
         subscriptionId: subscription.id,
         eventId: event.id,
@@ -86,7 +73,7 @@ function deliveryPorts(config: Config, env: Env, db: Database, checkAddress: Add
         occurredAt: event.occurredAt,
         events: eventsClaim(event, config.captureDomain),
       }),
-    post: (endpoint, set) => postSet(client, endpoint, set),
+    post,
     noteHealth: (subscriptionId, health) => noteHealth(db, subscriptionId, health),
     now: Date.now,
     debug: config.logLevel === 'debug',

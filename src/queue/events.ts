@@ -7,12 +7,11 @@
  */
 import { Delivering, type DeliveryPorts, type Finish } from '../delivery/deliver.ts';
 import { route } from '../delivery/route.ts';
-import { QUEUE_MAX_RETRIES } from '../domain/limits.ts';
 import { describeError, logWarn } from '../log.ts';
 import { QUEUES } from '../outbound/queues.ts';
 import type { DeadLetter } from '../storage/dead-letters.ts';
 import type { Audience } from '../storage/subscriptions.ts';
-import { acknowledge } from './acknowledge.ts';
+import { acknowledge, QUEUE_MAX_RETRIES } from './acknowledge.ts';
 import { deadLetterOf, type EventMessage, readEventMessage } from './event-message.ts';
 
 /** What the consumer needs besides delivering. */

@@ -1,9 +1,8 @@
 /**
- * Signs SETs. Private keys are opened once per isolate and key id; a batch's unknown ones in one query.
- * RS256 is deterministic: the same content and key give the same bytes (design: a repeat is byte-identical).
+ * Signs SETs. An isolate opens each private key once; a batch reads all keys that are not open yet in one query.
+ * RS256 is deterministic (RFC 8017, 8.2): the same content and key give the same bytes, so a repeated attempt sends
+ * exactly what the first one sent.
  */
-import type { Config } from '../config.ts';
-import { SIGNING_KEYS_OPENED_MAX } from '../domain/limits.ts';
 import {
   keyIdOf,
   type SetContent,
@@ -14,51 +13,70 @@ import {
 import { logError } from '../log.ts';
 import type { SealedKey } from '../storage/signing-keys.ts';
 import { openSigningKey } from './keys.ts';
+import type { SealingKeys } from './sealing.ts';
+
+/** Opened private keys that an isolate keeps. */
+const SIGNING_KEYS_OPENED_MAX = 5000;
 
 const opened = new Map<string, CryptoKey>();
 const encoder = new TextEncoder();
 
-/** Where sealed keys come from; `storage/signing-keys.ts` fits. */
-export type LoadKeys = (kids: readonly string[]) => Promise<SealedKey[]>;
-
-/**
- * Opens the keys of a batch that this isolate has not opened yet. A key that does not open is logged and left
- * out: signing with it fails, and nothing else does.
- * @throws whatever `load` throws
- */
-export async function openKeys(config: Config, kids: readonly string[], load: LoadKeys): Promise<void> {
-  if (opened.size >= SIGNING_KEYS_OPENED_MAX) opened.clear();
-  const missing = [...new Set(kids)].filter((kid) => !opened.has(kid));
-  if (missing.length === 0) return;
-  for (const { kid, customerId, sealedPrivateKey } of await load(missing)) {
-    try {
-      opened.set(kid, await openSigningKey(config, customerId, kid, sealedPrivateKey));
-    } catch (error) {
-      logError('signing key does not open', error, { customerId, kid });
-    }
-  }
+export interface Signer {
+  /**
+   * Opens the keys of a batch that this isolate has not opened yet. The log names a key that does not open: signing with
+   * that key fails, and nothing else does.
+   * @throws what reading the keys throws
+   */
+  open(kids: readonly string[]): Promise<void>;
+  /**
+   * Signs one SET with a key that `open` opened.
+   * @returns the compact serialisation (RFC 7515, 7.1)
+   * @throws Error when the key is not open
+   */
+  sign(kid: string, content: SetContent): Promise<string>;
+  /**
+   * Signs a SET again that was stored without its signature: the same bytes as were sent.
+   * @param unsigned a compact SET that ends with its second dot
+   * @returns the whole SET; `unsigned` itself when its key is not open
+   */
+  signAgain(unsigned: string): Promise<string>;
 }
 
 /**
- * Signs one SET with a key opened before.
- * @returns the compact serialisation
- * @throws Error when the key was not opened
+ * @param options where the service is, for the SET's header and issuer, and the keys that unseal private keys
+ * @param loadKeys reads sealed private keys by id; unknown ids are left out
  */
-export async function signSet(config: Config, kid: string, content: SetContent): Promise<string> {
-  const key = opened.get(kid);
-  if (key === undefined) throw new Error(`signing key ${kid} is not there`);
-  const header = JSON.stringify(setHeader(config.baseUrl, content.customerId, kid));
-  return await sign(key, signingInput({ header, payload: setPayload(config.baseUrl, content) }));
-}
+export function createSigner(
+  options: SealingKeys & { readonly baseUrl: string },
+  loadKeys: (kids: readonly string[]) => Promise<SealedKey[]>,
+): Signer {
+  const { baseUrl } = options;
+  return {
+    async open(kids) {
+      if (opened.size >= SIGNING_KEYS_OPENED_MAX) opened.clear();
+      const missing = [...new Set(kids)].filter((kid) => !opened.has(kid));
+      if (missing.length === 0) return;
+      for (const { kid, customerId, sealedPrivateKey } of await loadKeys(missing)) {
+        try {
+          opened.set(kid, await openSigningKey(options, customerId, kid, sealedPrivateKey));
+        } catch (error) {
+          logError('signing key does not open', error, { customerId, kid });
+        }
+      }
+    },
 
-/**
- * Makes a SET whole that was stored without its signature: the same bytes as were sent.
- * @param unsigned a compact SET that ends with its second dot
- * @returns it with the signature; as it is when its key was not opened
- */
-export async function signAgain(unsigned: string): Promise<string> {
-  const key = opened.get(keyIdOf(unsigned));
-  return key === undefined ? unsigned : await sign(key, unsigned.slice(0, -1));
+    async sign(kid, content) {
+      const key = opened.get(kid);
+      if (key === undefined) throw new Error(`signing key ${kid} is not open`);
+      const header = JSON.stringify(setHeader(baseUrl, content.customerId, kid));
+      return await sign(key, signingInput({ header, payload: setPayload(baseUrl, content) }));
+    },
+
+    async signAgain(unsigned) {
+      const key = opened.get(keyIdOf(unsigned));
+      return key === undefined ? unsigned : await sign(key, unsigned.slice(0, -1));
+    },
+  };
 }
 
 /** RS256 over a signing input (RFC 7515, 5.1; RFC 7518, 3.3). @returns the compact serialisation */

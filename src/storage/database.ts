@@ -1,14 +1,16 @@
-/** The drizzle handle on D1, one per binding. Without a session every query reads the primary. */
+/** The drizzle handle on D1, one for each binding. Without a session every query reads the primary. */
 import { type DrizzleD1Database, drizzle } from 'drizzle-orm/d1';
+import { Outage } from '../domain/errors.ts';
 
 export type Database = DrizzleD1Database;
 
 const handles = new WeakMap<D1Database, Database>();
 
+/** @returns a handle whose queries reject with `Outage` (as the cause of drizzle's error) while D1 is away */
 export function openDatabase(binding: D1Database): Database {
   let handle = handles.get(binding);
   if (handle === undefined) {
-    handle = drizzle(binding);
+    handle = drizzle(namingOutages(binding));
     handles.set(binding, handle);
   }
   return handle;
@@ -20,4 +22,57 @@ export function isDuplicate(error: unknown, columns: string): boolean {
     if (cause.message.includes(`UNIQUE constraint failed: ${columns}`)) return true;
   }
   return false;
+}
+
+type Member = (...values: unknown[]) => unknown;
+
+/** The statements behind wrapped ones: `batch` takes the platform's own. */
+const originals = new WeakMap<object, object>();
+
+/** The binding, or a statement of it, with every failure that means "D1 is away" turned into an `Outage`. */
+function namingOutages<Target extends object>(target: Target): Target {
+  const wrapped = new Proxy(target, {
+    get: (_, name) => {
+      const member = Reflect.get(target, name, target) as unknown;
+      return typeof member === 'function' ? guarded(target, member as Member) : member;
+    },
+  });
+  originals.set(wrapped, target);
+  return wrapped;
+}
+
+function guarded(target: object, member: Member): Member {
+  return (...values) => {
+    try {
+      const answer = member.apply(target, values.map(unwrapped));
+      if (answer instanceof Promise) return answer.catch(rethrow);
+      // `prepare` and `bind` answer with a statement, whose own methods do the work.
+      return typeof answer === 'object' && answer !== null ? namingOutages(answer) : answer;
+    } catch (error) {
+      return rethrow(error);
+    }
+  };
+}
+
+function unwrapped(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(unwrapped);
+  return typeof value === 'object' && value !== null ? (originals.get(value) ?? value) : value;
+}
+
+function rethrow(error: unknown): never {
+  throw isAway(error) ? new Outage('database', error) : error;
+}
+
+/** SQLite's result codes for a query that is wrong, or that a constraint refused: D1 puts them at the end of its message. */
+const REFUSED = ['SQLITE_CONSTRAINT', 'SQLITE_ERROR', 'SQLITE_MISMATCH', 'SQLITE_RANGE', 'SQLITE_TOOBIG'];
+
+/** D1's errors have no code of their own: what it says itself begins with its name, and names SQLite's code if SQLite spoke. */
+function isAway(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  if ('retryable' in error || 'overloaded' in error) return true;
+  const { message } = error;
+  return (
+    (message.startsWith('D1_ERROR') || message.startsWith('Network connection lost')) &&
+    !REFUSED.some((code) => message.includes(code))
+  );
 }

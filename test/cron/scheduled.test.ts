@@ -1,11 +1,11 @@
 import { runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
-import { care } from '../../src/cron/scheduled.ts';
 import { newEventIds } from '../../src/domain/ids.ts';
 import { openDatabase } from '../../src/storage/database.ts';
 import { insertDeadLetters } from '../../src/storage/dead-letters.ts';
 import { holdClock } from '../support/clock.ts';
+import { runCron } from '../support/cron.ts';
 import { asOperator, newCustomer, newSubscription, storeOf } from '../support/world.ts';
 
 const DAY_MS = 86_400_000;
@@ -45,12 +45,12 @@ describe('care', () => {
       .bind(Date.now(), subscription.id)
       .run();
     expect(await store.total()).toBe(1);
-    await care(env, Date.now());
+    await runCron(env, Date.now());
     expect(await store.total()).toBe(0);
     expect((await tombstone(subscription.id))?.erased_at).not.toBeNull();
-    await care(env, Date.now() + 29 * DAY_MS);
+    await runCron(env, Date.now() + 29 * DAY_MS);
     expect(await tombstone(subscription.id)).not.toBeNull();
-    await care(env, Date.now() + 31 * DAY_MS);
+    await runCron(env, Date.now() + 31 * DAY_MS);
     expect(await tombstone(subscription.id)).toBeNull();
   });
 
@@ -65,9 +65,9 @@ describe('care', () => {
     const runs = Array.from({ length: DAY_MS / EVERY_MS }, (_, run) => run * EVERY_MS);
     const own = runs.filter((at) => Math.floor(at / EVERY_MS) % 256 === slice);
     expect(own.length).toBeGreaterThanOrEqual(1);
-    await care(env, (own[0] ?? 0) + EVERY_MS);
+    await runCron(env, (own[0] ?? 0) + EVERY_MS);
     expect(await armed()).toBeNull();
-    await care(env, own[0] ?? 0);
+    await runCron(env, own[0] ?? 0);
     expect(await armed()).not.toBeNull();
   });
 
@@ -78,7 +78,7 @@ describe('care', () => {
       { ...letter, id: crypto.randomUUID(), createdAt: clock.now() },
       { ...letter, id: crypto.randomUUID(), createdAt: clock.now() + DAY_MS },
     ]);
-    await care(env, clock.now() + 30 * DAY_MS + 1);
+    await runCron(env, clock.now() + 30 * DAY_MS + 1);
     expect((await asOperator('GET', '/dead-letters')).body.total).toBe(1);
   });
 
@@ -91,9 +91,9 @@ describe('care', () => {
       idFromName: () => 'x',
       get: () => ({ erase: () => Promise.reject(new Error('away')) }),
     };
-    await care({ ...env, EVENT_STORE: EVENT_STORE as unknown as typeof env.EVENT_STORE }, Date.now());
+    await runCron({ ...env, EVENT_STORE: EVENT_STORE as unknown as typeof env.EVENT_STORE }, Date.now());
     expect((await tombstone(subscription.id))?.erased_at).toBeNull();
-    await care(env, Date.now());
+    await runCron(env, Date.now());
     expect((await tombstone(subscription.id))?.erased_at).not.toBeNull();
   });
 });

@@ -6,7 +6,6 @@ import { runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest';
 import { publish } from '../../src/delivery/publish.ts';
-import type { EventStore } from '../../src/event-store/event-store.ts';
 import { holdClock } from '../support/clock.ts';
 import {
   anEvent,
@@ -84,7 +83,7 @@ function countQueries(units: Units): D1Database {
   });
 }
 
-function countCalls(units: Units): DurableObjectNamespace<EventStore> {
+function countCalls(units: Units): typeof env.EVENT_STORE {
   const namespace = env.EVENT_STORE;
   const get = (id: DurableObjectId) =>
     new Proxy(namespace.get(id), {

@@ -4,7 +4,7 @@ import type { Route } from '../../src/delivery/route.ts';
 import type { Outcome } from '../../src/domain/attempt.ts';
 import type { HealthState } from '../../src/domain/endpoint-health.ts';
 import type { IdentityEvent } from '../../src/domain/event.ts';
-import type { Admission, Settlement } from '../../src/event-store/answers.ts';
+import type { Admission, Settlement } from '../../src/event-store/rpc.ts';
 import { aSubscription } from '../support/delivery-fixtures.ts';
 
 const subscription = { ...aSubscription(0), id: 'subscription', customerId: 'customer' };

@@ -14,11 +14,12 @@ import { publish } from '../../src/delivery/publish.ts';
 import type { Outcome } from '../../src/domain/attempt.ts';
 import { newEventIds } from '../../src/domain/ids.ts';
 import { refOf, type Subscription } from '../../src/domain/subscription.ts';
-import { EventStore, openEventStore } from '../../src/event-store/event-store.ts';
+import { EventStore } from '../../src/event-store/event-store.ts';
 import { consumeDeliveries } from '../../src/queue/deliveries.ts';
 import { consumeEvents, type EventsPorts } from '../../src/queue/events.ts';
 import { type HeldClock, holdClock } from '../support/clock.ts';
 import { aSet, aSubscription } from '../support/delivery-fixtures.ts';
+import { eventStoreStub } from '../support/event-store.ts';
 import { anEvent } from '../support/world.ts';
 
 const STEPS = [
@@ -356,7 +357,7 @@ async function follow(
   duplicates: number | undefined,
 ): Promise<void> {
   const clock = holdClock();
-  const stub = openEventStore(env, crypto.randomUUID());
+  const stub = eventStoreStub(crypto.randomUUID());
   await runInDurableObject(stub, async (_, state) => {
     const line = new Line(state, clock, step, fault, firstAnswer);
     const id = await line.publish();

@@ -9,7 +9,7 @@ import {
   lastAnswer,
   settle,
 } from '../../src/domain/delivery.ts';
-import { DISPATCH_LEASE_MS } from '../../src/domain/limits.ts';
+import { DISPATCH_LEASE_MS } from '../../src/domain/leases.ts';
 import {
   ACCEPTED,
   at,

@@ -5,9 +5,10 @@ import type { Outcome } from '../../src/domain/attempt.ts';
 import type { HistoryEntry } from '../../src/domain/delivery.ts';
 import { newEventIds } from '../../src/domain/ids.ts';
 import type { SubscriptionRef } from '../../src/domain/subscription.ts';
-import type { Settlement } from '../../src/event-store/answers.ts';
-import { type EventStore, openEventStore } from '../../src/event-store/event-store.ts';
+import type { EventStore } from '../../src/event-store/event-store.ts';
+import type { Settlement } from '../../src/event-store/rpc.ts';
 import { type HeldClock, holdClock } from '../support/clock.ts';
+import { eventStoreStub } from '../support/event-store.ts';
 
 const DAY_MS = 86_400_000;
 const ok: Outcome = { kind: 'success', response: { statusCode: 200, headers: {} } };
@@ -24,7 +25,7 @@ function newStore(): { ref: SubscriptionRef; store: DurableObjectStub<EventStore
     enabled: true,
     endpoint: 'https://listener.example/',
   };
-  return { ref, store: openEventStore(env, subscriptionId) };
+  return { ref, store: eventStoreStub(subscriptionId) };
 }
 
 function eventIds(clock: HeldClock, count: number): string[] {

@@ -5,8 +5,8 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { describe, expect, it } from 'vitest';
 import { eventIdFloor, newEventIds } from '../../src/domain/ids.ts';
-import { MERGE_AGE_MS, MERGE_SEGMENTS, SEGMENT_MAX_EVENTS } from '../../src/domain/limits.ts';
-import type { Settlement } from '../../src/event-store/answers.ts';
+import type { Settlement } from '../../src/event-store/rpc.ts';
+import { MERGE_AGE_MS, MERGE_SEGMENTS, SEGMENT_MAX_EVENTS } from '../../src/event-store/tuning.ts';
 import { aSet } from '../support/delivery-fixtures.ts';
 import { Random } from '../support/random.ts';
 import { Bench, lost, ok } from '../support/store-bench.ts';

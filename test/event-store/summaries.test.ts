@@ -1,16 +1,16 @@
 import { evictDurableObject, runInDurableObject } from 'cloudflare:test';
-import { env } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
-import { SUMMARY_FRESH_UP_TO_ROWS } from '../../src/domain/limits.ts';
-import { type EventStore, openEventStore } from '../../src/event-store/event-store.ts';
+import type { EventStore } from '../../src/event-store/event-store.ts';
+import { SUMMARY_FRESH_UP_TO_ROWS } from '../../src/event-store/tuning.ts';
 import { holdClock } from '../support/clock.ts';
+import { eventStoreStub } from '../support/event-store.ts';
 import { until } from '../support/until.ts';
 
 const DAY_MS = 86_400_000;
 
 async function newStore(): Promise<DurableObjectStub<EventStore>> {
   const subscriptionId = crypto.randomUUID();
-  const store = openEventStore(env, subscriptionId);
+  const store = eventStoreStub(subscriptionId);
   await store.adopt({
     customerId: crypto.randomUUID(),
     subscriptionId,

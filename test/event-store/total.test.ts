@@ -1,10 +1,10 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
-import { env } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
 import { newEventIds } from '../../src/domain/ids.ts';
-import { TOTAL_COUNTED_AGAIN_ROWS } from '../../src/domain/limits.ts';
-import { type EventStore, openEventStore } from '../../src/event-store/event-store.ts';
+import type { EventStore } from '../../src/event-store/event-store.ts';
+import { TOTAL_COUNTED_AGAIN_ROWS } from '../../src/event-store/tuning.ts';
 import { holdClock } from '../support/clock.ts';
+import { eventStoreStub } from '../support/event-store.ts';
 
 const DAY_MS = 86_400_000;
 const COUNT = TOTAL_COUNTED_AGAIN_ROWS + 1;
@@ -19,7 +19,7 @@ async function largeStore(acceptedAt: number) {
     enabled: false,
     endpoint: 'https://listener.example/',
   };
-  const store = openEventStore(env, subscriptionId);
+  const store = eventStoreStub(subscriptionId);
   const ids = newEventIds(acceptedAt, COUNT, crypto.getRandomValues(new Uint8Array(16)));
   const settle = (eventIds: readonly string[]) =>
     store.settle(

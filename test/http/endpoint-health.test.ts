@@ -1,7 +1,7 @@
 import { env } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
-import { care } from '../../src/cron/scheduled.ts';
 import { type HeldClock, holdClock } from '../support/clock.ts';
+import { runCron } from '../support/cron.ts';
 import { until } from '../support/until.ts';
 import { anEvent, newCustomer, newSubscription, type TestSubscription } from '../support/world.ts';
 
@@ -113,7 +113,7 @@ describe('the health of an endpoint', () => {
     expect(await listed(subscription)).toEqual({ state: 'healthy' });
     // The run whose slice holds this id: slices go by its first two digits, one every five minutes.
     const slice = Number.parseInt(subscription.id.slice(0, 2), 16);
-    await care(env, slice * 300_000);
+    await runCron(env, slice * 300_000);
     expect(await listed(subscription)).toEqual({ state: 'failing' });
   });
 

@@ -2,7 +2,7 @@ import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Outcome } from '../../src/domain/attempt.ts';
 import { newEventIds } from '../../src/domain/ids.ts';
 import type { SubscriptionRef } from '../../src/domain/subscription.ts';
-import type { Settlement } from '../../src/event-store/answers.ts';
+import type { Settlement } from '../../src/event-store/rpc.ts';
 import { type HeldClock, holdClock } from '../support/clock.ts';
 import { withNewToken } from '../support/requests.ts';
 import {

@@ -1,9 +1,9 @@
 import { runDurableObjectAlarm } from 'cloudflare:test';
-import { env, exports } from 'cloudflare:workers';
+import { exports } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
 import { newEventIds } from '../../src/domain/ids.ts';
-import { openEventStore } from '../../src/event-store/event-store.ts';
 import { holdClock } from '../support/clock.ts';
+import { eventStoreStub } from '../support/event-store.ts';
 import { BASE_URL, getToken, newCustomer, newSubscription, type TestSubscription } from '../support/world.ts';
 
 const DAY_MS = 86_400_000;
@@ -25,7 +25,7 @@ async function fail(
   };
   const outcome = { kind: 'http_error', response: { statusCode: 302, headers: { Server: 'test' } } } as const;
   for (let start = 0; start < ids.length; start += 500) {
-    await openEventStore(env, subscription.id).settle(
+    await eventStoreStub(subscription.id).settle(
       ref,
       ids.slice(start, start + 500).map((eventId) => ({
         eventId,
@@ -49,7 +49,7 @@ async function complete(subscription: TestSubscription): Promise<string> {
   expect(started.status).toBe(202);
   const { id } = started.body as { id: string };
   for (let ring = 0; ring < 50; ring++) {
-    await runDurableObjectAlarm(openEventStore(env, subscription.id));
+    await runDurableObjectAlarm(eventStoreStub(subscription.id));
     if ((await call(subscription, 'GET', `/${id}`)).body.state !== 'processing') return id;
   }
   throw new Error('the job does not end');
@@ -82,7 +82,7 @@ describe('an export', () => {
       state: 'processing',
       _links: { self: { href: self }, exports: { href: self.replace(/\/[^/]+$/, '') } },
     });
-    await runDurableObjectAlarm(openEventStore(env, subscription.id));
+    await runDurableObjectAlarm(eventStoreStub(subscription.id));
     const job = (await call(subscription, 'GET', `/${started.body.id}`)).body;
     expect(job.state).toBe('completed');
     expect(job._links.download).toEqual({ href: `${self}/download` });
@@ -105,7 +105,7 @@ describe('an export', () => {
       'POST',
       `/subscriptions/${subscription.id}/events/${first[0]}/redeliver`,
     );
-    const store = openEventStore(env, subscription.id);
+    const store = eventStoreStub(subscription.id);
     const ref = {
       customerId: subscription.customer.id,
       subscriptionId: subscription.id,
@@ -197,7 +197,7 @@ describe('the limits of exports', () => {
     clock.advance(7 * DAY_MS - 1);
     expect((await call(subscription, 'GET', `/${id}`)).status).toBe(200);
     clock.advance(1);
-    await runDurableObjectAlarm(openEventStore(env, subscription.id));
+    await runDurableObjectAlarm(eventStoreStub(subscription.id));
     expect((await call(subscription, 'GET', `/${id}`)).status).toBe(404);
   });
 });
@@ -207,7 +207,7 @@ describe('cancelling', () => {
     const subscription = await newSubscription(await newCustomer());
     const ids = await fail(subscription, 10_001);
     const { id } = (await call(subscription, 'POST')).body;
-    await runDurableObjectAlarm(openEventStore(env, subscription.id));
+    await runDurableObjectAlarm(eventStoreStub(subscription.id));
     expect((await call(subscription, 'GET', `/${id}`)).body.state).toBe('processing');
     expect((await call(subscription, 'DELETE', `/${id}`)).status).toBe(204);
     expect((await call(subscription, 'GET', `/${id}`)).body.state).toBe('canceled');
@@ -220,7 +220,7 @@ describe('cancelling', () => {
     const { id } = (await call(subscription, 'POST')).body;
     const early = await call(subscription, 'GET', `/${id}/download`);
     expect(early).toMatchObject({ status: 409, body: { status: 409, title: 'Conflict' } });
-    await runDurableObjectAlarm(openEventStore(env, subscription.id));
+    await runDurableObjectAlarm(eventStoreStub(subscription.id));
     expect((await call(subscription, 'DELETE', `/${id}`)).status).toBe(409);
   });
 

@@ -1,8 +1,8 @@
 import { env, exports } from 'cloudflare:workers';
 import { createRemoteJWKSet, customFetch, jwtVerify } from 'jose';
 import { describe, expect, it } from 'vitest';
-import { care } from '../../src/cron/scheduled.ts';
 import { holdClock } from '../support/clock.ts';
+import { runCron } from '../support/cron.ts';
 import { until } from '../support/until.ts';
 import { anEvent, asOperator, BASE_URL, call, newCustomer, newSubscription } from '../support/world.ts';
 
@@ -80,7 +80,7 @@ describe('rotation of signing keys', () => {
     expect(await kids(customer.id)).toContain(first);
     clock.advance(1);
     expect(await kids(customer.id)).not.toContain(first);
-    await care(env, clock.now());
+    await runCron(env, clock.now());
     const left = await env.DB.prepare('SELECT count(*) AS n FROM signing_keys WHERE kid = ?')
       .bind(first)
       .first('n');
@@ -95,7 +95,7 @@ describe('rotation of signing keys', () => {
     clock.advance(DAY_MS);
     await rotate(customer.id);
     clock.advance(36 * DAY_MS);
-    await care(env, clock.now());
+    await runCron(env, clock.now());
     const left = await kids(customer.id);
     expect(left).toHaveLength(3);
     expect(left).toContain(second);
@@ -106,11 +106,11 @@ describe('rotation of signing keys', () => {
     const clock = holdClock();
     const customer = await newCustomer();
     const [first, second] = await kids(customer.id);
-    await care({ ...env, KEY_ROTATION_DAYS: '30' }, clock.now() + 30 * DAY_MS - 1);
+    await runCron({ ...env, KEY_ROTATION_DAYS: '30' }, clock.now() + 30 * DAY_MS - 1);
     expect((await kids(customer.id))[0]).toBe(first);
     // Other tests made customers too: a run rotates a few at a time, those whose key has signed longest first.
     for (let run = 0; run < 60 && (await kids(customer.id))[0] === first; run++) {
-      await care({ ...env, KEY_ROTATION_DAYS: '30' }, clock.now() + 30 * DAY_MS);
+      await runCron({ ...env, KEY_ROTATION_DAYS: '30' }, clock.now() + 30 * DAY_MS);
     }
     expect((await kids(customer.id))[0]).toBe(second);
   });

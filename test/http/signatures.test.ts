@@ -1,10 +1,10 @@
 /** Tokens of packed events are stored without their signatures; what is shown is what was sent all the same. */
 import { env } from 'cloudflare:workers';
 import { describe, expect, it, vi } from 'vitest';
-import { readConfig } from '../../src/config.ts';
-import { withSignatures } from '../../src/delivery/sign-again.ts';
 import { newEventIds } from '../../src/domain/ids.ts';
-import { openDatabase } from '../../src/storage/database.ts';
+import { withSignatures } from '../../src/operations/show-deliveries.ts';
+import { createAddressCheck } from '../../src/outbound/address-check.ts';
+import { createServices } from '../../src/services.ts';
 import { aSet, awaitingRetry, ok } from '../support/delivery-fixtures.ts';
 import {
   anEvent,
@@ -83,7 +83,8 @@ describe('the payload of an event', () => {
     const warn = vi.spyOn(console, 'warn').mockImplementation(() => undefined);
     const set = aSet('event', 'a key that nobody has').replace(/[^.]*$/, '');
     const deliveries = [{ ...awaitingRetry(), set }, awaitingRetry()];
-    expect(await withSignatures(readConfig(env), openDatabase(env.DB), deliveries)).toEqual(deliveries);
+    const { signer } = createServices(env, createAddressCheck());
+    expect(await withSignatures(signer, deliveries)).toEqual(deliveries);
     expect(warn.mock.calls.flat().join()).toContain('a key that nobody has');
     warn.mockRestore();
   });

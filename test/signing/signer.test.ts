@@ -4,7 +4,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { readConfig } from '../../src/config.ts';
 import { notificationId } from '../../src/domain/ids.ts';
 import { makeSigningKey } from '../../src/signing/keys.ts';
-import { openKeys, signSet } from '../../src/signing/signer.ts';
+import { createSigner } from '../../src/signing/signer.ts';
 import type { SealedKey } from '../../src/storage/signing-keys.ts';
 
 const config = readConfig(env);
@@ -20,13 +20,15 @@ const content = {
   events: { test: { id: '018bcfe5-6800-7000-8000-000000000001' } },
 };
 
+/** Signs with whatever keys this isolate has opened. */
+const signer = createSigner(config, async () => []);
 const newKey = () => makeSigningKey(config, CUSTOMER, 'current', 1);
 
 describe('a signed SET', () => {
   it('a signed SET verifies against the public key and has the given content', async () => {
     const key = await newKey();
-    await openKeys(config, [key.kid], async () => [key]);
-    const set = await signSet(config, key.kid, content);
+    await createSigner(config, async () => [key]).open([key.kid]);
+    const set = await signer.sign(key.kid, content);
     const jwks = createLocalJWKSet({ keys: [{ ...key.publicJwk, kty: 'RSA' }] });
     const { payload, protectedHeader } = await jwtVerify(set, jwks, {
       typ: 'secevent+jwt',
@@ -46,8 +48,8 @@ describe('a signed SET', () => {
 
   it('a signed SET has the header of the contract, byte for byte', async () => {
     const key = await newKey();
-    await openKeys(config, [key.kid], async () => [key]);
-    const [header = ''] = (await signSet(config, key.kid, content)).split('.');
+    await createSigner(config, async () => [key]).open([key.kid]);
+    const [header = ''] = (await signer.sign(key.kid, content)).split('.');
     expect(atob(header.replaceAll('-', '+').replaceAll('_', '/'))).toBe(
       `{"alg":"RS256","jku":"http://webhooks.test/${CUSTOMER}/login/jwk","kid":"${key.kid}","typ":"secevent+jwt"}`,
     );
@@ -55,10 +57,10 @@ describe('a signed SET', () => {
 
   it('a SET that is signed again is the same, byte for byte', async () => {
     const key = await newKey();
-    await openKeys(config, [key.kid], async () => [key]);
-    const [one, other] = [await signSet(config, key.kid, content), await signSet(config, key.kid, content)];
+    await createSigner(config, async () => [key]).open([key.kid]);
+    const [one, other] = [await signer.sign(key.kid, content), await signer.sign(key.kid, content)];
     expect(one).toBe(other);
-    expect(await signSet(config, key.kid, { ...content, acceptedAt: 1 })).not.toBe(one);
+    expect(await signer.sign(key.kid, { ...content, acceptedAt: 1 })).not.toBe(one);
   });
 });
 
@@ -71,8 +73,8 @@ describe('signing keys', () => {
       return keys.filter((key) => kids.includes(key.kid));
     };
     const kids = keys.map((key) => key.kid);
-    await openKeys(config, [...kids, ...kids], load);
-    await openKeys(config, kids, load);
+    await createSigner(config, load).open([...kids, ...kids]);
+    await createSigner(config, load).open(kids);
     expect(asked).toEqual([kids]);
   });
 
@@ -81,9 +83,9 @@ describe('signing keys', () => {
     onTestFinished(() => logged.mockRestore());
     const [good, bad] = [await newKey(), await newKey()];
     const moved = { ...bad, sealedPrivateKey: good.sealedPrivateKey };
-    await openKeys(config, [bad.kid, good.kid], async () => [moved, good]);
-    expect(await signSet(config, good.kid, content)).toBeTruthy();
-    await expect(signSet(config, bad.kid, content)).rejects.toThrow(`signing key ${bad.kid} is not there`);
+    await createSigner(config, async () => [moved, good]).open([bad.kid, good.kid]);
+    expect(await signer.sign(good.kid, content)).toBeTruthy();
+    await expect(signer.sign(bad.kid, content)).rejects.toThrow(`signing key ${bad.kid} is not open`);
     expect(logged).toHaveBeenCalledTimes(1);
     const line = String(logged.mock.calls[0]);
     expect(JSON.parse(line)).toMatchObject({ level: 'error', customerId: CUSTOMER, kid: bad.kid });
@@ -91,15 +93,15 @@ describe('signing keys', () => {
   });
 
   it('a signing key that the database does not have signs nothing', async () => {
-    await openKeys(config, ['unknown'], async () => []);
-    await expect(signSet(config, 'unknown', content)).rejects.toThrow('is not there');
+    await createSigner(config, async () => []).open(['unknown']);
+    await expect(signer.sign('unknown', content)).rejects.toThrow('is not open');
   });
 
   it('a signing key is loaded again after the database was away', async () => {
     const key = await newKey();
     const away = () => Promise.reject(new Error('the database is away'));
-    await expect(openKeys(config, [key.kid], away)).rejects.toThrow('the database is away');
-    await openKeys(config, [key.kid], async () => [key]);
-    expect(await signSet(config, key.kid, content)).toBeTruthy();
+    await expect(createSigner(config, away).open([key.kid])).rejects.toThrow('the database is away');
+    await createSigner(config, async () => [key]).open([key.kid]);
+    expect(await signer.sign(key.kid, content)).toBeTruthy();
   });
 });

@@ -5,8 +5,8 @@
 import { runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest';
-import { openEventStore } from '../../src/event-store/event-store.ts';
 import { type HeldClock, holdClock } from '../support/clock.ts';
+import { eventStoreStub } from '../support/event-store.ts';
 import { Random } from '../support/random.ts';
 import { World } from './world.ts';
 
@@ -43,7 +43,7 @@ describe('a simulated subscription under random faults', () => {
   const starts = Array.from({ length: Math.ceil(SEEDS / PER_TEST) }, (_, index) => FIRST + index * PER_TEST);
   it.each(starts)('no event is lost or stuck in lives from seed %i', { timeout: 120_000 }, async (start) => {
     const clock = holdClock();
-    const store = openEventStore(env, crypto.randomUUID());
+    const store = eventStoreStub(crypto.randomUUID());
     const failures = await runInDurableObject(store, async (_, state) => {
       const found: string[] = [];
       for (let seed = start; seed < Math.min(start + PER_TEST, FIRST + SEEDS); seed++) {

@@ -15,7 +15,7 @@ import { newEventIds } from '../../src/domain/ids.ts';
 import { refOf, type Subscription } from '../../src/domain/subscription.ts';
 import type { Env } from '../../src/env.ts';
 import { EventStore } from '../../src/event-store/event-store.ts';
-import type { RedeliveryJob } from '../../src/event-store/redeliveries.ts';
+import type { RedeliveryJob } from '../../src/event-store/rpc.ts';
 import { type PackedEvents, packEvents } from '../../src/outbound/queues.ts';
 import { consumeDeliveries } from '../../src/queue/deliveries.ts';
 import { consumeEvents, type EventsPorts } from '../../src/queue/events.ts';

@@ -1,12 +1,12 @@
 /** One event store driven by a test. The test looks at its dispatches and makes the attempts itself, without a queue. */
 import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
-import { env } from 'cloudflare:workers';
 import type { Outcome } from '../../src/domain/attempt.ts';
 import { newEventIds } from '../../src/domain/ids.ts';
 import type { SubscriptionRef } from '../../src/domain/subscription.ts';
-import type { Settlement } from '../../src/event-store/answers.ts';
-import { type EventStore, openEventStore } from '../../src/event-store/event-store.ts';
+import type { EventStore } from '../../src/event-store/event-store.ts';
+import type { Settlement } from '../../src/event-store/rpc.ts';
 import { type HeldClock, holdClock } from './clock.ts';
+import { eventStoreStub } from './event-store.ts';
 
 export const ok: Outcome = { kind: 'success', response: { statusCode: 200, headers: {} } };
 export const lost: Outcome = { kind: 'unreachable', message: 'connection lost' };
@@ -26,7 +26,7 @@ export class Bench {
       enabled: true,
       endpoint: 'https://listener.example/',
     };
-    this.store = openEventStore(env, subscriptionId);
+    this.store = eventStoreStub(subscriptionId);
   }
 
   ids(count: number): string[] {

@@ -10,7 +10,6 @@ import { exportJWK, generateKeyPair, type JWK } from 'jose';
 import { inject } from 'vitest';
 import { readConfig } from '../../src/config.ts';
 import type { EventType } from '../../src/domain/event.ts';
-import { openEventStore } from '../../src/event-store/event-store.ts';
 import worker from '../../src/index.ts';
 import { QUEUES } from '../../src/outbound/queues.ts';
 import { sealSigningKey } from '../../src/signing/keys.ts';
@@ -18,6 +17,7 @@ import { hashSecret, randomAlphanumerics } from '../../src/signing/secrets.ts';
 import { insertClient } from '../../src/storage/clients.ts';
 import { insertCustomer } from '../../src/storage/customers.ts';
 import { openDatabase } from '../../src/storage/database.ts';
+import { eventStoreStub } from './event-store.ts';
 import type { Answer, Call } from './listener-script.ts';
 
 export const BASE_URL = 'http://webhooks.test';
@@ -199,7 +199,7 @@ export async function newSubscription(
     history: async (eventId) =>
       (await customer.call('GET', `${path}/${eventId}/history`)).body._embedded.history,
     events: async () => (await customer.call('GET', path)).body._embedded.events,
-    ring: () => runDurableObjectAlarm(openEventStore(env, id)),
+    ring: () => runDurableObjectAlarm(eventStoreStub(id)),
   };
 }
 
@@ -262,5 +262,5 @@ export async function consumeBatch(
 }
 
 export function storeOf(subscription: { readonly id: string }) {
-  return openEventStore(env, subscription.id);
+  return eventStoreStub(subscription.id);
 }

@@ -1,0 +1,32 @@
+/** How the rest of the service calls an event store. */
+import { Outage } from '../domain/errors.ts';
+import type { EventStoreRpc } from './rpc.ts';
+
+/**
+ * The event store of a subscription. The only cast of what a store answers is here.
+ * @returns calls that reject with `Outage` while the object is away, and with what the object threw otherwise
+ */
+export function openEventStore(namespace: DurableObjectNamespace, subscriptionId: string): EventStoreRpc {
+  const stub = namespace.get(namespace.idFromName(subscriptionId)) as unknown as Record<string, Call>;
+  return new Proxy(stub, {
+    // `then` must stay absent, or an `await` of the store itself would call it.
+    get: (_, name) => (name === 'then' ? undefined : guarded(stub, String(name))),
+  }) as unknown as EventStoreRpc;
+}
+
+type Call = (...values: unknown[]) => Promise<unknown>;
+
+function guarded(stub: Record<string, Call>, name: string): Call {
+  return async (...values) => {
+    try {
+      return await stub[name]?.(...values);
+    } catch (error) {
+      throw isAway(error) ? new Outage('event store', error) : error;
+    }
+  };
+}
+
+/** The platform marks its own errors: `retryable` or `overloaded` say that the object could not be reached. */
+function isAway(error: unknown): boolean {
+  return error instanceof Error && ('retryable' in error || 'overloaded' in error);
+}

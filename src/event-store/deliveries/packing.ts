@@ -1,0 +1,195 @@
+/**
+ * How deliveries are packed into one segment: each three lines of text (what is kept of the delivery, header and payload
+ * of its SET), all of a segment compressed together. Signatures are random to a compressor and longer than all the rest, so
+ * they are left out; key and text make them again (`withoutSignature`). Ids stand apart, sixteen bytes each in their
+ * order, so that a repeat is found without unpacking.
+ */
+import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import type { Delivery, HistoryEntry } from '../../domain/delivery.ts';
+import { eventIdTime, isEventId } from '../../domain/ids.ts';
+import { signingInput, withoutSignature } from '../../domain/security-event-token.ts';
+import { SEGMENT_ID_MAX_SKEW_MS, SEGMENT_MAX_BYTES, SEGMENT_MAX_EVENTS, SEGMENT_SPAN_MS } from '../tuning.ts';
+
+/** One delivery on its way into a segment, or out of it. */
+export interface Entry {
+  readonly eventId: string;
+  readonly acceptedAt: number;
+  /** Three lines, each ended by a line feed. */
+  readonly text: string;
+  /** Of the text in UTF-8. */
+  readonly bytes: number;
+}
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** What is kept of a packed delivery, beside its id and its SET. */
+type Kept = readonly [
+  acceptedAt: number,
+  updatedAt: number,
+  endpoint: string,
+  history: readonly HistoryEntry[],
+];
+
+/** A delivery as text; `undefined` for one that may still change, or that could not be told again exactly. */
+export function toEntry(delivery: Delivery): Entry | undefined {
+  const { eventId, acceptedAt, updatedAt, endpoint, history } = delivery;
+  if (delivery.state !== 'success' || delivery.attempts !== 1 || delivery.runBase !== 0) return undefined;
+  if (delivery.hold !== 'possible' || delivery.redeliveryId !== null || !isEventId(eventId)) return undefined;
+  if (Math.abs(eventIdTime(eventId) - acceptedAt) > SEGMENT_ID_MAX_SKEW_MS) return undefined;
+  const set = withoutSignature(delivery.set);
+  if (set === undefined || set.header.includes('\n') || set.payload.includes('\n')) return undefined;
+  const kept: Kept = [acceptedAt, updatedAt, endpoint, history];
+  return entryOf(eventId, `${JSON.stringify(kept)}\n${set.header}\n${set.payload}\n`);
+}
+
+/** An entry from its text. */
+export function entryOf(eventId: string, text: string): Entry {
+  return { eventId, acceptedAt: acceptedAtOf(text), text, bytes: encoder.encode(text).length };
+}
+
+/** The delivery again, its SET without the signature. */
+export function fromEntry(eventId: string, text: string): Delivery {
+  const [kept = '', header = '', payload = ''] = text.split('\n');
+  const [acceptedAt, updatedAt, endpoint, history] = JSON.parse(kept) as Kept;
+  return {
+    eventId,
+    acceptedAt,
+    endpoint,
+    set: `${signingInput({ header, payload })}.`,
+    state: 'success',
+    attempts: 1,
+    runBase: 0,
+    updatedAt,
+    dueAt: null,
+    leaseToken: null,
+    hold: 'possible',
+    redeliveryId: null,
+    history,
+  };
+}
+
+/** A segment as its row has it. */
+export interface Segment {
+  readonly firstId: string;
+  readonly lastId: string;
+  readonly events: number;
+  readonly acceptedFrom: number;
+  readonly acceptedUntil: number;
+  /** Of its text, before compression. */
+  readonly bytes: number;
+  readonly ids: Uint8Array;
+  readonly content: Uint8Array;
+}
+
+/** Packs entries into as few segments as the limits of one allow. */
+export function pack(entries: readonly Entry[]): Segment[] {
+  const sorted = entries.toSorted((a, b) => (a.eventId < b.eventId ? -1 : 1));
+  const segments: Segment[] = [];
+  let open: Entry[] = [];
+  let bytes = 0;
+  for (const entry of sorted) {
+    if (open.length > 0 && !fits(open, bytes, entry)) {
+      segments.push(seal(open, bytes));
+      open = [];
+      bytes = 0;
+    }
+    open.push(entry);
+    bytes += entry.bytes;
+  }
+  if (open.length > 0) segments.push(seal(open, bytes));
+  return segments;
+}
+
+function fits(open: readonly Entry[], bytes: number, entry: Entry): boolean {
+  return (
+    open.length < SEGMENT_MAX_EVENTS &&
+    bytes + entry.bytes <= SEGMENT_MAX_BYTES &&
+    eventIdTime(entry.eventId) - eventIdTime(open[0]?.eventId ?? entry.eventId) <= SEGMENT_SPAN_MS
+  );
+}
+
+function seal(entries: readonly Entry[], bytes: number): Segment {
+  const times = entries.map(({ acceptedAt }) => acceptedAt);
+  return {
+    firstId: entries[0]?.eventId ?? '',
+    lastId: entries.at(-1)?.eventId ?? '',
+    events: entries.length,
+    acceptedFrom: Math.min(...times),
+    acceptedUntil: Math.max(...times),
+    bytes,
+    ids: Uint8Array.fromHex(entries.map(({ eventId }) => eventId.replaceAll('-', '')).join('')),
+    content: deflateRawSync(encoder.encode(entries.map(({ text }) => text).join(''))),
+  };
+}
+
+/** When the event of a text was accepted, ms: its first figure. */
+export function acceptedAtOf(text: string): number {
+  return Number.parseInt(text.slice(1), 10);
+}
+
+/** The texts of a segment's entries, in the order of its ids. */
+export function unpack(content: Uint8Array): string[] {
+  const texts: string[] = [];
+  const text = decoder.decode(inflateRawSync(content));
+  for (let start = 0; start < text.length; ) {
+    let end = start;
+    for (let line = 0; line < 3; line++) end = text.indexOf('\n', end) + 1;
+    texts.push(text.slice(start, end));
+    start = end;
+  }
+  return texts;
+}
+
+const HEX_DIGITS = 32;
+
+/** The ids of a segment, in order. */
+export class IdList {
+  readonly #hex: string;
+
+  constructor(bytes: Uint8Array) {
+    this.#hex = bytes.toHex();
+  }
+
+  /** The list of a segment that has one event. */
+  static of(eventId: string): IdList {
+    return new IdList(Uint8Array.fromHex(eventId.replaceAll('-', '')));
+  }
+
+  get length(): number {
+    return this.#hex.length / HEX_DIGITS;
+  }
+
+  at(index: number): string {
+    const hex = this.#digits(index);
+    return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+  }
+
+  /** Where an id stands; -1 when it does not. */
+  indexOf(eventId: string): number {
+    const index = this.#firstFrom(eventId.replaceAll('-', ''));
+    return index < this.length && this.at(index) === eventId ? index : -1;
+  }
+
+  /** The positions of the ids between two, both excluded: the first, and the one after the last. */
+  between(after: string, before: string): [number, number] {
+    const start = this.#firstFrom(after.replaceAll('-', ''));
+    const isThere = start < this.length && this.at(start) === after;
+    return [isThere ? start + 1 : start, this.#firstFrom(before.replaceAll('-', ''))];
+  }
+
+  #digits(index: number): string {
+    return this.#hex.slice(index * HEX_DIGITS, (index + 1) * HEX_DIGITS);
+  }
+
+  #firstFrom(hex: string): number {
+    let low = 0;
+    let high = this.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#digits(middle) < hex) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * Counts of the last seven days (contract 3.8). Counting reads every row, so a large store keeps what it counted last
+ * in a row of its own and answers from that while it counts anew behind the answer: the first question after a quiet
+ * spell, when neither the object nor its pages are in memory, is as cheap as any other.
+ */
+import type { DeliveryState } from '../../domain/delivery.ts';
+import { SUMMARY_WINDOW_MS } from '../../domain/limits.ts';
+import type { Summary } from '../rpc.ts';
+import { SUMMARY_FRESH_UP_TO_ROWS, SUMMARY_KEPT_MS, SUMMARY_MAX_AGE_MS } from '../tuning.ts';
+import type { Deliveries } from './deliveries.ts';
+
+export class Summaries {
+  readonly #sql: SqlStorage;
+  readonly #deliveries: Deliveries;
+
+  constructor(sql: SqlStorage, deliveries: Deliveries) {
+    this.#sql = sql;
+    this.#deliveries = deliveries;
+  }
+
+  /** The figures to answer with, and whether they should be counted anew behind the answer. */
+  current(now: number): { readonly summary: Summary; readonly isStale: boolean } {
+    const kept = this.#kept();
+    if (kept === undefined || kept.at <= now - SUMMARY_KEPT_MS) {
+      return { summary: this.count(now), isStale: false };
+    }
+    return { summary: kept, isStale: kept.at <= now - SUMMARY_MAX_AGE_MS };
+  }
+
+  /** Counts, and keeps the figures when the store is large. */
+  count(now: number): Summary {
+    const since = now - SUMMARY_WINDOW_MS;
+    const counts = this.#deliveries.countByState(since);
+    const summary = summarize(counts, this.#deliveries.countExported(since), now);
+    if (this.#deliveries.total() > SUMMARY_FRESH_UP_TO_ROWS) {
+      this.#sql.exec('INSERT OR REPLACE INTO summary (one, figures) VALUES (1, ?)', JSON.stringify(summary));
+    } else if (this.#kept() !== undefined) {
+      this.#sql.exec('DELETE FROM summary');
+    }
+    return summary;
+  }
+
+  #kept(): Summary | undefined {
+    const row = this.#sql.exec<{ figures: string }>('SELECT figures FROM summary').toArray()[0];
+    // Written by `count` alone.
+    return row && (JSON.parse(row.figures) as Summary);
+  }
+}
+
+/** The figures of a store without deliveries. */
+export function emptySummary(at: number): Summary {
+  return summarize(new Map(), 0, at);
+}
+
+function summarize(counts: ReadonlyMap<DeliveryState, number>, exported: number, at: number): Summary {
+  const count = (...states: DeliveryState[]) =>
+    states.reduce((sum, state) => sum + (counts.get(state) ?? 0), 0);
+  return {
+    at,
+    succeeded: count('success'),
+    retrying: count('awaiting-executing', 'executing', 'awaiting-retry'),
+    failed: count('failure'),
+    exportable: count('failure') - exported,
+  };
+}

@@ -1,0 +1,170 @@
+/**
+ * Everything that crosses the wall between an event store and the rest of the service: what callers send, what the store
+ * answers, and `EventStoreRpc`, the calls themselves. Times are milliseconds since 1970.
+ */
+import type { AttemptResult, Delivery, DeliveryFacts, DeliveryState } from '../domain/delivery.ts';
+import type { HealthState } from '../domain/endpoint-health.ts';
+import type { SubscriptionRef } from '../domain/subscription.ts';
+
+/** The calls of an event store. Each is one transaction, and each may be repeated without harm. */
+export interface EventStoreRpc {
+  // --- The event path ---
+  admit(ref: SubscriptionRef, eventIds: readonly string[]): Promise<Admission[]>;
+  settle(ref: SubscriptionRef, settlements: readonly Settlement[]): Promise<SettleAnswer>;
+  begin(ref: SubscriptionRef, token: string, eventIds: readonly string[]): Promise<Beginning[]>;
+  mayStart(): Promise<boolean>;
+  // --- Reading ---
+  read(eventId: string): Promise<Delivery | undefined>;
+  list(query: PageQuery): Promise<Delivery[]>;
+  total(): Promise<number>;
+  summary(): Promise<Summary>;
+  health(): Promise<HealthReport>;
+  // --- Redelivery and jobs ---
+  redeliver(ref: SubscriptionRef, eventId: string): Promise<Redelivery>;
+  startRedelivery(ref: SubscriptionRef, span: Span): Promise<StartedRedelivery>;
+  redeliveries(): Promise<RedeliveryJob[]>;
+  cancelRedelivery(jobId: string): Promise<RedeliveryState | undefined>;
+  startExport(ref: SubscriptionRef): Promise<StartedExport>;
+  exports(): Promise<ExportJob[]>;
+  exportPart(exportId: string, part: number): Promise<string | undefined>;
+  cancelExport(exportId: string): Promise<ExportState | undefined>;
+  // --- Changes of the subscription ---
+  adopt(ref: SubscriptionRef): Promise<void>;
+  erase(ref: SubscriptionRef): Promise<void>;
+  ensureAlarm(ref: SubscriptionRef): Promise<HealthNote>;
+}
+
+/** The same calls as the object serves them: what needs no waiting may answer at once. */
+export type Served<Calls> = {
+  [Name in keyof Calls]: Calls[Name] extends (...values: infer Values) => Promise<infer Answer>
+    ? (...values: Values) => Answer | Promise<Answer>
+    : never;
+};
+
+// --- The event path ---------------------------------------------------------------------------------
+
+/** What a consumer may do with an event. */
+export type Admission =
+  | { readonly answer: 'new' }
+  /** The event has a row: nothing is left to do. */
+  | { readonly answer: 'done' }
+  /** Another consumer is working on the event; ask again after this long. */
+  | { readonly answer: 'busy'; readonly retryAfterMs: number }
+  /** Not to be attempted now: sign it and settle it without an attempt. */
+  | { readonly answer: 'held' };
+
+/** What a consumer brings back: with `result` an attempt was made, without it the delivery is to be held. */
+export interface Settlement extends DeliveryFacts {
+  readonly result?: AttemptResult;
+}
+
+/** What became of a settlement, for the log. */
+export interface Settled {
+  readonly eventId: string;
+  readonly state: DeliveryState | 'dropped';
+  readonly attempts: number;
+  readonly nextAttemptAt?: number;
+}
+
+/** What `settle` answers: what became of each settlement, in order, and the health of the endpoint after them. */
+export interface SettleAnswer {
+  readonly settled: readonly Settled[];
+  readonly health: HealthNote;
+}
+
+/** An attempt to make now. */
+export interface Beginning extends DeliveryFacts {
+  readonly attempt: number;
+}
+
+// --- Reading ----------------------------------------------------------------------------------------
+
+/** A page of deliveries in order of event id. */
+export interface PageQuery {
+  /** Only deliveries after this event id. */
+  readonly after?: string;
+  /** Only deliveries before this event id. */
+  readonly before?: string;
+  readonly state?: DeliveryState;
+  readonly limit: number;
+}
+
+/** Counts of the last seven days (contract 3.8). */
+export interface Summary {
+  /** When the store counted. */
+  readonly at: number;
+  readonly succeeded: number;
+  /** Not yet final. */
+  readonly retrying: number;
+  readonly failed: number;
+  /** Failed, and in no completed export. */
+  readonly exportable: number;
+}
+
+/** The health of the endpoint (contract 10.4). */
+export interface HealthNote {
+  readonly state: HealthState;
+  /** When this state began; 0 for an endpoint that was never anything but healthy. */
+  readonly since: number;
+}
+
+/** The health of the endpoint, as the subscription shows it. */
+export interface HealthReport extends HealthNote {
+  /** Deliveries that are not final. */
+  readonly waiting: number;
+}
+
+// --- Redelivery (contract 5.4 and 10.3) -----------------------------------------------------------------
+
+/** The answer to a request to redeliver one event. */
+export type Redelivery =
+  | { readonly answer: 'accepted'; readonly delivery: Delivery }
+  | { readonly answer: 'not found' | 'not failed' | 'disabled' }
+  | { readonly answer: 'too soon'; readonly waitMs: number };
+
+/** The failed deliveries that a bulk redelivery takes: those accepted from `since` to `until`, both included. */
+export interface Span {
+  readonly since: number;
+  readonly until: number;
+}
+
+export type RedeliveryState = 'processing' | 'completed' | 'canceled';
+
+export interface RedeliveryJob {
+  readonly id: string;
+  readonly state: RedeliveryState;
+  readonly createdAt: number;
+  readonly updatedAt: number;
+  /** Failed deliveries of the span when the job began. */
+  readonly total: number;
+  /** Deliveries that the job has released so far. */
+  readonly redelivered: number;
+  /** Of these, deliveries that succeeded. */
+  readonly succeeded: number;
+  /** Of these, deliveries that failed again. */
+  readonly failed: number;
+}
+
+/** The answer to a request for a bulk redelivery. */
+export type StartedRedelivery =
+  | { readonly answer: 'started'; readonly job: RedeliveryJob }
+  | { readonly answer: 'active' | 'disabled' };
+
+// --- Exports (contract 7) -------------------------------------------------------------------------------
+
+export type ExportState = 'processing' | 'completed' | 'canceled' | 'failed';
+
+export interface ExportJob {
+  readonly id: string;
+  readonly state: ExportState;
+  readonly createdAt: number;
+  readonly updatedAt: number;
+  /** Parts that its file has so far. */
+  readonly parts: number;
+}
+
+/** The answer to a request for an export. */
+export type StartedExport =
+  | { readonly answer: 'started'; readonly job: ExportJob }
+  | { readonly answer: 'active' }
+  | { readonly answer: 'too soon'; readonly waitMs: number };

@@ -1,0 +1,83 @@
+/**
+ * How the event store is tuned: sizes of its bites, pauses between them, and the shape of segments. A customer sees none of
+ * these figures; the limits of the product are in `domain/limits.ts`.
+ */
+import { HOUR_MS, MINUTE_MS, SECOND_MS } from '../domain/limits.ts';
+
+// --- The alarm ------------------------------------------------------------------------------------
+
+/** A duty that failed waits at least this long before the alarm calls it again. */
+export const ALARM_BACKOFF_MS = 10 * SECOND_MS;
+/** Deliveries that one step of work holds in memory at once. One delivery may take 100 KB. */
+export const DELIVERIES_BITE = 50;
+/** A deleted store drops late results for this long. After that it erases itself for good. */
+export const DELETED_MARK_MS = HOUR_MS;
+
+// --- Dispatch and backlog ---------------------------------------------------------------------------
+
+/** Due deliveries that one alarm dispatches. The next alarm rings at once for the rest. */
+export const DISPATCH_MAX_PER_ALARM = 1000;
+/** Deliveries of an unhealthy endpoint on their way at once, so that it cannot fill the queue that all endpoints share. */
+export const UNHEALTHY_UNDER_WAY_MAX = 40;
+/** The backlog releases deliveries in steps of this length. */
+export const DRAIN_STEP_MS = SECOND_MS;
+/** The most deliveries of one step; the pace doubles up to here. */
+export const DRAIN_STEP_MAX = 500;
+/** The wait after the queue refused a dispatch for the first time. It doubles with each further refusal. */
+export const SEND_BACKOFF_FIRST_MS = 2 * SECOND_MS;
+/** The longest wait after the queue refused a dispatch. */
+export const SEND_BACKOFF_MAX_MS = 5 * MINUTE_MS;
+
+// --- Sweep ------------------------------------------------------------------------------------------
+
+/** The sweep looks for expired deliveries at most this often. */
+export const SWEEP_INTERVAL_MS = HOUR_MS;
+/** Rows that one bite of the sweep looks at, and may delete. */
+export const SWEEP_MAX_ROWS = 1000;
+/** Segments that one bite of the sweep deletes. Each may free a hundred pages of the database. */
+export const SWEEP_MAX_SEGMENTS = 100;
+
+// --- Segments ---------------------------------------------------------------------------------------
+
+/** Text of one segment before compression, bytes: a row stays far below the 2 MB that the platform allows. */
+export const SEGMENT_MAX_BYTES = 1_000_000;
+/** Events of one segment, so that reading one of them stays cheap. */
+export const SEGMENT_MAX_EVENTS = 1000;
+/** Time between the first and the last id of one segment, so that a search by id looks at few segments. */
+export const SEGMENT_SPAN_MS = 15 * MINUTE_MS;
+/** An event whose id is further from its acceptance keeps a row of its own; else each segment would overlap many. */
+export const SEGMENT_ID_MAX_SKEW_MS = 5 * MINUTE_MS;
+/** Merging begins when this many small segments are there. */
+export const MERGE_SEGMENTS = 32;
+/** Merging leaves younger segments alone, because late events may still join them. */
+export const MERGE_AGE_MS = 10 * MINUTE_MS;
+/** Text that one bite of merging rewrites, bytes before compression. */
+export const MERGE_MAX_BYTES = 2_000_000;
+/** The pause between two bites of merging. */
+export const MERGE_STEP_MS = SECOND_MS;
+/** The pause after a bite of merging failed. */
+export const MERGE_BACKOFF_MS = HOUR_MS;
+
+// --- Counts -----------------------------------------------------------------------------------------
+
+/** If more rows than this were added since the saved count, the store saves a new count. */
+export const TOTAL_COUNTED_AGAIN_ROWS = 5000;
+/** The saved count leaves out this many of the newest rows, because late events may still be inserted among them. */
+export const TOTAL_TAIL_ROWS = 1000;
+/** A store with at most this many deliveries counts its summary at every question. */
+export const SUMMARY_FRESH_UP_TO_ROWS = 10_000;
+/** A larger store counts its summary again when the saved one is older than this. */
+export const SUMMARY_MAX_AGE_MS = MINUTE_MS;
+/** Until the saved summary is this old, it is the answer while the store counts again (contract 3.8 allows 24 h). */
+export const SUMMARY_KEPT_MS = 23 * HOUR_MS;
+
+// --- Exports and histories ----------------------------------------------------------------------------
+
+/** Text of one part of an export's file, bytes: a row may have 2 MB. */
+export const EXPORT_PART_MAX_BYTES = 1_000_000;
+/** Events of one part: all of them are in memory at once. */
+export const EXPORT_PART_EVENTS = 50;
+/** Events that one alarm writes into a file. */
+export const EXPORT_EVENTS_PER_ALARM = 10_000;
+/** Entries of a long history that move together from the delivery's row to a page of their own. */
+export const HISTORY_PAGE_ENTRIES = 50;

@@ -1,0 +1,70 @@
+/** Who may call: access tokens on the management API (contract 2), the operator's token on the operator API. */
+import { createMiddleware } from 'hono/factory';
+import { ApiFailure } from '../../domain/errors.ts';
+import { CREDENTIAL_CACHE_MS } from '../../domain/limits.ts';
+import { parseScopes, permits } from '../../domain/scope.ts';
+import { readAccessToken } from '../../signing/access-token.ts';
+import { equalSecrets } from '../../signing/secrets.ts';
+import { type Credential, findCredential } from '../../storage/clients.ts';
+import type { Database } from '../../storage/database.ts';
+import { type AppContext, type AppEnv, param } from './context.ts';
+
+/** Per isolate: a revoked secret is noticed within `CREDENTIAL_CACHE_MS`. */
+const credentials = new Map<string, { credential: Credential; until: number }>();
+
+/**
+ * Lets a management call through when its token is good, of this customer, and covers the call; else 403, before
+ * anything is said of what exists. Then the customer's calls are counted; publishing is exempt.
+ */
+export const authorizeClient = createMiddleware<AppEnv>(async (c, next) => {
+  const customerId = param(c, 'cid');
+  if (!(await isAuthorized(c, customerId))) throw new ApiFailure({ code: 'forbidden' });
+  const publishing = c.req.method === 'POST' && c.req.path === `/${customerId}/webhooks/events`;
+  if (
+    !publishing &&
+    !(await c.get('services').rateLimits.managementCalls.limit({ key: customerId })).success
+  ) {
+    throw new ApiFailure({
+      code: 'too_many_requests',
+      details: 'More than 1000 calls in 10 seconds',
+      retryAfterSeconds: 10,
+    });
+  }
+  await next();
+});
+
+async function isAuthorized(c: AppContext, customerId: string): Promise<boolean> {
+  const bearer = /^Bearer ([A-Za-z0-9._-]{1,255})$/i.exec(c.req.header('authorization') ?? '');
+  if (bearer?.[1] === undefined) return false;
+  const now = Date.now();
+  const token = await readAccessToken(c.get('services').config.tokenSigningKey, bearer[1], now);
+  if (token === undefined) return false;
+  const credential = await credentialOf(c.get('services').db, token.secretId, now);
+  if (credential?.customerId !== customerId) return false;
+  if (credential.expiresAt !== null && credential.expiresAt <= now) return false;
+  const scopes = parseScopes(token.scope === '' ? credential.scope : token.scope);
+  return scopes !== undefined && permits(scopes, c.req.method, c.req.path.slice(customerId.length + 2));
+}
+
+async function credentialOf(db: Database, secretId: string, now: number): Promise<Credential | undefined> {
+  const known = credentials.get(secretId);
+  if (known !== undefined && known.until > now) return known.credential;
+  const credential = await findCredential(db, secretId);
+  if (credential === undefined) credentials.delete(secretId);
+  else {
+    if (credentials.size >= 10_000) credentials.clear();
+    credentials.set(secretId, { credential, until: now + CREDENTIAL_CACHE_MS });
+  }
+  return credential;
+}
+
+/** Lets the operator through; without a configured token there is no operator API at all (contract 10.2). */
+export const authorizeOperator = createMiddleware<AppEnv>(async (c, next) => {
+  const { operatorToken } = c.get('services').config;
+  if (operatorToken === undefined) throw new ApiFailure({ code: 'not_found', what: 'Route' });
+  const bearer = /^Bearer (.+)$/i.exec(c.req.header('authorization') ?? '');
+  if (bearer?.[1] === undefined || !(await equalSecrets(bearer[1], operatorToken))) {
+    throw new ApiFailure({ code: 'forbidden' });
+  }
+  await next();
+});

@@ -1,0 +1,24 @@
+/** What every handler finds in its context. */
+import type { Context } from 'hono';
+import type { Env } from '../../env.ts';
+import type { Services } from '../../services.ts';
+
+export interface AppEnv {
+  Bindings: Env;
+  Variables: {
+    services: Services;
+    requestId: string;
+  };
+}
+
+export type AppContext = Context<AppEnv>;
+
+/** A path parameter the route declares. */
+export function param(c: AppContext, name: string): string {
+  return c.req.param(name) ?? '';
+}
+
+/** A time in a resource: RFC 3339, UTC, milliseconds (contract 1). */
+export function timestamp(ms: number): string {
+  return new Date(ms).toISOString();
+}

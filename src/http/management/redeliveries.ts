@@ -1,0 +1,171 @@
+/** Bulk redelivery over HTTP (contract 10.3). */
+import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
+import { z } from 'zod';
+import { ApiFailure } from '../../domain/errors.ts';
+import { isUuid } from '../../domain/ids.ts';
+import { BODY_MAX_BYTES } from '../../domain/limits.ts';
+import { RedeliverySpan } from '../../domain/redelivery.ts';
+import { refOf, type Subscription } from '../../domain/subscription.ts';
+import type { RedeliveryJob, Span } from '../../event-store/rpc.ts';
+import { jsonBody, limitBody, orEmptyObject } from '../kit/body.ts';
+import { type AppContext, type AppEnv, param, timestamp } from '../kit/context.ts';
+import { collectionOf, jsonContent, Link, link, problems, subscriptionPath } from '../kit/links.ts';
+import { requireSubscription, subscriptionFirst, subscriptionHref } from './subscriptions.ts';
+
+const time = z.string().meta({ format: 'date-time' });
+const number = z.number().int();
+
+const RedeliveryResource = z
+  .object({
+    id: z.string(),
+    createdAt: time,
+    updatedAt: time,
+    state: z.enum(['processing', 'completed', 'canceled']),
+    total: number.meta({ description: 'failed events of the span when the job began' }),
+    redelivered: number.meta({ description: 'events asked for again so far' }),
+    succeeded: number,
+    failed: number,
+    _links: z.object({ self: Link, redeliveries: Link, subscription: Link }),
+  })
+  .meta({ id: 'Redelivery' });
+
+const path = '/{cid}/webhooks/subscriptions/{sid}/redeliveries';
+const jobPath = subscriptionPath.extend({ redeliveryId: z.string().meta({ format: 'uuid' }) });
+const common = { tags: ['Redeliveries'], security: [{ token: [] }] };
+
+const startRoute = createRoute({
+  method: 'post',
+  path,
+  summary: 'Redeliver failed events',
+  description:
+    'Every event in failure of the span, oldest first, at a pace the listener bears. One job at a time; without a body, all of them.',
+  ...common,
+  middleware: [subscriptionFirst, limitBody(BODY_MAX_BYTES), orEmptyObject, ...jsonBody],
+  request: {
+    params: subscriptionPath,
+    body: { content: jsonContent(RedeliverySpan), required: true },
+  },
+  responses: {
+    202: { description: 'The job; Location names it', content: jsonContent(RedeliveryResource) },
+    ...problems(400, 403, 404, 409, 413, 415, 429),
+  },
+});
+
+const listRoute = createRoute({
+  method: 'get',
+  path,
+  summary: 'List bulk redeliveries',
+  ...common,
+  request: { params: subscriptionPath },
+  responses: {
+    200: {
+      description: 'The jobs of the last seven days, oldest first',
+      content: jsonContent(collectionOf('redeliveries', RedeliveryResource)),
+    },
+    ...problems(403, 404, 429),
+  },
+});
+
+const readRoute = createRoute({
+  method: 'get',
+  path: `${path}/{redeliveryId}`,
+  summary: 'Read a bulk redelivery',
+  ...common,
+  request: { params: jobPath },
+  responses: {
+    200: { description: 'The job', content: jsonContent(RedeliveryResource) },
+    ...problems(403, 404, 429),
+  },
+});
+
+const cancelRoute = createRoute({
+  method: 'delete',
+  path: `${path}/{redeliveryId}`,
+  summary: 'Cancel a bulk redelivery',
+  description: 'What it asked for already goes on.',
+  ...common,
+  request: { params: jobPath },
+  responses: { 204: { description: 'Canceled' }, ...problems(403, 404, 409, 429) },
+});
+
+export function addRedeliveries(app: OpenAPIHono<AppEnv>): void {
+  app.openapi(startRoute, async (c) => {
+    const subscription = await requireSubscription(c);
+    const { since, until } = c.req.valid('json');
+    const job = await start(c, subscription, {
+      since: since === undefined ? 0 : Date.parse(since),
+      until: until === undefined ? Number.MAX_SAFE_INTEGER : Date.parse(until),
+    });
+    const resource = redeliveryResource(subscription, job);
+    c.header('location', resource._links.self.href);
+    return c.json(resource, 202);
+  });
+
+  app.openapi(listRoute, async (c) => {
+    const subscription = await requireSubscription(c);
+    const jobs = await c.get('services').eventStore(subscription.id).redeliveries();
+    const redeliveries = jobs.map((job) => redeliveryResource(subscription, job));
+    const self = link(redeliveriesHref(subscription));
+    return c.json({ total: redeliveries.length, _links: { self }, _embedded: { redeliveries } }, 200);
+  });
+
+  app.openapi(readRoute, async (c) => {
+    const subscription = await requireSubscription(c);
+    return c.json(redeliveryResource(subscription, await requireJob(c, subscription)), 200);
+  });
+
+  app.openapi(cancelRoute, async (c) => {
+    const subscription = await requireSubscription(c);
+    const { id } = await requireJob(c, subscription);
+    const state = await c.get('services').eventStore(subscription.id).cancelRedelivery(id);
+    if (state === 'completed') throw new ApiFailure({ code: 'conflict', details: 'Redelivery is completed' });
+    return c.body(null, 204);
+  });
+}
+
+async function start(c: AppContext, subscription: Subscription, span: Span): Promise<RedeliveryJob> {
+  const store = c.get('services').eventStore(subscription.id);
+  const started = await store.startRedelivery(refOf(subscription), span);
+  switch (started.answer) {
+    case 'started':
+      return started.job;
+    case 'active':
+      throw new ApiFailure({ code: 'conflict', details: 'Too many active redeliveries' });
+    case 'disabled':
+      throw new ApiFailure({ code: 'conflict', details: 'Subscription is disabled' });
+  }
+}
+
+async function requireJob(c: AppContext, subscription: Subscription): Promise<RedeliveryJob> {
+  const id = param(c, 'redeliveryId');
+  const jobs = isUuid(id) ? await c.get('services').eventStore(subscription.id).redeliveries() : [];
+  const job = jobs.find((one) => one.id === id);
+  if (job === undefined) throw new ApiFailure({ code: 'not_found', what: 'Redelivery' });
+  return job;
+}
+
+function redeliveriesHref(subscription: Subscription): string {
+  return `${subscriptionHref(subscription)}/redeliveries`;
+}
+
+function redeliveryResource(
+  subscription: Subscription,
+  job: RedeliveryJob,
+): z.infer<typeof RedeliveryResource> {
+  const { id, createdAt, updatedAt, state, total, redelivered, succeeded, failed } = job;
+  return {
+    id,
+    createdAt: timestamp(createdAt),
+    updatedAt: timestamp(updatedAt),
+    state,
+    total,
+    redelivered,
+    succeeded,
+    failed,
+    _links: {
+      self: link(`${redeliveriesHref(subscription)}/${id}`),
+      redeliveries: link(redeliveriesHref(subscription)),
+      subscription: link(subscriptionHref(subscription)),
+    },
+  };
+}

@@ -1,0 +1,70 @@
+/**
+ * Bodies of subscriptions, refused with every fault at once (contract 8): those of the schema, and those that need
+ * configuration, D1 or a name server.
+ */
+import { createMiddleware } from 'hono/factory';
+import type { z } from 'zod';
+import { checkEndpointUrl } from '../../domain/endpoint.ts';
+import { ApiFailure, type Fault, faultsOf } from '../../domain/errors.ts';
+import { FILTERS_MAX_BYTES_PER_CUSTOMER } from '../../domain/limits.ts';
+import { filterBytes, titleIsTaken } from '../../storage/subscriptions.ts';
+import { readJson } from '../kit/body.ts';
+import { type AppContext, type AppEnv, param } from '../kit/context.ts';
+
+export const TITLE_TAKEN: Fault = { name: 'title', reason: 'is already used by another subscription' };
+
+/** Lets a body through that has no fault; the route then applies the schema again to get its value. */
+export function allFaultsOf(schema: z.ZodType) {
+  return createMiddleware<AppEnv>(async (c, next) => {
+    const body = await readJson(c.req);
+    const parsed = schema.safeParse(body);
+    const faults = parsed.success ? [] : faultsOf(parsed.error.issues);
+    const all = [...faults, ...(await faultsBeyondSchema(c, body, faults))];
+    if (all.length > 0) throw new ApiFailure({ code: 'invalid_body', faults: all });
+    await next();
+  });
+}
+
+async function faultsBeyondSchema(c: AppContext, body: unknown, faults: readonly Fault[]): Promise<Fault[]> {
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) return [];
+  const { title, endpoint, filter } = body as Record<string, unknown>;
+  const sound = (name: string) => !faults.some((fault) => fault.name === name);
+  const found: Fault[] = [];
+  if (typeof endpoint === 'string' && sound('endpoint')) found.push(...(await endpointFaults(c, endpoint)));
+  if (typeof title === 'string' && sound('title')) {
+    if (await titleIsTaken(c.get('services').db, param(c, 'cid'), title, c.req.param('sid')))
+      found.push(TITLE_TAKEN);
+  }
+  if (typeof filter === 'object' && filter !== null && sound('filter')) {
+    found.push(...(await filterFaults(c, filter)));
+  }
+  return found;
+}
+
+/** Filters are read with every batch: a customer's are bounded together (contract 4). */
+async function filterFaults(c: AppContext, filter: object): Promise<Fault[]> {
+  const others = await filterBytes(c.get('services').db, param(c, 'cid'), c.req.param('sid'));
+  const own = new TextEncoder().encode(JSON.stringify(filter)).length;
+  if (others + own <= FILTERS_MAX_BYTES_PER_CUSTOMER) return [];
+  const limit = `all filters of a customer together may have ${FILTERS_MAX_BYTES_PER_CUSTOMER} bytes`;
+  return [{ name: 'filter', reason: `filter is invalid JSON Schema: ${limit}` }];
+}
+
+/** Contract 3.3: the URL's form, then every address its host resolves to. */
+async function endpointFaults(c: AppContext, endpoint: string): Promise<Fault[]> {
+  const { allowPrivateEndpoints } = c.get('services').config;
+  const refuse = (reason: string): Fault[] => [{ name: 'endpoint', reason }];
+  const url = checkEndpointUrl(endpoint, allowPrivateEndpoints);
+  if (!url.ok) return refuse(url.reason);
+  if (allowPrivateEndpoints) return [];
+  const verdict = await c.get('services').checkAddress(url.hostname);
+  switch (verdict.kind) {
+    case 'public':
+      return [];
+    case 'blocked':
+      return refuse('must name a host whose addresses are all public');
+    case 'no answer':
+    case 'resolver away':
+      return refuse('must name a host that can be resolved');
+  }
+}

@@ -1,0 +1,240 @@
+/** Configuration clients of a customer over HTTP (contract 10.2). A secret is shown once, in the answer that makes it. */
+import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
+import { createMiddleware } from 'hono/factory';
+import { z } from 'zod';
+import { ApiFailure } from '../../domain/errors.ts';
+import {
+  BODY_MAX_BYTES,
+  CLIENTS_MAX_PER_CUSTOMER,
+  SCOPE_MAX_CHARACTERS,
+  SECOND_MS,
+} from '../../domain/limits.ts';
+import { text } from '../../domain/schemas.ts';
+import { parseScopes } from '../../domain/scope.ts';
+import { hashSecret, randomAlphanumerics } from '../../signing/secrets.ts';
+import {
+  type Client,
+  clientExists,
+  deleteClient,
+  insertClient,
+  listClients,
+  rotateSecret,
+} from '../../storage/clients.ts';
+import { jsonBody, limitBody } from '../kit/body.ts';
+import { type AppEnv, param, timestamp } from '../kit/context.ts';
+import { collectionOf, customerPath, jsonContent, Link, link, problems } from '../kit/links.ts';
+import { noCustomer, requireCustomer } from './customers.ts';
+
+const CLIENT_ID_LENGTH = 32;
+/** 48 alphanumerics: 248 bits. */
+const SECRET_LENGTH = 48;
+const KEEP_OLD_MAX_SECONDS = 604_800;
+
+const NewClient = z
+  .object(
+    {
+      name: text(1, 200),
+      scope: z
+        .string({ error: 'must be a scope string' })
+        .max(SCOPE_MAX_CHARACTERS, { error: `must be at most ${SCOPE_MAX_CHARACTERS} characters` })
+        .refine((value) => parseScopes(value) !== undefined, {
+          error: 'must be METHOD:path-glob, several separated by spaces, e.g. *:webhooks/**',
+        })
+        .transform((value) => value.trim())
+        .default('*:webhooks/**'),
+      clientId: z
+        .string({ error: 'must be a string' })
+        .regex(/^[A-Za-z0-9._~-]{1,64}$/, { error: 'must be 1 to 64 of A-Z a-z 0-9 . _ ~ -' })
+        .optional()
+        .meta({ description: 'given: a client that moves here keeps its credentials' }),
+      clientSecret: z
+        .string({ error: 'must be a string' })
+        .regex(/^[\x21-\x7e]{16,255}$/, {
+          error: 'must be 16 to 255 printable ASCII characters without spaces',
+        })
+        .optional(),
+    },
+    { error: 'must be a JSON object' },
+  )
+  .meta({ id: 'NewClient' });
+
+const RotateSecret = z
+  .object(
+    {
+      keepOldSeconds: z
+        .number({ error: 'must be a number of seconds' })
+        .int({ error: 'must be a whole number of seconds' })
+        .min(0, { error: 'must be at least 0' })
+        .max(KEEP_OLD_MAX_SECONDS, { error: `must be at most ${KEEP_OLD_MAX_SECONDS}` })
+        .default(0),
+    },
+    { error: 'must be a JSON object' },
+  )
+  .meta({ id: 'RotateSecret' });
+
+const ClientResource = z
+  .object({
+    clientId: z.string(),
+    name: z.string(),
+    scope: z.string(),
+    createdAt: z.string().meta({ format: 'date-time' }),
+    _links: z.object({ self: Link, 'rotate-secret': Link }),
+  })
+  .meta({ id: 'Client' });
+
+const ClientWithSecret = ClientResource.extend({
+  clientSecret: z.string().meta({ description: 'shown this once' }),
+}).meta({ id: 'ClientWithSecret' });
+
+const operator = { tags: ['Operator'], security: [{ operator: [] }] };
+const clientPath = customerPath.extend({ clientId: z.string() });
+
+/** 404 before 413, 415 and 400 (order of contract 8). */
+const customerFirst = createMiddleware<AppEnv>(async (c, next) => {
+  await requireCustomer(c);
+  await next();
+});
+
+const clientFirst = createMiddleware<AppEnv>(async (c, next) => {
+  const customer = await requireCustomer(c);
+  if (!(await clientExists(c.get('services').db, customer.id, param(c, 'clientId')))) throw noClient();
+  await next();
+});
+
+const creationRoute = createRoute({
+  method: 'post',
+  path: '/operator/customers/{cid}/clients',
+  summary: 'Create a client',
+  ...operator,
+  middleware: [customerFirst, ...jsonBody],
+  request: { params: customerPath, body: { content: jsonContent(NewClient), required: true } },
+  responses: {
+    201: { description: 'The client with its secret', content: jsonContent(ClientWithSecret) },
+    ...problems(400, 403, 404, 409, 413, 415),
+  },
+});
+
+const listRoute = createRoute({
+  method: 'get',
+  path: '/operator/customers/{cid}/clients',
+  summary: 'List clients',
+  ...operator,
+  request: { params: customerPath },
+  responses: {
+    200: { description: 'The clients', content: jsonContent(collectionOf('clients', ClientResource)) },
+    ...problems(403, 404),
+  },
+});
+
+const deleteRoute = createRoute({
+  method: 'delete',
+  path: '/operator/customers/{cid}/clients/{clientId}',
+  summary: 'Delete a client',
+  description: 'Its access tokens stop within 60 seconds.',
+  ...operator,
+  request: { params: clientPath },
+  responses: { 204: { description: 'Deleted' }, ...problems(403, 404) },
+});
+
+const rotateRoute = createRoute({
+  method: 'post',
+  path: '/operator/customers/{cid}/clients/{clientId}/rotate-secret',
+  summary: "Replace a client's secret",
+  description: 'The old secret, and tokens given for it, end now or after `keepOldSeconds`.',
+  ...operator,
+  middleware: [clientFirst, limitBody(BODY_MAX_BYTES)],
+  request: { params: clientPath, body: { content: jsonContent(RotateSecret), required: false } },
+  responses: {
+    200: { description: 'The client with its new secret', content: jsonContent(ClientWithSecret) },
+    ...problems(400, 403, 404, 413, 415),
+  },
+});
+
+export function addClients(app: OpenAPIHono<AppEnv>): void {
+  app.openapi(creationRoute, async (c) => {
+    const body = c.req.valid('json');
+    const secret = body.clientSecret ?? randomAlphanumerics(SECRET_LENGTH);
+    const client: Client = {
+      customerId: param(c, 'cid'),
+      clientId: body.clientId ?? randomAlphanumerics(CLIENT_ID_LENGTH),
+      name: body.name,
+      scope: body.scope,
+      createdAt: Date.now(),
+    };
+    switch (
+      await insertClient(
+        c.get('services').db,
+        client,
+        await newSecret(client, secret),
+        CLIENTS_MAX_PER_CUSTOMER,
+      )
+    ) {
+      case 'created':
+        break;
+      case 'no customer':
+        throw noCustomer();
+      case 'duplicate':
+        throw new ApiFailure({ code: 'conflict', details: 'A client with this clientId exists' });
+      case 'too many':
+        throw new ApiFailure({
+          code: 'conflict',
+          details: `Too many clients: at most ${CLIENTS_MAX_PER_CUSTOMER}`,
+        });
+    }
+    c.header('cache-control', 'no-store');
+    return c.json({ ...clientResource(client), clientSecret: secret }, 201);
+  });
+
+  app.openapi(listRoute, async (c) => {
+    const customer = await requireCustomer(c);
+    const clients = (await listClients(c.get('services').db, customer.id)).map(clientResource);
+    const self = link(`/operator/customers/${customer.id}/clients`);
+    return c.json({ total: clients.length, _links: { self }, _embedded: { clients } }, 200);
+  });
+
+  app.openapi(deleteRoute, async (c) => {
+    const customer = await requireCustomer(c);
+    if (!(await deleteClient(c.get('services').db, customer.id, param(c, 'clientId')))) throw noClient();
+    return c.body(null, 204);
+  });
+
+  app.openapi(rotateRoute, async (c) => {
+    const { keepOldSeconds } = c.req.valid('json');
+    const names = { customerId: param(c, 'cid'), clientId: param(c, 'clientId') };
+    const secret = randomAlphanumerics(SECRET_LENGTH);
+    const now = Date.now();
+    const client = await rotateSecret(
+      c.get('services').db,
+      names.customerId,
+      names.clientId,
+      await newSecret(names, secret),
+      now,
+      now + (keepOldSeconds ?? 0) * SECOND_MS,
+    );
+    if (client === undefined) throw noClient();
+    c.header('cache-control', 'no-store');
+    return c.json({ ...clientResource(client), clientSecret: secret }, 200);
+  });
+}
+
+function noClient(): ApiFailure {
+  return new ApiFailure({ code: 'not_found', what: 'Client' });
+}
+
+async function newSecret(client: { customerId: string; clientId: string }, secret: string) {
+  return {
+    id: crypto.randomUUID(),
+    secretHash: await hashSecret(client.customerId, client.clientId, secret),
+  };
+}
+
+function clientResource(client: Client): z.infer<typeof ClientResource> {
+  const self = `/operator/customers/${client.customerId}/clients/${client.clientId}`;
+  return {
+    clientId: client.clientId,
+    name: client.name,
+    scope: client.scope,
+    createdAt: timestamp(client.createdAt),
+    _links: { self: link(self), 'rotate-secret': link(`${self}/rotate-secret`) },
+  };
+}

@@ -1,0 +1,42 @@
+/**
+ * Erasing the event stores of deleted subscriptions. A tombstone in D1 names a store to erase, and is marked once the store
+ * has confirmed. An erasure that was cut short is found by its tombstone and repeated; erasing twice is harmless.
+ */
+import pLimit from 'p-limit';
+import { refOf, type Subscription } from '../domain/subscription.ts';
+import type { EventStoreRpc } from '../event-store/rpc.ts';
+import { logError } from '../log.ts';
+import type { Database } from '../storage/database.ts';
+import { findUnerased, markErased } from '../storage/subscriptions.ts';
+
+const STORES_AT_ONCE = 6;
+
+export interface EraseNeeds {
+  readonly db: Database;
+  eventStore(subscriptionId: string): Pick<EventStoreRpc, 'erase'>;
+}
+
+/** Erases up to `limit` stores that are not erased yet, of one customer or of all. @returns how many it could not erase */
+export async function eraseDeleted(needs: EraseNeeds, limit: number, customerId?: string): Promise<number> {
+  return await eraseStores(needs, await findUnerased(needs.db, limit, customerId));
+}
+
+/** Erases the stores of deleted subscriptions. @returns how many could not be erased this time */
+export async function eraseStores(needs: EraseNeeds, deleted: readonly Subscription[]): Promise<number> {
+  const slots = pLimit(STORES_AT_ONCE);
+  let failed = 0;
+  await Promise.all(
+    deleted.map((subscription) =>
+      slots(async () => {
+        try {
+          await needs.eventStore(subscription.id).erase(refOf(subscription));
+          await markErased(needs.db, subscription.id, Date.now());
+        } catch (error) {
+          failed++;
+          logError('event store not erased', error, { subscriptionId: subscription.id });
+        }
+      }),
+    ),
+  );
+  return failed;
+}

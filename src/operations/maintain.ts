@@ -1,0 +1,85 @@
+/**
+ * Maintenance, run by the cron every five minutes: it finishes erasures that were cut short, visits a slice of the event
+ * stores so that each is seen once a day (no alarm is lost for longer), rotates signing keys, and trims dead letters and
+ * tombstones. A task that fails does not stop the others, and each task may run twice.
+ */
+import pLimit from 'p-limit';
+import type { Config } from '../config.ts';
+import { DEAD_LETTER_RETENTION_MS, MINUTE_MS, TOMBSTONE_MS } from '../domain/limits.ts';
+import { refOf } from '../domain/subscription.ts';
+import type { EventStoreRpc } from '../event-store/rpc.ts';
+import { logError, logWarn } from '../log.ts';
+import type { Database } from '../storage/database.ts';
+import { trimDeadLetters } from '../storage/dead-letters.ts';
+import { deleteRetiredKeys, findDueRotations } from '../storage/signing-keys.ts';
+import { deleteTombstones, findSlice, noteHealth } from '../storage/subscriptions.ts';
+import { eraseDeleted } from './erase.ts';
+import { rotateSigningKeys } from './rotate-keys.ts';
+
+const ERASED_PER_RUN = 200;
+/** Making an RSA key takes a good part of a second. */
+const ROTATED_PER_RUN = 10;
+const RUN_EVERY_MS = 5 * MINUTE_MS;
+/** Ids begin with two random hex digits: 256 slices, one for each run, are all visited within a day (288 runs). */
+const SLICES = 256;
+const VISITS_AT_ONCE = 6;
+
+export interface MaintenanceNeeds {
+  readonly config: Config;
+  readonly db: Database;
+  eventStore(subscriptionId: string): Pick<EventStoreRpc, 'erase' | 'ensureAlarm'>;
+}
+
+/** @param now the time of the run, ms: chooses the slice of event stores to visit */
+export async function maintain(needs: MaintenanceNeeds, now: number): Promise<void> {
+  const { config, db } = needs;
+  const tasks: Record<string, () => Promise<unknown>> = {
+    'erase deleted stores': () => eraseDeleted(needs, ERASED_PER_RUN),
+    'visit event stores': () => visitSlice(needs, Math.floor(now / RUN_EVERY_MS) % SLICES),
+    'rotate signing keys': () => rotateDueKeys(db, config, now),
+    'trim dead letters': async () => {
+      const dropped = await trimDeadLetters(db, now - DEAD_LETTER_RETENTION_MS);
+      if (dropped > 0)
+        logWarn('dead letters dropped', { count: dropped, reason: 'more than the list holds' });
+    },
+    'forget tombstones': () => deleteTombstones(db, now - TOMBSTONE_MS),
+  };
+  for (const [name, task] of Object.entries(tasks)) {
+    try {
+      await task();
+    } catch (error) {
+      logError('maintenance task failed', error, { task: name });
+    }
+  }
+}
+
+async function rotateDueKeys(db: Database, config: Config, now: number): Promise<void> {
+  for (const customerId of await findDueRotations(db, now - config.keyRotationMs, ROTATED_PER_RUN)) {
+    try {
+      await rotateSigningKeys(db, config, customerId, now);
+    } catch (error) {
+      logError('signing keys not rotated', error, { customerId });
+    }
+  }
+  await deleteRetiredKeys(db, now);
+}
+
+/** Visits the stores of one slice: arms alarms that were lost, and notes health that D1 has not heard. */
+async function visitSlice({ db, eventStore }: MaintenanceNeeds, slice: number): Promise<void> {
+  const digits = (number: number) => number.toString(16).padStart(2, '0');
+  const to = slice === SLICES - 1 ? 'g' : digits(slice + 1);
+  const slots = pLimit(VISITS_AT_ONCE);
+  const subscriptions = await findSlice(db, digits(slice), to);
+  await Promise.all(
+    subscriptions.map((subscription) =>
+      slots(async () => {
+        try {
+          const health = await eventStore(subscription.id).ensureAlarm(refOf(subscription));
+          if (health.state !== subscription.health) await noteHealth(db, subscription.id, health);
+        } catch (error) {
+          logError('event store not visited', error, { subscriptionId: subscription.id });
+        }
+      }),
+    ),
+  );
+}

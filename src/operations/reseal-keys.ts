@@ -1,0 +1,61 @@
+/**
+ * Seals every private key anew under the current `KEY_ENCRYPTION_KEY` (contract 10.2), so that the previous one can go.
+ * Keys keep signing meanwhile: what is sealed under either opens. A repeat finds what is left; two at once do the same.
+ */
+import { logError } from '../log.ts';
+import { resealSigningKey } from '../signing/keys.ts';
+import { type SealingKeys, sealedPrefix } from '../signing/sealing.ts';
+import type { Database } from '../storage/database.ts';
+import { countSealed, findSealedOtherwise, replaceSealed, type SealedKey } from '../storage/signing-keys.ts';
+
+/** Private keys resealed together, in one batch of D1. */
+const RESEAL_BITE = 50;
+/** One call works for this long; it must answer within 10 s (contract 1). */
+const RESEAL_WITHIN_MS = 5000;
+
+export interface ResealProgress {
+  /** Private keys there are. */
+  readonly total: number;
+  /** Sealed anew by this call. */
+  readonly resealed: number;
+  /** Not sealed under the current key yet; call again until it is 0. */
+  readonly remaining: number;
+  /** Of these, keys that neither key opens: the log names them. */
+  readonly unreadable: number;
+}
+
+/** Works for a few seconds at most; the rest is for the next call. */
+export async function resealSigningKeys(
+  db: Database,
+  sealing: SealingKeys,
+  now: () => number,
+): Promise<ResealProgress> {
+  const prefix = await sealedPrefix(sealing);
+  const end = now() + RESEAL_WITHIN_MS;
+  let after = '';
+  let resealed = 0;
+  let unreadable = 0;
+  while (now() < end) {
+    const keys = await findSealedOtherwise(db, prefix, after, RESEAL_BITE);
+    const anew = await Promise.all(keys.map((key) => reseal(sealing, key)));
+    const readable = anew.filter((one) => one !== undefined);
+    await replaceSealed(db, readable);
+    resealed += readable.length;
+    unreadable += keys.length - readable.length;
+    const last = keys.at(-1);
+    if (last === undefined || keys.length < RESEAL_BITE) break;
+    after = last.kid;
+  }
+  const { total, otherwise } = await countSealed(db, prefix);
+  return { total, resealed, remaining: otherwise, unreadable };
+}
+
+async function reseal(sealing: SealingKeys, key: SealedKey) {
+  const { customerId, kid, sealedPrivateKey } = key;
+  try {
+    return { key, resealed: await resealSigningKey(sealing, customerId, kid, sealedPrivateKey) };
+  } catch (error) {
+    logError('signing key does not open', error, { customerId, kid });
+    return undefined;
+  }
+}

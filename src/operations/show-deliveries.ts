@@ -1,0 +1,35 @@
+/**
+ * Packed deliveries come from their store without the signatures of their SETs. Whoever shows such a delivery has it
+ * signed again here: the key is kept, sealed, for longer than any event signed with it (contract 6.3), and RS256 is
+ * deterministic.
+ */
+import type { Delivery } from '../domain/delivery.ts';
+import { keyIdOf } from '../domain/security-event-token.ts';
+import { logWarn } from '../log.ts';
+import type { Signer } from '../signing/signer.ts';
+
+/**
+ * Deliveries with whole SETs. A delivery whose key is gone, or does not open, keeps an empty signature: the reader still
+ * sees what was sent, and the log says why it cannot be verified.
+ */
+export async function withSignatures(
+  signer: Pick<Signer, 'open' | 'signAgain'>,
+  deliveries: readonly Delivery[],
+): Promise<Delivery[]> {
+  const kids = new Set(deliveries.filter(({ set }) => isUnsigned(set)).map(({ set }) => keyIdOf(set)));
+  if (kids.size === 0) return [...deliveries];
+  await signer.open([...kids]);
+  const whole = await Promise.all(
+    deliveries.map(async (delivery) =>
+      isUnsigned(delivery.set) ? { ...delivery, set: await signer.signAgain(delivery.set) } : delivery,
+    ),
+  );
+  const unsigned = whole.filter(({ set }) => isUnsigned(set)).length;
+  if (unsigned > 0)
+    logWarn('signatures not made again: no key', { events: unsigned, kids: [...kids].join(' ') });
+  return whole;
+}
+
+function isUnsigned(set: string): boolean {
+  return set.endsWith('.');
+}

@@ -1,0 +1,9 @@
+/** A run of the cron, with an environment and a time of the test's own. */
+import { runScheduled } from '../../src/cron/scheduled.ts';
+import type { Env } from '../../src/env.ts';
+import { createAddressCheck } from '../../src/outbound/address-check.ts';
+import { createServices } from '../../src/services.ts';
+
+export async function runCron(environment: Env, now: number): Promise<void> {
+  await runScheduled(() => createServices(environment, createAddressCheck()), now);
+}
