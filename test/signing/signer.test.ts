@@ -20,7 +20,7 @@ const content = {
   events: { test: { id: '018bcfe5-6800-7000-8000-000000000001' } },
 };
 
-/** Signs with whatever keys this isolate has opened. */
+/** Signs with the keys that this isolate has opened. */
 const signer = createSigner(config, async () => []);
 const newKey = () => makeSigningKey(config, CUSTOMER, 'current', 1);
 

@@ -1,4 +1,4 @@
-/** A run of the cron, with an environment and a time of the test's own. */
+/** Runs the cron once, with an environment and a time that the test chooses. */
 import { runScheduled } from '../../src/cron/scheduled.ts';
 import type { Env } from '../../src/env.ts';
 import { createAddressCheck } from '../../src/outbound/address-check.ts';
