@@ -133,7 +133,7 @@ describe('the fields of an event', () => {
   });
 
   it.each(['2026-01-31t12:00:00z', '2026-01-31T12:00:00z'])(
-    'the RFC 3339 time %s is accepted in lower case',
+    'the lower-case RFC 3339 time %s is accepted',
     (text) => {
       expect(faulty(check({ occurredAt: text }))).toEqual([]);
     },

@@ -53,7 +53,7 @@ async function live(
 
 describe('a delivery that waits in a store', () => {
   it.each(['held events', 'a bulk redelivery'])(
-    'a steady stream of attempts of other events does not starve %s',
+    'a steady stream of other attempts does not starve %s',
     async (what) => {
       const bench = new Bench();
       const isHeld = what === 'held events';

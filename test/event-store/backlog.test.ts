@@ -249,7 +249,7 @@ describe('a recovered endpoint', () => {
     expect(second.length + third.length).toBeLessThanOrEqual(6);
   });
 
-  it('the backlog does not wait for dispatches from before an eviction', async () => {
+  it('the backlog does not wait for deliveries that were dispatched before an eviction', async () => {
     const bench = new Bench();
     const ids = await bench.held(5);
     await bench.ring();

@@ -302,7 +302,7 @@ describe('small segments', () => {
     expect(await listed(bench)).toEqual(ids);
   });
 
-  it('small segments that lie too far apart to be merged set no alarm for another try', async () => {
+  it('small segments too far apart to merge do not set the alarm again', async () => {
     const bench = new Bench();
     for (let round = 0; round < MERGE_SEGMENTS; round++) {
       await deliver(bench, bench.ids(1));

@@ -39,7 +39,7 @@ describe('a message that can never be processed', () => {
     ['a number', 7],
     ['an empty array', []],
     ['an array of nonsense', [[[]]]],
-    ['bytes', new ArrayBuffer(3)],
+    ['binary data', new ArrayBuffer(3)],
     ['a packed message of another version', { packed: 2, events: [] }],
   ])('a message that is %s becomes a dead letter and is acknowledged', async (_, body) => {
     const before = (await letters()).length;
