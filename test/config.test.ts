@@ -11,7 +11,7 @@ const required = {
   TOKEN_SIGNING_KEY: key(2),
 };
 
-/** A new object each time: what is read is remembered for the object. */
+/** Reads a new object each time, because readConfig remembers its result for each object. */
 const read = (variables: Record<string, unknown>) =>
   readConfig({ ...required, ...variables } as Partial<Env> as Env);
 
@@ -25,7 +25,7 @@ function failureOf(variables: Record<string, unknown>): ConfigError {
   throw new Error('the configuration was accepted');
 }
 
-/** The variables a failure names, in order. */
+/** The variables that a failure names, in order. */
 const namedBy = (error: ConfigError) => error.faults.map((fault) => fault.split(' ')[0]);
 
 const DEFAULTS = {
@@ -46,11 +46,11 @@ const DEFAULTS = {
 };
 
 describe('the configuration', () => {
-  it('has the documented defaults', () => {
+  it('the configuration has the documented defaults', () => {
     expect(read({})).toEqual(DEFAULTS);
   });
 
-  it('takes the empty string for a variable that is not set', () => {
+  it('an empty variable counts as one that is not set', () => {
     const optional = [
       'CAPTURE_DOMAIN',
       'USER_AGENT',
@@ -69,7 +69,7 @@ describe('the configuration', () => {
     expect(read(Object.fromEntries(optional.map((name) => [name, ''])))).toEqual(DEFAULTS);
   });
 
-  it('is parsed once for an environment', () => {
+  it('the configuration is parsed once for an environment', () => {
     const env = { ...required } as Partial<Env> as Env;
     expect(readConfig(env)).toBe(readConfig(env));
   });
@@ -96,13 +96,13 @@ describe('the configuration', () => {
     expect(read({ [name]: value })).toEqual({ ...DEFAULTS, ...expected });
   });
 
-  it('admits private endpoints where the service itself is not on https', () => {
+  it('ALLOW_PRIVATE_ENDPOINTS is accepted when BASE_URL is not https', () => {
     const config = read({ BASE_URL: 'http://127.0.0.1:8787', ALLOW_PRIVATE_ENDPOINTS: 'true' });
     expect(config.allowPrivateEndpoints).toBe(true);
   });
 });
 
-describe('a bad value is named, and never shown', () => {
+describe('a bad value of a variable', () => {
   it.each<[string, unknown[]]>([
     [
       'BASE_URL',
@@ -133,7 +133,7 @@ describe('a bad value is named, and never shown', () => {
     ['KEY_ENCRYPTION_KEY', ['canary', btoa('canary'), btoa('x'.repeat(33)), 'not base64 canary!!']],
     ['KEY_ENCRYPTION_KEY_PREVIOUS', ['canary', btoa('x'.repeat(31))]],
     ['TOKEN_SIGNING_KEY', ['canary', btoa('x'.repeat(16))]],
-  ])('of %s', (name, values) => {
+  ])('a bad value of %s is named and never shown', (name, values) => {
     for (const value of values) {
       const error = failureOf({ [name]: value });
       expect(namedBy(error), String(value)).toEqual([name]);
@@ -151,7 +151,7 @@ describe('a bad value is named, and never shown', () => {
     }
   });
 
-  it('together with every other', () => {
+  it('all bad values are named together', () => {
     const error = failureOf({
       BASE_URL: undefined,
       RETENTION_DAYS: '1',
@@ -162,16 +162,16 @@ describe('a bad value is named, and never shown', () => {
     expect(error.message).toContain('; ');
   });
 
-  it('at every call', () => {
+  it('a bad value is reported at every call', () => {
     const env = { ...required, LOG_LEVEL: 'loud' } as Partial<Env> as Env;
     expect(() => readConfig(env)).toThrow(ConfigError);
     expect(() => readConfig(env)).toThrow(ConfigError);
   });
 });
 
-describe('private endpoints are refused on a service with https', () => {
+describe('private endpoints on a service with https', () => {
   it.each(['https://webhooks.example.com', 'HTTPS://webhooks.example.com', ' https://webhooks.example.com'])(
-    '%j',
+    'ALLOW_PRIVATE_ENDPOINTS is refused when BASE_URL is %j',
     (BASE_URL) => {
       const error = failureOf({ BASE_URL, ALLOW_PRIVATE_ENDPOINTS: 'true' });
       expect(error.message).toMatch(/ALLOW_PRIVATE_ENDPOINTS|BASE_URL/);

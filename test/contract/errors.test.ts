@@ -19,14 +19,14 @@ let customer: TestCustomer;
 let subscription: TestSubscription;
 let path: string;
 beforeEach(async () => {
-  // Held: no alarm rings by itself, so an export stays active until its test rings.
+  // The clock is held: no alarm rings by itself, so an export stays active until its test rings the alarm.
   clock = holdClock();
   customer = await newCustomer();
   subscription = await newSubscription(customer);
   path = `/subscriptions/${subscription.id}`;
 });
 
-/** Stores an event past the event path, as the given answer of a listener leaves it. */
+/** Stores an event directly, in the state that this answer of a listener leads to. */
 async function anEventAnswered(statusCode: number): Promise<string> {
   const now = clock.now();
   const [eventId = ''] = newEventIds(now, 1, crypto.getRandomValues(new Uint8Array(16)));
@@ -58,7 +58,7 @@ async function aCompletedExport(): Promise<string> {
   return id;
 }
 
-const said = ({ status, body }: Reply) => ({ status, body });
+const statusAndBody = ({ status, body }: Reply) => ({ status, body });
 const invalid = (faults: unknown, member = 'invalid-body-params') => ({
   status: 400,
   body: { type: '/validation-error', status: 400, title: 'Bad Request', [member]: faults },
@@ -87,13 +87,13 @@ const tooMany = {
     details: expect.stringMatching(/./),
   },
 };
-/** `/method-not-allowed` and its like: the family without a fixed detail. */
+/** An error of the same family as `/method-not-allowed`, whose details are not fixed. */
 const ofFamily = (status: number, type: string, title: string) => ({
   status,
   body: { type, status, title, details: expect.stringMatching(/./) },
 });
 
-/** Every path of contract 3, 5 and 7 with the methods it has. */
+/** Every path of contract 3, 5 and 7 with its methods. */
 const PATHS: readonly [string, string[]][] = [
   ['/subscriptions', ['GET', 'POST']],
   ['/subscriptions/{SID}', ['DELETE', 'GET', 'PATCH']],
@@ -111,69 +111,72 @@ const CALLS = PATHS.flatMap(([path, methods]) => methods.map((method) => [method
 const withUnknown = (path: string) => path.replace(/\{\w+\}/g, UNKNOWN);
 
 describe('403', () => {
-  it.each(CALLS)('is all that a caller without a token is told: %s %s', async (method, path) => {
+  it.each(CALLS)('a caller without a token gets only a 403: %s %s', async (method, path) => {
     const reply = await send(`/${customer.id}/webhooks${withUnknown(path)}`, { method });
-    expect(said(reply)).toEqual(forbidden);
+    expect(statusAndBody(reply)).toEqual(forbidden);
   });
 });
 
 describe('404', () => {
   it.each(CALLS.filter(([, path]) => path.includes('{SID}')))(
-    'names the subscription when that is unknown: %s %s',
+    'an unknown subscription gets a 404 that names it: %s %s',
     async (method, path) => {
-      expect(said(await customer.call(method, withUnknown(path)))).toEqual(notFound('Subscription'));
+      expect(statusAndBody(await customer.call(method, withUnknown(path)))).toEqual(notFound('Subscription'));
     },
   );
 
   it.each(CALLS.filter(([, path]) => path.includes('{EID}')))(
-    'names the event when only that is unknown, or is no UUID: %s %s',
+    'an event id that is unknown or not a UUID gets a 404 that names the event: %s %s',
     async (method, template) => {
       const known = template.replace('{SID}', subscription.id);
       for (const id of [UNKNOWN, 'nonsense', UNKNOWN.toUpperCase()]) {
-        expect(said(await customer.call(method, known.replace('{EID}', id)))).toEqual(notFound('Event'));
+        expect(statusAndBody(await customer.call(method, known.replace('{EID}', id)))).toEqual(
+          notFound('Event'),
+        );
       }
     },
   );
 
   it.each(CALLS.filter(([, path]) => path.includes('{exportId}')))(
-    'names the export when only that is unknown, or is no UUID: %s %s',
+    'an export id that is unknown or not a UUID gets a 404 that names the export: %s %s',
     async (method, template) => {
       const known = template.replace('{SID}', subscription.id);
       for (const id of [UNKNOWN, 'nonsense', UNKNOWN.toUpperCase()]) {
-        expect(said(await customer.call(method, known.replace('{exportId}', id)))).toEqual(
+        expect(statusAndBody(await customer.call(method, known.replace('{exportId}', id)))).toEqual(
           notFound('Export'),
         );
       }
     },
   );
 
-  it('names the subscription when its id is no UUID', async () => {
+  it('a subscription id that is not a UUID gets a 404 that names the subscription', async () => {
     for (const id of ['1', 'nonsense', UNKNOWN.toUpperCase(), subscription.id.replaceAll('-', '')]) {
-      expect(said(await customer.call('GET', `/subscriptions/${id}`))).toEqual(notFound('Subscription'));
+      expect(statusAndBody(await customer.call('GET', `/subscriptions/${id}`))).toEqual(
+        notFound('Subscription'),
+      );
     }
   });
 
-  it('names the route when there is none', async () => {
-    expect(said(await customer.call('GET', `${path}/nonsense`))).toEqual(notFound('Route'));
+  it('an unknown route gets a 404 that names the route', async () => {
+    expect(statusAndBody(await customer.call('GET', `${path}/nonsense`))).toEqual(notFound('Route'));
   });
 });
 
 describe('405', () => {
-  it.each(PATHS)(
-    'with Allow is the answer to every method that %s does not have',
-    async (template, methods) => {
-      const others = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'].filter((method) => !methods.includes(method));
-      for (const method of others) {
-        const reply = await customer.call(method, withUnknown(template));
-        expect(said(reply), method).toEqual(ofFamily(405, '/method-not-allowed', 'Method Not Allowed'));
-        const allowed = (reply.headers.get('allow') ?? '').split(', ').filter((name) => name !== 'HEAD');
-        expect(allowed.sort(), method).toEqual(methods);
-      }
-    },
-  );
+  it.each(PATHS)('every method that %s does not have gets a 405 with Allow', async (template, methods) => {
+    const others = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'].filter((method) => !methods.includes(method));
+    for (const method of others) {
+      const reply = await customer.call(method, withUnknown(template));
+      expect(statusAndBody(reply), method).toEqual(
+        ofFamily(405, '/method-not-allowed', 'Method Not Allowed'),
+      );
+      const allowed = (reply.headers.get('allow') ?? '').split(', ').filter((name) => name !== 'HEAD');
+      expect(allowed.sort(), method).toEqual(methods);
+    }
+  });
 });
 
-/** The two calls that take a body. */
+/** Makes one of the two calls that take a body. */
 const withBody = (method: string, body: BodyInit | undefined, type: string | undefined) =>
   send(`/${customer.id}/webhooks${method === 'POST' ? '/subscriptions' : path}`, {
     method,
@@ -185,33 +188,38 @@ const withBody = (method: string, body: BodyInit | undefined, type: string | und
   });
 
 describe.each(['POST', 'PATCH'])('the body of a %s', (method) => {
-  it('over the limit is a 413', async () => {
+  it(`a ${method} body over the limit gets a 413`, async () => {
     const reply = await withBody(method, ' '.repeat(1_000_000), 'application/json');
-    expect(said(reply)).toEqual(ofFamily(413, '/payload-too-large', 'Payload Too Large'));
+    expect(statusAndBody(reply)).toEqual(ofFamily(413, '/payload-too-large', 'Payload Too Large'));
   });
 
   it.each(['text/plain', 'application/xml', 'application/x-www-form-urlencoded', 'application/json-seq'])(
-    'sent as %s is a 415',
+    `a ${method} body sent as %s gets a 415`,
     async (type) => {
       const reply = await withBody(method, '{}', type);
-      expect(said(reply)).toEqual(ofFamily(415, '/unsupported-media-type', 'Unsupported Media Type'));
+      expect(statusAndBody(reply)).toEqual(
+        ofFamily(415, '/unsupported-media-type', 'Unsupported Media Type'),
+      );
     },
   );
 
   it.each(['', '{', '{"title":}', "{'title':'x'}", 'title=x', '{} {}'])(
-    'that is not JSON is a 400 of its own: %j',
+    `a ${method} body that is not JSON gets a 400 of its own: %j`,
     async (text) => {
-      expect(said(await withBody(method, text, 'application/json'))).toEqual(notJson);
+      expect(statusAndBody(await withBody(method, text, 'application/json'))).toEqual(notJson);
     },
   );
 
-  it.each(['[]', 'null', '7', '"text"', 'true'])('that is no object is a 400: %s', async (text) => {
-    const reply = await withBody(method, text, 'application/json');
-    expect(said(reply)).toEqual(invalid([{ name: 'body', reason: expect.stringMatching(/./) }]));
-  });
+  it.each(['[]', 'null', '7', '"text"', 'true'])(
+    `a ${method} body that is not an object gets a 400: %s`,
+    async (text) => {
+      const reply = await withBody(method, text, 'application/json');
+      expect(statusAndBody(reply)).toEqual(invalid([{ name: 'body', reason: expect.stringMatching(/./) }]));
+    },
+  );
 });
 
-/** Members that are refused, with the name under which that is told. */
+/** Members that are refused, each with the name that the 400 reports. */
 const FAULTS: readonly [name: string, member: Record<string, unknown>][] = [
   ['title', { title: 'x' }],
   ['title', { title: 'x'.repeat(201) }],
@@ -248,40 +256,52 @@ const FILTERS: readonly unknown[] = [
   Array.from({ length: 33 }).reduce((inner) => ({ not: inner }), {}),
 ];
 
-describe('a 400 names what is wrong', () => {
+describe('the faults that a 400 names', () => {
   const complete = () => ({
     title: `complete ${crypto.randomUUID()}`,
     endpoint: subscription.listener.endpoint,
     events: [],
   });
 
-  it.each(FAULTS)('%s, at create and at PATCH: %j', async (name, member) => {
-    const expected = invalid([{ name, reason: expect.stringMatching(/./) }]);
-    expect(said(await customer.call('POST', '/subscriptions', { ...complete(), ...member }))).toEqual(
-      expected,
-    );
-    expect(said(await customer.call('PATCH', path, member))).toEqual(expected);
-    expect((await customer.call('GET', '/subscriptions')).body.total).toBe(1);
-  });
+  it.each(FAULTS.map(([name, member]) => [name, JSON.stringify(member).slice(0, 60), member] as const))(
+    'a bad POST or PATCH gets a 400 that names %s: %s',
+    async (name, _, member) => {
+      const expected = invalid([{ name, reason: expect.stringMatching(/./) }]);
+      expect(
+        statusAndBody(await customer.call('POST', '/subscriptions', { ...complete(), ...member })),
+      ).toEqual(expected);
+      expect(statusAndBody(await customer.call('PATCH', path, member))).toEqual(expected);
+      expect((await customer.call('GET', '/subscriptions')).body.total).toBe(1);
+    },
+  );
 
-  it.each(FILTERS.map((filter) => [filter]))('filter, at create and at PATCH: %.80j', async (filter) => {
-    const expected = invalid([
-      { name: 'filter', reason: expect.stringMatching(/^filter is invalid JSON Schema/) },
-    ]);
-    expect(said(await customer.call('POST', '/subscriptions', { ...complete(), filter }))).toEqual(expected);
-    expect(said(await customer.call('PATCH', path, { filter }))).toEqual(expected);
-    expect((await customer.call('GET', path)).body).not.toHaveProperty('filter');
-  });
+  it.each(FILTERS.map((filter) => [JSON.stringify(filter).slice(0, 60), filter] as const))(
+    'a POST or PATCH with a bad filter gets a 400 that names it: %s',
+    async (_, filter) => {
+      const expected = invalid([
+        { name: 'filter', reason: expect.stringMatching(/^filter is invalid JSON Schema/) },
+      ]);
+      expect(statusAndBody(await customer.call('POST', '/subscriptions', { ...complete(), filter }))).toEqual(
+        expected,
+      );
+      expect(statusAndBody(await customer.call('PATCH', path, { filter }))).toEqual(expected);
+      expect((await customer.call('GET', path)).body).not.toHaveProperty('filter');
+    },
+  );
 
-  it('title, when another subscription has it', async () => {
+  it('a title that another subscription has gets a 400 that names title', async () => {
     const { title } = (await customer.call('GET', path)).body;
     const expected = invalid([{ name: 'title', reason: expect.stringMatching(/./) }]);
-    expect(said(await customer.call('POST', '/subscriptions', { ...complete(), title }))).toEqual(expected);
+    expect(statusAndBody(await customer.call('POST', '/subscriptions', { ...complete(), title }))).toEqual(
+      expected,
+    );
     const other = await newSubscription(customer);
-    expect(said(await customer.call('PATCH', `/subscriptions/${other.id}`, { title }))).toEqual(expected);
+    expect(statusAndBody(await customer.call('PATCH', `/subscriptions/${other.id}`, { title }))).toEqual(
+      expected,
+    );
   });
 
-  it('everything that is required, and nothing that is not', async () => {
+  it('a subscription without members gets a 400 that names each required one, and no other', async () => {
     const reply = await customer.call('POST', '/subscriptions', {});
     expect(reply.status).toBe(400);
     const names = reply.body['invalid-body-params'].map(({ name }: { name: string }) => name);
@@ -294,77 +314,83 @@ describe('a 400 names what is wrong', () => {
     ['limit', '0'],
     ['limit', '1001'],
     ['state', 'failed'],
-  ])('in a query too: %s=%s', async (name, value) => {
+  ])('a bad query gets a 400 that names its parameter: %s=%s', async (name, value) => {
     const reply = await customer.call('GET', `${path}/events?${name}=${value}`);
-    expect(said(reply)).toEqual(
+    expect(statusAndBody(reply)).toEqual(
       invalid([{ name, reason: expect.stringMatching(/./) }], 'invalid-query-params'),
     );
   });
 });
 
 describe('409', () => {
-  it('tells that an event is not in a failed state', async () => {
+  it('a 409 says that an event is not in a failed state', async () => {
     const refused = conflict('Event is not in a failed state');
     for (const statusCode of [200, 503]) {
       const eventId = await anEventAnswered(statusCode);
-      expect(said(await customer.call('POST', `${path}/events/${eventId}/redeliver`))).toEqual(refused);
+      expect(statusAndBody(await customer.call('POST', `${path}/events/${eventId}/redeliver`))).toEqual(
+        refused,
+      );
     }
   });
 
-  it('tells that the subscription is disabled, of a test and of a redelivery', async () => {
+  it('a test or redelivery gets a 409 that says that the subscription is disabled', async () => {
     const eventId = await anEventAnswered(302);
     await customer.call('PATCH', path, { enabled: false });
     const refused = conflict('Subscription is disabled');
-    expect(said(await customer.call('POST', `${path}/test`))).toEqual(refused);
-    expect(said(await customer.call('POST', `${path}/events/${eventId}/redeliver`))).toEqual(refused);
+    expect(statusAndBody(await customer.call('POST', `${path}/test`))).toEqual(refused);
+    expect(statusAndBody(await customer.call('POST', `${path}/events/${eventId}/redeliver`))).toEqual(
+      refused,
+    );
   });
 
-  it('tells that there are too many active exports', async () => {
+  it('a 409 says that there are too many active exports', async () => {
     expect((await customer.call('POST', `${path}/exports`)).status).toBe(202);
-    expect(said(await customer.call('POST', `${path}/exports`))).toEqual(conflict('Too many active exports'));
+    expect(statusAndBody(await customer.call('POST', `${path}/exports`))).toEqual(
+      conflict('Too many active exports'),
+    );
   });
 
-  it('tells that an export is completed, or is not yet', async () => {
+  it('a 409 refuses a download of an unfinished export and a cancel of a completed one', async () => {
     const { id } = (await customer.call('POST', `${path}/exports`)).body;
     const refused = conflict(expect.stringMatching(/./));
-    expect(said(await customer.call('GET', `${path}/exports/${id}/download`))).toEqual(refused);
+    expect(statusAndBody(await customer.call('GET', `${path}/exports/${id}/download`))).toEqual(refused);
     await subscription.ring();
-    expect(said(await customer.call('DELETE', `${path}/exports/${id}`))).toEqual(refused);
+    expect(statusAndBody(await customer.call('DELETE', `${path}/exports/${id}`))).toEqual(refused);
   });
 
-  it('tells that the customer has as many subscriptions as it may', async () => {
+  it('a 409 says that the customer may not have more subscriptions', async () => {
     const full = environmentWith({ MAX_SUBSCRIPTIONS: '1' });
     const body = { title: 'one too many', endpoint: subscription.listener.endpoint, events: [] };
     const reply = await callIn(full, 'POST', `/${customer.id}/webhooks/subscriptions`, {
       token: customer.token,
       body,
     });
-    expect(said(reply)).toEqual(conflict(expect.stringMatching(/./)));
+    expect(statusAndBody(reply)).toEqual(conflict(expect.stringMatching(/./)));
   });
 });
 
 describe('429', () => {
-  it('tells when the next redelivery is accepted', async () => {
+  it('a 429 says when the next redelivery is accepted', async () => {
     const first = await anEventAnswered(302);
     const second = await anEventAnswered(302);
     expect((await customer.call('POST', `${path}/events/${first}/redeliver`)).status).toBe(202);
     clock.advance(15_000);
     const reply = await customer.call('POST', `${path}/events/${second}/redeliver`);
-    expect(said(reply)).toEqual(tooMany);
+    expect(statusAndBody(reply)).toEqual(tooMany);
     expect(reply.headers.get('retry-after')).toBe('45');
   });
 
-  it('tells when the next export may be started', async () => {
+  it('a 429 says when the next export may be started', async () => {
     await aCompletedExport();
     clock.advance(3_000_000);
     const reply = await customer.call('POST', `${path}/exports`);
-    expect(said(reply)).toEqual(tooMany);
+    expect(statusAndBody(reply)).toEqual(tooMany);
     expect(reply.headers.get('retry-after')).toBe(String(86_400 - 3_000));
   });
 });
 
-describe('where several refusals hold', () => {
-  it('a redelivery is a 404 before a 409, and a 409 before a 429', async () => {
+describe('the order of refusals', () => {
+  it('a redelivery gets a 404 before a 409, and a 409 before a 429', async () => {
     const [failed, delivered] = [await anEventAnswered(302), await anEventAnswered(200)];
     expect((await customer.call('POST', `${path}/events/${failed}/redeliver`)).status).toBe(202);
     expect((await customer.call('POST', `${path}/events/${delivered}/redeliver`)).status).toBe(409);
@@ -372,7 +398,7 @@ describe('where several refusals hold', () => {
     expect((await customer.call('POST', `${path}/events/${UNKNOWN}/redeliver`)).status).toBe(404);
   });
 
-  it('a duplicate title is a 400 before the 409 of a full customer', async () => {
+  it('a duplicate title gets a 400 before the 409 of a full customer', async () => {
     const full = environmentWith({ MAX_SUBSCRIPTIONS: '1' });
     const { title } = (await customer.call('GET', path)).body;
     const body = { title, endpoint: subscription.listener.endpoint, events: [] };
@@ -380,10 +406,10 @@ describe('where several refusals hold', () => {
       token: customer.token,
       body,
     });
-    expect(said(reply)).toEqual(invalid([{ name: 'title', reason: expect.stringMatching(/./) }]));
+    expect(statusAndBody(reply)).toEqual(invalid([{ name: 'title', reason: expect.stringMatching(/./) }]));
   });
 
-  it('every one of them carries its own X-Request-Id', async () => {
+  it('every refusal carries its own X-Request-Id', async () => {
     const replies = await Promise.all([
       send(`/${customer.id}/webhooks/subscriptions`, {}),
       customer.call('GET', `/subscriptions/${UNKNOWN}`),

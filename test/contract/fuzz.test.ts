@@ -1,6 +1,6 @@
 /**
- * Nonsense at every route, as the service's document lists them: paths, queries, headers and bodies that no client would
- * send. The answer is never of the 5xx kind, always JSON or nothing, and a request that is refused writes nothing.
+ * Sends nonsense to every route that the service's OpenAPI document lists: paths, queries, headers and bodies that no
+ * client would send. The answer is never a 5xx, it is always JSON or empty, and a refused request writes nothing.
  */
 import { env } from 'cloudflare:workers';
 import fc from 'fast-check';
@@ -29,7 +29,7 @@ beforeAll(async () => {
   subscription = await newSubscription(customer);
 });
 
-/** Values that break things: of the wrong type, too long, too deep, too large, half a character. */
+/** Values that often break a service: of the wrong type, too long, too deep, too large, half a character. */
 const hostile = fc.oneof(
   fc.constantFrom<unknown>(
     null,
@@ -84,7 +84,7 @@ const KEYS = [
   '__proto__',
 ];
 
-/** Texts of bodies: objects with known keys and hostile values, arrays of them, and what is no JSON. */
+/** Body texts: objects with known keys and hostile values, arrays of these objects, and texts that are not JSON. */
 const bodies = fc.oneof(
   { weight: 6, arbitrary: fc.dictionary(fc.constantFrom(...KEYS), hostile, { maxKeys: 8 }).map(toJson) },
   {
@@ -139,7 +139,7 @@ const contentTypes = fc.constantFrom(
   'nonsense',
 );
 
-/** Everything that HTTP can write: rows of D1, and what the event store of the one subscription that is there holds. */
+/** Everything that a call can write, as text: rows of D1, and the content of the event store of the subscription. */
 async function written(): Promise<string> {
   const counts = await env.DB.batch(
     ['customers', 'clients', 'client_secrets', 'signing_keys', 'subscriptions', 'dead_letters'].map((table) =>
@@ -150,8 +150,8 @@ async function written(): Promise<string> {
     .bind(customer.id)
     .all();
   const store = storeOf(subscription);
-  const held = [await store.total(), (await store.exports()).length, (await store.redeliveries()).length];
-  return JSON.stringify([counts.map(({ results }) => results), own.results, held]);
+  const inStore = [await store.total(), (await store.exports()).length, (await store.redeliveries()).length];
+  return JSON.stringify([counts.map(({ results }) => results), own.results, inStore]);
 }
 
 function tokenFor(route: Route): { readonly token?: string } {
@@ -167,7 +167,7 @@ function checkAnswer(route: Route, sent: string, { status, headers, body }: Repl
   if (status >= 400) expect(typeof body, name).toBe('object');
 }
 
-/** Calls a route; what is refused must have written nothing. */
+/** Calls a route, and checks that a refused call has written nothing. */
 async function attack(route: Route, path: string, body: string | undefined, type: string): Promise<void> {
   const before = await written();
   const answer = await call(route.method, path, {
@@ -178,13 +178,15 @@ async function attack(route: Route, path: string, body: string | undefined, type
   if (answer.status >= 400) expect(await written(), `${route.method} ${path} ${body}`).toBe(before);
 }
 
-describe('nonsense is refused, at every route', () => {
-  it('in the path', { timeout: 120_000 }, async () => {
+describe('nonsense sent to every route', () => {
+  it('nonsense in the path never leads to a 5xx, and a refused call writes nothing', {
+    timeout: 120_000,
+  }, async () => {
     for (const route of routes.filter(({ path }) => path.includes('{'))) {
       await fc.assert(
         fc.asyncProperty(fc.array(segments, { minLength: 4, maxLength: 4 }), async (values) => {
           const left = [...values];
-          // The customer is one's own, so that more than 403 is reached.
+          // The customer is the right one, so that the call gets past the 403.
           const path = route.path.replaceAll(/\{(\w+)\}/g, (_, name) =>
             name === 'cid' && route.access === 'token' ? customer.id : (left.shift() ?? 'x'),
           );
@@ -195,7 +197,9 @@ describe('nonsense is refused, at every route', () => {
     }
   });
 
-  it('in the query', { timeout: 120_000 }, async () => {
+  it('nonsense in the query never leads to a 5xx, and a refused call writes nothing', {
+    timeout: 120_000,
+  }, async () => {
     for (const route of routes.filter(({ method }) => method === 'GET')) {
       await fc.assert(
         fc.asyncProperty(queries, async (query) => {
@@ -206,7 +210,9 @@ describe('nonsense is refused, at every route', () => {
     }
   });
 
-  it('in the body', { timeout: 120_000 }, async () => {
+  it('nonsense in the body never leads to a 5xx, and a refused call writes nothing', {
+    timeout: 120_000,
+  }, async () => {
     const taking = routes.filter(({ takesBody }) => takesBody);
     expect(taking.length).toBeGreaterThanOrEqual(7);
     for (const route of taking) {
@@ -219,7 +225,9 @@ describe('nonsense is refused, at every route', () => {
     }
   });
 
-  it('in the headers', { timeout: 120_000 }, async () => {
+  it('nonsense in the headers never leads to a 5xx, and a refused call writes nothing', {
+    timeout: 120_000,
+  }, async () => {
     const headers = fc.dictionary(
       fc.constantFrom(
         'authorization',
@@ -258,7 +266,7 @@ describe('nonsense is refused, at every route', () => {
     }
   });
 
-  it('in the method, at every path', async () => {
+  it('an unusual method never leads to a 5xx on any path', async () => {
     for (const path of new Set(routes.map(known))) {
       for (const method of ['PUT', 'TRACE', 'OPTIONS', 'QUERY', 'PROPFIND']) {
         const answer = await call(method, path, { token: customer.token }).catch(() => undefined);
@@ -269,7 +277,7 @@ describe('nonsense is refused, at every route', () => {
   });
 });
 
-/** The route's path with ids that exist where that destroys nothing, and unknown ones elsewhere. */
+/** The path of the route, with existing ids where the call destroys nothing, and with unknown ids elsewhere. */
 function known(route: Route): string {
   const unknown = '01900000-0000-7000-8000-000000000000';
   const isSafe = route.method !== 'DELETE' && route.access === 'token';

@@ -1,10 +1,10 @@
-/** A client that knows one address and the names of relations; every other address it takes from answers. */
+/** A client that knows one address and the names of relations, and takes every other address from the answers. */
 import { exports } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
 import { until } from '../support/until.ts';
 import { anEvent, BASE_URL, newCustomer, newSubscription, type TestCustomer } from '../support/world.ts';
 
-/** The relations that act when they are posted to (contract 3.2, 5.1); all others are read. */
+/** The relations that are called by POST (contract 3.2, 5.1); all others are read by GET. */
 const ACTIONS: readonly string[] = ['test', 'redeliver'];
 
 interface Visit {
@@ -14,7 +14,7 @@ interface Visit {
   readonly text: string;
 }
 
-/** One call by an href as an answer gave it. */
+/** Makes one call to an href exactly as an answer gave it. */
 async function visit(customer: TestCustomer, rel: string, href: string, method?: string): Promise<Visit> {
   const response = await exports.default.fetch(BASE_URL + href, {
     method: method ?? (ACTIONS.includes(rel) ? 'POST' : 'GET'),
@@ -32,12 +32,12 @@ function linksIn(value: unknown): [rel: string, href: string][] {
   });
 }
 
-/** Follows every link from these answers on, each once under each name it is given. */
+/** Follows every link from this answer on, once for each relation and href. */
 async function follow(customer: TestCustomer, start: Visit): Promise<Visit[]> {
   const visits = [start];
   const seen = new Set<string>();
   for (const { rel: from, text } of visits) {
-    // The file of an export is the one answer that is not a JSON value, and has no links.
+    // The file of an export has no links, and it is the only answer that is not JSON.
     for (const [rel, href] of from === 'download' ? [] : linksIn(JSON.parse(text))) {
       if (seen.has(`${rel} ${href}`)) continue;
       seen.add(`${rel} ${href}`);
@@ -47,10 +47,10 @@ async function follow(customer: TestCustomer, start: Visit): Promise<Visit[]> {
   return visits;
 }
 
-function expectSound(customer: TestCustomer, visits: readonly Visit[]): void {
+function expectValidLinks(customer: TestCustomer, visits: readonly Visit[]): void {
   for (const { rel, href, status } of visits) {
     expect(href, rel).toMatch(new RegExp(`^/${customer.id}/webhooks/[^\\s#]+$`));
-    // An event that did not fail, or a second redelivery within a minute, is refused (contract 5.4).
+    // A redelivery is refused if the event did not fail, or within a minute of another one (contract 5.4).
     expect(rel === 'redeliver' ? [202, 409, 429] : [200, 202], `${rel} ${href}`).toContain(status);
   }
 }
@@ -63,13 +63,13 @@ async function newFailedEvent(customer: TestCustomer) {
   return { subscription, eventId };
 }
 
-describe('a client that follows links from the list of subscriptions', () => {
-  it('reaches every kind of resource, each href path-only and answered', async () => {
+describe('a client that follows links', () => {
+  it('following links reaches every kind of resource, and each href is path-only and answered', async () => {
     const customer = await newCustomer();
     const { subscription, eventId } = await newFailedEvent(customer);
     const start = await visit(customer, 'self', `/${customer.id}/webhooks/subscriptions`);
     const visits = await follow(customer, start);
-    expectSound(customer, visits);
+    expectValidLinks(customer, visits);
     const reached = (rel: string, kind: (body: Record<string, unknown>) => boolean) =>
       expect(
         visits.some((one) => one.rel === rel && kind(JSON.parse(one.text))),
@@ -84,7 +84,7 @@ describe('a client that follows links from the list of subscriptions', () => {
     expect(visits.find(({ href }) => href.endsWith(`/${eventId}/redeliver`))?.status).toBe(202);
   });
 
-  it('reaches the event from its history, by the link that only a history has', async () => {
+  it('the event link of a history leads to the event', async () => {
     const customer = await newCustomer();
     const { eventId } = await newFailedEvent(customer);
     const visits = await follow(
@@ -95,26 +95,26 @@ describe('a client that follows links from the list of subscriptions', () => {
     expect(JSON.parse(event?.text ?? '{}')).toMatchObject({ id: eventId });
   });
 
-  it('reaches the job and the file of an export it started', async () => {
+  it('the links of a started export lead to its job and its file', async () => {
     const customer = await newCustomer();
     const { subscription, eventId } = await newFailedEvent(customer);
-    // A subscription has no link to its exports (contract 3.2): the path of contract 7 is appended.
+    // A subscription has no link to its exports (contract 3.2), so this is the path of contract 7.
     const exportsHref = `/${customer.id}/webhooks/subscriptions/${subscription.id}/exports`;
     const started = await visit(customer, 'exports', exportsHref, 'POST');
     expect(started.status).toBe(202);
-    expectSound(customer, await follow(customer, started));
+    expectValidLinks(customer, await follow(customer, started));
     const done = await until(async () => {
       await subscription.ring();
       const visits = await follow(customer, await visit(customer, 'exports', exportsHref));
       return visits.some(({ rel }) => rel === 'download') && visits;
     }, 'the completed job');
-    expectSound(customer, done);
+    expectValidLinks(customer, done);
     const file = done.find(({ rel }) => rel === 'download');
     expect(JSON.parse(file?.text ?? '{}')).toMatchObject({ id: eventId, state: 'failure' });
     expect(done.some(({ rel, text }) => rel === 'self' && JSON.parse(text).state === 'completed')).toBe(true);
   });
 
-  it('reaches every page of events and of subscriptions', async () => {
+  it('the page links lead to every page of events and of subscriptions', async () => {
     const customer = await newCustomer();
     const subscription = await newSubscription(customer);
     await customer.call('POST', '/events', [anEvent(), anEvent(), anEvent()]);
@@ -122,10 +122,10 @@ describe('a client that follows links from the list of subscriptions', () => {
     const list = `/${customer.id}/webhooks/subscriptions`;
     const events = `${list}/${subscription.id}/events?limit=1`;
     const pages = await follow(customer, await visit(customer, 'self', events));
-    expectSound(customer, pages);
+    expectValidLinks(customer, pages);
     expect(pages.filter(({ rel }) => rel === 'next')).toHaveLength(2);
     const rest = await follow(customer, await visit(customer, 'self', `${list}?page=1`));
-    expectSound(customer, rest);
+    expectValidLinks(customer, rest);
     expect(rest.map(({ rel }) => rel)).toEqual(expect.arrayContaining(['first', 'last']));
   });
 });

@@ -1,4 +1,4 @@
-/** PATCH is a merge patch (contract 3.5; RFC 7396): held against a model that merges by hand. */
+/** PATCH is a merge patch (contract 3.5; RFC 7396). The test compares it with a model that merges by hand. */
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { newCustomer, newSubscription, type TestCustomer } from '../support/world.ts';
@@ -23,7 +23,7 @@ const filter = fc.constantFrom(
   { additionalProperties: false, properties: { entityCreated: true } },
   { title: 'null within a filter is kept', default: null, examples: [null, { a: null }] },
 );
-/** What a client may send along, to no effect. */
+/** Members that a client may send and that have no effect. */
 const ignored = {
   id: fc.constant('x'),
   customerId: fc.uuid(),
@@ -43,7 +43,7 @@ const good = fc.record(
   },
   { requiredKeys: [] },
 );
-/** Good members beside one that is refused: nothing of it may take effect. */
+/** Good members together with a bad one: none of them may take effect. */
 const bad = fc
   .tuple(
     good,
@@ -68,7 +68,7 @@ const step = fc.record({
   mediaType: fc.constantFrom('application/merge-patch+json', 'application/json'),
 });
 
-/** The resource after a patch, by the words of the contract. */
+/** The resource after a patch, as the contract describes it. */
 function merged(resource: Record<string, unknown>, patch: Record<string, unknown>): Record<string, unknown> {
   const after: Record<string, unknown> = { ...resource };
   for (const name of ['title', 'endpoint', 'enabled', 'filter'] as const) {
@@ -83,8 +83,8 @@ function withoutTime({ updatedAt: _, ...rest }: Record<string, unknown>): Record
   return rest;
 }
 
-describe('PATCH', () => {
-  it('is a merge, whatever comes in whatever order, and a refused one changes nothing', async () => {
+describe('PATCH of a subscription', () => {
+  it('any sequence of PATCHes is merged as RFC 7396 says, and a refused one changes nothing', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 6 }), async (steps) => {
         const path = `/subscriptions/${(await newSubscription(customer)).id}`;
@@ -105,7 +105,7 @@ describe('PATCH', () => {
           }
           model = now;
         }
-        // Titles are unique in the customer: the next run may draw the same.
+        // Titles are unique in a customer, and the next run may draw the same title.
         await customer.call('DELETE', path);
       }),
       { numRuns: 20 },

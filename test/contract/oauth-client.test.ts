@@ -1,4 +1,4 @@
-/** An OAuth client library, unmodified and strict about RFC 6749, against the token endpoint (contract 2). */
+/** Runs an unmodified OAuth client library, strict about RFC 6749, against the token endpoint (contract 2). */
 import { exports } from 'cloudflare:workers';
 import * as oauth from 'oauth4webapi';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -6,7 +6,7 @@ import { asOperator, BASE_URL, newCustomer, type TestCustomer } from '../support
 
 const SCOPE = '*:webhooks/**';
 
-/** To the Worker instead of the network; `http` because the tests have no TLS. */
+/** Sends requests to the Worker instead of the network, by `http` because the tests have no TLS. */
 const toTheWorker = {
   [oauth.customFetch]: (
     url: string,
@@ -39,7 +39,7 @@ async function getToken(clientId: string, secret: string, scope = SCOPE) {
 }
 
 describe('an OAuth client library', () => {
-  it('gets a token by the client credentials grant, and calls the API with it', async () => {
+  it('an OAuth library gets a token by client credentials and calls the API with it', async () => {
     const token = await getToken(customer.clientId, customer.clientSecret);
     expect(token).toMatchObject({ token_type: 'bearer', expires_in: 3600, scope: SCOPE });
     const url = new URL(`${BASE_URL}/${customer.id}/webhooks/subscriptions`);
@@ -55,7 +55,7 @@ describe('an OAuth client library', () => {
     expect(await answer.json()).toMatchObject({ total: 0 });
   });
 
-  it('gets one with credentials that it has to encode', async () => {
+  it('an OAuth library gets a token with credentials that it has to encode', async () => {
     const moved = {
       name: 'moved here',
       clientId: `moved-${crypto.randomUUID()}`,
@@ -66,13 +66,13 @@ describe('an OAuth client library', () => {
     expect((await getToken(moved.clientId, moved.clientSecret)).access_token).toMatch(/./);
   });
 
-  it('reads a wrong secret as a challenge to authenticate, 401', async () => {
+  it('an OAuth library reads the answer to a wrong secret as a 401 challenge', async () => {
     const refused = await getToken(customer.clientId, 'wrong').catch((error: unknown) => error);
     expect(refused).toBeInstanceOf(oauth.WWWAuthenticateChallengeError);
     expect(refused).toMatchObject({ status: 401, cause: [{ scheme: 'basic' }] });
   });
 
-  it('reads a scope that is not granted as invalid_scope, 400', async () => {
+  it('an OAuth library reads the answer to a refused scope as a 400 invalid_scope', async () => {
     const refused = await getToken(customer.clientId, customer.clientSecret, '*:other/**').catch(
       (error: unknown) => error,
     );

@@ -8,7 +8,7 @@ interface Line {
   readonly [field: string]: unknown;
 }
 
-/** The log from now until the test ends: its lines about one subscription, and all of it as text. */
+/** Records the log until the test ends. It can be read as one text, or as the lines about one subscription. */
 function readLog() {
   const texts: string[] = [];
   for (const level of ['debug', 'info', 'warn', 'error', 'log'] as const) {
@@ -25,13 +25,13 @@ function readLog() {
 }
 
 describe('GET /healthz', () => {
-  it('answers that the service is up, to anybody', async () => {
+  it('GET /healthz tells anybody that the service is up', async () => {
     expect(await call('GET', '/healthz')).toMatchObject({ status: 200, body: { status: 'ok' } });
   });
 });
 
 describe('the log', () => {
-  it('has one wide line for an attempt that did not succeed', async () => {
+  it('a failed attempt has one wide log line', async () => {
     const log = readLog();
     const subscription = await newSubscription(await newCustomer(), { answers: [{ status: 503 }] });
     const { body } = await subscription.customer.call('POST', '/events', anEvent());
@@ -58,7 +58,7 @@ describe('the log', () => {
     expect(attempts).toHaveLength(1);
   });
 
-  it('has lines for successes that count them, fewer than there are successes', async () => {
+  it('successful attempts share log lines that count them', async () => {
     const log = readLog();
     const subscription = await newSubscription(await newCustomer());
     const count = 20;
@@ -76,7 +76,7 @@ describe('the log', () => {
     expect(log.linesOf(subscription).length).toBeLessThan(count);
   });
 
-  it('holds no token, no secret and no payload', async () => {
+  it('the log holds no token, no secret and no payload', async () => {
     const log = readLog();
     const description = 'the listener quotes: 726087ec-35df-4041-aec8-c11ecc208efa';
     const subscription = await newSubscription(await newCustomer(), {
@@ -85,8 +85,8 @@ describe('the log', () => {
     const { customer } = subscription;
     await customer.call('POST', '/events', [anEvent(), anEvent()]);
     const calls = await until(async () => {
-      const heard = await subscription.listener.calls();
-      return heard.length === 2 && heard;
+      const received = await subscription.listener.calls();
+      return received.length === 2 && received;
     }, 'both attempts');
     await until(async () => {
       const events = log.linesOf(subscription).map(({ event }) => event);

@@ -16,7 +16,7 @@ import {
 let clock: HeldClock;
 let customer: TestCustomer;
 beforeEach(async () => {
-  // Held: what waits for a retry keeps waiting.
+  // The clock is held: events that wait for a retry keep waiting.
   clock = holdClock();
   customer = await newCustomer();
 });
@@ -31,7 +31,7 @@ interface Stored {
   readonly state: string;
 }
 
-/** A store whose events get ids in the order in which they are stored, some of them at the same millisecond. */
+/** A store whose events get ids in the order in which they are stored, some of them in the same millisecond. */
 async function newStore() {
   const { id } = await newSubscription(customer);
   const ref = {
@@ -79,14 +79,14 @@ const idsIn = (reply: Reply): string[] => reply.body._embedded.events.map(({ id 
 const states = fc.array(fc.constantFrom('success', 'failure', 'awaiting-retry'), { maxLength: 12 });
 
 describe('the pages of events', () => {
-  it('show every event once, also those that arrive between two pages', async () => {
+  it('the pages of events show every event once, also those that arrive between two pages', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(states, { maxLength: 3 }),
         fc.array(states, { maxLength: 4 }),
         fc.integer({ min: 1, max: 7 }),
         async (before, between, limit) => {
-          // A customer of its own: together the runs may make more calls than one customer may.
+          // Each run has its own customer: all runs together may make more calls than one customer is allowed.
           customer = await newCustomer();
           const store = await newStore();
           for (const batch of before) await store.add(batch);
@@ -101,7 +101,7 @@ describe('the pages of events', () => {
             visited.push(...ids);
             href = page.body._links.next?.href;
             expect(ids.length === limit || href === undefined).toBe(true);
-            // Only what comes while there is a page to follow can still be seen by this walk.
+            // Add events only while there is a next page, so that this walk can still see them.
             if (href !== undefined) await store.add(arriving.shift() ?? []);
           }
           expect(visited).toEqual(store.stored.map(({ id }) => id));
@@ -111,7 +111,7 @@ describe('the pages of events', () => {
     );
   }, 60_000);
 
-  it('are what a plain filter by after, before, state and limit leaves', async () => {
+  it('the parameters after, before, state and limit select the same events as a plain filter', async () => {
     const store = await newStore();
     for (let batch = 0; batch < 4; batch++) {
       await store.add([
@@ -124,11 +124,11 @@ describe('the pages of events', () => {
         'awaiting-retry',
       ]);
     }
-    // Ids of the store, and ids of its time and around it that it does not hold.
-    const strangers = [-1, 0, 1, 2, 3, 5].flatMap((offset) =>
+    // Ids that the store does not hold, of the time of its events and around it.
+    const unknownIds = [-1, 0, 1, 2, 3, 5].flatMap((offset) =>
       newEventIds(store.start + offset, 1, crypto.getRandomValues(new Uint8Array(16))),
     );
-    const bound = fc.option(fc.constantFrom(...store.stored.map(({ id }) => id), ...strangers), {
+    const bound = fc.option(fc.constantFrom(...store.stored.map(({ id }) => id), ...unknownIds), {
       nil: undefined,
     });
     const query = fc.record({

@@ -1,6 +1,6 @@
 /**
- * Customers see nothing of each other: every route of the service, as its document lists them, with another customer's
- * token, and with another customer's ids under one's own. What exists elsewhere must not be told from what does not.
+ * Customers see nothing of each other. The tests call every route that the OpenAPI document lists: with another
+ * customer's token, and with another customer's ids in a customer's own paths. The answers must not tell which ids exist.
  */
 import { env } from 'cloudflare:workers';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -46,7 +46,7 @@ async function newTenant(): Promise<Tenant> {
   };
 }
 
-/** Everything stored of a tenant that a call could change, as text. */
+/** Everything stored for a tenant that a call could change, as text. */
 async function traces({ customer, subscription }: Tenant): Promise<string> {
   const rows = await env.DB.prepare('SELECT * FROM subscriptions WHERE customer_id = ?')
     .bind(customer.id)
@@ -84,32 +84,34 @@ beforeAll(async () => {
   [victim, attacker] = await Promise.all([newTenant(), newTenant()]);
 });
 
-const told = ({ status, body }: Reply) => ({ status, body });
+const statusAndBody = ({ status, body }: Reply) => ({ status, body });
 
-describe('every route of a customer', () => {
-  it('is found', () => {
+describe('the routes of a customer', () => {
+  it('the OpenAPI document lists the routes of a customer', () => {
     expect(routes.length).toBeGreaterThanOrEqual(20);
   });
 
-  it("answers 403 to another customer's token, as to none, and changes nothing", async () => {
+  it("another customer's token gets the same 403 as no token on every route, and changes nothing", async () => {
     const before = await traces(victim);
     for (const route of routes) {
       const path = fill(route.path, victim.ids);
       const name = `${route.method} ${route.path}`;
       const answer = await call(route.method, path, { token: attacker.customer.token, ...bodyOf(route) });
-      expect(told(answer), name).toEqual({ status: 403, body: { errors: 'Forbidden' } });
-      expect(told(await call(route.method, path, bodyOf(route))), name).toEqual(told(answer));
+      expect(statusAndBody(answer), name).toEqual({ status: 403, body: { errors: 'Forbidden' } });
+      expect(statusAndBody(await call(route.method, path, bodyOf(route))), name).toEqual(
+        statusAndBody(answer),
+      );
     }
     expect(await traces(victim)).toBe(before);
   });
 
-  it("answers to another customer's ids as to ids that do not exist", async () => {
+  it("another customer's ids get the same 404 as ids that do not exist, on every route", async () => {
     const before = await traces(victim);
     const inner = routes.filter(({ path }) => /\{(?!cid)/.test(path));
     expect(inner.length).toBeGreaterThanOrEqual(15);
     for (const route of inner) {
       const names = [...route.path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name ?? '').slice(1);
-      // Each id in turn is the victim's, the ones before it one's own.
+      // Each id in turn is the victim's; all others are the attacker's own.
       for (const name of names) {
         const reached = (id: string) => fill(route.path, { ...attacker.ids, [name]: id });
         const stranger = await attacker.customer.call(
@@ -123,13 +125,15 @@ describe('every route of a customer', () => {
           bodyOf(route).body,
         );
         expect(stranger.status, `${route.method} ${route.path} with ${name}`).toBe(404);
-        expect(told(stranger), `${route.method} ${route.path} with ${name}`).toEqual(told(unknown));
+        expect(statusAndBody(stranger), `${route.method} ${route.path} with ${name}`).toEqual(
+          statusAndBody(unknown),
+        );
       }
     }
     expect(await traces(victim)).toBe(before);
   });
 
-  it('lists nothing of another customer', async () => {
+  it('no route lists an id of another customer', async () => {
     const foreign = Object.entries(victim.ids).map(([, id]) => id);
     for (const route of routes.filter(({ method }) => method === 'GET')) {
       const path = fill(route.path, attacker.ids).replace(`/${attacker.customer.id}/webhooks`, '');
@@ -139,14 +143,14 @@ describe('every route of a customer', () => {
   });
 });
 
-describe('every route of the operator', () => {
-  it('answers 403 to a customer and to nobody', async () => {
+describe('the routes of the operator', () => {
+  it('every operator route answers 403 to a customer and to a caller without a token', async () => {
     const operators = (await allRoutes()).filter(({ access }) => access === 'operator');
     expect(operators.length).toBeGreaterThanOrEqual(12);
     for (const { method, path } of operators) {
       const filled = path.replaceAll(/\{\w+\}/g, victim.customer.id);
       for (const options of [{ token: attacker.customer.token }, {}]) {
-        expect(told(await call(method, filled, options)), `${method} ${path}`).toEqual({
+        expect(statusAndBody(await call(method, filled, options)), `${method} ${path}`).toEqual({
           status: 403,
           body: { errors: 'Forbidden' },
         });

@@ -14,7 +14,7 @@ import {
   type TestSubscription,
 } from '../support/world.ts';
 
-/** Contract 9 as it stands there, byte for byte. */
+/** The vectors of contract 9, byte for byte. */
 const CREATED =
   '{"aud":["https://webhook.site/a39c8b84-a4c5-4eb2-858a-28c4e1139914"],"events":{"entityCreated":{"captureApplicationId":"tep2dcqy4fwurwtpkaxg76twgf","captureClientId":"zfccfzzcf626t449wu5umbt6zhek2det","entityType":"user","globalSub":"capture-v1://eu.janraincapture.com/tep2dcqy4fwurwtpkaxg76twgf/user/726087ec-35df-4041-aec8-c11ecc208efa","id":"02e950dc-7306-4e5a-9e4b-b9cd5629d76b","sub":"726087ec-35df-4041-aec8-c11ecc208efa"}},"iat":1632416326,"iss":"https://v1.api.eu.janrain.com/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks","jti":"e67f33f4-28ae-4abe-a5a4-98e9593774bb","toe":1632416326}';
 const TEST =
@@ -28,18 +28,18 @@ interface Token {
   readonly claims: { readonly jti: string };
 }
 
-/** The one SET that a listener got, taken apart without a library: the order of its members counts. */
-async function received(subscription: TestSubscription): Promise<Token & { readonly heard: Call }> {
-  const heard = await until(async () => (await subscription.listener.calls())[0], 'the notification');
-  const parts = heard.body.split('.');
+/** The one SET that a listener received, decoded without a library because the order of its members counts. */
+async function received(subscription: TestSubscription): Promise<Token & { readonly request: Call }> {
+  const request = await until(async () => (await subscription.listener.calls())[0], 'the notification');
+  const parts = request.body.split('.');
   expect(parts).toHaveLength(3);
   const [header = '', payload = ''] = parts.map((part) =>
     atob(part.replaceAll('-', '+').replaceAll('_', '/')),
   );
-  return { heard, header, payload, claims: JSON.parse(payload) as { jti: string } };
+  return { request, header, payload, claims: JSON.parse(payload) as { jti: string } };
 }
 
-/** The vector with what belongs to its customer, endpoint, event and time replaced by ours. */
+/** The vector, with its customer, endpoint, event and times replaced by ours. */
 function ours(
   vector: string,
   subscription: TestSubscription,
@@ -67,7 +67,7 @@ const newId = (clock: HeldClock) =>
   newEventIds(clock.now(), 1, crypto.getRandomValues(new Uint8Array(16)))[0] ?? '';
 
 describe('the notification of an entityCreated', () => {
-  it('is the documented one, member by member in the documented order', async () => {
+  it('the payload of an entityCreated is the documented one, in the documented order', async () => {
     const clock = holdClock();
     const subscription = await newSubscription(await newCustomer());
     const eventId = newId(clock);
@@ -86,37 +86,37 @@ describe('the notification of an entityCreated', () => {
     expect(payload).toBe(ours(CREATED, subscription, expected));
   });
 
-  it('has the header of contract 6.2 and verifies against the key it names', async () => {
+  it('a SET has the header of contract 6.2 and verifies against the key it names', async () => {
     const subscription = await newSubscription(await newCustomer());
     const { customer } = subscription;
     await customer.call('POST', '/events', anEvent());
-    const { header, heard } = await received(subscription);
+    const { header, request } = await received(subscription);
     const jwks = (await call('GET', `/${customer.id}/login/jwk`)).body;
-    const { protectedHeader } = await jwtVerify(heard.body, createLocalJWKSet(jwks));
+    const { protectedHeader } = await jwtVerify(request.body, createLocalJWKSet(jwks));
     expect(protectedHeader.kid).toMatch(/^[0-9a-f]{40}$/);
     expect(header).toBe(
       `{"alg":"RS256","jku":"${BASE_URL}/${customer.id}/login/jwk","kid":"${protectedHeader.kid}","typ":"secevent+jwt"}`,
     );
   });
 
-  it('is a POST to exactly the endpoint, with the documented headers and the SET alone', async () => {
+  it('a notification is a POST to exactly the endpoint, with the documented headers and the SET alone', async () => {
     const subscription = await newSubscription(await newCustomer());
     await subscription.customer.call('POST', '/events', anEvent());
-    const { heard } = await received(subscription);
-    expect(subscription.listener.endpoint.endsWith(heard.path)).toBe(true);
-    expect(heard.headers).toMatchObject({
+    const { request } = await received(subscription);
+    expect(subscription.listener.endpoint.endsWith(request.path)).toBe(true);
+    expect(request.headers).toMatchObject({
       'content-type': 'application/secevent+jwt',
       accept: '*/*',
       'user-agent': 'identity-webhooks/3.0',
-      'content-length': String(heard.body.length),
+      'content-length': String(request.body.length),
     });
-    expect(heard.headers).not.toHaveProperty('authorization');
-    expect(heard.headers).not.toHaveProperty('cookie');
+    expect(request.headers).not.toHaveProperty('authorization');
+    expect(request.headers).not.toHaveProperty('cookie');
   });
 });
 
 describe('the notification of an entityUpdated', () => {
-  it('names the changed attributes, between no other members than those of the vector', async () => {
+  it('the payload of an entityUpdated adds only the names of the changed attributes to the vector', async () => {
     const clock = holdClock();
     const subscription = await newSubscription(await newCustomer());
     const eventId = newId(clock);
@@ -137,7 +137,7 @@ describe('the notification of an entityUpdated', () => {
 });
 
 describe('the test notification', () => {
-  it('is the documented one, member by member in the documented order', async () => {
+  it('the payload of a test notification is the documented one, in the documented order', async () => {
     const clock = holdClock();
     const subscription = await newSubscription(await newCustomer(), { events: [] });
     const { body } = await subscription.customer.call('POST', `/subscriptions/${subscription.id}/test`);
@@ -178,33 +178,36 @@ const PASSING: readonly [string, Record<string, unknown>, boolean][] = [
   ['entityCreated', anEvent(), true],
 ];
 
-describe('the filter of the documents, on a subscription', () => {
+describe('the documented filter on a subscription', () => {
   it.each([
     ['without additionalProperties', FILTER, true],
     ['with additionalProperties false', { ...FILTER, additionalProperties: false }, false],
-  ])('lets through what the vectors say, %s', async (_, filter, createdPasses) => {
-    const customer = await newCustomer();
-    const all = await newSubscription(customer);
-    const filtered = await newSubscription(customer);
-    const changed = await customer.call('PATCH', `/subscriptions/${filtered.id}`, { filter });
-    expect(changed.body.filter).toEqual(filter);
-    const events = PASSING.map(([, event]) => event);
-    const published = await customer.call('POST', '/events', events);
-    const ids = published.body._embedded.events.map(({ id }: { id: string }) => id) as string[];
-    const names = new Map(ids.map((id, index) => [id, PASSING[index]?.[0]]));
-    const expected = PASSING.filter(
-      ([name, , passes]) => passes && (name !== 'entityCreated' || createdPasses),
-    ).map(([name]) => name);
-    await until(async () => (await all.events()).length === PASSING.length, 'every event, unfiltered');
-    await until(async () => (await filtered.events()).length >= expected.length, 'the events that pass');
-    const stored = (await filtered.events()).map(({ id }) => names.get(id));
-    expect(stored.sort()).toEqual([...expected].sort());
-    await until(
-      async () => (await filtered.listener.calls()).length >= expected.length,
-      'the notifications that pass',
-    );
-    expect(await filtered.listener.calls()).toHaveLength(expected.length);
-  });
+  ])(
+    'the documented filter %s passes exactly the events of the vectors',
+    async (_, filter, createdPasses) => {
+      const customer = await newCustomer();
+      const all = await newSubscription(customer);
+      const filtered = await newSubscription(customer);
+      const changed = await customer.call('PATCH', `/subscriptions/${filtered.id}`, { filter });
+      expect(changed.body.filter).toEqual(filter);
+      const events = PASSING.map(([, event]) => event);
+      const published = await customer.call('POST', '/events', events);
+      const ids = published.body._embedded.events.map(({ id }: { id: string }) => id) as string[];
+      const names = new Map(ids.map((id, index) => [id, PASSING[index]?.[0]]));
+      const expected = PASSING.filter(
+        ([name, , passes]) => passes && (name !== 'entityCreated' || createdPasses),
+      ).map(([name]) => name);
+      await until(async () => (await all.events()).length === PASSING.length, 'every event, unfiltered');
+      await until(async () => (await filtered.events()).length >= expected.length, 'the events that pass');
+      const stored = (await filtered.events()).map(({ id }) => names.get(id));
+      expect(stored.sort()).toEqual([...expected].sort());
+      await until(
+        async () => (await filtered.listener.calls()).length >= expected.length,
+        'the notifications that pass',
+      );
+      expect(await filtered.listener.calls()).toHaveLength(expected.length);
+    },
+  );
 });
 
 /** Every keyword of contract 4, each with a value of its kind. */
@@ -252,7 +255,7 @@ const KEYWORDS: Readonly<Record<string, unknown>> = {
 };
 
 describe('a filter', () => {
-  it('may have every keyword of contract 4, and is shown with all of them', async () => {
+  it('a filter may have every keyword of contract 4 and is shown with all of them', async () => {
     const subscription = await newSubscription(await newCustomer());
     const path = `/subscriptions/${subscription.id}`;
     const reply = await subscription.customer.call('PATCH', path, { filter: KEYWORDS });
@@ -260,14 +263,14 @@ describe('a filter', () => {
     expect(reply.body.filter).toEqual(KEYWORDS);
   });
 
-  it.each(Object.keys(KEYWORDS))('may not have %s misspelt', async (keyword) => {
+  it.each(Object.keys(KEYWORDS))('a filter with %s misspelled is refused', async (keyword) => {
     const subscription = await newSubscription(await newCustomer());
     const filter = { [`${keyword}s`]: KEYWORDS[keyword] };
     const reply = await subscription.customer.call('PATCH', `/subscriptions/${subscription.id}`, { filter });
     expect(reply.status).toBe(400);
   });
 
-  it('may be 64 KiB and 32 deep, and no more', async () => {
+  it('a filter may be 64 KiB large and 32 levels deep, and no more', async () => {
     const subscription = await newSubscription(await newCustomer());
     const accepts = async (filter: unknown) =>
       (await subscription.customer.call('PATCH', `/subscriptions/${subscription.id}`, { filter })).status;

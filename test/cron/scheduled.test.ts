@@ -35,12 +35,12 @@ async function tombstone(
     .first();
 }
 
-describe('care', () => {
-  it('finishes an erasure that was cut short, and forgets the tombstone after thirty days', async () => {
+describe('maintenance by the cron', () => {
+  it('maintenance finishes an erasure that was cut short and drops its tombstone after 30 days', async () => {
     const subscription = await newSubscription(await newCustomer());
     await settleSuccess(subscription);
     const store = storeOf(subscription);
-    // The deletion died between D1 and the store.
+    // The deletion was cut short after D1 and before the store.
     await env.DB.prepare('UPDATE subscriptions SET deleted_at = ?, version = 2 WHERE id = ?')
       .bind(Date.now(), subscription.id)
       .run();
@@ -54,13 +54,13 @@ describe('care', () => {
     expect(await tombstone(subscription.id)).toBeNull();
   });
 
-  it('visits every event store within a day, and arms an alarm that was lost', async () => {
+  it('maintenance visits every event store within a day and sets a lost alarm again', async () => {
     const subscription = await newSubscription(await newCustomer());
     await settleSuccess(subscription);
     const store = storeOf(subscription);
     await runInDurableObject(store, (_, state) => state.storage.deleteAlarm());
     const armed = () => runInDurableObject(store, (_, state) => state.storage.getAlarm());
-    // A day has 288 runs, and a run looks after one of 256 slices, by the first two digits of the id.
+    // A day has 288 runs. A run visits one of 256 slices of the ids, named by their first two digits.
     const slice = Number.parseInt(subscription.id.slice(0, 2), 16);
     const runs = Array.from({ length: DAY_MS / EVERY_MS }, (_, run) => run * EVERY_MS);
     const own = runs.filter((at) => Math.floor(at / EVERY_MS) % 256 === slice);
@@ -71,7 +71,7 @@ describe('care', () => {
     expect(await armed()).not.toBeNull();
   });
 
-  it('drops dead letters after thirty days', async () => {
+  it('maintenance drops dead letters after 30 days', async () => {
     const clock = holdClock();
     const letter = { queue: 'webhook-events', reason: 'r', body: '{}', acceptedAt: clock.now() };
     await insertDeadLetters(openDatabase(env.DB), [
@@ -82,7 +82,7 @@ describe('care', () => {
     expect((await asOperator('GET', '/dead-letters')).body.total).toBe(1);
   });
 
-  it('goes on with the other tasks when one fails', async () => {
+  it('maintenance goes on with the other tasks when one fails', async () => {
     const subscription = await newSubscription(await newCustomer());
     await env.DB.prepare('UPDATE subscriptions SET deleted_at = 1, version = 2 WHERE id = ?')
       .bind(subscription.id)

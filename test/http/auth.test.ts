@@ -27,40 +27,40 @@ async function tokenFor(scope: string): Promise<string> {
   return reply.body.access_token;
 }
 
-describe('a management call', () => {
-  it('answers 403 without a token', async () => {
+describe('the token of a management call', () => {
+  it('a management call without a token gets a 403', async () => {
     isForbidden(await call('GET', `/${customer.id}/webhooks/subscriptions`));
   });
 
   it.each([
-    ['an empty header', () => ''],
+    ['an empty value', () => ''],
     ['the scheme alone', () => 'Bearer'],
     ['the token alone', () => customer.token],
     ['the Basic scheme', () => `Basic ${customer.token}`],
     ['two tokens', () => `Bearer ${customer.token} ${customer.token}`],
     ['a quoted token', () => `Bearer "${customer.token}"`],
-    ['the client itself', () => `Basic ${btoa(`${customer.clientId}:${customer.clientSecret}`)}`],
-  ])('answers 403 to a malformed header: %s', async (_, authorization) => {
+    ['the credentials of the client', () => `Basic ${btoa(`${customer.clientId}:${customer.clientSecret}`)}`],
+  ])('an Authorization header with %s gets a 403', async (_, authorization) => {
     isForbidden(await withHeader(authorization()));
   });
 
   it.each([
-    ['a word', () => 'garbage'],
-    ['three parts of nothing', () => 'a.b.c'],
+    ['a single word', () => 'garbage'],
+    ['three meaningless parts', () => 'a.b.c'],
     ['a token longer than any of ours', () => 'x'.repeat(5000)],
-    ['a token with another end', () => `${customer.token.slice(0, -4)}AAAA`],
-    ['a token with another beginning', () => `x${customer.token.slice(1)}`],
+    ['a token with a changed end', () => `${customer.token.slice(0, -4)}AAAA`],
+    ['a token with a changed beginning', () => `x${customer.token.slice(1)}`],
     ['a token cut short', () => customer.token.slice(0, -1)],
     ['a token without its signature', () => `${customer.token.slice(0, customer.token.lastIndexOf('.'))}.`],
     [
       'a token that says it needs no signature',
       () => `${btoa('{"alg":"none"}').replaceAll('=', '')}.${customer.token.split('.')[1]}.`,
     ],
-  ])('answers 403 to a token that is none: %s', async (_, token) => {
+  ])('an invalid token gets a 403: %s', async (_, token) => {
     isForbidden(await withHeader(`Bearer ${token()}`));
   });
 
-  it('answers 403 to an expired token', async () => {
+  it('an expired token gets a 403', async () => {
     const clock = holdClock();
     const token = await tokenFor('*:webhooks/**');
     expect((await withHeader(`Bearer ${token}`)).status).toBe(200);
@@ -68,23 +68,23 @@ describe('a management call', () => {
     isForbidden(await withHeader(`Bearer ${token}`));
   });
 
-  it("answers 403 to another customer's token, both ways", async () => {
+  it("a customer's token gets a 403 from another customer's path", async () => {
     isForbidden(await withHeader(`Bearer ${other.token}`));
     isForbidden(await call('GET', `/${other.id}/webhooks/subscriptions`, { token: customer.token }));
   });
 
-  it('answers 403 to a token signed with another key', async () => {
+  it('a token signed with another key gets a 403', async () => {
     const foreign = environmentWith({ TOKEN_SIGNING_KEY: btoa('x'.repeat(32)) });
     isForbidden(
       await callIn(foreign, 'GET', `/${customer.id}/webhooks/subscriptions`, { token: customer.token }),
     );
   });
 
-  it('answers 403 to the token of the operator', async () => {
+  it("the operator's token gets a 403 from the management API", async () => {
     isForbidden(await withHeader('Bearer operator-token-of-the-tests'));
   });
 
-  it('takes the scheme in any case', async () => {
+  it('the Bearer scheme is accepted in any case', async () => {
     expect((await withHeader(`bearer ${customer.token}`)).status).toBe(200);
   });
 });
@@ -110,13 +110,13 @@ describe('the scope of a token', () => {
     ['*:webhooks/subscriptions', 'PUT', subscriptions, 405],
     ['GET:webhooks/events GET:webhooks/subscriptions', 'GET', subscriptions, 200],
     ['GET:webhooks/Subscriptions', 'GET', subscriptions, 403],
-  ])('%s makes %s %s answer %i', async (scope, method, path, status) => {
+  ])('the scope %s makes %s %s answer %i', async (scope, method, path, status) => {
     const reply = await call(method, `/${customer.id}/webhooks${path}`, { token: await tokenFor(scope) });
     expect(reply.status).toBe(status);
     if (status === 403) isForbidden(reply);
   });
 
-  it('is not widened by a path written another way', async () => {
+  it("a path spelled another way does not widen a token's scope", async () => {
     const token = await tokenFor('GET:webhooks/subscriptions/*');
     const paths = [`${one}%2Fevents`, `${one}/%2e%2e`, `${one}/../../subscriptions`, `${one}//`, `${one}/`];
     for (const path of paths) {
@@ -125,29 +125,29 @@ describe('the scope of a token', () => {
     }
   });
 
-  it('HEAD needs no more than GET', async () => {
+  it('HEAD needs the same scope as GET', async () => {
     const token = await tokenFor('GET:webhooks/subscriptions');
     expect((await call('HEAD', `/${customer.id}/webhooks/subscriptions`, { token })).status).toBe(200);
     expect((await call('HEAD', `/${customer.id}/webhooks${one}`, { token })).status).toBe(403);
   });
 });
 
-describe('a caller without right learns nothing', () => {
+describe('an unauthorized caller', () => {
   it.each([
     ['an unknown subscription', 'GET', `/subscriptions/${UNKNOWN}`],
-    ['an id that is none', 'GET', '/subscriptions/1'],
+    ['an id that is not a UUID', 'GET', '/subscriptions/1'],
     ['an unknown route', 'GET', '/nonsense'],
     ['the root of the API', 'GET', ''],
     ['a wrong method', 'PUT', '/subscriptions'],
-    ['a body that is no JSON', 'POST', '/subscriptions'],
+    ['a body that is not JSON', 'POST', '/subscriptions'],
     ['an unknown event', 'GET', `/subscriptions/${UNKNOWN}/events/${UNKNOWN}`],
-  ])('about %s', async (_, method, path) => {
+  ])('an unauthorized caller gets only a 403 for %s', async (_, method, path) => {
     const options = method === 'POST' ? { body: '{' } : {};
     isForbidden(await call(method, `/${customer.id}/webhooks${path}`, options));
     isForbidden(await call(method, `/${customer.id}/webhooks${path}`, { ...options, token: other.token }));
   });
 
-  it('about which customers exist', async () => {
+  it('an unauthorized caller cannot find out which customers exist', async () => {
     isForbidden(
       await call('GET', `/${crypto.randomUUID()}/webhooks/subscriptions`, { token: customer.token }),
     );
@@ -157,14 +157,14 @@ describe('a caller without right learns nothing', () => {
     );
   });
 
-  it('about a body that is too large, or is not sent as JSON', async () => {
+  it('an unauthorized caller gets a 403 for a bad body, not a 413 or a 415', async () => {
     const path = `/${customer.id}/webhooks/subscriptions`;
     isForbidden(await call('POST', path, { body: ' '.repeat(1_000_000) }));
     isForbidden(await call('POST', path, { body: 'x', headers: { 'content-type': 'text/plain' } }));
   });
 });
 
-describe('a caller with right', () => {
+describe('an authorized caller', () => {
   const notFound = (what: string) => ({
     type: '/not-found',
     status: 404,
@@ -172,7 +172,7 @@ describe('a caller with right', () => {
     details: `${what} not found`,
   });
 
-  it('is told that a route is unknown: 404', async () => {
+  it('an authorized caller gets a 404 for an unknown route', async () => {
     const reply = await customer.call('GET', '/nonsense');
     expect(reply.status).toBe(404);
     expect(reply.body).toEqual(notFound('Route'));
@@ -183,7 +183,7 @@ describe('a caller with right', () => {
     ['PUT', `/subscriptions/${UNKNOWN}`, ['GET']],
     ['POST', `/subscriptions/${UNKNOWN}/events`, ['GET']],
     ['GET', '/events', ['POST']],
-  ])('is told that a method is not allowed: %s %s', async (method, path, allowed) => {
+  ])('an unsupported method gets a 405 with Allow: %s %s', async (method, path, allowed) => {
     const reply = await customer.call(method, path);
     expect(reply.status).toBe(405);
     expect(reply.body).toMatchObject({
@@ -196,22 +196,22 @@ describe('a caller with right', () => {
     expect(allow).not.toContain(method);
   });
 
-  it('is told of an unknown resource before a fault in the query', async () => {
+  it('an unknown subscription gets a 404 before the query is checked', async () => {
     const reply = await customer.call('GET', `/subscriptions/${UNKNOWN}/events?limit=0`);
     expect(reply.status).toBe(404);
     expect(reply.body).toEqual(notFound('Subscription'));
   });
 
-  it('is told of a wrong method before an unknown resource, and before the body', async () => {
+  it('an unsupported method gets a 405 before the resource and the body are checked', async () => {
     const path = `/subscriptions/${UNKNOWN}`;
     expect((await customer.call('PUT', path, '{', { 'content-type': 'text/plain' })).status).toBe(405);
   });
 
-  it('is told of an unknown route before the body', async () => {
+  it('an unknown route gets a 404 before the body is checked', async () => {
     expect((await customer.call('POST', '/nonsense', ' '.repeat(1_000_000))).status).toBe(404);
   });
 
-  it('is told 413 before 415, and 415 before 400', async () => {
+  it('a body with several faults gets a 413 before a 415, and a 415 before a 400', async () => {
     const large = ' '.repeat(1_000_000);
     const text = { 'content-type': 'text/plain' };
     expect((await customer.call('POST', '/subscriptions', large, text)).status).toBe(413);
@@ -220,11 +220,11 @@ describe('a caller with right', () => {
   });
 });
 
-describe('the count of management calls', () => {
+describe('the limit on management calls', () => {
   const exhausted = () =>
     environmentWith({ MANAGEMENT_CALLS: { limit: async () => ({ success: false }) } as RateLimit });
 
-  it('answers 429 with Retry-After beyond it', async () => {
+  it('a management call over the limit gets a 429 with Retry-After', async () => {
     const path = `/${customer.id}/webhooks/subscriptions`;
     const reply = await callIn(exhausted(), 'GET', path, { token: customer.token });
     expect(reply.status).toBe(429);
@@ -237,17 +237,17 @@ describe('the count of management calls', () => {
     expect(Number(reply.headers.get('retry-after'))).toBeGreaterThan(0);
   });
 
-  it('does not hold for publishing', async () => {
+  it('publishing is still accepted when the limit on management calls is used up', async () => {
     const path = `/${customer.id}/webhooks/events`;
     const reply = await callIn(exhausted(), 'POST', path, { token: customer.token, body: anEvent() });
     expect(reply.status).toBe(202);
   });
 
-  it('is not told to those without right', async () => {
+  it('an unauthorized caller gets a 403 when the limit on management calls is used up', async () => {
     isForbidden(await callIn(exhausted(), 'GET', `/${customer.id}/webhooks/subscriptions`));
   });
 
-  it('is of each customer by itself, and publishing is not in it', async () => {
+  it('management calls are counted separately for each customer, and publishing is not counted', async () => {
     const counted: string[] = [];
     const counting = environmentWith({
       MANAGEMENT_CALLS: {

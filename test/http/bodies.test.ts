@@ -13,7 +13,7 @@ beforeAll(async () => {
 const ENDPOINT = 'https://listener.example.com/hooks';
 const JSON_TYPE = { 'content-type': 'application/json' };
 
-/** Posts a body exactly as given to the subscriptions; a view of bytes brings no content type of its own. */
+/** Creates a subscription with exactly this body. A byte array sets no content type of its own. */
 function post(body: BodyInit, headers: Record<string, string> = JSON_TYPE): Promise<Reply> {
   return send(`/${customer.id}/webhooks/subscriptions`, {
     method: 'POST',
@@ -22,7 +22,7 @@ function post(body: BodyInit, headers: Record<string, string> = JSON_TYPE): Prom
   });
 }
 
-/** Runs a request that must be refused, and sees that it stored nothing. */
+/** Runs a request that must be refused, and checks that it stored nothing. */
 async function storesNothing(request: () => Promise<Reply>): Promise<Reply> {
   const db = openDatabase(env.DB);
   const before = await countSubscriptions(db, customer.id);
@@ -34,7 +34,7 @@ async function storesNothing(request: () => Promise<Reply>): Promise<Reply> {
 }
 
 const bytes = (text: string) => new TextEncoder().encode(text);
-const sound = () => JSON.stringify({ title: crypto.randomUUID(), endpoint: ENDPOINT, events: [] });
+const validBody = () => JSON.stringify({ title: crypto.randomUUID(), endpoint: ENDPOINT, events: [] });
 
 const NOT_JSON = {
   type: '/invalid-request-body',
@@ -43,7 +43,7 @@ const NOT_JSON = {
   details: 'Request body is not valid JSON',
 };
 
-describe('a body that is no JSON', () => {
+describe('a body that is not JSON', () => {
   it.each([
     '',
     ' ',
@@ -56,18 +56,18 @@ describe('a body that is no JSON', () => {
     'undefined',
     'NaN',
     '\u0000',
-  ])('is refused with exactly this answer: %j', async (text) => {
+  ])('the body %j is not JSON and gets the documented 400', async (text) => {
     const reply = await storesNothing(() => post(bytes(text)));
     expect(reply.status).toBe(400);
     expect(reply.body).toEqual(NOT_JSON);
   });
 
-  it('is refused where it breaks off', async () => {
-    const reply = await storesNothing(() => post(sound().slice(0, -1)));
+  it('a JSON body that is cut short gets a 400', async () => {
+    const reply = await storesNothing(() => post(validBody().slice(0, -1)));
     expect(reply.body).toEqual(NOT_JSON);
   });
 
-  it('is refused when there is none at all', async () => {
+  it('a request without a body gets a 400', async () => {
     const request = () =>
       send(`/${customer.id}/webhooks/subscriptions`, {
         method: 'POST',
@@ -76,27 +76,30 @@ describe('a body that is no JSON', () => {
     expect((await storesNothing(request)).body).toEqual(NOT_JSON);
   });
 
-  it('is refused when it is not UTF-8', async () => {
+  it('a body that is not UTF-8 gets a 400', async () => {
     const start = bytes('{"title":"');
     const reply = await storesNothing(() => post(new Uint8Array([...start, 0xff, 0xfe, 0xff])));
     expect(reply.body).toEqual(NOT_JSON);
   });
 });
 
-describe('a body of another kind than an object', () => {
-  it.each(['[]', '[{}]', '"text"', 'null', '7', 'true', '1e999', '-0'])('is refused: %s', async (text) => {
-    const reply = await storesNothing(() => post(text));
-    expect(reply.status).toBe(400);
-    expect(reply.body).toEqual({
-      type: '/validation-error',
-      status: 400,
-      title: 'Bad Request',
-      'invalid-body-params': [{ name: 'body', reason: expect.stringMatching(/object/) }],
-    });
-  });
+describe('a JSON body that is not an object', () => {
+  it.each(['[]', '[{}]', '"text"', 'null', '7', 'true', '1e999', '-0'])(
+    'the JSON body %s is not an object and gets a 400',
+    async (text) => {
+      const reply = await storesNothing(() => post(text));
+      expect(reply.status).toBe(400);
+      expect(reply.body).toEqual({
+        type: '/validation-error',
+        status: 400,
+        title: 'Bad Request',
+        'invalid-body-params': [{ name: 'body', reason: expect.stringMatching(/object/) }],
+      });
+    },
+  );
 });
 
-describe('a body that is not sent as JSON', () => {
+describe('the content type of a body', () => {
   it.each([
     'text/plain',
     'text/json',
@@ -106,8 +109,8 @@ describe('a body that is not sent as JSON', () => {
     'application/json-patch',
     'application/octet-stream',
     'json',
-  ])('is refused with 415: %s', async (type) => {
-    const reply = await storesNothing(() => post(bytes(sound()), { 'content-type': type }));
+  ])('a body sent as %s gets a 415', async (type) => {
+    const reply = await storesNothing(() => post(bytes(validBody()), { 'content-type': type }));
     expect(reply.status).toBe(415);
     expect(reply.body).toEqual({
       type: '/unsupported-media-type',
@@ -117,8 +120,8 @@ describe('a body that is not sent as JSON', () => {
     });
   });
 
-  it('is refused with 415 without a content type', async () => {
-    const reply = await storesNothing(() => post(bytes(sound()), {}));
+  it('a body without a content type gets a 415', async () => {
+    const reply = await storesNothing(() => post(bytes(validBody()), {}));
     expect(reply.status).toBe(415);
   });
 
@@ -128,8 +131,8 @@ describe('a body that is not sent as JSON', () => {
     'application/json; charset="utf-8"',
     'application/json ; charset=utf-8',
     'Application/JSON',
-  ])('is not: %s', async (type) => {
-    expect((await post(bytes(sound()), { 'content-type': type })).status).toBe(201);
+  ])('a body sent as %s is accepted', async (type) => {
+    expect((await post(bytes(validBody()), { 'content-type': type })).status).toBe(201);
   });
 });
 
@@ -145,22 +148,22 @@ describe('a body of 10 MB', () => {
     });
   };
 
-  it('is refused with 413 by the length it tells', async () => {
+  it('a body with a Content-Length of 10 MB gets a 413', async () => {
     refused(await storesNothing(() => post(new Uint8Array(TEN_MB).fill(0x20))));
   });
 
-  it('is refused with 413 as a stream that tells no length', async () => {
+  it('a stream of 10 MB without a Content-Length gets a 413', async () => {
     refused(await storesNothing(() => post(streamOf(TEN_MB))));
   });
 
-  it('is refused with 413 for publishing too, both ways', async () => {
+  it('a publish of 10 MB gets a 413, with or without a Content-Length', async () => {
     const path = `/${customer.id}/webhooks/events`;
     const headers = { authorization: `Bearer ${customer.token}`, ...JSON_TYPE };
     refused(await send(path, { method: 'POST', headers, body: new Uint8Array(TEN_MB).fill(0x20) }));
     refused(await send(path, { method: 'POST', headers, body: streamOf(TEN_MB) }));
   });
 
-  it('is refused with 413 for a token and by the operator API', async () => {
+  it('a body of 10 MB gets a 413 from the token endpoint and from the operator API', async () => {
     const form = { 'content-type': 'application/x-www-form-urlencoded' };
     const token = `/${customer.id}/login/token`;
     expect((await send(token, { method: 'POST', headers: form, body: streamOf(TEN_MB) })).status).toBe(413);
@@ -170,7 +173,7 @@ describe('a body of 10 MB', () => {
 });
 
 describe('an odd body', () => {
-  it('cannot reach a prototype', async () => {
+  it('a body with __proto__ changes no prototype', async () => {
     const text = `{"__proto__":{"title":"from the prototype","admin":true},"constructor":{"prototype":{"admin":true}},
       "title":${JSON.stringify(crypto.randomUUID())},"endpoint":"${ENDPOINT}","events":[]}`;
     const reply = await post(text);
@@ -179,13 +182,13 @@ describe('an odd body', () => {
     expect(({} as Record<string, unknown>)['admin']).toBeUndefined();
   });
 
-  it('has no members from a prototype it brings', async () => {
+  it('a member inside __proto__ does not count as a member of the body', async () => {
     const text = `{"__proto__":{"title":"from the prototype"},"endpoint":"${ENDPOINT}","events":[]}`;
     const reply = await storesNothing(() => post(text));
     expect(reply.body['invalid-body-params'].map((fault: { name: string }) => fault.name)).toEqual(['title']);
   });
 
-  it('with a key twice means the later one', async () => {
+  it('the last value of a repeated key counts', async () => {
     const title = crypto.randomUUID();
     const reply = await post(`{"title":"x","title":"${title}","endpoint":"${ENDPOINT}","events":[]}`);
     expect(reply.status).toBe(201);
@@ -195,7 +198,7 @@ describe('an odd body', () => {
   it.each([
     ['arrays', '['.repeat(60_000) + ']'.repeat(60_000)],
     ['objects', `${'{"a":'.repeat(15_000)}1${'}'.repeat(15_000)}`],
-  ])('nested deep in %s is refused where it is looked at', async (_, deep) => {
+  ])('a known key with deeply nested %s gets a 400', async (_, deep) => {
     for (const name of ['title', 'endpoint', 'events', 'enabled']) {
       const reply = await storesNothing(() => post(`{"${name}":${deep}}`));
       expect(reply.status).toBe(400);
@@ -206,18 +209,18 @@ describe('an odd body', () => {
     }
   });
 
-  it('nested deep in an unknown key is harmless', async () => {
+  it('an unknown key with deeply nested arrays is ignored', async () => {
     const deep = '['.repeat(50_000) + ']'.repeat(50_000);
-    const reply = await post(`${sound().slice(0, -1)},"unknown":${deep}}`);
+    const reply = await post(`${validBody().slice(0, -1)},"unknown":${deep}}`);
     expect(reply.status).toBe(201);
   });
 
   it.each([
     ['a lone high surrogate', 'title \\ud83e'],
     ['a lone low surrogate', '\\udd8a title'],
-    ['surrogates the wrong way round', 'title \\udd8a\\ud83e'],
-    ['NUL', 'title \\u0000'],
-  ])('with %s in its title is refused', async (_, title) => {
+    ['surrogates in the wrong order', 'title \\udd8a\\ud83e'],
+    ['a NUL', 'title \\u0000'],
+  ])('a title with %s gets a 400', async (_, title) => {
     const reply = await storesNothing(() =>
       post(`{"title":"${title}","endpoint":"${ENDPOINT}","events":[]}`),
     );
@@ -225,7 +228,7 @@ describe('an odd body', () => {
     expect(reply.body['invalid-body-params']).toEqual([{ name: 'title', reason: expect.any(String) }]);
   });
 
-  it('with NUL or a lone surrogate in its endpoint is refused', async () => {
+  it('an endpoint with a NUL or a lone surrogate gets a 400', async () => {
     for (const odd of ['\\u0000', '\\ud83e']) {
       const text = `{"title":"${crypto.randomUUID()}","endpoint":"${ENDPOINT}/${odd}","events":[]}`;
       const reply = await storesNothing(() => post(text));
@@ -233,7 +236,7 @@ describe('an odd body', () => {
     }
   });
 
-  it('with SQL in its title is stored as text', async () => {
+  it('a title that contains SQL is stored as text', async () => {
     const title = `'); DROP TABLE subscriptions; -- ${crypto.randomUUID()}`;
     const reply = await post(JSON.stringify({ title, endpoint: ENDPOINT, events: [] }));
     expect(reply.body.title).toBe(title);
@@ -242,7 +245,7 @@ describe('an odd body', () => {
 });
 
 describe('bodies of the operator API', () => {
-  it('follow the same rules', async () => {
+  it('the operator API refuses bad bodies by the same rules', async () => {
     const operator = (body: BodyInit, headers: Record<string, string> = JSON_TYPE) =>
       send('/operator/customers', {
         method: 'POST',

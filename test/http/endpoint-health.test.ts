@@ -28,7 +28,7 @@ async function failing(clock: HeldClock): Promise<TestSubscription> {
 }
 
 describe('the health of an endpoint', () => {
-  it('is shown with its subscription: since when, and how much waits', async () => {
+  it('a subscription shows its health: the state, since when, and how many events wait', async () => {
     const clock = holdClock();
     const subscription = await failing(clock);
     expect(await read(subscription)).toEqual({
@@ -40,11 +40,11 @@ describe('the health of an endpoint', () => {
     await until(async () => (await read(subscription)).waiting === 8, 'the held events');
   });
 
-  it('is shown in the list by its state alone', async () => {
+  it("the list of subscriptions shows only the state of each endpoint's health", async () => {
     expect(await listed(await failing(holdClock()))).toEqual({ state: 'failing' });
   });
 
-  it('is healthy since its creation for a new subscription', async () => {
+  it('a new subscription is healthy since its creation', async () => {
     const clock = holdClock();
     const subscription = await newSubscription(await newCustomer());
     expect(await read(subscription)).toEqual({
@@ -54,7 +54,7 @@ describe('the health of an endpoint', () => {
     });
   });
 
-  it('comes back with the first success, and what was held is delivered', async () => {
+  it('the first success makes a failing endpoint healthy, and held events are delivered', async () => {
     const clock = holdClock();
     const subscription = await failing(clock);
     await publish(subscription, 3);
@@ -65,14 +65,14 @@ describe('the health of an endpoint', () => {
       clock.advance(1000);
       await subscription.ring();
       return (await read(subscription)).waiting === 0;
-    }, 'the end of what waited');
+    }, 'the delivery of all waiting events');
     expect(await read(subscription)).toMatchObject({ state: 'healthy' });
     expect(await listed(subscription)).toEqual({ state: 'healthy' });
     const events = await subscription.events();
     expect(events.map(({ state }) => state)).toEqual(Array(8).fill('success'));
   });
 
-  it('is held apart for each subscription: another of the same customer stays in the fast lane', async () => {
+  it('a failing endpoint does not slow another subscription of the same customer', async () => {
     const clock = holdClock();
     const subscription = await failing(clock);
     const other = await newSubscription(subscription.customer);
@@ -82,7 +82,7 @@ describe('the health of an endpoint', () => {
     expect(await listed(other)).toEqual({ state: 'healthy' });
   });
 
-  it('begins anew with another endpoint', async () => {
+  it('a PATCH that changes the endpoint makes a failing subscription healthy', async () => {
     const clock = holdClock();
     const subscription = await failing(clock);
     const other = await newSubscription(subscription.customer);
@@ -96,7 +96,7 @@ describe('the health of an endpoint', () => {
     await until(async () => (await other.listener.calls()).length === 2, 'both deliveries');
   });
 
-  it('stays as it is when a PATCH names the endpoint it has', async () => {
+  it('a PATCH that repeats the endpoint leaves the health unchanged', async () => {
     const subscription = await failing(holdClock());
     const { endpoint } = subscription.listener;
     await subscription.customer.call('PATCH', `/subscriptions/${subscription.id}`, { endpoint });
@@ -104,20 +104,21 @@ describe('the health of an endpoint', () => {
     expect(await read(subscription)).toMatchObject({ state: 'failing' });
   });
 
-  it('is mended in the list by the daily visit where the note was lost', async () => {
+  it('the daily visit fixes a wrong health state in the list of subscriptions', async () => {
     const clock = holdClock();
     const subscription = await failing(clock);
     await env.DB.prepare("UPDATE subscriptions SET health = 'healthy', health_since = 0 WHERE id = ?")
       .bind(subscription.id)
       .run();
     expect(await listed(subscription)).toEqual({ state: 'healthy' });
-    // The run whose slice holds this id: slices go by its first two digits, one every five minutes.
+    // Choose the time of the run that visits this id: each run visits one slice of the ids, named by their
+    // first two digits, and runs come every five minutes.
     const slice = Number.parseInt(subscription.id.slice(0, 2), 16);
     await runCron(env, slice * 300_000);
     expect(await listed(subscription)).toEqual({ state: 'failing' });
   });
 
-  it('cannot be written by a client', async () => {
+  it('a PATCH cannot write the health', async () => {
     const subscription = await newSubscription(await newCustomer());
     const answer = await subscription.customer.call('PATCH', `/subscriptions/${subscription.id}`, {
       health: { state: 'failing' },

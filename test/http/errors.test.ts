@@ -18,7 +18,7 @@ beforeAll(async () => {
   customer = await newCustomer();
 });
 
-/** What is logged as an error until the test ends. */
+/** Records what is logged as an error until the test ends. */
 function errorLog(): () => string {
   const spy = vi.spyOn(console, 'error').mockImplementation(() => {});
   onTestFinished(() => spy.mockRestore());
@@ -52,7 +52,7 @@ function everyKind(): [string, Promise<Reply>][] {
 }
 
 describe('every answer', () => {
-  it('carries its own X-Request-Id', async () => {
+  it('every answer carries its own X-Request-Id', async () => {
     const ids = new Set<string>();
     const replies = await Promise.all(everyKind().map(async ([kind, reply]) => [kind, await reply] as const));
     for (const [kind, reply] of replies) {
@@ -63,7 +63,7 @@ describe('every answer', () => {
     expect(ids.size).toBe(replies.length);
   });
 
-  it('is JSON and carries security headers', async () => {
+  it('every answer is JSON and carries security headers', async () => {
     for (const [kind, request] of everyKind()) {
       const { headers } = await request;
       expect(headers.get('content-type'), kind).toMatch(/^application\/json/);
@@ -74,7 +74,7 @@ describe('every answer', () => {
     }
   });
 
-  it('has one body shape for each error', async () => {
+  it('every error body has the documented shape', async () => {
     for (const [kind, request] of everyKind()) {
       const { status, body } = await request;
       if (status < 400 || kind.includes('token') || status === 401) continue;
@@ -84,7 +84,7 @@ describe('every answer', () => {
     }
   });
 
-  it('carries an X-Request-Id of the caller that is harmless, and none that is not', async () => {
+  it("the caller's X-Request-Id is echoed only when it is harmless", async () => {
     const echoed = async (id: string) =>
       (await call('GET', '/openapi.json', { headers: { 'x-request-id': id } })).headers.get('x-request-id');
     expect(await echoed('my-trace_42')).toBe('my-trace_42');
@@ -92,7 +92,7 @@ describe('every answer', () => {
       expect(await echoed(odd)).not.toBe(odd);
   });
 
-  it('without a body carries them too', async () => {
+  it('an answer without a body carries X-Request-Id and security headers', async () => {
     const client = await call('POST', `/operator/customers/${customer.id}/clients`, {
       token: OPERATOR_TOKEN,
       body: { name: 'to be deleted' },
@@ -104,7 +104,7 @@ describe('every answer', () => {
     expect(reply.headers.get('x-content-type-options')).toBe('nosniff');
   });
 
-  it('to an event list carries them too', async () => {
+  it('an event list carries X-Request-Id and security headers', async () => {
     const subscription = await newSubscription(customer);
     const reply = await customer.call('GET', `/subscriptions/${subscription.id}/events`);
     expect(reply.headers.get('x-request-id')).toMatch(/./);
@@ -112,7 +112,7 @@ describe('every answer', () => {
   });
 });
 
-describe('an odd address', () => {
+describe('odd paths and queries', () => {
   const odd = [
     '%E0%A4%A',
     '%ZZ',
@@ -128,7 +128,7 @@ describe('an odd address', () => {
     'x'.repeat(80),
   ];
 
-  it.each(odd)('with %j in its path answers 403 or 404', async (part) => {
+  it.each(odd)('a path with %j answers 403 or 404', async (part) => {
     const subscriptions = `/${customer.id}/webhooks/subscriptions`;
     const { token } = customer;
     expect((await call('GET', `${subscriptions}/${part}`, { token })).status).toBe(404);
@@ -143,7 +143,7 @@ describe('an odd address', () => {
     expect((await call('DELETE', client, operator)).status).toBe(404);
   });
 
-  it.each(odd)('with %j in its query is answered', async (part) => {
+  it.each(odd)('a query with %j answers 200 or 400', async (part) => {
     const subscription = await newSubscription(customer);
     const path = `/${customer.id}/webhooks/subscriptions`;
     const { token } = customer;
@@ -178,7 +178,7 @@ describe('a bad configuration', () => {
     ['PUT', '/healthz'],
   ];
 
-  it.each(requests)('answers %s %s with 500', async (method, path) => {
+  it.each(requests)('a bad configuration makes %s %s answer 500', async (method, path) => {
     errorLog();
     const reply = await callIn(environmentWith({ RETENTION_DAYS: 'a week' }), method, path);
     expect(reply.status).toBe(500);
@@ -202,7 +202,7 @@ describe('a bad configuration', () => {
     ['KEY_ENCRYPTION_KEY', btoa('value-4711')],
     ['KEY_ENCRYPTION_KEY_PREVIOUS', btoa('value-4711')],
     ['TOKEN_SIGNING_KEY', btoa('value-4711')],
-  ])('names %s in the log, and not its value', async (name, value) => {
+  ])('a bad %s is named in the log, without its value', async (name, value) => {
     const log = errorLog();
     const reply = await callIn(environmentWith({ [name]: value }), 'GET', '/healthz');
     expect(reply.status).toBe(500);
@@ -213,7 +213,7 @@ describe('a bad configuration', () => {
   });
 
   it.each<keyof Env>(['BASE_URL', 'KEY_ENCRYPTION_KEY', 'TOKEN_SIGNING_KEY'])(
-    'that lacks %s answers 500 and names it in the log',
+    'a configuration without %s answers 500 and names it in the log',
     async (name) => {
       const log = errorLog();
       expect((await callIn(environmentWithout(name), 'GET', '/healthz')).status).toBe(500);
@@ -221,7 +221,7 @@ describe('a bad configuration', () => {
     },
   );
 
-  it('that allows private endpoints under https answers 500 and names it in the log', async () => {
+  it('ALLOW_PRIVATE_ENDPOINTS under https answers 500 and is named in the log', async () => {
     const log = errorLog();
     const bad = environmentWith({
       BASE_URL: 'https://webhooks.example.com',
@@ -231,7 +231,7 @@ describe('a bad configuration', () => {
     expect(log()).toContain('ALLOW_PRIVATE_ENDPOINTS');
   });
 
-  it('names every variable that is wrong', async () => {
+  it('every wrong variable is named in the log', async () => {
     const log = errorLog();
     await callIn(environmentWith({ LOG_LEVEL: 'loud', RETENTION_DAYS: '1' }), 'GET', '/healthz');
     expect(log()).toContain('LOG_LEVEL');
@@ -239,7 +239,7 @@ describe('a bad configuration', () => {
   });
 });
 
-/** A D1 that fails with this error, whatever is asked. */
+/** A D1 whose every call fails with this error. */
 function brokenDatabase(error: Error): D1Database {
   const fail = () => {
     throw error;
@@ -247,13 +247,13 @@ function brokenDatabase(error: Error): D1Database {
   return { prepare: fail, batch: fail, exec: fail, withSession: fail, dump: fail } as unknown as D1Database;
 }
 
-/** Event stores that fail with this error, whatever is asked. */
+/** Event stores whose every call fails with this error. */
 function brokenStores(error: Error): typeof env.EVENT_STORE {
   const stub = new Proxy({}, { get: () => () => Promise.reject(error) });
   return { idFromName: () => ({}), get: () => stub } as unknown as typeof env.EVENT_STORE;
 }
 
-describe('while a part of the service is away', () => {
+describe('an outage of a part of the service', () => {
   const isUnavailable = (reply: Reply) => {
     expect(reply.status).toBe(503);
     expect(reply.body).toEqual({
@@ -271,7 +271,7 @@ describe('while a part of the service is away', () => {
     ['D1_ERROR: Network connection lost. 4711'],
     ['D1_ERROR: D1 DB is overloaded. Requests queued for too long. 4711'],
     ['D1_ERROR: Internal error in D1 DB storage caused object to be reset. 4711'],
-  ])('a call that needs D1 answers 503 with Retry-After, without inner detail: %s', async (message) => {
+  ])('a call answers 503 with Retry-After and no inner detail when D1 fails: %s', async (message) => {
     const log = errorLog();
     const without = environmentWith({ DB: brokenDatabase(new Error(message)) });
     const stranger = await newCustomer();
@@ -294,7 +294,7 @@ describe('while a part of the service is away', () => {
     expect(log()).not.toContain(stranger.clientSecret);
   });
 
-  it('a call that does not need D1 is answered', async () => {
+  it('a call that does not need D1 is answered while D1 fails', async () => {
     const without = environmentWith({ DB: brokenDatabase(new Error('D1_ERROR: away')) });
     expect((await callIn(without, 'GET', '/openapi.json')).status).toBe(200);
     expect((await callIn(without, 'GET', `/${customer.id}/webhooks/subscriptions`)).status).toBe(403);
@@ -302,7 +302,7 @@ describe('while a part of the service is away', () => {
   });
 
   it.each([[{ retryable: true, remote: true }], [{ overloaded: true, remote: true }]])(
-    'a call that needs an event store answers 503 to an error marked %j',
+    'a call answers 503 when its event store fails with an error marked %j',
     async (marks) => {
       const log = errorLog();
       const { id } = await newSubscription(customer);
@@ -321,25 +321,28 @@ describe('an unexpected error', () => {
   it.each([
     ['a bug', new TypeError("Cannot read properties of undefined (reading 'secret-4711')")],
     ['bad SQL', new Error('D1_ERROR: no such column: secret-4711: SQLITE_ERROR')],
-  ])('answers 500 without detail, and stands in the log with the request id: %s', async (_, error) => {
-    const log = errorLog();
-    const broken = environmentWith({ DB: brokenDatabase(error) });
-    const reply = await callIn(broken, 'GET', `/${customer.id}/login/jwk`);
-    expect(reply.status).toBe(500);
-    expect(reply.body).toEqual({
-      type: '/internal-server-error',
-      status: 500,
-      title: 'Internal Server Error',
-      details: expect.any(String),
-    });
-    expect(JSON.stringify(reply.body)).not.toContain('4711');
-    const id = reply.headers.get('x-request-id') ?? '';
-    expect(id).toMatch(/./);
-    expect(log()).toContain(id);
-    expect(log()).toContain('4711');
-  });
+  ])(
+    'an unexpected error answers 500 without detail and is logged with the request id: %s',
+    async (_, error) => {
+      const log = errorLog();
+      const broken = environmentWith({ DB: brokenDatabase(error) });
+      const reply = await callIn(broken, 'GET', `/${customer.id}/login/jwk`);
+      expect(reply.status).toBe(500);
+      expect(reply.body).toEqual({
+        type: '/internal-server-error',
+        status: 500,
+        title: 'Internal Server Error',
+        details: expect.any(String),
+      });
+      expect(JSON.stringify(reply.body)).not.toContain('4711');
+      const id = reply.headers.get('x-request-id') ?? '';
+      expect(id).toMatch(/./);
+      expect(log()).toContain(id);
+      expect(log()).toContain('4711');
+    },
+  );
 
-  it('is one line of JSON in the log, without the token of the call', async () => {
+  it('an unexpected error is logged as one line of JSON, without the access token', async () => {
     const log = errorLog();
     const stranger = await newCustomer();
     const broken = environmentWith({ DB: brokenDatabase(new TypeError('a bug')) });

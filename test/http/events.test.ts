@@ -85,7 +85,7 @@ const notFound = (what: string) => ({
   details: `${what} not found`,
 });
 
-describe('an event', () => {
+describe('the event resource', () => {
   const shown = (store: Store, id: string) => ({
     id,
     request: {
@@ -106,7 +106,7 @@ describe('an event', () => {
     },
   });
 
-  it('that succeeded shows its request and the response', async () => {
+  it('a delivered event shows its request and its response', async () => {
     const store = await newStore();
     const id = newId();
     const settlement = attempted(id, ok);
@@ -125,7 +125,7 @@ describe('an event', () => {
     });
   });
 
-  it('that failed for good shows the response of the last attempt, and no next attempt', async () => {
+  it('a failed event shows the response of its last attempt and no next attempt', async () => {
     const store = await newStore();
     const id = newId();
     await store.settle(attempted(id, redirected));
@@ -139,7 +139,7 @@ describe('an event', () => {
     });
   });
 
-  it('that waits for a retry shows when its next attempt is', async () => {
+  it('an event that waits for a retry shows when its next attempt is due', async () => {
     const store = await newStore();
     const id = newId();
     await store.settle(attempted(id, unavailable));
@@ -154,7 +154,7 @@ describe('an event', () => {
     });
   });
 
-  it('that got no answer shows an error and no response', async () => {
+  it('an event that got no answer shows an error and no response', async () => {
     const store = await newStore();
     const id = newId();
     await store.settle(attempted(id, timedOut));
@@ -168,14 +168,14 @@ describe('an event', () => {
     ['unreachable', { kind: 'unreachable', message: 'connection refused' }],
     ['invalid_response', { kind: 'invalid_response', message: 'not HTTP' }],
     ['blocked', { kind: 'blocked', message: 'the address is not public' }],
-  ])('that ended as %s shows that code', async (code, outcome) => {
+  ])('an event whose attempt ended as %s shows that error code', async (code, outcome) => {
     const store = await newStore();
     const id = newId();
     await store.settle(attempted(id, outcome));
     expect((await get(`${store.path}/${id}`)).body.error).toEqual({ code, message: expect.any(String) });
   });
 
-  it('shows what its last attempt brought, not an earlier one', async () => {
+  it('an event shows the result of its last attempt only', async () => {
     const store = await newStore();
     const id = newId();
     await store.settle(attempted(id, unavailable));
@@ -190,7 +190,7 @@ describe('an event', () => {
     expect(third).not.toHaveProperty('nextAttemptAt');
   });
 
-  it('without an attempt shows neither response nor error', async () => {
+  it('an event without an attempt shows neither response nor error', async () => {
     const store = await newStore();
     const id = newId();
     await store.settle(facts(id));
@@ -203,7 +203,7 @@ describe('an event', () => {
     });
   });
 
-  it('is shown in the list as it is by itself', async () => {
+  it('the list shows an event exactly as it is shown alone', async () => {
     const store = await newStore();
     const ids = newIds(3);
     await store.settle(...ids.map((id, index) => attempted(id, [ok, unavailable, timedOut][index] ?? ok)));
@@ -212,7 +212,7 @@ describe('an event', () => {
     expect(listed).toHaveLength(3);
   });
 
-  it('that is unknown answers 404', async () => {
+  it('an unknown event answers 404', async () => {
     const store = await newStore();
     for (const path of [`${store.path}/${newId()}`, `${store.path}/${newId()}/history`]) {
       const reply = await get(path);
@@ -221,23 +221,26 @@ describe('an event', () => {
     }
   });
 
-  it.each(['1', 'nonsense', '%00', "'--"])('whose id is %s, no UUID, answers 404', async (id) => {
-    const store = await newStore();
-    for (const path of [`${store.path}/${id}`, `${store.path}/${id}/history`]) {
-      const reply = await get(path);
-      expect(reply.status).toBe(404);
-      expect(reply.body).toEqual(notFound('Event'));
-    }
-  });
+  it.each(['1', 'nonsense', '%00', "'--"])(
+    'the event id %s, which is not a UUID, answers 404',
+    async (id) => {
+      const store = await newStore();
+      for (const path of [`${store.path}/${id}`, `${store.path}/${id}/history`]) {
+        const reply = await get(path);
+        expect(reply.status).toBe(404);
+        expect(reply.body).toEqual(notFound('Event'));
+      }
+    },
+  );
 
-  it('of another subscription answers 404', async () => {
+  it('an event of another subscription answers 404', async () => {
     const [store, another] = [await newStore(), await newStore()];
     const id = newId();
     await store.settle(attempted(id, ok));
     expect((await get(`${another.path}/${id}`)).status).toBe(404);
   });
 
-  it("under another customer's subscription answers 404 for the subscription", async () => {
+  it("an event of another customer's subscription answers 404 for the subscription", async () => {
     const store = await newStore();
     const id = newId();
     await store.settle(attempted(id, ok));
@@ -251,7 +254,7 @@ describe('an event', () => {
 });
 
 describe('the history of an event', () => {
-  it('tells every state with its time, oldest first', async () => {
+  it('the history lists every state with its time, oldest first', async () => {
     const store = await newStore();
     const id = newId();
     const t0 = clock.now();
@@ -310,7 +313,7 @@ describe('the history of an event', () => {
     });
   });
 
-  it('says why an event failed for good', async () => {
+  it('the history says why an event failed for good', async () => {
     const store = await newStore();
     const id = newId();
     await store.settle(attempted(id, redirected));
@@ -319,7 +322,7 @@ describe('the history of an event', () => {
     expect(history.at(-1)).not.toHaveProperty('nextAttemptAt');
   });
 
-  it('says that the subscription was disabled', async () => {
+  it('the history says that an event failed because its subscription was disabled', async () => {
     const subscription = await newSubscription(customer, { enabled: false });
     const ref = {
       customerId: customer.id,
@@ -339,7 +342,7 @@ describe('the history of an event', () => {
 });
 
 describe('the list of events', () => {
-  it('is empty for a new subscription', async () => {
+  it('the event list of a new subscription is empty', async () => {
     const store = await newStore();
     const reply = await get(store.path);
     expect(reply.status).toBe(200);
@@ -351,7 +354,7 @@ describe('the list of events', () => {
     });
   });
 
-  it('holds all, oldest first, in whatever order they were stored', async () => {
+  it('the event list holds all events, oldest first, in whatever order they were stored', async () => {
     const store = await newStore();
     const ids = [...newIds(3, clock.now() - 60_000), ...newIds(3)];
     for (const index of [4, 0, 5, 2, 1, 3]) await store.settle(attempted(ids[index] ?? '', ok));
@@ -361,7 +364,7 @@ describe('the list of events', () => {
     expect(reply.body._links).toEqual({ self: { href: store.path } });
   });
 
-  it('is cut by limit, with a next link that holds after', async () => {
+  it('the parameter limit cuts the event list, and the next link continues after the last event', async () => {
     const store = await newStore();
     const ids = newIds(5);
     await store.settle(...ids.map((id) => attempted(id, ok)));
@@ -376,7 +379,7 @@ describe('the list of events', () => {
     expect(next.searchParams.get('limit')).toBe('2');
   });
 
-  it('has no next link when limit is exactly what there is', async () => {
+  it('the event list has no next link when limit is exactly the number of events', async () => {
     const store = await newStore();
     const ids = newIds(3);
     await store.settle(...ids.map((id) => attempted(id, ok)));
@@ -384,7 +387,7 @@ describe('the list of events', () => {
     expect((await get(`${store.path}?limit=2`)).body._links).toHaveProperty('next');
   });
 
-  it('holds only what lies after and before the ids asked for', async () => {
+  it('the parameters after and before select the events between two ids', async () => {
     const store = await newStore();
     const ids = newIds(6);
     const [, second = '', , , fifth = ''] = ids;
@@ -397,7 +400,7 @@ describe('the list of events', () => {
     expect(idsOf(await get(`${store.path}?after=${fifth}&before=${second}`))).toEqual([]);
   });
 
-  it('takes an id that is not in the store for its time', async () => {
+  it('the parameters after and before accept an id that is not in the store and go by its time', async () => {
     const store = await newStore();
     const early = newIds(2, clock.now() - 2000);
     const between = newIds(1, clock.now() - 1000)[0];
@@ -407,7 +410,7 @@ describe('the list of events', () => {
     expect(idsOf(await get(`${store.path}?before=${between}`))).toEqual(early);
   });
 
-  it('holds only events of the state asked for', async () => {
+  it('the parameter state selects the events in that state', async () => {
     const store = await newStore();
     const ids = newIds(5);
     const outcomes = [ok, redirected, unavailable, ok];
@@ -421,7 +424,7 @@ describe('the list of events', () => {
     expect(await ofState('executing')).toEqual([]);
   });
 
-  it('visits every event once by its next links, whatever the filter', async () => {
+  it('next links visit every event once, with any limit and any filter', async () => {
     const store = await newStore();
     const ids = newIds(450);
     await store.settle(...ids.map((id, index) => attempted(id, index % 3 === 0 ? redirected : ok)));
@@ -448,7 +451,7 @@ describe('the list of events', () => {
     expect(middle.seen).toEqual(ids.slice(100, 400));
   });
 
-  it('ignores parameters it does not know', async () => {
+  it('the event list ignores unknown parameters', async () => {
     const store = await newStore();
     await store.settle(attempted(newId(), ok));
     const reply = await get(`${store.path}?sort=desc&page=0`);
@@ -456,7 +459,7 @@ describe('the list of events', () => {
     expect(idsOf(reply)).toHaveLength(1);
   });
 
-  it('answers HEAD with the head alone', async () => {
+  it('HEAD of the event list answers without a body', async () => {
     const store = await newStore();
     await store.settle(attempted(newId(), ok));
     const reply = await call('HEAD', store.path, { token: customer.token });
@@ -465,7 +468,7 @@ describe('the list of events', () => {
   });
 });
 
-describe('a query of the list', () => {
+describe('the query of the event list', () => {
   let store: Store;
   beforeEach(async () => {
     store = await newStore();
@@ -501,27 +504,27 @@ describe('a query of the list', () => {
     ['state', 'failed'],
     ['state', 'Success'],
     ['state', ''],
-  ])('is refused for %s=%s', async (name, value) => {
+  ])('the event list refuses the query %s=%s', async (name, value) => {
     expect(await faultNames(`${name}=${value}`)).toEqual([name]);
   });
 
-  it('is refused with every fault at once', async () => {
+  it('a bad query of the event list gets a 400 that names every fault at once', async () => {
     const names = await faultNames('limit=0&after=x&before=y&state=z');
     expect(names.sort()).toEqual(['after', 'before', 'limit', 'state']);
   });
 
-  it('is refused when a parameter is given twice', async () => {
+  it('the event list refuses a parameter that is given twice', async () => {
     expect(await faultNames('limit=1&limit=2')).toEqual(['limit']);
   });
 
-  it('may ask for 1 and for 1000', async () => {
+  it('the event list accepts a limit of 1 and a limit of 1000', async () => {
     expect((await get(`${store.path}?limit=1`)).status).toBe(200);
     expect((await get(`${store.path}?limit=1000`)).status).toBe(200);
   });
 });
 
 describe('a store of 10,005 events', () => {
-  it('is listed up to 10,000 without parameters, and the rest by the next link', async () => {
+  it('a list without parameters holds up to 10,000 events, and its next link holds the rest', async () => {
     const store = await newStore();
     const ids = newIds(10_005);
     await store.settle(...ids.map((id) => attempted(id, ok)));

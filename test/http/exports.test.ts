@@ -8,7 +8,7 @@ import { BASE_URL, getToken, newCustomer, newSubscription, type TestSubscription
 
 const DAY_MS = 86_400_000;
 
-/** Stores failed deliveries, past the event path. */
+/** Stores failed deliveries directly, without the event path. */
 async function fail(
   subscription: TestSubscription,
   count: number,
@@ -43,7 +43,7 @@ function call(subscription: TestSubscription, method: string, path = '') {
   return subscription.customer.call(method, `/subscriptions/${subscription.id}/exports${path}`);
 }
 
-/** Starts a job and rings until it is done. */
+/** Starts an export and rings the alarm until it is done. */
 async function complete(subscription: TestSubscription): Promise<string> {
   const started = await call(subscription, 'POST');
   expect(started.status).toBe(202);
@@ -52,7 +52,7 @@ async function complete(subscription: TestSubscription): Promise<string> {
     await runDurableObjectAlarm(eventStoreStub(subscription.id));
     if ((await call(subscription, 'GET', `/${id}`)).body.state !== 'processing') return id;
   }
-  throw new Error('the job does not end');
+  throw new Error('the export does not end');
 }
 
 async function download(subscription: TestSubscription, id: string) {
@@ -69,7 +69,7 @@ async function download(subscription: TestSubscription, id: string) {
 }
 
 describe('an export', () => {
-  it('is a job whose file holds every failed event as a resource without links', async () => {
+  it('an export is a job whose file holds every failed event as a resource without links', async () => {
     const subscription = await newSubscription(await newCustomer());
     const ids = await fail(subscription, 3);
     const started = await call(subscription, 'POST');
@@ -95,7 +95,7 @@ describe('an export', () => {
     expect((await call(subscription, 'GET')).body).toMatchObject({ total: 1, _embedded: { exports: [job] } });
   });
 
-  it('exports each event once ever, also after it was redelivered and failed again', async () => {
+  it('an event is exported only once, even if it is redelivered and fails again', async () => {
     const clock = holdClock();
     const subscription = await newSubscription(await newCustomer());
     const first = await fail(subscription, 2);
@@ -127,7 +127,7 @@ describe('an export', () => {
     expect(events.map(({ id }) => id)).toEqual(second);
   });
 
-  it('is a snapshot: what happens to an event later does not change the file', async () => {
+  it('the file of an export does not change when an event changes later', async () => {
     const subscription = await newSubscription(await newCustomer());
     const ids = await fail(subscription, 1);
     const id = await complete(subscription);
@@ -137,24 +137,24 @@ describe('an export', () => {
     expect((await download(subscription, id)).events).toEqual(before);
   });
 
-  it('spreads over several alarms, and holds ten thousand events and more in order', async () => {
+  it('an export of 10,250 events takes several alarms, keeps the order and ends within 10 s', async () => {
     const subscription = await newSubscription(await newCustomer());
     const ids = await fail(subscription, 10_250);
     const started = performance.now();
     const { events } = await download(subscription, await complete(subscription));
-    // Contract 7 grants ten thousand events ten seconds.
+    // Contract 7: 10,000 events in under 10 s.
     expect(performance.now() - started).toBeLessThan(10_000);
     expect(events.map(({ id }) => id)).toEqual(ids);
   }, 30_000);
 
-  it('holds events of the largest size', async () => {
+  it('an export holds events of the largest size', async () => {
     const subscription = await newSubscription(await newCustomer());
     const ids = await fail(subscription, 120, 'x'.repeat(80_000));
     const { events } = await download(subscription, await complete(subscription));
     expect(events.map(({ id }) => id)).toEqual(ids);
   }, 30_000);
 
-  it('counts in the summary: exportable is what failed and is in no export', async () => {
+  it('the summary counts failed events that are in no export as exportable', async () => {
     const clock = holdClock();
     const subscription = await newSubscription(await newCustomer());
     const summary = async () =>
@@ -169,7 +169,7 @@ describe('an export', () => {
 });
 
 describe('the limits of exports', () => {
-  it('are one active job', async () => {
+  it('a second export gets a 409 while the first one is active', async () => {
     const subscription = await newSubscription(await newCustomer());
     await call(subscription, 'POST');
     expect(await call(subscription, 'POST')).toMatchObject({
@@ -178,7 +178,7 @@ describe('the limits of exports', () => {
     });
   });
 
-  it('are one completed job in 24 hours, from its completion', async () => {
+  it('a new export gets a 429 until 24 hours after the last one was completed', async () => {
     const clock = holdClock();
     const subscription = await newSubscription(await newCustomer());
     await complete(subscription);
@@ -190,7 +190,7 @@ describe('the limits of exports', () => {
     expect((await call(subscription, 'POST')).status).toBe(202);
   });
 
-  it('let job and file live seven days', async () => {
+  it('an export job is deleted after seven days', async () => {
     const clock = holdClock();
     const subscription = await newSubscription(await newCustomer());
     const id = await complete(subscription);
@@ -202,8 +202,8 @@ describe('the limits of exports', () => {
   });
 });
 
-describe('cancelling', () => {
-  it('releases the events for a later export', async () => {
+describe('canceling an export', () => {
+  it('the events of a canceled export are in the next export', async () => {
     const subscription = await newSubscription(await newCustomer());
     const ids = await fail(subscription, 10_001);
     const { id } = (await call(subscription, 'POST')).body;
@@ -215,7 +215,7 @@ describe('cancelling', () => {
     expect(events).toHaveLength(ids.length);
   }, 30_000);
 
-  it('is a 409 once the job is completed, and a download is one before', async () => {
+  it('an export gets a 409 for a download before completion and for a cancel after it', async () => {
     const subscription = await newSubscription(await newCustomer());
     const { id } = (await call(subscription, 'POST')).body;
     const early = await call(subscription, 'GET', `/${id}/download`);
@@ -224,7 +224,7 @@ describe('cancelling', () => {
     expect((await call(subscription, 'DELETE', `/${id}`)).status).toBe(409);
   });
 
-  it('is a 404 for an unknown job', async () => {
+  it('an unknown export answers 404', async () => {
     const subscription = await newSubscription(await newCustomer());
     const body = { type: '/not-found', status: 404, title: 'Not Found', details: 'Export not found' };
     for (const id of [crypto.randomUUID(), 'nonsense']) {

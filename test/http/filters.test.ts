@@ -13,7 +13,7 @@ function create(customer: TestCustomer, filter: unknown, listener = new TestList
 }
 
 describe('a subscription with a filter', () => {
-  it('shows it as it came, and shows none when it has none', async () => {
+  it('a subscription shows its filter unchanged, and no filter when it has none', async () => {
     const customer = await newCustomer();
     const { body } = await create(customer, onlyUsers);
     expect(body.filter).toEqual(onlyUsers);
@@ -23,7 +23,7 @@ describe('a subscription with a filter', () => {
     }
   });
 
-  it('hears of what passes; what does not is discarded for it alone, for good', async () => {
+  it('events that do not pass a filter are discarded for that subscription alone, for good', async () => {
     const customer = await newCustomer();
     const listener = new TestListener();
     const filtered = (await create(customer, onlyUsers, listener)).body;
@@ -36,19 +36,19 @@ describe('a subscription with a filter', () => {
     const [dropped, passed] = published.body._embedded.events;
     const path = `/subscriptions/${filtered.id}/events`;
     await until(async () => (await all.events()).length === 2, 'both events at the other subscription');
-    const heard = await until(async () => {
+    const received = await until(async () => {
       const { body } = await customer.call('GET', path);
       return body.total > 0 && body;
     }, 'the event that passes');
-    expect(heard._embedded.events.map(({ id }: { id: string }) => id)).toEqual([passed.id]);
+    expect(received._embedded.events.map(({ id }: { id: string }) => id)).toEqual([passed.id]);
     expect((await customer.call('GET', `${path}/${dropped.id}`)).status).toBe(404);
-    // A filter that is removed later does not bring back what was discarded.
+    // Removing the filter later does not bring the discarded event back.
     await customer.call('PATCH', `/subscriptions/${filtered.id}`, { filter: null });
     await customer.call('POST', '/events', anEvent({ id: dropped.id, type: 'entityUpdated', attributes }));
     expect(await listener.calls()).toHaveLength(1);
   });
 
-  it('is replaced whole by PATCH, removed by null, and effective for the next event', async () => {
+  it('a PATCH replaces the whole filter or removes it by null, and the next event obeys the change', async () => {
     const customer = await newCustomer();
     const { body } = await create(customer, { properties: { entityUpdated: false } });
     const path = `/subscriptions/${body.id}`;
@@ -68,9 +68,9 @@ describe('a subscription with a filter', () => {
   });
 });
 
-describe('a filter that is refused', () => {
+describe('the refusal of a filter', () => {
   it.each([['x'], [1], [true], [[]], [{ $ref: '#' }], [{ propertys: {} }], [{ pattern: '(?=x)' }]])(
-    'is a 400 that names it and begins with the phrase: %j',
+    'the invalid filter %j gets a 400 that names filter and begins with the documented phrase',
     async (filter) => {
       const customer = await newCustomer();
       const { status, body } = await create(customer, filter);
@@ -88,14 +88,14 @@ describe('a filter that is refused', () => {
     },
   );
 
-  it('is told beside the faults of the other members', async () => {
+  it('a bad filter is reported together with the faults of other members', async () => {
     const customer = await newCustomer();
     const { body } = await customer.call('POST', '/subscriptions', { filter: 'x', title: 'x' });
     const names = body['invalid-body-params'].map(({ name }: { name: string }) => name).sort();
     expect(names).toEqual(['endpoint', 'events', 'filter', 'title']);
   });
 
-  it('is one that makes all filters of the customer larger than 1 MiB', async () => {
+  it('a filter is refused when all filters of the customer would be larger than 1 MiB', async () => {
     const customer = await newCustomer();
     const large = { $comment: 'x'.repeat(65_000) };
     const statuses: number[] = [];

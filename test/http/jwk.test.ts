@@ -4,7 +4,7 @@ import { asOperator, call, newCustomer } from '../support/world.ts';
 const UNKNOWN = '0b8f2a52-6a0c-4b7e-9d6e-0f3d8a6b1c47';
 
 describe('the public keys of a customer', () => {
-  it('are at least three RSA 2048 keys, public members alone, each of its own id', async () => {
+  it('a customer has at least three RSA 2048 keys, with different ids and public members only', async () => {
     const customer = await asOperator('POST', '/customers', { name: 'Acme' });
     const reply = await call('GET', `/${customer.body.id}/login/jwk`);
     expect(reply.status).toBe(200);
@@ -25,7 +25,7 @@ describe('the public keys of a customer', () => {
     expect(new Set(keys.map((key) => key['n'])).size).toBe(keys.length);
   });
 
-  it('are public and may be cached', async () => {
+  it('the public keys need no token and may be cached', async () => {
     const customer = await newCustomer();
     const reply = await call('GET', `/${customer.id}/login/jwk`, {
       headers: { authorization: 'Bearer nonsense' },
@@ -35,7 +35,7 @@ describe('the public keys of a customer', () => {
     expect(reply.headers.get('cache-control')).toMatch(/public.*max-age=[1-9]/);
   });
 
-  it('are different from customer to customer', async () => {
+  it('two customers share no key', async () => {
     const kids = async () => {
       const customer = await newCustomer();
       const reply = await call('GET', `/${customer.id}/login/jwk`);
@@ -46,7 +46,7 @@ describe('the public keys of a customer', () => {
   });
 
   it.each([UNKNOWN, 'no-uuid', '1', '%00', `${UNKNOWN}x`])(
-    'of %s, which is no customer, answer 404',
+    'the public keys of %s, which is not a customer, answer 404',
     async (id) => {
       const reply = await call('GET', `/${id}/login/jwk`);
       expect(reply.status).toBe(404);
@@ -60,7 +60,7 @@ describe('the public keys of a customer', () => {
     },
   );
 
-  it('answer 405 with Allow to another method', async () => {
+  it('POST to the public keys gets a 405 with Allow', async () => {
     const reply = await call('POST', `/${UNKNOWN}/login/jwk`);
     expect(reply.status).toBe(405);
     expect(reply.headers.get('allow')).toMatch(/\bGET\b/);

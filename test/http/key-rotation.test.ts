@@ -18,7 +18,7 @@ function rotate(customerId: string) {
 }
 
 describe('rotation of signing keys', () => {
-  it('makes the next key current, keeps the last one published, and always shows a next one', async () => {
+  it('a key rotation makes the next key current, keeps the old one published and adds a next one', async () => {
     const customer = await newCustomer();
     const [first, second, third] = await kids(customer.id);
     const answer = await rotate(customer.id);
@@ -32,7 +32,7 @@ describe('rotation of signing keys', () => {
     expect(after).toEqual(expect.arrayContaining([first ?? '', second ?? '']));
   });
 
-  it('changes nothing a second time when two come at once', async () => {
+  it('two key rotations at once leave exactly one current key', async () => {
     const customer = await newCustomer();
     const [, second] = await kids(customer.id);
     const answers = await Promise.all([rotate(customer.id), rotate(customer.id)]);
@@ -47,7 +47,7 @@ describe('rotation of signing keys', () => {
     expect(await kids(customer.id)).toContain(second);
   });
 
-  it('leaves every token verifiable with the remote key set of a listener, before and after', async () => {
+  it("a listener's remote key set verifies tokens from before and after a rotation", async () => {
     const customer = await newCustomer();
     const subscription = await newSubscription(customer);
     const jwks = createRemoteJWKSet(new URL(`${BASE_URL}/${customer.id}/login/jwk`), {
@@ -69,7 +69,7 @@ describe('rotation of signing keys', () => {
     expect(new Set(used).size).toBe(3);
   });
 
-  it('retires a key for 35 days, then deletes it', async () => {
+  it('a retired key stays published for 35 days and is then deleted', async () => {
     const clock = holdClock();
     const customer = await newCustomer();
     const [first = ''] = await kids(customer.id);
@@ -87,7 +87,7 @@ describe('rotation of signing keys', () => {
     expect(left).toBe(0);
   });
 
-  it('always shows three keys: the one that was last stays, however long ago', async () => {
+  it('the key before the current one stays published, so three keys are always shown', async () => {
     const clock = holdClock();
     const customer = await newCustomer();
     const [first = '', second = ''] = await kids(customer.id);
@@ -102,20 +102,20 @@ describe('rotation of signing keys', () => {
     expect(left).not.toContain(first);
   });
 
-  it('comes by the cron when a key has signed for KEY_ROTATION_DAYS', async () => {
+  it('the cron rotates a key that has signed for KEY_ROTATION_DAYS', async () => {
     const clock = holdClock();
     const customer = await newCustomer();
     const [first, second] = await kids(customer.id);
     await runCron({ ...env, KEY_ROTATION_DAYS: '30' }, clock.now() + 30 * DAY_MS - 1);
     expect((await kids(customer.id))[0]).toBe(first);
-    // Other tests made customers too: a run rotates a few at a time, those whose key has signed longest first.
+    // Other tests made customers too. A run rotates the keys of a few customers, the longest in use first.
     for (let run = 0; run < 60 && (await kids(customer.id))[0] === first; run++) {
       await runCron({ ...env, KEY_ROTATION_DAYS: '30' }, clock.now() + 30 * DAY_MS);
     }
     expect((await kids(customer.id))[0]).toBe(second);
   });
 
-  it('is a 404 for an unknown customer', async () => {
+  it('a key rotation for an unknown customer gets a 404', async () => {
     expect((await rotate(crypto.randomUUID())).status).toBe(404);
     expect((await rotate('nonsense')).status).toBe(404);
   });

@@ -36,13 +36,13 @@ const operations = (): [string, Operation][] =>
   );
 
 describe('the OpenAPI document', () => {
-  it('is of version 3.1 and says where the service is', () => {
+  it('the OpenAPI document has version 3.1 and the address of the service', () => {
     expect(document.openapi).toMatch(/^3\.1\.\d+$/);
     expect(document.info).toMatchObject({ title: 'identity-webhooks', version: expect.any(String) });
     expect(document.servers).toEqual([{ url: BASE_URL }]);
   });
 
-  it('holds every route of the service, and no other', () => {
+  it('the OpenAPI document holds every route of the service, and no other', () => {
     const { routes } = createApp(createAddressCheck());
     const registered = routes
       .filter(({ method }) => method !== 'ALL')
@@ -55,7 +55,7 @@ describe('the OpenAPI document', () => {
     ).toEqual([...new Set(registered)].sort());
   });
 
-  it('tells of every operation what it answers, each with a schema', () => {
+  it('every OpenAPI operation documents its answers, each with a schema', () => {
     for (const [name, operation] of operations()) {
       expect(operation.summary, name).toMatch(/./);
       const successes = Object.keys(operation.responses).filter((status) => /^2\d\d$/.test(status));
@@ -70,7 +70,7 @@ describe('the OpenAPI document', () => {
     }
   });
 
-  it('declares every parameter of every path', () => {
+  it('every OpenAPI operation declares the parameters of its path', () => {
     for (const [name, operation] of operations()) {
       const inPath = [...name.matchAll(/\{(\w+)\}/g)].map((match) => match[1]);
       const declared = (operation.parameters ?? []).filter((one) => one.in === 'path').map((one) => one.name);
@@ -78,7 +78,7 @@ describe('the OpenAPI document', () => {
     }
   });
 
-  it('holds every component that is referred to', () => {
+  it('every component that the OpenAPI document refers to exists', () => {
     const references = new Set<string>();
     JSON.stringify(document, (key, value: unknown) => {
       if (key === '$ref') references.add(String(value));
@@ -92,7 +92,7 @@ describe('the OpenAPI document', () => {
     }
   });
 
-  it('names a security scheme that exists for every operation that wants one', () => {
+  it('every OpenAPI operation that is not public names an existing security scheme', () => {
     const schemes = Object.keys(document.components['securitySchemes'] ?? {});
     for (const [name, operation] of operations()) {
       for (const requirement of operation.security ?? []) {
@@ -104,14 +104,14 @@ describe('the OpenAPI document', () => {
     }
   });
 
-  it('tells that every secured management call may be forbidden', () => {
+  it('every OpenAPI operation of management or of the operator documents its 403', () => {
     for (const [name, operation] of operations()) {
       if (/\/webhooks\/|\/operator\//.test(name))
         expect(Object.keys(operation.responses), name).toContain('403');
     }
   });
 
-  it('shows every member that a body may have', () => {
+  it('the OpenAPI schemas of a subscription show every member', () => {
     const schemas = document.components['schemas'] as Record<
       string,
       { properties?: object; required?: string[] }

@@ -54,7 +54,7 @@ async function rowsOf(table: string, customerId: string): Promise<Record<string,
     .results;
 }
 
-describe('the operator API', () => {
+describe('the token of an operator call', () => {
   const paths: [string, string][] = [
     ['GET', '/operator/customers'],
     ['POST', '/operator/customers'],
@@ -76,44 +76,44 @@ describe('the operator API', () => {
     ['GET', '/operator/webhooks/subscriptions'],
   ];
 
+  it.each(paths)('a missing, malformed or wrong operator token gets a 403: %s %s', async (method, path) => {
+    const headers = [
+      {},
+      { authorization: '' },
+      { authorization: OPERATOR_TOKEN },
+      { authorization: `Basic ${btoa(`operator:${OPERATOR_TOKEN}`)}` },
+      { authorization: 'Bearer wrong' },
+      { authorization: `Bearer ${OPERATOR_TOKEN}x` },
+      { authorization: `Bearer ${OPERATOR_TOKEN.slice(0, -1)}` },
+      { authorization: `Bearer ${OPERATOR_TOKEN.toUpperCase()}` },
+    ];
+    for (const header of headers) {
+      const reply = await call(method, path, { headers: header as Record<string, string> });
+      expect(reply.status).toBe(403);
+      expect(reply.body).toEqual({ errors: 'Forbidden' });
+    }
+  });
+
   it.each(paths)(
-    'answers 403 to %s %s with a missing, a malformed or a wrong token',
+    'an operator path gets a 404 while no operator token is configured: %s %s',
     async (method, path) => {
-      const headers = [
-        {},
-        { authorization: '' },
-        { authorization: OPERATOR_TOKEN },
-        { authorization: `Basic ${btoa(`operator:${OPERATOR_TOKEN}`)}` },
-        { authorization: 'Bearer wrong' },
-        { authorization: `Bearer ${OPERATOR_TOKEN}x` },
-        { authorization: `Bearer ${OPERATOR_TOKEN.slice(0, -1)}` },
-        { authorization: `Bearer ${OPERATOR_TOKEN.toUpperCase()}` },
-      ];
-      for (const header of headers) {
-        const reply = await call(method, path, { headers: header as Record<string, string> });
-        expect(reply.status).toBe(403);
-        expect(reply.body).toEqual({ errors: 'Forbidden' });
+      const without = environmentWithout('OPERATOR_TOKEN');
+      const empty = environmentWith({ OPERATOR_TOKEN: '' });
+      for (const environment of [without, empty]) {
+        for (const token of [OPERATOR_TOKEN, 'undefined', '']) {
+          isNotFound(await callIn(environment, method, path, { token }), 'Route');
+        }
+        isNotFound(await callIn(environment, method, path), 'Route');
       }
     },
   );
 
-  it.each(paths)('has no %s %s while no token is configured', async (method, path) => {
-    const without = environmentWithout('OPERATOR_TOKEN');
-    const empty = environmentWith({ OPERATOR_TOKEN: '' });
-    for (const environment of [without, empty]) {
-      for (const token of [OPERATOR_TOKEN, 'undefined', '']) {
-        isNotFound(await callIn(environment, method, path, { token }), 'Route');
-      }
-      isNotFound(await callIn(environment, method, path), 'Route');
-    }
-  });
-
-  it('lets nobody in with the token of a customer', async () => {
+  it("a customer's token gets a 403 from the operator API", async () => {
     const customer = await newCustomer();
     expect((await call('GET', '/operator/customers', { token: customer.token })).status).toBe(403);
   });
 
-  it('answers 404 to an unknown route, and 405 with Allow to a wrong method', async () => {
+  it('the operator API answers 404 to an unknown route and 405 with Allow to a wrong method', async () => {
     isNotFound(await asOperator('GET', '/nonsense'), 'Route');
     const reply = await asOperator('PATCH', '/customers', {});
     expect(reply.status).toBe(405);
@@ -122,7 +122,7 @@ describe('the operator API', () => {
 });
 
 describe('customers', () => {
-  it('are made with an id, a name and three signing keys', async () => {
+  it('a new customer has an id, a name and three signing keys', async () => {
     const reply = await asOperator('POST', '/customers', { name: 'Acme' });
     expect(reply.status).toBe(201);
     const { id } = reply.body;
@@ -142,7 +142,7 @@ describe('customers', () => {
     expect((await call('GET', `/${id}/login/jwk`)).body.keys).toHaveLength(3);
   });
 
-  it('keep an id they bring, lower-cased; the same id again answers 409', async () => {
+  it('a customer keeps a given id, lower-cased; the same id again gets a 409', async () => {
     const id = crypto.randomUUID();
     const made = await asOperator('POST', '/customers', { name: 'Moved', id: id.toUpperCase() });
     expect(made.status).toBe(201);
@@ -155,7 +155,7 @@ describe('customers', () => {
     expect((await call('GET', `/${id}/login/jwk`)).body).toEqual(keys);
   });
 
-  it('are refused with every fault at once', async () => {
+  it('creating an invalid customer gets a 400 that names every fault at once', async () => {
     expect(faultNames(await asOperator('POST', '/customers', {}))).toEqual(['name']);
     expect(faultNames(await asOperator('POST', '/customers', { name: '', id: 'x' })).sort()).toEqual([
       'id',
@@ -164,13 +164,16 @@ describe('customers', () => {
     expect(faultNames(await asOperator('POST', '/customers', { name: 'x'.repeat(201) }))).toEqual(['name']);
   });
 
-  it.each(['GET', 'DELETE'])('that are unknown, or whose id is none, answer 404 to %s', async (method) => {
-    for (const id of [UNKNOWN, 'nonsense', '%00']) {
-      isNotFound(await asOperator(method, `/customers/${id}`), 'Customer');
-    }
-  });
+  it.each(['GET', 'DELETE'])(
+    '%s of a customer gets a 404 when the id is unknown or is not a UUID',
+    async (method) => {
+      for (const id of [UNKNOWN, 'nonsense', '%00']) {
+        isNotFound(await asOperator(method, `/customers/${id}`), 'Customer');
+      }
+    },
+  );
 
-  it('have private keys that are stored only sealed', async () => {
+  it('the private keys of a customer are stored only sealed', async () => {
     const { id } = (await asOperator('POST', '/customers', { name: 'Sealed' })).body;
     const keys = await rowsOf('signing_keys', id);
     expect(keys).toHaveLength(3);
@@ -201,7 +204,7 @@ describe('the list of customers', () => {
 
   const path = '/operator/customers';
 
-  it('is paged by hundreds, oldest first, each customer once', async () => {
+  it('the list of customers has pages of 100, oldest first, each customer once', async () => {
     const first = await asOperator('GET', '/customers');
     expect(first.status).toBe(200);
     expect(first.body.total).toBe(205);
@@ -224,7 +227,7 @@ describe('the list of customers', () => {
     expect(times).toEqual([...times].sort());
   });
 
-  it('shows customers as they are by themselves', async () => {
+  it('the list shows a customer exactly as it is shown alone', async () => {
     const [listed] = (await asOperator('GET', '/customers')).body._embedded.customers;
     expect((await asOperator('GET', `/customers/${listed.id}`)).body).toEqual(listed);
   });
@@ -238,7 +241,7 @@ describe('clients', () => {
     clientsPath = `/customers/${customerId}/clients`;
   });
 
-  it('are made with an id and a secret that works', async () => {
+  it('a new client has an id and a secret that works', async () => {
     const reply = await asOperator('POST', clientsPath, { name: 'main', scope: 'GET:webhooks/**' });
     expect(reply.status).toBe(201);
     expect(reply.headers.get('cache-control')).toBe('no-store');
@@ -254,7 +257,7 @@ describe('clients', () => {
     expect(token.status).toBe(200);
   });
 
-  it('show their secret this once, and it is stored only as a hash', async () => {
+  it('a client secret is shown only at creation and stored only as a hash', async () => {
     const { clientId, clientSecret } = (await asOperator('POST', clientsPath, { name: 'main' })).body;
     const listed = await asOperator('GET', clientsPath);
     expect(listed.body._embedded.clients).toEqual([
@@ -273,7 +276,7 @@ describe('clients', () => {
     expect(secret?.['secret_hash']).toMatch(/^[0-9a-f]{64}$/);
   });
 
-  it('keep an id and a secret they bring, stored as a hash too; the same id again answers 409', async () => {
+  it('a client keeps a given id and secret; the same id again gets a 409', async () => {
     const given = { clientId: 'Moved-Client', clientSecret: 'a-secret-from-elsewhere' };
     const made = await asOperator('POST', clientsPath, { name: 'moved', ...given });
     expect(made.body).toMatchObject(given);
@@ -288,7 +291,7 @@ describe('clients', () => {
     );
   });
 
-  it('are refused with every fault at once', async () => {
+  it('creating an invalid client gets a 400 that names every fault at once', async () => {
     expect(faultNames(await asOperator('POST', clientsPath, {}))).toEqual(['name']);
     const reply = await asOperator('POST', clientsPath, {
       name: '',
@@ -300,7 +303,7 @@ describe('clients', () => {
     expect((await asOperator('GET', clientsPath)).body.total).toBe(0);
   });
 
-  it('are listed oldest first, none of another customer', async () => {
+  it('the list of clients holds the clients of one customer only', async () => {
     const names = ['one', 'two', 'three'];
     for (const name of names) await asOperator('POST', clientsPath, { name });
     await newCustomer();
@@ -312,7 +315,7 @@ describe('clients', () => {
     );
   });
 
-  it('are deleted with their secrets', async () => {
+  it('a client is deleted together with its secrets', async () => {
     const { clientId, clientSecret } = (await asOperator('POST', clientsPath, { name: 'main' })).body;
     const deleted = await asOperator('DELETE', `${clientsPath}/${clientId}`);
     expect(deleted.status).toBe(204);
@@ -323,7 +326,7 @@ describe('clients', () => {
     isNotFound(await asOperator('DELETE', `${clientsPath}/${clientId}`), 'Client');
   });
 
-  it('get a new secret by rotation, and the old one ends', async () => {
+  it('a secret rotation gives a client a new secret, and the old one stops working', async () => {
     const { clientSecret: old, ...client } = (await asOperator('POST', clientsPath, { name: 'main' })).body;
     const rotated = await asOperator('POST', `${clientsPath}/${client.clientId}/rotate-secret`, {});
     expect(rotated.status).toBe(200);
@@ -337,7 +340,7 @@ describe('clients', () => {
   });
 
   it.each([-1, 604_801, 1.5, '60', null])(
-    'refuse to keep the old secret for %j seconds',
+    'a secret rotation refuses to keep the old secret for %j seconds',
     async (keepOldSeconds) => {
       const { clientId, clientSecret } = (await asOperator('POST', clientsPath, { name: 'main' })).body;
       const reply = await asOperator('POST', `${clientsPath}/${clientId}/rotate-secret`, { keepOldSeconds });
@@ -346,17 +349,20 @@ describe('clients', () => {
     },
   );
 
-  it.each([0, 604_800])('may keep the old secret for %i seconds', async (keepOldSeconds) => {
-    const { clientId } = (await asOperator('POST', clientsPath, { name: 'main' })).body;
-    const reply = await asOperator('POST', `${clientsPath}/${clientId}/rotate-secret`, { keepOldSeconds });
-    expect(reply.status).toBe(200);
-  });
+  it.each([0, 604_800])(
+    'a secret rotation may keep the old secret for %i seconds',
+    async (keepOldSeconds) => {
+      const { clientId } = (await asOperator('POST', clientsPath, { name: 'main' })).body;
+      const reply = await asOperator('POST', `${clientsPath}/${clientId}/rotate-secret`, { keepOldSeconds });
+      expect(reply.status).toBe(200);
+    },
+  );
 
   it.each([
     ['that is not sent as JSON', '{"keepOldSeconds":600}', 'text/plain', 415],
-    ['that is no JSON', '{', 'application/json', 400],
-    ['that is no object', '[]', 'application/json', 400],
-  ])('keep their secret when a rotation has a body %s', async (_, body, type, status) => {
+    ['that is not JSON', '{', 'application/json', 400],
+    ['that is not an object', '[]', 'application/json', 400],
+  ])('a secret rotation with a body %s is refused and changes nothing', async (_, body, type, status) => {
     const { clientId, clientSecret } = (await asOperator('POST', clientsPath, { name: 'main' })).body;
     const reply = await call('POST', `/operator${clientsPath}/${clientId}/rotate-secret`, {
       token: OPERATOR_TOKEN,
@@ -367,7 +373,7 @@ describe('clients', () => {
     expect((await getToken(customerId, clientId, clientSecret)).status).toBe(200);
   });
 
-  it('keep their secret when a rotation has a body without a content type: 415', async () => {
+  it('a secret rotation with a body without a content type gets a 415 and changes nothing', async () => {
     const { clientId, clientSecret } = (await asOperator('POST', clientsPath, { name: 'main' })).body;
     const reply = await send(`/operator${clientsPath}/${clientId}/rotate-secret`, {
       method: 'POST',
@@ -378,7 +384,7 @@ describe('clients', () => {
     expect((await getToken(customerId, clientId, clientSecret)).status).toBe(200);
   });
 
-  it('that are unknown answer 404, before any fault of a body', async () => {
+  it('an unknown client gets a 404 before the body is checked', async () => {
     isNotFound(await asOperator('DELETE', `${clientsPath}/unknown`), 'Client');
     isNotFound(await asOperator('POST', `${clientsPath}/unknown/rotate-secret`), 'Client');
     isNotFound(
@@ -387,7 +393,7 @@ describe('clients', () => {
     );
   });
 
-  it('of an unknown customer answer 404, before any fault of a body', async () => {
+  it('a client call for an unknown customer gets a 404 before the body is checked', async () => {
     for (const id of [UNKNOWN, 'nonsense']) {
       const path = `/customers/${id}/clients`;
       isNotFound(await asOperator('GET', path), 'Customer');
@@ -401,7 +407,7 @@ describe('clients', () => {
 });
 
 describe('erasing a customer', () => {
-  it('erases clients, keys, subscriptions and every event store', async () => {
+  it('erasing a customer erases its clients, keys, subscriptions and event stores', async () => {
     const customer = await newCustomer();
     const subscriptions = [await newSubscription(customer), await newSubscription(customer)];
     const now = Date.now();
@@ -448,7 +454,7 @@ describe('erasing a customer', () => {
     expect((await bystander.call('GET', `/subscriptions/${kept.id}`)).status).toBe(200);
   });
 
-  it('leaves its id free, without anything it had', async () => {
+  it('a new customer with the id of an erased one starts empty', async () => {
     const customer = await newCustomer();
     await newSubscription(customer, { title: 'the old one' });
     await asOperator('DELETE', `/customers/${customer.id}`);
@@ -504,7 +510,7 @@ describe('dead letters', () => {
     },
   });
 
-  it('are listed oldest first, without their bodies', async () => {
+  it('dead letters are listed oldest first, without their bodies', async () => {
     await insert(3);
     const reply = await asOperator('GET', '/dead-letters');
     expect(reply.status).toBe(200);
@@ -515,7 +521,7 @@ describe('dead letters', () => {
     });
   });
 
-  it('are paged by hundreds', async () => {
+  it('the list of dead letters has pages of 100', async () => {
     await insert(205);
     const pages = await Promise.all(
       ['', '?page=2', '?page=3', '?page=4'].map((query) => asOperator('GET', `/dead-letters${query}`)),
@@ -528,14 +534,14 @@ describe('dead letters', () => {
     expect(pages.map((page) => page.body.total)).toEqual([205, 205, 205, 205]);
   });
 
-  it('show their body one by one', async () => {
+  it('a dead letter that is read alone shows its body', async () => {
     await insert(1);
     const reply = await asOperator('GET', `/dead-letters/${ids[0]}`);
     expect(reply.status).toBe(200);
     expect(reply.body).toEqual({ ...shown(0), body: bodyOf(0) });
   });
 
-  it('are queued again by replay, and leave the list', async () => {
+  it('a replayed dead letter is queued again and leaves the list', async () => {
     await insert(2);
     const sent: unknown[] = [];
     const recording = environmentWith({
@@ -557,7 +563,7 @@ describe('dead letters', () => {
     expect((await asOperator('GET', '/dead-letters')).body.total).toBe(1);
   });
 
-  it('stay in the list when the queue is away, and answer 503 with Retry-After', async () => {
+  it('a replay gets a 503 with Retry-After while the queue fails, and the dead letter stays', async () => {
     await insert(1);
     const away = environmentWith({
       EVENTS: {
@@ -572,7 +578,7 @@ describe('dead letters', () => {
     expect((await asOperator('GET', '/dead-letters')).body.total).toBe(1);
   });
 
-  it('reach a subscription once what they lacked is there', async () => {
+  it('a replayed dead letter is delivered once its customer exists', async () => {
     const customer = await newCustomer();
     const subscription = await newSubscription(customer);
     const now = Date.now();
@@ -592,7 +598,7 @@ describe('dead letters', () => {
     expect((await subscription.event(eventId)).createdAt).toBe(new Date(now).toISOString());
   });
 
-  it('are dropped', async () => {
+  it('a deleted dead letter leaves the list', async () => {
     await insert(2);
     const reply = await asOperator('DELETE', `/dead-letters/${ids[0]}`);
     expect(reply.status).toBe(204);
@@ -600,7 +606,7 @@ describe('dead letters', () => {
     expect((await asOperator('GET', '/dead-letters')).body._embedded.deadLetters).toEqual([shown(1)]);
   });
 
-  it('that are unknown, or whose id is none, answer 404', async () => {
+  it('a dead letter gets a 404 when its id is unknown or is not a UUID', async () => {
     for (const id of [UNKNOWN, 'nonsense', '%00']) {
       isNotFound(await asOperator('GET', `/dead-letters/${id}`), 'Dead letter');
       isNotFound(await asOperator('POST', `/dead-letters/${id}/replay`), 'Dead letter');

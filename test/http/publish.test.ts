@@ -15,7 +15,7 @@ beforeAll(async () => {
   customer = await newCustomer();
 });
 
-/** A queue that keeps what is sent to it. */
+/** A queue that records what is sent to it. */
 class RecordingQueue {
   readonly sends: MessageSendRequest<unknown>[][] = [];
   readonly binding = {
@@ -38,7 +38,7 @@ const publishTo = (queue: RecordingQueue, body: unknown, token = customer.token)
 const publish = (body: unknown) => customer.call('POST', '/events', body);
 const eventIdAt = (ms: number) => newEventIds(ms, 1, crypto.getRandomValues(new Uint8Array(16)))[0] ?? '';
 
-/** Publishes what must be refused, sees that nothing was queued, and returns the names of the faults. */
+/** Publishes a body that must be refused, checks that nothing was queued, and returns the names of the faults. */
 async function faultNames(body: unknown): Promise<string[]> {
   const queue = new RecordingQueue();
   const reply = await publishTo(queue, body);
@@ -55,8 +55,8 @@ async function faultNames(body: unknown): Promise<string[]> {
   return [...new Set(faults.map(({ name }) => name))];
 }
 
-describe('publishing', () => {
-  it('one event answers 202 with its id and type', async () => {
+describe('publishing over HTTPS', () => {
+  it('publishing one event answers 202 with its id and type', async () => {
     const reply = await publish(anEvent());
     expect(reply.status).toBe(202);
     expect(reply.body).toEqual({
@@ -64,7 +64,7 @@ describe('publishing', () => {
     });
   });
 
-  it('an array answers the ids and types in the order given', async () => {
+  it('publishing an array answers the ids and types in the order given', async () => {
     const [first, second] = [eventIdAt(Date.now()), eventIdAt(Date.now())];
     const reply = await publish([
       anEvent({ type: 'entityDeleted', id: second }),
@@ -79,14 +79,14 @@ describe('publishing', () => {
     ]);
   });
 
-  it('gives every event without an id its own, in ascending order', async () => {
+  it('events without an id get ids of their own, in ascending order', async () => {
     const reply = await publish(Array.from({ length: 20 }, () => anEvent()));
     const ids = reply.body._embedded.events.map(({ id }: { id: string }) => id) as string[];
     expect(new Set(ids).size).toBe(20);
     expect(ids).toEqual([...ids].sort());
   });
 
-  it('queues in one send what it was given, with time of acceptance', async () => {
+  it('published events are queued in one send, with their time of acceptance', async () => {
     const clock = holdClock();
     const { token } = await withNewToken(customer);
     const queue = new RecordingQueue();
@@ -110,7 +110,7 @@ describe('publishing', () => {
     expect(plain).not.toHaveProperty('attributes');
   });
 
-  it('echoes a given id, lower-cased; the other UUIDs are lower-cased too', async () => {
+  it('a given event id is echoed in lower case, and other UUIDs are lower-cased too', async () => {
     const queue = new RecordingQueue();
     const id = eventIdAt(Date.now());
     const sub = '726087EC-35DF-4041-AEC8-C11ECC208EFA';
@@ -120,7 +120,7 @@ describe('publishing', () => {
   });
 
   it.each(['00000000-0000-4000-8000-000000000000', 'nonsense', 7, null])(
-    'ignores a customerId in the body: %j',
+    'publishing ignores the customerId %j in the body',
     async (customerId) => {
       const queue = new RecordingQueue();
       expect((await publishTo(queue, anEvent({ customerId }))).status).toBe(202);
@@ -128,13 +128,13 @@ describe('publishing', () => {
     },
   );
 
-  it('ignores unknown keys', async () => {
+  it('publishing ignores unknown keys', async () => {
     const queue = new RecordingQueue();
     expect((await publishTo(queue, anEvent({ nonsense: { deep: [1] } }))).status).toBe(202);
     expect(queue.events()[0]).not.toHaveProperty('nonsense');
   });
 
-  it('takes the same id again', async () => {
+  it('publishing the same id again gets the same 202', async () => {
     const event = anEvent({ id: eventIdAt(Date.now()) });
     const first = await publish(event);
     const second = await publish(event);
@@ -144,8 +144,8 @@ describe('publishing', () => {
 });
 
 describe('faults of published events', () => {
-  const told = (value: unknown) =>
-    JSON.stringify(value, (_, member) => (member === undefined ? 'absent' : member)).slice(0, 80);
+  const asText = (value: unknown) =>
+    JSON.stringify(value, (_, member) => (member === undefined ? 'absent' : member)).slice(0, 60);
 
   const refused: [string, Record<string, unknown>][] = [
     ['type', { type: 'entityLost' }],
@@ -185,8 +185,8 @@ describe('faults of published events', () => {
     ['attributes[0]', { type: 'entityUpdated', attributes: [null] }],
   ];
 
-  it.each(refused.map(([name, changes]) => [name, told(changes), changes] as const))(
-    'name %s of %s',
+  it.each(refused.map(([name, changes]) => [name, asText(changes), changes] as const))(
+    'a bad event gets a 400 that names %s: %s',
     async (name, _, changes) => {
       expect(await faultNames(anEvent(changes))).toEqual([name]);
       expect(await faultNames([anEvent(), anEvent(changes)])).toEqual([`[1].${name}`]);
@@ -200,11 +200,11 @@ describe('faults of published events', () => {
     ['500 attributes', { type: 'entityUpdated', attributes: Array.from({ length: 500 }, (_, n) => `a${n}`) }],
     ['a time with an offset', { occurredAt: '2026-01-31T12:00:00+05:30' }],
     ['a time with microseconds', { occurredAt: '2026-01-31T12:00:00.123456Z' }],
-  ])('are none: %s', async (_, changes) => {
+  ])('a published event may have %s', async (_, changes) => {
     expect((await publish(anEvent(changes))).status).toBe(202);
   });
 
-  it('are all told at once, each with its position, and nothing is queued', async () => {
+  it('all faults of an array are reported at once with their positions, and nothing is queued', async () => {
     const names = await faultNames([
       anEvent(),
       anEvent({ sub: 'x', entityType: '' }),
@@ -214,29 +214,32 @@ describe('faults of published events', () => {
     expect(names.sort()).toEqual(['[1].entityType', '[1].sub', '[2]', '[3].attributes']);
   });
 
-  it('of one event are all told at once', async () => {
+  it('all faults of one event are reported at once', async () => {
     const names = await faultNames(
       anEvent({ sub: 'x', entityType: '', captureClientId: 1, attributes: ['a'] }),
     );
     expect(names.sort()).toEqual(['attributes', 'captureClientId', 'entityType', 'sub']);
   });
 
-  it('of an event whose type is wrong too are all told at once', async () => {
+  it('a wrong type does not hide the other faults of an event', async () => {
     const names = await faultNames(anEvent({ type: 'entityLost', sub: 'x' }));
     expect(names.sort()).toEqual(['sub', 'type']);
   });
 
-  it('tell of an id out of its time beside the others', async () => {
+  it('an event id whose time is out of range is reported together with the other faults', async () => {
     const late = eventIdAt(Date.now() - 2 * 86_400_000);
     const names = await faultNames([anEvent({ id: late, sub: 'x' })]);
     expect(names.sort()).toEqual(['[0].id', '[0].sub']);
   });
 
-  it.each([['"text"'], ['7'], ['null'], ['true']])('refuse what is no event: %s', async (text) => {
-    expect(await faultNames(text)).toHaveLength(1);
-  });
+  it.each([['"text"'], ['7'], ['null'], ['true']])(
+    'the body %s is not an event and gets a 400',
+    async (text) => {
+      expect(await faultNames(text)).toHaveLength(1);
+    },
+  );
 
-  it('name an event of more than 60,000 bytes', async () => {
+  it('an event of more than 60,000 bytes is refused by its position', async () => {
     const padded = (bytes: number) => {
       const bare = JSON.stringify(anEvent({ padding: '' })).length;
       return anEvent({ padding: 'x'.repeat(bytes - bare) });
@@ -248,7 +251,7 @@ describe('faults of published events', () => {
 });
 
 describe('the size of a publish', () => {
-  it('may be 500 events', async () => {
+  it('a publish may have 500 events', async () => {
     const queue = new RecordingQueue();
     const reply = await publishTo(
       queue,
@@ -262,12 +265,12 @@ describe('the size of a publish', () => {
     );
   });
 
-  it('is not 501 events, nor none', async () => {
+  it('a publish with 501 events, or with no event, is refused', async () => {
     expect(await faultNames(Array.from({ length: 501 }, () => anEvent({ sub: 's' })))).toHaveLength(1);
     expect(await faultNames([])).toHaveLength(1);
   });
 
-  it('may be 240,000 bytes and is then one send', async () => {
+  it('a publish of 240,000 bytes is accepted and is a single send to the queue', async () => {
     const queue = new RecordingQueue();
     const events = Array.from({ length: 500 }, () => anEvent());
     const bare = JSON.stringify(events).length;
@@ -275,7 +278,7 @@ describe('the size of a publish', () => {
     expect(queue.sends).toHaveLength(1);
   });
 
-  it('of 240,000 bytes of attributes is one send within the limits of the platform', async () => {
+  it('240,000 bytes of attributes fit into one send within the limits of the platform', async () => {
     const queue = new RecordingQueue();
     const wide = (length: number) =>
       anEvent({ type: 'entityUpdated', attributes: Array.from({ length }, () => '\u0001'.repeat(30)) });
@@ -288,7 +291,7 @@ describe('the size of a publish', () => {
     expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(256_000);
   });
 
-  it('beyond 240,000 bytes answers 413 that says to split it', async () => {
+  it('a publish of more than 240,000 bytes gets a 413 that says to split it', async () => {
     const queue = new RecordingQueue();
     const reply = await publishTo(queue, `${JSON.stringify([anEvent()])}${' '.repeat(240_000)}`);
     expect(reply.status).toBe(413);
@@ -302,19 +305,19 @@ describe('the size of a publish', () => {
   });
 });
 
-describe('the time in an id', () => {
+describe('the time in an event id', () => {
   const at = async (offsetMs: number) => {
     const clock = holdClock();
     const fresh = await withNewToken(customer);
     return await fresh.call('POST', '/events', anEvent({ id: eventIdAt(clock.now() + offsetMs) }));
   };
 
-  it('may be 24 hours before acceptance, and 5 minutes after', async () => {
+  it('the time in an event id may be 24 h before or 5 min after acceptance', async () => {
     expect((await at(-86_400_000)).status).toBe(202);
     expect((await at(300_000)).status).toBe(202);
   });
 
-  it('may not be earlier or later', async () => {
+  it('an event id more than 24 h before or 5 min after acceptance is refused', async () => {
     for (const offset of [-86_400_001, 300_001]) {
       const reply = await at(offset);
       expect(reply.status).toBe(400);
@@ -323,8 +326,8 @@ describe('the time in an id', () => {
   });
 });
 
-describe('a token with scope POST:webhooks/events', () => {
-  it('suffices for publishing, and for nothing else', async () => {
+describe('the scope of a token for publishing', () => {
+  it('a token with scope POST:webhooks/events allows publishing and nothing else', async () => {
     const reply = await getToken(
       customer.id,
       customer.clientId,
@@ -346,7 +349,7 @@ describe('a token with scope POST:webhooks/events', () => {
     expect(await status('POST', '/events/more', anEvent())).toBe(403);
   });
 
-  it('is needed: without it publishing answers 403 and queues nothing', async () => {
+  it('publishing without its scope gets a 403 and queues nothing', async () => {
     const queue = new RecordingQueue();
     const environment = environmentWith({ EVENTS: queue.binding });
     const path = `/${customer.id}/webhooks/events`;
@@ -361,7 +364,7 @@ describe('a token with scope POST:webhooks/events', () => {
   });
 });
 
-describe('while the queue is away', () => {
+describe('publishing while the queue fails', () => {
   const away = (): Env =>
     environmentWith({
       EVENTS: {
@@ -379,7 +382,7 @@ describe('while the queue is away', () => {
     }
   };
 
-  it('publishing answers 503 with Retry-After and without inner detail', async () => {
+  it('publishing gets a 503 with Retry-After and no inner detail while the queue fails', async () => {
     const reply = await attempt(anEvent());
     expect(reply.status).toBe(503);
     expect(reply.body).toEqual({
@@ -392,7 +395,7 @@ describe('while the queue is away', () => {
     expect(Number(reply.headers.get('retry-after'))).toBeGreaterThan(0);
   });
 
-  it('a fault is still told as a fault', async () => {
+  it('a bad event gets a 400 even while the queue fails', async () => {
     expect((await attempt(anEvent({ sub: 'x' }))).status).toBe(400);
   });
 });
@@ -402,17 +405,17 @@ describe('the entrypoint Publisher', () => {
   const ownEvent = (changes: Record<string, unknown> = {}) =>
     anEvent({ customerId: customer.id, ...changes });
 
-  it('resolves to the ids in the order given', async () => {
+  it('Publisher.publish resolves to the ids in the order given', async () => {
     const id = eventIdAt(Date.now());
     const ids = await publisher.publish([ownEvent(), ownEvent({ id: id.toUpperCase() })]);
     expect(ids).toEqual([expect.stringMatching(UUID7), id]);
   });
 
-  it('takes one event too', async () => {
+  it('Publisher.publish accepts a single event', async () => {
     expect(await publisher.publish(ownEvent())).toHaveLength(1);
   });
 
-  it('rejects with the list of faults, each with its position', async () => {
+  it('Publisher.publish rejects with the list of faults, each with its position', async () => {
     const error = await publisher
       .publish([ownEvent(), anEvent(), ownEvent({ sub: 'x', customerId: 'x' })])
       .then(() => undefined)
@@ -422,7 +425,7 @@ describe('the entrypoint Publisher', () => {
     expect(faults.map(({ name }) => name).sort()).toEqual(['[1].customerId', '[2].customerId', '[2].sub']);
   });
 
-  it('queues nothing of a publish it refuses, and all of one it takes', async () => {
+  it('Publisher.publish queues all events or none', async () => {
     const queue = new RecordingQueue();
     const own = new Publisher(
       { waitUntil() {}, passThroughOnException() {} } as unknown as ExecutionContext,

@@ -15,7 +15,7 @@ import {
 const MINUTE_MS = 60_000;
 const redirected: Outcome = { kind: 'http_error', response: { statusCode: 302, headers: {} } };
 
-/** A subscription with failed events, one accepted every minute, the last one now. */
+/** Makes a subscription with failed events: one was accepted each minute, the last one now. */
 async function withFailures(clock: HeldClock, count: number, options: { customer?: TestCustomer } = {}) {
   const customer = options.customer ?? (await newCustomer());
   const subscription = await newSubscription(customer);
@@ -40,7 +40,7 @@ async function withFailures(clock: HeldClock, count: number, options: { customer
   return { customer, subscription, ids, start, path };
 }
 
-/** Rings the alarm, a second apart, until the job is no longer processing. */
+/** Rings the alarm once a second until the job is no longer processing. */
 async function finish(clock: HeldClock, subscription: TestSubscription, path: string, id: string) {
   return await until(async () => {
     clock.advance(1000);
@@ -51,7 +51,7 @@ async function finish(clock: HeldClock, subscription: TestSubscription, path: st
 }
 
 describe('a bulk redelivery', () => {
-  it('is answered with the job, and sends every failed event again', async () => {
+  it('a bulk redelivery gets a 202 with the job and sends every failed event again', async () => {
     const clock = holdClock();
     const { customer, subscription, ids, path } = await withFailures(clock, 3);
     const started = await customer.call('POST', path, {});
@@ -77,7 +77,7 @@ describe('a bulk redelivery', () => {
     expect(done).toMatchObject({ state: 'completed', total: 3, redelivered: 3, succeeded: 3, failed: 0 });
     for (const id of ids)
       expect(await subscription.event(id)).toMatchObject({ state: 'success', attempts: 2 });
-    // The stored tokens, byte for byte.
+    // The listener received the stored tokens, byte for byte.
     expect((await subscription.listener.calls()).map(({ body }) => body).sort()).toEqual([...ids].sort());
   });
 
@@ -86,18 +86,18 @@ describe('a bulk redelivery', () => {
     ['an empty body', ''],
     ['an empty object', {}],
     ['unknown keys', { all: true }],
-  ])('with %s takes all of them', async (_, body) => {
+  ])('a bulk redelivery with %s takes all failed events', async (_, body) => {
     const { customer, path } = await withFailures(holdClock(), 2);
     expect((await customer.call('POST', path, body)).body).toMatchObject({ total: 2 });
   });
 
-  it('takes a media type written in any of the ways there are', async () => {
+  it('a bulk redelivery accepts a content type that ends in a semicolon', async () => {
     const { customer, path } = await withFailures(holdClock(), 1);
     const answer = await customer.call('POST', path, '{}', { 'content-type': 'application/json;' });
     expect(answer.status).toBe(202);
   });
 
-  it('takes those whose createdAt lies in the span, both ends included', async () => {
+  it('a bulk redelivery takes events whose createdAt is in the span, both ends included', async () => {
     const clock = holdClock();
     const { customer, subscription, ids, start, path } = await withFailures(clock, 4);
     const span = {
@@ -111,7 +111,7 @@ describe('a bulk redelivery', () => {
     expect(states).toEqual(['failure', 'success', 'success', 'failure']);
   });
 
-  it('counts events that fail once more, and does not take them again', async () => {
+  it('a bulk redelivery counts events that fail again and does not send them twice', async () => {
     const clock = holdClock();
     const { customer, subscription, path } = await withFailures(clock, 3);
     await subscription.listener.script({}, { status: 302 });
@@ -121,7 +121,7 @@ describe('a bulk redelivery', () => {
     expect(await subscription.listener.calls()).toHaveLength(3);
   });
 
-  it('goes out at a pace that doubles', async () => {
+  it('the pace of a bulk redelivery doubles with each step', async () => {
     const clock = holdClock();
     const { customer, subscription, path } = await withFailures(clock, 7);
     const { body } = await customer.call('POST', path, {});
@@ -139,13 +139,13 @@ describe('a bulk redelivery', () => {
     expect(steps).toEqual([1, 3, 7]);
   });
 
-  it('is completed at once when nothing has failed in the span', async () => {
+  it('a bulk redelivery without failed events in its span is completed at once', async () => {
     const { customer, path } = await withFailures(holdClock(), 1);
     const { body } = await customer.call('POST', path, { until: '2020-01-01T00:00:00Z' });
     expect(body).toMatchObject({ state: 'completed', total: 0 });
   });
 
-  it('leaves out what fails after it began', async () => {
+  it('a bulk redelivery leaves out events that fail after it began', async () => {
     const clock = holdClock();
     const { customer, subscription, path } = await withFailures(clock, 1);
     const { body } = await customer.call('POST', path, {});
@@ -171,7 +171,7 @@ describe('a bulk redelivery', () => {
     expect((await subscription.event(late)).state).toBe('failure');
   });
 
-  it('is one at a time: 409, until it is completed', async () => {
+  it('a second bulk redelivery gets a 409 until the first one is completed', async () => {
     const clock = holdClock();
     const { customer, subscription, path } = await withFailures(clock, 2);
     const { body } = await customer.call('POST', path, {});
@@ -188,7 +188,7 @@ describe('a bulk redelivery', () => {
     expect(list.body._embedded.redeliveries[0].id).toBe(body.id);
   });
 
-  it('is a 409 while the subscription is disabled', async () => {
+  it('a bulk redelivery gets a 409 while the subscription is disabled', async () => {
     const { customer, subscription, path } = await withFailures(holdClock(), 1);
     await customer.call('PATCH', `/subscriptions/${subscription.id}`, { enabled: false });
     const answer = await customer.call('POST', path, {});
@@ -196,7 +196,7 @@ describe('a bulk redelivery', () => {
     expect(answer.body.details).toBe('Subscription is disabled');
   });
 
-  it('is canceled by DELETE: 204; what it has not asked for stays as it is', async () => {
+  it('DELETE cancels a bulk redelivery, and events not yet redelivered stay failed', async () => {
     const clock = holdClock();
     const { customer, subscription, ids, path } = await withFailures(clock, 3);
     const { body } = await customer.call('POST', path, {});
@@ -215,7 +215,7 @@ describe('a bulk redelivery', () => {
     expect((await subscription.event(ids[2] ?? '')).state).toBe('failure');
   });
 
-  it('cannot be canceled once it is completed: 409', async () => {
+  it('a completed bulk redelivery gets a 409 when it is canceled', async () => {
     const clock = holdClock();
     const { customer, subscription, path } = await withFailures(clock, 1);
     const { body } = await customer.call('POST', path, {});
@@ -225,14 +225,14 @@ describe('a bulk redelivery', () => {
     expect(cancel.body.details).toBe('Redelivery is completed');
   });
 
-  it('is canceled when the subscription is disabled', async () => {
+  it('disabling the subscription cancels its bulk redelivery', async () => {
     const { customer, subscription, path } = await withFailures(holdClock(), 3);
     const { body } = await customer.call('POST', path, {});
     await customer.call('PATCH', `/subscriptions/${subscription.id}`, { enabled: false });
     expect((await customer.call('GET', `${path}/${body.id}`)).body.state).toBe('canceled');
   });
 
-  it('goes on where it was after the object was lost', async () => {
+  it('a bulk redelivery continues where it was after the object was evicted', async () => {
     const clock = holdClock();
     const { customer, subscription, path } = await withFailures(clock, 5);
     const { body } = await customer.call('POST', path, {});
@@ -243,12 +243,16 @@ describe('a bulk redelivery', () => {
   });
 
   it.each([
-    ['since', { since: 'yesterday' }, ['since']],
-    ['until', { until: 5 }, ['until']],
-    ['both at once', { since: 1, until: '2026-13-01T00:00:00Z' }, ['since', 'until']],
-    ['until before since', { since: '2026-01-02T00:00:00Z', until: '2026-01-01T00:00:00Z' }, ['until']],
-    ['a body that is no object', [], ['body']],
-  ])('refuses %s that cannot be: 400', async (_, body, names) => {
+    ['a since that is not a time', { since: 'yesterday' }, ['since']],
+    ['an until that is not a time', { until: 5 }, ['until']],
+    ['a bad since and a bad until', { since: 1, until: '2026-13-01T00:00:00Z' }, ['since', 'until']],
+    [
+      'an until before its since',
+      { since: '2026-01-02T00:00:00Z', until: '2026-01-01T00:00:00Z' },
+      ['until'],
+    ],
+    ['a body that is not an object', [], ['body']],
+  ])('a bulk redelivery with %s gets a 400', async (_, body, names) => {
     const customer = await newCustomer();
     const subscription = await newSubscription(customer);
     const answer = await customer.call('POST', `/subscriptions/${subscription.id}/redeliveries`, body);
@@ -259,7 +263,7 @@ describe('a bulk redelivery', () => {
   });
 
   it.each(['00000000-0000-4000-8000-000000000000', 'nonsense'])(
-    'is a 404 when there is none: %s',
+    'an unknown bulk redelivery gets a 404: %s',
     async (id) => {
       const customer = await newCustomer();
       const subscription = await newSubscription(customer);
@@ -272,7 +276,7 @@ describe('a bulk redelivery', () => {
     },
   );
 
-  it('is nothing that another customer can see', async () => {
+  it('a bulk redelivery gets a 404 from another customer', async () => {
     const { path } = await withFailures(holdClock(), 1);
     const stranger = await newCustomer();
     expect((await stranger.call('POST', path, {})).status).toBe(404);

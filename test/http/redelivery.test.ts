@@ -24,8 +24,8 @@ function redeliver(subscription: TestSubscription, id: string) {
   return subscription.customer.call('POST', `/subscriptions/${subscription.id}/events/${id}/redeliver`);
 }
 
-describe('redelivery', () => {
-  it('sends the stored token byte for byte, and the history goes on', async () => {
+describe('redelivery of one event', () => {
+  it('a redelivery sends the stored token byte for byte and continues the history', async () => {
     const subscription = await newSubscription(await newCustomer(), { answers: [{ status: 302 }, {}] });
     const [id = ''] = await failed(subscription);
     const answer = await redeliver(subscription, id);
@@ -45,7 +45,7 @@ describe('redelivery', () => {
     ]);
   });
 
-  it('starts the schedule anew: one attempt and five retries', async () => {
+  it('a redelivery starts the schedule again: one attempt and five retries', async () => {
     const clock = holdClock();
     const answers = [{ status: 302 }, { status: 500 }];
     const subscription = await newSubscription(await newCustomer(), { answers });
@@ -61,7 +61,7 @@ describe('redelivery', () => {
     await untilState(subscription, id, 'failure', 7);
   });
 
-  it('is a 409 from any state but failure', async () => {
+  it('a redelivery gets a 409 from any state except failure', async () => {
     const subscription = await newSubscription(await newCustomer(), { answers: [{}, { status: 503 }] });
     const published = await subscription.customer.call('POST', '/events', anEvent());
     const id = published.body._embedded.events[0].id as string;
@@ -77,7 +77,7 @@ describe('redelivery', () => {
     expect(await redeliver(subscription, waiting)).toMatchObject(expected);
   });
 
-  it('is accepted once a minute for a subscription; refused calls do not count', async () => {
+  it('a subscription accepts one redelivery a minute; refused calls do not count', async () => {
     const clock = holdClock();
     const subscription = await newSubscription(await newCustomer(), { answers: [{ status: 302 }] });
     const [first = '', second = ''] = await failed(subscription, 2);
@@ -96,7 +96,7 @@ describe('redelivery', () => {
     expect((await redeliver(subscription, second)).status).toBe(202);
   });
 
-  it('is a 404 for an unknown event, for no id at all, and for one that has expired', async () => {
+  it('a redelivery gets a 404 when the event is unknown or expired, or its id is not a UUID', async () => {
     const clock = holdClock();
     const subscription = await newSubscription(await newCustomer(), { answers: [{ status: 302 }] });
     const [id = ''] = await failed(subscription);
@@ -107,7 +107,7 @@ describe('redelivery', () => {
     expect(await redeliver(subscription, id)).toMatchObject({ status: 404, body });
   });
 
-  it('keeps the whole story of an event that is redelivered again and again', async () => {
+  it('the history keeps every attempt of an event that is redelivered 40 times', async () => {
     const clock = holdClock();
     const subscription = await newSubscription(await newCustomer(), { answers: [{ status: 302 }] });
     const [id = ''] = await failed(subscription);

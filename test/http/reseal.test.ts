@@ -18,7 +18,7 @@ import {
 const OLD = env.KEY_ENCRYPTION_KEY ?? '';
 const NEW = btoa(String.fromCharCode(...new Uint8Array(32).fill(77)));
 
-/** The Worker as configured while the key is replaced: both keys, then the new one alone. */
+/** The two configurations that replace the key: first both keys, then the new one alone. */
 const both = { ...env, KEY_ENCRYPTION_KEY: NEW, KEY_ENCRYPTION_KEY_PREVIOUS: OLD };
 const onlyNew = { ...env, KEY_ENCRYPTION_KEY: NEW };
 
@@ -43,17 +43,17 @@ async function reseal(environment: typeof env): Promise<Progress> {
   return (await response.json()) as Progress;
 }
 
-/** Until nothing is left but what no key opens: other tests leave such keys in the database they share with this. */
+/** Reseals until only keys that no key opens are left: other tests leave some in the shared database. */
 async function resealAll(environment: typeof env): Promise<Progress> {
   for (let resealed = 0, calls = 0; calls < 20; calls++) {
     const progress = await reseal(environment);
     resealed += progress.resealed;
     if (progress.remaining === progress.unreadable) return { ...progress, resealed };
   }
-  throw new Error('never ends');
+  throw new Error('the reseal does not end');
 }
 
-// Keys of all customers are sealed anew: back to what the other tests open.
+// A reseal changes the keys of all customers: seal them again under the key that the other tests use.
 afterEach(async () => {
   await resealAll({ ...env, KEY_ENCRYPTION_KEY_PREVIOUS: NEW });
 });
@@ -76,8 +76,8 @@ async function verify(subscription: TestSubscription): Promise<void> {
 }
 
 describe('replacing KEY_ENCRYPTION_KEY', () => {
-  it('costs no delivery and no signature: both keys, reseal, then the new one alone', async () => {
-    // Each has keys that this isolate has never opened.
+  it('replacing KEY_ENCRYPTION_KEY by way of a reseal loses no delivery and no signature', async () => {
+    // Each customer has keys that this isolate has never opened.
     const [before, during, after] = await Promise.all(
       [1, 2, 3].map(async () => await newSubscription(await newCustomer())),
     );
@@ -91,7 +91,7 @@ describe('replacing KEY_ENCRYPTION_KEY', () => {
     for (const subscription of [before, during, after]) await verify(subscription);
   });
 
-  it('loses nothing when the old key is taken away too early: messages wait for it', async () => {
+  it('messages wait in the queue if the old encryption key is removed before the reseal', async () => {
     const subscription = await newSubscription(await newCustomer());
     const early = await deliver(subscription, onlyNew);
     expect(early.acked).toHaveLength(0);
@@ -99,7 +99,7 @@ describe('replacing KEY_ENCRYPTION_KEY', () => {
     expect((await deliver(subscription, both)).acked).toHaveLength(1);
   });
 
-  it('may be repeated, and then changes nothing', async () => {
+  it('a second reseal changes nothing', async () => {
     await newCustomer();
     const { unreadable } = await resealAll(both);
     const rows = async () =>
@@ -109,7 +109,7 @@ describe('replacing KEY_ENCRYPTION_KEY', () => {
     expect(await rows()).toEqual(sealed);
   });
 
-  it('tells of keys that neither key opens, and goes on with the others', async () => {
+  it('a reseal counts the keys that it cannot open and goes on with the others', async () => {
     const customer = await newCustomer();
     const other = await newCustomer();
     const { unreadable } = await resealAll(env);
@@ -124,7 +124,7 @@ describe('replacing KEY_ENCRYPTION_KEY', () => {
     expect((await deliver(await newSubscription(other), onlyNew)).acked).toHaveLength(1);
   });
 
-  it('is for the operator alone', async () => {
+  it('only the operator may reseal the keys', async () => {
     expect((await asOperator('POST', '/signing-keys/reseal')).status).toBe(200);
     const customer = await newCustomer();
     const answer = await exports.default.fetch(`${BASE_URL}/operator/signing-keys/reseal`, {

@@ -1,4 +1,4 @@
-/** Tokens of packed events are stored without their signatures; what is shown is what was sent all the same. */
+/** Tokens of packed events are stored without signatures. The API still shows each token exactly as it was sent. */
 import { env } from 'cloudflare:workers';
 import { describe, expect, it, vi } from 'vitest';
 import { newEventIds } from '../../src/domain/ids.ts';
@@ -19,7 +19,7 @@ import {
 const kidOf = (set: string) => (JSON.parse(atob(set.split('.')[0] ?? '')) as { kid: string }).kid;
 
 describe('the payload of an event', () => {
-  it('is the token as it was sent, byte for byte, by whichever of all keys it was signed', async () => {
+  it('the payload of an event is the token as it was sent, whichever key signed it', async () => {
     const customer = await newCustomer();
     const subscription = await newSubscription(customer);
     const rounds = 5;
@@ -44,7 +44,7 @@ describe('the payload of an event', () => {
     }
   });
 
-  it('takes its time: a page that would take too long ends early, with a link to what follows', async () => {
+  it('a page of events that takes too long to sign ends early, with a next link', async () => {
     const subscription = await newSubscription(await newCustomer());
     const now = Date.now();
     const ids = newEventIds(now, 900, crypto.getRandomValues(new Uint8Array(16)));
@@ -61,12 +61,12 @@ describe('the payload of an event', () => {
       ids.map((eventId) => ({ eventId, acceptedAt: now, endpoint, set: aSet(eventId), result })),
     );
     vi.spyOn(console, 'warn').mockImplementation(() => undefined);
-    // Each look at the clock finds it five seconds later.
-    let looks = 0;
-    const clock = vi.spyOn(Date, 'now').mockImplementation(() => now + 5000 * looks++);
+    // Each reading of the clock is five seconds later than the one before.
+    let readings = 0;
+    const clock = vi.spyOn(Date, 'now').mockImplementation(() => now + 5000 * readings++);
     const pages: string[][] = [];
     for (let path: string | undefined = `/subscriptions/${subscription.id}/events`; path !== undefined; ) {
-      looks = 0;
+      readings = 0;
       const { body } = await subscription.customer.call('GET', path);
       expect(body.total).toBe(ids.length);
       pages.push(body._embedded.events.map(({ id }: { id: string }) => id));
@@ -79,7 +79,7 @@ describe('the payload of an event', () => {
     vi.restoreAllMocks();
   });
 
-  it('has an empty signature when its key is gone, and the log says so', async () => {
+  it('a payload has an empty signature when its key is gone, and the log says so', async () => {
     const warn = vi.spyOn(console, 'warn').mockImplementation(() => undefined);
     const set = aSet('event', 'a key that nobody has').replace(/[^.]*$/, '');
     const deliveries = [{ ...awaitingRetry(), set }, awaitingRetry()];

@@ -24,7 +24,7 @@ async function untilState(subscription: TestSubscription, id: string, state: str
 
 describe('PATCH of a subscription', () => {
   it.each(['application/merge-patch+json', 'application/json', 'application/json; charset=utf-8'])(
-    'changes only the members it supplies, sent as %s',
+    'a PATCH sent as %s changes only the members it supplies',
     async (type) => {
       const subscription = await newSubscription(await newCustomer());
       const before = (await subscription.customer.call('GET', `/subscriptions/${subscription.id}`)).body;
@@ -37,20 +37,20 @@ describe('PATCH of a subscription', () => {
     },
   );
 
-  it('replaces events whole, and ignores what a client only echoes', async () => {
+  it('a PATCH replaces events whole and ignores read-only members', async () => {
     const subscription = await newSubscription(await newCustomer());
     const echo = { id: 'x', customerId: 'y', createdAt: 'z', updatedAt: 'z', _links: {}, unknown: 1 };
     const { body } = await patch(subscription, { ...echo, events: ['entityDeleted', 'entityDeleted'] });
     expect(body).toMatchObject({ id: subscription.id, events: ['entityDeleted'] });
   });
 
-  it('changes nothing with an empty object', async () => {
+  it('a PATCH with an empty object changes nothing', async () => {
     const subscription = await newSubscription(await newCustomer());
     const before = (await subscription.customer.call('GET', `/subscriptions/${subscription.id}`)).body;
     expect((await patch(subscription, {})).body).toEqual(before);
   });
 
-  it('names all faults at once, null among them, and changes nothing', async () => {
+  it('a bad PATCH changes nothing and gets a 400 that names every fault, null members too', async () => {
     const customer = await newCustomer();
     const taken = await newSubscription(customer, { title: 'taken' });
     const subscription = await newSubscription(customer);
@@ -67,12 +67,12 @@ describe('PATCH of a subscription', () => {
     expect((await subscription.events()).length + (await taken.events()).length).toBe(0);
   });
 
-  it('lets a subscription keep its own title', async () => {
+  it('a PATCH may repeat the title that the subscription has', async () => {
     const subscription = await newSubscription(await newCustomer(), { title: 'mine' });
     expect((await patch(subscription, { title: 'mine' })).status).toBe(200);
   });
 
-  it('is a 404 before anything is said of its body', async () => {
+  it('a PATCH of an unknown subscription gets a 404 before the body is checked', async () => {
     const customer = await newCustomer();
     const other = await newSubscription(await newCustomer());
     for (const id of [other.id, crypto.randomUUID(), 'nonsense']) {
@@ -83,7 +83,7 @@ describe('PATCH of a subscription', () => {
     }
   });
 
-  it('takes effect for events accepted after it, while stored ones keep their endpoint and token', async () => {
+  it('a PATCH applies to events accepted after it; stored events keep their endpoint and token', async () => {
     const customer = await newCustomer();
     const subscription = await newSubscription(customer, { answers: [{ status: 302 }] });
     const id = await publish(subscription);
@@ -96,8 +96,8 @@ describe('PATCH of a subscription', () => {
   });
 });
 
-describe('disabling', () => {
-  it('stores matching events as failures, unsent, and enabling lets them be redelivered', async () => {
+describe('disabling a subscription', () => {
+  it('events of a disabled subscription are stored as failures, unsent, and can be redelivered later', async () => {
     const subscription = await newSubscription(await newCustomer());
     await patch(subscription, { enabled: false });
     const id = await publish(subscription);
@@ -116,7 +116,7 @@ describe('disabling', () => {
     expect(await subscription.listener.calls()).toHaveLength(1);
   });
 
-  it('fails what waits for a retry', async () => {
+  it('disabling a subscription fails its events that wait for a retry', async () => {
     const subscription = await newSubscription(await newCustomer(), { answers: [{ status: 503 }] });
     const id = await publish(subscription);
     await untilState(subscription, id, 'awaiting-retry');
@@ -124,7 +124,7 @@ describe('disabling', () => {
     expect((await subscription.event(id)).state).toBe('failure');
   });
 
-  it('lets an attempt under way finish: a success counts', async () => {
+  it('an attempt under way when its subscription is disabled can still succeed', async () => {
     const subscription = await newSubscription(await newCustomer(), { answers: [{ manner: 'hang' }] });
     const id = await publish(subscription);
     await until(async () => (await subscription.listener.calls()).length === 1, 'the attempt');
@@ -133,7 +133,7 @@ describe('disabling', () => {
     await untilState(subscription, id, 'success');
   });
 
-  it('makes the failure of an attempt under way final', async () => {
+  it('an attempt under way when its subscription is disabled is not retried if it fails', async () => {
     const answers = [{ manner: 'hang', status: 503 } as const];
     const subscription = await newSubscription(await newCustomer(), { answers });
     const id = await publish(subscription);
@@ -141,12 +141,12 @@ describe('disabling', () => {
     await patch(subscription, { enabled: false });
     await subscription.listener.release();
     expect((await untilState(subscription, id, 'failure')).attempts).toBe(1);
-    // At once, not when its retry would have been due.
+    // The event failed at once, not when its retry would have been due.
     const states = (await subscription.history(id)).map(({ state }) => state);
     expect(states).toEqual(['awaiting-executing', 'executing', 'failure']);
   });
 
-  it('heals when the store was not told: the next event brings the news', async () => {
+  it('a store that missed the disabling learns of it with the next event', async () => {
     const subscription = await newSubscription(await newCustomer(), { answers: [{ status: 503 }] });
     const waiting = await publish(subscription);
     await untilState(subscription, waiting, 'awaiting-retry');
@@ -160,7 +160,7 @@ describe('disabling', () => {
 });
 
 describe('DELETE of a subscription', () => {
-  it('leaves neither it nor its events, frees its title, and answers 404 from then on', async () => {
+  it('a deleted subscription and its events are gone, and its title is free again', async () => {
     const customer = await newCustomer();
     const subscription = await newSubscription(customer, { title: 'to be deleted' });
     const id = await publish(subscription);
@@ -171,7 +171,7 @@ describe('DELETE of a subscription', () => {
       expect((await customer.call('GET', gone)).status).toBe(404);
     }
     expect((await customer.call('DELETE', path)).status).toBe(404);
-    // Not merely hidden by the mark that drops late results.
+    // The rows are deleted, not only hidden by the mark that drops late results.
     const { rows } = await runInDurableObject(storeOf(subscription), (_, state) =>
       state.storage.sql.exec<{ rows: number }>('SELECT count(*) AS rows FROM deliveries').one(),
     );
@@ -180,7 +180,7 @@ describe('DELETE of a subscription', () => {
     await newSubscription(customer, { title: 'to be deleted' });
   });
 
-  it('sends nothing of what waited, and drops the result of an attempt under way', async () => {
+  it('DELETE of a subscription drops the result of an attempt under way', async () => {
     const customer = await newCustomer();
     const subscription = await newSubscription(customer, { answers: [{ manner: 'hang' }] });
     await publish(subscription);
@@ -193,7 +193,7 @@ describe('DELETE of a subscription', () => {
     expect(await subscription.listener.calls()).toHaveLength(1);
   });
 
-  it('of another customer is a 404 and deletes nothing', async () => {
+  it("DELETE of another customer's subscription gets a 404 and deletes nothing", async () => {
     const subscription = await newSubscription(await newCustomer());
     const other = await newCustomer();
     expect((await other.call('DELETE', `/subscriptions/${subscription.id}`)).status).toBe(404);
@@ -202,7 +202,7 @@ describe('DELETE of a subscription', () => {
 });
 
 describe('PUT of a subscription', () => {
-  it('is a 405 that says what is allowed', async () => {
+  it('PUT of a subscription gets a 405 with Allow', async () => {
     const subscription = await newSubscription(await newCustomer());
     const { status, headers } = await subscription.customer.call(
       'PUT',

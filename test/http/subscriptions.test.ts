@@ -45,7 +45,7 @@ function faultNames(reply: Reply): string[] {
   return faults.map(({ name }) => name);
 }
 
-/** Writes subscriptions past the API, `createdAt` a millisecond apart. */
+/** Inserts subscriptions directly into D1, their `createdAt` a millisecond apart. */
 async function insertMany(owner: TestCustomer, count: number): Promise<Subscription[]> {
   const now = Date.now();
   const made = Array.from({ length: count }, (_, index): Subscription => {
@@ -71,7 +71,7 @@ async function insertMany(owner: TestCustomer, count: number): Promise<Subscript
 }
 
 describe('creating a subscription', () => {
-  it('answers 201 with the resource and its place', async () => {
+  it('creating a subscription answers 201 with the resource and its Location', async () => {
     const clock = holdClock();
     const fresh = await newCustomer();
     const title = aTitle();
@@ -103,44 +103,44 @@ describe('creating a subscription', () => {
     });
   });
 
-  it('shows the same resource when it is read and listed', async () => {
+  it('a created subscription is read and listed as the same resource', async () => {
     const fresh = await newCustomer();
     const created = await create(aBody(), fresh);
     const read = await fresh.call('GET', `/subscriptions/${created.body.id}`);
     expect(read.status).toBe(200);
     expect(read.body).toEqual(created.body);
     const listed = await fresh.call('GET', '/subscriptions');
-    // A list says how the endpoint fares, not since when or how much waits.
+    // In a list the health has only its state (contract 10.4).
     expect(listed.body._embedded.subscriptions[0]).toEqual({
       ...created.body,
       health: { state: 'healthy' },
     });
   });
 
-  it.each([true, false])('stores enabled %s as given', async (enabled) => {
+  it.each([true, false])('a subscription created with enabled %s keeps it', async (enabled) => {
     const created = await create(aBody({ enabled }));
     expect(created.body.enabled).toBe(enabled);
     expect((await customer.call('GET', `/subscriptions/${created.body.id}`)).body.enabled).toBe(enabled);
   });
 
-  it('collapses duplicate events', async () => {
+  it('duplicate event types of a subscription collapse', async () => {
     const events = ['entityDeleted', 'entityCreated', 'entityDeleted', 'entityCreated'];
     expect((await create(aBody({ events }))).body.events).toEqual(['entityDeleted', 'entityCreated']);
   });
 
-  it('accepts no events at all', async () => {
+  it('a subscription may have no event types', async () => {
     const created = await create(aBody({ events: [] }));
     expect(created.status).toBe(201);
     expect(created.body.events).toEqual([]);
   });
 
-  it('takes filter null for no filter, and shows none', async () => {
+  it('a subscription created with filter null has no filter', async () => {
     const created = await create(aBody({ filter: null }));
     expect(created.status).toBe(201);
     expect(created.body).not.toHaveProperty('filter');
   });
 
-  it('ignores unknown and read-only keys', async () => {
+  it('creating a subscription ignores unknown and read-only keys', async () => {
     const given = {
       id: crypto.randomUUID(),
       customerId: other.id,
@@ -159,55 +159,55 @@ describe('creating a subscription', () => {
     expect((await other.call('GET', `/subscriptions/${created.body.id}`)).status).toBe(404);
   });
 
-  it('takes a resource that a client echoes, under another title', async () => {
+  it('a subscription can be created from an echoed resource with another title', async () => {
     const first = await create(aBody());
     const second = await create({ ...first.body, title: aTitle() });
     expect(second.status).toBe(201);
     expect(second.body.id).not.toBe(first.body.id);
   });
 
-  it('takes JSON with a charset in its content type', async () => {
+  it('creating a subscription accepts a charset in the content type', async () => {
     const type = { 'content-type': 'application/json; charset=utf-8' };
     expect((await customer.call('POST', '/subscriptions', aBody(), type)).status).toBe(201);
   });
 });
 
-describe('a title', () => {
+describe('the title of a subscription', () => {
   const unique = crypto.randomUUID().slice(0, 8);
 
   it.each([
     ['2 characters', 'ab'],
     ['2 emoji', '🦊🐙'],
     ['200 characters', unique.padEnd(200, 'x')],
-    ['200 characters, emoji among them', `${unique}${'🦊'.repeat(192)}`],
-    ['letters of any script', 'Überprüfung プロフィール'],
-  ])('of %s is accepted and shown as given', async (_, title) => {
+    ['200 characters with emoji', `${unique}${'🦊'.repeat(192)}`],
+    ['letters in any script', 'Überprüfung プロフィール'],
+  ])('a title of %s is accepted and shown as given', async (_, title) => {
     const created = await create(aBody({ title }));
     expect(created.status).toBe(201);
     expect((await customer.call('GET', `/subscriptions/${created.body.id}`)).body.title).toBe(title);
   });
 
   it.each([
-    ['no characters', ''],
-    ['1 character', 'a'],
-    ['1 emoji', '🦊'],
-    ['201 characters', 'x'.repeat(201)],
-    ['201 emoji', '🦊'.repeat(201)],
+    ['empty', ''],
+    ['one character long', 'a'],
+    ['one emoji long', '🦊'],
+    ['201 characters long', 'x'.repeat(201)],
+    ['201 emoji long', '🦊'.repeat(201)],
     ['a number', 12],
     ['null', null],
     ['an array', ['title']],
-  ])('of %s is refused', async (_, title) => {
+  ])('a title that is %s is refused', async (_, title) => {
     const before = await stored();
     expect(faultNames(await create(aBody({ title })))).toEqual(['title']);
     expect(await stored()).toBe(before);
   });
 
-  it('is required', async () => {
+  it('a subscription without a title is refused', async () => {
     const { title: _, ...body } = aBody();
     expect(faultNames(await create(body))).toEqual(['title']);
   });
 
-  it('that another subscription of the customer has is refused', async () => {
+  it('a title that another subscription of the customer has is refused', async () => {
     const body = aBody();
     expect((await create(body)).status).toBe(201);
     const before = await stored();
@@ -215,28 +215,28 @@ describe('a title', () => {
     expect(await stored()).toBe(before);
   });
 
-  it('may differ from another in case, or in white space, alone', async () => {
+  it('two titles may differ only in case or in white space', async () => {
     const title = `Case ${crypto.randomUUID()}`;
     for (const variant of [title, title.toUpperCase(), title.toLowerCase(), `${title} `]) {
       expect((await create(aBody({ title: variant }))).status).toBe(201);
     }
   });
 
-  it("may be that of another customer's subscription", async () => {
+  it('two customers may use the same title', async () => {
     const body = aBody();
     expect((await create(body)).status).toBe(201);
     expect((await create(body, other)).status).toBe(201);
   });
 
-  it('is taken by one of two creations at once', async () => {
+  it('only one of several creations at once gets the same title', async () => {
     const body = aBody();
     const replies = await Promise.all([create(body), create(body), create(body)]);
     expect(replies.map(({ status }) => status).sort()).toEqual([201, 400, 400]);
   });
 });
 
-describe('faults of a body', () => {
-  it('are all told at once', async () => {
+describe('the faults of a subscription body', () => {
+  it('a bad subscription gets a 400 that names every fault at once', async () => {
     const before = await stored();
     const reply = await create({
       title: 'x',
@@ -248,13 +248,13 @@ describe('faults of a body', () => {
     expect(await stored()).toBe(before);
   });
 
-  it('are all told at once, a taken title and a bad endpoint among them', async () => {
+  it('a taken title and a bad endpoint are reported together with the other faults', async () => {
     const { title } = (await create(aBody())).body;
     const reply = await create({ title, endpoint: 'ftp://listener.example.com/', events: 'entityCreated' });
     expect(faultNames(reply).sort()).toEqual(['endpoint', 'events', 'title']);
   });
 
-  it('name everything that an empty object lacks', async () => {
+  it('an empty object gets a 400 that names every missing member', async () => {
     expect(faultNames(await create({})).sort()).toEqual(['endpoint', 'events', 'title']);
   });
 
@@ -272,13 +272,13 @@ describe('faults of a body', () => {
     ['endpoint', 7],
     ['endpoint', null],
     ['endpoint', ''],
-  ])('name %s of %j', async (name, value) => {
+  ])('a bad subscription gets a 400 that names %s for the value %j', async (name, value) => {
     const key = name.replace(/\[.*/, '');
     expect(faultNames(await create(aBody({ [key]: value })))).toEqual([name]);
   });
 });
 
-describe('an endpoint where only public ones are allowed', () => {
+describe('an endpoint when only public ones are allowed', () => {
   const names = {
     'listener.example.com': { a: ['93.184.216.34'] },
     'both.example.com': { a: ['93.184.216.34'], aaaa: ['2606:2800:220:1:248:1893:25c8:1946'] },
@@ -318,7 +318,7 @@ describe('an endpoint where only public ones are allowed', () => {
     'https://both.example.com/',
     'https://six.example.com/',
     'https://alias.example.com/',
-  ])('%j is accepted, and shown exactly as given', async (endpoint) => {
+  ])('the endpoint %j is accepted and shown exactly as given', async (endpoint) => {
     const reply = await createStrictly(endpoint);
     expect(reply.status).toBe(201);
     expect(reply.body.endpoint).toBe(endpoint);
@@ -368,13 +368,13 @@ describe('an endpoint where only public ones are allowed', () => {
     'https://sixtofour.example.com/',
     'https://empty.example.com/',
     'https://unknown.example.com/',
-  ])('%j is refused, and nothing is created', async (endpoint) => {
+  ])('the endpoint %j is refused, and nothing is created', async (endpoint) => {
     const before = await stored();
     expect(faultNames(await createStrictly(endpoint))).toEqual(['endpoint']);
     expect(await stored()).toBe(before);
   });
 
-  it('is refused while no name server answers', async () => {
+  it('an endpoint is refused while no name server answers', async () => {
     const away = async () => {
       throw Object.assign(new Error('refused'), { code: 'ECONNREFUSED' });
     };
@@ -386,14 +386,14 @@ describe('an endpoint where only public ones are allowed', () => {
     expect(faultNames(reply)).toEqual(['endpoint']);
   });
 
-  it('is told beside every other fault', async () => {
+  it('a private endpoint is reported together with the other faults', async () => {
     const reply = await createStrictly('https://private.example.com/', { title: 'x', enabled: 'no' });
     expect(faultNames(reply).sort()).toEqual(['enabled', 'endpoint', 'title']);
   });
 
-  it('is not resolved when its text is refused already', async () => {
+  it('an endpoint whose URL is refused is not resolved', async () => {
     const asked: string[] = [];
-    const listening = createAddressCheck({
+    const recordingCheck = createAddressCheck({
       resolve4: async (hostname) => {
         asked.push(hostname);
         return ['93.184.216.34'];
@@ -404,25 +404,25 @@ describe('an endpoint where only public ones are allowed', () => {
       await callIn(strict, 'POST', `/${customer.id}/webhooks/subscriptions`, {
         token: customer.token,
         body: aBody({ endpoint }),
-        checkAddress: listening,
+        checkAddress: recordingCheck,
       });
     }
     expect(asked).toEqual(['listener.example.com']);
   });
 });
 
-describe('an endpoint where private ones are allowed', () => {
+describe('an endpoint when private ones are allowed', () => {
   it.each([
     'http://127.0.0.1:9/hooks',
     'http://localhost:22/',
     'https://printer.local/',
     'http://[::1]:8080/',
-  ])('%s is accepted without asking a name server', async (endpoint) => {
+  ])('the private endpoint %s is accepted without asking a name server', async (endpoint) => {
     expect((await create(aBody({ endpoint }))).status).toBe(201);
   });
 
   it.each(['ftp://127.0.0.1/', 'http://user@127.0.0.1/', 'http://127.0.0.1/#x', 'nonsense'])(
-    '%s is refused all the same',
+    'the endpoint %s is refused even when private ones are allowed',
     async (endpoint) => {
       expect(faultNames(await create(aBody({ endpoint })))).toEqual(['endpoint']);
     },
@@ -432,13 +432,13 @@ describe('an endpoint where private ones are allowed', () => {
 describe('reading a subscription', () => {
   const notFound = { type: '/not-found', status: 404, title: 'Not Found', details: 'Subscription not found' };
 
-  it('answers 404 to an unknown id', async () => {
+  it('an unknown subscription gets a 404', async () => {
     const reply = await customer.call('GET', `/subscriptions/${crypto.randomUUID()}`);
     expect(reply.status).toBe(404);
     expect(reply.body).toEqual(notFound);
   });
 
-  it("answers another customer's subscription as one that does not exist", async () => {
+  it("another customer's subscription gets the same 404 as an unknown one", async () => {
     const { id } = (await create(aBody(), other)).body;
     const reply = await customer.call('GET', `/subscriptions/${id}`);
     expect(reply.status).toBe(404);
@@ -446,7 +446,7 @@ describe('reading a subscription', () => {
   });
 
   it.each(['1', 'x', "'; DROP TABLE subscriptions; --", '%00', '%F0%9F%A6%8A', '{}', 'null'])(
-    'answers 404 to %s, which is no UUID',
+    'the subscription id %s, which is not a UUID, gets a 404',
     async (id) => {
       const reply = await customer.call('GET', `/subscriptions/${encodeURI(id)}`);
       expect(reply.status).toBe(404);
@@ -454,7 +454,7 @@ describe('reading a subscription', () => {
     },
   );
 
-  it('answers HEAD with the head alone', async () => {
+  it('HEAD of a subscription answers without a body', async () => {
     const { id } = (await create(aBody())).body;
     const reply = await customer.call('HEAD', `/subscriptions/${id}`);
     expect(reply.status).toBe(200);
@@ -479,7 +479,7 @@ describe('the list of subscriptions', () => {
   const numbers = (from: number, to: number) => made.slice(from, to).map(({ title }) => title);
   const page = (query: string) => crowd.call('GET', `/subscriptions?${query}`);
 
-  it('is empty for a customer that has none', async () => {
+  it('the list of subscriptions is empty for a new customer', async () => {
     const fresh = await newCustomer();
     const self = `/${fresh.id}/webhooks/subscriptions`;
     const reply = await fresh.call('GET', '/subscriptions');
@@ -496,7 +496,7 @@ describe('the list of subscriptions', () => {
     expect(first.body._links).not.toHaveProperty('prev');
   });
 
-  it('holds all without parameters, oldest first', async () => {
+  it('a list without parameters holds all subscriptions, oldest first', async () => {
     const reply = await crowd.call('GET', '/subscriptions');
     expect(reply.status).toBe(200);
     expect(reply.body.total).toBe(205);
@@ -504,13 +504,13 @@ describe('the list of subscriptions', () => {
     expect(titles(reply)).toEqual(numbers(0, 205));
   });
 
-  it('holds no subscription of another customer', async () => {
+  it('the list of subscriptions holds none of another customer', async () => {
     const own = await other.call('GET', '/subscriptions');
     const owners = own.body._embedded.subscriptions.map((one: { customerId: string }) => one.customerId);
     expect(new Set(owners)).toEqual(new Set([other.id]));
   });
 
-  it('shows its first page with next and last', async () => {
+  it('the first page of subscriptions links to first, next and last', async () => {
     const reply = await page('page=1');
     expect(reply.body.total).toBe(205);
     expect(titles(reply)).toEqual(numbers(0, 100));
@@ -522,7 +522,7 @@ describe('the list of subscriptions', () => {
     });
   });
 
-  it('shows a page in the middle with all links', async () => {
+  it('a middle page of subscriptions links to first, prev, next and last', async () => {
     const reply = await page('page=2');
     expect(titles(reply)).toEqual(numbers(100, 200));
     expect(reply.body._links).toEqual({
@@ -546,7 +546,7 @@ describe('the list of subscriptions', () => {
     'page=%00',
     'page=99999999999999999999',
     'page=1&page=2',
-  ])('shows the last page for %s', async (query) => {
+  ])('the query %s shows the last page of subscriptions', async (query) => {
     const reply = await page(query);
     expect(reply.status).toBe(200);
     expect(titles(reply)).toEqual(numbers(200, 205));
@@ -555,11 +555,11 @@ describe('the list of subscriptions', () => {
     expect(reply.body._links).not.toHaveProperty('next');
   });
 
-  it('ignores other parameters', async () => {
+  it('the list of subscriptions ignores other parameters', async () => {
     expect((await page('limit=1&sort=title')).body.total).toBe(205);
   });
 
-  it('is walked from first to last by its next links', async () => {
+  it('next links lead from the first to the last page of subscriptions', async () => {
     const seen: string[] = [];
     let href: string | undefined = `${path}?page=1`;
     while (href !== undefined) {
@@ -571,8 +571,8 @@ describe('the list of subscriptions', () => {
   });
 });
 
-describe('a customer with as many subscriptions as it may have', () => {
-  it('is refused another with 409, and nothing is created', async () => {
+describe('the limit on subscriptions', () => {
+  it('a customer with MAX_SUBSCRIPTIONS subscriptions gets a 409 for one more', async () => {
     const fresh = await newCustomer();
     const few = environmentWith({ MAX_SUBSCRIPTIONS: '2' });
     const attempt = (body: unknown) =>
@@ -586,7 +586,7 @@ describe('a customer with as many subscriptions as it may have', () => {
     expect((await attempt({})).status).toBe(400);
   });
 
-  it('does not pass the limit by creating many at once', async () => {
+  it('creating many subscriptions at once does not pass MAX_SUBSCRIPTIONS', async () => {
     const fresh = await newCustomer();
     const few = environmentWith({ MAX_SUBSCRIPTIONS: '3' });
     const path = `/${fresh.id}/webhooks/subscriptions`;

@@ -3,8 +3,8 @@ import { holdClock } from '../support/clock.ts';
 import { until } from '../support/until.ts';
 import { anEvent, newCustomer, newSubscription } from '../support/world.ts';
 
-describe('GET …/summary', () => {
-  it('counts what became of the events, and total is their sum', async () => {
+describe('the summary of a subscription', () => {
+  it('the summary counts succeeded, retrying and failed events, and total is their sum', async () => {
     const clock = holdClock();
     const customer = await newCustomer();
     const answers = [{ status: 302 }, { status: 503 }, {}];
@@ -28,7 +28,7 @@ describe('GET …/summary', () => {
     });
   });
 
-  it('leaves out what is older than seven days', async () => {
+  it('the summary leaves out events older than seven days', async () => {
     const clock = holdClock();
     const customer = await newCustomer();
     const subscription = await newSubscription(customer, { answers: [{ status: 503 }] });
@@ -39,7 +39,7 @@ describe('GET …/summary', () => {
     expect(body).toMatchObject({ total: 0, retrying: 0 });
   });
 
-  it('is all zeros for a new subscription', async () => {
+  it('the summary of a new subscription is all zeros', async () => {
     const customer = await newCustomer();
     const subscription = await newSubscription(customer);
     const { status, body } = await customer.call('GET', `/subscriptions/${subscription.id}/summary`);

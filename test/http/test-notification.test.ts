@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { until } from '../support/until.ts';
 import { call, newCustomer, newSubscription } from '../support/world.ts';
 
-describe('POST …/test', () => {
-  it('sends a SET whose events claim is the test, whatever the subscription hears of', async () => {
+describe('a test notification', () => {
+  it('a test notification holds only the test, whatever event types the subscription has', async () => {
     const customer = await newCustomer();
     const subscription = await newSubscription(customer, { events: [] });
     const answer = await customer.call('POST', `/subscriptions/${subscription.id}/test`);
@@ -12,15 +12,15 @@ describe('POST …/test', () => {
     const { id } = answer.body;
     expect(['awaiting-executing', 'executing', 'success']).toContain(answer.body.state);
     await until(async () => (await subscription.event(id)).state === 'success', 'the test notification');
-    const [heard] = await subscription.listener.calls();
+    const [received] = await subscription.listener.calls();
     const jwks = createLocalJWKSet((await call('GET', `/${customer.id}/login/jwk`)).body);
-    const { payload } = await jwtVerify(heard?.body ?? '', jwks);
+    const { payload } = await jwtVerify(received?.body ?? '', jwks);
     expect(payload['events']).toEqual({ test: { id } });
     expect(payload['toe']).toBe(payload.iat);
     expect(Object.keys(payload)).toEqual(['aud', 'events', 'iat', 'iss', 'jti', 'toe']);
   });
 
-  it('is stored before the answer, and retried as any event', async () => {
+  it('a test event is stored before the answer and retried like any event', async () => {
     const customer = await newCustomer();
     const subscription = await newSubscription(customer, { answers: [{ status: 503 }] });
     const { body } = await customer.call('POST', `/subscriptions/${subscription.id}/test`);
@@ -28,7 +28,7 @@ describe('POST …/test', () => {
     await until(async () => (await subscription.event(body.id)).state === 'awaiting-retry', 'the retry');
   });
 
-  it('is a 409 for a disabled subscription, and stores nothing', async () => {
+  it('a test of a disabled subscription gets a 409 and stores nothing', async () => {
     const customer = await newCustomer();
     const subscription = await newSubscription(customer, { enabled: false });
     const answer = await customer.call('POST', `/subscriptions/${subscription.id}/test`);
@@ -39,7 +39,7 @@ describe('POST …/test', () => {
     expect(await subscription.events()).toEqual([]);
   });
 
-  it("is a 404 for another customer's subscription", async () => {
+  it("a test of another customer's subscription gets a 404", async () => {
     const subscription = await newSubscription(await newCustomer());
     const other = await newCustomer();
     expect((await other.call('POST', `/subscriptions/${subscription.id}/test`)).status).toBe(404);

@@ -13,7 +13,7 @@ beforeAll(async () => {
   customer = await newCustomer();
 });
 
-/** Asks for a token with this form, as the customer's client unless told otherwise. */
+/** Requests a token with this form, as the customer's client unless the headers say otherwise. */
 async function ask(
   form: string,
   headers: Record<string, string> = {},
@@ -29,7 +29,7 @@ async function ask(
   });
 }
 
-/** Another client of the customer. */
+/** Makes another client of the customer. */
 async function newClient(
   client: Record<string, unknown>,
 ): Promise<{ clientId: string; clientSecret: string }> {
@@ -40,8 +40,8 @@ async function newClient(
 
 const list = (token: string) => call('GET', `/${customer.id}/webhooks/subscriptions`, { token });
 
-describe('a good request for a token', () => {
-  it('answers 200 with exactly the four members', async () => {
+describe('a valid token request', () => {
+  it('a valid token request gets a 200 with exactly the four members', async () => {
     const reply = await ask(GRANT);
     expect(reply.status).toBe(200);
     expect(reply.body).toEqual({
@@ -52,27 +52,27 @@ describe('a good request for a token', () => {
     });
   });
 
-  it('must not be stored by caches', async () => {
+  it('a token answer must not be stored by caches', async () => {
     const reply = await ask(GRANT);
     expect(reply.headers.get('cache-control')).toBe('no-store');
     expect(reply.headers.get('content-type')).toMatch(/^application\/json/);
   });
 
-  it('gives a token that opens the management API', async () => {
+  it('an access token opens the management API', async () => {
     expect((await list((await ask(GRANT)).body.access_token)).status).toBe(200);
   });
 
-  it('takes the scope percent-encoded, and answers it literally', async () => {
+  it('a percent-encoded scope is accepted and answered literally', async () => {
     const reply = await ask('grant_type=client_credentials&scope=%2A%3Awebhooks%2F%2A%2A');
     expect(reply.status).toBe(200);
     expect(reply.body.scope).toBe('*:webhooks/**');
   });
 
-  it('takes parameters in any order, and unknown ones beside them', async () => {
+  it('a token request may have parameters in any order, and unknown ones too', async () => {
     expect((await ask('scope=*:webhooks/**&audience=x&grant_type=client_credentials')).status).toBe(200);
   });
 
-  it('takes a charset beside the content type, and any case of both names', async () => {
+  it('a token request accepts a charset, a content type in any case, and the Basic scheme in any case', async () => {
     const headers = { 'content-type': 'Application/X-WWW-Form-Urlencoded; charset=UTF-8' };
     const scheme = {
       authorization: basic(customer.clientId, customer.clientSecret).replace('Basic', 'basic'),
@@ -81,7 +81,7 @@ describe('a good request for a token', () => {
   });
 });
 
-describe('the client of the request', () => {
+describe('the client of a token request', () => {
   const refused = (reply: Reply) => {
     expect(reply.status).toBe(401);
     expect(reply.body).toEqual({ error: 'invalid_client' });
@@ -89,58 +89,58 @@ describe('the client of the request', () => {
     expect(reply.headers.get('cache-control')).toBe('no-store');
   };
 
-  it('is refused with 401 invalid_client when its secret is wrong', async () => {
+  it('a client with a wrong secret gets a 401 invalid_client', async () => {
     refused(await ask(GRANT, { authorization: basic(customer.clientId, 'not-the-secret') }));
   });
 
-  it('is refused when its secret is right but for its case', async () => {
+  it('a client with its secret in the wrong case is refused', async () => {
     refused(
       await ask(GRANT, { authorization: basic(customer.clientId, customer.clientSecret.toUpperCase()) }),
     );
   });
 
-  it('is refused when it is unknown', async () => {
+  it('an unknown client is refused', async () => {
     refused(await ask(GRANT, { authorization: basic('nobody', customer.clientSecret) }));
   });
 
-  it('is refused at an unknown customer, in the same words', async () => {
+  it('a client of an unknown customer gets the same 401 as one with a wrong secret', async () => {
     refused(await ask(GRANT, {}, crypto.randomUUID()));
     refused(await ask(GRANT, {}, 'no-uuid'));
   });
 
-  it('is refused at another customer', async () => {
+  it('a client of one customer is refused at another customer', async () => {
     refused(await ask(GRANT, {}, (await newCustomer()).id));
   });
 
   it.each([
-    ['no header', ''],
+    ['an empty Authorization header', ''],
     ['a Bearer header', 'Bearer abc'],
-    ['no base64', 'Basic %%%'],
-    ['no colon', `Basic ${btoa('clientonly')}`],
-    ['no id', `Basic ${btoa(':secret')}`],
-    ['no UTF-8', `Basic ${btoa('\xff\xfe:x')}`],
-  ])('is refused with %s', async (_, authorization) => {
+    ['credentials that are not base64', 'Basic %%%'],
+    ['credentials without a colon', `Basic ${btoa('clientonly')}`],
+    ['credentials without an id', `Basic ${btoa(':secret')}`],
+    ['credentials that are not UTF-8', `Basic ${btoa('\xff\xfe:x')}`],
+  ])('a token request with %s is refused', async (_, authorization) => {
     refused(await ask(GRANT, { authorization }));
   });
 
-  it('is refused when it stands in the body alone', async () => {
+  it('a client that authenticates only in the body is refused', async () => {
     const form = `${GRANT}&client_id=${customer.clientId}&client_secret=${customer.clientSecret}`;
     refused(await ask(form, { authorization: '' }));
   });
 
-  it('is decided before what is asked for', async () => {
+  it('the client of a token request is checked before the parameters', async () => {
     refused(await ask('grant_type=password', { authorization: basic(customer.clientId, 'wrong') }));
   });
 });
 
-describe('a client that brought its id and secret', () => {
-  it('gets a token with them', async () => {
+describe('a client with a given id and secret', () => {
+  it('a client made with a given id and secret gets a token with them', async () => {
     const given = { clientId: 'Legacy_Client-1.0~x', clientSecret: 'legacy!secret/with+signs=and:colon' };
     expect(await newClient(given)).toMatchObject(given);
     expect((await getToken(customer.id, given.clientId, given.clientSecret)).status).toBe(200);
   });
 
-  it('may send them form-encoded', async () => {
+  it('a client may send its id and secret form-encoded', async () => {
     const given = { clientId: 'Legacy.Client.2', clientSecret: 'legacy+secret&with=signs' };
     await newClient(given);
     const encoded = basic(given.clientId, encodeURIComponent(given.clientSecret));
@@ -148,7 +148,7 @@ describe('a client that brought its id and secret', () => {
   });
 
   it.each(['legacy-secret-%41-bare', 'legacy-secret-%zz%41-odd', 'legacy-secret-100%-sure'])(
-    'gets a token with the secret %s, encoded or not',
+    'a client with the secret %s gets a token, whether the secret is encoded or not',
     async (clientSecret) => {
       const { clientId } = await newClient({ clientSecret });
       expect((await getToken(customer.id, clientId, clientSecret)).status).toBe(200);
@@ -157,23 +157,23 @@ describe('a client that brought its id and secret', () => {
   );
 });
 
-describe('the parameters of a request', () => {
+describe('the parameters of a token request', () => {
   it.each([
     ['no grant_type', 'scope=*:webhooks/**', 'invalid_request'],
     ['an empty grant_type', 'grant_type=&scope=*:webhooks/**', 'invalid_request'],
     ['grant_type twice', `${GRANT}&grant_type=client_credentials`, 'invalid_request'],
     ['scope twice', `${GRANT}&scope=*:webhooks/**`, 'invalid_request'],
-    ['nothing', '', 'invalid_request'],
-    ['another grant', 'grant_type=password&scope=*:webhooks/**', 'unsupported_grant_type'],
+    ['no parameters', '', 'invalid_request'],
+    ['an unsupported grant_type', 'grant_type=password&scope=*:webhooks/**', 'unsupported_grant_type'],
     [
-      'the grant in another case',
+      'a grant_type in the wrong case',
       'grant_type=Client_Credentials&scope=*:webhooks/**',
       'unsupported_grant_type',
     ],
     ['no scope', 'grant_type=client_credentials', 'invalid_scope'],
     ['an empty scope', 'grant_type=client_credentials&scope=', 'invalid_scope'],
     ['a blank scope', 'grant_type=client_credentials&scope=%20', 'invalid_scope'],
-  ])('are refused with 400: %s', async (_, form, error) => {
+  ])('a token request with %s gets a 400', async (_, form, error) => {
     const reply = await ask(form);
     expect(reply.status).toBe(400);
     expect(reply.body.error).toBe(error);
@@ -185,7 +185,7 @@ describe('the parameters of a request', () => {
   });
 
   it.each(['application/json', 'text/plain', 'multipart/form-data; boundary=x', `${FORM}x`])(
-    'are refused as %s',
+    'a token request sent as %s gets a 400',
     async (type) => {
       const reply = await ask(GRANT, { 'content-type': type });
       expect(reply.status).toBe(400);
@@ -193,7 +193,7 @@ describe('the parameters of a request', () => {
     },
   );
 
-  it('are refused without a content type', async () => {
+  it('a token request without a content type gets a 400', async () => {
     const reply = await send(`/${customer.id}/login/token`, {
       method: 'POST',
       headers: { authorization: basic(customer.clientId, customer.clientSecret) },
@@ -204,7 +204,7 @@ describe('the parameters of a request', () => {
   });
 });
 
-describe('a scope', () => {
+describe('the scope of a token request', () => {
   it.each([
     'webhooks/**',
     'GET:',
@@ -215,14 +215,14 @@ describe('a scope', () => {
     'GET:webhooks/sub*',
     'GET:webhooks/***',
     '*:webhooks/** nonsense',
-  ])('%s is refused: it does not follow the grammar', async (scope) => {
+  ])('the scope %s is refused because it breaks the grammar', async (scope) => {
     const reply = await getToken(customer.id, customer.clientId, customer.clientSecret, scope);
     expect(reply.status).toBe(400);
     expect(reply.body.error).toBe('invalid_scope');
   });
 
   it.each(['*:**', '*:*/**', '*:other/**', '*:webhooks/** *:other'])(
-    '%s is refused: it asks for more than the client may',
+    'the scope %s is refused because the client may not have it',
     async (scope) => {
       const reply = await getToken(customer.id, customer.clientId, customer.clientSecret, scope);
       expect(reply.status).toBe(400);
@@ -235,13 +235,13 @@ describe('a scope', () => {
     '*:webhooks/subscriptions/*',
     'POST:webhooks/events',
     'GET:webhooks/subscriptions GET:webhooks/subscriptions/*/events/**',
-  ])('%s is a part of what the client may, and is granted as asked', async (scope) => {
+  ])('the scope %s is within what the client may have and is granted unchanged', async (scope) => {
     const reply = await getToken(customer.id, customer.clientId, customer.clientSecret, scope);
     expect(reply.status).toBe(200);
     expect(reply.body.scope).toBe(scope);
   });
 
-  it('is refused when the client is allowed only a narrower one', async () => {
+  it('a scope is refused when the client may have only a narrower one', async () => {
     const { clientId, clientSecret } = await newClient({ scope: 'GET:webhooks/subscriptions/*' });
     const asked = async (scope: string) =>
       (await getToken(customer.id, clientId, clientSecret, scope)).status;
@@ -251,7 +251,7 @@ describe('a scope', () => {
     expect(await asked('*:webhooks/**')).toBe(400);
   });
 
-  it('that is as long as is granted gives a token of at most 255 characters that works', async () => {
+  it('the longest scope that is granted gives a working token of at most 255 characters', async () => {
     let granted = { scope: '', token: '' };
     const part = 'GET:webhooks/subscriptions';
     for (let length = part.length + 2; length <= 500; length++) {
@@ -268,7 +268,7 @@ describe('a scope', () => {
     expect((await list(granted.token)).status).toBe(200);
   });
 
-  it("that is the client's own may have 500 characters, and its token at most 255", async () => {
+  it("a client's own scope of 500 characters gives a token of at most 255 characters", async () => {
     const scope = `GET:webhooks/subscriptions ${'GET:webhooks/'.padEnd(473, 'x')}`;
     expect(scope).toHaveLength(500);
     const { clientId, clientSecret } = await newClient({ scope });
@@ -284,7 +284,7 @@ describe('the end of a token', () => {
   const tokenOf = async (client: { clientId: string; clientSecret: string }): Promise<string> =>
     (await getToken(customer.id, client.clientId, client.clientSecret)).body.access_token;
 
-  it('comes 3600 s after it was given', async () => {
+  it('a token ends 3600 s after it was given', async () => {
     const clock = holdClock();
     const token = await tokenOf(customer);
     clock.advance(3_599_000 - (clock.now() % 1000));
@@ -293,7 +293,7 @@ describe('the end of a token', () => {
     expect((await list(token)).status).toBe(403);
   });
 
-  it('comes within 60 s after its client was deleted', async () => {
+  it('a token ends within 60 s after its client was deleted', async () => {
     const clock = holdClock();
     const client = await newClient({});
     const token = await tokenOf(client);
@@ -306,7 +306,7 @@ describe('the end of a token', () => {
     expect((await getToken(customer.id, client.clientId, client.clientSecret)).status).toBe(401);
   });
 
-  it('comes within 60 s after its customer was erased', async () => {
+  it('a token ends within 60 s after its customer was erased', async () => {
     const clock = holdClock();
     const erased = await newCustomer();
     expect((await erased.call('GET', '/subscriptions')).status).toBe(200);
@@ -315,7 +315,7 @@ describe('the end of a token', () => {
     expect((await erased.call('GET', '/subscriptions')).status).toBe(403);
   });
 
-  it('comes within 60 s after its secret was rotated, and the new secret works at once', async () => {
+  it('a token ends within 60 s after its secret was rotated, and the new secret works at once', async () => {
     const clock = holdClock();
     const client = await newClient({});
     const token = await tokenOf(client);
@@ -332,7 +332,7 @@ describe('the end of a token', () => {
     expect((await list(renewed)).status).toBe(200);
   });
 
-  it('waits for keepOldSeconds after a rotation that keeps the old secret', async () => {
+  it('a rotation with keepOldSeconds ends the old secret and its tokens after that time', async () => {
     const clock = holdClock();
     const client = await newClient({});
     const token = await tokenOf(client);
@@ -349,7 +349,7 @@ describe('the end of a token', () => {
     expect((await list(token)).status).toBe(403);
   });
 
-  it('is not put off by a second rotation', async () => {
+  it('a second rotation does not extend the life of the old secret', async () => {
     const clock = holdClock();
     const client = await newClient({});
     const path = `/customers/${customer.id}/clients/${client.clientId}/rotate-secret`;
@@ -361,7 +361,7 @@ describe('the end of a token', () => {
 });
 
 describe('failed authentications', () => {
-  /** How many fail with 401 before the first 429, which is handed on. */
+  /** Counts the answers with 401 before the first 429, and returns that 429 too. */
   async function failuresBefore429(attempt: (count: number) => Promise<Reply>): Promise<[number, Reply]> {
     for (let count = 0; count <= 400; count++) {
       const reply = await attempt(count);
@@ -371,9 +371,9 @@ describe('failed authentications', () => {
     throw new Error('no 429');
   }
 
-  // The count starts anew each minute of the real clock, which can fall into one of two rounds, not into both.
+  // The count starts again with each minute of the real clock. That can happen in one of the two rounds, not in both.
 
-  it('answer 429 with Retry-After after 20 of one client, and right credentials still work', async () => {
+  it('one client gets a 429 with Retry-After after 20 failures, and right credentials still work', async () => {
     const counts: number[] = [];
     for (const address of ['198.51.100.1', '198.51.100.2']) {
       const from = { 'cf-connecting-ip': address };
@@ -390,7 +390,7 @@ describe('failed authentications', () => {
     expect(Math.min(...counts)).toBe(20);
   });
 
-  it('answer 429 after 200 from one address, whatever the client, and right credentials still work', async () => {
+  it('one address gets a 429 after 200 failures of any client, and right credentials still work', async () => {
     const counts: number[] = [];
     for (const address of ['198.51.100.3', '198.51.100.4']) {
       const from = { 'cf-connecting-ip': address };
@@ -405,7 +405,7 @@ describe('failed authentications', () => {
 });
 
 describe('other methods on the token path', () => {
-  it('answer 405 with Allow', async () => {
+  it('GET of the token path gets a 405 with Allow', async () => {
     const reply = await call('GET', `/${customer.id}/login/token`);
     expect(reply.status).toBe(405);
     expect(reply.headers.get('allow')).toBe('POST');

@@ -1,6 +1,6 @@
 /**
- * The product's story, end to end: the service started as `npm start` starts it, and nothing but HTTP. Read it as the
- * tour of what an operator, a customer, a producer and a listener do.
+ * The product's story, end to end: the service is started as `npm start` starts it, and the tests use only HTTP. Read
+ * it as a tour of what an operator, a customer, a producer and a listener do. The tests build on each other, in order.
  */
 import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -18,9 +18,9 @@ let service: RunningService;
 let listener: ScriptedListener;
 let operator: Operator;
 let customer: Customer;
-/** What must be nowhere in the log, nor among what is stored. */
+/** The values that must not be in the log or in the stored files, by name. */
 const secrets = new Map<string, string>();
-/** What services wrote that were killed. */
+/** The log of the services that were killed. */
 let log = '';
 
 const hook = (name: string) => `${listener.url}/hooks/${name}`;
@@ -75,7 +75,7 @@ afterAll(async () => {
 });
 
 describe('the journey', () => {
-  it('begins with the operator, who makes a customer and gives it a client', async () => {
+  it('the operator makes a customer and gives it a client', async () => {
     const created = await operator.call('POST', '/customers', { name: 'Acme' });
     expect(created.status).toBe(201);
     const client = await operator.call('POST', `/customers/${created.body.id}/clients`, { name: 'backend' });
@@ -89,7 +89,7 @@ describe('the journey', () => {
     secrets.set('the operator token', home.operatorToken);
   });
 
-  it('lets the customer subscribe a listener and find it again by its links', async () => {
+  it('the customer subscribes a listener and finds the subscription by its links', async () => {
     const id = await subscribe('steady');
     const list = await customer.call('GET', '/subscriptions');
     const [found] = list.body._embedded.subscriptions;
@@ -100,7 +100,7 @@ describe('the journey', () => {
     expect((await customer.follow(found._links.events.href)).body.total).toBe(0);
   });
 
-  it('brings a published event to the listener, as a token that verifies against the published keys', async () => {
+  it('the listener gets a published event as a token that verifies against the published keys', async () => {
     const published = await customer.call('POST', '/events', anEvent());
     expect(published.status).toBe(202);
     const [call] = await until(async () => {
@@ -116,7 +116,7 @@ describe('the journey', () => {
     expect(payload['events']).toMatchObject({ entityCreated: { id: published.body._embedded.events[0].id } });
   });
 
-  it('tells the story of the event in the event store', async () => {
+  it('the event store shows the history of the event', async () => {
     const { body } = await customer.call('GET', '/subscriptions');
     const events = await customer.follow(body._embedded.subscriptions[0]._links.events.href);
     const [event] = events.body._embedded.events;
@@ -129,7 +129,7 @@ describe('the journey', () => {
     ]);
   });
 
-  it('survives kill -9: what waited for a retry is retried after the restart, what succeeded is not sent again', async () => {
+  it('the service survives kill -9: waiting events are retried, delivered ones are not sent again', async () => {
     const id = await subscribe('killed');
     await script('killed', { status: 503 }, { status: 503 }, { status: 503 }, {});
     const ids = newEventIds(Date.now(), 3, randomBytes(16));
@@ -160,7 +160,7 @@ describe('the journey', () => {
     expect(events.map(({ attempts }) => attempts)).toEqual([2, 2, 2]);
     expect(await calls('killed')).toHaveLength(6);
     expect(await calls('steady')).toHaveLength(steadyBefore);
-    // The same ids again: everything is known already.
+    // Publish the same ids again: the event stores know them already.
     await customer.call(
       'POST',
       '/events',
@@ -171,7 +171,7 @@ describe('the journey', () => {
     expect(await calls('steady')).toHaveLength(steadyBefore + 1);
   });
 
-  it('leaves no secret in its log, nor among what it stores', async () => {
+  it('the log and the stored files hold no secret', async () => {
     for (const line of readFileSync(join(home.directory, 'secrets.env'), 'utf8').trim().split('\n')) {
       const [name = '', value = ''] = line.split(/=(.*)/s);
       secrets.set(name, value);
@@ -182,21 +182,21 @@ describe('the journey', () => {
       .filter((entry) => entry.isFile())
       .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'latin1'))
       .join('\n');
-    // It is the right log and the right files that are searched.
+    // First make sure that these are the right log and the right files.
     expect(written).toContain(customer.id);
     expect(stored).toContain(customer.id);
     expect(stored).toMatch(/eyJ[\w-]+\.\.[\w-]+/); // sealed private keys: JWEs
     for (const [name, secret] of secrets) {
       expect(written.includes(secret), `${name} in the log`).toBe(false);
-      expect(stored.includes(secret), `${name} among what is stored`).toBe(false);
+      expect(stored.includes(secret), `${name} in the stored files`).toBe(false);
     }
-    // No token and no payload in the log; no private half of a key among what is stored (RFC 7518, 6.3.2).
+    // The log has no token and no payload. The stored files have no private part of a key (RFC 7518, 6.3.2).
     expect(written).not.toMatch(/eyJ[\w-]{10,}\.[\w-]+/);
     expect(written).not.toContain('aabc1de2f3ghi4jklm5n67opq8');
     expect(stored).not.toMatch(/"(dp|dq|qi)":"|BEGIN [A-Z ]*PRIVATE KEY/);
   });
 
-  it('ends when the operator erases the customer: its keys, its token and its events are gone', async () => {
+  it('the operator erases the customer, and its keys, token and events are gone', async () => {
     expect((await operator.call('DELETE', `/customers/${customer.id}`)).status).toBe(204);
     expect((await customer.call('GET', '/subscriptions')).body.total ?? 0).toBe(0);
     expect((await fetch(`${service.url}/${customer.id}/login/jwk`)).status).toBe(404);

@@ -1,0 +1,94 @@
+/**
+ * The alarm of an event store: a table of duties.
+ *
+ * An object has one alarm. When it rings, each duty does one bounded bite of what is due, in the order of the table. Then the
+ * alarm is set to the earliest time at which a duty must be called again. That time is always computed from the rows, never
+ * remembered beside them, so whatever was changed last is what the alarm goes by.
+ *
+ * A duty that throws is paused by itself: its next call waits, longer after each failure in a row. The other duties go on.
+ */
+import { logError } from '../log.ts';
+import { SCHEDULE_UNREADABLE_MS } from './tuning.ts';
+
+export interface Duty {
+  readonly name: string;
+  /** How long a throw pauses this duty: the first pause, doubled with each failure in a row, up to the longest. */
+  readonly backoff: { readonly firstMs: number; readonly maxMs: number };
+  /** When this duty must be called next, ms; `undefined` when it has nothing to do. */
+  dueAt(now: number): number | undefined;
+  /** Does one bounded bite of what is due, or nothing when nothing is due. What is left is due at once. */
+  work(now: number): void | Promise<void>;
+}
+
+interface Pause {
+  readonly failures: number;
+  readonly until: number;
+}
+
+export class Alarm {
+  readonly #storage: DurableObjectStorage;
+  readonly #duties: readonly Duty[];
+  readonly #names: () => { customerId: string | undefined; subscriptionId: string | undefined };
+  /** Duties that failed at their last call. In memory: an object that wakes tries them again. */
+  readonly #pauses = new Map<Duty, Pause>();
+
+  /** @param names whose store this is, for the log */
+  constructor(
+    storage: DurableObjectStorage,
+    duties: readonly Duty[],
+    names: () => { customerId: string | undefined; subscriptionId: string | undefined },
+  ) {
+    this.#storage = storage;
+    this.#duties = duties;
+    this.#names = names;
+  }
+
+  /** Calls every duty that is not paused. Never throws. */
+  async ring(now: number): Promise<void> {
+    for (const duty of this.#duties) {
+      const pause = this.#pauses.get(duty);
+      if (pause === undefined || pause.until <= now) await this.#runDuty(duty, now, pause?.failures ?? 0);
+    }
+  }
+
+  /**
+   * Sets the alarm for the earliest duty. Setting it is a row written, so an alarm that rings early enough already is left
+   * alone: when it finds nothing due it only sets the next.
+   */
+  async arm(now: number): Promise<void> {
+    const next = this.#nextAt(now);
+    if (next === undefined) return;
+    const armed = await this.#storage.getAlarm();
+    if (armed === null || armed > next) await this.#storage.setAlarm(next);
+  }
+
+  async #runDuty(duty: Duty, now: number, failures: number): Promise<void> {
+    try {
+      await duty.work(now);
+      this.#pauses.delete(duty);
+    } catch (error) {
+      const { firstMs, maxMs } = duty.backoff;
+      const until = Date.now() + Math.min(firstMs * 2 ** failures, maxMs);
+      this.#pauses.set(duty, { failures: Math.min(failures + 1, 20), until });
+      logError('duty failed', error, { ...this.#names(), duty: duty.name });
+    }
+  }
+
+  #nextAt(now: number): number | undefined {
+    const times = this.#duties.flatMap((duty) => {
+      const due = this.#dueAt(duty, now);
+      return due === undefined ? [] : [Math.max(due, this.#pauses.get(duty)?.until ?? 0)];
+    });
+    return times.length === 0 ? undefined : Math.min(...times);
+  }
+
+  /** A wrong configuration must not lose the schedule: the alarm looks again later. */
+  #dueAt(duty: Duty, now: number): number | undefined {
+    try {
+      return duty.dueAt(now);
+    } catch (error) {
+      logError('schedule not readable', error, { ...this.#names(), duty: duty.name });
+      return now + SCHEDULE_UNREADABLE_MS;
+    }
+  }
+}

@@ -1,0 +1,91 @@
+/** Attempts as the store sees them: how one begins, and what the reports of consumers change. */
+import {
+  arrive,
+  begin,
+  type Delivery,
+  type EndpointNow,
+  heldIfFailing,
+  recordResult,
+} from '../domain/delivery.ts';
+import type { Deliveries } from './deliveries/deliveries.ts';
+import type { Health } from './endpoint/health.ts';
+import type { Owner } from './owner.ts';
+import type { AttemptReport, StartedAttempt, StoredReport } from './rpc.ts';
+
+/** The parts of the store that attempts work on. */
+export interface AttemptParts {
+  readonly deliveries: Deliveries;
+  readonly health: Health;
+  readonly owner: Owner;
+  retryDelaysMs(): readonly number[];
+  attemptLeaseMs(): number;
+  endpointNow(now: number): EndpointNow;
+}
+
+export class Attempts {
+  readonly #parts: AttemptParts;
+
+  constructor(parts: AttemptParts) {
+    this.#parts = parts;
+  }
+
+  /** Begins the attempt of a dispatched delivery; `undefined` when the token is stale or the delivery must be held. */
+  begin(eventId: string, token: string, now: number): StartedAttempt | undefined {
+    const { deliveries, attemptLeaseMs, endpointNow } = this.#parts;
+    const delivery = deliveries.find(eventId);
+    const begun = delivery && begin(delivery, token, now, attemptLeaseMs());
+    if (delivery === undefined || begun === undefined) return undefined;
+    // The endpoint may have begun to fail since the dispatch.
+    const held = heldIfFailing(delivery, endpointNow(now));
+    deliveries.put(held === delivery ? begun : held);
+    if (held !== delivery) return undefined;
+    const { acceptedAt, endpoint, set, attempts } = begun;
+    return { eventId, acceptedAt, endpoint, set, attempt: attempts };
+  }
+
+  /** Stores what reports change, and what they show about the endpoint. @returns one answer for each, in order */
+  record(reports: readonly AttemptReport[], now: number): StoredReport[] {
+    const { deliveries } = this.#parts;
+    const stored = deliveries.findAll(reports.map(({ facts }) => facts.eventId));
+    // Deliveries that are not stored yet are added together, so that they can share a segment.
+    const arrived = new Map<string, Delivery>();
+    const each = reports.map((report): StoredReport => {
+      const { eventId } = report.facts;
+      const existing = arrived.get(eventId) ?? stored.get(eventId);
+      const changed = this.#changedBy(report, existing, now);
+      if (changed === undefined) return { eventId, state: 'dropped', attempts: existing?.attempts ?? 0 };
+      if (stored.has(eventId)) {
+        deliveries.put(changed);
+        stored.set(eventId, changed);
+      } else arrived.set(eventId, changed);
+      const { state, attempts, dueAt, hold } = changed;
+      const hasNext = dueAt !== null && hold !== 'held';
+      return { eventId, state, attempts, ...(hasNext ? { nextAttemptAt: dueAt } : {}) };
+    });
+    deliveries.add([...arrived.values()]);
+    this.#observeHealth(reports, each, now);
+    return each;
+  }
+
+  /** @returns the delivery to store; `undefined` when the report changes nothing */
+  #changedBy(report: AttemptReport, existing: Delivery | undefined, now: number): Delivery | undefined {
+    const { owner, retryDelaysMs, endpointNow } = this.#parts;
+    const { enabled } = owner;
+    let changed: Delivery | undefined;
+    if (report.kind === 'attempted') {
+      const policy = { delaysMs: retryDelaysMs() };
+      changed = recordResult(existing, report.facts, report.result, { now, enabled, policy });
+    } else if (existing === undefined) changed = arrive(report.facts, now, enabled);
+    return changed && heldIfFailing(changed, endpointNow(now));
+  }
+
+  /** A report that changed nothing shows nothing new; a result of an earlier endpoint shows nothing about this one. */
+  #observeHealth(reports: readonly AttemptReport[], each: readonly StoredReport[], now: number): void {
+    const { owner, health } = this.#parts;
+    const results = reports.flatMap((report, index) => {
+      if (report.kind !== 'attempted' || each[index]?.state === 'dropped') return [];
+      return report.facts.endpoint === owner.ref?.endpoint ? [report.result] : [];
+    });
+    health.observe(results, now);
+  }
+}

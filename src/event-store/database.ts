@@ -1,0 +1,48 @@
+/** What a statement takes; a row gives bytes back as an `ArrayBuffer`. */
+type Binding = SqlStorageValue | Uint8Array;
+
+/**
+ * The SQLite database of one event store, and the memory that goes with its rows.
+ *
+ * Some parts keep in memory what their rows say, because an object is asked thousands of times for each row it reads. Such
+ * a part says so with `whenRolledBack`: after a transaction that failed, its memory would tell of rows that are gone.
+ */
+export class StoreDatabase {
+  readonly #storage: DurableObjectStorage;
+  readonly #forget: (() => void)[] = [];
+
+  constructor(storage: DurableObjectStorage) {
+    this.#storage = storage;
+  }
+
+  rows<Row extends Record<string, SqlStorageValue>>(query: string, ...values: Binding[]): Row[] {
+    return this.#storage.sql.exec<Row>(query, ...values).toArray();
+  }
+
+  /** The first row; `undefined` when there is none. */
+  first<Row extends Record<string, SqlStorageValue>>(
+    query: string,
+    ...values: Binding[]
+  ): Row | undefined {
+    return this.rows<Row>(query, ...values)[0];
+  }
+
+  run(query: string, ...values: Binding[]): void {
+    this.#storage.sql.exec(query, ...values);
+  }
+
+  /** Does the work, all of it or nothing. */
+  transaction<Answer>(work: () => Answer): Answer {
+    try {
+      return this.#storage.transactionSync(work);
+    } catch (error) {
+      for (const forget of this.#forget) forget();
+      throw error;
+    }
+  }
+
+  /** Calls `forget` after every transaction that was rolled back. */
+  whenRolledBack(forget: () => void): void {
+    this.#forget.push(forget);
+  }
+}

@@ -1,0 +1,343 @@
+/**
+ * Deliveries that have a row each: tables `deliveries` and `history_pages`. These are the deliveries that are open, failed,
+ * or took more than one attempt; the others are in segments (segments.ts). The alarm goes by `due_at` of these rows.
+ */
+import type { Delivery, DeliveryState, HistoryEntry } from '../../domain/delivery.ts';
+import { DISPATCH_LEASE_MS } from '../../domain/leases.ts';
+import { EVENT_MAX_AGE_MS } from '../../domain/limits.ts';
+import type { Aged } from '../../domain/retention.ts';
+import type { StoreDatabase } from '../database.ts';
+import type { PageQuery } from '../rpc.ts';
+import { HISTORY_PAGE_ENTRIES } from '../tuning.ts';
+import { type CountedRow, Total } from './total.ts';
+
+export type DeliveryRow = {
+  event_id: string;
+  state: DeliveryState;
+  attempts: number;
+  run_base: number;
+  accepted_at: number;
+  updated_at: number;
+  due_at: number | null;
+  lease_token: string | null;
+  endpoint: string;
+  history: string;
+  set_token: string;
+  hold: 'held' | 'never' | null;
+  redelivery_id: string | null;
+};
+
+/** Which failed deliveries a bulk redelivery takes; times in ms. */
+export interface FailedQuery {
+  /** Only deliveries after this event id. */
+  readonly after: string;
+  /** Of acceptance, both included. */
+  readonly since: number;
+  readonly until: number;
+  /** Only deliveries that had failed by then. */
+  readonly failedBefore: number;
+  /** Deliveries that expired before are left out, though the sweep has not deleted them yet. */
+  readonly now: number;
+  readonly retentionMs: number;
+}
+
+const FAILED_IN = `state = 'failure' AND event_id > ? AND accepted_at >= ? AND accepted_at <= ? AND updated_at <= ?
+  AND min(updated_at + ?, accepted_at + ${EVENT_MAX_AGE_MS}) > ?`;
+
+export class Rows {
+  readonly #database: StoreDatabase;
+  readonly #total: Total;
+  readonly #wokeAt: number;
+  /** False only when it is known that no delivery is held: most stores are asked at each call, and hold nothing. */
+  #mayHold = true;
+
+  /** @param wokeAt when the object woke, ms: see `underWay` */
+  constructor(database: StoreDatabase, wokeAt: number) {
+    this.#database = database;
+    this.#wokeAt = wokeAt;
+    this.#total = new Total(database, {
+      name: 'deliveries',
+      key: 'event_id',
+      events: '1',
+      counted: 'deliveries_counted',
+    });
+  }
+
+  // --- Reading and writing ----------------------------------------------------------------------------
+
+  /** The deliveries of these events that have a row, by event id. */
+  find(eventIds: readonly string[]): Map<string, Delivery> {
+    const rows = this.#database.rows<DeliveryRow>(
+      'SELECT * FROM deliveries WHERE event_id IN (SELECT value FROM json_each(?))',
+      JSON.stringify(eventIds),
+    );
+    return new Map(rows.map((row) => [row.event_id, fromRow(row)]));
+  }
+
+  /** Which of these events have a row. */
+  known(eventIds: readonly string[]): Set<string> {
+    return this.#ids(
+      'SELECT event_id FROM deliveries WHERE event_id IN (SELECT value FROM json_each(?))',
+      JSON.stringify(eventIds),
+    );
+  }
+
+  /** The whole history of a delivery, older pages included. */
+  history(delivery: Delivery): HistoryEntry[] {
+    const pages = this.#database.rows<{ entries: string }>(
+      'SELECT entries FROM history_pages WHERE event_id = ? ORDER BY page',
+      delivery.eventId,
+    );
+    return [...pages.flatMap((page) => JSON.parse(page.entries) as HistoryEntry[]), ...delivery.history];
+  }
+
+  /** Adds deliveries that are not stored yet. */
+  add(deliveries: readonly Delivery[]): void {
+    if (deliveries.length === 0) return;
+    for (const delivery of deliveries) this.put(delivery);
+    this.#total.changed(deliveries.map(countedRow), 1);
+  }
+
+  /** Writes a delivery that has a row: one row, and the index `due` while the delivery is not final. */
+  put(delivery: Delivery): void {
+    const history = this.#withoutFullPages(delivery);
+    if (delivery.hold === 'held') this.#mayHold = true;
+    this.#database.run(
+      `INSERT INTO deliveries (event_id, state, attempts, run_base, accepted_at, updated_at, due_at, lease_token,
+         endpoint, history, set_token, hold, redelivery_id)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+       ON CONFLICT (event_id) DO UPDATE SET state = excluded.state, attempts = excluded.attempts,
+         run_base = excluded.run_base, updated_at = excluded.updated_at, due_at = excluded.due_at,
+         lease_token = excluded.lease_token, history = excluded.history, hold = excluded.hold,
+         redelivery_id = excluded.redelivery_id`,
+      delivery.eventId,
+      delivery.state,
+      delivery.attempts,
+      delivery.runBase,
+      delivery.acceptedAt,
+      delivery.updatedAt,
+      delivery.dueAt,
+      delivery.leaseToken,
+      delivery.endpoint,
+      JSON.stringify(history),
+      delivery.set,
+      delivery.hold === 'possible' ? null : delivery.hold,
+      delivery.redeliveryId,
+    );
+  }
+
+  delete(eventIds: readonly string[]): void {
+    const ids = JSON.stringify(eventIds);
+    this.#database.run('DELETE FROM deliveries WHERE event_id IN (SELECT value FROM json_each(?))', ids);
+    this.#database.run('DELETE FROM history_pages WHERE event_id IN (SELECT value FROM json_each(?))', ids);
+    this.#total.changed(
+      eventIds.map((eventId) => countedRow({ eventId })),
+      -1,
+    );
+  }
+
+  /** A page of the rows, in order of event id. */
+  page(query: PageQuery): Delivery[] {
+    const conditions = ['event_id > ?', 'event_id < ?'];
+    const values: (string | number)[] = [query.after ?? '', query.before ?? '~'];
+    if (query.state !== undefined) {
+      conditions.push('state = ?');
+      values.push(query.state);
+    }
+    return this.#deliveries(
+      `SELECT * FROM deliveries WHERE ${conditions.join(' AND ')} ORDER BY event_id LIMIT ?`,
+      ...values,
+      query.limit,
+    );
+  }
+
+  /** How many deliveries have a row. */
+  total(): number {
+    return this.#total.read();
+  }
+
+  /** How many of the rows accepted after a time are in each state. */
+  countByState(acceptedAfter: number): Map<DeliveryState, number> {
+    const rows = this.#database.rows<{ state: DeliveryState; n: number }>(
+      'SELECT state, count(*) AS n FROM deliveries WHERE accepted_at > ? GROUP BY state',
+      acceptedAfter,
+    );
+    return new Map(rows.map((row) => [row.state, row.n]));
+  }
+
+  // --- What waits -------------------------------------------------------------------------------------
+
+  /** The earliest time at which a delivery is due, ms. */
+  earliestDue(): number | undefined {
+    const query = 'SELECT min(due_at) AS at FROM deliveries WHERE due_at IS NOT NULL';
+    return this.#database.first<{ at: number | null }>(query)?.at ?? undefined;
+  }
+
+  /** Due deliveries, the longest waiting first. @param neverHeld only tests, redeliveries and probes */
+  due(now: number, limit: number, neverHeld = false): Delivery[] {
+    return this.#deliveries(
+      `SELECT * FROM deliveries WHERE due_at IS NOT NULL AND due_at <= ? ${neverHeld ? "AND hold = 'never'" : ''}
+       ORDER BY due_at LIMIT ?`,
+      now,
+      limit,
+    );
+  }
+
+  /** Deliveries held for a failing endpoint, oldest first. @param endpoint only deliveries to this one */
+  held(limit: number, endpoint?: string): Delivery[] {
+    return this.#deliveries(
+      `SELECT * FROM deliveries INDEXED BY held WHERE hold = 'held' AND (?1 IS NULL OR endpoint = ?1)
+       ORDER BY event_id LIMIT ?2`,
+      endpoint ?? null,
+      limit,
+    );
+  }
+
+  /** Whether any delivery is held. */
+  hasHeld(): boolean {
+    if (this.#mayHold) this.#mayHold = this.held(1).length > 0;
+    return this.#mayHold;
+  }
+
+  /** Which of these deliveries may be attempted at any time, or are being attempted. */
+  onTheirWay(eventIds: readonly string[]): string[] {
+    if (eventIds.length === 0) return [];
+    const ids = this.#ids(
+      `SELECT event_id FROM deliveries WHERE event_id IN (SELECT value FROM json_each(?))
+         AND hold IS NOT 'held' AND (state IN ('awaiting-executing', 'executing') OR lease_token IS NOT NULL)`,
+      JSON.stringify(eventIds),
+    );
+    return [...ids];
+  }
+
+  /**
+   * How many deliveries are on their way, dispatched or under attempt, counted up to a limit. Deliveries dispatched before
+   * the object woke do not count: whatever ended its last life may have lost them.
+   */
+  underWay(now: number, limit: number): number {
+    return this.#count(
+      `SELECT count(*) AS n FROM (
+         SELECT 1 FROM deliveries INDEXED BY due
+         WHERE due_at > ? AND due_at <= ?
+           AND (state = 'executing' OR (lease_token IS NOT NULL AND due_at >= ?)) LIMIT ?)`,
+      now,
+      now + DISPATCH_LEASE_MS,
+      this.#wokeAt + DISPATCH_LEASE_MS,
+      limit,
+    );
+  }
+
+  /** How many deliveries are not final. */
+  countOpen(): number {
+    return this.#count('SELECT count(*) AS n FROM deliveries INDEXED BY due WHERE due_at IS NOT NULL');
+  }
+
+  /** The next `limit` deliveries after an event id that are not final. */
+  open(after: string, limit: number): Delivery[] {
+    return this.#deliveries(
+      'SELECT * FROM deliveries WHERE due_at IS NOT NULL AND event_id > ? ORDER BY event_id LIMIT ?',
+      after,
+      limit,
+    );
+  }
+
+  // --- Failures and ages ------------------------------------------------------------------------------
+
+  /** Failed deliveries of a span, in order of event id. */
+  failedIn(query: FailedQuery, limit: number): Delivery[] {
+    return this.#deliveries(
+      `SELECT * FROM deliveries INDEXED BY failed WHERE ${FAILED_IN} ORDER BY event_id LIMIT ?`,
+      ...failedValues(query),
+      limit,
+    );
+  }
+
+  countFailedIn(query: FailedQuery): number {
+    return this.#count(
+      `SELECT count(*) AS n FROM deliveries INDEXED BY failed WHERE ${FAILED_IN}`,
+      ...failedValues(query),
+    );
+  }
+
+  /** When the oldest delivery by id was accepted, ms. */
+  oldestAcceptance(): number | undefined {
+    const query = 'SELECT accepted_at AS at FROM deliveries ORDER BY event_id LIMIT 1';
+    return this.#database.first<{ at: number }>(query)?.at;
+  }
+
+  /** Times and states in order of event id, without content: what the sweep decides by. */
+  ages(after: string, before: string, limit: number): (Aged & { readonly eventId: string })[] {
+    return this.#database
+      .rows<Pick<DeliveryRow, 'event_id' | 'state' | 'accepted_at' | 'updated_at'>>(
+        `SELECT event_id, state, accepted_at, updated_at FROM deliveries
+         WHERE event_id > ? AND event_id < ? ORDER BY event_id LIMIT ?`,
+        after,
+        before,
+        limit,
+      )
+      .map((row) => ({
+        eventId: row.event_id,
+        state: row.state,
+        acceptedAt: row.accepted_at,
+        updatedAt: row.updated_at,
+      }));
+  }
+
+  // --- Inside -----------------------------------------------------------------------------------------
+
+  /**
+   * A row holds the newest entries of a history. Full pages of older entries go to a table of their own, which a delivery
+   * reaches only after dozens of redeliveries. So neither a row nor a write grows without bound.
+   */
+  #withoutFullPages({ history, eventId }: Delivery): readonly HistoryEntry[] {
+    if (history.length < 2 * HISTORY_PAGE_ENTRIES) return history;
+    this.#database.run(
+      `INSERT INTO history_pages (event_id, page, entries)
+       VALUES (?, (SELECT count(*) FROM history_pages WHERE event_id = ?), ?)`,
+      eventId,
+      eventId,
+      JSON.stringify(history.slice(0, HISTORY_PAGE_ENTRIES)),
+    );
+    return history.slice(HISTORY_PAGE_ENTRIES);
+  }
+
+  #deliveries(query: string, ...values: SqlStorageValue[]): Delivery[] {
+    return this.#database.rows<DeliveryRow>(query, ...values).map(fromRow);
+  }
+
+  #ids(query: string, ...values: SqlStorageValue[]): Set<string> {
+    return new Set(this.#database.rows<{ event_id: string }>(query, ...values).map((row) => row.event_id));
+  }
+
+  #count(query: string, ...values: SqlStorageValue[]): number {
+    return this.#database.first<{ n: number }>(query, ...values)?.n ?? 0;
+  }
+}
+
+/** A delivery as its row says it. `put` alone writes rows, and the table holds their history to be JSON. */
+export function fromRow(row: DeliveryRow): Delivery {
+  return {
+    eventId: row.event_id,
+    acceptedAt: row.accepted_at,
+    endpoint: row.endpoint,
+    set: row.set_token,
+    state: row.state,
+    attempts: row.attempts,
+    runBase: row.run_base,
+    updatedAt: row.updated_at,
+    dueAt: row.due_at,
+    leaseToken: row.lease_token,
+    hold: row.hold ?? 'possible',
+    redeliveryId: row.redelivery_id,
+    history: JSON.parse(row.history) as HistoryEntry[],
+  };
+}
+
+function failedValues(query: FailedQuery): (string | number)[] {
+  const { after, since, until, failedBefore, retentionMs, now } = query;
+  return [after, since, until, failedBefore, retentionMs, now];
+}
+
+function countedRow({ eventId }: Pick<Delivery, 'eventId'>): CountedRow {
+  return { key: eventId, events: 1 };
+}

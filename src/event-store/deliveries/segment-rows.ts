@@ -1,0 +1,182 @@
+/** Segments as rows: tables `segments` and `merged`. What is in a segment is the business of segments.ts and packing.ts. */
+import type { StoreDatabase } from '../database.ts';
+import { MERGE_SEGMENTS } from '../tuning.ts';
+import { IdList, type Segment, unpack } from './packing.ts';
+import { Total } from './total.ts';
+
+/** A segment without its content. */
+export type Outline = { last_id: string; first_id: string; events: number };
+
+export type SizedOutline = Outline & { bytes: number };
+
+const OUTLINE = 'last_id, first_id, events';
+
+export class SegmentRows {
+  readonly #database: StoreDatabase;
+  readonly #total: Total;
+  /** Segments that no merge has seen, counted up to `MERGE_SEGMENTS`, and the first of them. Unknown after waking. */
+  #unmerged: { count: number; first: string | undefined } | undefined;
+
+  constructor(database: StoreDatabase) {
+    this.#database = database;
+    this.#total = new Total(database, {
+      name: 'segments',
+      key: 'last_id',
+      events: 'events',
+      counted: 'segments_counted',
+    });
+    database.whenRolledBack(() => this.forgetUnmerged());
+  }
+
+  insert(segments: readonly Segment[]): void {
+    for (const { firstId, lastId, events, acceptedFrom, acceptedUntil, bytes, ids, content } of segments) {
+      this.#database.run(
+        `INSERT INTO segments (last_id, first_id, events, accepted_from, accepted_until, bytes, ids, content)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+        lastId,
+        firstId,
+        events,
+        acceptedFrom,
+        acceptedUntil,
+        bytes,
+        ids,
+        content,
+      );
+      if (this.#unmerged !== undefined) {
+        const { count, first = lastId } = this.#unmerged;
+        this.#unmerged = { count: count + 1, first };
+      }
+    }
+    this.#total.changed(
+      segments.map(({ lastId, events }) => ({ key: lastId, events })),
+      1,
+    );
+  }
+
+  delete(outlines: readonly Outline[]): void {
+    this.#database.run(
+      'DELETE FROM segments WHERE last_id IN (SELECT value FROM json_each(?))',
+      JSON.stringify(outlines.map(({ last_id }) => last_id)),
+    );
+    this.#total.changed(
+      outlines.map(({ last_id, events }) => ({ key: last_id, events })),
+      -1,
+    );
+  }
+
+  /** The ids of a segment, in order. */
+  ids({ last_id, events }: Outline): IdList {
+    if (events === 1) return IdList.of(last_id);
+    const row = this.#database.first<{ ids: ArrayBuffer }>(
+      'SELECT ids FROM segments WHERE last_id = ?',
+      last_id,
+    );
+    return new IdList(new Uint8Array(row?.ids ?? []));
+  }
+
+  /** The texts of a segment's entries, in the order of its ids. */
+  texts(lastId: string): string[] {
+    const query = 'SELECT content FROM segments WHERE last_id = ?';
+    const row = this.#database.first<{ content: ArrayBuffer }>(query, lastId);
+    return row === undefined ? [] : unpack(new Uint8Array(row.content));
+  }
+
+  /** Segments whose first id is at most `firstUntil`, and whose last id is from `lastFrom` to `lastUntil`. */
+  around(lastFrom: string, lastUntil: string, firstUntil: string): Outline[] {
+    return this.#database.rows<Outline>(
+      `SELECT ${OUTLINE} FROM segments WHERE last_id >= ? AND last_id <= ? AND first_id <= ?`,
+      lastFrom,
+      lastUntil,
+      firstUntil,
+    );
+  }
+
+  /** The next segments after a last id, up to `lastUntil`, that begin before `firstBefore`; in order of their last ids. */
+  after(lastId: string, lastUntil: string, firstBefore: string, limit: number): Outline[] {
+    return this.#database.rows<Outline>(
+      `SELECT ${OUTLINE} FROM segments WHERE last_id > ? AND last_id <= ? AND first_id < ?
+       ORDER BY last_id LIMIT ?`,
+      lastId,
+      lastUntil,
+      firstBefore,
+      limit,
+    );
+  }
+
+  /** Segments whose events were all accepted at a time or before, and whose last id is before `before`. */
+  acceptedUntil(time: number, before: string, limit: number): Outline[] {
+    return this.#database.rows<Outline>(
+      `SELECT ${OUTLINE} FROM segments WHERE last_id < ? AND accepted_until <= ? ORDER BY last_id LIMIT ?`,
+      before,
+      time,
+      limit,
+    );
+  }
+
+  /** How many deliveries are packed. */
+  total(): number {
+    return this.#total.read();
+  }
+
+  /** How many deliveries are in segments that were accepted after a time as a whole. */
+  countWhollyAfter(time: number): number {
+    const query = 'SELECT sum(events) AS n FROM segments WHERE accepted_from > ?';
+    return this.#database.first<{ n: number | null }>(query, time)?.n ?? 0;
+  }
+
+  /** Segments accepted partly before and partly after a time. */
+  acceptedAround(time: number): Outline[] {
+    return this.#database.rows<Outline>(
+      `SELECT ${OUTLINE} FROM segments WHERE accepted_from <= ? AND accepted_until > ?`,
+      time,
+      time,
+    );
+  }
+
+  /** When the newest event of the first segment was accepted, ms. */
+  oldestAcceptance(): number | undefined {
+    const query = 'SELECT accepted_until AS at FROM segments ORDER BY last_id LIMIT 1';
+    return this.#database.first<{ at: number }>(query)?.at;
+  }
+
+  // --- Merging ----------------------------------------------------------------------------------------
+
+  /** How many segments no merge has seen, counted up to `MERGE_SEGMENTS`, and the last id of the first of them. */
+  unmerged(): { readonly count: number; readonly first: string | undefined } {
+    this.#unmerged ??= this.#countUnmerged();
+    return this.#unmerged;
+  }
+
+  /** Segments that no merge has seen and whose last id is before `before`. */
+  unmergedBefore(before: string, limit: number): SizedOutline[] {
+    return this.#database.rows<SizedOutline>(
+      `SELECT ${OUTLINE}, bytes FROM segments WHERE last_id > ? AND last_id < ? ORDER BY last_id LIMIT ?`,
+      this.#mergedUpTo(),
+      before,
+      limit,
+    );
+  }
+
+  /** A merge has seen all segments up to this last id. */
+  markMerged(lastId: string): void {
+    this.#database.run('INSERT OR REPLACE INTO merged (one, up_to) VALUES (1, ?)', lastId);
+  }
+
+  /** The count of unmerged segments is out of date. */
+  forgetUnmerged(): void {
+    this.#unmerged = undefined;
+  }
+
+  #countUnmerged() {
+    const rows = this.#database.rows<{ last_id: string }>(
+      'SELECT last_id FROM segments WHERE last_id > ? ORDER BY last_id LIMIT ?',
+      this.#mergedUpTo(),
+      MERGE_SEGMENTS,
+    );
+    return { count: rows.length, first: rows[0]?.last_id };
+  }
+
+  #mergedUpTo(): string {
+    return this.#database.first<{ up_to: string }>('SELECT up_to FROM merged')?.up_to ?? '';
+  }
+}

@@ -1,0 +1,142 @@
+/**
+ * Dispatch: due deliveries go to the queue `webhook-deliveries`, as ids and a lease token. A consumer makes the attempts.
+ *
+ * The lease is written first. If the send fails, the deliveries are due again at once, and this duty pauses. If the object
+ * dies in between, they are due again when the lease lapses. Of an endpoint that is not healthy only a few deliveries are on
+ * their way at once.
+ */
+import { type Delivery, dispatchOrHold, type EndpointNow } from '../../domain/delivery.ts';
+import type { SubscriptionRef } from '../../domain/subscription.ts';
+import { packDispatch, type Sender, sendAll } from '../../outbound/queues.ts';
+import type { Duty } from '../alarm.ts';
+import type { Rows } from '../deliveries/rows.ts';
+import {
+  DELIVERIES_BITE,
+  DISPATCH_MAX_PER_ALARM,
+  DRAIN_STEP_MS,
+  SEND_BACKOFF_FIRST_MS,
+  SEND_BACKOFF_MAX_MS,
+  UNHEALTHY_UNDER_WAY_MAX,
+} from '../tuning.ts';
+
+export class Dispatch implements Duty {
+  readonly name = 'dispatch';
+  readonly backoff = { firstMs: SEND_BACKOFF_FIRST_MS, maxMs: SEND_BACKOFF_MAX_MS };
+  readonly #deliveries: Rows;
+  readonly #queue: Sender;
+  readonly #ref: () => SubscriptionRef | undefined;
+  readonly #endpointNow: (now: number) => EndpointNow;
+  /** Enough deliveries are on their way; the next ones wait until this time, ms. */
+  #nextAt = 0;
+
+  /** @param ref the newest version of the subscription; `undefined` before the first call that brings one */
+  constructor(
+    deliveries: Rows,
+    queue: Sender,
+    ref: () => SubscriptionRef | undefined,
+    endpointNow: (now: number) => EndpointNow,
+  ) {
+    this.#deliveries = deliveries;
+    this.#queue = queue;
+    this.#ref = ref;
+    this.#endpointNow = endpointNow;
+  }
+
+  dueAt(): number | undefined {
+    const due = this.#deliveries.earliestDue();
+    return due === undefined ? undefined : Math.max(due, this.#nextAt);
+  }
+
+  async work(now: number): Promise<void> {
+    const ref = this.#ref();
+    if (ref === undefined) return;
+    const endpoint = this.#endpointNow(now);
+    const isUnhealthy = endpoint.state !== 'healthy';
+    const outgoing = new Outgoing(this.#deliveries, now, endpoint);
+    let room = DISPATCH_MAX_PER_ALARM;
+    if (isUnhealthy) {
+      // Tests and redeliveries go first, up to twice the window: they must not wait for all others (contract 10.4).
+      const most = 2 * UNHEALTHY_UNDER_WAY_MAX;
+      const first = Math.min(most - this.#deliveries.underWay(now, most), DELIVERIES_BITE);
+      if (first > 0) outgoing.take(this.#deliveries.due(now, first, true));
+      room = UNHEALTHY_UNDER_WAY_MAX - this.#deliveries.underWay(now, UNHEALTHY_UNDER_WAY_MAX);
+    }
+    room -= this.#fill(outgoing, now, room);
+    if (room <= 0 && isUnhealthy) this.#nextAt = now + DRAIN_STEP_MS;
+    await this.#send(ref, outgoing, isUnhealthy);
+  }
+
+  /** Takes due deliveries while there is room. @returns how many go out */
+  #fill(outgoing: Outgoing, now: number, room: number): number {
+    let sent = 0;
+    for (let looked = 0; sent < room && looked < DISPATCH_MAX_PER_ALARM; ) {
+      const limit = Math.min(room - sent, DELIVERIES_BITE);
+      const due = this.#deliveries.due(now, limit);
+      sent += outgoing.take(due);
+      looked += due.length;
+      if (due.length < limit) break;
+    }
+    return sent;
+  }
+
+  async #send(ref: SubscriptionRef, outgoing: Outgoing, isUnhealthy: boolean): Promise<void> {
+    const { customerId, subscriptionId } = ref;
+    const messages = [...outgoing.idsByToken].flatMap(([token, eventIds]) =>
+      packDispatch({
+        customerId,
+        subscriptionId,
+        token,
+        eventIds,
+        ...(isUnhealthy ? { unhealthy: true as const } : {}),
+      }),
+    );
+    if (messages.length === 0) return;
+    try {
+      await sendAll(this.#queue, messages);
+    } catch (error) {
+      this.#makeDueAgain([...outgoing.idsByToken.values()].flat());
+      throw error;
+    }
+  }
+
+  #makeDueAgain(eventIds: readonly string[]): void {
+    const dueAt = Date.now();
+    for (const eventId of eventIds) {
+      const delivery = this.#deliveries.find([eventId]).get(eventId);
+      // A delivery that moved on meanwhile keeps what it has.
+      if (delivery?.leaseToken != null && delivery.dueAt !== null)
+        this.#deliveries.put({ ...delivery, dueAt });
+    }
+  }
+}
+
+/** The deliveries that one alarm dispatches: each is written with its lease, then its id goes out with its token. */
+class Outgoing {
+  readonly idsByToken = new Map<string, string[]>();
+  readonly #deliveries: Rows;
+  readonly #now: number;
+  readonly #endpoint: EndpointNow;
+  readonly #freshToken = crypto.randomUUID();
+
+  constructor(deliveries: Rows, now: number, endpoint: EndpointNow) {
+    this.#deliveries = deliveries;
+    this.#now = now;
+    this.#endpoint = endpoint;
+  }
+
+  /** @returns how many of them go out; the others are held, or become failures */
+  take(due: readonly Delivery[]): number {
+    let sent = 0;
+    for (const delivery of due) {
+      const next = dispatchOrHold(delivery, this.#freshToken, this.#now, this.#endpoint);
+      if (next === undefined) continue;
+      this.#deliveries.put(next);
+      if (next.leaseToken === null) continue;
+      sent++;
+      const sharing = this.idsByToken.get(next.leaseToken);
+      if (sharing === undefined) this.idsByToken.set(next.leaseToken, [next.eventId]);
+      else sharing.push(next.eventId);
+    }
+    return sent;
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * What an event store answers after its subscription was deleted: nothing is stored, and nothing can be stored. A mark drops
+ * late results for an hour; then the alarm erases the mark as well. After that no table is left, so nothing here reads one.
+ */
+import type { SubscriptionRef } from '../domain/subscription.ts';
+import { emptySummary } from './deliveries/summary.ts';
+import type { AttemptReport, EventStoreRpc, HealthNote, Served, SettleReply } from './rpc.ts';
+import { DELETED_MARK_MS } from './tuning.ts';
+
+const HEALTHY: HealthNote = { state: 'healthy', since: 0 };
+
+export class ErasedStore implements Served<Omit<EventStoreRpc, 'erase'>> {
+  readonly #storage: DurableObjectStorage;
+  readonly #deletedAt: number;
+
+  /** @param deletedAt when the subscription was deleted, ms */
+  constructor(storage: DurableObjectStorage, deletedAt: number) {
+    this.#storage = storage;
+    this.#deletedAt = deletedAt;
+  }
+
+  // --- The event path: everything is done, nothing begins -------------------------------------------------
+
+  admit(_ref: SubscriptionRef, eventIds: readonly string[]) {
+    return eventIds.map(() => ({ answer: 'done' as const }));
+  }
+
+  settle(_ref: SubscriptionRef, reports: readonly AttemptReport[]): SettleReply {
+    const stored = reports.map(({ facts }) => ({
+      eventId: facts.eventId,
+      state: 'dropped' as const,
+      attempts: 0,
+    }));
+    return { stored, health: HEALTHY };
+  }
+
+  begin() {
+    return [];
+  }
+
+  mayStart() {
+    return false;
+  }
+
+  // --- Reading: nothing is there --------------------------------------------------------------------------
+
+  read() {
+    return undefined;
+  }
+
+  list() {
+    return [];
+  }
+
+  total() {
+    return 0;
+  }
+
+  summary() {
+    return emptySummary(Date.now());
+  }
+
+  health() {
+    return { ...HEALTHY, waiting: 0 };
+  }
+
+  // --- Redelivery and jobs: none can begin ------------------------------------------------------------------
+
+  redeliver() {
+    return { answer: 'not found' as const };
+  }
+
+  startRedelivery() {
+    return { answer: 'disabled' as const };
+  }
+
+  redeliveries() {
+    return [];
+  }
+
+  cancelRedelivery() {
+    return undefined;
+  }
+
+  startExport() {
+    return { answer: 'active' as const };
+  }
+
+  exports() {
+    return [];
+  }
+
+  exportPart() {
+    return undefined;
+  }
+
+  cancelExport() {
+    return undefined;
+  }
+
+  // --- Changes of the subscription: they come too late --------------------------------------------------------
+
+  adopt() {}
+
+  ensureAlarm() {
+    return HEALTHY;
+  }
+
+  /** Erases the mark when its hour is over; the object remembers it until it is evicted. */
+  async alarm(now: number): Promise<void> {
+    const until = this.#deletedAt + DELETED_MARK_MS;
+    if (now < until) await this.#storage.setAlarm(until);
+    else await this.#storage.deleteAll();
+  }
+}

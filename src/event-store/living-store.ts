@@ -1,0 +1,314 @@
+/**
+ * The event store of a subscription that lives. It puts the parts together, and each call is told here in a few lines:
+ * adopt the caller's version of the subscription, work in one transaction, arm the alarm.
+ *
+ * What correctness rests on: the rows, and the alarm, which is armed from the rows after every change. What it does not
+ * rest on: `#claims`, which are in memory and merely keep two consumers from attempting the same event at once.
+ */
+import type { Config } from '../config.ts';
+import { type Delivery, disable, type EndpointNow, redeliver } from '../domain/delivery.ts';
+import { attemptLeaseMs, claimMs } from '../domain/leases.ts';
+import { expiresAt } from '../domain/retention.ts';
+import type { SubscriptionRef } from '../domain/subscription.ts';
+import { logError } from '../log.ts';
+import type { Sender } from '../outbound/queues.ts';
+import { Alarm } from './alarm.ts';
+import { Attempts } from './attempts.ts';
+import { Claims } from './claims.ts';
+import type { StoreDatabase } from './database.ts';
+import { Deliveries } from './deliveries/deliveries.ts';
+import { Summaries } from './deliveries/summary.ts';
+import { Dispatch } from './duties/dispatch.ts';
+import { Sweep } from './duties/sweep.ts';
+import { Backlog } from './endpoint/backlog.ts';
+import { Health } from './endpoint/health.ts';
+import { Exports } from './jobs/exports.ts';
+import { Redeliveries } from './jobs/redeliveries.ts';
+import type { Owner } from './owner.ts';
+import type {
+  Admission,
+  AttemptReport,
+  EventStoreRpc,
+  HealthNote,
+  PageQuery,
+  Redelivery,
+  Served,
+  SettleReply,
+  Span,
+  StartedAttempt,
+  StartedExport,
+  StartedRedelivery,
+  Summary,
+} from './rpc.ts';
+import { DELIVERIES_BITE, DRAIN_STEP_MS } from './tuning.ts';
+
+/** What a living store needs of the object it lives in. */
+export interface Surroundings {
+  readonly state: DurableObjectState;
+  readonly database: StoreDatabase;
+  readonly owner: Owner;
+  /** The queue `webhook-deliveries`. */
+  readonly queue: Sender;
+  /** @throws ConfigError while the configuration is wrong */
+  config(): Config;
+}
+
+export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
+  readonly #state: DurableObjectState;
+  readonly #database: StoreDatabase;
+  readonly #owner: Owner;
+  readonly #config: () => Config;
+  readonly #claims = new Claims();
+  readonly #deliveries: Deliveries;
+  readonly #health: Health;
+  readonly #attempts: Attempts;
+  readonly #exports: Exports;
+  readonly #redeliveries: Redeliveries;
+  readonly #summaries: Summaries;
+  readonly #alarm: Alarm;
+  #isCounting = false;
+
+  constructor({ state, database, owner, queue, config }: Surroundings) {
+    this.#state = state;
+    this.#database = database;
+    this.#owner = owner;
+    this.#config = config;
+    const retentionMs = () => config().retentionMs;
+    const endpointNow = (now: number) => this.#endpointNow(now);
+    this.#deliveries = new Deliveries(database, Date.now());
+    const { rows, merging } = this.#deliveries;
+    this.#health = new Health(database);
+    this.#attempts = new Attempts({
+      deliveries: this.#deliveries,
+      health: this.#health,
+      owner,
+      retryDelaysMs: () => config().retryDelaysMs,
+      attemptLeaseMs: () => this.#attemptLeaseMs(),
+      endpointNow,
+    });
+    this.#exports = new Exports(database, () => config().userAgent);
+    this.#redeliveries = new Redeliveries(database, rows, retentionMs);
+    this.#summaries = new Summaries(database, this.#deliveries, (after) =>
+      this.#exports.countExported(after),
+    );
+    const backlog = new Backlog({
+      database,
+      deliveries: rows,
+      redeliveries: this.#redeliveries,
+      health: this.#health,
+      endpointNow,
+      probePatienceMs: () => this.#attemptLeaseMs() + DRAIN_STEP_MS,
+    });
+    const dispatch = new Dispatch(rows, queue, () => owner.ref, endpointNow);
+    const sweep = new Sweep(this.#deliveries, this.#exports, this.#redeliveries, retentionMs);
+    // In this order: the backlog makes deliveries due, which the same alarm then dispatches.
+    const duties = [backlog, dispatch, this.#exports, sweep, this.#redeliveries, merging];
+    this.#alarm = new Alarm(state.storage, duties, () => this.#names());
+  }
+
+  // --- The event path -----------------------------------------------------------------------------------
+
+  async admit(ref: SubscriptionRef, eventIds: readonly string[]): Promise<Admission[]> {
+    return await this.#change(ref, (now) => {
+      const known = this.#deliveries.known(eventIds);
+      const forMs = claimMs(this.#config().attemptTimeoutMs);
+      this.#claims.endLapsed(now);
+      return eventIds.map((eventId): Admission => {
+        if (known.has(eventId)) return { answer: 'done' };
+        const retryAfterMs = this.#claims.claim(eventId, now, forMs);
+        if (retryAfterMs !== undefined) return { answer: 'busy', retryAfterMs };
+        return { answer: this.mayStart() ? 'new' : 'deferred' };
+      });
+    });
+  }
+
+  async settle(ref: SubscriptionRef, reports: readonly AttemptReport[]): Promise<SettleReply> {
+    const stored = await this.#change(ref, (now) => {
+      const each = this.#attempts.record(reports, now);
+      this.#redeliveries.complete(now);
+      return each;
+    });
+    for (const { facts } of reports) this.#claims.end(facts.eventId);
+    return { stored, health: this.#healthNote() };
+  }
+
+  async begin(ref: SubscriptionRef, token: string, eventIds: readonly string[]): Promise<StartedAttempt[]> {
+    return await this.#change(ref, (now) => {
+      if (!this.#owner.enabled) return [];
+      return eventIds.flatMap((eventId) => this.#attempts.begin(eventId, token, now) ?? []);
+    });
+  }
+
+  mayStart(): boolean {
+    return this.#owner.enabled && this.#health.current.state === 'healthy';
+  }
+
+  // --- Reading ------------------------------------------------------------------------------------------
+
+  read(eventId: string): Delivery | undefined {
+    const delivery = this.#unexpired(eventId, Date.now());
+    return delivery && { ...delivery, history: this.#deliveries.history(delivery) };
+  }
+
+  list(query: PageQuery): Delivery[] {
+    return this.#deliveries.page(query);
+  }
+
+  total(): number {
+    return this.#deliveries.total();
+  }
+
+  summary(): Summary {
+    const { summary, isStale } = this.#summaries.current(Date.now());
+    if (isStale) this.#state.waitUntil(this.#countLater());
+    return summary;
+  }
+
+  health() {
+    return { ...this.#healthNote(), waiting: this.#deliveries.rows.countOpen() };
+  }
+
+  // --- Redelivery and jobs ------------------------------------------------------------------------------
+
+  async redeliver(ref: SubscriptionRef, eventId: string): Promise<Redelivery> {
+    return await this.#change(ref, (now): Redelivery => {
+      const delivery = this.#unexpired(eventId, now);
+      if (delivery === undefined) return { answer: 'not found' };
+      if (!this.#owner.enabled) return { answer: 'disabled' };
+      const again = redeliver(delivery, now);
+      if (again === undefined) return { answer: 'not failed' };
+      const waitMs = (this.#owner.redeliveredAt ?? 0) + this.#config().redeliverIntervalMs - now;
+      if (waitMs > 0) return { answer: 'too soon', waitMs };
+      this.#deliveries.put(again);
+      this.#owner.markRedelivered(now);
+      return { answer: 'accepted', delivery: again };
+    });
+  }
+
+  async startRedelivery(ref: SubscriptionRef, span: Span): Promise<StartedRedelivery> {
+    return await this.#change(ref, (now): StartedRedelivery => {
+      if (!this.#owner.enabled) return { answer: 'disabled' };
+      const job = this.#redeliveries.start(crypto.randomUUID(), span, now);
+      return job === undefined ? { answer: 'active' } : { answer: 'started', job };
+    });
+  }
+
+  redeliveries() {
+    return this.#redeliveries.list();
+  }
+
+  cancelRedelivery(jobId: string) {
+    return this.#redeliveries.cancel(jobId, Date.now());
+  }
+
+  async startExport(ref: SubscriptionRef): Promise<StartedExport> {
+    return await this.#change(ref, (now) =>
+      this.#exports.start(crypto.randomUUID(), now, this.#config().exportIntervalMs),
+    );
+  }
+
+  exports() {
+    return this.#exports.list();
+  }
+
+  exportPart(exportId: string, part: number) {
+    return this.#exports.part(exportId, part);
+  }
+
+  cancelExport(exportId: string) {
+    return this.#exports.cancel(exportId, Date.now());
+  }
+
+  // --- Changes of the subscription, and the alarm ---------------------------------------------------------
+
+  async adopt(ref: SubscriptionRef): Promise<void> {
+    await this.#change(ref, () => undefined);
+  }
+
+  async ensureAlarm(ref: SubscriptionRef): Promise<HealthNote> {
+    await this.adopt(ref);
+    return this.#healthNote();
+  }
+
+  async alarm(now: number): Promise<void> {
+    await this.#alarm.ring(now);
+    await this.#alarm.arm(Date.now());
+  }
+
+  // --- Inside -------------------------------------------------------------------------------------------
+
+  /** One call: adopts the caller's version of the subscription, works in one transaction, and arms the alarm. */
+  async #change<Answer>(ref: SubscriptionRef, work: (now: number) => Answer): Promise<Answer> {
+    const now = Date.now();
+    this.#adopt(ref, now);
+    const answer = this.#database.transaction(() => work(now));
+    await this.#alarm.arm(now);
+    return answer;
+  }
+
+  #adopt(ref: SubscriptionRef, now: number): void {
+    const before = this.#owner.ref?.endpoint;
+    if (!this.#owner.adopt(ref)) return;
+    // The endpoint changed: start with a clean record. Deliveries held for the old endpoint are now released at the new
+    // endpoint's pace.
+    if (before !== undefined && before !== ref.endpoint) this.#health.reset(now);
+    if (ref.enabled) return;
+    this.#failOpenDeliveries(now);
+    this.#redeliveries.cancelActive(now);
+  }
+
+  /** Contract 3.6: a disabled subscription sends nothing that waits. */
+  #failOpenDeliveries(now: number): void {
+    const { rows } = this.#deliveries;
+    for (let after = ''; ; ) {
+      const bite = rows.open(after, DELIVERIES_BITE);
+      for (const delivery of bite) {
+        const failed = disable(delivery, now);
+        if (failed !== undefined) rows.put(failed);
+      }
+      const last = bite.at(-1);
+      if (last === undefined || bite.length < DELIVERIES_BITE) return;
+      after = last.eventId;
+    }
+  }
+
+  /** A delivery that is stored and not past its time, though the sweep may not have deleted it yet. */
+  #unexpired(eventId: string, now: number): Delivery | undefined {
+    const delivery = this.#deliveries.find(eventId);
+    const expiry = delivery && expiresAt(delivery, this.#config().retentionMs);
+    return expiry !== undefined && expiry <= now ? undefined : delivery;
+  }
+
+  /** Counts the summary again once the answer is on its way. */
+  async #countLater(): Promise<void> {
+    if (this.#isCounting) return;
+    this.#isCounting = true;
+    await scheduler.wait(0);
+    try {
+      this.#summaries.count(Date.now());
+    } catch (error) {
+      logError('summary not counted', error, this.#names());
+    }
+    this.#isCounting = false;
+  }
+
+  #endpointNow(now: number): EndpointNow {
+    const { enabled, ref } = this.#owner;
+    const { state } = this.#health.current;
+    return { state, endpoint: ref?.endpoint ?? '', enabled, holdUntil: now + this.#config().retentionMs };
+  }
+
+  #healthNote(): HealthNote {
+    const { state, since } = this.#health.current;
+    return { state, since };
+  }
+
+  #attemptLeaseMs(): number {
+    return attemptLeaseMs(this.#config().attemptTimeoutMs);
+  }
+
+  #names() {
+    const { ref } = this.#owner;
+    return { customerId: ref?.customerId, subscriptionId: ref?.subscriptionId };
+  }
+}
