@@ -69,7 +69,7 @@ export class EventStore extends Store {
     const between = (days * DAY_MS) / count;
     for (let done = 0; done < count; done += FILLED_AT_ONCE) {
       const share = Math.min(FILLED_AT_ONCE, count - done);
-      const settlements = Array.from({ length: share }, (_, index) => {
+      const reports = Array.from({ length: share }, (_, index) => {
         const acceptedAt = Math.floor(since + (done + index) * between);
         const [eventId = ''] = newEventIds(acceptedAt, 1, crypto.getRandomValues(new Uint8Array(16)));
         const set = filledSet(kid, {
@@ -83,14 +83,12 @@ export class EventStore extends Store {
         const response = { statusCode: 204, headers: { Date: new Date(acceptedAt).toUTCString() } };
         const outcome = { kind: 'success', response } as const;
         return {
-          eventId,
-          acceptedAt,
-          endpoint,
-          set,
+          kind: 'attempted' as const,
+          facts: { eventId, acceptedAt, endpoint, set },
           result: { attempt: 1, startedAt: acceptedAt, durationMs: 5, outcome },
         };
       });
-      await this.settle(ref, settlements);
+      await this.settle(ref, reports);
     }
   }
 

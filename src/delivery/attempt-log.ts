@@ -1,50 +1,35 @@
 /**
- * Log lines of attempts (contract 10.5): one wide line for each that did not succeed; successes share one line
- * per `settle`, or have one each with `LOG_LEVEL=debug`. Log lines are billed too.
+ * Log lines of attempts (contract 10.5). An attempt that did not succeed has one wide line. Successes share one line for each
+ * `settle`, or have one each with `LOG_LEVEL=debug`: log lines are billed too.
  */
 import { reasonOf } from '../domain/attempt.ts';
 import { eventIdTime } from '../domain/ids.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
-import type { Settled, Settlement } from '../event-store/rpc.ts';
+import type { AttemptReport, StoredReport } from '../event-store/rpc.ts';
 import { logInfo, logWarn } from '../log.ts';
 
-export function logSettled(
+/** Writes the lines of one `settle`. */
+export function logStored(
   ref: SubscriptionRef,
-  pairs: readonly (readonly [Settlement, Settled])[],
+  pairs: readonly (readonly [AttemptReport, StoredReport])[],
   debug: boolean,
 ): void {
   const names = { customerId: ref.customerId, subscriptionId: ref.subscriptionId };
   const durations: number[] = [];
-  let held = 0;
-  for (const [settlement, settled] of pairs) {
-    const { result } = settlement;
-    if (result === undefined) {
-      held++;
+  let deferred = 0;
+  for (const [report, stored] of pairs) {
+    if (report.kind === 'deferred') {
+      deferred++;
       continue;
     }
-    const succeeded = result.outcome.kind === 'success';
-    if (succeeded) durations.push(result.durationMs);
+    const succeeded = report.result.outcome.kind === 'success';
+    if (succeeded) durations.push(report.result.durationMs);
     if (succeeded && !debug) continue;
-    const { outcome } = result;
-    const line = {
-      ...names,
-      eventId: settlement.eventId,
-      attempt: result.attempt,
-      outcome: outcome.kind,
-      statusCode: 'response' in outcome ? outcome.response.statusCode : null,
-      reason: outcome.kind === 'success' ? null : logged(reasonOf(outcome)),
-      durationMs: result.durationMs,
-      sinceAcceptanceMs: result.startedAt - settlement.acceptedAt,
-      eventAgeMs: result.startedAt - eventIdTime(settlement.eventId),
-      state: settled.state,
-      attempts: settled.attempts,
-      nextAttemptAt:
-        settled.nextAttemptAt === undefined ? null : new Date(settled.nextAttemptAt).toISOString(),
-    };
+    const line = { ...names, ...attemptFields(report, stored) };
     if (succeeded) logInfo('attempt', line);
     else logWarn('attempt', line);
   }
-  if (held > 0) logInfo('held', { ...names, count: held });
+  if (deferred > 0) logInfo('deferred', { ...names, count: deferred });
   if (durations.length > 0 && !debug) {
     durations.sort((a, b) => a - b);
     logInfo('delivered', {
@@ -56,7 +41,27 @@ export function logSettled(
   }
 }
 
+function attemptFields(
+  { facts, result }: Extract<AttemptReport, { kind: 'attempted' }>,
+  { state, attempts, nextAttemptAt }: StoredReport,
+) {
+  const { outcome } = result;
+  return {
+    eventId: facts.eventId,
+    attempt: result.attempt,
+    outcome: outcome.kind,
+    statusCode: 'response' in outcome ? outcome.response.statusCode : null,
+    reason: outcome.kind === 'success' ? null : withoutListenerWords(reasonOf(outcome)),
+    durationMs: result.durationMs,
+    sinceAcceptanceMs: result.startedAt - facts.acceptedAt,
+    eventAgeMs: result.startedAt - eventIdTime(facts.eventId),
+    state,
+    attempts,
+    nextAttemptAt: nextAttemptAt === undefined ? null : new Date(nextAttemptAt).toISOString(),
+  };
+}
+
 /** A listener's own words (RFC 8935) stay out of the log: they may quote what we sent. */
-function logged(reason: string): string {
+function withoutListenerWords(reason: string): string {
   return reason.replace(/^(HTTP \d+):.*$/s, '$1');
 }

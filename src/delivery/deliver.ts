@@ -1,42 +1,39 @@
 /**
- * # Delivering: from "these events are for this subscription" to "it is written down what came of it"
+ * # Delivering: from "this subscription receives these events" to "the store knows the result"
  *
- * Every request to a listener is made here, by a queue consumer; event stores decide, but never fetch. There are
- * two ways in. `deliverFirst` takes events straight from the queue: admit, sign, post, settle, so that a healthy
- * delivery costs one row, written once. `deliverDispatched` takes what an alarm handed back: begin, post, settle.
+ * Every request to a listener is made here, by a queue consumer; event stores decide, but never fetch. There are two ways in.
+ * `deliverFirst` takes events straight from the queue: admit, sign, post, settle. A healthy delivery is so written once, already
+ * final. `deliverDispatched` takes what an alarm dispatched: begin, post, settle.
  *
- * Both answer for each event or message whether it is *finished*: settled, or known to be nobody's work any more.
- * Only what is finished is acknowledged; the queue message is the durable copy until then. All else may die at any
- * point: at worst a listener gets the same SET, with the same `jti`, once more.
+ * Both answer with a disposition. A message is acknowledged only when everything of it is done: stored, or nobody's work any
+ * more. Until then the queue message is the durable copy. A consumer may die at any point: at worst a listener gets the same
+ * SET, with the same `jti`, once more.
  */
 import pLimit, { type LimitFunction } from 'p-limit';
 import type { Outcome } from '../domain/attempt.ts';
+import type { AttemptResult } from '../domain/delivery.ts';
 import type { HealthState } from '../domain/endpoint-health.ts';
 import type { IdentityEvent } from '../domain/event.ts';
 import { INVOCATION_BUDGET_MS } from '../domain/leases.ts';
 import { refOf, type Subscription, type SubscriptionRef } from '../domain/subscription.ts';
-import type { Admission, Beginning, HealthNote, Settlement } from '../event-store/rpc.ts';
+import type {
+  Admission,
+  AttemptReport,
+  EventStoreRpc,
+  HealthNote,
+  StartedAttempt,
+} from '../event-store/rpc.ts';
 import { describeError, logWarn } from '../log.ts';
 import type { Dispatch } from '../outbound/queues.ts';
-import { logSettled } from './attempt-log.ts';
-import { Settler, type SettlingStore } from './reporter.ts';
+import { logStored } from './attempt-log.ts';
+import { type Disposition, DONE, RETRY, RETRY_AT_ONCE } from './disposition.ts';
+import { Reporter } from './reporter.ts';
 import type { Route } from './route.ts';
-import {
-  ADMIT_MAX_EVENTS,
-  ASK_AGAIN_MS,
-  FETCHES_PER_INVOCATION,
-  FETCHES_PER_SUBSCRIPTION,
-  FETCHES_UNHEALTHY,
-  ROUTES_AT_ONCE,
-} from './tuning.ts';
+import { Slots } from './slots.ts';
+import { ADMIT_MAX_EVENTS, ASK_AGAIN_MS, ROUTES_AT_ONCE } from './tuning.ts';
 
-/** The part of an event store a delivery needs. */
-export interface DeliveryStore extends SettlingStore {
-  admit(ref: SubscriptionRef, eventIds: readonly string[]): Promise<Admission[]>;
-  begin(ref: SubscriptionRef, token: string, eventIds: readonly string[]): Promise<Beginning[]>;
-  /** Whether first attempts may start: neither disabled nor deleted, and the endpoint healthy. */
-  mayStart(): boolean | Promise<boolean>;
-}
+/** The calls of an event store that delivering needs. */
+export type DeliveryStore = Pick<EventStoreRpc, 'admit' | 'begin' | 'settle' | 'mayStart'>;
 
 /** What delivering needs of the rest of the service. */
 export interface DeliveryPorts {
@@ -45,32 +42,29 @@ export interface DeliveryPorts {
   sign(event: IdentityEvent, subscription: Subscription, kid: string): Promise<string>;
   /** Makes one request; never throws. */
   post(endpoint: string, set: string): Promise<Outcome>;
-  /** Tells the rest of the service how an endpoint fares now. */
+  /** Notes the health of an endpoint in the database, where the list of subscriptions shows it. */
   noteHealth(subscriptionId: string, health: HealthNote): Promise<void>;
   readonly now: () => number;
   readonly debug: boolean;
 }
 
-/** What became of one event for one subscription. */
-export type Finish =
-  | { readonly finished: true }
-  /** To be delivered again by the queue, after `retryAfterMs` where that is known. */
-  | { readonly finished: false; readonly retryAfterMs?: number };
-
-const FINISHED: Finish = { finished: true };
-const AGAIN: Finish = { finished: false };
-/** Nothing was done: to an invocation with time, at once. */
-const PUT_BACK: Finish = { finished: false, retryAfterMs: 0 };
+/** The events of one subscription that are admitted together, and what working on them takes. */
+interface Portion {
+  readonly subscription: Subscription;
+  readonly ref: SubscriptionRef;
+  readonly kid: string;
+  readonly store: DeliveryStore;
+  readonly reporter: Reporter;
+  readonly gate: Gate;
+}
 
 /** One invocation of a consumer: its connection slots and its time. */
-export class Delivering {
+export class ConsumerInvocation {
   readonly #ports: DeliveryPorts;
-  readonly #slots: LimitFunction = pLimit(FETCHES_PER_INVOCATION);
-  readonly #unhealthySlots: LimitFunction = pLimit(FETCHES_UNHEALTHY);
+  readonly #slots = new Slots();
   readonly #routes: LimitFunction = pLimit(ROUTES_AT_ONCE);
-  readonly #perSubscription = new Map<string, LimitFunction>();
-  /** Health of endpoints as told to the rest of the service. */
-  readonly #known = new Map<string, HealthState>();
+  /** Health of endpoints as this invocation noted it. */
+  readonly #noted = new Map<string, HealthState>();
   readonly #lastStart: number;
 
   constructor(ports: DeliveryPorts) {
@@ -79,178 +73,186 @@ export class Delivering {
   }
 
   /**
-   * First attempts of one subscription's events, a portion at a time: each is admitted, attempted and settled before
-   * the next is touched, so that neither signatures nor tokens pile up. Once the time is over, what was admitted
-   * goes to the store without an attempt; what was not is put back untouched. Never rejects.
-   * @returns per event id whether it is finished
+   * Makes the first attempts of one subscription's events, a portion at a time. Each portion is admitted, attempted and settled
+   * before the next is touched, so that neither signatures nor tokens pile up. Once the time is over, admitted events go to the
+   * store without an attempt, and the others are returned to the queue untouched. Never rejects.
+   * @returns a disposition for each event id
    */
-  deliverFirst({ subscription, kid, events }: Route): Promise<Map<string, Finish>> {
+  deliverFirst({ subscription, kid, events }: Route): Promise<Map<string, Disposition>> {
     return this.#routes(async () => {
-      const finishes = new Map<string, Finish>();
+      const dispositions = new Map<string, Disposition>();
       const unique = firstOfEachId(events);
       for (let start = 0; start < unique.length; start += ADMIT_MAX_EVENTS) {
-        const portion = unique.slice(start, start + ADMIT_MAX_EVENTS);
-        const done = this.#isOver()
-          ? portion.map((event): [string, Finish] => [event.id, PUT_BACK])
-          : await this.#portion(portion, subscription, kid);
-        for (const [eventId, finish] of done) finishes.set(eventId, finish);
+        const some = unique.slice(start, start + ADMIT_MAX_EVENTS);
+        const each = this.#isOver()
+          ? some.map(() => RETRY_AT_ONCE)
+          : await this.#deliverPortion(some, subscription, kid);
+        for (const [index, event] of some.entries()) dispositions.set(event.id, each[index] ?? RETRY);
       }
-      return finishes;
+      return dispositions;
     });
   }
 
-  async #portion(
+  /**
+   * Makes attempts that an alarm dispatched. Never rejects.
+   * @returns `done` unless nothing was begun for lack of time, or the store was away. An attempt that began has spent its
+   *   token, so delivering the message again would do nothing: if its result is lost, the store makes it again when the lease
+   *   lapses.
+   */
+  async deliverDispatched(subscription: Subscription, dispatch: Dispatch): Promise<Disposition> {
+    const store = this.#ports.store(subscription.id);
+    const reporter = this.#reporter(store, subscription, dispatch.eventIds.length);
+    const each = await Promise.all(
+      dispatch.eventIds.map((eventId) =>
+        this.#deliverBegun(store, reporter, subscription, dispatch, eventId),
+      ),
+    );
+    return each.find(({ kind }) => kind !== 'done') ?? DONE;
+  }
+
+  // --- First attempts -----------------------------------------------------------------------------------
+
+  async #deliverPortion(
     events: readonly IdentityEvent[],
     subscription: Subscription,
     kid: string,
-  ): Promise<[string, Finish][]> {
+  ): Promise<Disposition[]> {
     const ref = refOf(subscription);
     const store = this.#ports.store(subscription.id);
     let admissions: Admission[];
     try {
-      const ids = events.map((event) => event.id);
-      admissions = await store.admit(ref, ids);
+      admissions = await store.admit(
+        ref,
+        events.map(({ id }) => id),
+      );
     } catch (error) {
       logFailedCall('admit', ref, error);
-      return events.map((event) => [event.id, AGAIN]);
+      return events.map(() => RETRY);
     }
-    const work = admissions.filter(({ answer }) => answer === 'new' || answer === 'held').length;
-    const settler = this.#settler(store, subscription, work);
-    const mayStart = this.#gate(store, settler);
+    const work = admissions.filter(({ answer }) => answer === 'new' || answer === 'deferred').length;
+    const reporter = this.#reporter(store, subscription, work);
+    const gate = new Gate(store, reporter, this.#ports.now);
+    const portion: Portion = { subscription, ref, kid, store, reporter, gate };
     return await Promise.all(
-      events.map(async (event, index): Promise<[string, Finish]> => {
-        const admission = admissions[index];
-        if (admission === undefined) return [event.id, AGAIN];
-        switch (admission.answer) {
-          case 'done':
-            return [event.id, FINISHED];
-          case 'busy':
-            return [event.id, { finished: false, retryAfterMs: admission.retryAfterMs }];
-          case 'new':
-          case 'held':
-            return [
-              event.id,
-              await this.#first(
-                event,
-                subscription,
-                kid,
-                admission.answer === 'held' ? undefined : mayStart,
-                settler,
-              ),
-            ];
-        }
-      }),
+      events.map((event, index) => this.#deliverOne(portion, event, admissions[index])),
     );
+  }
+
+  async #deliverOne(
+    portion: Portion,
+    event: IdentityEvent,
+    admission: Admission | undefined,
+  ): Promise<Disposition> {
+    switch (admission?.answer) {
+      case undefined:
+        return RETRY;
+      case 'done':
+        return DONE;
+      case 'busy':
+        return { kind: 'retry-after', waitMs: admission.retryAfterMs };
+      case 'new':
+        return await this.#attemptFirst(portion, event, () => portion.gate.isOpen());
+      case 'deferred':
+        return await this.#attemptFirst(portion, event, async () => false);
+    }
   }
 
   /**
-   * Attempts an alarm dispatched. Never rejects.
-   * @returns whether the message is finished. An attempt that began has spent its token, so that delivering the
-   *   message again would do nothing: if its result is lost the store makes it again when the lease lapses.
+   * Signs one event, and makes its first attempt unless it must be deferred.
+   * @param mayStart asked just before the request
    */
-  async deliverDispatched(subscription: Subscription, dispatch: Dispatch): Promise<Finish> {
-    const ref = refOf(subscription);
-    const store = this.#ports.store(subscription.id);
-    const settler = this.#settler(store, subscription, dispatch.eventIds.length);
-    const isUnhealthy = dispatch.unhealthy === true;
-    const finishes = await Promise.all(
-      dispatch.eventIds.map(async (eventId): Promise<Finish> => {
-        const made = await this.#inSlot(
-          subscription.id,
-          () => this.#begun(store, ref, dispatch.token, eventId),
-          isUnhealthy,
-        );
-        if ('finished' in made) {
-          settler.giveUpOne();
-          return made;
-        }
-        await this.#settle(settler, made, ref);
-        return FINISHED;
-      }),
-    );
-    return finishes.find((finish) => !finish.finished) ?? FINISHED;
-  }
-
-  async #first(
+  async #attemptFirst(
+    { subscription, ref, kid, reporter }: Portion,
     event: IdentityEvent,
-    subscription: Subscription,
-    kid: string,
-    /** Asked just before the request; absent for what is held. */
-    mayStart: (() => Promise<boolean>) | undefined,
-    settler: Settler,
-  ): Promise<Finish> {
-    const ref = refOf(subscription);
-    let settlement: Settlement;
+    mayStart: () => Promise<boolean>,
+  ): Promise<Disposition> {
+    let report: AttemptReport;
     try {
-      // Signed in the slot, just before the request: a slot's time is never spent on the signatures of others.
-      settlement = await this.#inSlot(subscription.id, async () => {
+      // The event is signed in its slot, just before the request: no slot waits for the signatures of other events.
+      report = await this.#slots.run(subscription.id, false, async (): Promise<AttemptReport> => {
         const set = await this.#ports.sign(event, subscription, kid);
-        const facts = {
-          eventId: event.id,
-          acceptedAt: event.acceptedAt,
-          endpoint: subscription.endpoint,
-          set,
-        };
-        // Held, out of time, or disabled meanwhile: stored without an attempt, and the store knows what follows.
-        if (mayStart === undefined || this.#isOver() || !(await mayStart())) return facts;
-        return { ...facts, result: await this.#attempt(facts.endpoint, set, 1) };
+        const { endpoint } = subscription;
+        const facts = { eventId: event.id, acceptedAt: event.acceptedAt, endpoint, set };
+        if (this.#isOver() || !(await mayStart())) return { kind: 'deferred', facts };
+        return { kind: 'attempted', facts, result: await this.#attempt(endpoint, set, 1) };
       });
     } catch (error) {
-      settler.giveUpOne();
+      reporter.expectOneLess();
       logFailedCall('sign', ref, error);
-      return AGAIN;
+      return RETRY;
     }
-    return await this.#settle(settler, settlement, ref);
+    return await this.#report(reporter, report, ref);
   }
 
-  /** Begins one dispatched attempt and makes it; a `Finish` when there is nothing to settle. */
-  async #begun(
+  // --- Dispatched attempts ------------------------------------------------------------------------------
+
+  async #deliverBegun(
+    store: DeliveryStore,
+    reporter: Reporter,
+    subscription: Subscription,
+    dispatch: Dispatch,
+    eventId: string,
+  ): Promise<Disposition> {
+    const ref = refOf(subscription);
+    const made = await this.#slots.run(subscription.id, dispatch.unhealthy === true, () =>
+      this.#beginAndAttempt(store, ref, dispatch.token, eventId),
+    );
+    if (made.kind === 'attempted') {
+      await this.#report(reporter, made, ref);
+      return DONE;
+    }
+    reporter.expectOneLess();
+    return made;
+  }
+
+  /** Begins one dispatched attempt and makes it. @returns a disposition when there is nothing to report */
+  async #beginAndAttempt(
     store: DeliveryStore,
     ref: SubscriptionRef,
     token: string,
     eventId: string,
-  ): Promise<Settlement | Finish> {
+  ): Promise<Extract<AttemptReport, { kind: 'attempted' }> | Disposition> {
     // The token stays good: the queue brings the message again, to an invocation with time.
-    if (this.#isOver()) return PUT_BACK;
-    let beginning: Beginning | undefined;
+    if (this.#isOver()) return RETRY_AT_ONCE;
+    let started: StartedAttempt | undefined;
     try {
-      beginning = (await store.begin(ref, token, [eventId]))[0];
+      started = (await store.begin(ref, token, [eventId]))[0];
     } catch (error) {
       logFailedCall('begin', ref, error);
-      return AGAIN;
+      return RETRY;
     }
-    if (beginning === undefined) return FINISHED;
-    const { attempt, ...facts } = beginning;
-    return { ...facts, result: await this.#attempt(facts.endpoint, facts.set, attempt) };
+    if (started === undefined) return DONE;
+    const { attempt, ...facts } = started;
+    return { kind: 'attempted', facts, result: await this.#attempt(facts.endpoint, facts.set, attempt) };
   }
 
-  /**
-   * Whether attempts of an admitted portion may still start. Not once a result told that the endpoint is not healthy:
-   * the rest is then spilled to the store (contract 10.4). The store is asked again when it has said nothing for a
-   * second, because events that wait for a slot must not outlive the subscription's being disabled (contract 3.6).
-   */
-  #gate(store: DeliveryStore, settler: Settler): () => Promise<boolean> {
-    let askedAt = this.#ports.now();
-    let answer = Promise.resolve(true);
-    return () => {
-      if (settler.health !== undefined && settler.health.state !== 'healthy') return Promise.resolve(false);
-      if (this.#ports.now() - askedAt > ASK_AGAIN_MS) {
-        askedAt = this.#ports.now();
-        answer = Promise.resolve(store.mayStart()).catch(() => true);
-      }
-      return answer;
-    };
+  // --- Both ---------------------------------------------------------------------------------------------
+
+  async #attempt(endpoint: string, set: string, attempt: number): Promise<AttemptResult> {
+    const startedAt = this.#ports.now();
+    const outcome = await this.#ports.post(endpoint, set);
+    return { attempt, startedAt, durationMs: Math.max(0, this.#ports.now() - startedAt), outcome };
   }
 
-  /** The settler of a subscription's results; what it hears of the endpoint goes on, where that is news. */
-  #settler(store: DeliveryStore, subscription: Subscription, expected: number): Settler {
-    return new Settler(store, refOf(subscription), expected, (ref, pairs, health) => {
-      logSettled(ref, pairs, this.#ports.debug);
-      const known = this.#known.get(ref.subscriptionId) ?? subscription.health;
-      if (health.state === known) return;
-      this.#known.set(ref.subscriptionId, health.state);
+  async #report(reporter: Reporter, report: AttemptReport, ref: SubscriptionRef): Promise<Disposition> {
+    try {
+      await reporter.report(report);
+      return DONE;
+    } catch (error) {
+      logFailedCall('settle', ref, error);
+      return RETRY;
+    }
+  }
+
+  /** The reporter of a subscription. It logs what was stored, and notes the endpoint's health when that is news. */
+  #reporter(store: DeliveryStore, subscription: Subscription, expected: number): Reporter {
+    return new Reporter(store, refOf(subscription), expected, (ref, pairs, health) => {
+      logStored(ref, pairs, this.#ports.debug);
+      const noted = this.#noted.get(ref.subscriptionId) ?? subscription.health;
+      if (health.state === noted) return;
+      this.#noted.set(ref.subscriptionId, health.state);
       this.#ports.noteHealth(ref.subscriptionId, health).catch((error: unknown) => {
-        // The next settle finds it out of date, and says so again.
+        // The next `settle` finds the note out of date, and writes it again.
         logFailedCall('noteHealth', ref, error);
       });
     });
@@ -260,36 +262,39 @@ export class Delivering {
   #isOver(): boolean {
     return this.#ports.now() > this.#lastStart;
   }
+}
 
-  async #attempt(endpoint: string, set: string, attempt: number) {
-    const startedAt = this.#ports.now();
-    const outcome = await this.#ports.post(endpoint, set);
-    return { attempt, startedAt, durationMs: Math.max(0, this.#ports.now() - startedAt), outcome };
+/**
+ * Whether attempts of an admitted portion may still start. The gate closes once a result showed that the endpoint is not
+ * healthy: the rest of the portion goes to the store (contract 10.4). The gate asks the store again when it was last asked more
+ * than a second ago, because an event that waits for a slot must not be sent after its subscription was disabled (contract 3.6).
+ */
+class Gate {
+  readonly #store: DeliveryStore;
+  readonly #reporter: Reporter;
+  readonly #now: () => number;
+  #askedAt: number;
+  #answer = Promise.resolve(true);
+
+  constructor(store: DeliveryStore, reporter: Reporter, now: () => number) {
+    this.#store = store;
+    this.#reporter = reporter;
+    this.#now = now;
+    this.#askedAt = now();
   }
 
-  async #settle(settler: Settler, settlement: Settlement, ref: SubscriptionRef): Promise<Finish> {
-    try {
-      await settler.add(settlement);
-      return FINISHED;
-    } catch (error) {
-      logFailedCall('settle', ref, error);
-      return AGAIN;
+  isOpen(): Promise<boolean> {
+    const { health } = this.#reporter;
+    if (health !== undefined && health.state !== 'healthy') return Promise.resolve(false);
+    if (this.#now() - this.#askedAt > ASK_AGAIN_MS) {
+      this.#askedAt = this.#now();
+      this.#answer = this.#store.mayStart().catch(() => true);
     }
-  }
-
-  /** Runs a task in one of the invocation's slots, one of its subscription's, and one of its lane's. */
-  #inSlot<T>(subscriptionId: string, task: () => Promise<T>, isUnhealthy = false): Promise<T> {
-    let own = this.#perSubscription.get(subscriptionId);
-    if (own === undefined) {
-      own = pLimit(FETCHES_PER_SUBSCRIPTION);
-      this.#perSubscription.set(subscriptionId, own);
-    }
-    if (!isUnhealthy) return own(() => this.#slots(task));
-    return own(() => this.#unhealthySlots(() => this.#slots(task)));
+    return this.#answer;
   }
 }
 
-/** Events without repeats; of several under one id the first counts (contract 10.1). */
+/** Events without repeats; of several with one id the first counts (contract 10.1). */
 function firstOfEachId(events: readonly IdentityEvent[]): IdentityEvent[] {
   const first = new Map<string, IdentityEvent>();
   for (const event of events) if (!first.has(event.id)) first.set(event.id, event);

@@ -1,31 +1,32 @@
 /**
  * # Delivery: one event for one subscription
  *
- * Actors: the *consumer* makes attempts; the *event store* keeps the delivery and decides; the *alarm* of the
- * store dispatches what is due back to the consumer. (The API calls a delivery "event", contract 5.)
+ * Actors: the *consumer* makes attempts. The *event store* keeps the delivery and decides. The *alarm* of the store hands
+ * due deliveries back to a consumer. (The API calls a delivery "event", contract 5.)
  *
  *     arrived ──► awaiting-executing ──► executing ──► success
  *                        ▲                  │  ▲
  *                        │                  ▼  │
  *               redelivery asked      awaiting-retry      executing | awaiting-* ──► failure
  *
- * A delivery is written down only when somebody must remember it: most are first seen here already final, their
- * earlier states known from the facts the consumer brings. Whatever is not final has a `dueAt`, the time at
- * which the store must act: attempt it, dispatch it again because the message was lost, or take an attempt for
- * lapsed because its consumer died. So no delivery can be stuck: the alarm goes by `dueAt` alone.
+ * A delivery is written down only when somebody must remember it. Most deliveries are already final when the store first
+ * sees them; their earlier states follow from the facts that the consumer brings. A delivery that is not final has a
+ * `dueAt`, the time at which the store must act: dispatch it, dispatch it again because the message was lost, or take an
+ * attempt for lapsed because its consumer died. The alarm goes by `dueAt` alone, so no delivery can be stuck.
  *
- * Attempts are numbered over the delivery's life; a *run* is one pass of the schedule, `runBase` the attempts
- * made before it. Correctness rests on these rules, not on messages arriving once or in order:
+ * Attempts are numbered over the delivery's life. A *run* is one pass of the schedule, and `runBase` counts the attempts made
+ * before it. Correctness rests on these rules, not on messages arriving once or in order:
  *
  * - a success of any attempt of the current run is final and absorbs;
- * - else the first result for an attempt number wins, and anything later is dropped;
- * - an attempt begins only with the lease token of its own dispatch, and takes the token away, so that a
- *   message delivered twice or late begins nothing.
+ * - else the first result for an attempt number wins, and any later one is dropped;
+ * - an attempt begins only with the lease token of its own dispatch, and takes the token away, so a message delivered twice
+ *   or late begins nothing.
  *
  * Leases only save duplicates: a lapsed attempt is made again under its own number (delivery is at least once,
  * contract 6.4). Every function here is pure and returns a new value; `undefined` means "nothing changes".
  */
 import { type AttemptError, type ListenerResponse, type Outcome, reasonOf, visible } from './attempt.ts';
+import type { HealthState } from './endpoint-health.ts';
 import { DISPATCH_LEASE_MS } from './leases.ts';
 import { nextAttemptAt, type RetryPolicy } from './retry-policy.ts';
 
@@ -53,15 +54,15 @@ export interface HistoryEntry {
 /** What never changes about a delivery, fixed when it arrives (contract 3.5). */
 export interface DeliveryFacts {
   readonly eventId: string;
-  /** Acceptance of the event, ms: shown as `createdAt`, expiry goes by it. */
+  /** When the event was accepted, ms: shown as `createdAt`, and expiry goes by it. */
   readonly acceptedAt: number;
   readonly endpoint: string;
   /**
-   * The compact SET, resent byte for byte. Of a packed delivery (event-store/deliveries/segments.ts), which nothing is ever sent
-   * for again, it comes from the store without its signature, ended by the dot; `operations/show-deliveries.ts` makes it whole.
+   * The compact SET, sent again byte for byte. A packed delivery (event-store/deliveries/segments.ts) is never sent again:
+   * its SET comes from the store without the signature and ends with the dot; `operations/show-deliveries.ts` makes it whole.
    */
   readonly set: string;
-  /** Goes out even while its endpoint is failing: a test (contract 10.4). */
+  /** A test: it goes out even while its endpoint is failing (contract 10.4). */
   readonly neverHeld?: true;
 }
 
@@ -74,11 +75,11 @@ export interface Delivery extends DeliveryFacts {
   readonly updatedAt: number;
   /** When the store must act next, ms; null exactly when the state is final. */
   readonly dueAt: number | null;
-  /** Set while a dispatch is under way that has not begun. */
+  /** Set while a dispatch is on its way that has not begun an attempt. */
   readonly leaseToken: string | null;
   /**
-   * `held`: waits for its endpoint, which is failing (contract 10.4), until `dueAt`, when that was too long. `never`:
-   * goes out however the endpoint fares: a test, a redelivery, a probe.
+   * `held`: waits for its failing endpoint (contract 10.4); `dueAt` is when it has waited too long. `never`: goes out in
+   * whatever state the endpoint is, because it is a test, a redelivery or a probe.
    */
   readonly hold: 'possible' | 'held' | 'never';
   /** The bulk redelivery that asked for the current run (contract 10.3). */
@@ -86,7 +87,7 @@ export interface Delivery extends DeliveryFacts {
   readonly history: readonly HistoryEntry[];
 }
 
-/** What a consumer reports of one attempt. */
+/** The result of one attempt, as its consumer saw it; times in ms. */
 export interface AttemptResult {
   readonly attempt: number;
   readonly startedAt: number;
@@ -101,13 +102,24 @@ export interface Circumstances {
   readonly policy: RetryPolicy;
 }
 
+/** What decides whether a failing endpoint holds a delivery: the endpoint as its store knows it now. */
+export interface EndpointNow {
+  readonly state: HealthState;
+  /** The present URL; a delivery to an earlier one is not held for this one. */
+  readonly endpoint: string;
+  /** Whether the subscription is enabled. */
+  readonly enabled: boolean;
+  /** When a delivery that is held now has waited too long, ms. */
+  readonly holdUntil: number;
+}
+
 const DISABLED = 'subscription disabled';
 
 export function isFinal(state: DeliveryState): boolean {
   return state === 'success' || state === 'failure';
 }
 
-/** A delivery that was not attempted yet; due at once, or a failure at once where the subscription is disabled. */
+/** A delivery that was not attempted yet: due at once, or a failure at once when the subscription is disabled. */
 export function arrive(facts: DeliveryFacts, now: number, enabled: boolean): Delivery {
   const arrived: Delivery = {
     eventId: facts.eventId,
@@ -127,27 +139,43 @@ export function arrive(facts: DeliveryFacts, now: number, enabled: boolean): Del
   return enabled ? arrived : fail(arrived, now, DISABLED);
 }
 
-/** Whether a failing endpoint holds it: only what nobody has attempted yet (contract 10.4). */
-export function isHoldable(delivery: Delivery): boolean {
-  return delivery.hold === 'possible' && delivery.state === 'awaiting-executing' && delivery.attempts === 0;
+/**
+ * The rule of contract 10.4: a failing endpoint holds the deliveries that nobody has attempted yet.
+ * @returns the delivery held; the same delivery when the rule does not apply
+ */
+export function heldIfFailing(delivery: Delivery, endpoint: EndpointNow): Delivery {
+  const isHoldable =
+    delivery.hold === 'possible' && delivery.state === 'awaiting-executing' && delivery.attempts === 0;
+  const applies = endpoint.enabled && endpoint.state === 'failing' && delivery.endpoint === endpoint.endpoint;
+  if (!isHoldable || !applies) return delivery;
+  return { ...delivery, hold: 'held', leaseToken: null, dueAt: endpoint.holdUntil };
 }
 
-/** @param until when it has waited too long, ms */
-export function hold(delivery: Delivery, until: number): Delivery {
-  return { ...delivery, hold: 'held', leaseToken: null, dueAt: until };
-}
-
-/** Lets a held delivery go. @param asProbe it is not held again, though the endpoint is still failing */
-export function release(delivery: Delivery, now: number, asProbe: boolean): Delivery {
+/** Releases a held delivery. @param asProbe the delivery is not held again, though the endpoint is still failing */
+export function releaseHeld(delivery: Delivery, now: number, asProbe: boolean): Delivery {
   return { ...delivery, hold: asProbe ? 'never' : 'possible', dueAt: now };
 }
 
-/** It was held for as long as events are kept (contract 10.4). */
-export function giveUpHeld(delivery: Delivery, now: number): Delivery {
-  return fail(delivery, now, 'endpoint failing');
+/**
+ * What the alarm does with a due delivery: it dispatches it, holds it, or ends it.
+ * @param token the lease token of this dispatch
+ * @returns the delivery to store; dispatched exactly when it has a lease token; `undefined`: nothing changes
+ */
+export function dispatchOrHold(
+  delivery: Delivery,
+  token: string,
+  now: number,
+  endpoint: EndpointNow,
+): Delivery | undefined {
+  if (!endpoint.enabled) return disable(delivery, now);
+  // A held delivery is due when it was held for as long as events are kept (contract 10.4).
+  if (endpoint.state === 'failing' && delivery.hold === 'held')
+    return fail(delivery, now, 'endpoint failing');
+  const held = heldIfFailing(delivery, endpoint);
+  return held === delivery ? dispatch(delivery, token, now) : held;
 }
 
-/** Hands a due delivery to the queue: keeps an unspent token, so that a dispatch that was merely slow counts. */
+/** Leases a due delivery to the queue. It keeps an unspent token, so that a dispatch that was merely slow still counts. */
 export function dispatch(delivery: Delivery, token: string, now: number): Delivery {
   const hold = delivery.hold === 'held' ? 'possible' : delivery.hold;
   return { ...delivery, hold, leaseToken: delivery.leaseToken ?? token, dueAt: now + DISPATCH_LEASE_MS };
@@ -168,11 +196,11 @@ export function begin(delivery: Delivery, token: string, now: number, leaseMs: n
 }
 
 /**
- * Takes in the result of an attempt.
+ * Records the result of an attempt.
  * @param existing the delivery as stored; absent for a first attempt straight from the queue
  * @returns the delivery to store; `undefined` when the result is a repeat or too late
  */
-export function settle(
+export function recordResult(
   existing: Delivery | undefined,
   facts: DeliveryFacts,
   result: AttemptResult,
@@ -193,8 +221,8 @@ export function settle(
 }
 
 /**
- * The subscription was disabled (contract 3.6): what waits becomes `failure`; an attempt under way may finish,
- * so `executing` stays until its result comes or its lease lapses.
+ * The subscription was disabled (contract 3.6): a delivery that waits becomes `failure`. An attempt under way may finish, so
+ * `executing` stays until its result comes or its lease lapses.
  */
 export function disable(delivery: Delivery, now: number): Delivery | undefined {
   if (isFinal(delivery.state)) return undefined;
@@ -204,8 +232,9 @@ export function disable(delivery: Delivery, now: number): Delivery | undefined {
 }
 
 /**
- * Somebody asked for a new run of the schedule (contract 5.4); only a failed delivery has one to begin.
- * @param redeliveryId the bulk redelivery it is part of
+ * Begins a new run of the schedule for a failed delivery, because somebody asked (contract 5.4 and 10.3).
+ * @param redeliveryId the bulk redelivery that asked
+ * @returns `undefined` for a delivery in any other state
  */
 export function redeliver(
   delivery: Delivery,
@@ -239,18 +268,18 @@ function end(delivery: Delivery, result: AttemptResult, circumstances: Circumsta
   const { now, enabled, policy } = circumstances;
   const { outcome, durationMs } = result;
   const idle = { ...delivery, leaseToken: null };
-  const told = { at: now, attempts: delivery.attempts, ...visible(outcome), durationMs };
+  const facts = { at: now, attempts: delivery.attempts, ...visible(outcome), durationMs };
   if (outcome.kind === 'success') {
-    return append({ ...idle, dueAt: null }, { ...told, state: 'success' });
+    return append({ ...idle, dueAt: null }, { ...facts, state: 'success' });
   }
   const next = nextAttemptAt(policy, delivery.attempts - delivery.runBase, outcome, now);
   if (next === undefined || !enabled) {
     const reason = next === undefined ? reasonOf(outcome) : `${reasonOf(outcome)}; ${DISABLED}`;
-    return append({ ...idle, dueAt: null }, { ...told, state: 'failure', reason });
+    return append({ ...idle, dueAt: null }, { ...facts, state: 'failure', reason });
   }
   return append(
     { ...idle, dueAt: next },
-    { ...told, state: 'awaiting-retry', reason: reasonOf(outcome), nextAttemptAt: next },
+    { ...facts, state: 'awaiting-retry', reason: reasonOf(outcome), nextAttemptAt: next },
   );
 }
 

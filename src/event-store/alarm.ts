@@ -16,8 +16,11 @@ export interface Duty {
   readonly backoff: { readonly firstMs: number; readonly maxMs: number };
   /** When this duty must be called next, ms; `undefined` when it has nothing to do. */
   dueAt(now: number): number | undefined;
-  /** Does one bounded bite of what is due, or nothing when nothing is due. What is left is due at once. */
-  work(now: number): void | Promise<void>;
+  /**
+   * Does one bounded bite of what is due, or nothing when nothing is due. What is left is due at once.
+   * @param pauseMs how long this duty pauses if it throws now
+   */
+  work(now: number, pauseMs: number): void | Promise<void>;
 }
 
 interface Pause {
@@ -63,13 +66,13 @@ export class Alarm {
   }
 
   async #runDuty(duty: Duty, now: number, failures: number): Promise<void> {
+    const { firstMs, maxMs } = duty.backoff;
+    const pauseMs = Math.min(firstMs * 2 ** failures, maxMs);
     try {
-      await duty.work(now);
+      await duty.work(now, pauseMs);
       this.#pauses.delete(duty);
     } catch (error) {
-      const { firstMs, maxMs } = duty.backoff;
-      const until = Date.now() + Math.min(firstMs * 2 ** failures, maxMs);
-      this.#pauses.set(duty, { failures: Math.min(failures + 1, 20), until });
+      this.#pauses.set(duty, { failures: Math.min(failures + 1, 20), until: Date.now() + pauseMs });
       logError('duty failed', error, { ...this.#names(), duty: duty.name });
     }
   }
@@ -79,7 +82,7 @@ export class Alarm {
       const due = this.#dueAt(duty, now);
       return due === undefined ? [] : [Math.max(due, this.#pauses.get(duty)?.until ?? 0)];
     });
-    return times.length === 0 ? undefined : Math.min(...times);
+    return times.length === 0 ? undefined : Math.max(now, Math.min(...times));
   }
 
   /** A wrong configuration must not lose the schedule: the alarm looks again later. */

@@ -1,11 +1,11 @@
 /**
- * Claims on events whose first attempt a consumer has taken on. In memory only: they keep two consumers from
+ * Claims on events whose first attempt a consumer has taken on. They are in memory only: they keep two consumers from
  * attempting the same event at once, and nothing is lost when they are (the object is evicted after seconds).
  */
 export class Claims {
   readonly #until = new Map<string, number>();
 
-  /** @returns for how long the event is claimed already, ms; `undefined` when this call claimed it */
+  /** @returns how long the event is still claimed by another, ms; `undefined` when this call claimed it */
   claim(eventId: string, now: number, forMs: number): number | undefined {
     const until = this.#until.get(eventId);
     if (until !== undefined && until > now) return until - now;
@@ -13,16 +13,13 @@ export class Claims {
     return undefined;
   }
 
-  release(eventId: string): void {
+  /** Ends the claim on an event. */
+  end(eventId: string): void {
     this.#until.delete(eventId);
   }
 
-  /** Drops what has lapsed, so that a store that never sleeps does not grow. */
-  forgetLapsed(now: number): void {
+  /** Ends the claims that have lapsed, so that a store that never sleeps does not grow. */
+  endLapsed(now: number): void {
     for (const [eventId, until] of this.#until) if (until <= now) this.#until.delete(eventId);
-  }
-
-  clear(): void {
-    this.#until.clear();
   }
 }

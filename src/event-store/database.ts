@@ -20,10 +20,7 @@ export class StoreDatabase {
   }
 
   /** The first row; `undefined` when there is none. */
-  first<Row extends Record<string, SqlStorageValue>>(
-    query: string,
-    ...values: Binding[]
-  ): Row | undefined {
+  first<Row extends Record<string, SqlStorageValue>>(query: string, ...values: Binding[]): Row | undefined {
     return this.rows<Row>(query, ...values)[0];
   }
 

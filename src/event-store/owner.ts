@@ -1,5 +1,6 @@
-/** Whose event store this is: the one row of table `store`, kept in memory as well. */
+/** Whose event store this is: table `store`, one row, kept in memory as well. */
 import type { SubscriptionRef } from '../domain/subscription.ts';
+import type { StoreDatabase } from './database.ts';
 
 type Row = {
   customer_id: string;
@@ -11,28 +12,19 @@ type Row = {
   redelivered_at: number | null;
 };
 
-export class Identity {
-  readonly #sql: SqlStorage;
+export class Owner {
+  readonly #database: StoreDatabase;
   #ref: SubscriptionRef | undefined;
   #deletedAt: number | null = null;
   #redeliveredAt: number | null = null;
 
-  constructor(sql: SqlStorage) {
-    this.#sql = sql;
-    const row = sql.exec<Row>('SELECT * FROM store').toArray()[0];
-    if (row === undefined) return;
-    this.#ref = {
-      customerId: row.customer_id,
-      subscriptionId: row.subscription_id,
-      version: row.version,
-      enabled: row.enabled === 1,
-      endpoint: row.endpoint,
-    };
-    this.#deletedAt = row.deleted_at;
-    this.#redeliveredAt = row.redelivered_at;
+  constructor(database: StoreDatabase) {
+    this.#database = database;
+    this.#load();
+    database.whenRolledBack(() => this.#load());
   }
 
-  /** The newest version of the subscription seen; none before the first call that brings one. */
+  /** The newest version of the subscription that a call brought; none before the first call. */
   get ref(): SubscriptionRef | undefined {
     return this.#ref;
   }
@@ -52,16 +44,15 @@ export class Identity {
   }
 
   /**
-   * Takes over a newer version of the subscription: a change that died half-way heals at the next call.
-   * @returns whether there was one
-   * @throws Error for another subscription: an id was mixed up
+   * Adopts a newer version of the subscription: a change that died half-way heals at the next call.
+   * @returns whether the version was newer
+   * @throws Error for another subscription: somebody mixed up an id
    */
   adopt(ref: SubscriptionRef): boolean {
     if (this.#ref !== undefined && this.#ref.subscriptionId !== ref.subscriptionId) {
       throw new Error('event store asked for another subscription');
     }
-    if (this.#deletedAt !== null || (this.#ref !== undefined && ref.version <= this.#ref.version))
-      return false;
+    if (this.#ref !== undefined && ref.version <= this.#ref.version) return false;
     this.#ref = ref;
     this.#save();
     return true;
@@ -79,9 +70,22 @@ export class Identity {
     this.#save();
   }
 
+  #load(): void {
+    const row = this.#database.first<Row>('SELECT * FROM store');
+    this.#ref = row && {
+      customerId: row.customer_id,
+      subscriptionId: row.subscription_id,
+      version: row.version,
+      enabled: row.enabled === 1,
+      endpoint: row.endpoint,
+    };
+    this.#deletedAt = row?.deleted_at ?? null;
+    this.#redeliveredAt = row?.redelivered_at ?? null;
+  }
+
   #save(): void {
     if (this.#ref === undefined) return;
-    this.#sql.exec(
+    this.#database.run(
       `INSERT OR REPLACE INTO store
          (one, customer_id, subscription_id, version, enabled, endpoint, deleted_at, redelivered_at)
        VALUES (1, ?, ?, ?, ?, ?, ?, ?)`,

@@ -10,8 +10,8 @@ import type { SubscriptionRef } from '../domain/subscription.ts';
 export interface EventStoreRpc {
   // --- The event path ---
   admit(ref: SubscriptionRef, eventIds: readonly string[]): Promise<Admission[]>;
-  settle(ref: SubscriptionRef, settlements: readonly Settlement[]): Promise<SettleAnswer>;
-  begin(ref: SubscriptionRef, token: string, eventIds: readonly string[]): Promise<Beginning[]>;
+  settle(ref: SubscriptionRef, reports: readonly AttemptReport[]): Promise<SettleReply>;
+  begin(ref: SubscriptionRef, token: string, eventIds: readonly string[]): Promise<StartedAttempt[]>;
   mayStart(): Promise<boolean>;
   // --- Reading ---
   read(eventId: string): Promise<Delivery | undefined>;
@@ -45,35 +45,41 @@ export type Served<Calls> = {
 
 /** What a consumer may do with an event. */
 export type Admission =
+  /** Nobody has attempted the event: make its first attempt. */
   | { readonly answer: 'new' }
-  /** The event has a row: nothing is left to do. */
+  /** The event is stored: nothing is left to do. */
   | { readonly answer: 'done' }
   /** Another consumer is working on the event; ask again after this long. */
   | { readonly answer: 'busy'; readonly retryAfterMs: number }
-  /** Not to be attempted now: sign it and settle it without an attempt. */
-  | { readonly answer: 'held' };
+  /** The event must not be attempted now: sign it, and report it as deferred. */
+  | { readonly answer: 'deferred' };
 
-/** What a consumer brings back: with `result` an attempt was made, without it the delivery is to be held. */
-export interface Settlement extends DeliveryFacts {
-  readonly result?: AttemptResult;
-}
+/** What a consumer reports of a delivery. */
+export type AttemptReport =
+  /** The consumer made an attempt. */
+  | { readonly kind: 'attempted'; readonly facts: DeliveryFacts; readonly result: AttemptResult }
+  /** The consumer made no attempt: the store keeps the delivery, and decides when it is attempted. */
+  | { readonly kind: 'deferred'; readonly facts: DeliveryFacts };
 
-/** What became of a settlement, for the log. */
-export interface Settled {
+/** What the store made of a report. */
+export interface StoredReport {
   readonly eventId: string;
+  /** The delivery's state now; `dropped` when the report was a repeat, or came too late. */
   readonly state: DeliveryState | 'dropped';
   readonly attempts: number;
   readonly nextAttemptAt?: number;
 }
 
-/** What `settle` answers: what became of each settlement, in order, and the health of the endpoint after them. */
-export interface SettleAnswer {
-  readonly settled: readonly Settled[];
+export interface SettleReply {
+  /** One for each report, in the same order. */
+  readonly stored: readonly StoredReport[];
+  /** The health of the endpoint after these reports. */
   readonly health: HealthNote;
 }
 
 /** An attempt to make now. */
-export interface Beginning extends DeliveryFacts {
+export interface StartedAttempt extends DeliveryFacts {
+  /** Its number. */
   readonly attempt: number;
 }
 

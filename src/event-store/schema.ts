@@ -1,10 +1,11 @@
 /**
- * Tables of one event store: SQLite in a Durable Object, one per subscription.
+ * Tables of one event store: SQLite in a Durable Object, one for each subscription. Each table is named in one file beside
+ * this one.
  *
- * `deliveries` is keyed by event id, a UUIDv7, without rowid: one row written per delivery, in order of time with
- * no second index. `due` is partial, so that a delivery that arrives already final never touches it. The narrow
- * columns stand first: a scan over states or times reads no overflow page. What succeeded at its first attempt stands
- * in `segments` instead, which is keyed by the last id of each.
+ * `deliveries` is keyed by event id, a UUIDv7, without rowid: a delivery is one row written, and rows are in order of time
+ * with no second index. The index `due` is partial, so a delivery that arrives already final never touches it. The narrow
+ * columns come first, so a scan over states or times reads no overflow page. Deliveries that succeeded at their first attempt
+ * are in `segments`, which is keyed by the last id of each.
  */
 const MIGRATIONS: readonly string[] = [
   `CREATE TABLE store (
@@ -129,6 +130,15 @@ const MIGRATIONS: readonly string[] = [
    );
    ALTER TABLE counted RENAME COLUMN rows TO events;
    ALTER TABLE counted RENAME TO deliveries_counted;`,
+  // What an export reads of deliveries and what a summary counts of exports: joins, so that each table is named in one file.
+  `CREATE VIEW unexported_failures AS
+     SELECT deliveries.* FROM deliveries INDEXED BY failed
+     WHERE state = 'failure'
+       AND NOT EXISTS (SELECT 1 FROM exported WHERE exported.event_id = deliveries.event_id);
+   CREATE VIEW exported_failures AS
+     SELECT event_id, accepted_at FROM exported CROSS JOIN deliveries USING (event_id)
+     WHERE state = 'failure'
+       AND export_id NOT IN (SELECT id FROM exports WHERE exports.state = 'processing');`,
 ];
 
 /** Brings the tables up to date; does nothing, and writes nothing, when they are. */

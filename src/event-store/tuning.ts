@@ -6,8 +6,10 @@ import { HOUR_MS, MINUTE_MS, SECOND_MS } from '../domain/limits.ts';
 
 // --- The alarm ------------------------------------------------------------------------------------
 
-/** A duty that failed waits at least this long before the alarm calls it again. */
+/** A duty that failed waits this long before the alarm calls it again. */
 export const ALARM_BACKOFF_MS = 10 * SECOND_MS;
+/** When the schedule cannot be read, because the configuration is wrong, the alarm looks again after this long. */
+export const SCHEDULE_UNREADABLE_MS = 15 * MINUTE_MS;
 /** Deliveries that one step of work holds in memory at once. One delivery may take 100 KB. */
 export const DELIVERIES_BITE = 50;
 /** A deleted store drops late results for this long. After that it erases itself for good. */

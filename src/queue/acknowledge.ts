@@ -1,11 +1,11 @@
 /**
- * The one place that decides between acknowledging a queue message and putting it back.
+ * The one place that acknowledges a queue message, or returns it to the queue.
  *
- * Acknowledged is only what is finished. All else is put back, after a wait that doubles up to fifteen minutes,
- * or as long as the store asked for. A message at its last delivery is handed to `giveUp` instead, because the
- * platform would move it (or, from the dead letters' own queue, delete it) without the ids it was given here.
+ * Only a message that is done is acknowledged. Any other returns to the queue, for a wait that doubles up to fifteen minutes,
+ * or for as long as its disposition says. A message at its last delivery goes to `giveUp` instead, because the platform would
+ * move it without the ids it was given here (or, from the dead letters' own queue, delete it).
  */
-import type { Finish } from '../delivery/deliver.ts';
+import type { Disposition } from '../delivery/disposition.ts';
 
 /** `max_retries` of every consumer in wrangler.toml: the platform's highest. */
 export const QUEUE_MAX_RETRIES = 100;
@@ -19,13 +19,13 @@ export interface Acknowledgeable {
   retry(options: { delaySeconds: number }): void;
 }
 
-/** @param giveUp stores the message elsewhere; when it throws the message is put back once more */
+/** @param giveUp stores the message elsewhere; when it throws, the message returns to the queue once more */
 export async function acknowledge(
   message: Acknowledgeable,
-  finish: Finish,
+  disposition: Disposition,
   giveUp: () => Promise<void>,
 ): Promise<void> {
-  if (finish.finished) {
+  if (disposition.kind === 'done') {
     message.ack();
     return;
   }
@@ -38,11 +38,15 @@ export async function acknowledge(
       // The platform has the last word: it moves the message to the dead letter queue.
     }
   }
-  message.retry({ delaySeconds: retryDelaySeconds(message.attempts, finish.retryAfterMs) });
+  message.retry({ delaySeconds: retryDelaySeconds(message.attempts, disposition) });
 }
 
 /** @param attempts deliveries of the message so far, from 1 */
-export function retryDelaySeconds(attempts: number, retryAfterMs?: number): number {
-  if (retryAfterMs !== undefined) return Math.min(Math.ceil(retryAfterMs / 1000), QUEUE_RETRY_MAX_SECONDS);
-  return Math.min(2 ** Math.min(attempts, 20), QUEUE_RETRY_MAX_SECONDS);
+export function retryDelaySeconds(
+  attempts: number,
+  disposition: Exclude<Disposition, { kind: 'done' }> = { kind: 'retry' },
+): number {
+  const seconds =
+    disposition.kind === 'retry-after' ? Math.ceil(disposition.waitMs / 1000) : 2 ** Math.min(attempts, 20);
+  return Math.min(seconds, QUEUE_RETRY_MAX_SECONDS);
 }

@@ -3,7 +3,7 @@
  * or raw, moved here by the platform after the last retry. The letter's id is the key that makes a repeat
  * harmless.
  */
-import type { Finish } from '../delivery/deliver.ts';
+import { type Disposition, DONE, RETRY } from '../delivery/disposition.ts';
 import { describeError, logWarn } from '../log.ts';
 import { DeadLetterMessage, Dispatch, QUEUES } from '../outbound/queues.ts';
 import type { DeadLetter } from '../storage/dead-letters.ts';
@@ -16,22 +16,25 @@ export interface DeadLettersPorts {
   readonly now: () => number;
 }
 
-/** Handles a batch. Never rejects: what could not be stored is put back. */
+/** Handles a batch. Never rejects: letters that could not be stored return to the queue. */
 export async function consumeDeadLetters(
   messages: readonly Message<unknown>[],
   ports: DeadLettersPorts,
 ): Promise<void> {
   const readings = messages.map((message) => ({ message, letters: readLetters(message, ports.now()) }));
-  const finish = await ports.storeDeadLetters(readings.flatMap(({ letters }) => letters)).then(
-    (): Finish => ({ finished: true }),
-    (error: unknown): Finish => {
-      logWarn('dead letters put back', { messages: messages.length, error: describeError(error) });
-      return { finished: false };
+  const disposition = await ports.storeDeadLetters(readings.flatMap(({ letters }) => letters)).then(
+    (): Disposition => DONE,
+    (error: unknown): Disposition => {
+      logWarn('dead letters returned to the queue', {
+        messages: messages.length,
+        error: describeError(error),
+      });
+      return RETRY;
     },
   );
   await Promise.all(
     readings.map(({ message, letters }) =>
-      acknowledge(message, finish, () => ports.sendDeadLetters(letters)),
+      acknowledge(message, disposition, () => ports.sendDeadLetters(letters)),
     ),
   );
 }

@@ -1,8 +1,9 @@
 /**
- * Consumer of `webhook-deliveries`: deliveries that an event store's alarm handed over. The message is a hint
- * only: whatever is lost here is dispatched again by its store.
+ * Consumer of `webhook-deliveries`: attempts that an event store's alarm dispatched. A message is only a hint: whatever is
+ * lost here, its store dispatches again.
  */
-import { Delivering, type DeliveryPorts, type Finish } from '../delivery/deliver.ts';
+import { ConsumerInvocation, type DeliveryPorts } from '../delivery/deliver.ts';
+import { type Disposition, DONE, RETRY } from '../delivery/disposition.ts';
 import { describeError, logWarn } from '../log.ts';
 import { Dispatch, QUEUES } from '../outbound/queues.ts';
 import type { SubscriptionStatus } from '../storage/subscriptions.ts';
@@ -14,39 +15,36 @@ export interface DeliveriesPorts extends DeliveryPorts {
 
 type Reading = { readonly message: Message<unknown>; readonly dispatch: Dispatch | undefined };
 
-const FINISHED: Finish = { finished: true };
-const AGAIN: Finish = { finished: false };
-
-/** Handles a batch. Never rejects: what did not come out is put back. */
+/** Handles a batch. Never rejects: a message that is not done returns to the queue. */
 export async function consumeDeliveries(
   messages: readonly Message<unknown>[],
   ports: DeliveriesPorts,
 ): Promise<void> {
   const readings = messages.map((message) => ({ message, dispatch: Dispatch.safeParse(message.body).data }));
-  const finishes = await deliverAll(readings, ports).catch((error: unknown) => {
-    logWarn('batch put back', {
+  const dispositions = await deliverAll(readings, ports).catch((error: unknown) => {
+    logWarn('batch returned to the queue', {
       queue: QUEUES.deliveries,
       messages: messages.length,
       error: describeError(error),
     });
-    return messages.map(() => AGAIN);
+    return messages.map(() => RETRY);
   });
-  // The store dispatches again what was not begun: at its last delivery a message may simply go.
-  const letGo = async () => undefined;
+  // The store dispatches again what was not begun: a message at its last delivery may be dropped.
+  const drop = async () => undefined;
   await Promise.all(
-    readings.map(({ message }, index) => acknowledge(message, finishes[index] ?? AGAIN, letGo)),
+    readings.map(({ message }, index) => acknowledge(message, dispositions[index] ?? RETRY, drop)),
   );
 }
 
-async function deliverAll(readings: readonly Reading[], ports: DeliveriesPorts): Promise<Finish[]> {
+async function deliverAll(readings: readonly Reading[], ports: DeliveriesPorts): Promise<Disposition[]> {
   const ids = readings.flatMap(({ dispatch }) => (dispatch === undefined ? [] : [dispatch.subscriptionId]));
   const subscriptions = ids.length === 0 ? new Map() : await ports.findSubscriptionsById([...new Set(ids)]);
-  const delivering = new Delivering(ports);
+  const invocation = new ConsumerInvocation(ports);
   return await Promise.all(
     readings.map(async ({ message, dispatch }) => {
       if (dispatch === undefined) {
         logWarn('message not understood', { queue: QUEUES.deliveries, messageId: message.id });
-        return FINISHED;
+        return DONE;
       }
       const subscription = subscriptions.get(dispatch.subscriptionId);
       if (subscription?.customerId !== dispatch.customerId || subscription.deletedAt !== null) {
@@ -56,9 +54,9 @@ async function deliverAll(readings: readonly Reading[], ports: DeliveriesPorts):
           subscriptionId: dispatch.subscriptionId,
           deleted: subscription !== undefined,
         });
-        return FINISHED;
+        return DONE;
       }
-      return await delivering.deliverDispatched(subscription, dispatch);
+      return await invocation.deliverDispatched(subscription, dispatch);
     }),
   );
 }

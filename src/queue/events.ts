@@ -1,11 +1,12 @@
 /**
- * Consumer of `webhook-events`: what producers published, packed by us or straight from another Worker.
+ * Consumer of `webhook-events`: events that producers published, packed by us or sent straight by another Worker.
  *
- * A message is read into events with fixed ids and time of acceptance, routed, delivered, and acknowledged only
- * when every event of it is settled for every subscription that hears of it. What can never be processed becomes
- * a dead letter of its own; the rest of the message goes on.
+ * A message is read into events with fixed ids and a fixed time of acceptance. The events are routed and delivered. The
+ * message is acknowledged only when every event of it is settled for every subscription that receives it. A member that can
+ * never be processed becomes a dead letter of its own; the rest of the message goes on.
  */
-import { Delivering, type DeliveryPorts, type Finish } from '../delivery/deliver.ts';
+import { ConsumerInvocation, type DeliveryPorts } from '../delivery/deliver.ts';
+import { combined, type Disposition, DONE, RETRY } from '../delivery/disposition.ts';
 import { route } from '../delivery/route.ts';
 import { describeError, logWarn } from '../log.ts';
 import { QUEUES } from '../outbound/queues.ts';
@@ -25,31 +26,29 @@ export interface EventsPorts extends DeliveryPorts {
 
 type Reading = EventMessage & { readonly message: Message<unknown> };
 
-const AGAIN: Finish = { finished: false };
-
-/** Handles a batch. Never rejects: what did not come out is put back. */
+/** Handles a batch. Never rejects: a message that is not done returns to the queue. */
 export async function consumeEvents(
   messages: readonly Message<unknown>[],
   ports: EventsPorts,
 ): Promise<void> {
   const readings = messages.map((message) => ({ message, ...readEventMessage(message, ports.now()) }));
-  const finishes = await deliverAll(readings, ports).catch((error: unknown) => {
-    logWarn('batch put back', {
+  const dispositions = await deliverAll(readings, ports).catch((error: unknown) => {
+    logWarn('batch returned to the queue', {
       queue: QUEUES.events,
       messages: messages.length,
       error: describeError(error),
     });
-    return messages.map(() => AGAIN);
+    return messages.map(() => RETRY);
   });
   await Promise.all(
     readings.map((reading, index) =>
-      acknowledge(reading.message, finishes[index] ?? AGAIN, () => giveUp(reading, ports)),
+      acknowledge(reading.message, dispositions[index] ?? RETRY, () => giveUp(reading, ports)),
     ),
   );
 }
 
-/** @returns for each message whether all of it is finished */
-async function deliverAll(readings: readonly Reading[], ports: EventsPorts): Promise<Finish[]> {
+/** @returns a disposition for each message */
+async function deliverAll(readings: readonly Reading[], ports: EventsPorts): Promise<Disposition[]> {
   const events = readings.flatMap((reading) => reading.events.map(([, event]) => event));
   const customerIds = [...new Set(events.map((event) => event.customerId))];
   const audiences = customerIds.length === 0 ? new Map() : await ports.findAudiences(customerIds);
@@ -58,63 +57,55 @@ async function deliverAll(readings: readonly Reading[], ports: EventsPorts): Pro
     logWarn('signing keys not read', { error: describeError(error) });
   });
 
-  const delivering = new Delivering(ports);
-  const byEvent = new Map<string, Finish[]>();
-  const [letterFinishes] = await Promise.all([
+  const invocation = new ConsumerInvocation(ports);
+  const byEvent = new Map<string, Disposition[]>();
+  const [letterDispositions] = await Promise.all([
     Promise.all(readings.map((reading) => storeLetters(reading, audiences, ports))),
     ...routes.map(async (one) => {
-      for (const [eventId, finish] of await delivering.deliverFirst(one)) {
+      for (const [eventId, disposition] of await invocation.deliverFirst(one)) {
         const known = byEvent.get(eventId);
-        if (known === undefined) byEvent.set(eventId, [finish]);
-        else known.push(finish);
+        if (known === undefined) byEvent.set(eventId, [disposition]);
+        else known.push(disposition);
       }
     }),
   ]);
   return readings.map((reading, index) =>
-    worst([
-      letterFinishes[index] ?? AGAIN,
+    combined([
+      letterDispositions[index] ?? RETRY,
       ...reading.events.flatMap(([, event]) => byEvent.get(event.id) ?? []),
     ]),
   );
 }
 
-/** Stores what can never be processed, events of unknown customers among it. */
+/** Stores as dead letters what can never be processed, events of unknown customers included. */
 async function storeLetters(
   { message, events, letters }: Reading,
   audiences: ReadonlyMap<string, Audience>,
   ports: EventsPorts,
-): Promise<Finish> {
+): Promise<Disposition> {
   const all = [...letters];
   for (const [position, event] of events) {
     if (!audiences.has(event.customerId)) {
       all.push(deadLetterOf(message, position, event, 'customerId names no customer', ports.now()));
     }
   }
-  if (all.length === 0) return { finished: true };
+  if (all.length === 0) return DONE;
   try {
     await ports.storeDeadLetters(all);
     const { id, reason } = all[0] as DeadLetter;
     logWarn('dead letters', { queue: QUEUES.events, messageId: message.id, count: all.length, id, reason });
-    return { finished: true };
+    return DONE;
   } catch (error) {
     logWarn('dead letter not stored', { queue: QUEUES.events, error: describeError(error) });
-    return AGAIN;
+    return RETRY;
   }
 }
 
-/** At a message's last delivery: its events become letters, with the ids they were given. */
+/** A message at its last delivery: its events become letters, with the ids they were given. */
 async function giveUp({ message, events, letters }: Reading, ports: EventsPorts): Promise<void> {
   const reason = `not delivered after ${QUEUE_MAX_RETRIES} retries`;
   await ports.sendDeadLetters([
     ...letters,
     ...events.map(([position, event]) => deadLetterOf(message, position, event, reason, ports.now())),
   ]);
-}
-
-/** Unfinished if any is; waits as long as the longest asks, if each says how long. */
-function worst(finishes: readonly Finish[]): Finish {
-  const unfinished = finishes.filter((finish) => !finish.finished);
-  if (unfinished.length === 0) return { finished: true };
-  const waits = unfinished.flatMap((finish) => finish.retryAfterMs ?? []);
-  return waits.length === unfinished.length ? { finished: false, retryAfterMs: Math.max(...waits) } : AGAIN;
 }

@@ -2,6 +2,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { newEventIds } from '../../src/domain/ids.ts';
 import { type HeldClock, holdClock } from '../support/clock.ts';
+import { reportOf } from '../support/reports.ts';
 import { callIn, environmentWith, send } from '../support/requests.ts';
 import {
   newCustomer,
@@ -47,7 +48,7 @@ async function anEventAnswered(statusCode: number): Promise<string> {
     endpoint: subscription.listener.endpoint,
     set: 'header.payload.signature',
   };
-  await storeOf(subscription).settle(ref, [{ ...facts, result }]);
+  await storeOf(subscription).settle(ref, [reportOf({ ...facts, result })]);
   return eventId;
 }
 

@@ -4,6 +4,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { Outcome } from '../../src/domain/attempt.ts';
 import { newEventIds } from '../../src/domain/ids.ts';
 import { type HeldClock, holdClock } from '../support/clock.ts';
+import { reportOf } from '../support/reports.ts';
 import {
   call,
   newCustomer,
@@ -56,18 +57,20 @@ async function newStore() {
       if (added.length === 0) return;
       await storeOf({ id }).settle(
         ref,
-        added.map(({ id: eventId, state }) => ({
-          eventId,
-          acceptedAt,
-          endpoint: 'https://listener.example.com/hooks',
-          set: 'header.payload.signature',
-          result: {
-            attempt: 1,
-            startedAt: acceptedAt,
-            durationMs: 1,
-            outcome: OUTCOMES[state] ?? { kind: 'timed_out', message: 'no answer' },
-          },
-        })),
+        added.map(({ id: eventId, state }) =>
+          reportOf({
+            eventId,
+            acceptedAt,
+            endpoint: 'https://listener.example.com/hooks',
+            set: 'header.payload.signature',
+            result: {
+              attempt: 1,
+              startedAt: acceptedAt,
+              durationMs: 1,
+              outcome: OUTCOMES[state] ?? { kind: 'timed_out', message: 'no answer' },
+            },
+          }),
+        ),
       );
     },
   };

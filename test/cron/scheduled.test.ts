@@ -6,6 +6,7 @@ import { openDatabase } from '../../src/storage/database.ts';
 import { insertDeadLetters } from '../../src/storage/dead-letters.ts';
 import { holdClock } from '../support/clock.ts';
 import { runCron } from '../support/cron.ts';
+import { reportOf } from '../support/reports.ts';
 import { asOperator, newCustomer, newSubscription, storeOf } from '../support/world.ts';
 
 const DAY_MS = 86_400_000;
@@ -23,7 +24,13 @@ async function settleSuccess(subscription: Awaited<ReturnType<typeof newSubscrip
   const outcome = { kind: 'success', response: { statusCode: 200, headers: {} } } as const;
   const result = { attempt: 1, startedAt: Date.now(), durationMs: 1, outcome };
   await storeOf(subscription).settle(ref, [
-    { eventId, acceptedAt: Date.now(), endpoint: 'https://listener.example/', set: 'a.b.c', result },
+    reportOf({
+      eventId,
+      acceptedAt: Date.now(),
+      endpoint: 'https://listener.example/',
+      set: 'a.b.c',
+      result,
+    }),
   ]);
 }
 

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { Delivering, type DeliveryPorts } from '../../src/delivery/deliver.ts';
+import { ConsumerInvocation, type DeliveryPorts } from '../../src/delivery/deliver.ts';
 import type { Route } from '../../src/delivery/route.ts';
 import type { Outcome } from '../../src/domain/attempt.ts';
 import type { HealthState } from '../../src/domain/endpoint-health.ts';
 import type { IdentityEvent } from '../../src/domain/event.ts';
-import type { Admission, Settlement } from '../../src/event-store/rpc.ts';
+import type { Admission, AttemptReport } from '../../src/event-store/rpc.ts';
 import { aSubscription } from '../support/delivery-fixtures.ts';
 
 const subscription = { ...aSubscription(0), id: 'subscription', customerId: 'customer' };
@@ -37,7 +37,7 @@ function ports(
     now: 0,
     admitted: [] as string[],
     signed: [] as string[],
-    settled: [] as Settlement[],
+    reports: [] as AttemptReport[],
     posts: 0,
     noted: [] as HealthState[],
     settles: 0,
@@ -48,12 +48,12 @@ function ports(
       return eventIds.map(() => options.admission ?? { answer: 'new' });
     },
     begin: async () => [],
-    mayStart: () => options.mayStart?.() ?? true,
-    settle: async (_, settlements) => {
+    mayStart: async () => options.mayStart?.() ?? true,
+    settle: async (_, reports) => {
       recorded.settles++;
-      recorded.settled.push(...settlements);
+      recorded.reports.push(...reports);
       return {
-        settled: settlements.map(({ eventId }) => ({ eventId, state: 'success', attempts: 1 })),
+        stored: reports.map(({ facts }) => ({ eventId: facts.eventId, state: 'success', attempts: 1 })),
         health: { state: options.health?.() ?? 'healthy', since: 1 },
       };
     },
@@ -81,33 +81,33 @@ function ports(
 const route = (all: IdentityEvent[]): Route => ({ subscription, kid: 'kid', events: all });
 
 describe('first attempts', () => {
-  it('a consumer admits 250 events in portions, and attempts and finishes all of them', async () => {
+  it('a consumer admits 250 events in portions, and attempts and dispositions all of them', async () => {
     const { recorded, fakes } = ports();
-    const finishes = await new Delivering(fakes).deliverFirst(route(events(250)));
+    const dispositions = await new ConsumerInvocation(fakes).deliverFirst(route(events(250)));
     expect(recorded.posts).toBe(250);
-    expect([...finishes.values()].every(({ finished }) => finished)).toBe(true);
+    expect([...dispositions.values()].every(({ kind }) => kind === 'done')).toBe(true);
   });
 
   it('a consumer out of time stores the admitted events and returns the rest to the queue', async () => {
     // Each attempt takes a second, so the thirty seconds end within the first portion.
     const { recorded, fakes } = ports({ attemptMs: 1000 });
-    const finishes = await new Delivering(fakes).deliverFirst(route(events(250)));
+    const dispositions = await new ConsumerInvocation(fakes).deliverFirst(route(events(250)));
     expect(recorded.admitted).toHaveLength(100);
     expect(recorded.signed).toHaveLength(100);
     expect(recorded.posts).toBeLessThanOrEqual(32);
-    expect(recorded.settled).toHaveLength(100);
-    expect(recorded.settled.filter(({ result }) => result === undefined)).toHaveLength(100 - recorded.posts);
-    expect(finishes.get('event 99')).toEqual({ finished: true });
-    expect(finishes.get('event 100')).toEqual({ finished: false, retryAfterMs: 0 });
-    expect(finishes.get('event 249')).toEqual({ finished: false, retryAfterMs: 0 });
+    expect(recorded.reports).toHaveLength(100);
+    expect(recorded.reports.filter(({ kind }) => kind === 'deferred')).toHaveLength(100 - recorded.posts);
+    expect(dispositions.get('event 99')).toEqual({ kind: 'done' });
+    expect(dispositions.get('event 100')).toEqual({ kind: 'retry-after', waitMs: 0 });
+    expect(dispositions.get('event 249')).toEqual({ kind: 'retry-after', waitMs: 0 });
   });
 
   it('first attempts stop soon after the subscription is disabled, though more were admitted', async () => {
     const { recorded, fakes } = ports({ attemptMs: 600, mayStart: () => false });
-    const finishes = await new Delivering(fakes).deliverFirst(route(events(50)));
+    const dispositions = await new ConsumerInvocation(fakes).deliverFirst(route(events(50)));
     expect(recorded.posts).toBeLessThanOrEqual(4);
-    expect(recorded.settled).toHaveLength(50);
-    expect([...finishes.values()].every(({ finished }) => finished)).toBe(true);
+    expect(recorded.reports).toHaveLength(50);
+    expect([...dispositions.values()].every(({ kind }) => kind === 'done')).toBe(true);
   });
 
   it('an event is signed only when a slot is free for it', async () => {
@@ -120,7 +120,7 @@ describe('first attempts', () => {
         return await fakes.post(endpoint, set);
       },
     };
-    const delivering = new Delivering(hanging).deliverFirst(route(events(10)));
+    const delivering = new ConsumerInvocation(hanging).deliverFirst(route(events(10)));
     while (release.length < 2) await Promise.resolve();
     expect(recorded.signed).toHaveLength(2);
     while (recorded.posts < 10) {
@@ -133,15 +133,15 @@ describe('first attempts', () => {
   it('two events under one id are sent once, with the first content', async () => {
     const { recorded, fakes } = ports();
     const [event] = events(1) as [IdentityEvent];
-    await new Delivering(fakes).deliverFirst(route([event, { ...event, entityType: 'other' }]));
-    expect(recorded.settled.map(({ set }) => set)).toEqual(['set of event 0 user']);
+    await new ConsumerInvocation(fakes).deliverFirst(route([event, { ...event, entityType: 'other' }]));
+    expect(recorded.reports.map(({ facts }) => facts.set)).toEqual(['set of event 0 user']);
   });
 
   it('deferred events are signed and stored, and none of them is sent', async () => {
-    const { recorded, fakes } = ports({ admission: { answer: 'held' } });
-    await new Delivering(fakes).deliverFirst(route(events(3)));
+    const { recorded, fakes } = ports({ admission: { answer: 'deferred' } });
+    await new ConsumerInvocation(fakes).deliverFirst(route(events(3)));
     expect(recorded.posts).toBe(0);
-    expect(recorded.settled.map(({ result }) => result)).toEqual([undefined, undefined, undefined]);
+    expect(recorded.reports.map(({ kind }) => kind)).toEqual(['deferred', 'deferred', 'deferred']);
   });
 
   it('the rest of the events go to the store once a result shows an unhealthy endpoint', async () => {
@@ -149,33 +149,33 @@ describe('first attempts', () => {
       outcome: { kind: 'timed_out', message: '' },
       health: () => 'slow',
     });
-    const finishes = await new Delivering(fakes).deliverFirst(route(events(50)));
+    const dispositions = await new ConsumerInvocation(fakes).deliverFirst(route(events(50)));
     // Two were under way together, and two more may have begun before the store answered.
     expect(recorded.posts).toBeLessThanOrEqual(4);
-    expect(recorded.settled).toHaveLength(50);
-    expect([...finishes.values()].every(({ finished }) => finished)).toBe(true);
+    expect(recorded.reports).toHaveLength(50);
+    expect([...dispositions.values()].every(({ kind }) => kind === 'done')).toBe(true);
   });
 
   it('a time-out or five failures are reported to the store at once', async () => {
     const slow = ports({ outcome: { kind: 'timed_out', message: '' } });
-    await new Delivering(slow.fakes).deliverFirst(route(events(20)));
+    await new ConsumerInvocation(slow.fakes).deliverFirst(route(events(20)));
     expect(slow.recorded.settles).toBe(20);
     const failing = ports({ outcome: { kind: 'unreachable', message: '' } });
-    await new Delivering(failing.fakes).deliverFirst(route(events(20)));
+    await new ConsumerInvocation(failing.fakes).deliverFirst(route(events(20)));
     expect(failing.recorded.settles).toBe(4);
     const fine = ports();
-    await new Delivering(fine.fakes).deliverFirst(route(events(20)));
+    await new ConsumerInvocation(fine.fakes).deliverFirst(route(events(20)));
     expect(fine.recorded.settles).toBe(1);
   });
 
   it('a change of health is noted once, and an unchanged health is not noted', async () => {
     const { recorded, fakes } = ports({ outcome: { kind: 'timed_out', message: '' }, health: () => 'slow' });
-    const delivering = new Delivering(fakes);
+    const delivering = new ConsumerInvocation(fakes);
     await delivering.deliverFirst(route(events(3)));
     await delivering.deliverFirst(route(events(3)));
     expect(recorded.noted).toEqual(['slow']);
     const same = ports();
-    await new Delivering(same.fakes).deliverFirst(route(events(3)));
+    await new ConsumerInvocation(same.fakes).deliverFirst(route(events(3)));
     expect(same.recorded.noted).toEqual([]);
   });
 });
@@ -198,7 +198,7 @@ describe('the slots of an invocation', () => {
         return new Promise(() => {});
       },
     };
-    const delivering = new Delivering(hanging);
+    const delivering = new ConsumerInvocation(hanging);
     const dispatch = (id: string, isUnhealthy: boolean) =>
       void delivering.deliverDispatched(
         { ...subscription, id },

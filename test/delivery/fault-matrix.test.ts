@@ -240,9 +240,9 @@ class Line {
             this.#attempt = begun[0]?.attempt ?? this.#attempt;
             return begun;
           }),
-        settle: (ref, settlements) =>
-          this.#around(settleStep(), invocation, () => this.#store.settle(ref, settlements)),
-        mayStart: () => this.#store.mayStart(),
+        settle: (ref, reports) =>
+          this.#around(settleStep(), invocation, () => this.#store.settle(ref, reports)),
+        mayStart: async () => this.#store.mayStart(),
       }),
       sign: async (event) => {
         if (this.#fires('sign and POST', 'throws before')) throw new Injected('sign');

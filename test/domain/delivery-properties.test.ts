@@ -9,7 +9,7 @@ import {
   disable,
   dispatch,
   isFinal,
-  settle,
+  recordResult,
 } from '../../src/domain/delivery.ts';
 import {
   at,
@@ -89,7 +89,7 @@ class World {
         return enabled ? this.#begin(this.#tokens.at(-1 - step.token) ?? 'none') : undefined;
       case 'settle': {
         const attempt = Math.max(1, delivery.attempts - step.attempt);
-        return settle(delivery, FACTS, result(attempt, step.outcome, now), at(now, enabled));
+        return recordResult(delivery, FACTS, result(attempt, step.outcome, now), at(now, enabled));
       }
     }
   }

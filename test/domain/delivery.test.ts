@@ -7,7 +7,7 @@ import {
   dispatch,
   isFinal,
   lastAnswer,
-  settle,
+  recordResult,
 } from '../../src/domain/delivery.ts';
 import { DISPATCH_LEASE_MS } from '../../src/domain/leases.ts';
 import {
@@ -56,7 +56,7 @@ describe('an event stored without an attempt', () => {
 
 describe('the result of a first attempt', () => {
   it('a delivery that succeeds at once is stored once, with its earlier states and their times', () => {
-    const delivery = changed(settle(undefined, FACTS, result(1, ok, NOW), at(NOW + 41)));
+    const delivery = changed(recordResult(undefined, FACTS, result(1, ok, NOW), at(NOW + 41)));
     expect(delivery).toMatchObject({ state: 'success', attempts: 1, dueAt: null, updatedAt: NOW + 41 });
     expect(delivery.history).toEqual([
       { at: ACCEPTED, state: 'awaiting-executing', attempts: 0 },
@@ -86,14 +86,14 @@ describe('the result of a first attempt', () => {
   });
 
   it('an attempt that got no answer records an error in place of a response', () => {
-    const delivery = changed(settle(undefined, FACTS, result(1, timedOut), at(NOW)));
+    const delivery = changed(recordResult(undefined, FACTS, result(1, timedOut), at(NOW)));
     const last = delivery.history.at(-1);
     expect(last).toMatchObject({ reason: 'timed out: no answer within 10 s', error: { code: 'timed_out' } });
     expect(last).not.toHaveProperty('response');
   });
 
   it('a delivery that got a 301 is a failure at once', () => {
-    const delivery = changed(settle(undefined, FACTS, result(1, moved), at(NOW)));
+    const delivery = changed(recordResult(undefined, FACTS, result(1, moved), at(NOW)));
     expect(delivery).toMatchObject({ state: 'failure', dueAt: null });
     expect(delivery.history.at(-1)).toMatchObject({ reason: 'HTTP 301' });
   });
@@ -101,7 +101,7 @@ describe('the result of a first attempt', () => {
   it('a delivery that fails again after the last wait of the schedule is a failure', () => {
     let delivery: Delivery | undefined;
     for (const attempt of [1, 2, 3, 4]) {
-      delivery = changed(settle(delivery, FACTS, result(attempt, unavailable), at(NOW)));
+      delivery = changed(recordResult(delivery, FACTS, result(attempt, unavailable), at(NOW)));
     }
     expect(delivery).toMatchObject({ state: 'failure', attempts: 4, dueAt: null });
     expect(delivery?.history.at(-1)).toMatchObject({ reason: 'HTTP 503' });
@@ -110,7 +110,7 @@ describe('the result of a first attempt', () => {
 
 describe('a success', () => {
   it('the success of the attempt under way is final', () => {
-    expect(settle(executing(), FACTS, result(1, ok), at(NOW))).toMatchObject({
+    expect(recordResult(executing(), FACTS, result(1, ok), at(NOW))).toMatchObject({
       state: 'success',
       attempts: 1,
     });
@@ -118,30 +118,34 @@ describe('a success', () => {
 
   it('the late success of an earlier attempt of the run is final, and no attempt follows', () => {
     const second = changed(begin(dispatch(awaitingRetry(), 'two', NOW + 3000), 'two', NOW + 3000, LEASE_MS));
-    const delivery = changed(settle(second, FACTS, result(1, ok), at(NOW + 3100)));
+    const delivery = changed(recordResult(second, FACTS, result(1, ok), at(NOW + 3100)));
     expect(delivery).toMatchObject({ state: 'success', attempts: 2, dueAt: null, leaseToken: null });
   });
 
   it('a late success turns a failure of the same run into a success', () => {
     const failed = changed(disable(awaitingRetry(), NOW + 10));
-    expect(settle(failed, FACTS, result(1, ok), at(NOW + 20, false))).toMatchObject({ state: 'success' });
+    expect(recordResult(failed, FACTS, result(1, ok), at(NOW + 20, false))).toMatchObject({
+      state: 'success',
+    });
   });
 
   it('the success of an attempt under way counts although its subscription was disabled', () => {
-    expect(settle(executing(), FACTS, result(1, ok), at(NOW, false))).toMatchObject({ state: 'success' });
+    expect(recordResult(executing(), FACTS, result(1, ok), at(NOW, false))).toMatchObject({
+      state: 'success',
+    });
   });
 
   it('a success withdraws the token of a dispatch under way', () => {
     const dispatched = dispatch(awaitingRetry(), 'two', NOW + 3000);
-    const delivery = changed(settle(dispatched, FACTS, result(1, ok), at(NOW + 3001)));
+    const delivery = changed(recordResult(dispatched, FACTS, result(1, ok), at(NOW + 3001)));
     expect(begin(delivery, 'two', NOW + 3002, LEASE_MS)).toBeUndefined();
   });
 
   it('a success stays a success, whatever result is reported later', () => {
-    const delivery = changed(settle(undefined, FACTS, result(1, ok), at(NOW)));
-    expect(settle(delivery, FACTS, result(1, ok), at(NOW))).toBeUndefined();
-    expect(settle(delivery, FACTS, result(1, unavailable), at(NOW))).toBeUndefined();
-    expect(settle(delivery, FACTS, result(2, unavailable), at(NOW))).toBeUndefined();
+    const delivery = changed(recordResult(undefined, FACTS, result(1, ok), at(NOW)));
+    expect(recordResult(delivery, FACTS, result(1, ok), at(NOW))).toBeUndefined();
+    expect(recordResult(delivery, FACTS, result(1, unavailable), at(NOW))).toBeUndefined();
+    expect(recordResult(delivery, FACTS, result(2, unavailable), at(NOW))).toBeUndefined();
     expect(begin(delivery, 'token', NOW, LEASE_MS)).toBeUndefined();
     expect(disable(delivery, NOW)).toBeUndefined();
   });
@@ -149,22 +153,22 @@ describe('a success', () => {
 
 describe('a failed result', () => {
   it('a failed result is dropped when its attempt already has a result', () => {
-    expect(settle(awaitingRetry(), FACTS, result(1, timedOut), at(NOW))).toBeUndefined();
+    expect(recordResult(awaitingRetry(), FACTS, result(1, timedOut), at(NOW))).toBeUndefined();
   });
 
   it('a failed result is dropped when the next attempt has begun', () => {
     const second = changed(begin(dispatch(awaitingRetry(), 'two', NOW + 3000), 'two', NOW + 3000, LEASE_MS));
-    expect(settle(second, FACTS, result(1, timedOut), at(NOW + 3001))).toBeUndefined();
-    expect(settle(second, FACTS, result(2, timedOut), at(NOW + 3001))).toMatchObject({ attempts: 2 });
+    expect(recordResult(second, FACTS, result(1, timedOut), at(NOW + 3001))).toBeUndefined();
+    expect(recordResult(second, FACTS, result(2, timedOut), at(NOW + 3001))).toMatchObject({ attempts: 2 });
   });
 
   it('a failed result is dropped when its attempt cannot have begun yet', () => {
-    expect(settle(executing(), FACTS, result(2, unavailable), at(NOW))).toBeUndefined();
-    expect(settle(awaitingRetry(), FACTS, result(3, unavailable), at(NOW))).toBeUndefined();
+    expect(recordResult(executing(), FACTS, result(2, unavailable), at(NOW))).toBeUndefined();
+    expect(recordResult(awaitingRetry(), FACTS, result(3, unavailable), at(NOW))).toBeUndefined();
   });
 
   it('a failed result is final while the subscription is disabled', () => {
-    const delivery = changed(settle(executing(), FACTS, result(1, unavailable), at(NOW, false)));
+    const delivery = changed(recordResult(executing(), FACTS, result(1, unavailable), at(NOW, false)));
     expect(delivery).toMatchObject({ state: 'failure', dueAt: null });
     expect(delivery.history.at(-1)?.reason).toBe('HTTP 503; subscription disabled');
     expect(delivery.history.at(-1)).not.toHaveProperty('nextAttemptAt');
@@ -175,12 +179,12 @@ describe('a result of an earlier run', () => {
   const redelivered: Delivery = { ...awaitingRetry(), state: 'awaiting-executing', runBase: 1, dueAt: NOW };
 
   it('a result of an earlier run is dropped, even a success', () => {
-    expect(settle(redelivered, FACTS, result(1, ok), at(NOW))).toBeUndefined();
-    expect(settle(redelivered, FACTS, result(1, unavailable), at(NOW))).toBeUndefined();
+    expect(recordResult(redelivered, FACTS, result(1, ok), at(NOW))).toBeUndefined();
+    expect(recordResult(redelivered, FACTS, result(1, unavailable), at(NOW))).toBeUndefined();
   });
 
   it('a redelivered event gets the whole schedule again', () => {
-    const delivery = settle(redelivered, FACTS, result(2, unavailable), at(NOW));
+    const delivery = recordResult(redelivered, FACTS, result(2, unavailable), at(NOW));
     expect(delivery).toMatchObject({ state: 'awaiting-retry', attempts: 2, dueAt: NOW + 3000 });
   });
 });
@@ -259,7 +263,7 @@ describe('a delivery of a disabled subscription', () => {
   });
 
   it('a final delivery stays as it is when its subscription is disabled', () => {
-    const failed = changed(settle(undefined, FACTS, result(1, moved), at(NOW)));
+    const failed = changed(recordResult(undefined, FACTS, result(1, moved), at(NOW)));
     expect(disable(failed, NOW + 10)).toBeUndefined();
   });
 });
@@ -273,7 +277,7 @@ describe('the last answer', () => {
   it('the last answer is that of the last attempt, a response or an error', () => {
     const one = awaitingRetry();
     expect(lastAnswer(one)).toEqual({ response: { statusCode: 503, headers: {} } });
-    const two = changed(settle(one, FACTS, result(2, timedOut), at(NOW)));
+    const two = changed(recordResult(one, FACTS, result(2, timedOut), at(NOW)));
     expect(lastAnswer(two)).toEqual({ error: { code: 'timed_out', message: 'no answer within 10 s' } });
   });
 });

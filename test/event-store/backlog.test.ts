@@ -1,5 +1,6 @@
 import { evictDurableObject, runInDurableObject } from 'cloudflare:test';
 import { describe, expect, it } from 'vitest';
+import { reportOf } from '../support/reports.ts';
 import { Bench, lost, ok, timedOut } from '../support/store-bench.ts';
 
 const DAY_MS = 86_400_000;
@@ -9,7 +10,7 @@ describe('an endpoint that is not healthy', () => {
     const bench = new Bench();
     const [slow = '', next = ''] = bench.ids(2);
     await bench.settle(slow, timedOut);
-    expect(await bench.store.admit(bench.ref, [next])).toEqual([{ answer: 'held' }]);
+    expect(await bench.store.admit(bench.ref, [next])).toEqual([{ answer: 'deferred' }]);
     expect(await bench.store.health()).toEqual({ state: 'slow', since: bench.clock.now(), waiting: 1 });
   });
 
@@ -97,7 +98,7 @@ describe('a failing endpoint', () => {
     await bench.ring();
     await bench.fail();
     const [test = ''] = bench.ids(1);
-    await bench.store.settle(bench.ref, [{ ...bench.facts(test), neverHeld: true }]);
+    await bench.store.settle(bench.ref, [reportOf({ ...bench.facts(test), neverHeld: true })]);
     bench.clock.advance(1000);
     expect(await bench.ring()).toContain(test);
   });
@@ -110,7 +111,7 @@ describe('a failing endpoint', () => {
       response: { statusCode: 301, headers: {} },
     });
     await bench.fail();
-    await bench.store.settle(bench.ref, [{ ...bench.facts(test), neverHeld: true }]);
+    await bench.store.settle(bench.ref, [reportOf({ ...bench.facts(test), neverHeld: true })]);
     await bench.store.redeliver(bench.ref, redelivered);
     expect((await bench.ring()).sort()).toEqual([redelivered, test].sort());
     const tokens = await bench.tokens();

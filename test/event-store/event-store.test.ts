@@ -6,9 +6,10 @@ import type { HistoryEntry } from '../../src/domain/delivery.ts';
 import { newEventIds } from '../../src/domain/ids.ts';
 import type { SubscriptionRef } from '../../src/domain/subscription.ts';
 import type { EventStore } from '../../src/event-store/event-store.ts';
-import type { Settlement } from '../../src/event-store/rpc.ts';
+import type { AttemptReport } from '../../src/event-store/rpc.ts';
 import { type HeldClock, holdClock } from '../support/clock.ts';
 import { eventStoreStub } from '../support/event-store.ts';
+import { reportOf } from '../support/reports.ts';
 
 const DAY_MS = 86_400_000;
 const ok: Outcome = { kind: 'success', response: { statusCode: 200, headers: {} } };
@@ -36,23 +37,29 @@ function eventId(clock: HeldClock): string {
   return eventIds(clock, 1)[0] ?? '';
 }
 
-function attempted(clock: HeldClock, id: string, outcome: Outcome, attempt = 1): Settlement {
+function attempted(
+  clock: HeldClock,
+  id: string,
+  outcome: Outcome,
+  attempt = 1,
+  acceptedAt = clock.now(),
+): AttemptReport {
   const facts = {
     eventId: id,
-    acceptedAt: clock.now(),
+    acceptedAt,
     endpoint: 'https://listener.example/',
     set: 'the.signed.set',
   };
-  return { ...facts, result: { attempt, startedAt: clock.now(), durationMs: 5, outcome } };
+  return reportOf({ ...facts, result: { attempt, startedAt: clock.now(), durationMs: 5, outcome } });
 }
 
-function held(clock: HeldClock, id: string): Settlement {
-  return {
+function held(clock: HeldClock, id: string): AttemptReport {
+  return reportOf({
     eventId: id,
     acceptedAt: clock.now(),
     endpoint: 'https://listener.example/',
     set: 'the.signed.set',
-  };
+  });
 }
 
 /** The lease token of a delivery. Only the rows of the store show it. */
@@ -117,7 +124,7 @@ describe('admit', () => {
     const clock = holdClock();
     const { ref, store } = newStore();
     await store.adopt({ ...ref, version: 2, enabled: false, endpoint: 'https://listener.example/' });
-    expect(await store.admit(ref, [eventId(clock)])).toEqual([{ answer: 'held' }]);
+    expect(await store.admit(ref, [eventId(clock)])).toEqual([{ answer: 'deferred' }]);
   });
 
   it('admit adopts a newer version of the subscription from the call', async () => {
@@ -151,7 +158,7 @@ describe('settle', () => {
     await store.settle(ref, [settlement]);
     const first = await store.read(id);
     clock.advance(500);
-    expect((await store.settle(ref, [settlement])).settled).toEqual([
+    expect((await store.settle(ref, [settlement])).stored).toEqual([
       { eventId: id, state: 'dropped', attempts: 1 },
     ]);
     expect(await store.read(id)).toEqual(first);
@@ -185,7 +192,8 @@ describe('settle', () => {
     const { ref, store } = newStore();
     const [good = '', bad = ''] = eventIds(clock, 2);
     await runInDurableObject(store, async (instance: EventStore) => {
-      const broken = { ...attempted(clock, bad, ok), endpoint: null as unknown as string };
+      const { facts, ...rest } = attempted(clock, bad, ok);
+      const broken = { ...rest, facts: { ...facts, endpoint: null as unknown as string } } as AttemptReport;
       await expect(instance.settle(ref, [attempted(clock, good, ok), broken])).rejects.toThrow('NOT NULL');
     });
     expect(await store.total()).toBe(0);
@@ -322,7 +330,7 @@ describe('a disabled subscription', () => {
     const { ref, store } = newStore();
     const id = eventId(clock);
     const {
-      settled: [settled],
+      stored: [settled],
     } = await store.settle({ ...ref, enabled: false }, [held(clock, id)]);
     expect(settled).toEqual({ eventId: id, state: 'failure', attempts: 0 });
   });
@@ -350,7 +358,7 @@ describe('retention', () => {
     await store.settle(ref, [attempted(clock, failed, unavailable), attempted(clock, open, unavailable)]);
     clock.advance(2 * DAY_MS);
     const redirect: Outcome = { kind: 'http_error', response: { statusCode: 302, headers: {} } };
-    await store.settle(ref, [{ ...attempted(clock, failed, redirect, 2), acceptedAt: accepted }]);
+    await store.settle(ref, [attempted(clock, failed, redirect, 2, accepted)]);
     clock.advance(6 * DAY_MS);
     await runDurableObjectAlarm(store);
     expect(await store.total()).toBe(2);
@@ -387,7 +395,7 @@ describe('an erased store', () => {
     await store.erase(ref);
     expect(await store.read(id)).toBeUndefined();
     expect(await store.admit(ref, [late])).toEqual([{ answer: 'done' }]);
-    expect((await store.settle(ref, [attempted(clock, late, ok)])).settled).toEqual([
+    expect((await store.settle(ref, [attempted(clock, late, ok)])).stored).toEqual([
       { eventId: late, state: 'dropped', attempts: 0 },
     ]);
     expect(await store.total()).toBe(0);
@@ -403,7 +411,7 @@ describe('an erased store', () => {
     const late = eventId(clock);
     const answer = await store.settle(ref, [attempted(clock, late, ok)]);
     expect(answer).toEqual({
-      settled: [{ eventId: late, state: 'dropped', attempts: 0 }],
+      stored: [{ eventId: late, state: 'dropped', attempts: 0 }],
       health: { state: 'healthy', since: 0 },
     });
     expect(await store.admit(ref, [late])).toEqual([{ answer: 'done' }]);

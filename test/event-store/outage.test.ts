@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { reportOf } from '../support/reports.ts';
 import { Bench, lost, ok } from '../support/store-bench.ts';
 
 const MINUTE_MS = 60_000;
@@ -30,7 +31,7 @@ async function arrive(bench: Bench): Promise<string> {
   const [id = ''] = bench.ids(1);
   const [admission] = await bench.store.admit(bench.ref, [id]);
   if (admission?.answer === 'new') await bench.settle(id, lost);
-  else await bench.store.settle(bench.ref, [bench.facts(id)]);
+  else await bench.store.settle(bench.ref, [reportOf(bench.facts(id))]);
   return id;
 }
 

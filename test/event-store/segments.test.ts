@@ -5,10 +5,11 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { describe, expect, it } from 'vitest';
 import { eventIdFloor, newEventIds } from '../../src/domain/ids.ts';
-import type { Settlement } from '../../src/event-store/rpc.ts';
+import type { AttemptReport } from '../../src/event-store/rpc.ts';
 import { MERGE_AGE_MS, MERGE_SEGMENTS, SEGMENT_MAX_EVENTS } from '../../src/event-store/tuning.ts';
 import { aSet } from '../support/delivery-fixtures.ts';
 import { Random } from '../support/random.ts';
+import { type FlatReport, reportOf } from '../support/reports.ts';
 import { Bench, lost, ok } from '../support/store-bench.ts';
 
 const HOUR_MS = 3_600_000;
@@ -18,12 +19,12 @@ function idsAt(time: number, count: number): string[] {
   return newEventIds(time, count, crypto.getRandomValues(new Uint8Array(16)));
 }
 
-function succeeded(bench: Bench, eventId: string, facts: Partial<Settlement> = {}): Settlement {
+function succeeded(bench: Bench, eventId: string, facts: Partial<FlatReport> = {}): AttemptReport {
   const result = { attempt: 1, startedAt: bench.clock.now(), durationMs: 5, outcome: ok };
-  return { ...bench.facts(eventId), set: aSet(eventId), result, ...facts };
+  return reportOf({ ...bench.facts(eventId), set: aSet(eventId), result, ...facts });
 }
 
-async function deliver(bench: Bench, ids: readonly string[], facts: Partial<Settlement> = {}): Promise<void> {
+async function deliver(bench: Bench, ids: readonly string[], facts: Partial<FlatReport> = {}): Promise<void> {
   await bench.store.settle(
     bench.ref,
     ids.map((id) => succeeded(bench, id, facts)),
@@ -168,7 +169,7 @@ describe('a packed delivery', () => {
       bench.ref,
       ids.slice(10).map((id) => succeeded(bench, id)),
     );
-    expect(answer.settled.map(({ state }) => state)).toEqual([
+    expect(answer.stored.map(({ state }) => state)).toEqual([
       ...ids.slice(10, 20).map(() => 'dropped'),
       ...ids.slice(20).map(() => 'success'),
     ]);
@@ -179,8 +180,8 @@ describe('a packed delivery', () => {
     const bench = new Bench();
     const [id = ''] = bench.ids(1);
     const both = [succeeded(bench, id), succeeded(bench, id)];
-    const { settled } = await bench.store.settle(bench.ref, both);
-    expect(settled.map(({ state }) => state)).toEqual(['success', 'dropped']);
+    const { stored } = await bench.store.settle(bench.ref, both);
+    expect(stored.map(({ state }) => state)).toEqual(['success', 'dropped']);
     expect(await bench.store.total()).toBe(1);
   });
 
@@ -197,7 +198,7 @@ describe('a packed delivery', () => {
         return exec(query, ...values);
       };
       Object.defineProperty(storage.sql, 'exec', { configurable: true, value: broken });
-      const both = [succeeded(bench, good), { ...bench.facts(bad), result: outcome }];
+      const both = [succeeded(bench, good), reportOf({ ...bench.facts(bad), result: outcome })];
       await expect(instance.settle(bench.ref, both)).rejects.toThrow('storage');
       Reflect.deleteProperty(storage.sql, 'exec');
     });
@@ -317,8 +318,8 @@ describe('small segments', () => {
     const bench = new Bench();
     const payload = btoa('a'.repeat(60_000)).replaceAll('=', '');
     for (let round = 0; round < MERGE_SEGMENTS + 8; round++) {
-      const settlements = bench.ids(5).map((id) => succeeded(bench, id, { set: `e30.${payload}.sig` }));
-      await bench.store.settle(bench.ref, settlements);
+      const reports = bench.ids(5).map((id) => succeeded(bench, id, { set: `e30.${payload}.sig` }));
+      await bench.store.settle(bench.ref, reports);
       bench.clock.advance(1);
     }
     bench.clock.advance(MERGE_AGE_MS);
@@ -367,16 +368,18 @@ describe('a store that packs and merges', () => {
       if (step % 4 === 0) await compare();
 
       async function publish() {
-        const settlements = Array.from({ length: random.whole(1, 6) }, (): Settlement => {
+        const reports = Array.from({ length: random.whole(1, 6) }, () => {
           const acceptedAt = now - random.pick([0, 0, 0, 1000, 60_000, 2 * HOUR_MS]);
           const [id = ''] = idsAt(acceptedAt + random.pick([0, 0, 1, -200_000, 250_000, -400_000]), 1);
           const failed = random.chance(0.1);
           model.set(id, { acceptedAt, failed });
-          const all = succeeded(bench, id, { acceptedAt });
           const outcome = failed ? ({ kind: 'blocked', message: 'no' } as const) : ok;
-          return { ...all, result: { attempt: 1, startedAt: now, durationMs: 5, outcome } };
+          return succeeded(bench, id, {
+            acceptedAt,
+            result: { attempt: 1, startedAt: now, durationMs: 5, outcome },
+          });
         });
-        await bench.store.settle(bench.ref, settlements);
+        await bench.store.settle(bench.ref, reports);
       }
       async function repeat() {
         const again = [...model.keys()].filter(() => random.chance(0.1)).slice(0, 20);

@@ -5,6 +5,7 @@ import type { EventStore } from '../../src/event-store/event-store.ts';
 import { TOTAL_COUNTED_AGAIN_ROWS } from '../../src/event-store/tuning.ts';
 import { holdClock } from '../support/clock.ts';
 import { eventStoreStub } from '../support/event-store.ts';
+import { reportOf } from '../support/reports.ts';
 
 const DAY_MS = 86_400_000;
 const COUNT = TOTAL_COUNTED_AGAIN_ROWS + 1;
@@ -24,7 +25,9 @@ async function largeStore(acceptedAt: number) {
   const settle = (eventIds: readonly string[]) =>
     store.settle(
       ref,
-      eventIds.map((eventId) => ({ eventId, acceptedAt, endpoint: 'https://listener.example/', set: 'set' })),
+      eventIds.map((eventId) =>
+        reportOf({ eventId, acceptedAt, endpoint: 'https://listener.example/', set: 'set' }),
+      ),
     );
   for (let start = 0; start < COUNT; start += 1000) await settle(ids.slice(start, start + 1000));
   await evictDurableObject(store);

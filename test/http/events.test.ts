@@ -2,8 +2,8 @@ import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Outcome } from '../../src/domain/attempt.ts';
 import { newEventIds } from '../../src/domain/ids.ts';
 import type { SubscriptionRef } from '../../src/domain/subscription.ts';
-import type { Settlement } from '../../src/event-store/rpc.ts';
 import { type HeldClock, holdClock } from '../support/clock.ts';
+import { type FlatReport, reportOf } from '../support/reports.ts';
 import { withNewToken } from '../support/requests.ts';
 import {
   call,
@@ -41,7 +41,7 @@ beforeEach(async () => {
 interface Store {
   readonly id: string;
   readonly path: string;
-  settle(...settlements: Settlement[]): Promise<void>;
+  settle(...reports: FlatReport[]): Promise<void>;
 }
 
 async function newStore(): Promise<Store> {
@@ -56,9 +56,9 @@ async function newStore(): Promise<Store> {
   return {
     id,
     path: `/${customer.id}/webhooks/subscriptions/${id}/events`,
-    settle: async (...settlements) => {
-      for (let start = 0; start < settlements.length; start += 100) {
-        await storeOf({ id }).settle(ref, settlements.slice(start, start + 100));
+    settle: async (...reports) => {
+      for (let start = 0; start < reports.length; start += 100) {
+        await storeOf({ id }).settle(ref, reports.slice(start, start + 100).map(reportOf));
       }
     },
   };
@@ -69,7 +69,7 @@ const newIds = (count: number, at = clock.now()) =>
 const newId = () => newIds(1)[0] ?? '';
 
 const facts = (eventId: string) => ({ eventId, acceptedAt: clock.now(), endpoint: ENDPOINT, set: SET });
-const attempted = (eventId: string, outcome: Outcome, attempt = 1): Settlement => ({
+const attempted = (eventId: string, outcome: Outcome, attempt = 1): FlatReport => ({
   ...facts(eventId),
   result: { attempt, startedAt: clock.now(), durationMs: 41, outcome },
 });
@@ -332,7 +332,7 @@ describe('the history of an event', () => {
       endpoint: 'https://listener.example/',
     };
     const id = newId();
-    await storeOf(subscription).settle(ref, [facts(id)]);
+    await storeOf(subscription).settle(ref, [reportOf(facts(id))]);
     expect(await subscription.event(id)).toMatchObject({ state: 'failure', attempts: 0 });
     expect(await subscription.history(id)).toEqual([
       { createdAt: iso(clock.now()), state: 'awaiting-executing', attempts: 0 },

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { newEventIds } from '../../src/domain/ids.ts';
 import { holdClock } from '../support/clock.ts';
 import { eventStoreStub } from '../support/event-store.ts';
+import { reportOf } from '../support/reports.ts';
 import { BASE_URL, getToken, newCustomer, newSubscription, type TestSubscription } from '../support/world.ts';
 
 const DAY_MS = 86_400_000;
@@ -27,13 +28,15 @@ async function fail(
   for (let start = 0; start < ids.length; start += 500) {
     await eventStoreStub(subscription.id).settle(
       ref,
-      ids.slice(start, start + 500).map((eventId) => ({
-        eventId,
-        acceptedAt: now,
-        endpoint: 'https://listener.example/hooks',
-        set,
-        result: { attempt: 1, startedAt: now, durationMs: 1, outcome },
-      })),
+      ids.slice(start, start + 500).map((eventId) =>
+        reportOf({
+          eventId,
+          acceptedAt: now,
+          endpoint: 'https://listener.example/hooks',
+          set,
+          result: { attempt: 1, startedAt: now, durationMs: 1, outcome },
+        }),
+      ),
     );
   }
   return ids;
@@ -120,7 +123,9 @@ describe('an export', () => {
       endpoint: 'https://x.example/',
       set: 's',
     };
-    await store.settle(ref, [{ ...facts, result: { attempt: 2, startedAt: 1, durationMs: 1, outcome } }]);
+    await store.settle(ref, [
+      reportOf({ ...facts, result: { attempt: 2, startedAt: 1, durationMs: 1, outcome } }),
+    ]);
     expect((await subscription.event(first[0] ?? '')).state).toBe('failure');
     const second = await fail(subscription, 1);
     const { events } = await download(subscription, await complete(subscription));

@@ -4,6 +4,7 @@ import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { newEventIds } from '../../src/domain/ids.ts';
 import { openDatabase } from '../../src/storage/database.ts';
 import { insertDeadLetters } from '../../src/storage/dead-letters.ts';
+import { reportOf } from '../support/reports.ts';
 import { callIn, environmentWith, environmentWithout, send } from '../support/requests.ts';
 import { until } from '../support/until.ts';
 import {
@@ -423,7 +424,7 @@ describe('erasing a customer', () => {
       const facts = { eventId, acceptedAt: now, endpoint: 'https://listener.example.com/', set: 'a.b.c' };
       const outcome = { kind: 'success', response: { statusCode: 200, headers: {} } } as const;
       const result = { attempt: 1, startedAt: now, durationMs: 1, outcome };
-      await storeOf({ id }).settle(ref, [{ ...facts, result }]);
+      await storeOf({ id }).settle(ref, [reportOf({ ...facts, result })]);
       expect(await storeOf({ id }).total()).toBe(1);
     }
     const bystander = await newCustomer();

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Outcome } from '../../src/domain/attempt.ts';
 import { newEventIds } from '../../src/domain/ids.ts';
 import { type HeldClock, holdClock } from '../support/clock.ts';
+import { reportOf } from '../support/reports.ts';
 import { until } from '../support/until.ts';
 import {
   newCustomer,
@@ -33,7 +34,7 @@ async function withFailures(clock: HeldClock, count: number, options: { customer
     const [id = ''] = newEventIds(clock.now(), 1, crypto.getRandomValues(new Uint8Array(16)));
     const facts = { eventId: id, acceptedAt: clock.now(), endpoint: subscription.listener.endpoint, set: id };
     const result = { attempt: 1, startedAt: clock.now(), durationMs: 1, outcome: redirected };
-    await storeOf(subscription).settle(ref, [{ ...facts, result }]);
+    await storeOf(subscription).settle(ref, [reportOf({ ...facts, result })]);
     ids.push(id);
   }
   const path = `/subscriptions/${subscription.id}/redeliveries`;
@@ -165,7 +166,7 @@ describe('a bulk redelivery', () => {
       set: late,
     };
     const result = { attempt: 1, startedAt: clock.now(), durationMs: 1, outcome: redirected };
-    await storeOf(subscription).settle(ref, [{ ...facts, result }]);
+    await storeOf(subscription).settle(ref, [reportOf({ ...facts, result })]);
     const done = await finish(clock, subscription, path, body.id);
     expect(done).toMatchObject({ total: 1, redelivered: 1 });
     expect((await subscription.event(late)).state).toBe('failure');

@@ -6,6 +6,7 @@ import { withSignatures } from '../../src/operations/show-deliveries.ts';
 import { createAddressCheck } from '../../src/outbound/address-check.ts';
 import { createServices } from '../../src/services.ts';
 import { aSet, awaitingRetry, ok } from '../support/delivery-fixtures.ts';
+import { reportOf } from '../support/reports.ts';
 import {
   anEvent,
   asOperator,
@@ -58,7 +59,7 @@ describe('the payload of an event', () => {
         enabled: true,
         endpoint,
       },
-      ids.map((eventId) => ({ eventId, acceptedAt: now, endpoint, set: aSet(eventId), result })),
+      ids.map((eventId) => reportOf({ eventId, acceptedAt: now, endpoint, set: aSet(eventId), result })),
     );
     vi.spyOn(console, 'warn').mockImplementation(() => undefined);
     // Each reading of the clock is five seconds later than the one before.

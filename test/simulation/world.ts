@@ -222,7 +222,9 @@ export class World {
     const [eventId = ''] = newEventIds(this.#clock.now(), 1, this.#bytes());
     const acceptedAt = this.#clock.now();
     const facts = { eventId, acceptedAt, endpoint: this.#subscription.endpoint, set: aSet(eventId, 'test') };
-    await this.#store.settle(refOf(this.#subscription), [{ ...facts, neverHeld: true }]);
+    await this.#store.settle(refOf(this.#subscription), [
+      { kind: 'deferred', facts: { ...facts, neverHeld: true } },
+    ]);
     this.#accepted.set(eventId, acceptedAt);
   }
 
@@ -379,8 +381,8 @@ export class World {
       store: () => ({
         admit: (ref, ids) => call((store) => store.admit(ref, ids)),
         begin: (ref, token, ids) => call((store) => this.#watched(store.begin(ref, token, ids))),
-        settle: (ref, settlements) => call((store) => store.settle(ref, settlements)),
-        mayStart: () => this.#store.mayStart(),
+        settle: (ref, reports) => call((store) => store.settle(ref, reports)),
+        mayStart: async () => this.#store.mayStart(),
       }),
       sign: async (event) => {
         alive();

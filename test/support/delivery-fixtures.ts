@@ -1,7 +1,7 @@
 /** Deliveries, outcomes and subscriptions for the tests of the rules. */
 import type { Outcome } from '../../src/domain/attempt.ts';
 import type { AttemptResult, Circumstances, Delivery, DeliveryFacts } from '../../src/domain/delivery.ts';
-import { arrive, begin, dispatch, settle } from '../../src/domain/delivery.ts';
+import { arrive, begin, dispatch, recordResult } from '../../src/domain/delivery.ts';
 import type { Subscription } from '../../src/domain/subscription.ts';
 
 export const ACCEPTED = 1_700_000_000_000;
@@ -43,7 +43,7 @@ export function changed(delivery: Delivery | undefined): Delivery {
 
 /** A delivery that waits for its second attempt. */
 export function awaitingRetry(): Delivery {
-  return changed(settle(undefined, FACTS, result(1, unavailable), at(NOW)));
+  return changed(recordResult(undefined, FACTS, result(1, unavailable), at(NOW)));
 }
 
 /** A delivery whose first attempt began at `NOW` and is under way. */

@@ -1,12 +1,13 @@
 /** One event store driven by a test. The test looks at its dispatches and makes the attempts itself, without a queue. */
 import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import type { Outcome } from '../../src/domain/attempt.ts';
+import type { DeliveryFacts } from '../../src/domain/delivery.ts';
 import { newEventIds } from '../../src/domain/ids.ts';
 import type { SubscriptionRef } from '../../src/domain/subscription.ts';
 import type { EventStore } from '../../src/event-store/event-store.ts';
-import type { Settlement } from '../../src/event-store/rpc.ts';
 import { type HeldClock, holdClock } from './clock.ts';
 import { eventStoreStub } from './event-store.ts';
+import { reportOf } from './reports.ts';
 
 export const ok: Outcome = { kind: 'success', response: { statusCode: 200, headers: {} } };
 export const lost: Outcome = { kind: 'unreachable', message: 'connection lost' };
@@ -33,7 +34,7 @@ export class Bench {
     return newEventIds(this.clock.now(), count, crypto.getRandomValues(new Uint8Array(16)));
   }
 
-  facts(eventId: string): Settlement {
+  facts(eventId: string): DeliveryFacts {
     const endpoint = 'https://listener.example/';
     return { eventId, acceptedAt: this.clock.now(), endpoint, set: `set of ${eventId}` };
   }
@@ -43,14 +44,14 @@ export class Bench {
     const ids = this.ids(count);
     await this.store.settle(
       this.ref,
-      ids.map((id) => this.facts(id)),
+      ids.map((id) => reportOf(this.facts(id))),
     );
     return ids;
   }
 
   async settle(eventId: string, outcome: Outcome, attempt = 1, durationMs = 5): Promise<void> {
     const result = { attempt, startedAt: this.clock.now(), durationMs, outcome };
-    await this.store.settle(this.ref, [{ ...this.facts(eventId), result }]);
+    await this.store.settle(this.ref, [reportOf({ ...this.facts(eventId), result })]);
   }
 
   /** Makes the endpoint failing by five failed events. They then wait for their retries. @returns their ids */

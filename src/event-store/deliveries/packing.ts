@@ -1,8 +1,8 @@
 /**
- * How deliveries are packed into one segment: each three lines of text (what is kept of the delivery, header and payload
- * of its SET), all of a segment compressed together. Signatures are random to a compressor and longer than all the rest, so
- * they are left out; key and text make them again (`withoutSignature`). Ids stand apart, sixteen bytes each in their
- * order, so that a repeat is found without unpacking.
+ * How deliveries are packed into one segment. Each delivery is three lines of text: what is kept of it, then header and
+ * payload of its SET. All lines of a segment are compressed together. A signature is random to a compressor, and longer than
+ * all the rest, so it is left out; key and text make it again (`withoutSignature`). The ids are stored apart, sixteen bytes
+ * each, in order, so that a repeat is found without unpacking.
  */
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import type { Delivery, HistoryEntry } from '../../domain/delivery.ts';
@@ -16,7 +16,7 @@ export interface Entry {
   readonly acceptedAt: number;
   /** Three lines, each ended by a line feed. */
   readonly text: string;
-  /** Of the text in UTF-8. */
+  /** Bytes of the text in UTF-8. */
   readonly bytes: number;
 }
 
@@ -31,7 +31,7 @@ type Kept = readonly [
   history: readonly HistoryEntry[],
 ];
 
-/** A delivery as text; `undefined` for one that may still change, or that could not be told again exactly. */
+/** A delivery as text; `undefined` when it may still change, or when its text would not give it back exactly. */
 export function toEntry(delivery: Delivery): Entry | undefined {
   const { eventId, acceptedAt, updatedAt, endpoint, history } = delivery;
   if (delivery.state !== 'success' || delivery.attempts !== 1 || delivery.runBase !== 0) return undefined;
@@ -48,7 +48,7 @@ export function entryOf(eventId: string, text: string): Entry {
   return { eventId, acceptedAt: acceptedAtOf(text), text, bytes: encoder.encode(text).length };
 }
 
-/** The delivery again, its SET without the signature. */
+/** The delivery of a text. Its SET lacks the signature. */
 export function fromEntry(eventId: string, text: string): Delivery {
   const [kept = '', header = '', payload = ''] = text.split('\n');
   const [acceptedAt, updatedAt, endpoint, history] = JSON.parse(kept) as Kept;
@@ -76,7 +76,7 @@ export interface Segment {
   readonly events: number;
   readonly acceptedFrom: number;
   readonly acceptedUntil: number;
-  /** Of its text, before compression. */
+  /** Bytes of its text, before compression. */
   readonly bytes: number;
   readonly ids: Uint8Array;
   readonly content: Uint8Array;
@@ -90,14 +90,14 @@ export function pack(entries: readonly Entry[]): Segment[] {
   let bytes = 0;
   for (const entry of sorted) {
     if (open.length > 0 && !fits(open, bytes, entry)) {
-      segments.push(seal(open, bytes));
+      segments.push(closed(open, bytes));
       open = [];
       bytes = 0;
     }
     open.push(entry);
     bytes += entry.bytes;
   }
-  if (open.length > 0) segments.push(seal(open, bytes));
+  if (open.length > 0) segments.push(closed(open, bytes));
   return segments;
 }
 
@@ -109,7 +109,7 @@ function fits(open: readonly Entry[], bytes: number, entry: Entry): boolean {
   );
 }
 
-function seal(entries: readonly Entry[], bytes: number): Segment {
+function closed(entries: readonly Entry[], bytes: number): Segment {
   const times = entries.map(({ acceptedAt }) => acceptedAt);
   return {
     firstId: entries[0]?.eventId ?? '',
@@ -165,7 +165,7 @@ export class IdList {
     return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
   }
 
-  /** Where an id stands; -1 when it does not. */
+  /** The position of an id; -1 when the list lacks it. */
   indexOf(eventId: string): number {
     const index = this.#firstFrom(eventId.replaceAll('-', ''));
     return index < this.length && this.at(index) === eventId ? index : -1;

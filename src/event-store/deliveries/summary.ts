@@ -1,24 +1,32 @@
 /**
- * Counts of the last seven days (contract 3.8). Counting reads every row, so a large store keeps what it counted last
- * in a row of its own and answers from that while it counts anew behind the answer: the first question after a quiet
- * spell, when neither the object nor its pages are in memory, is as cheap as any other.
+ * Counts of the last seven days (contract 3.8). Counting reads every row. So a large store saves the figures it counted last,
+ * answers with them, and counts again behind the answer. The first question after a quiet time, when neither the object nor
+ * its pages are in memory, is then as cheap as any other.
  */
 import type { DeliveryState } from '../../domain/delivery.ts';
 import { SUMMARY_WINDOW_MS } from '../../domain/limits.ts';
+import type { StoreDatabase } from '../database.ts';
 import type { Summary } from '../rpc.ts';
 import { SUMMARY_FRESH_UP_TO_ROWS, SUMMARY_KEPT_MS, SUMMARY_MAX_AGE_MS } from '../tuning.ts';
 import type { Deliveries } from './deliveries.ts';
 
 export class Summaries {
-  readonly #sql: SqlStorage;
+  readonly #database: StoreDatabase;
   readonly #deliveries: Deliveries;
+  readonly #countExported: (acceptedAfter: number) => number;
 
-  constructor(sql: SqlStorage, deliveries: Deliveries) {
-    this.#sql = sql;
+  /** @param countExported how many failed deliveries accepted after a time are in a completed export */
+  constructor(
+    database: StoreDatabase,
+    deliveries: Deliveries,
+    countExported: (acceptedAfter: number) => number,
+  ) {
+    this.#database = database;
     this.#deliveries = deliveries;
+    this.#countExported = countExported;
   }
 
-  /** The figures to answer with, and whether they should be counted anew behind the answer. */
+  /** The figures to answer with, and whether the store should count again behind the answer. */
   current(now: number): { readonly summary: Summary; readonly isStale: boolean } {
     const kept = this.#kept();
     if (kept === undefined || kept.at <= now - SUMMARY_KEPT_MS) {
@@ -27,21 +35,24 @@ export class Summaries {
     return { summary: kept, isStale: kept.at <= now - SUMMARY_MAX_AGE_MS };
   }
 
-  /** Counts, and keeps the figures when the store is large. */
+  /** Counts, and saves the figures when the store is large. */
   count(now: number): Summary {
     const since = now - SUMMARY_WINDOW_MS;
     const counts = this.#deliveries.countByState(since);
-    const summary = summarize(counts, this.#deliveries.countExported(since), now);
+    const summary = summarize(counts, this.#countExported(since), now);
     if (this.#deliveries.total() > SUMMARY_FRESH_UP_TO_ROWS) {
-      this.#sql.exec('INSERT OR REPLACE INTO summary (one, figures) VALUES (1, ?)', JSON.stringify(summary));
+      this.#database.run(
+        'INSERT OR REPLACE INTO summary (one, figures) VALUES (1, ?)',
+        JSON.stringify(summary),
+      );
     } else if (this.#kept() !== undefined) {
-      this.#sql.exec('DELETE FROM summary');
+      this.#database.run('DELETE FROM summary');
     }
     return summary;
   }
 
   #kept(): Summary | undefined {
-    const row = this.#sql.exec<{ figures: string }>('SELECT figures FROM summary').toArray()[0];
+    const row = this.#database.first<{ figures: string }>('SELECT figures FROM summary');
     // Written by `count` alone.
     return row && (JSON.parse(row.figures) as Summary);
   }

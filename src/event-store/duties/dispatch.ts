@@ -1,7 +1,7 @@
 /**
  * Dispatch: due deliveries go to the queue `webhook-deliveries`, as ids and a lease token. A consumer makes the attempts.
  *
- * The lease is written first. If the send fails, the deliveries are due again at once, and this duty pauses. If the object
+ * The lease is written first. If the send fails, the deliveries are due again after the pause of this duty. If the object
  * dies in between, they are due again when the lease lapses. Of an endpoint that is not healthy only a few deliveries are on
  * their way at once.
  */
@@ -47,7 +47,7 @@ export class Dispatch implements Duty {
     return due === undefined ? undefined : Math.max(due, this.#nextAt);
   }
 
-  async work(now: number): Promise<void> {
+  async work(now: number, pauseMs: number): Promise<void> {
     const ref = this.#ref();
     if (ref === undefined) return;
     const endpoint = this.#endpointNow(now);
@@ -63,7 +63,14 @@ export class Dispatch implements Duty {
     }
     room -= this.#fill(outgoing, now, room);
     if (room <= 0 && isUnhealthy) this.#nextAt = now + DRAIN_STEP_MS;
-    await this.#send(ref, outgoing, isUnhealthy);
+    const messages = messagesOf(ref, outgoing.idsByToken, isUnhealthy);
+    if (messages.length === 0) return;
+    try {
+      await sendAll(this.#queue, messages);
+    } catch (error) {
+      this.#makeDueAgain([...outgoing.idsByToken.values()].flat(), Date.now() + pauseMs);
+      throw error;
+    }
   }
 
   /** Takes due deliveries while there is room. @returns how many go out */
@@ -79,28 +86,7 @@ export class Dispatch implements Duty {
     return sent;
   }
 
-  async #send(ref: SubscriptionRef, outgoing: Outgoing, isUnhealthy: boolean): Promise<void> {
-    const { customerId, subscriptionId } = ref;
-    const messages = [...outgoing.idsByToken].flatMap(([token, eventIds]) =>
-      packDispatch({
-        customerId,
-        subscriptionId,
-        token,
-        eventIds,
-        ...(isUnhealthy ? { unhealthy: true as const } : {}),
-      }),
-    );
-    if (messages.length === 0) return;
-    try {
-      await sendAll(this.#queue, messages);
-    } catch (error) {
-      this.#makeDueAgain([...outgoing.idsByToken.values()].flat());
-      throw error;
-    }
-  }
-
-  #makeDueAgain(eventIds: readonly string[]): void {
-    const dueAt = Date.now();
+  #makeDueAgain(eventIds: readonly string[], dueAt: number): void {
     for (const eventId of eventIds) {
       const delivery = this.#deliveries.find([eventId]).get(eventId);
       // A delivery that moved on meanwhile keeps what it has.
@@ -139,4 +125,15 @@ class Outgoing {
     }
     return sent;
   }
+}
+
+function messagesOf(
+  { customerId, subscriptionId }: SubscriptionRef,
+  idsByToken: ReadonlyMap<string, string[]>,
+  isUnhealthy: boolean,
+) {
+  const mark = isUnhealthy ? { unhealthy: true as const } : {};
+  return [...idsByToken].flatMap(([token, eventIds]) =>
+    packDispatch({ customerId, subscriptionId, token, eventIds, ...mark }),
+  );
 }

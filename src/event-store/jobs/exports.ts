@@ -1,42 +1,57 @@
 /**
- * Exports of failed events (contract 7): a job that writes a file of its own, bite by bite, driven by the alarm.
+ * Exports of failed events (contract 7): tables `exports`, `export_parts` and `exported`. A job writes a file of its own,
+ * bite by bite; the alarm drives it.
  *
- * What it rests on: the cursor, the part and the marks of a bite are written in one transaction, so a job that dies
- * goes on where it was. Each event is marked in `exported` when its line is written; a job that does not complete
- * takes its marks back. The file holds text, not references: whatever happens to an event later does not change it.
+ * A bite writes its part of the file, its marks and the cursor in one transaction, so a job that dies goes on where it was.
+ * Each event is marked in `exported` when its line is written; a job that does not complete takes its marks back. The file
+ * holds text, not references: nothing that happens to an event later changes it.
  */
 import type { Delivery } from '../../domain/delivery.ts';
 import { describeDelivery } from '../../domain/delivery-view.ts';
 import { EXPORT_LIFE_MS, SUMMARY_WINDOW_MS } from '../../domain/limits.ts';
-import type { Deliveries } from '../deliveries/deliveries.ts';
+import type { Duty } from '../alarm.ts';
+import type { StoreDatabase } from '../database.ts';
+import { type DeliveryRow, fromRow } from '../deliveries/rows.ts';
 import type { ExportJob, ExportState, StartedExport } from '../rpc.ts';
-import { EXPORT_EVENTS_PER_ALARM, EXPORT_PART_EVENTS, EXPORT_PART_MAX_BYTES } from '../tuning.ts';
+import {
+  ALARM_BACKOFF_MS,
+  EXPORT_EVENTS_PER_ALARM,
+  EXPORT_PART_EVENTS,
+  EXPORT_PART_MAX_BYTES,
+} from '../tuning.ts';
+import { Jobs } from './job.ts';
 
 type Row = {
   id: string;
   state: ExportState;
   created_at: number;
   updated_at: number;
+  /** The last event id written; empty at first. */
   cursor: string;
   parts: number;
 };
 
-export class Exports {
-  readonly #storage: DurableObjectStorage;
-  readonly #deliveries: Deliveries;
+export class Exports implements Duty {
+  readonly name = 'export';
+  readonly backoff = { firstMs: ALARM_BACKOFF_MS, maxMs: ALARM_BACKOFF_MS };
+  readonly #database: StoreDatabase;
+  readonly #jobs: Jobs<Row>;
+  readonly #userAgent: () => string;
 
-  constructor(storage: DurableObjectStorage, deliveries: Deliveries) {
-    this.#storage = storage;
-    this.#deliveries = deliveries;
+  /** @param userAgent what requests are sent with: a line shows it */
+  constructor(database: StoreDatabase, userAgent: () => string) {
+    this.#database = database;
+    this.#jobs = new Jobs(database, 'exports', EXPORT_LIFE_MS);
+    this.#userAgent = userAgent;
   }
 
   /** Begins a job, unless one is active or one completed less than `intervalMs` ago. */
   start(id: string, now: number, intervalMs: number): StartedExport {
-    if (this.#active() !== undefined) return { answer: 'active' };
-    const last = this.#rows("WHERE state = 'completed' ORDER BY updated_at DESC LIMIT 1")[0];
+    if (this.#jobs.active() !== undefined) return { answer: 'active' };
+    const last = this.#jobs.select("WHERE state = 'completed' ORDER BY updated_at DESC LIMIT 1")[0];
     const waitMs = (last?.updated_at ?? Number.NEGATIVE_INFINITY) + intervalMs - now;
     if (waitMs > 0) return { answer: 'too soon', waitMs };
-    this.#exec(
+    this.#database.run(
       `INSERT INTO exports (id, state, created_at, updated_at, cursor, parts) VALUES (?, 'processing', ?, ?, '', 0)`,
       id,
       now,
@@ -47,92 +62,87 @@ export class Exports {
 
   /** Jobs that are kept, oldest first. */
   list(): ExportJob[] {
-    return this.#rows('ORDER BY created_at, id').map(fromRow);
-  }
-
-  find(id: string): ExportJob | undefined {
-    return this.#rows('WHERE id = ?', id).map(fromRow)[0];
+    return this.#jobs.list().map(jobOf);
   }
 
   /** One part of a file: lines, each ended by a line feed. */
   part(id: string, part: number): string | undefined {
     const query = 'SELECT lines FROM export_parts WHERE export_id = ? AND part = ?';
-    return this.#storage.sql.exec<{ lines: string }>(query, id, part).toArray()[0]?.lines;
+    return this.#database.first<{ lines: string }>(query, id, part)?.lines;
   }
 
-  /** Cancels an active job and releases its events. @returns the state it is in now; `undefined`: no such job */
+  /** Cancels an active job; its events can be exported by another. @returns its state now; `undefined`: no such job */
   cancel(id: string, now: number): ExportState | undefined {
-    const job = this.find(id);
+    const job = this.#jobs.find(id);
     if (job?.state !== 'processing') return job?.state;
-    this.#release(id, 'canceled', now);
+    this.#abandon(id, 'canceled', now);
     return 'canceled';
   }
 
-  /** Whether a job waits for the alarm. */
-  isActive(): boolean {
-    return this.#active() !== undefined;
+  /** How many failed deliveries accepted after a time are in a completed export. */
+  countExported(acceptedAfter: number): number {
+    const query = 'SELECT count(*) AS n FROM exported_failures WHERE accepted_at > ?';
+    return this.#database.first<{ n: number }>(query, acceptedAfter)?.n ?? 0;
   }
 
-  /** Does one alarm's share of the active job; a fault of the job fails it, and releases its events. */
-  work(now: number, userAgent: string): void {
-    const job = this.#active();
+  // --- Duties -----------------------------------------------------------------------------------------
+
+  dueAt(now: number): number | undefined {
+    return this.#jobs.active() === undefined ? undefined : now;
+  }
+
+  /** Does one alarm's share of the active job. A fault fails the job, and gives its events back. */
+  work(now: number): void {
+    const job = this.#jobs.active();
     if (job === undefined) return;
     try {
       for (let done = 0; done < EXPORT_EVENTS_PER_ALARM; ) {
-        const { events, more } = this.#storage.transactionSync(() => this.#bite(job, now, userAgent));
+        const { events, more } = this.#database.transaction(() => this.#bite(job, now));
         if (!more) return;
         done += events;
       }
     } catch (error) {
-      this.#release(job.id, 'failed', now);
+      this.#abandon(job.id, 'failed', now);
       throw error;
     }
   }
 
   /** Forgets jobs past their time, with their files. */
   sweep(now: number): void {
-    for (const { id } of this.#rows(
-      "WHERE state <> 'processing' AND updated_at <= ?",
-      now - EXPORT_LIFE_MS,
-    )) {
-      this.#exec('DELETE FROM export_parts WHERE export_id = ?', id);
-      this.#exec('DELETE FROM exports WHERE id = ?', id);
+    for (const { id } of this.#jobs.expired(now)) {
+      this.#database.run('DELETE FROM export_parts WHERE export_id = ?', id);
+      this.#jobs.forget(id);
     }
   }
 
-  /** When the oldest finished job ends, ms. */
-  earliestEnd(): number | undefined {
-    const oldest = this.#rows("WHERE state <> 'processing' ORDER BY updated_at LIMIT 1")[0];
-    return oldest === undefined ? undefined : oldest.updated_at + EXPORT_LIFE_MS;
+  /** When `sweep` has something to forget, ms. */
+  nextExpiry(): number | undefined {
+    return this.#jobs.nextExpiry();
   }
 
-  /** Writes one part. @returns how many events went into it, and whether there may be more */
-  #bite(job: Row, now: number, userAgent: string): { events: number; more: boolean } {
-    const failed = this.#deliveries.unexported(
-      job.cursor,
-      job.created_at - SUMMARY_WINDOW_MS,
-      EXPORT_PART_EVENTS,
+  /** These events were deleted: their marks go with them. */
+  forgetEvents(eventIds: readonly string[]): void {
+    this.#database.run(
+      'DELETE FROM exported WHERE event_id IN (SELECT value FROM json_each(?))',
+      JSON.stringify(eventIds),
     );
-    const lines = fittingLines(failed, userAgent);
+  }
+
+  // --- Inside -----------------------------------------------------------------------------------------
+
+  /** Writes one part. @returns how many events went into it, and whether there may be more */
+  #bite(job: Row, now: number): { events: number; more: boolean } {
+    const failed = this.#unexported(job);
+    const lines = fittingLines(failed, this.#userAgent());
     const written = failed.slice(0, lines.length);
     const last = written.at(-1);
     if (last !== undefined) {
-      const part = job.parts;
-      this.#exec(
-        'INSERT INTO export_parts (export_id, part, lines) VALUES (?, ?, ?)',
-        job.id,
-        part,
-        lines.join(''),
-      );
-      this.#deliveries.markExported(
-        written.map(({ eventId }) => eventId),
-        job.id,
-      );
+      this.#writePart(job, written, lines);
       job.cursor = last.eventId;
-      job.parts = part + 1;
+      job.parts++;
     }
     const more = failed.length === EXPORT_PART_EVENTS || written.length < failed.length;
-    this.#exec(
+    this.#database.run(
       'UPDATE exports SET state = ?, updated_at = ?, cursor = ?, parts = ? WHERE id = ?',
       more ? 'processing' : 'completed',
       now,
@@ -143,24 +153,43 @@ export class Exports {
     return { events: written.length, more };
   }
 
-  #release(id: string, state: 'canceled' | 'failed', now: number): void {
-    this.#storage.transactionSync(() => {
-      this.#exec('DELETE FROM export_parts WHERE export_id = ?', id);
-      this.#exec('DELETE FROM exported WHERE export_id = ?', id);
-      this.#exec('UPDATE exports SET state = ?, updated_at = ?, parts = 0 WHERE id = ?', state, now, id);
+  /** The next failed deliveries of the last seven days that no export has, in order of event id. */
+  #unexported({ cursor, created_at }: Row): Delivery[] {
+    return this.#database
+      .rows<DeliveryRow>(
+        'SELECT * FROM unexported_failures WHERE event_id > ? AND accepted_at > ? ORDER BY event_id LIMIT ?',
+        cursor,
+        created_at - SUMMARY_WINDOW_MS,
+        EXPORT_PART_EVENTS,
+      )
+      .map(fromRow);
+  }
+
+  #writePart(job: Row, written: readonly Delivery[], lines: readonly string[]): void {
+    this.#database.run(
+      'INSERT INTO export_parts (export_id, part, lines) VALUES (?, ?, ?)',
+      job.id,
+      job.parts,
+      lines.join(''),
+    );
+    this.#database.run(
+      'INSERT INTO exported (event_id, export_id) SELECT value, ? FROM json_each(?)',
+      job.id,
+      JSON.stringify(written.map(({ eventId }) => eventId)),
+    );
+  }
+
+  #abandon(id: string, state: 'canceled' | 'failed', now: number): void {
+    this.#database.transaction(() => {
+      this.#database.run('DELETE FROM export_parts WHERE export_id = ?', id);
+      this.#database.run('DELETE FROM exported WHERE export_id = ?', id);
+      this.#database.run(
+        'UPDATE exports SET state = ?, updated_at = ?, parts = 0 WHERE id = ?',
+        state,
+        now,
+        id,
+      );
     });
-  }
-
-  #active(): Row | undefined {
-    return this.#rows("WHERE state = 'processing'")[0];
-  }
-
-  #rows(where: string, ...values: SqlStorageValue[]): Row[] {
-    return this.#storage.sql.exec<Row>(`SELECT * FROM exports ${where}`, ...values).toArray();
-  }
-
-  #exec(query: string, ...values: SqlStorageValue[]): void {
-    this.#storage.sql.exec(query, ...values);
   }
 }
 
@@ -177,12 +206,7 @@ function fittingLines(deliveries: readonly Delivery[], userAgent: string): strin
   return lines;
 }
 
-function fromRow(row: Row): ExportJob {
-  return {
-    id: row.id,
-    state: row.state,
-    createdAt: row.created_at,
-    updatedAt: row.updated_at,
-    parts: row.parts,
-  };
+function jobOf(row: Row): ExportJob {
+  const { id, state, created_at, updated_at, parts } = row;
+  return { id, state, createdAt: created_at, updatedAt: updated_at, parts };
 }

@@ -1,14 +1,19 @@
 /**
- * Bulk redelivery (contract 10.3): a job that asks again for every delivery that had failed in a span when it began.
+ * Bulk redelivery (contract 10.3): table `redeliveries`. A job redelivers every delivery that had failed in a span when the job
+ * began.
  *
- * What it rests on: the cursor and the deliveries of a step are written in one transaction, so a job that dies goes on
- * where it was; a delivery that fails once more is younger than the job and is not taken again. The counts are kept by
- * a trigger (schema.ts). The pace is the backlog's (backlog.ts).
+ * A step writes its deliveries and the cursor in one transaction, so a job that dies goes on where it was. A delivery that
+ * fails once more failed after the job began, and is not taken again. A trigger keeps the counts (schema.ts). The pace is the
+ * backlog's (endpoint/backlog.ts).
  */
 import { redeliver } from '../../domain/delivery.ts';
 import { REDELIVERY_LIFE_MS } from '../../domain/limits.ts';
-import type { Deliveries } from '../deliveries/deliveries.ts';
+import type { Duty } from '../alarm.ts';
+import type { StoreDatabase } from '../database.ts';
+import type { Rows } from '../deliveries/rows.ts';
 import type { RedeliveryJob, RedeliveryState, Span } from '../rpc.ts';
+import { ALARM_BACKOFF_MS } from '../tuning.ts';
+import { Jobs } from './job.ts';
 
 type Row = {
   id: string;
@@ -17,7 +22,7 @@ type Row = {
   updated_at: number;
   since: number;
   until: number;
-  /** The last event id taken; null: there are no more. */
+  /** The last event id taken; null when there are no more. */
   cursor: string | null;
   total: number;
   redelivered: number;
@@ -25,28 +30,31 @@ type Row = {
   failed: number;
 };
 
-export class Redeliveries {
-  readonly #storage: DurableObjectStorage;
-  readonly #deliveries: Deliveries;
-  /** Whether a job may be active; false only when it is known that none is. */
+export class Redeliveries implements Duty {
+  readonly name = 'redelivery';
+  readonly backoff = { firstMs: ALARM_BACKOFF_MS, maxMs: ALARM_BACKOFF_MS };
+  readonly #database: StoreDatabase;
+  readonly #deliveries: Rows;
+  readonly #jobs: Jobs<Row>;
+  readonly #retentionMs: () => number;
+  /** False only when it is known that no job is active: each call of the event path asks. */
   #mayBeActive = true;
 
-  constructor(storage: DurableObjectStorage, deliveries: Deliveries) {
-    this.#storage = storage;
+  constructor(database: StoreDatabase, deliveries: Rows, retentionMs: () => number) {
+    this.#database = database;
     this.#deliveries = deliveries;
+    this.#jobs = new Jobs(database, 'redeliveries', REDELIVERY_LIFE_MS);
+    this.#retentionMs = retentionMs;
+    database.whenRolledBack(() => {
+      this.#mayBeActive = true;
+    });
   }
 
   /** Begins a job; `undefined` while one is active. */
-  start(id: string, span: Span, now: number, retentionMs: number): RedeliveryJob | undefined {
+  start(id: string, span: Span, now: number): RedeliveryJob | undefined {
     if (this.#active() !== undefined) return undefined;
-    const total = this.#deliveries.countFailedIn({
-      ...span,
-      after: '',
-      failedBefore: now,
-      now,
-      retentionMs,
-    });
-    this.#exec(
+    const failed = { ...span, after: '', failedBefore: now, now, retentionMs: this.#retentionMs() };
+    this.#database.run(
       `INSERT INTO redeliveries
          (id, state, created_at, updated_at, since, until, cursor, total, redelivered, succeeded, failed)
        VALUES (?, 'processing', ?, ?, ?, ?, '', ?, 0, 0, 0)`,
@@ -55,25 +63,22 @@ export class Redeliveries {
       now,
       span.since,
       span.until,
-      total,
+      this.#deliveries.countFailedIn(failed),
     );
     this.#mayBeActive = true;
     this.complete(now);
-    return this.find(id);
+    const job = this.#jobs.find(id);
+    return job && jobOf(job);
   }
 
   /** Jobs that are kept, oldest first. */
   list(): RedeliveryJob[] {
-    return this.#rows('ORDER BY created_at, id').map(fromRow);
+    return this.#jobs.list().map(jobOf);
   }
 
-  find(id: string): RedeliveryJob | undefined {
-    return this.#rows('WHERE id = ?', id).map(fromRow)[0];
-  }
-
-  /** Ends an active job; what it asked for already goes on. @returns the state it is in now; `undefined`: no such job */
+  /** Ends an active job; deliveries it has released already go on. @returns its state now; `undefined`: no such job */
   cancel(id: string, now: number): RedeliveryState | undefined {
-    const job = this.find(id);
+    const job = this.#jobs.find(id);
     if (job?.state !== 'processing') return job?.state;
     this.#end(id, 'canceled', now);
     return 'canceled';
@@ -85,25 +90,18 @@ export class Redeliveries {
     if (job !== undefined) this.#end(job.id, 'canceled', now);
   }
 
-  /** Whether an active job has deliveries left to ask for. */
+  /** Whether an active job has deliveries left to release. */
   hasMore(): boolean {
     return (this.#active()?.cursor ?? null) !== null;
   }
 
-  /** Asks again for the next deliveries of the active job. @returns their ids */
-  next(limit: number, now: number, retentionMs: number): string[] {
+  /** Begins a new run for the next deliveries of the active job. @returns their ids */
+  redeliverNext(limit: number, now: number): string[] {
     const job = this.#active();
     if (job === undefined || job.cursor === null || limit <= 0) return [];
-    const { since, until, cursor } = job;
-    const bite = this.#deliveries.failedIn({
-      since,
-      until,
-      after: cursor,
-      failedBefore: job.created_at,
-      now,
-      retentionMs,
-      limit,
-    });
+    const { since, until, cursor: after, created_at: failedBefore } = job;
+    const query = { since, until, after, failedBefore, now, retentionMs: this.#retentionMs() };
+    const bite = this.#deliveries.failedIn(query, limit);
     const taken: string[] = [];
     for (const delivery of bite) {
       const again = redeliver(delivery, now, job.id);
@@ -111,8 +109,8 @@ export class Redeliveries {
       this.#deliveries.put(again);
       taken.push(delivery.eventId);
     }
-    // What failed in the very millisecond in which the job began, after it was counted, is taken too.
-    this.#exec(
+    // A delivery may fail in the very millisecond in which the job began, after it was counted: the total grows then.
+    this.#database.run(
       `UPDATE redeliveries SET cursor = ?, redelivered = redelivered + ?, total = max(total, redelivered + ?),
          updated_at = ? WHERE id = ?`,
       bite.length < limit ? null : (bite.at(-1)?.eventId ?? null),
@@ -124,7 +122,7 @@ export class Redeliveries {
     return taken;
   }
 
-  /** Completes the active job once everything it asked for has come to an end. */
+  /** Completes the active job once every delivery it released has become final. */
   complete(now: number): void {
     const job = this.#active();
     if (job === undefined) return;
@@ -132,22 +130,29 @@ export class Redeliveries {
     if (isExhausted && job.succeeded + job.failed >= job.redelivered) this.#end(job.id, 'completed', now);
   }
 
-  /** Forgets jobs past their time. */
-  sweep(now: number): void {
-    this.#exec(
-      "DELETE FROM redeliveries WHERE state <> 'processing' AND updated_at <= ?",
-      now - REDELIVERY_LIFE_MS,
-    );
+  // --- Duties -----------------------------------------------------------------------------------------
+
+  /** Never of its own accord: the reports that make deliveries final complete the job, the alarm only makes sure. */
+  dueAt(): undefined {
+    return undefined;
   }
 
-  /** When the oldest finished job ends, ms. */
-  earliestEnd(): number | undefined {
-    const oldest = this.#rows("WHERE state <> 'processing' ORDER BY updated_at LIMIT 1")[0];
-    return oldest === undefined ? undefined : oldest.updated_at + REDELIVERY_LIFE_MS;
+  work(now: number): void {
+    this.complete(now);
+  }
+
+  /** Forgets jobs past their time. */
+  sweep(now: number): void {
+    for (const { id } of this.#jobs.expired(now)) this.#jobs.forget(id);
+  }
+
+  /** When `sweep` has something to forget, ms. */
+  nextExpiry(): number | undefined {
+    return this.#jobs.nextExpiry();
   }
 
   #end(id: string, state: 'completed' | 'canceled', now: number): void {
-    this.#exec(
+    this.#database.run(
       'UPDATE redeliveries SET state = ?, cursor = NULL, updated_at = ? WHERE id = ?',
       state,
       now,
@@ -155,24 +160,15 @@ export class Redeliveries {
     );
   }
 
-  /** Asked with every call of the event path: a store without a job answers from memory. */
   #active(): Row | undefined {
     if (!this.#mayBeActive) return undefined;
-    const active = this.#rows("WHERE state = 'processing'")[0];
+    const active = this.#jobs.active();
     this.#mayBeActive = active !== undefined;
     return active;
   }
-
-  #rows(where: string, ...values: SqlStorageValue[]): Row[] {
-    return this.#storage.sql.exec<Row>(`SELECT * FROM redeliveries ${where}`, ...values).toArray();
-  }
-
-  #exec(query: string, ...values: SqlStorageValue[]): void {
-    this.#storage.sql.exec(query, ...values);
-  }
 }
 
-function fromRow(row: Row): RedeliveryJob {
+function jobOf(row: Row): RedeliveryJob {
   const { id, state, total, redelivered, succeeded, failed } = row;
   return {
     id,

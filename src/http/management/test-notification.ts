@@ -34,7 +34,8 @@ export function addTestNotification(app: OpenAPIHono<AppEnv>): void {
     const store = c.get('services').eventStore(subscription.id);
     const { endpoint } = subscription;
     // Settled without an attempt: stored, due at once, sent by the store's alarm however the endpoint fares.
-    await store.settle(refOf(subscription), [{ eventId, acceptedAt, endpoint, set, neverHeld: true }]);
+    const facts = { eventId, acceptedAt, endpoint, set, neverHeld: true as const };
+    await store.settle(refOf(subscription), [{ kind: 'deferred', facts }]);
     const delivery = await store.read(eventId);
     if (delivery === undefined) throw new ApiFailure({ code: 'not_found', what: 'Subscription' });
     return c.json(eventResource(subscription, delivery, c.get('services').config.userAgent), 202);
