@@ -1,47 +1,8 @@
 /** Reads the import lines of src and checks them against the layers of the architecture. */
-import { globSync, readFileSync } from 'node:fs';
-import { dirname, join, normalize } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { type Import, importsOf, modulesOfSrc } from './source.ts';
 
-const SRC = join(import.meta.dirname, '../../src');
-
-interface Import {
-  /** A path below src, or the name of a package. */
-  readonly target: string;
-  readonly ours: boolean;
-  /** Whether the import is gone at run time. */
-  readonly typeOnly: boolean;
-}
-
-interface Module {
-  readonly path: string;
-  readonly text: string;
-  readonly imports: readonly Import[];
-}
-
-const modules: readonly Module[] = globSync('**/*.ts', { cwd: SRC })
-  .filter((path) => !path.endsWith('.d.ts'))
-  .sort()
-  .map((path) => {
-    const text = withoutComments(readFileSync(join(SRC, path), 'utf8'));
-    return { path, text, imports: importsOf(path, text) };
-  });
-
-function withoutComments(text: string): string {
-  return text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|\s)\/\/.*$/gm, '');
-}
-
-function importsOf(path: string, text: string): Import[] {
-  const statement = /^(?:import|export)\s+(type\s+)?(?:([\w*{][^'";=]*?)\s+from\s+)?'([^']+)';/gm;
-  return [...text.matchAll(statement)].map(([, type, clause = '', target = '']) => {
-    const ours = target.startsWith('.');
-    return {
-      target: ours ? normalize(join(dirname(path), target)) : target,
-      ours,
-      typeOnly: type !== undefined || /^\{(\s*type\s[^,}]+,?)+\s*\}$/.test(clause),
-    };
-  });
-}
+const modules = modulesOfSrc();
 
 /** A folder of src, or a file at its root without its extension. */
 function layerOf(path: string): string {
@@ -151,14 +112,71 @@ describe('the direction of imports', () => {
     expect(importing.map(({ path }) => path)).toEqual([]);
   });
 
-  it('the imports of src have no cycle', () => {
-    const valueImports = new Map(
+  it('the imports of src have no cycle, imports of types included', () => {
+    const ours = new Map(
       modules.map(({ path, imports }) => [
         path,
-        imports.filter(({ ours, typeOnly }) => ours && !typeOnly).map(({ target }) => target),
+        imports.filter((one) => one.ours).map(({ target }) => target),
       ]),
     );
-    expect(modules.flatMap(({ path }) => cyclesFrom(path, valueImports))).toEqual([]);
+    expect(modules.flatMap(({ path }) => cyclesFrom(path, ours))).toEqual([]);
+  });
+});
+
+/** Modules that import a target, as long as neither is in the same room. */
+function importsFrom(from: (path: string) => boolean, to: (target: string) => boolean): string[] {
+  return modules
+    .filter(({ path }) => from(path))
+    .flatMap(({ path, imports }) =>
+      imports
+        .filter(({ ours, target }) => ours && to(target))
+        .map(({ target }) => `${path} imports ${target}`),
+    );
+}
+
+const within = (room: string) => (path: string) => path.startsWith(`${room}/`);
+const DOOR_ROOMS = ['http/public', 'http/management', 'http/operator'];
+
+describe('the rooms', () => {
+  it('only event-store/client.ts and event-store/rpc.ts are imported from outside the event store', () => {
+    const doors = ['event-store/client.ts', 'event-store/rpc.ts'];
+    const found = importsFrom(
+      (path) => !within('event-store')(path) && path !== 'index.ts',
+      (target) => within('event-store')(target) && !doors.includes(target),
+    );
+    expect(found).toEqual([]);
+  });
+
+  it('the rooms of the event store import only the rooms below them', () => {
+    const below: Readonly<Record<string, readonly string[]>> = {
+      deliveries: [],
+      jobs: ['deliveries'],
+      endpoint: ['deliveries', 'jobs'],
+      duties: ['deliveries', 'jobs', 'endpoint'],
+    };
+    const wrong = Object.entries(below).flatMap(([room, lower]) =>
+      importsFrom(within(`event-store/${room}`), (target) => {
+        const [, other = '', file] = /^event-store\/(\w+)\/(.+)$/.exec(target) ?? [];
+        return file !== undefined && other !== room && !lower.includes(other);
+      }),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it('the kit of http imports no route', () => {
+    const isRoute = (target: string) => within('http')(target) && !within('http/kit')(target);
+    expect(importsFrom(within('http/kit'), isRoute)).toEqual([]);
+  });
+
+  it.each(DOOR_ROOMS)('the door %s imports no other door', (door) => {
+    const isOther = (target: string) => DOOR_ROOMS.some((one) => one !== door && within(one)(target));
+    expect(importsFrom(within(door), isOther)).toEqual([]);
+  });
+
+  it('a route imports no other route', () => {
+    const isRoute = (path: string) =>
+      DOOR_ROOMS.some((door) => within(door)(path)) && !/\/door\.ts$/.test(path);
+    expect(importsFrom(isRoute, isRoute)).toEqual([]);
   });
 });
 

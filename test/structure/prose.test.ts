@@ -1,0 +1,147 @@
+/** Checks the prose of the project: words that make a reader stop, and references to the contract that lead nowhere. */
+import { describe, expect, it } from 'vitest';
+import { commentsIn, filesOf, read, stringsIn } from './source.ts';
+
+/** The last section of docs/glossary.md says what to write instead. */
+const PHRASES_TO_AVOID = [
+  'anew',
+  'told',
+  'fares',
+  'whoever',
+  'but for',
+  'stands in',
+  'let go',
+  'hears of',
+  'bears',
+  'wants a',
+  'put back',
+  'mend',
+  'mended',
+  'mends',
+  'is at it',
+  'came to be',
+  'of such',
+  'thereof',
+  'upon',
+  'lest',
+];
+
+const AVOIDED = new RegExp(`\\b(?:${PHRASES_TO_AVOID.join('|')})\\b`, 'i');
+
+const CODE = ['src', 'test', 'tools', 'scripts', 'packages', 'examples'].map((folder) => `${folder}/**/*.ts`);
+const sources = filesOf(...CODE, 'vitest.config.ts').map((file) => ({ file, text: read(file) }));
+const documents = filesOf(
+  '*.md',
+  'docs/**/*.md',
+  'test/**/*.md',
+  'tools/**/*.md',
+  'packages/**/*.md',
+  'examples/**/*.md',
+);
+
+/** Lines of a text that hold a phrase to avoid. */
+function linesWithPhrases(text: string): string[] {
+  // A phrase may be broken over two lines of a comment.
+  const joined = text.replace(/\n\s*(?:\*|\/\/)?\s*/g, ' ');
+  return AVOIDED.test(joined)
+    ? text
+        .split('\n')
+        .filter((line) => AVOIDED.test(line))
+        .concat(joined)
+        .slice(0, 1)
+    : [];
+}
+
+/** The titles of a test file. */
+function titlesIn(text: string): string[] {
+  const title = /\b(?:it|test|describe)(?:\.each\([\s\S]*?\))?\(\s*(['"`])((?:\\.|(?!\1)[^\\])*)\1/g;
+  return [...text.matchAll(title)].map(([, , content = '']) => content);
+}
+
+describe('phrases to avoid', () => {
+  it('no comment contains a phrase to avoid', () => {
+    const found = sources.flatMap(({ file, text }) =>
+      commentsIn(text).flatMap((comment) =>
+        linesWithPhrases(comment).map((line) => `${file}: ${line.trim()}`),
+      ),
+    );
+    expect(found).toEqual([]);
+  });
+
+  it('no text of src contains a phrase to avoid: log lines, errors and descriptions', () => {
+    const found = sources
+      .filter(({ file }) => file.startsWith('src/'))
+      .flatMap(({ file, text }) =>
+        stringsIn(text)
+          .filter((string) => AVOIDED.test(string))
+          .map((string) => `${file}: ${string}`),
+      );
+    expect(found).toEqual([]);
+  });
+
+  it('no test title contains a phrase to avoid', () => {
+    const found = sources
+      .filter(({ file }) => file.endsWith('.test.ts'))
+      .flatMap(({ file, text }) =>
+        titlesIn(text)
+          .filter((title) => AVOIDED.test(title))
+          .map((title) => `${file}: ${title}`),
+      );
+    expect(found).toEqual([]);
+  });
+
+  it.each(documents)('the document %s contains no phrase to avoid', (document) => {
+    const text = read(document);
+    // The glossary names the phrases: in the table at its end, and after "Avoid".
+    const prose = document === 'docs/glossary.md' ? text.slice(0, text.indexOf('## Phrases in prose')) : text;
+    const found = prose.split('\n').filter((line) => AVOIDED.test(line) && !line.includes('*Avoid:*'));
+    expect(found).toEqual([]);
+  });
+
+  it('the glossary says what to write instead of each phrase', () => {
+    const text = read('docs/glossary.md');
+    const table = text.slice(text.indexOf('## Phrases in prose')).replaceAll('mended', 'mend');
+    const missing = PHRASES_TO_AVOID.filter(
+      (phrase) => !table.includes(phrase.replace(/^mend(ed|s)$/, 'mend').replace(/^(\w+)s$/, '$1')),
+    );
+    expect(missing).toEqual([]);
+  });
+
+  it('the search finds a phrase that is broken over two lines of a comment', () => {
+    expect(linesWithPhrases('/**\n * what is held is let\n * go\n */')).toHaveLength(1);
+    expect(linesWithPhrases('/** The backlog releases held deliveries. */')).toEqual([]);
+  });
+});
+
+describe('references to the contract', () => {
+  const headings = new Set(
+    [...read('docs/contract.md').matchAll(/^#+ (\d+(?:\.\d+)?)\.? /gm)].map(([, number]) => number),
+  );
+  /** Section numbers in a text: "contract 10.4", "contract 3.8 and 7", "contract 10.3 or 10.4". */
+  function sectionsIn(text: string): string[] {
+    const joined = text.replace(/\n\s*(?:\*|\/\/)?\s*/g, ' ');
+    return [
+      ...joined.matchAll(/\bcontract,? (?:section |sections )?((?:\d+(?:\.\d+)?(?:, | and | or | to )?)+)/gi),
+    ].flatMap(([, numbers = '']) => numbers.match(/\d+(?:\.\d+)?/g) ?? []);
+  }
+
+  it('the contract has a heading for every section', () => {
+    expect(headings.size).toBe(32);
+  });
+
+  it('every section of the contract that code, tests or documents cite is a heading', () => {
+    const texts = [
+      ...sources.map(({ file, text }) => ({ file, text: commentsIn(text).join('\n') })),
+      ...documents.map((file) => ({ file, text: read(file) })),
+    ];
+    const cited = texts.flatMap(({ file, text }) => sectionsIn(text).map((section) => ({ file, section })));
+    expect(cited.length).toBeGreaterThan(120);
+    expect(cited.filter(({ section }) => !headings.has(section))).toEqual([]);
+  });
+
+  it('the reader of references finds one section, several, and one after a line break', () => {
+    expect(sectionsIn('see contract 10.4')).toEqual(['10.4']);
+    expect(sectionsIn('(contract 3.8 and 7)')).toEqual(['3.8', '7']);
+    expect(sectionsIn('Contract\n * 10.1')).toEqual(['10.1']);
+  });
+});
