@@ -3,34 +3,40 @@
  * from here what they need; nothing else knows which binding serves what.
  */
 import { type Config, readConfig } from './config.ts';
-import type { Outcome } from './domain/attempt.ts';
+import type { DeliveryPorts } from './delivery/deliver.ts';
+import { eventsClaim } from './domain/security-event-token.ts';
 import type { Env } from './env.ts';
 import { openEventStore } from './event-store/client.ts';
 import type { EventStoreRpc } from './event-store/rpc.ts';
 import type { AddressCheck } from './outbound/address-check.ts';
 import { postSet } from './outbound/listener-client.ts';
-import type { Sender } from './outbound/queues.ts';
+import { type DeadLetterMessage, type Sender, sendAll } from './outbound/queues.ts';
 import { createSigner, type Signer } from './signing/signer.ts';
 import { type Database, openDatabase } from './storage/database.ts';
+import { type DeadLetter, insertDeadLetters } from './storage/dead-letters.ts';
 import { sealedKeys } from './storage/signing-keys.ts';
+import { noteHealth } from './storage/subscriptions.ts';
 
 export interface Services {
   readonly config: Config;
   readonly db: Database;
   readonly signer: Signer;
   readonly checkAddress: AddressCheck;
-  readonly queues: {
-    readonly events: Sender;
-    readonly deadLetters: Sender;
-  };
+  readonly queues: { readonly events: Sender };
   readonly rateLimits: {
     readonly managementCalls: RateLimit;
     readonly failedAuthByClient: RateLimit;
     readonly failedAuthByAddress: RateLimit;
   };
   eventStore(subscriptionId: string): EventStoreRpc;
-  /** Makes one request to a listener; never throws. */
-  post(endpoint: string, set: string): Promise<Outcome>;
+  /** What the path of an event needs: stores, signatures, requests. */
+  readonly delivery: DeliveryPorts;
+  readonly deadLetters: {
+    /** Stores letters in the operator's list; a letter that is stored already stays as it is. */
+    store(letters: readonly DeadLetter[]): Promise<void>;
+    /** Sends letters to the queue that leads to the list. */
+    send(letters: readonly DeadLetter[]): Promise<void>;
+  };
 }
 
 /**
@@ -42,6 +48,39 @@ export interface Services {
 export function createServices(env: Env, checkAddress: AddressCheck): Services {
   const config = readConfig(env);
   const db = openDatabase(env.DB);
+  const signer = createSigner(config, (kids) => sealedKeys(db, kids));
+  const eventStore = (subscriptionId: string) => openEventStore(env.EVENT_STORE, subscriptionId);
+  return {
+    config,
+    db,
+    signer,
+    checkAddress,
+    queues: { events: env.EVENTS },
+    rateLimits: {
+      managementCalls: env.MANAGEMENT_CALLS,
+      failedAuthByClient: env.FAILED_AUTH_BY_CLIENT,
+      failedAuthByAddress: env.FAILED_AUTH_BY_ADDRESS,
+    },
+    eventStore,
+    delivery: createDelivery(config, db, signer, eventStore, checkAddress),
+    deadLetters: {
+      store: (letters) => insertDeadLetters(db, letters),
+      send: (letters) =>
+        sendAll(
+          env.DEAD_LETTERS,
+          letters.map((letter): DeadLetterMessage => ({ deadLetter: 1, ...letter })),
+        ),
+    },
+  };
+}
+
+function createDelivery(
+  config: Config,
+  db: Database,
+  signer: Signer,
+  eventStore: Services['eventStore'],
+  checkAddress: AddressCheck,
+): DeliveryPorts {
   const listeners = {
     userAgent: config.userAgent,
     timeoutMs: config.attemptTimeoutMs,
@@ -49,17 +88,20 @@ export function createServices(env: Env, checkAddress: AddressCheck): Services {
     checkAddress,
   };
   return {
-    config,
-    db,
-    signer: createSigner(config, (kids) => sealedKeys(db, kids)),
-    checkAddress,
-    queues: { events: env.EVENTS, deadLetters: env.DEAD_LETTERS },
-    rateLimits: {
-      managementCalls: env.MANAGEMENT_CALLS,
-      failedAuthByClient: env.FAILED_AUTH_BY_CLIENT,
-      failedAuthByAddress: env.FAILED_AUTH_BY_ADDRESS,
-    },
-    eventStore: (subscriptionId) => openEventStore(env.EVENT_STORE, subscriptionId),
+    store: eventStore,
+    sign: (event, subscription, kid) =>
+      signer.sign(kid, {
+        customerId: event.customerId,
+        subscriptionId: subscription.id,
+        eventId: event.id,
+        endpoint: subscription.endpoint,
+        acceptedAt: event.acceptedAt,
+        occurredAt: event.occurredAt,
+        events: eventsClaim(event, config.captureDomain),
+      }),
     post: (endpoint, set) => postSet(listeners, endpoint, set),
+    noteHealth: (subscriptionId, health) => noteHealth(db, subscriptionId, health),
+    now: Date.now,
+    debug: config.logLevel === 'debug',
   };
 }

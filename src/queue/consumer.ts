@@ -1,13 +1,9 @@
 /** Chooses the consumer for a batch, and hands it what it needs of the service. */
 import { ConfigError } from '../config.ts';
-import type { DeliveryPorts } from '../delivery/deliver.ts';
-import { eventsClaim } from '../domain/security-event-token.ts';
 import { logError } from '../log.ts';
-import { type DeadLetterMessage, QUEUES, sendAll } from '../outbound/queues.ts';
+import { QUEUES } from '../outbound/queues.ts';
 import type { Services } from '../services.ts';
-import type { DeadLetter } from '../storage/dead-letters.ts';
-import { insertDeadLetters } from '../storage/dead-letters.ts';
-import { findAudiences, findSubscriptionsById, noteHealth } from '../storage/subscriptions.ts';
+import { findAudiences, findSubscriptionsById } from '../storage/subscriptions.ts';
 import { retryDelaySeconds } from './acknowledge.ts';
 import { consumeDeadLetters } from './dead-letters.ts';
 import { consumeDeliveries } from './deliveries.ts';
@@ -29,53 +25,24 @@ export async function consume(batch: MessageBatch<unknown>, create: () => Servic
     }
     return;
   }
-  const { config, db, signer, queues } = services;
-  const letters = {
-    storeDeadLetters: (all: readonly DeadLetter[]) => insertDeadLetters(db, all),
-    sendDeadLetters: (all: readonly DeadLetter[]) =>
-      sendAll(
-        queues.deadLetters,
-        all.map((letter): DeadLetterMessage => ({ deadLetter: 1, ...letter })),
-      ),
-    now: Date.now,
-  };
+  const { config, db, signer, delivery, deadLetters } = services;
   switch (batch.queue) {
     case QUEUES.events:
       return await consumeEvents(batch.messages, {
-        ...deliveryPorts(services),
-        ...letters,
+        ...delivery,
+        deadLetters,
         captureDomain: config.captureDomain,
         findAudiences: (customerIds) => findAudiences(db, customerIds),
         openKeys: (kids) => signer.open(kids),
       });
     case QUEUES.deliveries:
       return await consumeDeliveries(batch.messages, {
-        ...deliveryPorts(services),
+        ...delivery,
         findSubscriptionsById: (ids) => findSubscriptionsById(db, ids),
       });
     case QUEUES.deadLetters:
-      return await consumeDeadLetters(batch.messages, letters);
+      return await consumeDeadLetters(batch.messages, { ...deadLetters, now: Date.now });
     default:
       throw new Error(`no consumer for queue ${batch.queue}`);
   }
-}
-
-function deliveryPorts({ config, db, signer, eventStore, post }: Services): DeliveryPorts {
-  return {
-    store: eventStore,
-    sign: (event, subscription, kid) =>
-      signer.sign(kid, {
-        customerId: event.customerId,
-        subscriptionId: subscription.id,
-        eventId: event.id,
-        endpoint: subscription.endpoint,
-        acceptedAt: event.acceptedAt,
-        occurredAt: event.occurredAt,
-        events: eventsClaim(event, config.captureDomain),
-      }),
-    post,
-    noteHealth: (subscriptionId, health) => noteHealth(db, subscriptionId, health),
-    now: Date.now,
-    debug: config.logLevel === 'debug',
-  };
 }

@@ -11,8 +11,8 @@ import { acknowledge } from './acknowledge.ts';
 import { deadLetterOf, readEventMessage } from './event-message.ts';
 
 export interface DeadLettersPorts {
-  storeDeadLetters(letters: readonly DeadLetter[]): Promise<void>;
-  sendDeadLetters(letters: readonly DeadLetter[]): Promise<void>;
+  store(letters: readonly DeadLetter[]): Promise<void>;
+  send(letters: readonly DeadLetter[]): Promise<void>;
   readonly now: () => number;
 }
 
@@ -22,7 +22,7 @@ export async function consumeDeadLetters(
   ports: DeadLettersPorts,
 ): Promise<void> {
   const readings = messages.map((message) => ({ message, letters: readLetters(message, ports.now()) }));
-  const disposition = await ports.storeDeadLetters(readings.flatMap(({ letters }) => letters)).then(
+  const disposition = await ports.store(readings.flatMap(({ letters }) => letters)).then(
     (): Disposition => DONE,
     (error: unknown): Disposition => {
       logWarn('dead letters returned to the queue', {
@@ -33,9 +33,7 @@ export async function consumeDeadLetters(
     },
   );
   await Promise.all(
-    readings.map(({ message, letters }) =>
-      acknowledge(message, disposition, () => ports.sendDeadLetters(letters)),
-    ),
+    readings.map(({ message, letters }) => acknowledge(message, disposition, () => ports.send(letters))),
   );
 }
 

@@ -20,8 +20,10 @@ export interface EventsPorts extends DeliveryPorts {
   readonly captureDomain: string;
   findAudiences(customerIds: readonly string[]): Promise<ReadonlyMap<string, Audience>>;
   openKeys(kids: readonly string[]): Promise<void>;
-  storeDeadLetters(letters: readonly DeadLetter[]): Promise<void>;
-  sendDeadLetters(letters: readonly DeadLetter[]): Promise<void>;
+  readonly deadLetters: {
+    store(letters: readonly DeadLetter[]): Promise<void>;
+    send(letters: readonly DeadLetter[]): Promise<void>;
+  };
 }
 
 type Reading = EventMessage & { readonly message: Message<unknown> };
@@ -91,7 +93,7 @@ async function storeLetters(
   }
   if (all.length === 0) return DONE;
   try {
-    await ports.storeDeadLetters(all);
+    await ports.deadLetters.store(all);
     const { id, reason } = all[0] as DeadLetter;
     logWarn('dead letters', { queue: QUEUES.events, messageId: message.id, count: all.length, id, reason });
     return DONE;
@@ -104,7 +106,7 @@ async function storeLetters(
 /** A message at its last delivery: its events become letters, with the ids they were given. */
 async function giveUp({ message, events, letters }: Reading, ports: EventsPorts): Promise<void> {
   const reason = `not delivered after ${QUEUE_MAX_RETRIES} retries`;
-  await ports.sendDeadLetters([
+  await ports.deadLetters.send([
     ...letters,
     ...events.map(([position, event]) => deadLetterOf(message, position, event, reason, ports.now())),
   ]);
