@@ -401,9 +401,11 @@ export class World {
         const subscriptions = this.#deleted ? [] : [this.#subscription];
         return new Map([[customerId, { customerId, kid: 'kid', subscriptions }]]);
       },
-      storeDeadLetters: async () => undefined,
-      sendDeadLetters: async () => {
-        throw new Fault('nothing here is a dead letter');
+      deadLetters: {
+        store: async () => undefined,
+        send: async () => {
+          throw new Fault('nothing here is a dead letter');
+        },
       },
       captureDomain: 'capture.example',
       now: () => this.#clock.now(),
