@@ -7,8 +7,8 @@
 import type { Server } from 'node:http';
 import { decodeProtectedHeader, type JWTPayload } from 'jose';
 import { createListener } from '../examples/listener/listener.ts';
-import { Customer, getToken, Operator } from './client.ts';
-import { freePort, launchService, makeHome, pause, type RunningService } from './service.ts';
+import { Customer, getToken, Operator } from '../tools/harness/client.ts';
+import { freePort, launchService, makeHome, pause, type RunningService } from '../tools/harness/service.ts';
 
 const TIME_LIMIT_MS = 55_000;
 const ATTRIBUTES = ['givenName', 'primaryAddress.city'];

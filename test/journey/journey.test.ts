@@ -7,9 +7,15 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Customer, getToken, Operator } from '../../scripts/client.ts';
-import { type Home, makeHome, pause, type RunningService, startService } from '../../scripts/service.ts';
 import { newEventIds } from '../../src/domain/ids.ts';
+import { Customer, getToken, Operator } from '../../tools/harness/client.ts';
+import {
+  type Home,
+  makeHome,
+  pause,
+  type RunningService,
+  startService,
+} from '../../tools/harness/service.ts';
 import type { Answer, Call } from '../support/listener-script.ts';
 import { type ScriptedListener, startScriptedListener } from '../support/scripted-listener.ts';
 

@@ -1,7 +1,7 @@
 /** How the cost of a delivery grows: with other customers, with subscriptions of the same, with what is stored. */
-import type { Customer } from '../scripts/client.ts';
-import { startHooks } from '../scripts/hooks.ts';
-import { subscribe } from '../scripts/tenant.ts';
+import type { Customer } from '../harness/client.ts';
+import { startHooks } from '../harness/hooks.ts';
+import { subscribe } from '../harness/tenant.ts';
 import { flood, newCustomer } from './load.ts';
 import type { Report, Target } from './report.ts';
 import type { Runtime } from './runtime.ts';

@@ -92,7 +92,7 @@ export function launchService(
     '--env-file',
     join(home.directory, 'secrets.env'),
   ];
-  const child = spawn(process.execPath, [join(here, 'start.ts'), ...state, ...vars], {
+  const child = spawn(process.execPath, [join(here, '../../scripts/start.ts'), ...state, ...vars], {
     env: {
       ...process.env,
       PORT: String(bound),

@@ -5,10 +5,10 @@
  * equal phases. After each change it waits until endpoint health has noticed.
  */
 import { parseArgs } from 'node:util';
-import type { Customer } from './client.ts';
-import { type Hook, percentile, startHooks } from './hooks.ts';
-import { makeHome, pause, startService } from './service.ts';
-import { newCustomer, newEvents, publish, subscribe } from './tenant.ts';
+import type { Customer } from '../harness/client.ts';
+import { type Hook, percentile, startHooks } from '../harness/hooks.ts';
+import { makeHome, pause, startService } from '../harness/service.ts';
+import { newCustomer, newEvents, publish, subscribe } from '../harness/tenant.ts';
 
 const SUBSCRIPTIONS = 20;
 const PUBLISH_EVERY_MS = 100;

@@ -7,7 +7,7 @@ import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { convertV4MiniflareOptions, Miniflare } from 'miniflare';
 import { unstable_getMiniflareWorkerOptions } from 'wrangler';
-import { freePort } from '../scripts/service.ts';
+import { freePort } from '../harness/service.ts';
 
 const run = promisify(execFile);
 const PREFIX = 'identity-webhooks-bench-';

@@ -1,7 +1,7 @@
 /** What healthy deliveries are billed, counted by the Worker under the meter. */
-import { startHooks } from '../scripts/hooks.ts';
-import { pause } from '../scripts/service.ts';
-import { subscribe } from '../scripts/tenant.ts';
+import { startHooks } from '../harness/hooks.ts';
+import { pause } from '../harness/service.ts';
+import { subscribe } from '../harness/tenant.ts';
 import { flood, inTurn, newCustomer } from './load.ts';
 import { price } from './prices.ts';
 import type { Report, Target } from './report.ts';

@@ -6,15 +6,15 @@
  *     POST /bench/fill?customer&subscription&kid&count&days    delivered events, accepted over the last days
  *     GET  /bench/store?subscription          bytes and rows of its database, and ms of `admit` for a hundred ids, new and known
  */
-import { eventIdFloor, newEventIds } from '../../src/domain/ids.ts';
-import { type SetContent, setHeader, setPayload } from '../../src/domain/security-event-token.ts';
-import type { SubscriptionRef } from '../../src/domain/subscription.ts';
-import type { Env } from '../../src/env.ts';
-import { EventStore as Store } from '../../src/event-store/event-store.ts';
-import worker from '../../src/index.ts';
+import { eventIdFloor, newEventIds } from '../../../src/domain/ids.ts';
+import { type SetContent, setHeader, setPayload } from '../../../src/domain/security-event-token.ts';
+import type { SubscriptionRef } from '../../../src/domain/subscription.ts';
+import type { Env } from '../../../src/env.ts';
+import { EventStore as Store } from '../../../src/event-store/event-store.ts';
+import worker from '../../../src/index.ts';
 import { noUnits, type Units } from '../units.ts';
 
-export { Publisher } from '../../src/publisher.ts';
+export { Publisher } from '../../../src/publisher.ts';
 
 const OPERATION_BYTES = 64_000;
 const FILLED_AT_ONCE = 800;

@@ -1,6 +1,6 @@
 /** Scenarios of time: burst, steady, isolation, beside what a bare Worker and a bare queue hop take. */
-import { type Hook, percentile, startHooks } from '../scripts/hooks.ts';
-import { newEvents, subscribe } from '../scripts/tenant.ts';
+import { type Hook, percentile, startHooks } from '../harness/hooks.ts';
+import { newEvents, subscribe } from '../harness/tenant.ts';
 import { accepted, flood, newCustomer, steadily, untilDelivered, WAIT_AT_MOST_MS } from './load.ts';
 import type { Report } from './report.ts';
 import { type Runtime, startBareWorker } from './runtime.ts';
@@ -9,7 +9,7 @@ import { type Runtime, startBareWorker } from './runtime.ts';
 export async function ceiling(report: Report, count: number): Promise<number> {
   const hooks = await startHooks(1);
   const [hook] = hooks.all as [Hook];
-  const bare = await startBareWorker('bench/worker/ceiling.js');
+  const bare = await startBareWorker('tools/bench/worker/ceiling.js');
   const run = (times: number) =>
     fetch(`${bare.url}/?count=${times}&to=${encodeURIComponent(hook.url)}`, { method: 'POST' });
   await run(200);
@@ -57,7 +57,7 @@ export async function burst(
 export async function steady(report: Report, runtime: Runtime, seconds: number): Promise<void> {
   const hooks = await startHooks(1);
   const [hook] = hooks.all as [Hook];
-  const bare = await startBareWorker('bench/worker/hop.js');
+  const bare = await startBareWorker('tools/bench/worker/hop.js');
   const hop = async ({ id }: { readonly id: string }) => {
     // As much of a SET as a hook reads: whose event it is.
     const payload = Buffer.from(JSON.stringify({ events: { entityCreated: { id } } })).toString('base64url');

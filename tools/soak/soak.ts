@@ -6,10 +6,10 @@
  * its end, and what was lost is counted: it must be nothing. `--seed N` repeats the moments of the kills.
  */
 import { parseArgs } from 'node:util';
-import type { Customer } from './client.ts';
-import { type Hook, type Hooks, type Mood, percentile, startHooks } from './hooks.ts';
-import { freePort, launchService, makeHome, pause, type RunningService } from './service.ts';
-import { eventStates, newCustomer, newEvents, publish, subscribe } from './tenant.ts';
+import type { Customer } from '../harness/client.ts';
+import { type Hook, type Hooks, type Mood, percentile, startHooks } from '../harness/hooks.ts';
+import { freePort, launchService, makeHome, pause, type RunningService } from '../harness/service.ts';
+import { eventStates, newCustomer, newEvents, publish, subscribe } from '../harness/tenant.ts';
 
 const SUBSCRIPTIONS = 20;
 const EVENTS_PER_PUBLISH = 2;

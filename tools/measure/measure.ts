@@ -6,8 +6,8 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { Customer, getToken, Operator } from './client.ts';
-import { makeHome, pause, startService } from './service.ts';
+import { Customer, getToken, Operator } from '../harness/client.ts';
+import { makeHome, pause, startService } from '../harness/service.ts';
 
 const { values } = parseArgs({ options: { events: { type: 'string', default: '100000' } } });
 const EVENTS = Number(values.events);

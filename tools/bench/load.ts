@@ -1,8 +1,8 @@
 /** What the scenarios do to a runtime: customers, subscriptions, events, and waiting for what arrives. */
-import { Customer, getToken, Operator } from '../scripts/client.ts';
-import type { Hook } from '../scripts/hooks.ts';
-import { pause } from '../scripts/service.ts';
-import { newEvents, publish } from '../scripts/tenant.ts';
+import { Customer, getToken, Operator } from '../harness/client.ts';
+import type { Hook } from '../harness/hooks.ts';
+import { pause } from '../harness/service.ts';
+import { newEvents, publish } from '../harness/tenant.ts';
 import type { Runtime } from './runtime.ts';
 
 export const WAIT_AT_MOST_MS = 60_000;

@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: how fast the service is, what it costs and how it grows, in the local runtime, with real listeners.
  * Prints a table; `--json` one object instead, `--quick` less of everything. What each figure means, and does not, is in
- * bench/README.md.
+ * tools/bench/README.md.
  */
 import { parseArgs } from 'node:util';
 import { billableUnits } from './cost.ts';
@@ -43,7 +43,7 @@ const VARIABLES = { ATTEMPT_TIMEOUT_SECONDS: '1', RETRY_DELAYS_SECONDS: '1,1,60'
 
 const report = new Report(values.json);
 report.say('building the Worker, and the same under a meter …');
-const builds = await Promise.all([buildWorker(), buildWorker('bench/worker/metered.ts')]);
+const builds = await Promise.all([buildWorker(), buildWorker('tools/bench/worker/metered.ts')]);
 try {
   const top = await ceiling(report, SIZE.burst);
   const runtime = await startRuntime(builds[0], VARIABLES);

@@ -4,9 +4,9 @@
  */
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { startHooks } from '../scripts/hooks.ts';
-import { freePort } from '../scripts/service.ts';
-import { subscribe } from '../scripts/tenant.ts';
+import { startHooks } from '../harness/hooks.ts';
+import { freePort } from '../harness/service.ts';
+import { subscribe } from '../harness/tenant.ts';
 import { flood, newCustomer } from './load.ts';
 import { buildWorker, removeBuild, startRuntime } from './runtime.ts';
 

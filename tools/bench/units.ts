@@ -1,4 +1,4 @@
-/** What the platform bills, as counted by the metered Worker (bench/worker/metered.ts). */
+/** What the platform bills, as counted by the metered Worker (tools/bench/worker/metered.ts). */
 export interface Units {
   /** Invocations of the Worker: requests and batches of queues. */
   requests: number;
