@@ -1,8 +1,8 @@
 /** What healthy deliveries are billed, counted by the Worker under the meter. */
 import { startHooks } from '../harness/hooks.ts';
 import { pause } from '../harness/service.ts';
-import { subscribe } from '../harness/tenant.ts';
-import { flood, inTurn, newCustomer } from './load.ts';
+import { newCustomer, subscribe } from '../harness/tenant.ts';
+import { flood, inTurn } from './load.ts';
 import { price } from './prices.ts';
 import type { Report, Target } from './report.ts';
 import type { Runtime } from './runtime.ts';

@@ -1,8 +1,8 @@
 /** How the cost of a delivery grows: with other customers, with subscriptions of the same, with what is stored. */
-import type { Customer } from '../harness/client.ts';
+import { type Customer, ok } from '../harness/client.ts';
 import { startHooks } from '../harness/hooks.ts';
-import { subscribe } from '../harness/tenant.ts';
-import { flood, newCustomer } from './load.ts';
+import { newCustomer, subscribe } from '../harness/tenant.ts';
+import { flood } from './load.ts';
 import type { Report, Target } from './report.ts';
 import type { Runtime } from './runtime.ts';
 
@@ -99,8 +99,7 @@ async function reading(
     await fetch(`${runtime.url}/bench/store?subscription=${subscription}`)
   ).json()) as { bytes: number; admitNewMs: number; admitKnownMs: number };
   const path = `/subscriptions/${subscription}/events`;
-  const firsts = (await customer.call('GET', `${path}?limit=100`)).body;
-  const { id } = firsts._embedded.events[50];
+  const id = ok(await customer.call('GET', `${path}?limit=100`))._embedded.events[50]?.id;
   const one = await median(() => customer.call('GET', `${path}/${id}`));
   report.note(name, 'stored, each', bytes / count, 'bytes', { atMost: 200 });
   report.note(name, 'one event', one, 'ms', { atMost: 20 });

@@ -1,20 +1,11 @@
-/** What the scenarios do to a runtime: customers, subscriptions, events, and waiting for what arrives. */
-import { Customer, getToken, Operator } from '../harness/client.ts';
+/** How the scenarios publish, and how they wait for the deliveries. */
+import type { Customer } from '../harness/client.ts';
 import type { Hook } from '../harness/hooks.ts';
 import { pause } from '../harness/service.ts';
-import { newEvents, publish } from '../harness/tenant.ts';
-import type { Runtime } from './runtime.ts';
+import { type NewEvent, newEvent, newEvents, publish } from '../harness/tenant.ts';
 
 export const WAIT_AT_MOST_MS = 60_000;
 const PRODUCERS = 10;
-
-export async function newCustomer(runtime: Runtime): Promise<Customer> {
-  const operator = new Operator(runtime.url, runtime.operatorToken);
-  const { id } = (await operator.call('POST', '/customers', { name: 'Bench' })).body;
-  const client = (await operator.call('POST', `/customers/${id}/clients`, { name: 'bench' })).body;
-  const token = await getToken(runtime.url, id, client.clientId, client.clientSecret);
-  return new Customer(runtime.url, id, token.body.access_token);
-}
 
 /** Waits until each hook has had so many events. */
 export async function untilDelivered(hooks: readonly Hook[], count: number): Promise<void> {
@@ -28,10 +19,7 @@ export async function untilDelivered(hooks: readonly Hook[], count: number): Pro
   }
 }
 
-export async function accepted(
-  customer: Customer,
-  events: readonly { readonly id: string }[],
-): Promise<void> {
+export async function accepted(customer: Customer, events: readonly NewEvent[]): Promise<void> {
   if (!(await publish(customer, events))) throw new Error('a publish was not accepted');
 }
 
@@ -73,7 +61,7 @@ export async function inTurn(customer: Customer, hooks: readonly Hook[], count: 
  * @returns latencies from then to the first arrival at each of the hooks, ms
  */
 export async function steadily(
-  send: (event: { readonly id: string }) => Promise<void>,
+  send: (event: NewEvent) => Promise<void>,
   hooks: readonly Hook[],
   perSecond: number,
   seconds: number,
@@ -83,7 +71,7 @@ export async function steadily(
   const start = performance.now();
   for (let index = 0; index < perSecond * seconds; index++) {
     await pause(Math.max(0, start + (index * 1000) / perSecond - performance.now()));
-    const [event] = newEvents(1) as [{ id: string }];
+    const event = newEvent();
     published.set(event.id, performance.now());
     calls.push(send(event));
   }

@@ -6,8 +6,8 @@ import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { startHooks } from '../harness/hooks.ts';
 import { freePort } from '../harness/service.ts';
-import { subscribe } from '../harness/tenant.ts';
-import { flood, newCustomer } from './load.ts';
+import { newCustomer, subscribe } from '../harness/tenant.ts';
+import { flood } from './load.ts';
 import { buildWorker, removeBuild, startRuntime } from './runtime.ts';
 
 const { values } = parseArgs({

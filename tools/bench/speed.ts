@@ -1,7 +1,7 @@
 /** Scenarios of time: burst, steady, isolation, beside what a bare Worker and a bare queue hop take. */
 import { type Hook, percentile, startHooks } from '../harness/hooks.ts';
-import { newEvents, subscribe } from '../harness/tenant.ts';
-import { accepted, flood, newCustomer, steadily, untilDelivered, WAIT_AT_MOST_MS } from './load.ts';
+import { healthById, type NewEvent, newCustomer, newEvents, subscribe } from '../harness/tenant.ts';
+import { accepted, flood, steadily, untilDelivered, WAIT_AT_MOST_MS } from './load.ts';
 import type { Report } from './report.ts';
 import { type Runtime, startBareWorker } from './runtime.ts';
 
@@ -58,7 +58,7 @@ export async function steady(report: Report, runtime: Runtime, seconds: number):
   const hooks = await startHooks(1);
   const [hook] = hooks.all as [Hook];
   const bare = await startBareWorker('tools/bench/worker/hop.js');
-  const hop = async ({ id }: { readonly id: string }) => {
+  const hop = async ({ id }: NewEvent) => {
     // As much of a SET as a hook reads: whose event it is.
     const payload = Buffer.from(JSON.stringify({ events: { entityCreated: { id } } })).toString('base64url');
     const url = `${bare.url}/?to=${encodeURIComponent(hook.url)}`;
@@ -70,7 +70,7 @@ export async function steady(report: Report, runtime: Runtime, seconds: number):
 
   const customer = await newCustomer(runtime);
   await subscribe(customer, [hook.url]);
-  const send = (event: { readonly id: string }) => accepted(customer, [event]);
+  const send = (event: NewEvent) => accepted(customer, [event]);
   await steadily(send, hooks.all, 100, 2);
   const latencies = await steadily(send, hooks.all, 100, seconds);
   await hooks.close();
@@ -114,17 +114,15 @@ async function withHanging(runtime: Runtime, hanging: number, seconds: number): 
     hooks.all.map(({ url }) => url),
   );
   const well = hooks.all.slice(hanging);
-  const send = (event: { readonly id: string }) => accepted(customer, [event]);
+  const send = (event: NewEvent) => accepted(customer, [event]);
   await accepted(customer, newEvents(100));
   await untilDelivered(hooks.all, 100);
   for (const hook of hooks.all.slice(0, hanging)) hook.mood = 'hanging';
   const deadline = performance.now() + WAIT_AT_MOST_MS;
   for (;;) {
     await steadily(send, well, 20, 1);
-    const { body } = await customer.call('GET', '/subscriptions');
-    const states = new Map<string, string>();
-    for (const { id, health } of body._embedded.subscriptions) states.set(id, health.state);
-    if (ids.slice(0, hanging).every((id) => states.get(id) === 'failing')) break;
+    const health = await healthById(customer);
+    if (ids.slice(0, hanging).every((id) => health.get(id)?.state === 'failing')) break;
     if (performance.now() > deadline) throw new Error('hanging endpoints were not noticed in time');
   }
   const latencies = await steadily(send, well, 20, seconds);

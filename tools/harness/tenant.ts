@@ -1,18 +1,24 @@
 /** One customer with subscriptions and a producer, for programs that put the service under load. */
 import { v7 } from 'uuid';
-import { Customer, getToken, Operator } from './client.ts';
-import type { RunningService } from './service.ts';
+import { Customer, getToken, type Health, Operator, ok } from './client.ts';
 
-export async function newCustomer(service: RunningService): Promise<Customer> {
-  const operator = new Operator(service.url, service.home.operatorToken);
-  const { id } = (await operator.call('POST', '/customers', { name: 'Under load' })).body;
-  const client = (await operator.call('POST', `/customers/${id}/clients`, { name: 'load' })).body;
-  const token = await getToken(service.url, id, client.clientId, client.clientSecret);
-  return new Customer(service.url, id, token.body.access_token);
+/** A service that answers, and the token of its operator. */
+export interface Service {
+  readonly url: string;
+  readonly operatorToken: string;
+}
+
+/** Makes a customer, a client for it and an access token. */
+export async function newCustomer({ url, operatorToken }: Service): Promise<Customer> {
+  const operator = new Operator(url, operatorToken);
+  const { id } = ok(await operator.call('POST', '/customers', { name: 'Under load' }));
+  const client = ok(await operator.call('POST', `/customers/${id}/clients`, { name: 'load' }));
+  const token = ok(await getToken(url, id, client.clientId, client.clientSecret));
+  return new Customer(url, id, token.access_token);
 }
 
 /**
- * @param there subscriptions the customer has already
+ * @param there how many subscriptions the customer has already
  * @returns ids of new ones, one for each endpoint
  */
 export async function subscribe(
@@ -23,23 +29,35 @@ export async function subscribe(
   const ids: string[] = [];
   for (const [index, endpoint] of endpoints.entries()) {
     const body = { title: `hook ${there + index}`, endpoint, events: ['entityCreated'] };
-    const answer = await customer.call('POST', '/subscriptions', body);
-    if (answer.status !== 201) throw new Error(`subscribing: ${JSON.stringify(answer.body)}`);
-    ids.push(answer.body.id);
+    ids.push(ok(await customer.call('POST', '/subscriptions', body)).id);
   }
   return ids;
 }
 
-/** Events with ids of the producer's own, so that publishing them again is harmless. */
-export function newEvents(count: number): { readonly id: string }[] {
-  return Array.from({ length: count }, () => ({ id: v7() }));
+/** @returns the health of each subscription, by id */
+export async function healthById(customer: Customer): Promise<Map<string, Health>> {
+  const { _embedded } = ok(await customer.call('GET', '/subscriptions'));
+  return new Map(_embedded.subscriptions.map(({ id, health }) => [id, health]));
 }
 
-/** @returns whether they were accepted; a service that is away or answers 503 has accepted nothing for sure */
-export async function publish(
-  customer: Customer,
-  events: readonly { readonly id: string }[],
-): Promise<boolean> {
+export interface NewEvent {
+  readonly id: string;
+}
+
+/** Events whose ids the producer chose, so that it is harmless to publish them again. */
+export function newEvents(count: number): NewEvent[] {
+  return Array.from({ length: count }, newEvent);
+}
+
+export function newEvent(): NewEvent {
+  return { id: v7() };
+}
+
+/**
+ * @returns whether the service accepted the events; if it is away or answers 5xx, it may have accepted some
+ * @throws Error if it refused them
+ */
+export async function publish(customer: Customer, events: readonly NewEvent[]): Promise<boolean> {
   const bodies = events.map(({ id }) => ({
     id,
     type: 'entityCreated',
@@ -48,27 +66,19 @@ export async function publish(
     entityType: 'user',
     sub: id,
   }));
-  try {
-    const { status, body } = await customer.call('POST', '/events', bodies);
-    if (status === 202) return true;
-    if (status >= 500) return false;
-    throw new Refused(`publishing: ${status} ${JSON.stringify(body)}`);
-  } catch (error) {
-    if (error instanceof Refused) throw error;
-    return false;
-  }
+  const answer = await customer.call('POST', '/events', bodies).catch(() => undefined);
+  if (answer === undefined || answer.status >= 500) return false;
+  ok(answer);
+  return true;
 }
 
-class Refused extends Error {}
-
-/** Walks the events of a subscription, page by page. */
+/** @returns the state of each event of a subscription, by id */
 export async function eventStates(customer: Customer, subscriptionId: string): Promise<Map<string, string>> {
   const states = new Map<string, string>();
-  let answer = await customer.call('GET', `/subscriptions/${subscriptionId}/events?limit=1000`);
+  let page = ok(await customer.call('GET', `/subscriptions/${subscriptionId}/events?limit=1000`));
   for (;;) {
-    for (const { id, state } of answer.body._embedded.events) states.set(id, state);
-    const next = answer.body._links.next?.href as string | undefined;
-    if (next === undefined) return states;
-    answer = await customer.follow(next);
+    for (const { id, state } of page._embedded.events) states.set(id, state);
+    if (page._links.next === undefined) return states;
+    page = ok(await customer.follow(page._links.next.href));
   }
 }

@@ -5,10 +5,10 @@
  * equal phases. After each change it waits until endpoint health has noticed.
  */
 import { parseArgs } from 'node:util';
-import type { Customer } from '../harness/client.ts';
+import { type Customer, ok } from '../harness/client.ts';
 import { type Hook, percentile, startHooks } from '../harness/hooks.ts';
 import { makeHome, pause, startService } from '../harness/service.ts';
-import { newCustomer, newEvents, publish, subscribe } from '../harness/tenant.ts';
+import { healthById, newCustomer, newEvent, publish, subscribe } from '../harness/tenant.ts';
 
 const SUBSCRIPTIONS = 20;
 const PUBLISH_EVERY_MS = 100;
@@ -29,7 +29,7 @@ const hooks = await startHooks(SUBSCRIPTIONS);
 const service = await startService(home, VARIABLES);
 let passed = false;
 try {
-  const customer = await newCustomer(service);
+  const customer = await newCustomer({ url: service.url, operatorToken: home.operatorToken });
   const ids = await subscribe(
     customer,
     hooks.all.map(({ url }) => url),
@@ -82,8 +82,8 @@ async function publishFor(customer: Customer, forMs: number): Promise<Map<string
   for (let next = performance.now(); next < end; next += PUBLISH_EVERY_MS) {
     await pause(Math.max(0, next - performance.now()));
     const at = performance.now();
-    const [event] = newEvents(1);
-    if (event === undefined || !(await publish(customer, [event]))) throw new Error('a publish failed');
+    const event = newEvent();
+    if (!(await publish(customer, [event]))) throw new Error('a publish failed');
     published.set(event.id, at);
   }
   return published;
@@ -95,10 +95,8 @@ async function untilNoticed(customer: Customer, ids: readonly string[], areWell:
   const started = performance.now();
   for (;;) {
     await publishFor(customer, 1000);
-    const { body } = await customer.call('GET', '/subscriptions');
-    const states = new Map<string, string>();
-    for (const { id, health } of body._embedded.subscriptions) states.set(id, health.state);
-    const waiting = ids.filter((id) => states.get(id) !== wanted);
+    const health = await healthById(customer);
+    const waiting = ids.filter((id) => health.get(id)?.state !== wanted);
     if (waiting.length === 0) {
       if (areWell) await untilDrained(customer, ids);
       console.log(`… all ten are ${wanted} after ${((performance.now() - started) / 1000).toFixed(0)} s`);
@@ -106,7 +104,7 @@ async function untilNoticed(customer: Customer, ids: readonly string[], areWell:
     }
     if (performance.now() - started > NOTICED_WITHIN_MS) {
       throw new Error(
-        `${waiting.length} endpoints are not ${wanted}: ${waiting.map((id) => states.get(id))}`,
+        `${waiting.length} endpoints are not ${wanted}: ${waiting.map((id) => health.get(id)?.state)}`,
       );
     }
     // A failing endpoint is probed at waits of up to minutes; its owner, having mended it, sends a test.
@@ -118,7 +116,7 @@ async function untilNoticed(customer: Customer, ids: readonly string[], areWell:
 async function untilDrained(customer: Customer, ids: readonly string[]): Promise<void> {
   const deadline = performance.now() + NOTICED_WITHIN_MS;
   for (const id of ids) {
-    while ((await customer.call('GET', `/subscriptions/${id}`)).body.health.waiting > 0) {
+    while (ok(await customer.call('GET', `/subscriptions/${id}`)).health.waiting > 0) {
       if (performance.now() > deadline) throw new Error('what was held did not go out');
       await pause(500);
     }

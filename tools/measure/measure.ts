@@ -6,8 +6,9 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { Customer, getToken, Operator } from '../harness/client.ts';
+import { type Customer, ok } from '../harness/client.ts';
 import { makeHome, pause, startService } from '../harness/service.ts';
+import { newCustomer } from '../harness/tenant.ts';
 
 const { values } = parseArgs({ options: { events: { type: 'string', default: '100000' } } });
 const EVENTS = Number(values.events);
@@ -25,20 +26,12 @@ const home = makeHome();
 console.log('starting the service …');
 const service = await startService(home);
 try {
-  const customer = await newCustomer();
+  const customer = await newCustomer({ url: service.url, operatorToken: home.operatorToken });
   const id = await fill(customer);
   await measure(customer, id);
 } finally {
   await service.stop();
   home.remove();
-}
-
-async function newCustomer(): Promise<Customer> {
-  const operator = new Operator(service.url, home.operatorToken);
-  const { id } = (await operator.call('POST', '/customers', { name: 'Measured' })).body;
-  const client = (await operator.call('POST', `/customers/${id}/clients`, { name: 'measure' })).body;
-  const token = await getToken(service.url, id, client.clientId, client.clientSecret);
-  return new Customer(service.url, id, token.body.access_token);
 }
 
 /** Publishes the events and waits until all are stored. */
@@ -49,7 +42,7 @@ async function fill(customer: Customer): Promise<string> {
     events: ['entityCreated'],
     enabled: false,
   });
-  const { id } = subscription.body;
+  const { id } = ok(subscription);
   const event = { type: 'entityCreated', captureApplicationId: 'application', captureClientId: 'client' };
   const started = Date.now();
   for (let sent = 0; sent < EVENTS; sent += PER_CALL) {
@@ -58,8 +51,7 @@ async function fill(customer: Customer): Promise<string> {
       entityType: 'user',
       sub: crypto.randomUUID(),
     }));
-    const answer = await customer.call('POST', '/events', batch);
-    if (answer.status !== 202) throw new Error(`publishing: ${answer.status} ${JSON.stringify(answer.body)}`);
+    ok(await customer.call('POST', '/events', batch));
     // Local queues live in memory: not far ahead of what is stored.
     while (sent + PER_CALL - (await total(customer, id)) > 20_000) await pause(200);
     if (sent % 10_000 === 0) console.log(`… ${sent} of ${EVENTS} events, ${seconds(started)}`);
@@ -70,15 +62,14 @@ async function fill(customer: Customer): Promise<string> {
 }
 
 async function total(customer: Customer, id: string): Promise<number> {
-  return (await customer.call('GET', `/subscriptions/${id}/events?limit=1`)).body.total;
+  return ok(await customer.call('GET', `/subscriptions/${id}/events?limit=1`)).total;
 }
 
 async function measure(customer: Customer, id: string): Promise<void> {
   const path = `/subscriptions/${id}`;
-  const first = await customer.call('GET', `${path}/events?limit=1`);
-  const middle = await customer.call('GET', `${path}/events?limit=1000`);
-  const eventId = middle.body._embedded.events.at(-1).id;
-  console.log(`with ${first.body.total} events stored (median of ${ROUNDS}, ms)`);
+  const page = ok(await customer.call('GET', `${path}/events?limit=1000`));
+  const eventId = page._embedded.events.at(-1)?.id;
+  console.log(`with ${page.total} events stored (median of ${ROUNDS}, ms)`);
   await time('a request that reads nothing', () => fetch(`${service.url}/healthz`));
   await time('list, first page of 100', () => customer.call('GET', `${path}/events?limit=100`));
   await time('list, page of 100 further on', () =>
@@ -100,9 +91,8 @@ async function measure(customer: Customer, id: string): Promise<void> {
 
 async function measureExport(customer: Customer, path: string): Promise<void> {
   const started = Date.now();
-  const job = (await customer.call('POST', `${path}/exports`)).body;
-  while ((await customer.call('GET', `${path}/exports/${job.id}`)).body.state === 'processing')
-    await pause(20);
+  const job = ok(await customer.call('POST', `${path}/exports`));
+  while (ok(await customer.call('GET', `${path}/exports/${job.id}`)).state === 'processing') await pause(20);
   console.log(`${'export, start to completed'.padEnd(32)} ${seconds(started)}`);
   const downloading = Date.now();
   const before = workerMemory();

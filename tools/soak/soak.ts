@@ -61,7 +61,10 @@ class Soak {
 
   async start(): Promise<void> {
     await this.#launch();
-    this.#customer = await newCustomer(this.#running());
+    this.#customer = await newCustomer({
+      url: this.#running().url,
+      operatorToken: this.#home.operatorToken,
+    });
     this.#subscriptions = await subscribe(
       this.#customer,
       this.#hooks.all.map(({ url }) => url),
