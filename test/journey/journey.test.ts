@@ -119,7 +119,9 @@ describe('the journey', () => {
       audience: hook('steady'),
       typ: 'secevent+jwt',
     });
-    expect(payload['events']).toMatchObject({ entityCreated: { id: published.body._embedded.events[0]?.id } });
+    expect(payload['events']).toMatchObject({
+      entityCreated: { id: published.body._embedded.events[0]?.id },
+    });
   });
 
   it('tells the story of the event in the event store', async () => {

@@ -1,7 +1,7 @@
 /**
- * `npm run bench`: how fast the service is, what it costs and how it grows, in the local runtime, with real listeners.
- * Prints a table; `--json` one object instead, `--quick` less of everything. What each figure means, and does not, is in
- * tools/bench/README.md.
+ * `npm run bench`: how fast the service is, how much it costs, and how the cost grows, in the local runtime and with real
+ * listeners. It prints a table, or one object with `--json`; `--quick` does less of everything. README.md beside this file
+ * says what each figure means.
  */
 import { parseArgs } from 'node:util';
 import { billableUnits } from './cost.ts';
@@ -38,12 +38,12 @@ const SIZE = values.quick
       growthEvents: 500,
       rounds: 4,
     };
-/** Attempts end soon, so that hanging endpoints are noticed within the time of a benchmark. */
+/** Short attempts, so that the service notices hanging endpoints while a benchmark runs. */
 const VARIABLES = { ATTEMPT_TIMEOUT_SECONDS: '1', RETRY_DELAYS_SECONDS: '1,1,60' };
 
 const report = new Report(values.json);
-report.say('building the Worker, and the same under a meter …');
-const builds = await Promise.all([buildWorker(), buildWorker('tools/bench/worker/metered.ts')]);
+report.say('building the Worker, and the Worker with a meter …');
+const builds = await Promise.all([buildWorker(), buildWorker('metered.ts')]);
 try {
   const top = await ceiling(report, SIZE.burst);
   const runtime = await startRuntime(builds[0], VARIABLES);

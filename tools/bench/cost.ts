@@ -1,4 +1,4 @@
-/** What healthy deliveries are billed, counted by the Worker under the meter. */
+/** What healthy deliveries cost, as the Worker with the meter counts it. */
 import { startHooks } from '../harness/hooks.ts';
 import { pause } from '../harness/service.ts';
 import { newCustomer, subscribe } from '../harness/tenant.ts';
@@ -44,7 +44,7 @@ async function count(
     hooks.all.map(({ url }) => url),
   );
   await flood(customer, hooks.all, 200, 100);
-  await pause(200); // the last settle
+  await pause(200); // until the last results are stored
   const stored = async (): Promise<Stored> => {
     return (await (await fetch(`${runtime.url}/bench/store?subscription=${subscription}`)).json()) as Stored;
   };
@@ -53,14 +53,14 @@ async function count(
   const cpuBefore = runtime.cpuMs();
   if (perCall === 1) await inTurn(customer, hooks.all, events);
   else await flood(customer, hooks.all, events, perCall);
-  await pause(1200); // results are settled after a second at the latest
+  await pause(1200); // results are stored after a second at most
   const cpuAfter = runtime.cpuMs();
   const counted = (await (await fetch(`${runtime.url}/bench/units`)).json()) as Units & { objectMs: number };
   const after = await stored();
   await hooks.close();
 
   const { objectMs, ...units } = counted;
-  // What was written has to be deleted one day.
+  // Each stored row will be deleted one day, which counts as a write.
   units.objectRowsWritten += after.rows - before.rows;
   const name = `billed, ${perCall === 1 ? 'one at a time' : `arrays of ${perCall}`}`;
   for (const unit of Object.keys(units) as (keyof Units)[]) {

@@ -1,4 +1,7 @@
-/** How the cost of a delivery grows: with other customers, with subscriptions of the same, with what is stored. */
+/**
+ * How the cost of a delivery grows with the subscriptions of other customers, with those of the same customer, and with
+ * the number of stored events.
+ */
 import { type Customer, ok } from '../harness/client.ts';
 import { startHooks } from '../harness/hooks.ts';
 import { newCustomer, subscribe } from '../harness/tenant.ts';
@@ -24,7 +27,7 @@ export async function growth(report: Report, runtime: Runtime, sizes: GrowthSize
   await againstStored(report, runtime, sizes);
 }
 
-/** Subscriptions of other customers, which hear nothing of these events. */
+/** Other customers' subscriptions, which do not receive these events. */
 async function againstOthers(report: Report, runtime: Runtime, sizes: GrowthSizes): Promise<void> {
   const hooks = await startHooks(1);
   const customer = await newCustomer(runtime);
@@ -86,7 +89,7 @@ async function againstStored(report: Report, runtime: Runtime, sizes: GrowthSize
   tell(report, 'stored', sizes.stored, costs);
 }
 
-/** What a large store takes to answer. */
+/** How long a large store takes to answer. */
 async function reading(
   report: Report,
   runtime: Runtime,
@@ -119,7 +122,7 @@ async function median(call: () => Promise<unknown>): Promise<number> {
   return times.toSorted((a, b) => a - b)[7] ?? 0;
 }
 
-/** Time of an event, all its deliveries included, ms: the best of some rounds, because noise only adds. */
+/** @returns time of an event with all its deliveries, ms: the best of some rounds, because noise only adds */
 async function costOf(
   customer: Customer,
   hooks: Awaited<ReturnType<typeof startHooks>>,

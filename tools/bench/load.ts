@@ -7,7 +7,7 @@ import { type NewEvent, newEvent, newEvents, publish } from '../harness/tenant.t
 export const WAIT_AT_MOST_MS = 60_000;
 const PRODUCERS = 10;
 
-/** Waits until each hook has had so many events. */
+/** Waits until each hook has received that many events. */
 export async function untilDelivered(hooks: readonly Hook[], count: number): Promise<void> {
   const deadline = performance.now() + WAIT_AT_MOST_MS;
   for (const hook of hooks) {
@@ -24,8 +24,8 @@ export async function accepted(customer: Customer, events: readonly NewEvent[]):
 }
 
 /**
- * Publishes from ten producers at once, each waiting for its answers, and waits until everything has arrived.
- * @returns seconds until all was accepted, and until the last delivery
+ * Publishes from ten producers at once, each of which waits for its answers, then waits for the last delivery.
+ * @returns seconds until the last event was accepted, and until the last was delivered
  */
 export async function flood(
   customer: Customer,
@@ -47,7 +47,7 @@ export async function flood(
   return { acceptedAfter, deliveredAfter: (performance.now() - started) / 1000 };
 }
 
-/** Publishes events one at a time: each has arrived before the next is published. */
+/** Publishes events one at a time: the next one after the delivery of the one before. */
 export async function inTurn(customer: Customer, hooks: readonly Hook[], count: number): Promise<void> {
   for (const event of newEvents(count)) {
     const before = hooks[0]?.delivered.size ?? 0;
@@ -57,8 +57,8 @@ export async function inTurn(customer: Customer, hooks: readonly Hook[], count: 
 }
 
 /**
- * Does something steadily, each time for a new event.
- * @returns latencies from then to the first arrival at each of the hooks, ms
+ * Sends new events at a steady rate.
+ * @returns latencies from the send to the first arrival, for each event and hook, ms
  */
 export async function steadily(
   send: (event: NewEvent) => Promise<void>,

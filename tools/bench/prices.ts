@@ -1,5 +1,5 @@
 /**
- * Published prices beyond what the Workers Paid plan includes, in dollars, as of 2026-11-24:
+ * Published prices, in dollars, for use beyond what the Workers Paid plan includes, as of 2026-11-24:
  * developers.cloudflare.com, the pages "Pricing" of Workers, Queues, D1, Durable Objects and Workers Logs.
  */
 import type { Units } from './units.ts';
@@ -20,16 +20,16 @@ const OBJECT_GB_SECOND = 12.5 / 1_000_000;
 const OBJECT_GB = 0.128;
 const DAYS_STORED = 7;
 
-/** What is not counted but measured or assumed. */
+/** Units that are measured or assumed, not counted. */
 export interface Estimates {
-  /** Processor time of the runtime; an estimate, and an upper bound: it does the work of queues and databases too. */
+  /** Processor time of the runtime: an upper bound, because the runtime also does the work of queues and databases. */
   readonly cpuMilliseconds: number;
-  /** Time in which stores were at work, seconds. */
+  /** Time in which stores were working, seconds. */
   readonly objectSeconds: number;
   readonly storedBytes: number;
 }
 
-/** @returns dollars for what was counted */
+/** @returns dollars for the units given */
 export function price(units: Units, { cpuMilliseconds, objectSeconds, storedBytes }: Estimates): number {
   const counted = { ...units, cpuMilliseconds };
   const names = Object.keys(PER_MILLION) as (keyof typeof PER_MILLION)[];

@@ -1,6 +1,7 @@
 /**
- * `npm run bench:profile`: where the time of the event path goes. Publishes in arrays of 100 while the runtime samples its
- * stack, and prints the functions that took most, by their own time; `--out FILE` keeps the profile for a browser's tools.
+ * `npm run bench:profile`: which functions of the event path take the time. It publishes in arrays of 100, or one by one with
+ * `--single`, while the runtime samples its stack, and prints the functions with the most time of their own. `--out FILE`
+ * keeps the profile for a browser's tools.
  */
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -25,7 +26,7 @@ interface Profile {
   readonly timeDeltas: readonly number[];
 }
 
-/** The runtime's inspector, as far as a profile needs it. */
+/** A client of the runtime's inspector, with the calls that a profile needs. */
 class Inspector {
   readonly #socket: WebSocket;
   readonly #waiting = new Map<number, (result: unknown) => void>();

@@ -1,4 +1,4 @@
-/** The table of a benchmark, and whether its targets were met. */
+/** Prints the table of a benchmark, and judges its targets. */
 
 export interface Figure {
   readonly scenario: string;
@@ -18,26 +18,27 @@ export class Report {
   readonly figures: Figure[] = [];
   readonly #silent: boolean;
 
-  /** @param silent for JSON: nothing but the object is printed */
+  /** @param silent print nothing: the caller prints JSON */
   constructor(silent: boolean) {
     this.#silent = silent;
   }
 
-  /** What is being done, for who waits. */
+  /** Prints which step is running. */
   say(text: string): void {
     if (!this.#silent) console.log(text);
   }
 
   note(scenario: string, figure: string, value: number, unit: string, target?: Target): void {
-    const told: Pick<Figure, 'target' | 'met'> = target === undefined ? {} : judge(value, target);
-    this.figures.push({ scenario, figure, value, unit, ...told });
-    const verdict = told.target === undefined ? '' : `  ${told.met ? 'ok    ' : 'MISSED'} ${told.target}`;
+    const judged: Pick<Figure, 'target' | 'met'> = target === undefined ? {} : judge(value, target);
+    this.figures.push({ scenario, figure, value, unit, ...judged });
+    const verdict =
+      judged.target === undefined ? '' : `  ${judged.met ? 'ok    ' : 'MISSED'} ${judged.target}`;
     this.say(
       `${scenario.padEnd(27)} ${figure.padEnd(38)} ${shown(value).padStart(9)} ${unit.padEnd(5)}${verdict}`,
     );
   }
 
-  /** Targets that were missed. */
+  /** Figures that missed their targets. */
   missed(): Figure[] {
     return this.figures.filter(({ met }) => met === false);
   }

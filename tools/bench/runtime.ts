@@ -1,4 +1,4 @@
-/** The built Worker in the local runtime, without the development server before it, whose proxy would be what is measured. */
+/** Runs the built Worker in the local runtime, without the development server, whose proxy is slower than the Worker. */
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync } from 'node:fs';
@@ -10,6 +10,9 @@ import { unstable_getMiniflareWorkerOptions } from 'wrangler';
 import { freePort } from '../harness/service.ts';
 
 const run = promisify(execFile);
+const ROOT = join(import.meta.dirname, '../..');
+/** The Workers that only the benchmark runs. */
+const WORKERS = join(import.meta.dirname, 'worker');
 const PREFIX = 'identity-webhooks-bench-';
 const MEMORY_FILES = '/dev/shm';
 const STATE_MAX_BYTES = 1_000_000_000;
@@ -17,20 +20,21 @@ const STATE_MAX_BYTES = 1_000_000_000;
 export interface Runtime {
   readonly url: string;
   readonly operatorToken: string;
-  /** Processor time the runtime has used so far; `undefined` where the system does not tell. */
+  /** Processor time that the runtime has used so far, ms; `undefined` where there is no /proc. */
   cpuMs(): number | undefined;
   stop(): Promise<void>;
 }
 
 /**
  * Bundles the Worker as a deployment would.
- * @param entry another entry file than that of wrangler.toml
- * @returns the file it is in
+ * @param entry a file of worker/ to build instead of the entry file in wrangler.toml
+ * @returns path of the bundle
  */
 export async function buildWorker(entry?: string): Promise<string> {
   const directory = mkdtempSync(join(tmpdir(), PREFIX));
-  const from = entry === undefined ? [] : [entry];
+  const from = entry === undefined ? [] : [join(WORKERS, entry)];
   await run('wrangler', ['deploy', ...from, '--dry-run', '--outdir', directory], {
+    cwd: ROOT,
     env: { ...process.env, WRANGLER_SEND_METRICS: 'false' },
   });
   return join(directory, `${basename(entry ?? 'index.ts', '.ts')}.js`);
@@ -42,7 +46,7 @@ export async function startRuntime(
   variables: Readonly<Record<string, string>> = {},
   inspectorPort?: number,
 ): Promise<Runtime> {
-  const { workerOptions } = unstable_getMiniflareWorkerOptions('./wrangler.toml');
+  const { workerOptions } = unstable_getMiniflareWorkerOptions(join(ROOT, 'wrangler.toml'));
   const operatorToken = randomBytes(24).toString('hex');
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
@@ -56,7 +60,7 @@ export async function startRuntime(
     d1Persist: join(state, 'd1'),
     durableObjectsPersist: join(state, 'objects'),
     ...(inspectorPort === undefined ? {} : { inspectorPort }),
-    // Its log lines are work of the service, and none of the terminal's.
+    // The Worker writes its log lines as in production; the terminal does not show them.
     handleStructuredLogs: () => undefined,
     bindings: {
       ...(workerOptions['bindings'] as Record<string, unknown>),
@@ -87,13 +91,13 @@ export async function startRuntime(
   };
 }
 
-/** A Worker of one file, for comparison; its queue, if it wants one, is set as `webhook-events` is. */
+/** Starts a file of worker/ as it is, with a queue `HOP` set as `webhook-events` is. */
 export async function startBareWorker(file: string): Promise<{ url: string; stop(): Promise<void> }> {
   const port = await freePort();
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
       modules: true,
-      script: readFileSync(file, 'utf8'),
+      script: readFileSync(join(WORKERS, file), 'utf8'),
       compatibilityDate: '2026-10-01',
       queueProducers: { HOP: 'hop' },
       queueConsumers: { hop: { maxBatchSize: 20, maxBatchTimeout: 0 } },
@@ -113,7 +117,7 @@ function remove(directory: string): void {
   rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
 }
 
-/** Memory where the system offers enough of it as files: else the disk of this machine would be what is measured. */
+/** A folder in memory if there is one with enough space, so that the speed of this machine's disk does not count. */
 function placeForState(): string {
   try {
     const { bavail, bsize } = statfsSync(MEMORY_FILES);
@@ -122,10 +126,10 @@ function placeForState(): string {
   return tmpdir();
 }
 
-/** Ticks a second of /proc on Linux. */
+/** Ticks a second in /proc on Linux. */
 const TICKS = 100;
 
-/** Processor time of the runtime that was started after others. */
+/** Processor time of the runtime process that was started after some others. */
 class Processor {
   readonly #pids: readonly string[];
 
@@ -141,7 +145,7 @@ class Processor {
   }
 }
 
-/** Processes of the runtime that this process started. */
+/** @returns ids of the processes that this process started */
 function runtimesOfOurs(): Set<string> {
   if (process.platform !== 'linux') return new Set();
   return new Set(
@@ -149,20 +153,21 @@ function runtimesOfOurs(): Set<string> {
   );
 }
 
-/** What follows the name in /proc/…/stat: state, parent, …, user and system ticks. */
+/** @returns the fields after the name in /proc/…/stat: state, parent, …, user and system ticks */
 function statOf(pid: string): string[] {
   try {
     return readFileSync(`/proc/${pid}/stat`, 'utf8')
       .replace(/^.*\) /s, '')
       .split(' ');
   } catch {
-    return []; // it has ended
+    return []; // the process has ended
   }
 }
 
 async function migrate(db: { prepare(query: string): { run(): Promise<unknown> } }): Promise<void> {
-  for (const file of readdirSync('migrations').sort()) {
-    const text = readFileSync(join('migrations', file), 'utf8').replaceAll(/^--.*$/gm, '');
+  const folder = join(ROOT, 'migrations');
+  for (const file of readdirSync(folder).sort()) {
+    const text = readFileSync(join(folder, file), 'utf8').replaceAll(/^--.*$/gm, '');
     for (const statement of text.split(/;\s*$/m))
       if (statement.trim() !== '') await db.prepare(statement).run();
   }

@@ -1,4 +1,4 @@
-/** Scenarios of time: burst, steady, isolation, beside what a bare Worker and a bare queue hop take. */
+/** Scenarios of time: burst, steady and isolation, compared with a bare Worker and a bare queue hop. */
 import { type Hook, percentile, startHooks } from '../harness/hooks.ts';
 import { healthById, type NewEvent, newCustomer, newEvents, subscribe } from '../harness/tenant.ts';
 import { accepted, flood, steadily, untilDelivered, WAIT_AT_MOST_MS } from './load.ts';
@@ -9,7 +9,7 @@ import { type Runtime, startBareWorker } from './runtime.ts';
 export async function ceiling(report: Report, count: number): Promise<number> {
   const hooks = await startHooks(1);
   const [hook] = hooks.all as [Hook];
-  const bare = await startBareWorker('tools/bench/worker/ceiling.js');
+  const bare = await startBareWorker('ceiling.js');
   const run = (times: number) =>
     fetch(`${bare.url}/?count=${times}&to=${encodeURIComponent(hook.url)}`, { method: 'POST' });
   await run(200);
@@ -36,7 +36,7 @@ export async function burst(
     customer,
     hooks.all.map(({ url }) => url),
   );
-  await flood(customer, hooks.all, 300, 100); // warm: keys opened, schemas parsed, code compiled
+  await flood(customer, hooks.all, 300, 100); // warm up: open keys, parse schemas, compile code
   const scenarios = [
     ['burst, arrays of 100', total, 100],
     ['burst, one by one', singles, 1],
@@ -57,9 +57,9 @@ export async function burst(
 export async function steady(report: Report, runtime: Runtime, seconds: number): Promise<void> {
   const hooks = await startHooks(1);
   const [hook] = hooks.all as [Hook];
-  const bare = await startBareWorker('tools/bench/worker/hop.js');
+  const bare = await startBareWorker('hop.js');
   const hop = async ({ id }: NewEvent) => {
-    // As much of a SET as a hook reads: whose event it is.
+    // The part of a SET that a hook reads: the event's id.
     const payload = Buffer.from(JSON.stringify({ events: { entityCreated: { id } } })).toString('base64url');
     const url = `${bare.url}/?to=${encodeURIComponent(hook.url)}`;
     await (await fetch(url, { method: 'POST', body: `.${payload}.` })).text();
@@ -85,8 +85,8 @@ export async function steady(report: Report, runtime: Runtime, seconds: number):
 }
 
 /**
- * Ten endpoints, some of which hang; measured once their health is known.
- * @param counts how many hang, in turn; the first of them none
+ * Ten endpoints, some of which hang. The measurement starts when the service has noticed those.
+ * @param counts how many hang, one run each; the first is 0
  */
 export async function isolation(
   report: Report,

@@ -1,15 +1,15 @@
-/** What the platform bills, as counted by the metered Worker (tools/bench/worker/metered.ts). */
+/** Units that the platform bills, as the Worker with the meter counts them (worker/metered.ts). */
 export interface Units {
   /** Invocations of the Worker: requests and batches of queues. */
   requests: number;
-  /** Messages written, read and deleted, each per 64 KB begun. */
+  /** Writes, reads and deletions of messages, one for each 64 KB begun. */
   queueOperations: number;
   d1RowsRead: number;
   d1RowsWritten: number;
-  /** Calls of event stores, and their alarms. */
+  /** Calls and alarms of event stores. */
   objectRequests: number;
   objectRowsRead: number;
-  /** Setting an alarm is one. */
+  /** Rows, and settings of an alarm. */
   objectRowsWritten: number;
   alarms: number;
   logLines: number;

@@ -1,20 +1,21 @@
 /**
- * Listeners for load: one server on 127.0.0.1 with a path for each subscription, each in a mood that may change. It
- * remembers when each event first came and how often one came again after it was answered with 2xx.
+ * Listeners for load: one server on 127.0.0.1 with a path ("hook") for each subscription. A program sets each hook's
+ * mood. The hook records when each event first arrived, and how often an event came again after a 2xx.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
+/** How a hook answers: 204, 503, by closing the connection, or never. */
 export type Mood = 'well' | 'refusing' | 'resetting' | 'hanging';
 
 export class Hook {
   readonly url: string;
   mood: Mood = 'well';
-  /** Event id → when its request first came, ms. */
+  /** Event id → when its first request arrived, ms as of `performance.now()`. */
   readonly arrivals = new Map<string, number>();
-  /** Events answered with 2xx. */
+  /** Ids of events answered with 2xx. */
   readonly delivered = new Set<string>();
-  /** Requests for events that had been answered with 2xx before. */
+  /** How many requests were for an event already answered with 2xx. */
   repeats = 0;
 
   constructor(url: string) {
@@ -70,18 +71,21 @@ async function handle(
       request.socket.resetAndDestroy();
       return;
     case 'hanging':
-      return; // until the service has had enough
+      return; // no answer: the service ends the attempt at its time limit
   }
 }
 
-/** The event a SET tells of; these tokens are our own service's, their signatures are for other tests to check. */
+/** The event of a SET. Other tests check the signature. */
 function eventIdOf(set: string): string {
   const payload = JSON.parse(Buffer.from(set.split('.')[1] ?? '', 'base64url').toString());
   const [event] = Object.values(payload.events as Record<string, { id: string }>);
   return event?.id ?? '';
 }
 
-/** The value below which a share of all lies; `undefined` of nothing. */
+/**
+ * @param share from 0 to 1
+ * @returns the value below which that share of the values is; `undefined` if there are none
+ */
 export function percentile(values: readonly number[], share: number): number | undefined {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];

@@ -1,20 +1,19 @@
 /**
- * Runs the service as `npm start` does, for programs: on a free port, with secrets and state of its own, in a process
- * group of its own, so that nothing of it is left behind.
+ * Runs the service for a program, by the same script as `npm start`: on a free port, with its own secrets and state. It is
+ * a process group of its own, so that one signal ends all of it.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 
-const here = dirname(fileURLToPath(import.meta.url));
+const START = join(import.meta.dirname, '../../scripts/start.ts');
 const READY_WITHIN_MS = 45_000;
 const STOPPED_WITHIN_MS = 5_000;
 
-/** Throw-away secrets and state; outlives the services started on it. */
+/** A folder with throw-away secrets and state. Several services may run on it, one after another. */
 export interface Home {
   readonly directory: string;
   readonly operatorToken: string;
@@ -24,16 +23,16 @@ export interface Home {
 export interface RunningService {
   readonly url: string;
   readonly home: Home;
-  /** Everything the service has written so far. */
+  /** The last 200,000 characters that the service has written. */
   output(): string;
-  /** Asks it to end, and waits until it has. */
+  /** Ends it with SIGTERM, and resolves when it is gone. */
   stop(): Promise<void>;
-  /** `kill -9`, all of it at once, and waits until it is gone. */
+  /** Ends it with SIGKILL, and resolves when it is gone. */
   kill(): Promise<void>;
 }
 
 export interface LaunchedService extends RunningService {
-  /** Resolves when it answers. */
+  /** Resolves when it answers. Rejects with its output if it does not within 45 s. */
   ready(): Promise<void>;
 }
 
@@ -53,7 +52,7 @@ export function makeHome(): Home {
   };
 }
 
-/** A port that was free a moment ago. */
+/** @returns a port that is free now; another program may take it before the caller does */
 export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -65,9 +64,9 @@ export async function freePort(): Promise<number> {
 
 /**
  * Starts the service and waits until it answers.
- * @param variables as in wrangler.toml
- * @param port the same one again after a restart; default: a free one
- * @throws Error with the service's output when it does not come up
+ * @param variables values for those of wrangler.toml
+ * @param port default: a free one. After a restart, give the same one again
+ * @throws Error with the service's output if it does not answer in time
  */
 export async function startService(
   home: Home,
@@ -79,11 +78,11 @@ export async function startService(
   return service;
 }
 
-/** Launches the service: there is something to stop from here on, though it does not answer yet. */
+/** Starts the service without waiting: the caller can stop it before it answers. */
 export function launchService(
   home: Home,
   variables: Readonly<Record<string, string>>,
-  bound: number,
+  port: number,
 ): LaunchedService {
   const vars = Object.entries(variables).flatMap(([name, value]) => ['--var', `${name}:${value}`]);
   const state = [
@@ -92,10 +91,10 @@ export function launchService(
     '--env-file',
     join(home.directory, 'secrets.env'),
   ];
-  const child = spawn(process.execPath, [join(here, '../../scripts/start.ts'), ...state, ...vars], {
+  const child = spawn(process.execPath, [START, ...state, ...vars], {
     env: {
       ...process.env,
-      PORT: String(bound),
+      PORT: String(port),
       WRANGLER_LOG_PATH: join(home.directory, 'logs'),
       NO_COLOR: '1',
     },
@@ -108,13 +107,13 @@ export function launchService(
       output = (output + text).slice(-200_000);
     });
   }
-  const url = `http://127.0.0.1:${bound}`;
+  const url = `http://127.0.0.1:${port}`;
   const ready = async () => {
     const deadline = Date.now() + READY_WITHIN_MS;
     while (!(await answers(url))) {
       if (child.exitCode !== null || Date.now() > deadline) {
         await end(child, 'SIGKILL');
-        throw new Error(`the service did not come up:\n${output}`);
+        throw new Error(`the service does not answer:\n${output}`);
       }
       await pause(100);
     }
@@ -137,7 +136,7 @@ async function answers(url: string): Promise<boolean> {
   }
 }
 
-/** Ends a process group: the signal first, `kill -9` for what does not heed it. */
+/** Sends a signal to a process group, and SIGKILL after five seconds to what is left of it. */
 async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   const { pid } = child;
   if (pid === undefined) return;
@@ -149,7 +148,7 @@ async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   }
 }
 
-/** @returns whether the group was still there */
+/** @param signal 0 sends none @returns whether the group exists */
 function signalGroup(pid: number, signal: NodeJS.Signals | 0): boolean {
   try {
     process.kill(-pid, signal);

@@ -1,8 +1,8 @@
 /**
- * `npm run isolation`: what endpoints that hang cost those that do not. Runs the service as `npm start` does with
- * twenty subscriptions of one customer, publishes steadily, and measures publish → first arrival at ten listeners that
- * are always well, while the ten others are well, hang, are well and hang again; so noise shows as the difference of
- * equal phases. After each change it waits until endpoint health has noticed.
+ * `npm run isolation`: how much endpoints that hang delay the deliveries to endpoints that are well. It runs the service
+ * with twenty subscriptions of one customer and publishes steadily. Ten listeners are always well; at these it measures
+ * the time from the publish call to the first arrival. The ten others are well, hang, are well, and hang again: the
+ * difference between two equal phases shows the noise. After each change it waits until endpoint health has noticed.
  */
 import { parseArgs } from 'node:util';
 import { type Customer, ok } from '../harness/client.ts';
@@ -19,7 +19,7 @@ const VARIABLES = { ATTEMPT_TIMEOUT_SECONDS: '3', RETRY_DELAYS_SECONDS: '1,3,10'
 const { values } = parseArgs({ options: { seconds: { type: 'string', default: '30' } } });
 const phaseMs = Number(values.seconds) * 1000;
 if (!(phaseMs >= 5000 && phaseMs <= 600_000)) {
-  console.error('--seconds wants 5 to 600, for each of four phases');
+  console.error('--seconds must be from 5 to 600; it is the length of each of four phases');
   process.exit(2);
 }
 
@@ -37,7 +37,7 @@ try {
   const well = hooks.all.filter((_, index) => index % 2 === 0);
   const others = hooks.all.filter((_, index) => index % 2 === 1);
   const othersIds = ids.filter((_, index) => index % 2 === 1);
-  await phase(customer, well, 3000); // warm
+  await phase(customer, well, 3000); // warm up
   const none: number[] = [];
   const half: number[] = [];
   for (const mood of ['well', 'hanging', 'well', 'hanging'] as const) {
@@ -55,7 +55,7 @@ try {
 }
 process.exit(passed ? 0 : 1);
 
-/** Publishes for a time, then waits for what is on its way. @returns latencies at the listeners given, ms */
+/** Publishes for a time, then waits for the deliveries. @returns latencies at the listeners given, ms */
 async function phase(customer: Customer, listeners: readonly Hook[], forMs: number): Promise<number[]> {
   const published = await publishFor(customer, forMs);
   const expected = published.size * listeners.length;
@@ -89,7 +89,7 @@ async function publishFor(customer: Customer, forMs: number): Promise<Map<string
   return published;
 }
 
-/** Publishes until the endpoints are known to be failing, or healthy again. */
+/** Publishes until the service shows the endpoints as failing, or as healthy. */
 async function untilNoticed(customer: Customer, ids: readonly string[], areWell: boolean): Promise<void> {
   const wanted = areWell ? 'healthy' : 'failing';
   const started = performance.now();
@@ -107,17 +107,17 @@ async function untilNoticed(customer: Customer, ids: readonly string[], areWell:
         `${waiting.length} endpoints are not ${wanted}: ${waiting.map((id) => health.get(id)?.state)}`,
       );
     }
-    // A failing endpoint is probed at waits of up to minutes; its owner, having mended it, sends a test.
+    // The service probes a failing endpoint after up to five minutes; a test notification needs no such wait.
     if (areWell) for (const id of waiting) await customer.call('POST', `/subscriptions/${id}/test`);
   }
 }
 
-/** Waits until what was held for the endpoints has gone out: it is not what the next phase is to measure. */
+/** Waits until the events held for the endpoints are delivered, so that the next phase does not measure them. */
 async function untilDrained(customer: Customer, ids: readonly string[]): Promise<void> {
   const deadline = performance.now() + NOTICED_WITHIN_MS;
   for (const id of ids) {
     while (ok(await customer.call('GET', `/subscriptions/${id}`)).health.waiting > 0) {
-      if (performance.now() > deadline) throw new Error('what was held did not go out');
+      if (performance.now() > deadline) throw new Error('the held events were not delivered in time');
       await pause(500);
     }
   }

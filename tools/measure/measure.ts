@@ -1,8 +1,8 @@
 /**
- * `npm run measure`: how one event store answers when it is full. Starts the service with throw-away state, stores
- * events (100,000 unless `--events N` says otherwise; as failures of a disabled subscription, so no listener takes
- * part), and prints how long a list, one event, the summary and an export take over HTTP, and what memory a download
- * costs. Times are of this machine and of the development server before the Worker: compare runs, not machines.
+ * `npm run measure`: how fast one event store answers when it is full. It starts the service with throw-away state and
+ * stores 100,000 events, or `--events N`, as failures of a disabled subscription, so that no listener takes part. Then it
+ * prints how long a list, one event, the summary and an export take over HTTP, and how much memory a download needs. The
+ * times include the development server in front of the Worker: compare runs, not machines.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -14,11 +14,11 @@ const { values } = parseArgs({ options: { events: { type: 'string', default: '10
 const EVENTS = Number(values.events);
 const PER_CALL = 500;
 const ROUNDS = 15;
-/** The runtime evicts an object that was idle for ten seconds. */
+/** Longer than the ten idle seconds after which the runtime evicts an object. */
 const SLEEP_SECONDS = 15;
 
 if (!Number.isInteger(EVENTS) || EVENTS < PER_CALL || EVENTS > 1_000_000) {
-  console.error(`--events wants a whole number from ${PER_CALL} to 1000000`);
+  console.error(`--events must be a whole number from ${PER_CALL} to 1000000`);
   process.exit(2);
 }
 
@@ -52,7 +52,7 @@ async function fill(customer: Customer): Promise<string> {
       sub: crypto.randomUUID(),
     }));
     ok(await customer.call('POST', '/events', batch));
-    // Local queues live in memory: not far ahead of what is stored.
+    // Local queues are in memory: publish at most 20,000 events more than are stored.
     while (sent + PER_CALL - (await total(customer, id)) > 20_000) await pause(200);
     if (sent % 10_000 === 0) console.log(`… ${sent} of ${EVENTS} events, ${seconds(started)}`);
   }
@@ -128,7 +128,7 @@ function seconds(since: number): string {
   return `${((Date.now() - since) / 1000).toFixed(1)} s`;
 }
 
-/** Resident memory of the largest `workerd` of this service, kB; 0 where the system does not tell. */
+/** Resident memory of the largest `workerd` on this machine, kB; 0 where there is no /proc. */
 function workerMemory(): number {
   let largest = 0;
   try {

@@ -1,11 +1,14 @@
 /**
- * `npm run simulate`: lives of a subscription under every fault that can be thrown at it, more than the test suite has
- * time for. `--steps 1000000` lives as many as that takes (forty steps each, and the way to the end); `--seed N` begins
- * with another seed; `--seeds 1` lives that one alone, to look into a failure.
+ * `npm run simulate`: runs the simulation of the test suite (test/simulation) with more seeds than the suite has time for.
+ * Each seed is the life of one subscription, of forty random steps and faults. `--steps N` sets how many steps there are
+ * in all; `--seed N` is the first seed; `--seeds N` is how many seeds there are, instead of `--steps`. To look into a
+ * failure, repeat its seed: `--seed N --seeds 1`.
  */
 import { spawn } from 'node:child_process';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
+const ROOT = join(import.meta.dirname, '../..');
 const STEPS_PER_SEED = 40;
 
 const { values } = parseArgs({
@@ -18,12 +21,13 @@ const { values } = parseArgs({
 const seed = Number(values.seed);
 const seeds = Number(values.seeds ?? Math.ceil(Number(values.steps) / STEPS_PER_SEED));
 if (![seed, seeds].every((number) => Number.isSafeInteger(number) && number >= 1)) {
-  console.error('--steps, --seed and --seeds want whole numbers from 1');
+  console.error('--steps, --seed and --seeds must be whole numbers from 1');
   process.exit(2);
 }
 
 console.log(`${seeds} seeds from ${seed}, ${STEPS_PER_SEED} steps each …`);
 const child = spawn('vitest', ['run', '--project', 'workers', '--reporter', 'verbose', 'test/simulation'], {
+  cwd: ROOT,
   stdio: 'inherit',
   env: { ...process.env, SIMULATION_SEED: String(seed), SIMULATION_SEEDS: String(seeds) },
 });

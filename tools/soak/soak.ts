@@ -1,9 +1,9 @@
 /**
- * `npm run soak -- --minutes 3`: the service under load and under the axe. Runs it as `npm start` does, with twenty
- * subscriptions of which a third refuse, reset or hang, publishes all the time, and kills the whole of it (`kill -9`)
- * at random moments. Local queues live in memory only: after each restart the producer publishes again, under the same
- * ids, what it was told is accepted and no store shows. At the end every listener is well, everything must come to
- * its end, and what was lost is counted: it must be nothing. `--seed N` repeats the moments of the kills.
+ * `npm run soak -- --minutes 3`: kills the service under load and counts lost events. It runs the service with twenty
+ * subscriptions; a third of their listeners refuse, reset or hang. It publishes all the time, and kills the service with
+ * `kill -9` at random moments. Local queues are in memory only, so a kill empties them: after each restart the producer
+ * publishes again, under the same ids, each accepted event that some store does not show. At the end all listeners are
+ * well, every delivery must become final, and no event may be lost. `--seed N` repeats the moments of the kills.
  */
 import { parseArgs } from 'node:util';
 import type { Customer } from '../harness/client.ts';
@@ -15,9 +15,9 @@ const SUBSCRIPTIONS = 20;
 const EVENTS_PER_PUBLISH = 2;
 const PUBLISH_EVERY_MS = 250;
 const BETWEEN_KILLS_MS = { least: 15_000, most: 40_000 };
-/** Events published this close to a time without service say nothing of how fast it is. */
+/** Latency is not measured for events published this close to a time without service. */
 const AROUND_KILL_MS = 5000;
-/** A dispatch that died with the local queues is due again after two minutes. */
+/** Longer than the two minutes after which a dispatch lost with the local queues is due again. */
 const END_WITHIN_MS = 180_000;
 const VARIABLES = { RETRY_DELAYS_SECONDS: '1,2,3,4,5', ATTEMPT_TIMEOUT_SECONDS: '2' };
 const UNWELL: readonly Mood[] = ['refusing', 'hanging', 'resetting'];
@@ -28,7 +28,7 @@ const { values } = parseArgs({
 const minutes = Number(values.minutes);
 const seed = Number(values.seed ?? Math.floor(Math.random() * 1e6));
 if (!(minutes > 0 && minutes <= 120) || !Number.isSafeInteger(seed)) {
-  console.error('--minutes wants a number up to 120, --seed a whole number');
+  console.error('--minutes must be a number up to 120, --seed a whole number');
   process.exit(2);
 }
 
@@ -37,7 +37,7 @@ interface Published {
   readonly at: number;
 }
 
-/** One run; `main` below says in which order things happen. */
+/** One run; the end of this file calls its steps in order. */
 class Soak {
   readonly #home = makeHome();
   readonly #hooks: Hooks;
@@ -46,11 +46,11 @@ class Soak {
   #customer: Customer | undefined;
   #subscriptions: string[] = [];
   readonly #accepted: Published[] = [];
-  /** Accepted events that some store may not show yet. */
+  /** Ids of accepted events that some store may not show yet. */
   #unconfirmed = new Set<string>();
   #refusedToAnswer = 0;
   #republished = 0;
-  /** Times without service, from the kill to the end of publishing again. */
+  /** Times without service, from each kill until its events are published again. */
   readonly #outages: { readonly from: number; to: number }[] = [];
   #random = seed >>> 0;
 
@@ -74,36 +74,36 @@ class Soak {
     });
   }
 
-  /** Publishes and kills until the time is over. */
+  /** Publishes, and kills the service now and then, until the time is over. */
   async run(forMs: number): Promise<void> {
     const end = performance.now() + forMs;
     let nextKill = performance.now() + this.#pause();
-    let nextWord = performance.now();
+    let nextReport = performance.now();
     while (performance.now() < end) {
       await this.#publish();
       if (performance.now() > nextKill && performance.now() < end - BETWEEN_KILLS_MS.least) {
         await this.#killAndRestart();
         nextKill = performance.now() + this.#pause();
       }
-      if (performance.now() > nextWord) {
+      if (performance.now() > nextReport) {
         const left = Math.max(0, Math.round((end - performance.now()) / 1000));
         const arrived = this.#healthy().reduce((sum, hook) => sum + hook.delivered.size, 0);
         say(
           `… ${left} s left, ${this.#accepted.length} events accepted, ${arrived} delivered to healthy listeners`,
         );
-        nextWord = performance.now() + 10_000;
+        nextReport = performance.now() + 10_000;
       }
       await pause(PUBLISH_EVERY_MS);
     }
   }
 
-  /** Every listener is well; waits until every event of every store is final. */
+  /** Makes every listener well, then waits until every event of every store is final. */
   async end(): Promise<Map<string, string>[]> {
     const unwell = this.#hooks.all.filter(({ mood }) => mood !== 'well');
     this.#latencies = this.#measure();
     for (const hook of this.#hooks.all) hook.mood = 'well';
     say(`… the ${unwell.length} unwell listeners are well now, and each is sent a test notification`);
-    // As their owners would: a test is never held, and its success lets go what was.
+    // As their owners would: the service never holds a test, and after its success it releases the held events.
     for (const [index, id] of this.#subscriptions.entries())
       if (unwell.includes(this.#hooks.all[index] as Hook))
         await this.#as().call('POST', `/subscriptions/${id}/test`);
@@ -120,7 +120,7 @@ class Soak {
 
   #latencies: number[] = [];
 
-  /** @returns whether nothing was lost, and everything came to its end */
+  /** @returns whether nothing was lost and every delivery became final */
   report(stores: readonly Map<string, string>[]): boolean {
     let successes = 0;
     let failures = 0;
@@ -150,7 +150,7 @@ class Soak {
     line('final failures, stored', failures);
     line('not final in time', open);
     line('duplicates at listeners', repeats);
-    line('successes nobody heard', untrue);
+    line('successes without a request', untrue);
     line('LOST', lost);
     line('healthy, p50 / p99', `${ms(0.5)} / ${ms(0.99)} of ${this.#latencies.length} first arrivals`);
     return lost === 0 && untrue === 0 && open === 0;
@@ -167,7 +167,7 @@ class Soak {
     const at = performance.now();
     if (!(await publish(this.#as(), events))) {
       this.#refusedToAnswer++;
-      return; // not accepted: the producer of this test lets it be
+      return; // not accepted: this producer drops the events
     }
     for (const { id } of events) {
       this.#accepted.push({ id, at });
@@ -178,7 +178,7 @@ class Soak {
   async #killAndRestart(): Promise<void> {
     const outage = { from: performance.now(), to: Number.POSITIVE_INFINITY };
     this.#outages.push(outage);
-    // In the middle of whatever it is doing: a publish is under way too.
+    // Kill it while it works, also on a publish.
     const underWay = this.#publish();
     await pause(this.#chance() * 50);
     await this.#running().kill();
@@ -194,7 +194,7 @@ class Soak {
     outage.to = performance.now();
   }
 
-  /** Accepted events that some store does not show; what every store shows is not asked for again. */
+  /** @returns accepted events that some store does not show; later calls ask for these alone */
   #missing(stores: readonly ReadonlyMap<string, string>[]): Set<string> {
     const missing = new Set([...this.#unconfirmed].filter((id) => !stores.every((states) => states.has(id))));
     this.#unconfirmed = missing;
@@ -207,7 +207,7 @@ class Soak {
     return all;
   }
 
-  /** First arrivals at listeners that were well throughout, of events published away from the kills. */
+  /** @returns latencies, ms, at listeners that were always well, of events published away from the kills */
   #measure(): number[] {
     const calm = this.#accepted.filter(
       ({ at }) =>
@@ -245,7 +245,7 @@ class Soak {
     return BETWEEN_KILLS_MS.least + this.#chance() * (BETWEEN_KILLS_MS.most - BETWEEN_KILLS_MS.least);
   }
 
-  /** From 0 to 1, the same for the same seed. */
+  /** @returns a number from 0 to 1; the same seed gives the same numbers */
   #chance(): number {
     this.#random = (Math.imul(this.#random, 1_664_525) + 1_013_904_223) >>> 0;
     return this.#random / 2 ** 32;

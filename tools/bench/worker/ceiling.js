@@ -1,6 +1,6 @@
 /**
- * The ceiling: a Worker that does the two things that have to be done for a delivery, and nothing else. It signs a
- * payload of a SET's size with RS256 and posts it, six at a time.
+ * The ceiling: a Worker that does only the two things that every delivery needs. It signs a payload of a SET's size with
+ * RS256 and posts it, six at a time.
  *
  *     POST /?count=N&to=URL   answers when all are posted
  */

@@ -1,6 +1,6 @@
 /**
- * A bare queue hop: what is posted goes to a queue, its consumer posts it on. The least that a delivery through a queue can
- * take here.
+ * A bare queue hop: this Worker puts the posted body on a queue, and its consumer posts the body on. No delivery through a
+ * queue can be faster on this machine.
  *
  *     POST /?to=URL   answers when the body is queued
  */

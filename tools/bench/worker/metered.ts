@@ -1,9 +1,9 @@
 /**
- * The Worker under a meter: the same code, with everything billable counted where it leaves our hands, and with a few
- * routes that put events into a store, or ask it without the network in between. Only the benchmark builds this.
+ * The Worker with a meter: the same code, but wrapped bindings count each billable unit, and a few routes fill a store with
+ * events or measure its answers without the network. Only the benchmark builds this file.
  *
- *     GET  /bench/units                       what was counted since the last time
- *     POST /bench/fill?customer&subscription&kid&count&days    delivered events, accepted over the last days
+ *     GET  /bench/units                       the units counted since the last such request
+ *     POST /bench/fill?customer&subscription&kid&count&days    stores delivered events, accepted over the last days
  *     GET  /bench/store?subscription          bytes and rows of its database, and ms of `admit` for a hundred ids, new and known
  */
 import { eventIdFloor, newEventIds } from '../../../src/domain/ids.ts';
@@ -23,7 +23,7 @@ const ADMITS = 30;
 const BASE_URL = 'http://127.0.0.1';
 
 let units = noUnits();
-/** Cursors whose rows are not counted yet: they are known when a cursor was read to its end. */
+/** Cursors whose rows are not counted yet: a cursor knows its rows when it was read to its end. */
 let cursors: SqlStorageCursor<Record<string, SqlStorageValue>>[] = [];
 let objectMs = 0;
 
@@ -55,7 +55,7 @@ export class EventStore extends Store {
     await super.alarm();
   }
 
-  /** Delivered events, accepted evenly over the last days, as if signed with a key. */
+  /** Stores delivered events, accepted evenly over the last days, as if signed with the key `kid`. */
   async fill(
     customerId: string,
     subscriptionId: string,
@@ -94,7 +94,7 @@ export class EventStore extends Store {
     }
   }
 
-  /** Bytes of the database, and rows that have to be deleted one day. */
+  /** Bytes of the database, and rows that will be deleted one day. */
   stored(): { bytes: number; rows: number } {
     const { sql } = this.ctx.storage;
     const rows = ['deliveries', 'segments'].map(
@@ -104,7 +104,7 @@ export class EventStore extends Store {
   }
 }
 
-/** A token as ours are, but for its signature, which is not stored. */
+/** A token like ours, with a short signature: signatures are not stored. */
 function filledSet(kid: string, content: Omit<SetContent, 'events'>): string {
   const part = (text: string) =>
     new TextEncoder().encode(text).toBase64({ alphabet: 'base64url', omitPadding: true });
@@ -121,7 +121,7 @@ function filledSet(kid: string, content: Omit<SetContent, 'events'>): string {
   return `${part(JSON.stringify(setHeader(BASE_URL, customerId, kid)))}.${part(payload)}.c2lnbmF0dXJl`;
 }
 
-/** Milliseconds of an `admit` of so many ids. */
+/** @returns milliseconds that one `admit` takes, on average */
 async function admitting(
   store: DurableObjectStub<EventStore>,
   ref: SubscriptionRef,
@@ -133,7 +133,7 @@ async function admitting(
   return (Date.now() - startedAt) / ADMITS;
 }
 
-/** Counts what a store reads and writes, before it does anything. */
+/** Wraps a store's storage, so that rows and alarms are counted. */
 function metered(state: DurableObjectState): DurableObjectState {
   const { storage } = state;
   const exec = storage.sql.exec.bind(storage.sql);
@@ -164,7 +164,7 @@ function meteredStores(namespace: Env['EVENT_STORE']): Env['EVENT_STORE'] {
           units.objectRequests++;
           const startedAt = Date.now();
           try {
-            // Called on the stub: a method of it taken by itself would be another stub.
+            // Call it on the stub: a method taken from a stub is itself a stub.
             return await (stub as unknown as Record<string, (...all: unknown[]) => unknown>)[String(name)]?.(
               ...values,
             );
@@ -176,7 +176,7 @@ function meteredStores(namespace: Env['EVENT_STORE']): Env['EVENT_STORE'] {
   return { idFromName: (name: string) => namespace.idFromName(name), get } as unknown as typeof namespace;
 }
 
-/** D1, its rows counted. What drizzle reads as arrays has no figures: such a query is asked for them once more. */
+/** Wraps D1, so that rows are counted. Drizzle's reads as arrays (`raw`) bring no counts: those queries run twice. */
 function meteredDatabase(database: D1Database): D1Database {
   const count = ({ meta }: D1Result) => {
     units.d1RowsRead += meta.rows_read;
