@@ -141,7 +141,7 @@ describe('a repeat', () => {
     expect(tries).toBe(2);
   });
 
-  it('is dropped by a store of the caller, which is asked before and told after', async () => {
+  it('is dropped by a given store, which is read before the event is taken and written after it', async () => {
     const calls: string[] = [];
     const receive = receiver({
       onEvent: () => void calls.push('take'),

@@ -8,7 +8,7 @@ export const ENDPOINT = 'https://listener.example/hooks';
 export interface Service {
   readonly jwksUrl: string;
   readonly issuer: string;
-  /** A token as the service sends it, but for the claims and header parameters given. */
+  /** A token as the service sends it, with the claims and header parameters given instead of its own. */
   sign(claims?: object, header?: Partial<JWTHeaderParameters>): Promise<string>;
   close(): Promise<void>;
 }
