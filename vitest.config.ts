@@ -1,7 +1,7 @@
 import { cloudflareTest, readD1Migrations } from '@cloudflare/vitest-pool-workers';
 import { defineConfig } from 'vitest/config';
 
-/** 32 bytes each, of no meaning: nothing but tests ever uses them. */
+/** A key of 32 equal bytes, for tests only. */
 const key = (byte: number) => Buffer.alloc(32, byte).toString('base64');
 
 export default defineConfig(async () => ({
@@ -33,7 +33,7 @@ export default defineConfig(async () => ({
             },
           },
           testTimeout: 15_000,
-          // Files share a runtime and its storage: every test makes customers of its own.
+          // Test files share a runtime and its storage, so each test makes its own customers.
           isolate: false,
           include: ['test/**/*.test.ts'],
           exclude: ['test/journey/**', 'test/structure/**'],
@@ -44,10 +44,14 @@ export default defineConfig(async () => ({
       {
         test: {
           name: 'node',
-          include: ['test/journey/**/*.test.ts', 'test/structure/**/*.test.ts'],
+          include: ['test/journey/**/*.test.ts', 'packages/*/test/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },
+      },
+      {
+        // Tests that only read files; `npm run check` runs them.
+        test: { name: 'structure', include: ['test/structure/**/*.test.ts'] },
       },
     ],
   },

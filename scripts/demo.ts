@@ -1,19 +1,26 @@
 /**
- * `npm run demo`: the product's story in under a minute. Starts the service with throw-away state on free ports and a
- * real listener, drives one event of each type through it, one of them over a listener that fails at first, and tells
- * what happens. Ends with 0 when every step came out, with 1 and the step's name when one did not; leaves nothing
- * behind.
+ * `npm run demo`: the product's story in under a minute. It starts the service and a real listener, with throw-away state
+ * and on free ports, publishes one event of each type, and prints each step. The listener fails once, so that one event
+ * is retried. The exit code is 0 if every step succeeded; otherwise it is 1, and the failed step is printed. Nothing is
+ * left behind.
  */
 import type { Server } from 'node:http';
 import { decodeProtectedHeader, type JWTPayload } from 'jose';
 import { createListener } from '../examples/listener/listener.ts';
-import { Customer, getToken, Operator } from './client.ts';
-import { freePort, launchService, makeHome, pause, type RunningService } from './service.ts';
+import {
+  type Answer,
+  type Body,
+  Customer,
+  getToken,
+  type HistoryEntry,
+  Operator,
+} from '../tools/harness/client.ts';
+import { freePort, launchService, makeHome, pause, type RunningService } from '../tools/harness/service.ts';
 
 const TIME_LIMIT_MS = 55_000;
 const ATTRIBUTES = ['givenName', 'primaryAddress.city'];
 
-interface Heard {
+interface Received {
   readonly claims: JWTPayload;
   readonly token: string;
 }
@@ -35,7 +42,7 @@ async function main(): Promise<void> {
 
   begin('The operator makes a customer; its three signing keys are made with it');
   const operator = new Operator(url, home.operatorToken);
-  const customerId = expect201(await operator.call('POST', '/customers', { name: 'Demo Inc.' })).id as string;
+  const customerId = expect201(await operator.call('POST', '/customers', { name: 'Demo Inc.' })).id;
   tell(`POST /operator/customers → 201, customer ${customerId}`);
 
   begin('The operator gives the customer a client');
@@ -48,17 +55,17 @@ async function main(): Promise<void> {
   tell(
     `POST /…/login/token → 200, ${token.body.token_type} for ${token.body.scope}, ${token.body.expires_in} s`,
   );
-  const customer = new Customer(url, customerId, token.body.access_token as string);
+  const customer = new Customer(url, customerId, token.body.access_token);
 
   begin('A listener starts; it verifies every token against the published keys');
-  const heard: Heard[] = [];
+  const received: Received[] = [];
   const refused: string[] = [];
   let attemptsOfFlaky = 0;
   const port = await freePort();
   listener = createListener({
     jwksUrl: `${url}/${customerId}/login/jwk`,
     issuer: `${url}/${customerId}/webhooks`,
-    onEvent: (claims, token) => heard.push({ claims, token }),
+    onEvent: (claims, token) => received.push({ claims, token }),
     onRefused: (reason) => refused.push(reason),
     // The first request to /flaky is answered 503, as a listener that is being restarted would.
     interfere: (path) => (path === '/flaky' && attemptsOfFlaky++ === 0 ? 503 : undefined),
@@ -71,7 +78,7 @@ async function main(): Promise<void> {
     const endpoint = `http://127.0.0.1:${port}${path}`;
     const created = expect201(await customer.call('POST', '/subscriptions', { title, endpoint, events }));
     tell(`POST /…/webhooks/subscriptions → 201, ${title}: ${endpoint}`);
-    return created.id as string;
+    return created.id;
   };
   const steady = await subscribe('Profile sync', '/hooks', ['entityCreated', 'entityUpdated']);
   const flaky = await subscribe('Clean-up', '/flaky', ['entityDeleted']);
@@ -89,14 +96,14 @@ async function main(): Promise<void> {
     { ...event, type: 'entityDeleted' },
   ]);
   check(published.status === 202, `expected 202, got ${published.status}: ${JSON.stringify(published.body)}`);
-  const events = published.body._embedded.events as { id: string; type: string }[];
+  const { events } = published.body._embedded;
   tell('POST /…/webhooks/events → 202, durably queued:');
   for (const { id, type } of events) tell(`  ${type.padEnd(13)} ${id}`);
 
-  begin('The listener hears of all three');
-  await withProgress(until(() => heard.length === 3, 15_000, 'three verified tokens'));
+  begin('The listener receives all three');
+  await withProgress(until(() => received.length === 3, 15_000, 'three verified tokens'));
   check(refused.length === 0, `the listener refused a token: ${refused.join('; ')}`);
-  for (const { claims, token } of heard) {
+  for (const { claims, token } of received) {
     const type = Object.keys(claims['events'] as object)[0] ?? '';
     tell(`verified: ${type}${type === 'entityDeleted' ? ' (after a retry)' : ''}`);
     say(indent(`header  ${JSON.stringify(decodeProtectedHeader(token))}`));
@@ -104,10 +111,10 @@ async function main(): Promise<void> {
   }
   check(attemptsOfFlaky === 2, `expected two requests to /flaky, saw ${attemptsOfFlaky}`);
 
-  begin('The event stores tell the story');
+  begin('The event stores keep the history of each event');
   for (const { id, type } of events) {
     const path = `/subscriptions/${type === 'entityDeleted' ? flaky : steady}/events/${id}`;
-    const states = await untilFinal(customer, path);
+    const states = await untilSuccess(customer, path);
     tell(`${type}: ${states.map(describe).join(' → ')}`);
     const expected = type === 'entityDeleted' ? 5 : 3;
     check(states.length === expected, `expected ${expected} entries in the history of ${type}`);
@@ -121,27 +128,22 @@ async function main(): Promise<void> {
   );
 }
 
-interface Entry {
-  readonly state: string;
-  readonly reason?: string;
-}
-
-async function untilFinal(customer: Customer, path: string): Promise<Entry[]> {
+/** @returns the history once it ends in success, or as it is after five seconds */
+async function untilSuccess(customer: Customer, path: string): Promise<HistoryEntry[]> {
   for (const deadline = Date.now() + 5000; ; await pause(50)) {
-    const history = (await customer.call('GET', `${path}/history`)).body?._embedded?.history as
-      | Entry[]
-      | undefined;
-    if (history?.at(-1)?.state === 'success' || Date.now() > deadline) return history ?? [];
+    const { status, body } = await customer.call('GET', `${path}/history`);
+    const history = status === 200 ? body._embedded.history : [];
+    if (history.at(-1)?.state === 'success' || Date.now() > deadline) return history;
   }
 }
 
-function describe({ state, reason }: Entry): string {
+function describe({ state, reason }: HistoryEntry): string {
   return reason === undefined ? state : `${state} (${reason})`;
 }
 
-function expect201(answer: { status: number; body: unknown }) {
-  check(answer.status === 201, `expected 201, got ${answer.status}: ${JSON.stringify(answer.body)}`);
-  return answer.body as { id: string; clientId: string; clientSecret: string };
+function expect201({ status, body }: Answer): Body {
+  check(status === 201, `expected 201, got ${status}: ${JSON.stringify(body)}`);
+  return body;
 }
 
 function check(condition: boolean, otherwise: string): asserts condition {
@@ -172,7 +174,7 @@ function indent(text: string): string {
   return text.replaceAll(/^/gm, '     ');
 }
 
-/** Shows that something is going on. */
+/** Prints the time every two seconds while the work runs. */
 async function withProgress<T>(work: Promise<T>): Promise<T> {
   const started = Date.now();
   const timer = setInterval(() => {
@@ -198,7 +200,7 @@ async function finish(code: number): Promise<never> {
 }
 
 const limit = setTimeout(() => {
-  console.error(`\nDid not come out within ${TIME_LIMIT_MS / 1000} s: ${step}`);
+  console.error(`\nNot finished after ${TIME_LIMIT_MS / 1000} s; the step was: ${step}`);
   void finish(1);
 }, TIME_LIMIT_MS);
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => void finish(130));
@@ -209,6 +211,6 @@ try {
   await finish(0);
 } catch (error) {
   clearTimeout(limit);
-  console.error(`\nDid not come out: ${step}\n  ${error instanceof Error ? error.message : String(error)}`);
+  console.error(`\nFailed: ${step}\n  ${error instanceof Error ? error.message : String(error)}`);
   await finish(1);
 }

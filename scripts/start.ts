@@ -1,6 +1,6 @@
 /**
- * `npm start`: the whole service on this machine (contract 10.6). Makes `.dev.vars` with random secrets if there is
- * none, applies the migrations, then runs wrangler's development server. Further flags go to wrangler.
+ * `npm start`: runs the whole service on this machine (contract 10.6). It makes `.dev.vars` with random secrets if the
+ * file is not there, applies the migrations, then starts wrangler's development server. Other flags go to wrangler.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -20,7 +20,7 @@ const port = readFlag('--port') ?? process.env['PORT'] ?? '8787';
 const env = { CLOUDFLARE_CF_FETCH_ENABLED: 'false', WRANGLER_SEND_METRICS: 'false', ...process.env };
 
 if (!/^\d{1,5}$/.test(port) || Number(port) < 1 || Number(port) > 65_535) {
-  console.error(`PORT wants a number from 1 to 65535, not ${JSON.stringify(port)}`);
+  console.error(`PORT must be a number from 1 to 65535, not ${JSON.stringify(port)}`);
   process.exit(1);
 }
 if (readFlag('--env-file') === undefined) makeSecrets(join(root, '.dev.vars'));
@@ -35,7 +35,7 @@ function readFlag(name: string): string | undefined {
   return flag.includes('=') ? flag.slice(name.length + 1) : flags[index + 1];
 }
 
-/** Whether a variable is given by `--var NAME:value`. */
+/** Whether `--var NAME:value` sets the variable. */
 function isGiven(variable: string): boolean {
   return flags.some((flag) => flag.startsWith(`${variable}:`) || flag.startsWith(`--var=${variable}:`));
 }
@@ -43,13 +43,13 @@ function isGiven(variable: string): boolean {
 function makeSecrets(file: string): void {
   if (existsSync(file)) return;
   const lines = [
-    '# Secrets of the service on this machine; made once, never committed.',
+    '# Secrets of the service on this machine. Never commit this file.',
     `OPERATOR_TOKEN=${randomBytes(24).toString('hex')}`,
     `KEY_ENCRYPTION_KEY=${randomBytes(32).toString('base64')}`,
     `TOKEN_SIGNING_KEY=${randomBytes(32).toString('base64')}`,
   ];
   writeFileSync(file, `${lines.join('\n')}\n`, { mode: 0o600 });
-  console.log('made .dev.vars with random secrets; OPERATOR_TOKEN stands there');
+  console.log('made .dev.vars with random secrets; it has your OPERATOR_TOKEN');
 }
 
 function applyMigrations(): void {
@@ -72,12 +72,12 @@ function serve(): void {
   if (!isGiven('BASE_URL')) args.push('--var', `BASE_URL:http://127.0.0.1:${port}`);
   if (!isGiven('ALLOW_PRIVATE_ENDPOINTS')) args.push('--var', 'ALLOW_PRIVATE_ENDPOINTS:true');
   const child = spawn(process.execPath, [wrangler, ...args, ...flags], { cwd: root, env, stdio: 'inherit' });
-  let asked = false;
+  let stopping = false;
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
-      asked = true;
+      stopping = true;
       child.kill(signal);
     });
   }
-  child.on('exit', (code) => process.exit(asked ? 0 : (code ?? 1)));
+  child.on('exit', (code) => process.exit(stopping ? 0 : (code ?? 1)));
 }

@@ -1,0 +1,70 @@
+/**
+ * `npm run bench`: how fast the service is, how much it costs, and how the cost grows, in the local runtime and with real
+ * listeners. It prints a table, or one object with `--json`; `--quick` does less of everything. README.md beside this file
+ * says what each figure means.
+ */
+import { parseArgs } from 'node:util';
+import { billableUnits } from './cost.ts';
+import { growth } from './growth.ts';
+import { Report } from './report.ts';
+import { buildWorker, removeBuild, startRuntime } from './runtime.ts';
+import { burst, ceiling, isolation, steady } from './speed.ts';
+
+const { values } = parseArgs({
+  options: { quick: { type: 'boolean', default: false }, json: { type: 'boolean', default: false } },
+});
+const SIZE = values.quick
+  ? {
+      burst: 1500,
+      singles: 200,
+      steadySeconds: 4,
+      isolationSeconds: 3,
+      hanging: [0, 5],
+      others: [1, 100],
+      own: [1, 10],
+      stored: [0, 100_000],
+      growthEvents: 300,
+      rounds: 2,
+    }
+  : {
+      burst: 5000,
+      singles: 1000,
+      steadySeconds: 16,
+      isolationSeconds: 12,
+      hanging: [0, 1, 5],
+      others: [1, 10, 100, 1000],
+      own: [1, 10, 100],
+      stored: [0, 100_000, 1_000_000],
+      growthEvents: 500,
+      rounds: 4,
+    };
+/** Short attempts, so that the service notices hanging endpoints while a benchmark runs. */
+const VARIABLES = { ATTEMPT_TIMEOUT_SECONDS: '1', RETRY_DELAYS_SECONDS: '1,1,60' };
+
+const report = new Report(values.json);
+report.say('building the Worker, and the Worker with a meter …');
+const builds = await Promise.all([buildWorker(), buildWorker('metered.ts')]);
+try {
+  const top = await ceiling(report, SIZE.burst);
+  const runtime = await startRuntime(builds[0], VARIABLES);
+  try {
+    await burst(report, runtime, top, SIZE.burst, SIZE.singles);
+    await steady(report, runtime, SIZE.steadySeconds);
+    await isolation(report, runtime, SIZE.isolationSeconds, SIZE.hanging);
+  } finally {
+    await runtime.stop();
+  }
+  const metered = await startRuntime(builds[1], VARIABLES);
+  try {
+    await billableUnits(report, metered);
+    await growth(report, metered, SIZE);
+  } finally {
+    await metered.stop();
+  }
+} finally {
+  for (const build of builds) removeBuild(build);
+}
+const missed = report.missed();
+if (values.json) console.log(JSON.stringify({ quick: values.quick, figures: report.figures }));
+else report.say(missed.length === 0 ? 'every target was met' : `targets missed: ${missed.length}`);
+process.exit(0);

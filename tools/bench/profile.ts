@@ -1,0 +1,104 @@
+/**
+ * `npm run bench:profile`: which functions of the event path take the time. It publishes in arrays of 100, or one by one with
+ * `--single`, while the runtime samples its stack, and prints the functions with the most time of their own. `--out FILE`
+ * keeps the profile for a browser's tools.
+ */
+import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { startHooks } from '../harness/hooks.ts';
+import { freePort } from '../harness/service.ts';
+import { newCustomer, subscribe } from '../harness/tenant.ts';
+import { flood } from './load.ts';
+import { buildWorker, removeBuild, startRuntime } from './runtime.ts';
+
+const { values } = parseArgs({
+  options: { out: { type: 'string' }, single: { type: 'boolean', default: false } },
+});
+const EVENTS = 3000;
+const SHOWN = 40;
+
+interface Profile {
+  readonly nodes: readonly {
+    readonly id: number;
+    readonly callFrame: { readonly functionName: string; readonly url: string; readonly lineNumber: number };
+  }[];
+  readonly samples: readonly number[];
+  readonly timeDeltas: readonly number[];
+}
+
+/** A client of the runtime's inspector, with the calls that a profile needs. */
+class Inspector {
+  readonly #socket: WebSocket;
+  readonly #waiting = new Map<number, (result: unknown) => void>();
+  #sequence = 0;
+
+  private constructor(socket: WebSocket) {
+    this.#socket = socket;
+    socket.addEventListener('message', ({ data }) => {
+      const { id, result } = JSON.parse(String(data));
+      this.#waiting.get(id)?.(result);
+    });
+  }
+
+  static async open(port: number): Promise<Inspector> {
+    const targets = (await (await fetch(`http://127.0.0.1:${port}/json`)).json()) as {
+      webSocketDebuggerUrl: string;
+    }[];
+    const socket = new WebSocket(targets[0]?.webSocketDebuggerUrl ?? '');
+    await new Promise((resolve, reject) => {
+      socket.addEventListener('open', resolve);
+      socket.addEventListener('error', () => reject(new Error('the inspector does not answer')));
+    });
+    return new Inspector(socket);
+  }
+
+  async call<T>(method: string, params: object = {}): Promise<T> {
+    const id = ++this.#sequence;
+    this.#socket.send(JSON.stringify({ id, method, params }));
+    return (await new Promise<unknown>((resolve) => this.#waiting.set(id, resolve))) as T;
+  }
+}
+
+function print({ nodes, samples, timeDeltas }: Profile): void {
+  const names = new Map(
+    nodes.map(({ id, callFrame: { functionName, url, lineNumber } }) => [
+      id,
+      `${functionName || '(anonymous)'} ${url.split('/').at(-1)}:${lineNumber + 1}`,
+    ]),
+  );
+  const own = new Map<string, number>();
+  for (const [index, id] of samples.entries()) {
+    const name = names.get(id) ?? '';
+    own.set(name, (own.get(name) ?? 0) + (timeDeltas[index] ?? 0));
+  }
+  const busy = [...own].filter(([name]) => !name.startsWith('(idle)'));
+  const total = busy.reduce((sum, [, time]) => sum + time, 0);
+  for (const [name, time] of busy.sort(([, a], [, b]) => b - a).slice(0, SHOWN)) {
+    console.log(
+      `${((100 * time) / total).toFixed(1).padStart(5)} %  ${(time / 1000).toFixed(0).padStart(6)} ms  ${name}`,
+    );
+  }
+  console.log(`${(total / 1000 / EVENTS).toFixed(3)} ms of processor a delivery in the isolate`);
+}
+
+const build = await buildWorker();
+const port = await freePort();
+const runtime = await startRuntime(build, {}, port);
+try {
+  const hooks = await startHooks(1);
+  const customer = await newCustomer(runtime);
+  await subscribe(customer, [hooks.all[0]?.url ?? '']);
+  await flood(customer, hooks.all, 500, 100);
+  const inspector = await Inspector.open(port);
+  await inspector.call('Profiler.enable');
+  await inspector.call('Profiler.setSamplingInterval', { interval: 200 });
+  await inspector.call('Profiler.start');
+  await flood(customer, hooks.all, EVENTS, values.single ? 1 : 100);
+  const { profile } = await inspector.call<{ profile: Profile }>('Profiler.stop');
+  if (values.out !== undefined) writeFileSync(values.out, JSON.stringify(profile));
+  print(profile);
+} finally {
+  await runtime.stop();
+  removeBuild(build);
+}
+process.exit(0);
