@@ -44,7 +44,7 @@ export function logSettled(
     if (succeeded) logInfo('attempt', line);
     else logWarn('attempt', line);
   }
-  if (held > 0) logInfo('held', { ...names, count: held });
+  if (held > 0) logInfo('deferred', { ...names, count: held });
   if (durations.length > 0 && !debug) {
     durations.sort((a, b) => a - b);
     logInfo('delivered', {

@@ -336,9 +336,11 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
     if (this.#isCounting) return;
     this.#isCounting = true;
     await scheduler.wait(0);
-    this.#attempt('counting', () => {
+    try {
       if (this.#identity.deletedAt === null) this.#summaries.count(Date.now());
-    });
+    } catch (error) {
+      logError('summary not counted', error, this.#names());
+    }
     this.#isCounting = false;
   }
 
@@ -348,7 +350,7 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
       work();
       return true;
     } catch (error) {
-      logError(`${part} failed`, error, this.#names());
+      logError('duty failed', error, { ...this.#names(), duty: part });
       return false;
     }
   }
@@ -369,7 +371,7 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
       const terms = { health: this.#health.current.state, retentionMs: this.#config().retentionMs };
       if ((await this.#schedule.dispatchDue(ref, now, terms)) > 0) this.#backlog.noteHeld();
     } catch (error) {
-      logError('dispatch failed', error, this.#names());
+      logError('duty failed', error, { ...this.#names(), duty: 'dispatch' });
     }
   }
 

@@ -25,7 +25,10 @@ export async function consumeDeadLetters(
   const finish = await ports.storeDeadLetters(readings.flatMap(({ letters }) => letters)).then(
     (): Finish => ({ finished: true }),
     (error: unknown): Finish => {
-      logWarn('dead letters put back', { messages: messages.length, error: describeError(error) });
+      logWarn('dead letters returned to the queue', {
+        messages: messages.length,
+        error: describeError(error),
+      });
       return { finished: false };
     },
   );

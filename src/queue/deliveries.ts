@@ -24,7 +24,7 @@ export async function consumeDeliveries(
 ): Promise<void> {
   const readings = messages.map((message) => ({ message, dispatch: Dispatch.safeParse(message.body).data }));
   const finishes = await deliverAll(readings, ports).catch((error: unknown) => {
-    logWarn('batch put back', {
+    logWarn('batch returned to the queue', {
       queue: QUEUES.deliveries,
       messages: messages.length,
       error: describeError(error),

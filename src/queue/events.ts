@@ -34,7 +34,7 @@ export async function consumeEvents(
 ): Promise<void> {
   const readings = messages.map((message) => ({ message, ...readEventMessage(message, ports.now()) }));
   const finishes = await deliverAll(readings, ports).catch((error: unknown) => {
-    logWarn('batch put back', {
+    logWarn('batch returned to the queue', {
       queue: QUEUES.events,
       messages: messages.length,
       error: describeError(error),
