@@ -1,39 +1,50 @@
 /**
  * Configuration: the variables and secrets of contract 10.6, parsed once per isolate into a `Config`.
  *
- * A bad value is never guessed around: `readConfig` throws a `ConfigError` that names the variable and what it
- * wants (and never shows the value, which may be a secret). HTTP then answers 500, queue messages are put back.
+ * `readConfig` never guesses around a bad value: it throws a `ConfigError` that names the variable and says what it must
+ * be. It never shows the value, which may be a secret. HTTP then answers 500, and messages are returned to their queue.
  */
 import { z } from 'zod';
 import { leaseFault } from './domain/leases.ts';
 import type { Env } from './env.ts';
 
-/** Everything the service can be told. Durations carry their unit; URLs have no trailing slash. */
+/** Everything that can be configured. */
 export interface Config {
+  /** Public URL of the service, without a slash at its end. The issuer and the key URL of every SET begin with it. */
   readonly baseUrl: string;
+  /** For the default of an event's `globalSub`. */
   readonly captureDomain: string;
+  /** Sent to listeners. */
   readonly userAgent: string;
-  /** Waits after each failed attempt, in milliseconds; one more attempt than there are waits. */
+  /** The wait after each failed attempt of a run. A run has one attempt more than there are waits. */
   readonly retryDelaysMs: readonly number[];
+  /** How long a listener may take to answer. */
   readonly attemptTimeoutMs: number;
+  /** Between two accepted redeliveries of one subscription. */
   readonly redeliverIntervalMs: number;
+  /** Between two completed exports of one subscription. */
   readonly exportIntervalMs: number;
+  /** How long a delivery is kept. */
   readonly retentionMs: number;
+  /** How long a key signs before the next one does. */
   readonly keyRotationMs: number;
+  /** Subscriptions of one customer. */
   readonly maxSubscriptions: number;
+  /** Admits http, any port and private addresses; for development and tests (contract 3.3). */
   readonly allowPrivateEndpoints: boolean;
+  /** `debug` logs every success in a line of its own. */
   readonly logLevel: 'debug' | 'info';
-  /** Absent: there is no operator API (contract 10.2). */
+  /** Without it there is no operator API (contract 10.2). */
   readonly operatorToken?: string;
-  /** 32 bytes; wraps private signing keys. */
+  /** 32 bytes; seals private signing keys. */
   readonly keyEncryptionKey: Uint8Array;
-  /** 32 bytes; still unwraps what an earlier key wrapped. */
+  /** 32 bytes; still opens what an earlier key sealed. */
   readonly keyEncryptionKeyPrevious?: Uint8Array;
   /** 32 bytes; signs access tokens. */
   readonly tokenSigningKey: Uint8Array;
 }
 
-/** Thrown by `readConfig`; `faults` has a line for every variable that is wrong. */
+/** `readConfig` throws it. `faults` has one line for every variable that is wrong. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly faults: readonly string[];
@@ -50,7 +61,7 @@ const wholeNumber = (unit: string, min: number, max: number, fallback: number) =
     .string()
     .default(String(fallback))
     .refine((text) => /^\d{1,12}$/.test(text) && Number(text) >= min && Number(text) <= max, {
-      error: `wants a whole number of ${unit} from ${min} to ${max}`,
+      error: `must be a whole number of ${unit} from ${min} to ${max}`,
     })
     .transform(Number);
 
@@ -63,9 +74,9 @@ const baseUrl = z
       const plain = !url.username && !url.password && !url.search && !url.hash;
       return plain && (url.protocol === 'https:' || url.protocol === 'http:');
     },
-    { error: 'wants an http(s) URL without user, query or fragment' },
+    { error: 'must be an http(s) URL without user, query or fragment' },
   )
-  // One spelling everywhere: it stands in `iss` and `jku` of every token.
+  // One spelling: `iss` and `jku` of every SET contain the URL, and listeners compare them as text.
   .transform((text) => new URL(text).href.replace(/\/+$/, ''));
 
 const retryDelays = z
@@ -76,24 +87,24 @@ const retryDelays = z
       const parts = text.split(',').map((part) => part.trim());
       return parts.length <= 20 && parts.every((part) => /^\d{1,6}$/.test(part) && Number(part) <= 604_800);
     },
-    { error: 'wants 1 to 20 waits in whole seconds, each at most 604800, separated by commas' },
+    { error: 'must be 1 to 20 waits in whole seconds, each at most 604800, separated by commas' },
   )
   .transform((text) => text.split(',').map((part) => Number(part.trim()) * 1000));
 
 const key32 = z
   .string({ error: 'is required: 32 random bytes in base64' })
-  .refine((text) => decodeBase64(text)?.length === 32, { error: 'wants 32 bytes in base64' })
+  .refine((text) => decodeBase64(text)?.length === 32, { error: 'must be 32 bytes in base64' })
   .transform((text) => decodeBase64(text) as Uint8Array);
 
 const Variables = z.object({
   BASE_URL: baseUrl,
   CAPTURE_DOMAIN: z
     .string()
-    .regex(/^[A-Za-z0-9.-]{1,253}$/, { error: 'wants a host name' })
+    .regex(/^[A-Za-z0-9.-]{1,253}$/, { error: 'must be a host name' })
     .default('us.janraincapture.com'),
   USER_AGENT: z
     .string()
-    .regex(/^[\x20-\x7e]{1,200}$/, { error: 'wants 1 to 200 printable ASCII characters' })
+    .regex(/^[\x20-\x7e]{1,200}$/, { error: 'must be 1 to 200 printable ASCII characters' })
     .default('identity-webhooks/3.0'),
   RETRY_DELAYS_SECONDS: retryDelays,
   ATTEMPT_TIMEOUT_SECONDS: wholeNumber('seconds', 1, 60, 10),
@@ -102,19 +113,20 @@ const Variables = z.object({
   RETENTION_DAYS: wholeNumber('days', 2, 28, 7),
   KEY_ROTATION_DAYS: wholeNumber('days', 1, 3650, 90),
   MAX_SUBSCRIPTIONS: wholeNumber('subscriptions', 1, 100_000, 1000),
-  ALLOW_PRIVATE_ENDPOINTS: z.enum(['true', 'false'], { error: 'wants true or false' }).default('false'),
-  LOG_LEVEL: z.enum(['debug', 'info'], { error: 'wants debug or info' }).default('info'),
-  OPERATOR_TOKEN: z.string().min(16, { error: 'wants at least 16 characters' }).optional(),
+  ALLOW_PRIVATE_ENDPOINTS: z.enum(['true', 'false'], { error: 'must be true or false' }).default('false'),
+  LOG_LEVEL: z.enum(['debug', 'info'], { error: 'must be debug or info' }).default('info'),
+  OPERATOR_TOKEN: z.string().min(16, { error: 'must have at least 16 characters' }).optional(),
   KEY_ENCRYPTION_KEY: key32,
   KEY_ENCRYPTION_KEY_PREVIOUS: key32.optional(),
   TOKEN_SIGNING_KEY: key32,
 });
 
+/** What was read, kept for the isolate. */
 const parsed = new WeakMap<Env, Config | ConfigError>();
 
 /**
- * The configuration of this deployment; parsed at the first call, remembered for the isolate.
- * @throws {ConfigError} naming every variable that is wrong.
+ * The configuration of this deployment. The first call parses it, and the isolate keeps the result.
+ * @throws ConfigError naming every variable that is wrong
  */
 export function readConfig(env: Env): Config {
   let result = parsed.get(env);
@@ -133,11 +145,12 @@ function parseConfig(env: Env): Config | ConfigError {
   }
   const vars = result.data;
   if (vars.ALLOW_PRIVATE_ENDPOINTS === 'true' && vars.BASE_URL.startsWith('https:')) {
-    // Contract 3.3: for development and tests only.
+    // Private endpoints are for development and tests (contract 3.3).
     return new ConfigError(['ALLOW_PRIVATE_ENDPOINTS must not be true while BASE_URL is https']);
   }
   const lease = leaseFault(vars.ATTEMPT_TIMEOUT_SECONDS * 1000);
-  if (lease !== undefined) return new ConfigError([`ATTEMPT_TIMEOUT_SECONDS is beyond the leases: ${lease}`]);
+  if (lease !== undefined)
+    return new ConfigError([`ATTEMPT_TIMEOUT_SECONDS is too long for the leases: ${lease}`]);
   return {
     baseUrl: vars.BASE_URL,
     captureDomain: vars.CAPTURE_DOMAIN,

@@ -1,6 +1,6 @@
 /**
- * What the platform hands us: bindings and variables as wrangler.toml names them. Nothing here is trusted yet;
- * `config.ts` turns the variables into a `Config`.
+ * What the platform gives the Worker: bindings and variables, under the names of wrangler.toml. The variables are not
+ * checked yet; `config.ts` turns them into a `Config`.
  */
 export interface Env {
   DB: D1Database;

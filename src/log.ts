@@ -1,31 +1,48 @@
 /**
- * Log lines: one JSON object each (contract 10.5). Fields are ids, numbers and reasons; never a token, a secret
- * or a payload.
+ * Log lines: one JSON object each (contract 10.5). The fields are ids, numbers and reasons; never a token, a secret or a
+ * payload. `log-events.ts` lists all lines there are, and the compiler accepts no other name, level or field.
  */
-export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>;
+import type { LOG_EVENTS, LogEvent } from './log-events.ts';
 
-function write(level: 'debug' | 'info' | 'warn' | 'error', event: string, fields: LogFields): void {
-  console[level](JSON.stringify({ level, event, ...fields }));
-}
+type Level = keyof typeof LOG_EVENTS;
+type Events<L extends Level> = (typeof LOG_EVENTS)[L];
+type Value = string | number | boolean | null | undefined;
+type Fields<Event extends LogEvent> = Readonly<Partial<Record<Event['fields'][number], Value>>>;
 
-/** Something the operator must know of: it may need a hand. */
-export function logError(event: string, error: unknown, fields: LogFields = {}): void {
+/** Something failed that should not fail: the operator may have to act. */
+export function logError<Name extends keyof Events<'error'>>(
+  event: Name,
+  error: unknown,
+  fields?: Fields<Events<'error'>[Name]>,
+): void {
   write('error', event, { ...fields, error: describeError(error) });
 }
 
-/** Something that did not come out, and was handled. */
-export function logWarn(event: string, fields: LogFields): void {
+/** Something failed that can always fail, and the service handled it. */
+export function logWarn<Name extends keyof Events<'warn'>>(
+  event: Name,
+  fields: Fields<Events<'warn'>[Name]>,
+): void {
   write('warn', event, fields);
 }
 
-export function logInfo(event: string, fields: LogFields): void {
+/** Something went well. */
+export function logInfo<Name extends keyof Events<'info'>>(
+  event: Name,
+  fields: Fields<Events<'info'>[Name]>,
+): void {
   write('info', event, fields);
 }
 
-/** An error's name and message; the message of its cause where a library hides it there. */
+function write(level: Level, event: string, fields: object): void {
+  console[level](JSON.stringify({ level, event, ...fields }));
+}
+
+/** The name and message of an error, or of the first cause behind it; at most 500 characters. */
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  // Drizzle puts the query with its parameters into its own message: only the cause is fit for a log.
-  const shown = error.cause instanceof Error ? error.cause : error;
+  // The message of Drizzle's own error holds the query with its parameters, so only the cause behind it may be logged.
+  let shown = error;
+  while (shown.cause instanceof Error) shown = shown.cause;
   return `${shown.name}: ${shown.message}`.slice(0, 500);
 }

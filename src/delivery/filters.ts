@@ -7,8 +7,8 @@ import { FILTERS_COMPILED_MAX } from './tuning.ts';
 const compiled = new Map<string, { version: number; filter: Filter }>();
 
 /**
- * Whether an event passes the filter of a subscription. A filter that fails to evaluate is our fault, and lets the
- * event pass: hearing of too much can be mended by the listener, hearing of nothing cannot.
+ * Whether an event passes the filter of a subscription. A filter that fails to evaluate is our fault, and lets the event
+ * pass: a listener can ignore an event too many, but cannot ask for one that it never received.
  */
 export function passes(subscription: Subscription, eventsClaim: Readonly<Record<string, object>>): boolean {
   if (subscription.filter === null) return true;

@@ -1,11 +1,11 @@
 /**
- * An attempt: one HTTP request for a delivery, and its outcome as a closed union (contract 6.4).
+ * An attempt is one HTTP request for a delivery. Its outcome is a closed union (contract 6.4).
  *
- * The outcome is all the rest of the service knows of a listener: `retryable` below is the one place that
- * decides what follows from it.
+ * The outcome is all that the rest of the service knows about a listener. `retryable` below is the one place that decides
+ * whether another attempt may follow.
  */
 
-/** What is kept of a listener's answer; never its body (contract 5.1). */
+/** The part of a listener's answer that is kept; never its body (contract 5.1). */
 export interface ListenerResponse {
   readonly statusCode: number;
   /** Names in canonical case, values joined; at most 4 KiB in all. */
@@ -17,16 +17,16 @@ export type Outcome =
   | {
       readonly kind: 'http_error';
       readonly response: ListenerResponse;
-      /** From an RFC 8935 error body of a 400. */
+      /** From the RFC 8935 error body of a 400. */
       readonly detail?: string;
-      /** What `Retry-After` of a 429 or 503 asks for, milliseconds from the answer, at most 24 h. */
+      /** The wait that `Retry-After` of a 429 or 503 asks for, in milliseconds from the answer; at most 24 h. */
       readonly retryAfterMs?: number;
     }
   | { readonly kind: 'timed_out'; readonly message: string }
   | {
       readonly kind: 'unreachable';
       readonly message: string;
-      /** The name service itself was away: says nothing of the endpoint (contract 3.3). */
+      /** The name service did not answer, which says nothing about the endpoint (contract 3.3). */
       readonly resolverAway?: true;
     }
   | { readonly kind: 'invalid_response'; readonly message: string }
@@ -46,7 +46,7 @@ export function retryable(outcome: Outcome): boolean {
     case 'blocked':
       return false;
     case 'http_error':
-      // 101 and 3xx are final: a redirect will redirect again.
+      // 101 and 3xx are final: the endpoint would redirect the next attempt, too.
       return outcome.response.statusCode >= 400;
     case 'timed_out':
     case 'unreachable':
@@ -72,7 +72,7 @@ export function reasonOf(outcome: Exclude<Outcome, { kind: 'success' }>): string
   }
 }
 
-/** The part of an outcome the event resource shows: an answer, or an error in its stead. */
+/** The part of an outcome that the event resource shows: the answer, or the error if no answer came. */
 export function visible(outcome: Outcome): { response: ListenerResponse } | { error: AttemptError } {
   switch (outcome.kind) {
     case 'success':

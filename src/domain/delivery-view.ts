@@ -14,7 +14,7 @@ export interface DeliveryView {
   error?: AttemptError;
 }
 
-/** @param userAgent what requests are sent with; the other headers follow from endpoint and SET */
+/** @param userAgent the `User-Agent` of our requests; the other headers follow from the endpoint and the SET */
 export function describeDelivery(delivery: Delivery, userAgent: string): DeliveryView {
   const next = delivery.history.at(-1)?.nextAttemptAt;
   const { response, error } = lastAnswer(delivery);

@@ -4,12 +4,12 @@
  *     healthy ──one time-out, or three slow answers in a row──► slow ──three quick successes in a row──► healthy
  *     healthy | slow ──five failed attempts in a row──► failing ──a success──► healthy
  *
- * While it is not healthy, new events leave the fast lane: they are stored and sent from the store, where a few at a
- * time are under way. While it is failing, events without an attempt are held; attempts that are due all the same
- * (retries, tests, redeliveries) serve as probes, and when none has told anything for the current wait, one held
- * event is let go as a probe. The waits grow from seconds to minutes.
+ * While an endpoint is not healthy, new events leave the fast lane: the event store keeps them and dispatches a few at a
+ * time. While it is failing, the store holds events that nobody has attempted. Attempts that are due all the same (retries,
+ * tests, redeliveries) serve as probes. When no attempt has ended for the length of the current wait, the backlog releases
+ * one held event as a probe. The waits grow from seconds to minutes.
  *
- * Pure: every function returns a new value, or the same one when nothing changes, so that nothing is written for it.
+ * Every function is pure. It returns a new value, or the same object when nothing changes, so that nothing is written.
  */
 import type { Outcome } from './attempt.ts';
 import {
@@ -26,7 +26,7 @@ export type HealthState = (typeof HEALTH_STATES)[number];
 
 export interface EndpointHealth {
   readonly state: HealthState;
-  /** When this state began, ms; 0 for an endpoint that was never anything but healthy. */
+  /** When this state began, ms; 0 for an endpoint that has always been healthy. */
   readonly since: number;
   /** Failed attempts in a row. */
   readonly failed: number;
@@ -34,10 +34,11 @@ export interface EndpointHealth {
   readonly slow: number;
   /** While slow: quick successes in a row. */
   readonly quick: number;
-  /** While failing: when an attempt told so last, ms. */
+  /** While failing: when the last result was recorded, ms. */
   readonly heardAt: number;
-  /** While failing: how long nothing need be heard before a held event is let go, and when that is; ms. */
+  /** While failing: how long the backlog waits without a result before it releases a probe, ms. */
   readonly probeWaitMs: number;
+  /** While failing: when the next probe is due, ms. */
   readonly probeAt: number;
 }
 
@@ -53,9 +54,9 @@ export const HEALTHY: EndpointHealth = {
 };
 
 /**
- * What an attempt that ended tells of the endpoint.
- * @param durationMs how long its answer took
- * @param now when it was recorded, ms
+ * The health of an endpoint after an attempt.
+ * @param durationMs how long the answer took
+ * @param now when the result was recorded, ms
  */
 export function observe(
   health: EndpointHealth,
@@ -73,7 +74,7 @@ function judged(health: EndpointHealth, outcome: Outcome, durationMs: number, no
     case 'success':
       return succeeded(health, durationMs, now);
     case 'answered':
-      // Alive, though nothing was delivered: not failing, and not well either.
+      // The endpoint answered, but did not accept the SET. For its health that is neither a failure nor a success.
       if (health.state === 'failing') return probedInVain({ ...health, failed: 0 }, now);
       return withAnswer({ ...health, failed: 0 }, durationMs, now);
     case 'failed': {
@@ -84,7 +85,7 @@ function judged(health: EndpointHealth, outcome: Outcome, durationMs: number, no
   }
 }
 
-/** A probe was let go: the next waits until this one must have told something. */
+/** The backlog released a probe: the next one waits for `patienceMs`, until this one must have ended. */
 export function probed(health: EndpointHealth, now: number, patienceMs: number): EndpointHealth {
   return { ...health, probeAt: now + patienceMs };
 }
@@ -115,7 +116,7 @@ function succeeded(health: EndpointHealth, durationMs: number, now: number): End
   return quick >= QUICK_IN_A_ROW ? { ...HEALTHY, since: now } : { ...health, failed: 0, quick };
 }
 
-/** Counts slow answers; a failing endpoint's do not matter. */
+/** Counts slow answers in a row. Those of a failing endpoint do not count. */
 function withAnswer(health: EndpointHealth, durationMs: number, now: number): EndpointHealth {
   if (health.state === 'failing') return health;
   const slow = durationMs > SLOW_ANSWER_MS ? health.slow + 1 : 0;
@@ -132,7 +133,7 @@ function afterFailure(health: EndpointHealth, timedOut: boolean, now: number): E
   return timedOut && health.state === 'healthy' ? turned(health, 'slow', now) : health;
 }
 
-/** Attempts that come in a bunch are one probe: the wait grows once it is over, not with each of them. */
+/** Several results within one wait count as one probe: the wait grows only after it is over. */
 function probedInVain(health: EndpointHealth, now: number): EndpointHealth {
   const isOver = now >= health.heardAt + health.probeWaitMs;
   return awaitProbe(health, isOver ? health.probeWaitMs * 2 : health.probeWaitMs, now);
@@ -147,7 +148,7 @@ function turned(health: EndpointHealth, state: HealthState, since: number): Endp
   return { ...HEALTHY, state, since, failed: health.failed };
 }
 
-/** The value it was, where the new one says the same. */
+/** `before` itself if `after` has the same values. */
 function same(before: EndpointHealth, after: EndpointHealth): EndpointHealth {
   const keys = Object.keys(HEALTHY) as (keyof EndpointHealth)[];
   return keys.every((key) => before[key] === after[key]) ? before : after;

@@ -1,11 +1,13 @@
 /**
  * Endpoint rules (contract 3.3): which URLs a subscription may name, and which addresses count as public.
  *
- * Pure: names are resolved by `outbound/address-check.ts`, which asks `isPublicAddress` about every answer.
+ * The rules are pure. `outbound/address-check.ts` resolves names, and asks `isPublicAddress` about every address.
  */
 import ipaddr from 'ipaddr.js';
 
+/** Characters of an endpoint URL. */
 const URL_MAX_CHARACTERS = 2048;
+/** Last labels of host names that are never public. */
 const LOCAL_SUFFIXES = ['localhost', 'local', 'internal'];
 
 export type EndpointCheck =
@@ -14,12 +16,13 @@ export type EndpointCheck =
 
 /**
  * Checks an endpoint URL as text.
- * @param allowPrivate development and tests: admits `http`, any port and any host
+ * @param allowPrivate admits `http`, any port and any host; for development and tests
  * @returns the host name to resolve, or why the URL is refused
  */
 export function checkEndpointUrl(text: string, allowPrivate: boolean): EndpointCheck {
   if (text.length > URL_MAX_CHARACTERS) return refuse(`must be at most ${URL_MAX_CHARACTERS} characters`);
-  // The URL parser forgives white space, control characters and backslashes; a reader of the text would not.
+  // The URL parser removes or replaces white space, control characters and backslashes without a word. The URL that is
+  // called would then not be the one that the customer reads.
   if (/[\s\\]/.test(text) || hasControlCharacter(text) || !text.isWellFormed() || !URL.canParse(text)) {
     return refuse('must be an https URL');
   }

@@ -1,9 +1,9 @@
 /**
- * Expected failure as a value: what can be wrong with a call, as a closed union. `http/errors.ts` holds the one
- * table that turns it into a status and a body (contract 8).
+ * Expected failures as values: a closed union of what can be wrong with a call. `http/kit/errors.ts` has the one table
+ * that turns each into a status and a body (contract 8).
  */
 
-/** One fault of one named input; `reason` says what is wanted. Collected, so that all are told at once. */
+/** One fault of one input. `reason` says what the input must be. The caller gets all faults of a call at once. */
 export interface Fault {
   readonly name: string;
   readonly reason: string;
@@ -23,7 +23,7 @@ export type ApiError =
   | { readonly code: 'internal' }
   | { readonly code: 'unavailable'; readonly details: string; readonly retryAfterSeconds: number };
 
-/** Carries an `ApiError` out of nested code to the one place that answers. */
+/** Carries an `ApiError` out of nested code to the one place that answers the request. */
 export class ApiFailure extends Error {
   override readonly name = 'ApiFailure';
   readonly error: ApiError;
@@ -34,8 +34,8 @@ export class ApiFailure extends Error {
 }
 
 /**
- * A part of the platform is briefly away: the call may succeed when it is repeated. Thrown by the adapter that talks to
- * the part, because the adapter alone knows how its platform says so.
+ * A part of the platform is briefly away: the call may succeed when it is repeated. The adapter that talks to the part
+ * throws it, because only the adapter knows how the platform reports an outage.
  */
 export class Outage extends Error {
   override readonly name = 'Outage';
@@ -44,7 +44,7 @@ export class Outage extends Error {
   }
 }
 
-/** The outage behind an error; libraries wrap what they pass on. */
+/** The outage behind an error, or `undefined`. Libraries wrap the errors that they pass on. */
 export function outageBehind(error: unknown): Outage | undefined {
   for (let cause = error; cause instanceof Error; cause = cause.cause)
     if (cause instanceof Outage) return cause;
@@ -56,7 +56,7 @@ interface Issue {
   readonly message: string;
 }
 
-/** A zod issue's path as a caller reads it: `events[0]`, `[3].attributes`; `root` where the whole is meant. */
+/** The path of a zod issue as a caller reads it: `events[0]`, `[3].attributes`; `root` for the whole value. */
 export function faultName(path: readonly PropertyKey[], root: string): string {
   const name = path.reduce<string>((text, part) => {
     if (typeof part === 'number') return `${text}[${part}]`;

@@ -1,8 +1,9 @@
 /**
  * An event: one fact about a profile, published once, never changed (contract 10.1).
  *
- * Two shapes. `PublishedEvent` is what a producer sends, checked here with every fault named. `IdentityEvent` is
- * what travels inside: id and time of acceptance are fixed, and stay so through queues, dead letters and replay.
+ * It has two shapes. `PublishedEvent` is what a producer sends; it is checked here, and every fault is named.
+ * `IdentityEvent` is what the service works with: its id and its time of acceptance are fixed, and stay the same through
+ * queues, dead letters and replay.
  */
 import { z } from 'zod';
 import { type Fault, faultsOf } from './errors.ts';
@@ -36,9 +37,9 @@ export interface IdentityEvent {
   readonly captureClientId: string;
   readonly entityType: string;
   readonly sub: string;
-  /** As published; absent, the SET's default is made from the configuration. */
+  /** As published. If it is absent, the SET gets a default that is made from the configuration. */
   readonly globalSub?: string;
-  /** Names of changed attributes; of `entityUpdated` only. */
+  /** Names of the changed attributes; only `entityUpdated` has them. */
   readonly attributes?: readonly string[];
 }
 
@@ -79,7 +80,7 @@ export const PublishedEvent = z
   )
   .meta({ id: 'PublishedEvent' });
 
-/** What every event has, whatever its type: so that the faults of the rest are told beside that of the type. */
+/** The fields of every event. An event of an unknown type is checked with them, so that all its faults are named. */
 const Common = z.object(fields);
 const Customer = z.object({ customerId: uuid });
 
@@ -89,10 +90,10 @@ export type EventCheck =
 
 /**
  * Checks one event of a producer at the border.
- * @param raw what came, parsed from JSON
- * @param acceptedAt time of acceptance, ms: the call's, or the queue's timestamp of the message
- * @param customerId from the path of an HTTPS call; absent, the event must bring its own
- * @returns the event, its id absent where the producer gave none; or every fault
+ * @param raw the event as it was sent, parsed from JSON
+ * @param acceptedAt time of acceptance, ms: the time of the call, or the queue's timestamp of the message
+ * @param customerId from the path of an HTTPS call; without it, the event must name its customer
+ * @returns the event, without an id if the producer gave none; or every fault
  */
 export function checkPublishedEvent(raw: unknown, acceptedAt: number, customerId?: string): EventCheck {
   const event = PublishedEvent.safeParse(raw);
@@ -119,7 +120,7 @@ export function checkPublishedEvent(raw: unknown, acceptedAt: number, customerId
 function faultsOfSchema(raw: unknown, issues: Parameters<typeof faultsOf>[0]): Fault[] {
   const faults = faultsOf(issues, 'event');
   if (!isObject(raw)) return faults;
-  // With an unknown type the union looks no further.
+  // For an unknown type the union reports the type alone.
   return EventType.safeParse(raw['type']).success
     ? faults
     : [{ name: 'type', reason: typeFault(raw) }, ...faultsIn(Common, raw)];
@@ -147,7 +148,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Contract 10.1: an id's time lies within 24 h before and 5 min after acceptance. */
+/** The time in an id is at most 24 h before and 5 min after acceptance (contract 10.1). */
 function faultOfIdTime(id: string, acceptedAt: number): string | undefined {
   const age = acceptedAt - eventIdTime(id);
   if (age > EVENT_ID_MAX_PAST_MS) return 'has a time more than 24 hours before acceptance';
@@ -155,13 +156,13 @@ function faultOfIdTime(id: string, acceptedAt: number): string | undefined {
   return undefined;
 }
 
-/** Whether a value's JSON takes more than this many bytes of UTF-8. */
+/** Whether the JSON text of a value has more than this many bytes in UTF-8. */
 export function jsonBytesExceed(value: unknown, maxBytes: number): boolean {
   let json: string | undefined;
   try {
     json = JSON.stringify(value);
   } catch {
-    return true; // cyclic or with a BigInt: no JSON, whatever its size
+    return true; // a value with a cycle or a BigInt has no JSON text
   }
   if (json === undefined || json.length * 3 <= maxBytes) return false;
   return json.length > maxBytes || new TextEncoder().encode(json).length > maxBytes;

@@ -1,6 +1,6 @@
 /**
- * Which JSON Schemas a filter may be (contract 4): a closed list of draft-07 keywords, checked at every schema
- * position, so that a misspelt keyword is refused instead of silently matching everything.
+ * Which JSON Schemas a filter may be (contract 4). A closed list of draft-07 keywords is checked at every schema, so that
+ * a misspelt keyword is refused instead of silently matching everything.
  */
 import { RE2JS } from 're2js';
 import { jsonBytesExceed } from './event.ts';
@@ -12,10 +12,10 @@ import {
   FILTER_PATTERNS_MAX_SIZE,
 } from './limits.ts';
 
-/** A schema position: an object of keywords, or the schema that everything or nothing matches. */
+/** A schema: an object of keywords, `true` (everything matches it) or `false` (nothing matches it). */
 export type FilterSchema = Readonly<Record<string, unknown>> | boolean;
 
-/** Every refusal begins so (contract 4). */
+/** The start of every refusal (contract 4). */
 const REFUSAL = 'filter is invalid JSON Schema';
 
 const TYPES = ['null', 'boolean', 'object', 'array', 'number', 'string', 'integer'];
@@ -36,19 +36,21 @@ const FORMATS = [
 ];
 const DRAFT_07 = /^https?:\/\/json-schema\.org\/draft-07\/schema#?$/;
 
-/** Checks the value of one keyword; `undefined` when it is of the right kind. */
+/** Checks the value of one keyword. It returns the reason for refusing the value, or `undefined`. */
 type KeywordCheck = (value: unknown, path: string, state: CheckState) => string | undefined;
 
 interface CheckState {
-  /** Instructions of all patterns so far: what evaluating them costs for each character. */
+  /** Instructions of all patterns so far. Each costs at most one step for each character of a claim. */
   patternSize: number;
-  /** Schemas visited for one event at worst, and how often the present position is. */
+  /** Schemas that evaluating one event visits in the worst case, so far. */
   cost: number;
+  /** How often evaluating one event visits the present schema in the worst case. */
   times: number;
 }
 
 /**
- * Checks a filter as it came, parsed from JSON.
+ * Checks a filter.
+ * @param raw the filter as it was sent, parsed from JSON
  * @returns the reason for refusing it, or `undefined`
  */
 export function checkFilter(raw: unknown): string | undefined {
@@ -61,7 +63,7 @@ export function checkFilter(raw: unknown): string | undefined {
 }
 
 /**
- * A pattern as a linear-time automaton: RE2 syntax, so neither look-around nor back-references.
+ * A pattern as an automaton that runs in linear time. RE2 has neither look-around nor back-references.
  * @throws Error when RE2 cannot express it
  */
 export function compilePattern(pattern: string): RE2JS {
@@ -176,7 +178,7 @@ const KEYWORDS: Readonly<Record<string, KeywordCheck>> = {
   contains: perItem(checkSchema),
   minItems: count,
   maxItems: count,
-  // Every pair of items is compared: as much as thousands of schemas.
+  // The evaluation compares every pair of items, which costs as much as thousands of schemas.
   uniqueItems: (value, path, state) => flag(value, path, state) ?? spend(state, value === true ? 2000 : 0),
   minLength: count,
   maxLength: count,

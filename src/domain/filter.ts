@@ -1,9 +1,9 @@
 /**
  * Filters (contract 4): a JSON Schema evaluated against the value of a SET's `events` claim.
  *
- * The evaluation is `@cfworker/json-schema`'s. Two things are taken from it, because they could be turned against
- * the service. Regular expressions backtrack: `pattern` and `patternProperties` are rewritten before, and run on a
- * linear-time engine. Names such as `constructor` exist on every plain object: claims are given without prototype.
+ * The library `@cfworker/json-schema` evaluates. Two of its habits could be turned against the service. Its regular
+ * expressions backtrack, so `pattern` and `patternProperties` are rewritten and run on an engine of linear time. Names such
+ * as `constructor` exist on every plain object, so the library gets claims without prototypes.
  */
 import { format, type Schema, Validator } from '@cfworker/json-schema';
 import type { RE2JS } from 're2js';
@@ -13,7 +13,7 @@ import { compilePattern, type FilterSchema } from './filter-schema.ts';
 /** Whether an event passes, given the value of its `events` claim. */
 export type Filter = (eventsClaim: Readonly<Record<string, object>>) => boolean;
 
-/** Every name an object within the claim can have: what `patternProperties` can match at all. */
+/** Every name that an object within the claim can have: `patternProperties` can match no other. */
 const CLAIM_NAMES = [
   ...EVENT_TYPES,
   'attributes',
@@ -30,7 +30,7 @@ export function compileFilter(schema: FilterSchema): Filter {
   const patterns = new Map<string, RE2JS>();
   const validator = new Validator(rewrite(schema, patterns) as Schema, '7', true);
   return (eventsClaim) => {
-    // The library knows formats by name in one table: ours are in it for the length of this call only.
+    // The library looks formats up in one table by name. Ours are in the table only during this call.
     for (const [name, pattern] of patterns) format[name] = (value: string) => pattern.test(value);
     try {
       return validator.validate(withoutPrototypes(eventsClaim)).valid;
@@ -40,7 +40,7 @@ export function compileFilter(schema: FilterSchema): Filter {
   };
 }
 
-/** The same schema without a regular expression of the customer's in it. */
+/** The same schema, with every regular expression of the customer replaced. */
 function rewrite(schema: unknown, patterns: Map<string, RE2JS>): unknown {
   if (typeof schema !== 'object' || schema === null) return schema;
   const one = (value: unknown) => rewrite(value, patterns);

@@ -2,12 +2,12 @@
  * Identifiers. All are lower-case hyphenated UUIDs (contract 1).
  *
  * An event id is a UUIDv7 (RFC 9562, 5.7): it sorts by time, so a table keyed by it is in order of time.
- * A notification id (`jti`) is a UUIDv5 of subscription and event: the same for every retry and redelivery,
- * whoever computes it, and different from the event id (contract 6.2).
+ * A notification id (`jti`) is a UUIDv5 of the subscription and the event. It is the same in every retry and redelivery,
+ * no matter where it is computed, and it differs from the event id (contract 6.2).
  */
 import { parse, stringify, v5, v7, validate, version } from 'uuid';
 
-/** Our own namespace for names that are hashed into ids; a random constant, never to be changed. */
+/** The namespace for names that are hashed into ids. A random constant; another one would make other ids. */
 const NAMESPACE = '5d0f6a52-7a0c-4b7e-9d6e-0f3d8a6b1c47';
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
@@ -27,15 +27,18 @@ export function eventIdTime(eventId: string): number {
   return Number.parseInt(eventId.slice(0, 8) + eventId.slice(9, 13), 16);
 }
 
-/** New event ids in ascending order, all of one time (ms); the caller brings chance (at least 16 bytes). */
+/**
+ * New event ids in ascending order, all with the same time (ms).
+ * @param random at least 16 random bytes
+ */
 export function newEventIds(nowMs: number, count: number, random: Uint8Array): string[] {
   const start = sequence(random) >>> 1; // the upper half stays free to count into
   return Array.from({ length: count }, (_, index) => v7({ msecs: nowMs, random, seq: start + index }));
 }
 
 /**
- * The event id of a queue message's event that brought none. A redelivered message has the same id and time,
- * so it yields the same event id: that is what makes the redelivery harmless.
+ * The event id for an event of a queue message that has no id of its own. It is the key that makes a repeat harmless:
+ * a message that the queue delivers again has the same id and time, so its events get the same event ids.
  */
 export function deriveEventId(messageId: string, messageTimeMs: number, position: number): string {
   const hash = parse(v5(`event ${messageId} ${position}`, NAMESPACE));
@@ -52,7 +55,7 @@ export function notificationId(subscriptionId: string, eventId: string): string 
   return v5(eventId, subscriptionId);
 }
 
-/** The id of the dead letter for one position of a queue message: a redelivered message adds none. */
+/** The id of the dead letter for one position of a queue message: a message delivered again adds no second letter. */
 export function deadLetterId(messageId: string, position: number): string {
   return v5(`dead letter ${messageId} ${position}`, NAMESPACE);
 }

@@ -15,27 +15,27 @@ export const LEASE_MARGIN_MS = 30 * SECOND_MS;
 /** A dispatched delivery may wait in `webhook-deliveries` for this long before the store dispatches it again. */
 export const DISPATCH_LEASE_MS = 2 * MINUTE_MS;
 
-/** From `begin` on: after this an attempt counts as lapsed, and is made again. */
+/** How long after `begin` an attempt counts as lapsed, and is made again; ms. */
 export function attemptLeaseMs(attemptTimeoutMs: number): number {
   return attemptTimeoutMs + LEASE_MARGIN_MS;
 }
 
-/** From `admit` on: a claim outlives the invocation that has it. */
+/** How long a claim lasts after `admit`, ms: longer than the invocation that has it. */
 export function claimMs(attemptTimeoutMs: number): number {
   return INVOCATION_BUDGET_MS + attemptLeaseMs(attemptTimeoutMs);
 }
 
-/** The longest time from the start of an attempt to its result's being on the way to the store. */
+/** The longest time from the start of an attempt until its result is on its way to the store, ms. */
 export function longestAttemptMs(attemptTimeoutMs: number): number {
   return RESOLVE_TIMEOUT_MS + attemptTimeoutMs + SETTLE_INTERVAL_MS;
 }
 
-/** A store that is slow to take a result must not turn it into a lapsed attempt. */
+/** A store may take this long to store a result: a slow store must not make a finished attempt lapse. */
 const SETTLE_MAY_TAKE_MS = 10_000;
 
 /**
- * Whether every lease is longer than what it waits for; asked when configuration is read.
- * @returns what is wrong; `undefined` when nothing is
+ * Checks that every lease is longer than the work it waits for. `config.ts` asks when it reads the configuration.
+ * @returns what is wrong, or `undefined`
  */
 export function leaseFault(
   attemptTimeoutMs: number,

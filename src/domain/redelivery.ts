@@ -1,8 +1,8 @@
-/** What a bulk redelivery is asked for (contract 10.3). */
+/** The body that asks for a bulk redelivery (contract 10.3). */
 import { z } from 'zod';
 import { rfc3339 } from './schemas.ts';
 
-/** Events accepted from `since` to `until`, both included; without them, all that failed. */
+/** Failed events that were accepted from `since` to `until`, both included. Without both: all failed events. */
 export const RedeliverySpan = z
   .object(
     {

@@ -2,6 +2,7 @@
 import type { DeliveryState } from './delivery.ts';
 import { EVENT_MAX_AGE_MS } from './limits.ts';
 
+/** What the expiry of a delivery depends on; times in ms. */
 export interface Aged {
   readonly state: DeliveryState;
   readonly acceptedAt: number;
@@ -9,8 +10,9 @@ export interface Aged {
 }
 
 /**
- * When a delivery expires, ms: the retention after acceptance, for a failed one after its failure, and 28 days
- * after acceptance at the latest. `undefined` while it is not final: only final deliveries go by age.
+ * When a delivery expires, ms. A success expires one retention after its acceptance. A failure expires one retention after
+ * it failed, and 28 days after its acceptance at the latest.
+ * @returns `undefined` for a delivery that is not final: it does not expire
  */
 export function expiresAt(delivery: Aged, retentionMs: number): number | undefined {
   switch (delivery.state) {

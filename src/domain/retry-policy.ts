@@ -12,7 +12,7 @@ export interface RetryPolicy {
  * When the next attempt is due after a failed one.
  * @param runAttempt number of the failed attempt within the current run, from 1
  * @param endedAt when its failure was recorded, ms
- * @returns time in ms, never early; `undefined` when there is no further attempt
+ * @returns ms, never earlier than the schedule says; `undefined` when there is no further attempt
  */
 export function nextAttemptAt(
   policy: RetryPolicy,
@@ -26,13 +26,13 @@ export function nextAttemptAt(
   return endedAt + Math.max(delay, Math.min(asked, RETRY_AFTER_MAX_MS));
 }
 
-/** The three forms of RFC 9110, 5.6.7; the parser behind would take far more for a date. */
+/** The three forms of a date in RFC 9110, 5.6.7. `Date.parse` accepts far more. */
 const HTTP_DATE =
   /^[A-Z][a-z]{2,8}(, \d{2}[ -][A-Z][a-z]{2}[ -](\d{4}|\d{2}) \d{2}:\d{2}:\d{2} GMT| [A-Z][a-z]{2} [ \d]\d \d{2}:\d{2}:\d{2} \d{4})$/;
 
 /**
  * `Retry-After` as milliseconds from now: delta-seconds or an HTTP date (RFC 9110, 10.2.3).
- * @returns `undefined` for nonsense, which is then ignored; never negative, at most 24 h
+ * @returns ms from 0 to 24 h; `undefined` for any other text, which the caller ignores
  */
 export function parseRetryAfter(value: string, nowMs: number): number | undefined {
   const text = value.trim();

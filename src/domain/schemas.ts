@@ -3,7 +3,7 @@ import { z } from 'zod';
 
 type IssueInput = { readonly input?: unknown };
 
-/** An error function: says that a missing value is required, else what it must be. */
+/** An error function for zod: a missing value "is required", any other faulty one gets `otherwise`. */
 export function required(otherwise: string): (issue: IssueInput) => string {
   return (issue) => (issue.input === undefined ? 'is required' : otherwise);
 }

@@ -1,6 +1,6 @@
 /**
- * Scopes of access tokens (contract 2): `METHOD:path-glob`, several separated by spaces. `*` as method is any;
- * in the glob `*` is one segment and `**` any depth (none included). The path is what follows `/{CID}/`.
+ * Scopes of access tokens (contract 2): `METHOD:path-glob`, several of them separated by spaces. The method `*` is any
+ * method. In the glob, `*` is one segment and `**` is any number of segments, also none. The path is what follows `/{CID}/`.
  */
 export interface Scope {
   readonly method: string;
@@ -28,7 +28,7 @@ export function parseScopes(text: string): readonly Scope[] | undefined {
 
 /** Whether any of the scopes permits this call; `path` is what follows `/{CID}/`, without query. */
 export function permits(scopes: readonly Scope[], method: string, path: string): boolean {
-  // HEAD asks for no more than GET.
+  // A scope for GET permits HEAD, whose answer shows less.
   const asked = method === 'HEAD' ? 'GET' : method;
   const segments = path.split('/');
   return scopes.some(
@@ -36,7 +36,7 @@ export function permits(scopes: readonly Scope[], method: string, path: string):
   );
 }
 
-/** Whether every call that `asked` permits is permitted by one of `allowed`: a client may ask for less. */
+/** Whether one of `allowed` permits every call that `asked` permits: a client may ask for less than it has. */
 export function covers(allowed: readonly Scope[], asked: Scope): boolean {
   return allowed.some(
     (scope) =>
@@ -45,8 +45,8 @@ export function covers(allowed: readonly Scope[], asked: Scope): boolean {
 }
 
 /**
- * Whether the language of glob `inner` lies within that of glob `outer`, segment by segment. A path without
- * wildcards is a glob of exactly one word, so this also matches paths. Quadratic at worst, thanks to `seen`.
+ * Whether the glob `outer` matches every path that the glob `inner` matches. A path without wildcards is a glob that
+ * matches only itself, so this function also matches paths. `seen` keeps the work quadratic at worst.
  */
 function contains(outer: readonly string[], inner: readonly string[]): boolean {
   const seen = new Set<number>();

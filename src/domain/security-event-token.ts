@@ -1,19 +1,20 @@
 /**
- * The security event token (SET, RFC 8417) of a notification: header and claims exactly as contract 6.2, keys in
- * that order. Pure text; `signing/signer.ts` signs it.
+ * The security event token (SET, RFC 8417) of a notification. Header and claims are exactly those of contract 6.2, with
+ * their keys in that order. This file makes the text; `signing/signer.ts` signs it.
  */
 import type { IdentityEvent } from './event.ts';
 import { notificationId } from './ids.ts';
 
-/** What a SET says, independent of who signs it. */
+/** What a SET says, whichever key signs it. */
 export interface SetContent {
   readonly customerId: string;
   readonly subscriptionId: string;
   readonly eventId: string;
   /** The endpoint URL as configured. */
   readonly endpoint: string;
-  /** Acceptance and occurrence of the event, ms. */
+  /** When the event was accepted, ms. */
   readonly acceptedAt: number;
+  /** When the event happened, ms. */
   readonly occurredAt: number;
   /** The `events` claim: exactly one member, type → object. */
   readonly events: Readonly<Record<string, object>>;
@@ -26,7 +27,7 @@ export interface SetHeader {
   readonly typ: 'secevent+jwt';
 }
 
-/** Protected header; jose serialises members in this order. */
+/** The protected header, with its members in the order in which they are written. */
 export function setHeader(baseUrl: string, customerId: string, kid: string): SetHeader {
   return { alg: 'RS256', jku: `${baseUrl}/${customerId}/login/jwk`, kid, typ: 'secevent+jwt' };
 }
@@ -64,7 +65,7 @@ export function eventsClaim(event: IdentityEvent, captureDomain: string): Record
   };
 }
 
-/** What is signed of a SET, as text; together with its key it is the whole SET (see `withoutSignature`). */
+/** The signed part of a SET as text. With the signing key, it makes the whole SET again (see `withoutSignature`). */
 export interface SetText {
   readonly header: string;
   readonly payload: string;
@@ -75,8 +76,8 @@ const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const BASE64URL = { alphabet: 'base64url', omitPadding: true } as const;
 
 /**
- * A SET without its signature, as text to be stored: RS256 is deterministic (RFC 8017, 8.2), so key and text make the
- * signature again, byte for byte.
+ * A SET without its signature, as text that can be stored: RS256 is deterministic (RFC 8017, 8.2), so the key and the text
+ * make the same signature again, byte for byte.
  * @returns `undefined` when the text would not make the same bytes again
  */
 export function withoutSignature(set: string): SetText | undefined {
@@ -95,7 +96,7 @@ export function signingInput({ header, payload }: SetText): string {
   return `${base64url(header)}.${base64url(payload)}`;
 }
 
-/** The key a compact SET names. @throws SyntaxError when it is none */
+/** The id of the signing key that a compact SET names. @throws SyntaxError when the text is not a compact SET */
 export function keyIdOf(set: string): string {
   return (JSON.parse(textOf(set.slice(0, set.indexOf('.')))) as SetHeader).kid;
 }

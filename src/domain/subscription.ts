@@ -1,4 +1,4 @@
-/** A subscription: a customer's standing wish to hear of events (contract 3). */
+/** A subscription: a customer's standing order to send events of some types to an endpoint (contract 3). */
 import { z } from 'zod';
 import type { HealthState } from './endpoint-health.ts';
 import { EventType } from './event.ts';
@@ -14,21 +14,21 @@ export interface Subscription {
   readonly enabled: boolean;
   /** A JSON Schema that `checkFilter` accepted; null: every event passes. */
   readonly filter: Readonly<Record<string, unknown>> | null;
-  /** How its endpoint fares, as the event path last told; its event store knows better (contract 10.4). */
+  /** The health of the endpoint as the event path noted it last. The event store knows the present one (contract 10.4). */
   readonly health: HealthState;
-  /** Counts changes; an event store adopts the newer of two. */
+  /** Counts the changes. An event store adopts the newer of two versions. */
   readonly version: number;
   readonly createdAt: number;
   readonly updatedAt: number;
 }
 
-/** What an event store must know of its subscription; carried by every call to it. */
+/** What an event store must know of its subscription. Every call to the store carries it. */
 export interface SubscriptionRef {
   readonly customerId: string;
   readonly subscriptionId: string;
   readonly version: number;
   readonly enabled: boolean;
-  /** Whose health it keeps (contract 10.4); deliveries carry the endpoint they were stored with. */
+  /** The store keeps the health of this endpoint (contract 10.4). A delivery keeps the endpoint it was stored with. */
   readonly endpoint: string;
 }
 
@@ -52,7 +52,7 @@ const filter = z
   .optional()
   .meta({ type: ['object', 'null'], description: 'JSON Schema (draft-07 subset) for the events claim' });
 
-/** There are three; repeats collapse. */
+/** Event types in one body. There are only three types, but a body may repeat them. */
 const EVENTS_MAX = 100;
 
 const fields = {
@@ -60,7 +60,7 @@ const fields = {
   endpoint: z.string({ error: required('must be an https URL') }),
   events: z
     .array(z.unknown(), { error: required('must be an array of event types') })
-    // Judged before its members: the answer must not grow with what was sent.
+    // The length is checked before the members, so that the answer does not grow with what was sent.
     .max(EVENTS_MAX, { error: `must name at most ${EVENTS_MAX} event types`, abort: true })
     .pipe(z.array(EventType))
     .transform((types) => [...new Set(types)]),
@@ -70,7 +70,7 @@ const fields = {
 
 const notAnObject = { error: 'must be a JSON object' };
 
-/** Body of a create (contract 3.1); the endpoint's rules need configuration and are checked beside it. */
+/** Body of a create (contract 3.1). The rules for endpoints need the configuration, so the route checks them. */
 export const NewSubscription = z
   .object({ ...fields, enabled: fields.enabled.default(true) }, notAnObject)
   .meta({ id: 'NewSubscription' });

@@ -85,7 +85,7 @@ export class Alarm {
     return times.length === 0 ? undefined : Math.max(now, Math.min(...times));
   }
 
-  /** A wrong configuration must not lose the schedule: the alarm looks again later. */
+  /** A duty whose time cannot be read must not stop the alarm: it is called later. */
   #dueAt(duty: Duty, now: number): number | undefined {
     try {
       return duty.dueAt(now);

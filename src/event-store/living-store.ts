@@ -1,5 +1,5 @@
 /**
- * The event store of a subscription that lives. It puts the parts together, and each call is told here in a few lines:
+ * The event store of a subscription that lives. It puts the parts together. Each call is a few lines here:
  * adopt the caller's version of the subscription, work in one transaction, arm the alarm.
  *
  * What correctness rests on: the rows, and the alarm, which is armed from the rows after every change. What it does not
@@ -40,7 +40,7 @@ import type {
   StartedRedelivery,
   Summary,
 } from './rpc.ts';
-import { DELIVERIES_BITE, DRAIN_STEP_MS } from './tuning.ts';
+import { DELIVERIES_BITE, DRAIN_STEP_MS, SCHEDULE_UNREADABLE_MS } from './tuning.ts';
 
 /** What a living store needs of the object it lives in. */
 export interface Surroundings {
@@ -231,6 +231,14 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   }
 
   async alarm(now: number): Promise<void> {
+    try {
+      this.#config();
+    } catch (error) {
+      // No duty can work while the configuration is wrong. The schedule must not be lost: look again later.
+      logError('schedule not readable', error, this.#names());
+      await this.#state.storage.setAlarm(now + SCHEDULE_UNREADABLE_MS);
+      return;
+    }
     await this.#alarm.ring(now);
     await this.#alarm.arm(Date.now());
   }

@@ -80,7 +80,7 @@ const MIGRATIONS: readonly string[] = [
    ALTER TABLE deliveries ADD COLUMN hold TEXT CONSTRAINT hold_is_known CHECK (hold IN ('held', 'never'));
    CREATE INDEX held ON deliveries (event_id) WHERE hold = 'held';`,
   // Bulk redelivery (contract 10.3). A job takes what was in `failure` when it began; the trigger keeps its
-  // counts, whoever ends a run: no path can forget to, and a repeat that changes nothing counts nothing.
+  // counts, so no path that ends a run can forget to, and a repeat that changes nothing counts nothing.
   `CREATE TABLE redeliveries (
      id TEXT NOT NULL PRIMARY KEY,
      state TEXT NOT NULL CONSTRAINT state_is_known CHECK (state IN ('processing', 'completed', 'canceled')),

@@ -1,6 +1,7 @@
 /**
- * Seals every private key anew under the current `KEY_ENCRYPTION_KEY` (contract 10.2), so that the previous one can go.
- * Keys keep signing meanwhile: what is sealed under either opens. A repeat finds what is left; two at once do the same.
+ * Reseals every private key under the current `KEY_ENCRYPTION_KEY` (contract 10.2), so that the previous one can be removed.
+ * Keys go on signing meanwhile: a key that is sealed under either of the two opens. A repeated call finds the keys that are
+ * left; two calls at once do the same work twice.
  */
 import { logError } from '../log.ts';
 import { resealSigningKey } from '../signing/keys.ts';
@@ -16,7 +17,7 @@ const RESEAL_WITHIN_MS = 5000;
 export interface ResealProgress {
   /** Private keys there are. */
   readonly total: number;
-  /** Sealed anew by this call. */
+  /** Resealed by this call. */
   readonly resealed: number;
   /** Not sealed under the current key yet; call again until it is 0. */
   readonly remaining: number;
@@ -37,8 +38,8 @@ export async function resealSigningKeys(
   let unreadable = 0;
   while (now() < end) {
     const keys = await findSealedOtherwise(db, prefix, after, RESEAL_BITE);
-    const anew = await Promise.all(keys.map((key) => reseal(sealing, key)));
-    const readable = anew.filter((one) => one !== undefined);
+    const resealedKeys = await Promise.all(keys.map((key) => reseal(sealing, key)));
+    const readable = resealedKeys.filter((one) => one !== undefined);
     await replaceSealed(db, readable);
     resealed += readable.length;
     unreadable += keys.length - readable.length;

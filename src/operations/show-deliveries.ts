@@ -1,7 +1,7 @@
 /**
- * Packed deliveries come from their store without the signatures of their SETs. Whoever shows such a delivery has it
- * signed again here: the key is kept, sealed, for longer than any event signed with it (contract 6.3), and RS256 is
- * deterministic.
+ * Packed deliveries come from their store without the signatures of their SETs. A flow that shows such a delivery has it
+ * signed again here. The key is kept, sealed, for longer than any event signed with it (contract 6.3), and RS256 is
+ * deterministic, so the signature is the one that was sent.
  */
 import type { Delivery } from '../domain/delivery.ts';
 import { keyIdOf } from '../domain/security-event-token.ts';

@@ -1,16 +1,16 @@
 /**
- * Is a listener's host public (contract 3.3)? Asked when an endpoint is configured and before every attempt.
+ * Is a listener's host public (contract 3.3)? The service asks when an endpoint is configured, and before every attempt.
  *
- * The platform resolves the name again when it connects and cannot be told which address to use, so a name
- * server that answers differently the second time can still mislead us; answers kept for a minute at most,
- * and `global_fetch_strictly_public`, limit what that gains.
+ * The platform resolves the name again when it connects, and a Worker cannot choose the address. So a name server that
+ * answers differently the second time can still mislead the service. `global_fetch_strictly_public`, and verdicts that are
+ * kept for a minute at most, limit what an attacker gains (see DNS rebinding in SECURITY.md).
  */
 import { resolve4, resolve6 } from 'node:dns/promises';
 import { isPublicAddress } from '../domain/endpoint.ts';
 import { RESOLVE_TIMEOUT_MS } from '../domain/leases.ts';
 import { ADDRESS_CACHE_MS } from '../domain/limits.ts';
 
-/** Resolves one record type; rejects with node's error codes. `node:dns/promises` fits. */
+/** Resolves one type of record. It rejects with Node's error codes, as `node:dns/promises` does. */
 export interface Resolver {
   resolve4(hostname: string): Promise<string[]>;
   resolve6(hostname: string): Promise<string[]>;
@@ -22,14 +22,17 @@ export type AddressVerdict =
   | { readonly kind: 'blocked' }
   /** The name has no address, or its name servers give no answer. */
   | { readonly kind: 'no answer' }
-  /** We could not ask: says nothing of the name. */
+  /** The name service could not be asked, which says nothing about the name. */
   | { readonly kind: 'resolver away' };
 
 export type AddressCheck = (hostname: string) => Promise<AddressVerdict>;
 
+/** Verdicts that an isolate keeps. */
+const VERDICTS_KEPT_MAX = 10_000;
+
 const nodeResolver: Resolver = { resolve4, resolve6 };
 
-/** Makes a check that remembers verdicts for at most a minute. */
+/** Makes a check that keeps verdicts for a minute at most. */
 export function createAddressCheck(resolver: Resolver = nodeResolver): AddressCheck {
   const cache = new Map<string, { verdict: AddressVerdict; until: number }>();
   return async (hostname) => {
@@ -38,7 +41,7 @@ export function createAddressCheck(resolver: Resolver = nodeResolver): AddressCh
     if (known !== undefined && known.until > now) return known.verdict;
     const verdict = await judge(resolver, hostname);
     if (verdict.kind === 'public' || verdict.kind === 'blocked') {
-      if (cache.size >= 10_000) cache.clear();
+      if (cache.size >= VERDICTS_KEPT_MAX) cache.clear();
       cache.set(hostname, { verdict, until: now + ADDRESS_CACHE_MS });
     }
     return verdict;
@@ -54,7 +57,7 @@ async function judge(resolver: Resolver, hostname: string): Promise<AddressVerdi
   ]);
   const addresses = [a, aaaa].flatMap((found) => ('failed' in found ? [] : found.addresses));
   if (!addresses.every(isPublicAddress)) return { kind: 'blocked' };
-  // A family that could not be asked about might hold a private address: it is no good answer.
+  // A record type that could not be asked for might hold a private address, so the host does not count as public.
   if ('failed' in a) return { kind: a.failed };
   if ('failed' in aaaa) return { kind: aaaa.failed };
   return { kind: addresses.length === 0 ? 'no answer' : 'public' };

@@ -1,6 +1,6 @@
 /**
- * Posts a SET to a listener and says what came of it (contract 6). Never throws: every way it can end is an
- * `Outcome`. Of an answer's body at most 4 KiB is read, and only where the contract gives it a meaning.
+ * Posts a SET to a listener and judges the answer (contract 6). It never throws: every way in which a request can end is
+ * an `Outcome`. It reads at most 4 KiB of an answer's body, and only where the contract gives the body a meaning.
  */
 import { z } from 'zod';
 import type { ListenerResponse, Outcome } from '../domain/attempt.ts';
@@ -13,7 +13,7 @@ import {
 import { parseRetryAfter } from '../domain/retry-policy.ts';
 import type { AddressCheck } from './address-check.ts';
 
-/** Endpoint URLs that an isolate need not check again. */
+/** Verdicts on endpoint URLs that an isolate keeps. */
 const ENDPOINTS_CHECKED_MAX = 2000;
 
 export interface ListenerClientOptions {
@@ -23,12 +23,13 @@ export interface ListenerClientOptions {
   readonly checkAddress: AddressCheck;
 }
 
-/** Thrown into the fetch when its time is up, to be told from a broken connection. */
+/** The reason with which a request is aborted when its time is up. */
 const TIME_IS_UP = Symbol('time is up');
 
 /**
- * One attempt: checks the address, posts, judges the answer. The time limit covers the answer's headers and
- * whatever of its body is read; it starts here, so call it when the connection slot is held.
+ * Makes one attempt: checks the address, posts, judges the answer. The time limit begins after the check, and covers the
+ * answer's headers and the part of its body that is read. The caller must hold a connection slot already: a wait for the
+ * connection would count as the listener's time.
  */
 export async function postSet(
   options: ListenerClientOptions,
@@ -80,7 +81,7 @@ async function checkBefore(options: ListenerClientOptions, endpoint: string): Pr
   }
 }
 
-/** Verdicts on URLs, which depend on nothing else: an endpoint is not parsed for each of its requests. */
+/** Verdicts on URLs, kept so that an endpoint is not parsed again for each request. A verdict never changes. */
 const verdicts = new Map<string, EndpointCheck>();
 
 function checked(endpoint: string, allowPrivate: boolean): EndpointCheck {
@@ -119,7 +120,7 @@ async function judge(answer: Response): Promise<Outcome> {
 
 function judgeFailure(error: unknown): Outcome {
   const message = error instanceof Error ? error.message : '';
-  // The platform's own words, matched loosely; what it does not tell apart stays `unreachable` (contract 6.4).
+  // The words are the platform's, so they are matched loosely. Any other error is `unreachable` (contract 6.4).
   if (/invalid http|malformed|bad response|protocol error/i.test(message)) {
     return { kind: 'invalid_response', message: 'the answer is not HTTP' };
   }
@@ -130,7 +131,7 @@ function judgeFailure(error: unknown): Outcome {
   return { kind: 'unreachable', message: 'connection lost' };
 }
 
-/** The platform answers for a host it cannot reach, with a short body of its own. */
+/** Whether the platform answered in place of a host that it cannot reach: it does so with a short body of its own. */
 async function isPlatformError(answer: Response): Promise<boolean> {
   const ownServer = answer.headers.get('server') === 'cloudflare';
   return ownServer && /^\s*error code: 1?\d{3}\b/i.test(await readStart(answer));
@@ -138,7 +139,7 @@ async function isPlatformError(answer: Response): Promise<boolean> {
 
 const Rfc8935Error = z.object({ err: z.string(), description: z.string().optional() });
 
-/** RFC 8935, 2.3: why a receiver refuses a SET, whatever the content type says. */
+/** Why a receiver refused a SET (RFC 8935, 2.3), whatever the content type says; `undefined` for any other body. */
 function describeRfc8935(body: string): string | undefined {
   let value: unknown;
   try {
@@ -153,7 +154,7 @@ function describeRfc8935(body: string): string | undefined {
   return text.toWellFormed().slice(0, REASON_MAX_CHARACTERS).toWellFormed();
 }
 
-/** Status and headers as they are kept; headers beyond 4 KiB are left out whole. */
+/** The status and the headers that are kept: headers in their order until they exceed 4 KiB, each as a whole. */
 function keep(answer: Response): ListenerResponse {
   const headers = new Map<string, string>();
   let bytes = 0;
@@ -161,7 +162,7 @@ function keep(answer: Response): ListenerResponse {
     bytes += name.length + value.length + 4;
     if (bytes > RESPONSE_HEADERS_MAX_BYTES) break;
     const known = headers.get(canonical(name));
-    // Set-Cookie alone comes once for each value.
+    // Only Set-Cookie is listed once for each of its values.
     headers.set(canonical(name), known === undefined ? value : `${known}, ${value}`);
   }
   return { statusCode: answer.status, headers: Object.fromEntries(headers) };
@@ -190,7 +191,7 @@ async function readStart(answer: Response): Promise<string> {
       left -= value.byteLength;
     }
   } catch {
-    // A body that breaks off, or takes longer than the time limit: what came of it has to do.
+    // The body broke off, or took longer than the time limit: the part that came is the result.
   } finally {
     reader.cancel().catch(() => undefined);
   }

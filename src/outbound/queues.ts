@@ -1,10 +1,10 @@
 /**
- * Queue messages of our own making: their schemas and senders.
+ * The queue messages that the service makes: their schemas, and how they are sent.
  *
- * `webhook-events` carries what producers send (one event or an array, checked by `domain/event.ts`) and what we
- * pack: events whose ids and time of acceptance are fixed, as tuples, so that a packed publish is never larger
- * than the body it came in (a key name for each field would be). `webhook-deliveries` carries ids and a lease
- * token, never content: what is sent stands in the event store.
+ * `webhook-events` carries events as producers send them (one event or an array, checked by `domain/event.ts`), and packed
+ * messages: events whose ids and time of acceptance are fixed. Packed events are tuples without names of fields, so that a
+ * packed publish is never larger than the body it came in. `webhook-deliveries` carries ids and a lease token, never
+ * content: the event store has the content.
  */
 import { z } from 'zod';
 import { Outage } from '../domain/errors.ts';
@@ -16,9 +16,9 @@ export const QUEUES = {
   deadLetters: 'webhook-dead-letters',
 } as const;
 
-/** The platform bills each 64 KB and takes at most 128 KB: a packed message stays within one billed unit. */
+/** Bytes of a packed message: one unit that the platform bills, 64 KB. The platform takes at most 128 KB. */
 const QUEUE_MESSAGE_MAX_BYTES = 64_000;
-/** Messages of one `sendBatch`: the platform's limit. */
+/** Messages of one `sendBatch`: the limit of the platform. */
 const QUEUE_SEND_MAX_MESSAGES = 100;
 /** Bytes of one `sendBatch`: the platform takes 256 KB. */
 const QUEUE_SEND_MAX_BYTES = 250_000;
@@ -30,7 +30,7 @@ const DISPATCH_MAX_IDS = 20;
 const PackedEvent = z.tuple([
   z.string(), // id
   z.enum(EVENT_TYPES),
-  z.number().nullable(), // occurredAt, ms; null: when it was accepted
+  z.number().nullable(), // occurredAt, ms; null: the time of acceptance
   z.string(), // captureApplicationId
   z.string(), // captureClientId
   z.string(), // entityType
@@ -82,8 +82,8 @@ export function unpackEvents(message: PackedEvents): IdentityEvent[] {
 }
 
 /**
- * Packs events of one time of acceptance into messages of at most 64 KB, as few as their order allows; a message
- * is of one customer.
+ * Packs events with the same time of acceptance into messages of at most 64 KB. A message holds events of one customer,
+ * and there are as few messages as the order of the events allows.
  */
 export function packEvents(events: readonly IdentityEvent[], acceptedAt: number): PackedEvents[] {
   const messages: PackedEvents[] = [];
@@ -112,12 +112,12 @@ export const Dispatch = z.object({
   subscriptionId: z.string(),
   token: z.string(),
   eventIds: z.array(z.string()).min(1),
-  /** Their endpoint is not healthy: they may not take all slots of an invocation (contract 10.4). */
+  /** The endpoint is not healthy, so these deliveries may not take all slots of an invocation (contract 10.4). */
   unhealthy: z.literal(true).optional(),
 });
 export type Dispatch = z.infer<typeof Dispatch>;
 
-/** Splits due deliveries into messages that cost little when one is lost. */
+/** Splits due deliveries into small messages, so that a lost one costs little. */
 export function packDispatch(dispatch: Dispatch): Dispatch[] {
   const messages: Dispatch[] = [];
   for (let start = 0; start < dispatch.eventIds.length; start += DISPATCH_MAX_IDS) {
@@ -129,13 +129,13 @@ export function packDispatch(dispatch: Dispatch): Dispatch[] {
 // --- webhook-events: replayed dead letters -----------------------------------------------------------
 
 /**
- * One event as it was published, with the time of acceptance and the id it was given then: both stay through
+ * One event as it was published, with the time of acceptance and the id that it was given then. Both stay the same through
  * dead letters and replay. This is also the body of a dead letter.
  */
 export const ReplayedEvent = z.object({
   replay: z.literal(1),
   acceptedAt: z.number(),
-  /** The event's id if it brings none of its own. */
+  /** The id that the event was given, for an event that has none of its own. */
   eventId: z.string(),
   event: z.unknown(),
 });
@@ -164,8 +164,8 @@ export interface Sender {
 }
 
 /**
- * Sends messages in as few calls as the platform's limits allow (one, for a publish).
- * @throws Outage when the queue does not take them; messages of earlier calls are sent then
+ * Sends messages in as few calls as the platform's limits allow: one call for a publish.
+ * @throws Outage when the queue does not take a call; the messages of earlier calls are sent then
  */
 export async function sendAll(queue: Sender, bodies: readonly unknown[]): Promise<void> {
   let batch: MessageSendRequest<unknown>[] = [];
@@ -186,7 +186,7 @@ export async function sendAll(queue: Sender, bodies: readonly unknown[]): Promis
   if (batch.length > 0) await send(queue, batch);
 }
 
-/** Sizes are bounded before, so a queue that refuses a batch is away. */
+/** The sizes are within the limits, so a queue that refuses a batch is away. */
 async function send(queue: Sender, batch: readonly MessageSendRequest<unknown>[]): Promise<void> {
   try {
     await queue.sendBatch(batch);
@@ -195,7 +195,7 @@ async function send(queue: Sender, batch: readonly MessageSendRequest<unknown>[]
   }
 }
 
-/** Whether `sendAll` sends these in one call: all or nothing. */
+/** Whether `sendAll` sends these messages in one call, and so all or none of them. */
 export function fitsOneSend(bodies: readonly unknown[]): boolean {
   const bytes = bodies.reduce<number>((sum, body) => sum + utf8Length(JSON.stringify(body)), 0);
   return bodies.length <= QUEUE_SEND_MAX_MESSAGES && bytes <= QUEUE_SEND_MAX_BYTES;

@@ -19,7 +19,7 @@ export async function consume(batch: MessageBatch<unknown>, create: () => Servic
     services = create();
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    logError('batch returned to the queue', error, { queue: batch.queue });
+    logError('batch refused: configuration is wrong', error, { queue: batch.queue });
     for (const message of batch.messages) {
       message.retry({ delaySeconds: retryDelaySeconds(message.attempts) });
     }

@@ -1,24 +1,24 @@
 /**
- * Access tokens (contract 2): opaque to clients, a compact JWS (HS256 under `TOKEN_SIGNING_KEY`) to us, at most
- * 255 characters. A token names the client secret it was given for, so that it ends when that secret does; the
- * customer and the client's scope are read with the secret, not from the token.
+ * Access tokens (contract 2). To a client a token is opaque text; to us it is a compact JWS (HS256 under
+ * `TOKEN_SIGNING_KEY`) of at most 255 characters. A token names the client secret for which it was issued, so that it ends
+ * when the secret does. The customer and the client's scope are read with the secret, not from the token.
  */
 import { CompactSign, compactVerify } from 'jose';
 import { z } from 'zod';
 import { ACCESS_TOKEN_MAX_CHARACTERS } from '../domain/limits.ts';
 
 export interface AccessToken {
-  /** Id of the client secret it was given for. */
+  /** Id of the client secret for which it was issued. */
   readonly secretId: string;
   /** Seconds since 1970. */
   readonly expiresAt: number;
-  /** The scope asked for; empty when it is the client's own. */
+  /** The scope that was asked for; empty when it is the client's own. */
   readonly scope: string;
 }
 
 const Claims = z.tuple([z.string(), z.number(), z.string()]);
 
-/** Keys as the runtime wants them, by the bytes they come as: imported once, not with every call. */
+/** Imported keys by their bytes, so that a key is imported once and not with every call. */
 const keys = new WeakMap<Uint8Array, Promise<CryptoKey>>();
 
 function imported(bytes: Uint8Array): Promise<CryptoKey> {
@@ -30,17 +30,18 @@ function imported(bytes: Uint8Array): Promise<CryptoKey> {
   return key;
 }
 
+/** @throws Error when the token would be too long */
 export async function issueAccessToken(key: Uint8Array, token: AccessToken): Promise<string> {
   const claims: z.infer<typeof Claims> = [token.secretId, token.expiresAt, token.scope];
   const text = await new CompactSign(new TextEncoder().encode(JSON.stringify(claims)))
     .setProtectedHeader({ alg: 'HS256' })
     .sign(await imported(key));
-  // Longer ones are refused when they come back: `TOKEN_SCOPE_MAX_CHARACTERS` must keep them out.
+  // A longer token would be refused when it comes back. `TOKEN_SCOPE_MAX_CHARACTERS` keeps tokens short enough.
   if (text.length > ACCESS_TOKEN_MAX_CHARACTERS) throw new Error('the access token is too long');
   return text;
 }
 
-/** @returns `undefined` for anything we did not sign, and for what has expired at `nowMs` */
+/** @returns `undefined` for a text that we did not sign, and for a token that has expired at `nowMs` */
 export async function readAccessToken(
   key: Uint8Array,
   text: string,

@@ -1,11 +1,11 @@
-/** Signing keys of a customer: RSA 2048 for RS256 (contract 6.3), made here, private halves sealed at once. */
+/** Makes, seals and opens the signing keys of customers: RSA with 2048 bits, for RS256 (contract 6.3). */
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK, type JWK } from 'jose';
 import type { NewSigningKey } from '../storage/signing-keys.ts';
 import { type SealingKeys, seal, unseal } from './sealing.ts';
 
 type Role = NewSigningKey['role'];
 
-/** Makes one key pair. `kid` is the start of its RFC 7638 thumbprint: 40 lower-case hex digits. */
+/** Makes one key pair, its private half sealed. `kid` is the start of its RFC 7638 thumbprint: 40 hex digits. */
 export async function makeSigningKey(
   sealing: SealingKeys,
   customerId: string,
@@ -38,7 +38,7 @@ export async function sealSigningKey(
   };
 }
 
-/** The three keys of a new customer: one signs now, two are to come. */
+/** The three keys of a new customer: one signs now, and two will sign after it. */
 export async function makeSigningKeys(
   sealing: SealingKeys,
   customerId: string,
@@ -49,7 +49,7 @@ export async function makeSigningKeys(
 }
 
 /**
- * Opens a sealed private key for signing; it cannot be exported again.
+ * Opens a sealed private key for signing. The opened key cannot be exported.
  * @throws Error when it does not open (see `unseal`)
  */
 export async function openSigningKey(
@@ -65,8 +65,8 @@ export async function openSigningKey(
 }
 
 /**
- * Seals a private key anew under the current key.
- * @throws as `unseal` does
+ * Seals a private key again, under the current key encryption key.
+ * @throws Error when it does not open (see `unseal`)
  */
 export async function resealSigningKey(
   sealing: SealingKeys,
@@ -78,6 +78,7 @@ export async function resealSigningKey(
   return await seal(sealing, name, await unseal(sealing, name, sealed));
 }
 
+/** The name under which a private key is sealed: a sealed key opens only for its own customer and key id. */
 function owner(customerId: string, kid: string): string {
   return `${customerId}/${kid}`;
 }

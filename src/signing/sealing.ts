@@ -1,12 +1,12 @@
 /**
- * Private signing keys at rest: sealed as a compact JWE (RFC 7516), AES-256-GCM directly under
- * `KEY_ENCRYPTION_KEY`. The protected header names the key that sealed it and the customer and key it belongs to,
- * so that a sealed key moved to another row does not open.
+ * Seals private signing keys for storage: each is a compact JWE (RFC 7516), encrypted by AES-256-GCM directly under
+ * `KEY_ENCRYPTION_KEY`. The protected header names the key encryption key, and the owner: the customer and key id that the
+ * private key belongs to. So a sealed key that is moved to another row does not open.
  */
 import { base64url, CompactEncrypt, compactDecrypt, decodeProtectedHeader } from 'jose';
 import { z } from 'zod';
 
-/** The keys that may have sealed something: the current one seals, each opens. */
+/** The key encryption keys: the current one seals, and both open. */
 export interface SealingKeys {
   readonly keyEncryptionKey: Uint8Array;
   readonly keyEncryptionKeyPrevious?: Uint8Array;
@@ -14,7 +14,7 @@ export interface SealingKeys {
 
 const Header = z.object({ kid: z.string(), owner: z.string() });
 
-/** A short public name for a sealing key: the first 16 hex digits of its SHA-256. */
+/** The id of a key encryption key, which may be public: the first 16 hex digits of its SHA-256. */
 async function sealingKeyId(key: Uint8Array): Promise<string> {
   const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', key));
   return Array.from(digest.subarray(0, 8), (byte) => byte.toString(16).padStart(2, '0')).join('');
@@ -28,9 +28,9 @@ export async function seal(keys: SealingKeys, owner: string, text: string): Prom
 }
 
 /**
- * How everything sealed under the current key begins, and nothing sealed under another: it tells in a query which rows
- * wait to be sealed anew. The header begins with the key's name; whole groups of three bytes of it are whole groups of
- * four characters.
+ * The start of every text that is sealed under the current key, and of no other. A query uses it to find the rows that must
+ * be sealed again. The protected header begins with the key's id. Base64url makes four characters of each three bytes, so
+ * whole groups of three bytes have the same text whatever follows.
  */
 export async function sealedPrefix(keys: SealingKeys): Promise<string> {
   const json = JSON.stringify(await headerStart(keys)).slice(0, -2); // without the last quote and brace
@@ -43,7 +43,7 @@ async function headerStart(keys: SealingKeys) {
 
 /**
  * Opens a sealed text.
- * @throws Error when it was sealed by neither key, for another owner, or was altered; without any secret in it
+ * @throws Error when the text was sealed under neither key or for another owner, or was altered; it holds no secret
  */
 export async function unseal(keys: SealingKeys, owner: string, sealed: string): Promise<string> {
   const header = Header.parse(decodeProtectedHeader(sealed));

@@ -35,7 +35,7 @@ export interface Signer {
    */
   sign(kid: string, content: SetContent): Promise<string>;
   /**
-   * Signs a SET again that was stored without its signature: the same bytes as were sent.
+   * Signs a SET again that was stored without its signature. The result has the same bytes as the SET that was sent.
    * @param unsigned a compact SET that ends with its second dot
    * @returns the whole SET; `unsigned` itself when its key is not open
    */
@@ -43,7 +43,7 @@ export interface Signer {
 }
 
 /**
- * @param options where the service is, for the SET's header and issuer, and the keys that unseal private keys
+ * @param options the service's URL, for the SET's header and issuer, and the key encryption keys
  * @param loadKeys reads sealed private keys by id; unknown ids are left out
  */
 export function createSigner(

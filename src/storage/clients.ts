@@ -1,6 +1,6 @@
 /**
- * Configuration clients of a customer and their secrets. A secret is stored only as a hash; each has an id, which
- * access tokens name, so that they end when the secret does.
+ * Clients of a customer and their secrets. Of a secret only a hash is stored. Each secret has an id, and an access token
+ * names it, so that the token ends when the secret does.
  */
 import { and, asc, eq, gt, isNull, or, sql } from 'drizzle-orm';
 import { type Database, isDuplicate } from './database.ts';
@@ -20,10 +20,11 @@ export interface NewSecret {
   readonly secretHash: string;
 }
 
-/** A secret that is valid now, with the client it belongs to. */
+/** A secret with the client it belongs to. */
 export interface Credential extends Client {
   readonly secretId: string;
   readonly secretHash: string;
+  /** When the secret ends, ms; null: it has no end. */
   readonly expiresAt: number | null;
 }
 
@@ -84,8 +85,8 @@ export async function deleteClient(db: Database, customerId: string, clientId: s
 }
 
 /**
- * Gives a client a new secret; those it has end at `oldExpiresAt`, or earlier if they already would.
- * @returns the client, or `undefined` when the customer has no such client; nothing is changed then
+ * Gives a client a new secret. Its other secrets end at `oldExpiresAt` (ms), or earlier where they already have an end.
+ * @returns the client; `undefined` when the customer has no such client, and then nothing is changed
  */
 export async function rotateSecret(
   db: Database,
@@ -128,7 +129,7 @@ export async function findCredentials(
   );
 }
 
-/** The secret an access token names, with its client, if both still exist. */
+/** The secret that an access token names, with its client, if both still exist. The secret may have expired. */
 export async function findCredential(db: Database, secretId: string): Promise<Credential | undefined> {
   return (await credentials(db, eq(clientSecrets.id, secretId)))[0];
 }
@@ -153,7 +154,7 @@ async function credentials(db: Database, where: ReturnType<typeof and>): Promise
     .where(where);
 }
 
-/** Inserts nothing when the client does not exist, so that a batch with it stays harmless. */
+/** Inserts nothing when the client does not exist, so that a batch for an unknown client changes nothing. */
 function insertSecret(db: Database, customerId: string, clientId: string, secret: NewSecret, now: number) {
   return db.insert(clientSecrets).select(
     sql`SELECT ${secret.id}, customer_id, client_id, ${secret.secretHash}, ${now}, NULL

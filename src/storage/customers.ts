@@ -1,4 +1,4 @@
-/** Customers in D1: made by the operator together with their signing keys, erased with everything they own. */
+/** Customers in D1. The operator creates them with their signing keys, and erases them with everything they own. */
 import { and, asc, count, eq, isNull, sql } from 'drizzle-orm';
 import { type Database, isDuplicate } from './database.ts';
 import { customers, signingKeys, subscriptions } from './schema.ts';
@@ -12,7 +12,7 @@ export interface Customer {
 
 /**
  * Creates a customer with its signing keys, all or nothing.
- * @returns false when the id exists already; nothing is changed then
+ * @returns false when the id exists already, and then nothing is changed
  */
 export async function insertCustomer(
   db: Database,
@@ -51,8 +51,8 @@ export async function listCustomers(
 }
 
 /**
- * Erases a customer: its clients, secrets and keys go with the row (foreign keys); its subscriptions become
- * tombstones, whose event stores are erased next. Repeating it changes nothing.
+ * Erases a customer. Foreign keys delete its clients, secrets and signing keys with its row. Its subscriptions become
+ * tombstones, and the caller erases their event stores next. A repeat changes nothing.
  * @returns false when there is no such customer
  */
 export async function deleteCustomer(db: Database, id: string, now: number): Promise<boolean> {

@@ -1,4 +1,4 @@
-/** The drizzle handle on D1, one for each binding. Without a session every query reads the primary. */
+/** The drizzle handle on D1, one for each binding. It uses no session of D1, so every query reads the primary. */
 import { type DrizzleD1Database, drizzle } from 'drizzle-orm/d1';
 import { Outage } from '../domain/errors.ts';
 
@@ -16,7 +16,7 @@ export function openDatabase(binding: D1Database): Database {
   return handle;
 }
 
-/** Whether an error is D1's word for a broken unique index or primary key over these columns. */
+/** Whether D1 refused a row because of its unique index or primary key over these columns. */
 export function isDuplicate(error: unknown, columns: string): boolean {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     if (cause.message.includes(`UNIQUE constraint failed: ${columns}`)) return true;
@@ -26,7 +26,7 @@ export function isDuplicate(error: unknown, columns: string): boolean {
 
 type Member = (...values: unknown[]) => unknown;
 
-/** The statements behind wrapped ones: `batch` takes the platform's own. */
+/** The platform's own statement behind each wrapped one: `batch` accepts no other. */
 const originals = new WeakMap<object, object>();
 
 /** The binding, or a statement of it, with every failure that means "D1 is away" turned into an `Outage`. */
@@ -63,10 +63,10 @@ function rethrow(error: unknown): never {
   throw isAway(error) ? new Outage('database', error) : error;
 }
 
-/** SQLite's result codes for a query that is wrong, or that a constraint refused: D1 puts them at the end of its message. */
+/** SQLite's codes for a query that is wrong or that a constraint refused. D1 puts the code at the end of its message. */
 const REFUSED = ['SQLITE_CONSTRAINT', 'SQLITE_ERROR', 'SQLITE_MISMATCH', 'SQLITE_RANGE', 'SQLITE_TOOBIG'];
 
-/** D1's errors have no code of their own: what it says itself begins with its name, and names SQLite's code if SQLite spoke. */
+/** D1's errors have no code. Their messages begin with D1's name, and end with SQLite's code if SQLite made the error. */
 function isAway(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   if ('retryable' in error || 'overloaded' in error) return true;

@@ -4,6 +4,7 @@ import { DEAD_LETTERS_MAX } from '../domain/limits.ts';
 import type { Database } from './database.ts';
 import { deadLetters } from './schema.ts';
 
+/** A letter of the operator's list. `body` is JSON text; times are in ms. */
 export interface DeadLetter {
   readonly id: string;
   readonly queue: string;
@@ -13,10 +14,10 @@ export interface DeadLetter {
   readonly createdAt: number;
 }
 
-/** Letters in one statement: a bound text may have 2 MB, a letter's body up to 128 KB. */
+/** Letters in one statement. A bound text may have 2 MB, and the body of one letter up to 128 KB. */
 const LETTERS_PER_STATEMENT = 10;
 
-/** Stores letters; one that is stored already (same id) stays as it is. All or nothing. */
+/** Stores all letters or none. The id makes a repeat harmless: a letter that is stored already stays as it is. */
 export async function insertDeadLetters(db: Database, letters: readonly DeadLetter[]): Promise<void> {
   const statements = [];
   for (let start = 0; start < letters.length; start += LETTERS_PER_STATEMENT) {
@@ -66,7 +67,10 @@ export async function deleteDeadLetter(db: Database, id: string): Promise<boolea
   return removed.length > 0;
 }
 
-/** Drops letters older than `before`, then the oldest beyond the limit. @returns how many were dropped as excess */
+/**
+ * Deletes the letters that are older than `before` (ms), then the oldest ones beyond `DEAD_LETTERS_MAX`.
+ * @returns how many were beyond it
+ */
 export async function trimDeadLetters(db: Database, before: number): Promise<number> {
   await db.delete(deadLetters).where(lt(deadLetters.createdAt, before));
   const dropped = await db

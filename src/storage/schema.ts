@@ -1,6 +1,6 @@
 /**
- * D1 as drizzle sees it: the tables of `migrations/`, column for column (a test compares the two). Constraints
- * stand in the migrations alone.
+ * D1 as drizzle sees it: the tables of `migrations/`, column for column (a test compares the two). The constraints are
+ * in the migrations only.
  */
 import { integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core';
 import { HEALTH_STATES } from '../domain/endpoint-health.ts';

@@ -1,4 +1,4 @@
-/** Signing keys of customers: public halves readable, private halves sealed before they come here. */
+/** Signing keys of customers. The public halves are readable; the private halves are sealed before they get here. */
 import { and, asc, count, eq, gt, lte, ne, not, or, sql } from 'drizzle-orm';
 import { RETIRED_KEY_PUBLISHED_MS } from '../domain/limits.ts';
 import { type Database, isDuplicate } from './database.ts';
@@ -14,7 +14,7 @@ export interface SealedKey {
   readonly sealedPrivateKey: string;
 }
 
-/** The key that was last: it stays, however old, so that three are always shown (contract 6.3). */
+/** The key that was retired last. It stays published however old it is, so that there are always three (contract 6.3). */
 const isLastRetired = sql`${signingKeys.retiredAt} = (
   SELECT max(retired_at) FROM ${signingKeys} AS other WHERE other.customer_id = ${signingKeys.customerId})`;
 
@@ -55,7 +55,7 @@ export async function currentKid(db: Database, customerId: string): Promise<stri
   return rows[0]?.kid;
 }
 
-/** The keys that move when a customer's keys are rotated; `reserve` only until it was used. */
+/** The ids of the keys that a rotation moves. There is a `reserve` only until the first rotation. */
 export interface KeyRing {
   readonly current: string;
   readonly reserve?: string;
@@ -73,9 +73,10 @@ export async function findKeyRing(db: Database, customerId: string): Promise<Key
 }
 
 /**
- * Rotates a customer's keys, all or nothing: next signs from now on, what signed is retired, and there is a next
- * one again: the reserve, or `fresh`.
- * @returns false when another rotation came first; nothing is changed then
+ * Rotates a customer's keys, all or nothing: the current key is retired, the next key becomes the current one, and the
+ * reserve, or `fresh`, becomes the next one.
+ * @param fresh needed when the ring has no reserve
+ * @returns false when another rotation came first, and then nothing is changed
  */
 export async function rotateKeys(
   db: Database,
@@ -98,7 +99,7 @@ export async function rotateKeys(
         .update(signingKeys)
         .set({ role: 'retired', retiredAt: now })
         .where(and(ofRole('current'), eq(signingKeys.kid, ring.current))),
-      // A second current key is refused by its index: so whoever comes second changes nothing.
+      // The index refuses a second current key, so of two rotations at once the second changes nothing.
       db.update(signingKeys).set({ role: 'current', currentSince: now }).where(ofRole('next')),
       successor,
     ]);
@@ -109,7 +110,7 @@ export async function rotateKeys(
   }
 }
 
-/** Customers whose key has signed since before a time, the longest first. */
+/** Customers whose current key began to sign at `before` (ms) or earlier, the oldest key first. */
 export async function findDueRotations(db: Database, before: number, limit: number): Promise<string[]> {
   const rows = await db
     .select({ customerId: signingKeys.customerId })
@@ -120,7 +121,7 @@ export async function findDueRotations(db: Database, before: number, limit: numb
   return rows.map((row) => row.customerId);
 }
 
-/** Deletes keys that no longer need to be published: no SET signed with them is left. */
+/** Deletes retired keys that need not be published any more, because no SET that they signed is kept. */
 export async function deleteRetiredKeys(db: Database, now: number): Promise<void> {
   await db
     .delete(signingKeys)
@@ -133,7 +134,7 @@ export async function deleteRetiredKeys(db: Database, now: number): Promise<void
     );
 }
 
-/** Sealed private halves by key id; ids without a key are left out. */
+/** The sealed private halves of these key ids; ids without a key are left out. */
 export async function sealedKeys(db: Database, kids: readonly string[]): Promise<SealedKey[]> {
   if (kids.length === 0) return [];
   return await db
@@ -146,7 +147,11 @@ export async function sealedKeys(db: Database, kids: readonly string[]): Promise
     .where(sql`${signingKeys.kid} IN (SELECT value FROM json_each(${JSON.stringify(kids)}))`);
 }
 
-/** Private keys that are not sealed under the current key: what does not begin as that does; in order of key id. */
+/**
+ * Private keys that are not sealed under the current key encryption key, in order of key id.
+ * @param prefix the start of everything that is sealed under the current one (see `sealedPrefix`)
+ * @param after the key id after which to begin
+ */
 export async function findSealedOtherwise(
   db: Database,
   prefix: string,
@@ -165,6 +170,7 @@ export async function findSealedOtherwise(
     .limit(limit);
 }
 
+/** How many private keys there are, and how many of them do not begin with `prefix`. */
 export async function countSealed(
   db: Database,
   prefix: string,
@@ -175,7 +181,7 @@ export async function countSealed(
   return rows[0] ?? { total: 0, otherwise: 0 };
 }
 
-/** Replaces sealed keys; one that changed or went meanwhile is left alone. */
+/** Replaces sealed keys. The text that was read makes a repeat harmless: a row that has another text stays as it is. */
 export async function replaceSealed(
   db: Database,
   all: readonly { readonly key: SealedKey; readonly resealed: string }[],

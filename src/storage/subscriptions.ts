@@ -1,6 +1,6 @@
 /**
- * Subscriptions in D1. Every query names its customer, except those of the event path, which ask for the
- * subscriptions of all customers in a batch at once and return each with its customer.
+ * Subscriptions in D1. Every query names its customer, except those of the event path and of maintenance. The event path
+ * reads the subscriptions of all customers of a batch at once, each with its customer.
  */
 import { and, asc, count, eq, gte, isNotNull, isNull, lt, lte, ne, sql } from 'drizzle-orm';
 import type { HealthState } from '../domain/endpoint-health.ts';
@@ -12,7 +12,7 @@ export type InsertSubscriptionResult = 'created' | 'no customer' | 'duplicate ti
 
 const living = isNull(subscriptions.deletedAt);
 
-/** Creates a subscription unless its customer is gone, its title taken, or the customer has too many. */
+/** Creates a subscription, unless its customer does not exist, its title is taken, or the customer has too many. */
 export async function insertSubscription(
   db: Database,
   subscription: Subscription,
@@ -53,7 +53,7 @@ export async function findSubscription(
   return rows[0];
 }
 
-/** Whether another living subscription of the customer has the title; `exceptId` may keep its own. */
+/** Whether a living subscription of the customer, other than `exceptId`, has the title. */
 export async function titleIsTaken(
   db: Database,
   customerId: string,
@@ -68,7 +68,7 @@ export async function titleIsTaken(
   return rows[0] !== undefined && rows[0].id !== exceptId;
 }
 
-/** Bytes of all filters of a customer's living subscriptions, that of `exceptId` left out. */
+/** Bytes of all filters of a customer's living subscriptions, without that of `exceptId`. */
 export async function filterBytes(db: Database, customerId: string, exceptId = ''): Promise<number> {
   const rows = await db
     .select({ bytes: sql<number>`coalesce(sum(length(CAST(${subscriptions.filter} AS BLOB))), 0)` })
@@ -81,7 +81,7 @@ export type UpdateSubscriptionResult =
   | { readonly result: 'updated'; readonly subscription: Subscription }
   | { readonly result: 'not found' | 'duplicate title' };
 
-/** Changes the members given, in one statement: two changes at once merge, each counts a version. */
+/** Changes the given members in one statement. Two changes at once are merged, and each adds one to the version. */
 export async function updateSubscription(
   db: Database,
   customerId: string,
@@ -112,7 +112,7 @@ export async function updateSubscription(
   }
 }
 
-/** Nothing is known of another endpoint yet; the same one keeps its health. */
+/** Another endpoint begins healthy, because nothing is known of it yet. The same endpoint keeps its health. */
 function healthOf(endpoint: string, now: number) {
   const unlessSame = <T>(column: typeof subscriptions.health | typeof subscriptions.healthSince, fresh: T) =>
     sql<never>`CASE WHEN ${subscriptions.endpoint} = ${endpoint} THEN ${column} ELSE ${fresh} END`;
@@ -123,8 +123,8 @@ function healthOf(endpoint: string, now: number) {
 }
 
 /**
- * Deletes a subscription: leaves a tombstone, whose event store is erased next.
- * @returns it as deleted; `undefined` when the customer has no such subscription
+ * Deletes a subscription, and leaves a tombstone. The caller erases its event store next.
+ * @returns the deleted subscription; `undefined` when the customer has no such subscription
  */
 export async function deleteSubscription(
   db: Database,
@@ -140,7 +140,7 @@ export async function deleteSubscription(
   return rows[0];
 }
 
-/** Subscriptions of a customer, oldest first; all without `page`. */
+/** Subscriptions of a customer, oldest first; all of them without `page`. */
 export async function listSubscriptions(
   db: Database,
   customerId: string,
@@ -165,7 +165,7 @@ export async function countSubscriptions(db: Database, customerId: string): Prom
 
 // --- The event path -------------------------------------------------------------------------------
 
-/** A customer as the event path needs it: who listens, and which key signs. */
+/** What the event path must know of a customer: its subscriptions, and which key signs. */
 export interface Audience {
   readonly customerId: string;
   /** Key id of the current signing key. */
@@ -214,8 +214,8 @@ export async function findSubscriptionsById(
 }
 
 /**
- * Notes how an endpoint fares since a time, ms; what is older than what stands there changes nothing. A time of 0
- * means that its event store knows of nothing else.
+ * Notes the health of an endpoint. `since` (ms) makes a repeat harmless: older news than the row's changes nothing. A
+ * `since` of 0 says that the endpoint has always been healthy; it is always noted.
  */
 export async function noteHealth(
   db: Database,
@@ -234,11 +234,11 @@ export async function noteHealth(
     );
 }
 
-// --- Care -----------------------------------------------------------------------------------------
+// --- Maintenance ----------------------------------------------------------------------------------
 
 /**
- * Deleted subscriptions whose event store has not confirmed its erasure, in no order: one that keeps failing must
- * not stand before the others. With `customerId`, only those of one customer.
+ * Deleted subscriptions whose event store has not confirmed its erasure, in random order, so that a store that keeps
+ * failing does not block the others. With `customerId`, only those of one customer.
  */
 export async function findUnerased(
   db: Database,
@@ -266,14 +266,14 @@ export async function markErased(db: Database, id: string, now: number): Promise
     .where(and(eq(subscriptions.id, id), isNotNull(subscriptions.deletedAt)));
 }
 
-/** Forgets tombstones that are older than `before` and erased. */
+/** Deletes the tombstones of subscriptions that were deleted before `before` (ms) and whose event store is erased. */
 export async function deleteTombstones(db: Database, before: number): Promise<void> {
   await db
     .delete(subscriptions)
     .where(and(isNotNull(subscriptions.erasedAt), lt(subscriptions.deletedAt, before)));
 }
 
-/** Living subscriptions whose id lies in `[from, to)`: ids are random, so a range is a fair slice of all. */
+/** Living subscriptions with ids from `from` to before `to`. Ids are random, so equal ranges hold about as many. */
 export async function findSlice(db: Database, from: string, to: string): Promise<Subscription[]> {
   return await db
     .select()

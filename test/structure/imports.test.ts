@@ -22,7 +22,8 @@ const DOORS = ['services', 'operations', 'delivery', ...BELOW_DELIVERY];
 
 const RULES: Readonly<Record<string, Rule>> = {
   domain: { ours: [], packages: ['zod', 'uuid', 'ipaddr.js', 're2js', '@cfworker/json-schema'] },
-  log: { ours: [], packages: [] },
+  log: { ours: [], types: ['log-events'], packages: [] },
+  'log-events': { ours: [], packages: [] },
   env: { ours: [], packages: [] },
   config: { ours: ['domain/leases.ts'], types: ['env'], packages: ['zod'] },
   storage: { ours: ['domain'], packages: ['drizzle-orm'] },

@@ -1,0 +1,255 @@
+/**
+ * Every line that the service can write to its log, by level and name. This list is data for people and for the type
+ * checker: nothing reads it at run time. docs/operations.md shows it to the operator, and a test keeps the two equal.
+ */
+
+/** One kind of log line. Texts may hold Markdown. */
+export interface LogEvent {
+  /** What happened, and what the service does about it without help. */
+  readonly meaning: string;
+  /** What the operator does. */
+  readonly action: string;
+  /** Names of the line's fields, besides `level`, `event` and, at level `error`, `error`. */
+  readonly fields: readonly string[];
+}
+
+const ATTEMPT_FIELDS = [
+  'customerId',
+  'subscriptionId',
+  'eventId',
+  'attempt',
+  'outcome',
+  'statusCode',
+  'reason',
+  'durationMs',
+  'sinceAcceptanceMs',
+  'eventAgeMs',
+  'state',
+  'attempts',
+  'nextAttemptAt',
+] as const;
+
+/**
+ * - `error`: something failed that should not fail. The operator may have to act.
+ * - `warn`: something failed that can always fail. The service handles it.
+ * - `info`: what went well.
+ */
+export const LOG_EVENTS = {
+  error: {
+    'a store or queue is away': {
+      meaning:
+        'D1, a queue or an event store did not answer during a request. The caller got 503 and repeats the request.',
+      action:
+        'Nothing about single lines. If they go on, `error` says which part is away: see [Outages](#outages).',
+      fields: ['requestId', 'method'],
+    },
+    'batch refused: configuration is wrong': {
+      meaning:
+        'A consumer could not start, because a variable or a secret is wrong. It returned all messages of the batch to their queue, and each comes back after a wait that grows to 15 minutes.',
+      action:
+        'Act now: see [The configuration is wrong](#the-configuration-is-wrong). `error` names the variable. Messages survive about 23 hours of this.',
+      fields: ['queue'],
+    },
+    'configuration is wrong': {
+      meaning: 'A variable or a secret is wrong. Every request gets 500.',
+      action:
+        'Act now: see [The configuration is wrong](#the-configuration-is-wrong). `error` names the variable.',
+      fields: ['requestId', 'method'],
+    },
+    'duty failed': {
+      meaning:
+        "One duty of an event store's alarm failed: `duty` is `backlog`, `dispatch`, `export`, `sweep`, `redelivery` or `merge`. The other duties ran. The store tries the failed one again after a pause of 10 seconds or more.",
+      action:
+        'Nothing about single lines. If one store goes on for 10 minutes, read `error`: a queue that is away comes back by itself, `SQLITE_FULL` means [a full event store](#an-event-store-is-full), a variable means a wrong configuration. Anything else is a fault in the code: roll back if it began with a deploy.',
+      fields: ['customerId', 'subscriptionId', 'duty'],
+    },
+    'event store not asked for health': {
+      meaning:
+        'An event store did not answer when its subscription was read. The caller got the subscription with the state of health that D1 has, without `since` and `waiting`.',
+      action: 'Nothing about single lines. If they go on, see [Outages](#outages).',
+      fields: ['subscriptionId'],
+    },
+    'event store not erased': {
+      meaning:
+        'The event store of a deleted subscription did not confirm its erasure. The cron tries again every 5 minutes until the store confirms it.',
+      action:
+        'If the same `subscriptionId` goes on for an hour, read `error`. Until the erasure is confirmed, the deliveries of the deleted subscription are still stored: tell the customer if you promised a date.',
+      fields: ['subscriptionId'],
+    },
+    'event store not told of a change': {
+      meaning:
+        'A subscription was changed in D1, and its event store did not answer. The store takes over the change with the next event or retry, or with the daily visit.',
+      action:
+        'Nothing about single lines. Until the store takes over the change, what waits in a subscription that was just disabled is not failed yet, and the health is still that of the old endpoint.',
+      fields: ['subscriptionId'],
+    },
+    'event store not visited': {
+      meaning:
+        'The daily visit of the cron to an event store failed. The next visit is about 21 hours later. Only a store that has lost its alarm needs the visit.',
+      action:
+        'Nothing about single lines. If the same `subscriptionId` fails on two days, read `error`, and ask the customer whether events arrive: any event or call for that subscription arms the alarm, too.',
+      fields: ['subscriptionId'],
+    },
+    'filter not evaluated': {
+      meaning:
+        'A filter that had been accepted could not be evaluated. The event was delivered as if it had passed: a listener can drop what it did not want, but cannot get back what it never received.',
+      action:
+        'This is a fault in the code. Keep the filter (`GET /{CID}/webhooks/subscriptions/{SID}` shows it) and report it.',
+      fields: ['customerId', 'subscriptionId'],
+    },
+    'maintenance skipped': {
+      meaning: 'The cron did not run, because a variable or a secret is wrong.',
+      action:
+        'Act now: see [The configuration is wrong](#the-configuration-is-wrong). `error` names the variable.',
+      fields: [],
+    },
+    'maintenance task failed': {
+      meaning:
+        'One task of the cron failed, and the others ran. The next run, 5 minutes later, tries it again.',
+      action:
+        'If the same `task` fails for an hour, read `error`. All tasks at once mean that [D1 is away](#d1-is-away).',
+      fields: ['task'],
+    },
+    'publish not queued': {
+      meaning:
+        'The queue did not take the events of a publish. The producer got 503 and must repeat the publish with the same ids.',
+      action: 'See [A queue is away](#a-queue-is-away).',
+      fields: ['customerId'],
+    },
+    'request failed': {
+      meaning: 'A request failed in a way that the code does not expect. The caller got 500.',
+      action:
+        'Read `error`. The caller has `requestId` in the header `X-Request-Id`. This is a fault in the code: roll back if it began with a deploy, and report it.',
+      fields: ['requestId', 'method'],
+    },
+    'schedule not readable': {
+      meaning:
+        'An event store could not find out when its alarm must ring next. It sets the alarm to 15 minutes later and looks again.',
+      action:
+        'If `error` names a variable, see [The configuration is wrong](#the-configuration-is-wrong). Anything else is a fault in the code: roll back if it began with a deploy.',
+      fields: ['customerId', 'subscriptionId', 'duty'],
+    },
+    'signing key does not open': {
+      meaning:
+        'A private signing key was sealed under a key encryption key that the service does not have, or its row was altered. Nothing is sent with this key: events that need it go back to the queue, and become dead letters after about 23 hours.',
+      action: 'Act now: see [A signing key does not open](#a-signing-key-does-not-open).',
+      fields: ['customerId', 'kid'],
+    },
+    'signing keys not rotated': {
+      meaning:
+        "The cron could not rotate a customer's signing keys. The current key goes on signing, and the next run tries again.",
+      action:
+        'If it goes on for a day, read `error`. No token becomes unverifiable; the key only signs for longer than `KEY_ROTATION_DAYS`.',
+      fields: ['customerId'],
+    },
+    'summary not counted': {
+      meaning:
+        'A large event store could not count its summary again. Until they are 23 hours old, the API shows the figures that were saved.',
+      action: 'If one store goes on for an hour, read `error`. Deliveries are not affected.',
+      fields: ['customerId', 'subscriptionId'],
+    },
+  },
+  warn: {
+    attempt: {
+      meaning:
+        'An attempt did not succeed. `outcome` and `reason` say why. `state` says what follows: `awaiting-retry` (at `nextAttemptAt`), `failure` (no further attempt), `success` (another attempt had succeeded), or `dropped` (the result was a repeat, or too late, and changed nothing).',
+      action:
+        'Nothing about single lines: the listener belongs to a customer. If listeners of many customers fail at once, look for the cause on our side: see [The resolver is away](#the-resolver-is-away) and [A listener is down](#a-listener-is-down).',
+      fields: ATTEMPT_FIELDS,
+    },
+    'batch returned to the queue': {
+      meaning:
+        'A consumer could not handle a batch, in most cases because D1 is away. All its messages come back after a wait that grows to 15 minutes.',
+      action:
+        'Nothing about single lines. If they go on, see [D1 is away](#d1-is-away). Messages survive about 23 hours of this.',
+      fields: ['queue', 'messages', 'error'],
+    },
+    'dead letter not stored': {
+      meaning:
+        'Events that can never be processed could not be written to D1. Their message comes back, and is read again.',
+      action: 'Nothing about single lines. If they go on, see [D1 is away](#d1-is-away).',
+      fields: ['queue', 'error'],
+    },
+    'dead letters': {
+      meaning:
+        'A message held `count` events that can never be processed. They are in the list of dead letters, the first under `id` for the reason `reason`. The other events of the message were delivered.',
+      action:
+        'Read the letters: see [Dead letters](#dead-letters). In most cases a producer sends something wrong: tell its owner.',
+      fields: ['queue', 'messageId', 'count', 'id', 'reason'],
+    },
+    'dead letters dropped': {
+      meaning:
+        'The list of dead letters is full: it holds 100,000. The cron deleted the `count` oldest ones. Those events are lost.',
+      action:
+        'Act now: see [Dead letters](#dead-letters). Replay or delete the list, and stop what fills it.',
+      fields: ['count', 'reason'],
+    },
+    'dead letters returned to the queue': {
+      meaning:
+        'Dead letters could not be written to D1. Their messages come back after a wait that grows to 15 minutes.',
+      action:
+        'Nothing about single lines. If they go on, see [D1 is away](#d1-is-away). While the consumer runs, letters are not lost: at its last retry a letter is sent to the queue again.',
+      fields: ['messages', 'error'],
+    },
+    'delivery call failed': {
+      meaning:
+        'A step of the event path failed: `call` is `admit`, `sign`, `begin`, `settle` or `noteHealth`. After `admit` and `sign` the message comes back. After `begin` the message comes back, or the lease lapses and the store dispatches again. After `settle` the attempt is made again, and the listener gets the same token twice. After `noteHealth` the list of subscriptions shows an old state of health for a while.',
+      action:
+        'Nothing about single lines: a deploy causes some. If they go on for `sign`, look for `signing key does not open` and `signing keys not read`. For the other calls see [Outages](#outages).',
+      fields: ['call', 'customerId', 'subscriptionId', 'error'],
+    },
+    'dispatch given up': {
+      meaning:
+        'A message of `webhook-deliveries` used up its retries without being handled. Nothing is lost: the event store dispatches its deliveries again.',
+      action:
+        'Find out what kept the consumer from handling messages for 23 hours: a wrong configuration, or a consumer that was cut short every time.',
+      fields: ['queue', 'messageId'],
+    },
+    'dispatch without subscription': {
+      meaning:
+        'An event store dispatched deliveries of a subscription that D1 does not have. With `deleted` true the subscription was deleted, and its store is being erased. With `deleted` false D1 lags, or was restored to an earlier time; the deliveries wait in their store.',
+      action:
+        'Nothing with `deleted` true. With `deleted` false for more than 10 minutes see [Restoring D1](#restoring-d1).',
+      fields: ['customerId', 'subscriptionId', 'deleted'],
+    },
+    'message not understood': {
+      meaning: 'A message of `webhook-deliveries` is not a dispatch. It was dropped.',
+      action:
+        'Only event stores may send to this queue. Find out who else does. After a rollback, the message may be of the newer version: its store dispatches the deliveries again.',
+      fields: ['queue', 'messageId'],
+    },
+    'signatures not made again: no key': {
+      meaning:
+        'Deliveries were shown with an empty signature, because their signing key (`kids`) was deleted or does not open. The text of each token is complete.',
+      action:
+        'Nothing if the key was deleted on purpose (see [SECURITY.md](../SECURITY.md#replacing-secrets)). Else see [A signing key does not open](#a-signing-key-does-not-open).',
+      fields: ['events', 'kids'],
+    },
+    'signing keys not read': {
+      meaning:
+        'D1 did not answer when a consumer read private signing keys. Events whose key the isolate has opened before are sent; the others come back.',
+      action: 'Nothing about single lines. If they go on, see [D1 is away](#d1-is-away).',
+      fields: ['error'],
+    },
+  },
+  info: {
+    attempt: {
+      meaning:
+        'An attempt succeeded. This line is written with `LOG_LEVEL` = `debug` only; else `delivered` counts the successes.',
+      action: 'Nothing. Set `LOG_LEVEL` to `info` when you have seen enough: every line is billed.',
+      fields: ATTEMPT_FIELDS,
+    },
+    deferred: {
+      meaning:
+        'A consumer stored `count` events of one subscription without an attempt: the endpoint is not healthy, the subscription is disabled, or the invocation has no time left. The event store decides when each is attempted.',
+      action: 'Nothing.',
+      fields: ['customerId', 'subscriptionId', 'count'],
+    },
+    delivered: {
+      meaning:
+        'The listener of one subscription accepted `count` tokens since the last line of this consumer. `medianMs` and `maxMs` are the times that its answers took.',
+      action: 'Nothing. No such line while producers publish is an alarm: see [Alarms](#alarms).',
+      fields: ['customerId', 'subscriptionId', 'count', 'medianMs', 'maxMs'],
+    },
+  },
+} as const satisfies Record<'error' | 'warn' | 'info', Readonly<Record<string, LogEvent>>>;
