@@ -33,7 +33,7 @@ import { Slots } from './slots.ts';
 import { ADMIT_MAX_EVENTS, ASK_AGAIN_MS, ROUTES_AT_ONCE } from './tuning.ts';
 
 /** The calls of an event store that delivering needs. */
-export type DeliveryStore = Pick<EventStoreRpc, 'admit' | 'begin' | 'settle' | 'mayStart'>;
+type DeliveryStore = Pick<EventStoreRpc, 'admit' | 'begin' | 'settle' | 'mayStart'>;
 
 /** What delivering needs of the rest of the service. */
 export interface DeliveryPorts {

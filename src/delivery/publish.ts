@@ -13,7 +13,7 @@ export interface Published {
   readonly type: EventType;
 }
 
-export type PublishResult =
+type PublishResult =
   | { readonly ok: true; readonly events: readonly Published[] }
   | { readonly ok: false; readonly faults: readonly Fault[] };
 

@@ -10,7 +10,7 @@ import type { AttemptReport, EventStoreRpc, HealthNote, StoredReport } from '../
 import { SETTLE_MAX_REPORTS } from './tuning.ts';
 
 /** Called once for each `settle`, with every report it stored and the endpoint's health after them. */
-export type OnStored = (
+type OnStored = (
   ref: SubscriptionRef,
   pairs: readonly (readonly [AttemptReport, StoredReport])[],
   health: HealthNote,

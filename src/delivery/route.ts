@@ -18,7 +18,7 @@ export interface Route {
   readonly events: readonly IdentityEvent[];
 }
 
-export interface Routing {
+interface Routing {
   /** Those whose endpoints are healthy first: the others need signatures as well, and can wait for them. */
   readonly routes: readonly Route[];
   /** Events of customers that do not exist. */

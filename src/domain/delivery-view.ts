@@ -2,7 +2,7 @@
 import type { AttemptError, ListenerResponse } from './attempt.ts';
 import { type Delivery, type DeliveryState, lastAnswer } from './delivery.ts';
 
-export interface DeliveryView {
+interface DeliveryView {
   id: string;
   createdAt: string;
   updatedAt: string;

@@ -11,7 +11,7 @@ export const SETTLE_INTERVAL_MS = SECOND_MS;
 /** A name server that says nothing for this long counts as away. */
 export const RESOLVE_TIMEOUT_MS = 3 * SECOND_MS;
 /** An attempt counts as lapsed this long after its own time limit. */
-export const LEASE_MARGIN_MS = 30 * SECOND_MS;
+const LEASE_MARGIN_MS = 30 * SECOND_MS;
 /** A dispatched delivery may wait in `webhook-deliveries` for this long before the store dispatches it again. */
 export const DISPATCH_LEASE_MS = 2 * MINUTE_MS;
 

@@ -20,7 +20,7 @@ export interface SetContent {
   readonly events: Readonly<Record<string, object>>;
 }
 
-export interface SetHeader {
+interface SetHeader {
   readonly alg: 'RS256';
   readonly jku: string;
   readonly kid: string;
@@ -66,7 +66,7 @@ export function eventsClaim(event: IdentityEvent, captureDomain: string): Record
 }
 
 /** The signed part of a SET as text. With the signing key, it makes the whole SET again (see `withoutSignature`). */
-export interface SetText {
+interface SetText {
   readonly header: string;
   readonly payload: string;
 }

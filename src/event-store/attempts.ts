@@ -13,7 +13,7 @@ import type { Owner } from './owner.ts';
 import type { AttemptReport, StartedAttempt, StoredReport } from './rpc.ts';
 
 /** The parts of the store that attempts work on. */
-export interface AttemptParts {
+interface AttemptParts {
   readonly deliveries: Deliveries;
   readonly health: Health;
   readonly owner: Owner;

@@ -43,7 +43,7 @@ import type {
 import { DELIVERIES_BITE, DRAIN_STEP_MS, SCHEDULE_UNREADABLE_MS } from './tuning.ts';
 
 /** What a living store needs of the object it lives in. */
-export interface Surroundings {
+interface Surroundings {
   readonly state: DurableObjectState;
   readonly database: StoreDatabase;
   readonly owner: Owner;

@@ -11,7 +11,7 @@ import { findUnerased, markErased } from '../storage/subscriptions.ts';
 
 const STORES_AT_ONCE = 6;
 
-export interface EraseNeeds {
+interface EraseNeeds {
   readonly db: Database;
   eventStore(subscriptionId: string): Pick<EventStoreRpc, 'erase'>;
 }

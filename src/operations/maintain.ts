@@ -24,7 +24,7 @@ const RUN_EVERY_MS = 5 * MINUTE_MS;
 const SLICES = 256;
 const VISITS_AT_ONCE = 6;
 
-export interface MaintenanceNeeds {
+interface MaintenanceNeeds {
   readonly config: Config;
   readonly db: Database;
   eventStore(subscriptionId: string): Pick<EventStoreRpc, 'erase' | 'ensureAlarm'>;

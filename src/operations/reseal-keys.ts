@@ -14,7 +14,7 @@ const RESEAL_BITE = 50;
 /** One call works for this long; it must answer within 10 s (contract 1). */
 const RESEAL_WITHIN_MS = 5000;
 
-export interface ResealProgress {
+interface ResealProgress {
   /** Private keys there are. */
   readonly total: number;
   /** Resealed by this call. */

@@ -10,7 +10,7 @@ import type { DeadLetter } from '../storage/dead-letters.ts';
 import { acknowledge } from './acknowledge.ts';
 import { deadLetterOf, readEventMessage } from './event-message.ts';
 
-export interface DeadLettersPorts {
+interface DeadLettersPorts {
   store(letters: readonly DeadLetter[]): Promise<void>;
   send(letters: readonly DeadLetter[]): Promise<void>;
   readonly now: () => number;

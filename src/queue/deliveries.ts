@@ -9,7 +9,7 @@ import { Dispatch, QUEUES } from '../outbound/queues.ts';
 import type { SubscriptionStatus } from '../storage/subscriptions.ts';
 import { acknowledge } from './acknowledge.ts';
 
-export interface DeliveriesPorts extends DeliveryPorts {
+interface DeliveriesPorts extends DeliveryPorts {
   findSubscriptionsById(ids: readonly string[]): Promise<ReadonlyMap<string, SubscriptionStatus>>;
 }
 

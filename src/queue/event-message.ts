@@ -12,7 +12,7 @@ import { PackedEvents, QUEUES, ReplayedEvent, unpackEvents } from '../outbound/q
 import type { DeadLetter } from '../storage/dead-letters.ts';
 
 /** The part of a queue message that is read. */
-export interface ReadableMessage {
+interface ReadableMessage {
   readonly id: string;
   readonly timestamp: Date;
   readonly body: unknown;
@@ -118,7 +118,7 @@ function describeFaults(faults: readonly Fault[]): string {
 }
 
 /** Whatever a producer sent, as something JSON can hold. */
-export function presentable(value: unknown): unknown {
+function presentable(value: unknown): unknown {
   if (value instanceof ArrayBuffer) return { bytes: value.byteLength };
   try {
     return JSON.stringify(value) === undefined ? { type: typeof value } : value;

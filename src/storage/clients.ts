@@ -14,7 +14,7 @@ export interface Client {
   readonly createdAt: number;
 }
 
-export interface NewSecret {
+interface NewSecret {
   readonly id: string;
   /** SHA-256, 64 hex digits. */
   readonly secretHash: string;
@@ -28,7 +28,7 @@ export interface Credential extends Client {
   readonly expiresAt: number | null;
 }
 
-export type InsertClientResult = 'created' | 'no customer' | 'duplicate' | 'too many';
+type InsertClientResult = 'created' | 'no customer' | 'duplicate' | 'too many';
 
 /** Creates a client and its secret, all or nothing. */
 export async function insertClient(

@@ -33,7 +33,7 @@ export const clientSecrets = sqliteTable('client_secrets', {
   expiresAt: integer('expires_at'),
 });
 
-export const SIGNING_KEY_ROLES = ['current', 'next', 'reserve', 'retired'] as const;
+const SIGNING_KEY_ROLES = ['current', 'next', 'reserve', 'retired'] as const;
 
 export const signingKeys = sqliteTable('signing_keys', {
   kid: text('kid').primaryKey(),

@@ -56,7 +56,7 @@ export async function currentKid(db: Database, customerId: string): Promise<stri
 }
 
 /** The ids of the keys that a rotation moves. There is a `reserve` only until the first rotation. */
-export interface KeyRing {
+interface KeyRing {
   readonly current: string;
   readonly reserve?: string;
 }

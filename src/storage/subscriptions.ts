@@ -8,7 +8,7 @@ import type { Subscription, SubscriptionChange } from '../domain/subscription.ts
 import { type Database, isDuplicate } from './database.ts';
 import { customers, signingKeys, subscriptions } from './schema.ts';
 
-export type InsertSubscriptionResult = 'created' | 'no customer' | 'duplicate title' | 'too many';
+type InsertSubscriptionResult = 'created' | 'no customer' | 'duplicate title' | 'too many';
 
 const living = isNull(subscriptions.deletedAt);
 
@@ -77,7 +77,7 @@ export async function filterBytes(db: Database, customerId: string, exceptId = '
   return rows[0]?.bytes ?? 0;
 }
 
-export type UpdateSubscriptionResult =
+type UpdateSubscriptionResult =
   | { readonly result: 'updated'; readonly subscription: Subscription }
   | { readonly result: 'not found' | 'duplicate title' };
 

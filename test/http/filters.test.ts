@@ -45,7 +45,10 @@ describe('a subscription with a filter', () => {
     // Removing the filter later does not bring the discarded event back: the next event arrives, and it does not.
     await customer.call('PATCH', `/subscriptions/${filtered.id}`, { filter: null });
     await customer.call('POST', '/events', anEvent({ type: 'entityUpdated', attributes }));
-    await until(async () => (await customer.call('GET', path)).body.total === 2, 'the event after the change');
+    await until(
+      async () => (await customer.call('GET', path)).body.total === 2,
+      'the event after the change',
+    );
     expect((await customer.call('GET', `${path}/${dropped.id}`)).status).toBe(404);
     expect(await listener.calls()).toHaveLength(2);
   });
@@ -60,7 +63,10 @@ describe('a subscription with a filter', () => {
     await until(async () => (await customer.call('GET', path)).body.total === 1, 'the event that passes');
     await customer.call('PATCH', `/subscriptions/${filtered.id}`, { filter: null });
     await customer.call('POST', '/events', { ...event, id });
-    await until(async () => (await customer.call('GET', `${path}/${id}`)).status === 200, 'the repeated event');
+    await until(
+      async () => (await customer.call('GET', `${path}/${id}`)).status === 200,
+      'the repeated event',
+    );
   });
 
   it('a PATCH replaces the whole filter or removes it by null, and the next event obeys the change', async () => {

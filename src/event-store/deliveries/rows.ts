@@ -28,7 +28,7 @@ export type DeliveryRow = {
 };
 
 /** Which failed deliveries a bulk redelivery takes; times in ms. */
-export interface FailedQuery {
+interface FailedQuery {
   /** Only deliveries after this event id. */
   readonly after: string;
   /** Of acceptance, both included. */

@@ -7,7 +7,7 @@ import type { StoreDatabase } from '../database.ts';
 import { TOTAL_COUNTED_AGAIN_ROWS, TOTAL_TAIL_ROWS } from '../tuning.ts';
 
 /** A table keyed by event ids, and where its count is kept. */
-export interface CountedTable {
+interface CountedTable {
   readonly name: string;
   readonly key: string;
   /** Deliveries of a row, as SQL. */

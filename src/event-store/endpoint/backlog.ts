@@ -21,7 +21,7 @@ import { ALARM_BACKOFF_MS, DELIVERIES_BITE, DRAIN_STEP_MAX, DRAIN_STEP_MS } from
 import type { Health } from './health.ts';
 
 /** The parts of the store that the backlog works on. */
-export interface BacklogParts {
+interface BacklogParts {
   readonly database: StoreDatabase;
   readonly deliveries: Rows;
   readonly redeliveries: Redeliveries;

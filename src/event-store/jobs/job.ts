@@ -1,7 +1,7 @@
 /** What exports and bulk redeliveries share: a table of jobs, of which at most one is active at a time. */
 import type { StoreDatabase } from '../database.ts';
 
-export type JobRow = {
+type JobRow = {
   id: string;
   state: string;
   created_at: number;
