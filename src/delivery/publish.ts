@@ -1,6 +1,6 @@
 /**
- * Publishing (contract 10.1): checks events, fixes their ids and time of acceptance, and queues them in one send.
- * All or nothing; a repeat is harmless because the producer's `id` is the event id.
+ * Publishing (contract 10.1): checks the events, fixes their ids and their time of acceptance, and queues them in one send,
+ * all or nothing. A repeat is harmless because the producer's `id` is the event id.
  */
 import type { Fault } from '../domain/errors.ts';
 import { checkPublishedEvent, type EventType, type IdentityEvent } from '../domain/event.ts';
@@ -19,9 +19,10 @@ type PublishResult =
 
 /**
  * Publishes one event or an array of them.
- * @param customerId of an HTTPS call; absent, every event brings its own
- * @returns ids and types in the order given, once durably queued; or every fault, and nothing is queued
- * @throws what the queue throws: nothing is known to be queued then
+ * @param now the time of acceptance, ms
+ * @param customerId the customer of an HTTPS call; absent, every event names its own
+ * @returns ids and types in the order given, once the events are durably queued; or every fault, and nothing is queued
+ * @throws Outage when the queue did not take them: the caller repeats with the same ids
  */
 export async function publish(
   queue: Sender,

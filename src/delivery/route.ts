@@ -1,8 +1,8 @@
 /**
- * Routing: which subscriptions hear of which events. Reads only, so a repeat is harmless.
+ * Routing: which subscriptions receive which events. It only reads, so a repeat is harmless.
  *
- * One query for the audiences of all customers of a batch; then each event is matched against each of its
- * customer's subscriptions by type (and filter), in memory.
+ * One query has brought the subscriptions of all customers in the batch. Here each event is matched in memory against each
+ * subscription of its customer, by type and filter.
  */
 import type { IdentityEvent } from '../domain/event.ts';
 import { eventsClaim } from '../domain/security-event-token.ts';
@@ -10,7 +10,7 @@ import type { Subscription } from '../domain/subscription.ts';
 import type { Audience } from '../storage/subscriptions.ts';
 import { passes } from './filters.ts';
 
-/** The events of a batch that one subscription is to hear of. */
+/** The events of a batch that one subscription receives. */
 export interface Route {
   readonly subscription: Subscription;
   /** Key id of the customer's current signing key. */
@@ -19,13 +19,16 @@ export interface Route {
 }
 
 interface Routing {
-  /** Those whose endpoints are healthy first: the others need signatures as well, and can wait for them. */
+  /** Subscriptions with a healthy endpoint come first: signing takes time, and the events of the others are deferred anyway. */
   readonly routes: readonly Route[];
-  /** Events of customers that do not exist. */
+  /** Events of unknown customers. */
   readonly unroutable: readonly IdentityEvent[];
 }
 
-/** @param captureDomain for the `events` claim that filters are evaluated against */
+/**
+ * @param audiences the subscriptions of each customer, by customer id
+ * @param captureDomain for the default of `globalSub` in the `events` claim, which filters are evaluated against
+ */
 export function route(
   events: readonly IdentityEvent[],
   audiences: ReadonlyMap<string, Audience>,

@@ -5,7 +5,7 @@ import type { Database } from '../storage/database.ts';
 import { findKeyRing, rotateKeys } from '../storage/signing-keys.ts';
 
 /**
- * Makes the next key sign, and sees that there is a next one again.
+ * Makes the next key sign, and makes a new next key unless one is in reserve.
  * @returns false when there is no such customer
  */
 export async function rotateSigningKeys(
@@ -18,7 +18,7 @@ export async function rotateSigningKeys(
   if (ring === undefined) return false;
   const fresh =
     ring.reserve === undefined ? await makeSigningKey(sealing, customerId, 'next', now) : undefined;
-  // Of two rotations at once the second changes nothing: the keys were rotated, which is what it wanted.
+  // Of two rotations at once the second changes nothing: it asked for a rotation, and there was one.
   await rotateKeys(db, customerId, ring, fresh, now);
   return true;
 }

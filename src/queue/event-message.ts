@@ -1,8 +1,8 @@
 /**
- * Reads a message of `webhook-events` into events with fixed ids and time of acceptance (contract 10.1).
+ * Reads a message of `webhook-events` into events with fixed ids and a fixed time of acceptance (contract 10.1).
  *
- * Four forms come in: packed by us, a replayed dead letter, and one event or an array of them from a producer's
- * own binding. What cannot be read is no error but a dead letter, keyed by message and position.
+ * A message has one of four forms: events that we packed, a replayed dead letter, or one event or an array of events from a
+ * producer's own binding. A member that cannot be read becomes a dead letter, whose id derives from message and position.
  */
 import type { Fault } from '../domain/errors.ts';
 import { checkPublishedEvent, type IdentityEvent } from '../domain/event.ts';
@@ -11,7 +11,7 @@ import { DEAD_LETTERS_PER_MESSAGE } from '../domain/limits.ts';
 import { PackedEvents, QUEUES, ReplayedEvent, unpackEvents } from '../outbound/queues.ts';
 import type { DeadLetter } from '../storage/dead-letters.ts';
 
-/** The part of a queue message that is read. */
+/** The part of a queue message that is read here. */
 interface ReadableMessage {
   readonly id: string;
   readonly timestamp: Date;
@@ -19,9 +19,9 @@ interface ReadableMessage {
 }
 
 export interface EventMessage {
-  /** With their position in the message. */
+  /** Each with its position in the message. */
   readonly events: readonly (readonly [position: number, event: IdentityEvent])[];
-  /** What can never be processed. */
+  /** Members that can never be processed. */
   readonly letters: readonly DeadLetter[];
 }
 
@@ -50,7 +50,7 @@ export function readEventMessage(message: ReadableMessage, now: number): EventMe
   return { events, letters: bounded(letters, message, acceptedAt, now) };
 }
 
-/** One message may fill only so much of the operator's list: what is beyond shares the last letter. */
+/** One message may have a thousand letters (contract 10.1): further invalid members share the last one. */
 function bounded(
   letters: DeadLetter[],
   message: ReadableMessage,
@@ -65,7 +65,7 @@ function bounded(
   return [...kept, deadLetter(message, -1, reason, events, acceptedAt, now)];
 }
 
-/** A letter for an event that was read well but cannot be delivered. */
+/** A letter for a valid event that cannot be delivered. */
 export function deadLetterOf(
   message: ReadableMessage,
   position: number,
@@ -117,7 +117,7 @@ function describeFaults(faults: readonly Fault[]): string {
     .slice(0, 1000);
 }
 
-/** Whatever a producer sent, as something JSON can hold. */
+/** A value that a producer sent, as something that JSON can hold. */
 function presentable(value: unknown): unknown {
   if (value instanceof ArrayBuffer) return { bytes: value.byteLength };
   try {
