@@ -80,7 +80,7 @@ const EventsQuery = z.object({
 
 const listRoute = createRoute({
   method: 'get',
-  path: '/{cid}/webhooks/subscriptions/{sid}/events',
+  path: '/subscriptions/{sid}/events',
   summary: 'List events',
   description:
     'Oldest first, up to 10,000 without `limit`; `next` is there when there is more. A page that takes long ends early.',
@@ -96,7 +96,7 @@ const listRoute = createRoute({
 
 const readRoute = createRoute({
   method: 'get',
-  path: '/{cid}/webhooks/subscriptions/{sid}/events/{eid}',
+  path: '/subscriptions/{sid}/events/{eid}',
   summary: 'Read an event',
   tags: ['Events'],
   security: [{ token: [] }],
@@ -109,7 +109,7 @@ const readRoute = createRoute({
 
 const historyRoute = createRoute({
   method: 'get',
-  path: '/{cid}/webhooks/subscriptions/{sid}/events/{eid}/history',
+  path: '/subscriptions/{sid}/events/{eid}/history',
   summary: "Read an event's history",
   description: 'One entry for each change of state, oldest first.',
   tags: ['Events'],
@@ -123,7 +123,7 @@ const historyRoute = createRoute({
 
 const redeliverRoute = createRoute({
   method: 'post',
-  path: '/{cid}/webhooks/subscriptions/{sid}/events/{eid}/redeliver',
+  path: '/subscriptions/{sid}/events/{eid}/redeliver',
   summary: 'Redeliver a failed event',
   description: 'The stored token is sent again, byte for byte, and the schedule starts anew.',
   tags: ['Events'],

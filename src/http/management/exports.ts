@@ -21,7 +21,7 @@ const ExportResource = z
   })
   .meta({ id: 'Export' });
 
-const path = '/{cid}/webhooks/subscriptions/{sid}/exports';
+const path = '/subscriptions/{sid}/exports';
 const exportPath = subscriptionPath.extend({ exportId: z.string().meta({ format: 'uuid' }) });
 const common = { tags: ['Exports'], security: [{ token: [] }] };
 

@@ -25,7 +25,7 @@ const PublishedAnswer = z.object({
 export function addPublish(app: OpenAPIHono<AppEnv>): void {
   app.openAPIRegistry.registerPath({
     method: 'post',
-    path: '/{cid}/webhooks/events',
+    path: '/events',
     summary: 'Publish events',
     description:
       'One event, or an array of 1 to 500. All or nothing. 202 means: durably queued. After a 503 repeat with the same ids.',
@@ -38,7 +38,7 @@ export function addPublish(app: OpenAPIHono<AppEnv>): void {
     },
   });
   app.post(
-    '/:cid/webhooks/events',
+    '/events',
     limitBody(PUBLISH_BODY_MAX_BYTES, '; split it into several calls'),
     requireJson,
     async (c) => {

@@ -29,7 +29,7 @@ const RedeliveryResource = z
   })
   .meta({ id: 'Redelivery' });
 
-const path = '/{cid}/webhooks/subscriptions/{sid}/redeliveries';
+const path = '/subscriptions/{sid}/redeliveries';
 const jobPath = subscriptionPath.extend({ redeliveryId: z.string().meta({ format: 'uuid' }) });
 const common = { tags: ['Redeliveries'], security: [{ token: [] }] };
 

@@ -95,7 +95,7 @@ export function subscriptionHref({ customerId, id }: { customerId: string; id: s
 
 const listRoute = createRoute({
   method: 'get',
-  path: '/{cid}/webhooks/subscriptions',
+  path: '/subscriptions',
   summary: 'List subscriptions',
   description:
     'All, oldest first; with `page` a hundred at a time. An invalid page number answers the last page.',
@@ -113,7 +113,7 @@ const listRoute = createRoute({
 
 const creationRoute = createRoute({
   method: 'post',
-  path: '/{cid}/webhooks/subscriptions',
+  path: '/subscriptions',
   summary: 'Create a subscription',
   tags: ['Subscriptions'],
   security: [{ token: [] }],
@@ -133,7 +133,7 @@ export const subscriptionFirst = createMiddleware<AppEnv>(async (c, next) => {
 
 const changeRoute = createRoute({
   method: 'patch',
-  path: '/{cid}/webhooks/subscriptions/{sid}',
+  path: '/subscriptions/{sid}',
   summary: 'Modify a subscription',
   description: 'A merge patch: only supplied members change.',
   tags: ['Subscriptions'],
@@ -157,7 +157,7 @@ const changeRoute = createRoute({
 
 const deleteRoute = createRoute({
   method: 'delete',
-  path: '/{cid}/webhooks/subscriptions/{sid}',
+  path: '/subscriptions/{sid}',
   summary: 'Delete a subscription',
   description: 'And every stored event of it.',
   tags: ['Subscriptions'],
@@ -168,7 +168,7 @@ const deleteRoute = createRoute({
 
 const readRoute = createRoute({
   method: 'get',
-  path: '/{cid}/webhooks/subscriptions/{sid}',
+  path: '/subscriptions/{sid}',
   summary: 'Read a subscription',
   tags: ['Subscriptions'],
   security: [{ token: [] }],

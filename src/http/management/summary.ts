@@ -18,7 +18,7 @@ const SummaryResource = z
 
 const route = createRoute({
   method: 'get',
-  path: '/{cid}/webhooks/subscriptions/{sid}/summary',
+  path: '/subscriptions/{sid}/summary',
   summary: 'Counts of the last seven days',
   tags: ['Subscriptions'],
   security: [{ token: [] }],

@@ -11,7 +11,7 @@ import { requireSubscription } from './subscriptions.ts';
 
 const route = createRoute({
   method: 'post',
-  path: '/{cid}/webhooks/subscriptions/{sid}/test',
+  path: '/subscriptions/{sid}/test',
   summary: 'Send a test notification',
   description: 'Not gated by events or filter; stored before the answer, retried as any event.',
   tags: ['Subscriptions'],

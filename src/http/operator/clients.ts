@@ -103,7 +103,7 @@ const clientFirst = createMiddleware<AppEnv>(async (c, next) => {
 
 const creationRoute = createRoute({
   method: 'post',
-  path: '/operator/customers/{cid}/clients',
+  path: '/customers/{cid}/clients',
   summary: 'Create a client',
   ...operator,
   middleware: [customerFirst, ...jsonBody],
@@ -116,7 +116,7 @@ const creationRoute = createRoute({
 
 const listRoute = createRoute({
   method: 'get',
-  path: '/operator/customers/{cid}/clients',
+  path: '/customers/{cid}/clients',
   summary: 'List clients',
   ...operator,
   request: { params: customerPath },
@@ -128,7 +128,7 @@ const listRoute = createRoute({
 
 const deleteRoute = createRoute({
   method: 'delete',
-  path: '/operator/customers/{cid}/clients/{clientId}',
+  path: '/customers/{cid}/clients/{clientId}',
   summary: 'Delete a client',
   description: 'Its access tokens stop within 60 seconds.',
   ...operator,
@@ -138,7 +138,7 @@ const deleteRoute = createRoute({
 
 const rotateRoute = createRoute({
   method: 'post',
-  path: '/operator/customers/{cid}/clients/{clientId}/rotate-secret',
+  path: '/customers/{cid}/clients/{clientId}/rotate-secret',
   summary: "Replace a client's secret",
   description: 'The old secret, and tokens given for it, end now or after `keepOldSeconds`.',
   ...operator,

@@ -53,7 +53,7 @@ const operator = { tags: ['Operator'], security: [{ operator: [] }] };
 
 const creationRoute = createRoute({
   method: 'post',
-  path: '/operator/customers',
+  path: '/customers',
   summary: 'Create a customer',
   description: 'Makes its three signing keys.',
   ...operator,
@@ -67,7 +67,7 @@ const creationRoute = createRoute({
 
 const listRoute = createRoute({
   method: 'get',
-  path: '/operator/customers',
+  path: '/customers',
   summary: 'List customers',
   description: 'Oldest first, a hundred to a page.',
   ...operator,
@@ -80,7 +80,7 @@ const listRoute = createRoute({
 
 const readRoute = createRoute({
   method: 'get',
-  path: '/operator/customers/{cid}',
+  path: '/customers/{cid}',
   summary: 'Read a customer',
   ...operator,
   request: { params: customerPath },
@@ -92,7 +92,7 @@ const readRoute = createRoute({
 
 const deleteRoute = createRoute({
   method: 'delete',
-  path: '/operator/customers/{cid}',
+  path: '/customers/{cid}',
   summary: 'Erase a customer',
   description: 'Its clients, keys, subscriptions and every event store.',
   ...operator,
@@ -102,7 +102,7 @@ const deleteRoute = createRoute({
 
 const rotateRoute = createRoute({
   method: 'post',
-  path: '/operator/customers/{cid}/signing-keys/rotate',
+  path: '/customers/{cid}/signing-keys/rotate',
   summary: "Rotate a customer's signing keys",
   description: 'The next key signs from now on; what signed before stays published for 35 days.',
   ...operator,

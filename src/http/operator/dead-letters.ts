@@ -38,7 +38,7 @@ const letterPath = z.object({ id: z.string() });
 
 const listRoute = createRoute({
   method: 'get',
-  path: '/operator/dead-letters',
+  path: '/dead-letters',
   summary: 'List dead letters',
   description: 'Oldest first, a hundred to a page; without their bodies.',
   ...operator,
@@ -54,7 +54,7 @@ const listRoute = createRoute({
 
 const readRoute = createRoute({
   method: 'get',
-  path: '/operator/dead-letters/{id}',
+  path: '/dead-letters/{id}',
   summary: 'Read a dead letter',
   ...operator,
   request: { params: letterPath },
@@ -66,7 +66,7 @@ const readRoute = createRoute({
 
 const replayRoute = createRoute({
   method: 'post',
-  path: '/operator/dead-letters/{id}/replay',
+  path: '/dead-letters/{id}/replay',
   summary: 'Replay a dead letter',
   description: 'Queues it again under the id and time of acceptance it had, and takes it from the list.',
   ...operator,
@@ -79,7 +79,7 @@ const replayRoute = createRoute({
 
 const deleteRoute = createRoute({
   method: 'delete',
-  path: '/operator/dead-letters/{id}',
+  path: '/dead-letters/{id}',
   summary: 'Drop a dead letter',
   ...operator,
   request: { params: letterPath },

@@ -18,7 +18,7 @@ const Reseal = z
 
 const resealRoute = createRoute({
   method: 'post',
-  path: '/operator/signing-keys/reseal',
+  path: '/signing-keys/reseal',
   summary: 'Seal every private key anew',
   description:
     'Under the current KEY_ENCRYPTION_KEY, so that KEY_ENCRYPTION_KEY_PREVIOUS can be removed. Safe to repeat; repeat it until remaining is 0.',
