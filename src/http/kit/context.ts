@@ -11,7 +11,8 @@ export interface AppEnv {
   };
 }
 
-export type AppContext = Context<AppEnv>;
+/** The context of every route, whatever its middleware has added to it. */
+export type AppContext = Omit<Context<AppEnv>, 'set'>;
 
 /** A path parameter the route declares. */
 export function param(c: AppContext, name: string): string {

@@ -18,7 +18,8 @@ import {
   problems,
   subscriptionPath,
 } from '../kit/links.ts';
-import { requireSubscription, subscriptionFirst, subscriptionHref } from './subscriptions.ts';
+import { notFound, type SubscriptionContext, withSubscription } from '../kit/load.ts';
+import { subscriptionHref } from './subscriptions.ts';
 
 /** Events that one call of the store reads for a page. */
 const EVENTS_CHUNK = 200;
@@ -78,15 +79,15 @@ const EventsQuery = z.object({
   state: z.enum(DELIVERY_STATES, { error: `must be one of ${DELIVERY_STATES.join(', ')}` }).optional(),
 });
 
+const common = { tags: ['Events'], security: [{ token: [] }], middleware: withSubscription };
+
 const listRoute = createRoute({
   method: 'get',
   path: '/subscriptions/{sid}/events',
   summary: 'List events',
   description:
     'Oldest first, up to 10,000 without `limit`; `next` is there when there is more. A page that takes long ends early.',
-  tags: ['Events'],
-  security: [{ token: [] }],
-  middleware: [subscriptionFirst],
+  ...common,
   request: { params: subscriptionPath, query: EventsQuery },
   responses: {
     200: { description: 'The events', content: jsonContent(collectionOf('events', EventResource)) },
@@ -98,8 +99,7 @@ const readRoute = createRoute({
   method: 'get',
   path: '/subscriptions/{sid}/events/{eid}',
   summary: 'Read an event',
-  tags: ['Events'],
-  security: [{ token: [] }],
+  ...common,
   request: { params: eventPath },
   responses: {
     200: { description: 'The event', content: jsonContent(EventResource) },
@@ -112,8 +112,7 @@ const historyRoute = createRoute({
   path: '/subscriptions/{sid}/events/{eid}/history',
   summary: "Read an event's history",
   description: 'One entry for each change of state, oldest first.',
-  tags: ['Events'],
-  security: [{ token: [] }],
+  ...common,
   request: { params: eventPath },
   responses: {
     200: { description: 'The history', content: jsonContent(collectionOf('history', HistoryResource)) },
@@ -126,8 +125,7 @@ const redeliverRoute = createRoute({
   path: '/subscriptions/{sid}/events/{eid}/redeliver',
   summary: 'Redeliver a failed event',
   description: 'The stored token is sent again, byte for byte, and the schedule starts anew.',
-  tags: ['Events'],
-  security: [{ token: [] }],
+  ...common,
   request: { params: eventPath },
   responses: {
     202: { description: 'Scheduled', content: jsonContent(EventResource) },
@@ -145,7 +143,7 @@ export function addEvents(app: OpenAPIHono<AppEnv>): void {
   });
 
   app.openapi(readRoute, async (c) => {
-    const subscription = await requireSubscription(c);
+    const subscription = c.get('subscription');
     const config = c.get('services').config;
     const stored = await requireDelivery(c, subscription);
     const [delivery = stored] = await withSignatures(c.get('services').signer, [stored]);
@@ -153,7 +151,7 @@ export function addEvents(app: OpenAPIHono<AppEnv>): void {
   });
 
   app.openapi(historyRoute, async (c) => {
-    const subscription = await requireSubscription(c);
+    const subscription = c.get('subscription');
     const delivery = await requireDelivery(c, subscription);
     const self = eventHref(subscription, delivery.eventId);
     const history = delivery.history.map(historyResource);
@@ -168,7 +166,7 @@ export function addEvents(app: OpenAPIHono<AppEnv>): void {
   });
 
   app.openapi(redeliverRoute, async (c) => {
-    const subscription = await requireSubscription(c);
+    const subscription = c.get('subscription');
     const delivery = await redeliver(c, subscription);
     return c.json(eventResource(subscription, delivery, c.get('services').config.userAgent), 202);
   });
@@ -177,13 +175,13 @@ export function addEvents(app: OpenAPIHono<AppEnv>): void {
 /** The delivery of an accepted redelivery. @throws ApiFailure for every other answer of the store */
 async function redeliver(c: AppContext, subscription: Subscription): Promise<Delivery> {
   const id = param(c, 'eid');
-  if (!isUuid(id)) throw noEvent();
+  if (!isUuid(id)) throw notFound('Event');
   const redelivery = await c.get('services').eventStore(subscription.id).redeliver(refOf(subscription), id);
   switch (redelivery.answer) {
     case 'accepted':
       return redelivery.delivery;
     case 'not found':
-      throw noEvent();
+      throw notFound('Event');
     case 'not failed':
       throw new ApiFailure({ code: 'conflict', details: 'Event is not in a failed state' });
     case 'disabled':
@@ -228,12 +226,8 @@ export function eventHref(subscription: Subscription, eventId: string): string {
 async function requireDelivery(c: AppContext, subscription: Subscription): Promise<Delivery> {
   const id = param(c, 'eid');
   const delivery = isUuid(id) ? await c.get('services').eventStore(subscription.id).read(id) : undefined;
-  if (delivery === undefined) throw noEvent();
+  if (delivery === undefined) throw notFound('Event');
   return delivery;
-}
-
-function noEvent(): ApiFailure {
-  return new ApiFailure({ code: 'not_found', what: 'Event' });
 }
 
 /**
@@ -241,12 +235,12 @@ function noEvent(): ApiFailure {
  * the text: whether there is more is known only then.
  */
 async function streamEvents(
-  c: AppContext,
+  c: SubscriptionContext,
   query: z.infer<typeof EventsQuery>,
   limit: number,
 ): Promise<Response> {
   const { after, before, state } = query;
-  const subscription = await requireSubscription(c);
+  const subscription = c.get('subscription');
   const store = c.get('services').eventStore(subscription.id);
   const filter = {
     ...(before === undefined ? {} : { before }),
@@ -255,12 +249,12 @@ async function streamEvents(
   const config = c.get('services').config;
   const startedAt = Date.now();
   // One more than asked for tells whether there is more.
-  const read = async (cursor: string | undefined, left: number) =>
-    (await store.list({
+  const read = (cursor: string | undefined, left: number) =>
+    store.list({
       ...filter,
       ...(cursor === undefined ? {} : { after: cursor }),
       limit: Math.min(left + 1, EVENTS_CHUNK),
-    })) as Delivery[];
+    });
 
   const [total, first] = await Promise.all([store.total(), read(after, limit)]);
   const encoder = new TextEncoder();

@@ -4,10 +4,11 @@ import { z } from 'zod';
 import { ApiFailure } from '../../domain/errors.ts';
 import { isUuid } from '../../domain/ids.ts';
 import { refOf, type Subscription } from '../../domain/subscription.ts';
-import type { ExportJob, StartedExport } from '../../event-store/rpc.ts';
+import type { ExportJob } from '../../event-store/rpc.ts';
 import { type AppContext, type AppEnv, param, timestamp } from '../kit/context.ts';
 import { collectionOf, jsonContent, Link, link, problems, subscriptionPath } from '../kit/links.ts';
-import { requireSubscription, subscriptionHref } from './subscriptions.ts';
+import { notFound, withSubscription } from '../kit/load.ts';
+import { subscriptionHref } from './subscriptions.ts';
 
 const time = z.string().meta({ format: 'date-time' });
 
@@ -23,7 +24,7 @@ const ExportResource = z
 
 const path = '/subscriptions/{sid}/exports';
 const exportPath = subscriptionPath.extend({ exportId: z.string().meta({ format: 'uuid' }) });
-const common = { tags: ['Exports'], security: [{ token: [] }] };
+const common = { tags: ['Exports'], security: [{ token: [] }], middleware: withSubscription };
 
 const startRoute = createRoute({
   method: 'post',
@@ -90,12 +91,12 @@ const downloadRoute = createRoute({
 
 export function addExports(app: OpenAPIHono<AppEnv>): void {
   app.openapi(startRoute, async (c) => {
-    const subscription = await requireSubscription(c);
+    const subscription = c.get('subscription');
     return c.json(exportResource(subscription, await start(c, subscription)), 202);
   });
 
   app.openapi(listRoute, async (c) => {
-    const subscription = await requireSubscription(c);
+    const subscription = c.get('subscription');
     const jobs = await c.get('services').eventStore(subscription.id).exports();
     const exports = jobs.map((job) => exportResource(subscription, job));
     const self = link(exportsHref(subscription));
@@ -103,12 +104,12 @@ export function addExports(app: OpenAPIHono<AppEnv>): void {
   });
 
   app.openapi(readRoute, async (c) => {
-    const subscription = await requireSubscription(c);
+    const subscription = c.get('subscription');
     return c.json(exportResource(subscription, await requireExport(c, subscription)), 200);
   });
 
   app.openapi(cancelRoute, async (c) => {
-    const subscription = await requireSubscription(c);
+    const subscription = c.get('subscription');
     const { id } = await requireExport(c, subscription);
     const state = await c.get('services').eventStore(subscription.id).cancelExport(id);
     if (state === 'completed') throw new ApiFailure({ code: 'conflict', details: 'Export is completed' });
@@ -116,7 +117,7 @@ export function addExports(app: OpenAPIHono<AppEnv>): void {
   });
 
   app.openapi(downloadRoute, async (c) => {
-    const subscription = await requireSubscription(c);
+    const subscription = c.get('subscription');
     const job = await requireExport(c, subscription);
     if (job.state !== 'completed')
       throw new ApiFailure({ code: 'conflict', details: 'Export is not completed' });
@@ -127,7 +128,7 @@ export function addExports(app: OpenAPIHono<AppEnv>): void {
 
 async function start(c: AppContext, subscription: Subscription): Promise<ExportJob> {
   const store = c.get('services').eventStore(subscription.id);
-  const started = (await store.startExport(refOf(subscription))) as StartedExport;
+  const started = await store.startExport(refOf(subscription));
   switch (started.answer) {
     case 'started':
       return started.job;
@@ -145,7 +146,7 @@ async function requireExport(c: AppContext, subscription: Subscription): Promise
   const id = param(c, 'exportId');
   const jobs = isUuid(id) ? await c.get('services').eventStore(subscription.id).exports() : [];
   const job = jobs.find((one) => one.id === id);
-  if (job === undefined) throw new ApiFailure({ code: 'not_found', what: 'Export' });
+  if (job === undefined) throw notFound('Export');
   return job;
 }
 

@@ -6,7 +6,7 @@ import { ApiFailure } from '../../domain/errors.ts';
 import { EventType, PublishedEvent } from '../../domain/event.ts';
 import { PUBLISH_BODY_MAX_BYTES, PUBLISH_MAX_EVENTS } from '../../domain/limits.ts';
 import { logError } from '../../log.ts';
-import { limitBody, readJson, requireJson } from '../kit/body.ts';
+import { readJson } from '../kit/body.ts';
 import { type AppEnv, param } from '../kit/context.ts';
 import { customerPath, jsonContent, problems } from '../kit/links.ts';
 
@@ -37,24 +37,22 @@ export function addPublish(app: OpenAPIHono<AppEnv>): void {
       ...problems(400, 403, 413, 415, 503),
     },
   });
-  app.post(
-    '/events',
-    limitBody(PUBLISH_BODY_MAX_BYTES, '; split it into several calls'),
-    requireJson,
-    async (c) => {
-      const body = await readJson(c.req);
-      const result = await publish(c.get('services').queues.events, body, Date.now(), param(c, 'cid')).catch(
-        (error: unknown) => {
-          logError('publish not queued', error, { customerId: param(c, 'cid') });
-          throw new ApiFailure({
-            code: 'unavailable',
-            details: 'The queue is briefly away; repeat with the same ids',
-            retryAfterSeconds: 2,
-          });
-        },
-      );
-      if (!result.ok) throw new ApiFailure({ code: 'invalid_body', faults: result.faults });
-      return c.json({ _embedded: { events: result.events } }, 202);
-    },
-  );
+  app.post('/events', async (c) => {
+    const body = await readJson(c, {
+      maxBytes: PUBLISH_BODY_MAX_BYTES,
+      hint: '; split it into several calls',
+    });
+    const result = await publish(c.get('services').queues.events, body, Date.now(), param(c, 'cid')).catch(
+      (error: unknown) => {
+        logError('publish not queued', error, { customerId: param(c, 'cid') });
+        throw new ApiFailure({
+          code: 'unavailable',
+          details: 'The queue is briefly away; repeat with the same ids',
+          retryAfterSeconds: 2,
+        });
+      },
+    );
+    if (!result.ok) throw new ApiFailure({ code: 'invalid_body', faults: result.faults });
+    return c.json({ _embedded: { events: result.events } }, 202);
+  });
 }

@@ -3,14 +3,14 @@ import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { ApiFailure } from '../../domain/errors.ts';
 import { isUuid } from '../../domain/ids.ts';
-import { BODY_MAX_BYTES } from '../../domain/limits.ts';
 import { RedeliverySpan } from '../../domain/redelivery.ts';
 import { refOf, type Subscription } from '../../domain/subscription.ts';
 import type { RedeliveryJob, Span } from '../../event-store/rpc.ts';
-import { jsonBody, limitBody, orEmptyObject } from '../kit/body.ts';
+import { addRouteWithBody } from '../kit/body.ts';
 import { type AppContext, type AppEnv, param, timestamp } from '../kit/context.ts';
 import { collectionOf, jsonContent, Link, link, problems, subscriptionPath } from '../kit/links.ts';
-import { requireSubscription, subscriptionFirst, subscriptionHref } from './subscriptions.ts';
+import { notFound, withSubscription } from '../kit/load.ts';
+import { subscriptionHref } from './subscriptions.ts';
 
 const time = z.string().meta({ format: 'date-time' });
 const number = z.number().int();
@@ -31,7 +31,7 @@ const RedeliveryResource = z
 
 const path = '/subscriptions/{sid}/redeliveries';
 const jobPath = subscriptionPath.extend({ redeliveryId: z.string().meta({ format: 'uuid' }) });
-const common = { tags: ['Redeliveries'], security: [{ token: [] }] };
+const common = { tags: ['Redeliveries'], security: [{ token: [] }], middleware: withSubscription };
 
 const startRoute = createRoute({
   method: 'post',
@@ -40,7 +40,6 @@ const startRoute = createRoute({
   description:
     'Every event in failure of the span, oldest first, at a pace the listener bears. One job at a time; without a body, all of them.',
   ...common,
-  middleware: [subscriptionFirst, limitBody(BODY_MAX_BYTES), orEmptyObject, ...jsonBody],
   request: {
     params: subscriptionPath,
     body: { content: jsonContent(RedeliverySpan), required: true },
@@ -89,20 +88,25 @@ const cancelRoute = createRoute({
 });
 
 export function addRedeliveries(app: OpenAPIHono<AppEnv>): void {
-  app.openapi(startRoute, async (c) => {
-    const subscription = await requireSubscription(c);
-    const { since, until } = c.req.valid('json');
-    const job = await start(c, subscription, {
-      since: since === undefined ? 0 : Date.parse(since),
-      until: until === undefined ? Number.MAX_SAFE_INTEGER : Date.parse(until),
-    });
-    const resource = redeliveryResource(subscription, job);
-    c.header('location', resource._links.self.href);
-    return c.json(resource, 202);
-  });
+  addRouteWithBody(
+    app,
+    startRoute,
+    async (c) => {
+      const subscription = c.get('subscription');
+      const { since, until } = c.req.valid('json');
+      const job = await start(c, subscription, {
+        since: since === undefined ? 0 : Date.parse(since),
+        until: until === undefined ? Number.MAX_SAFE_INTEGER : Date.parse(until),
+      });
+      const resource = redeliveryResource(subscription, job);
+      c.header('location', resource._links.self.href);
+      return c.json(resource, 202);
+    },
+    { emptyIsObject: 'always' },
+  );
 
   app.openapi(listRoute, async (c) => {
-    const subscription = await requireSubscription(c);
+    const subscription = c.get('subscription');
     const jobs = await c.get('services').eventStore(subscription.id).redeliveries();
     const redeliveries = jobs.map((job) => redeliveryResource(subscription, job));
     const self = link(redeliveriesHref(subscription));
@@ -110,12 +114,12 @@ export function addRedeliveries(app: OpenAPIHono<AppEnv>): void {
   });
 
   app.openapi(readRoute, async (c) => {
-    const subscription = await requireSubscription(c);
+    const subscription = c.get('subscription');
     return c.json(redeliveryResource(subscription, await requireJob(c, subscription)), 200);
   });
 
   app.openapi(cancelRoute, async (c) => {
-    const subscription = await requireSubscription(c);
+    const subscription = c.get('subscription');
     const { id } = await requireJob(c, subscription);
     const state = await c.get('services').eventStore(subscription.id).cancelRedelivery(id);
     if (state === 'completed') throw new ApiFailure({ code: 'conflict', details: 'Redelivery is completed' });
@@ -140,7 +144,7 @@ async function requireJob(c: AppContext, subscription: Subscription): Promise<Re
   const id = param(c, 'redeliveryId');
   const jobs = isUuid(id) ? await c.get('services').eventStore(subscription.id).redeliveries() : [];
   const job = jobs.find((one) => one.id === id);
-  if (job === undefined) throw new ApiFailure({ code: 'not_found', what: 'Redelivery' });
+  if (job === undefined) throw notFound('Redelivery');
   return job;
 }
 

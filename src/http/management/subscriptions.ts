@@ -1,6 +1,5 @@
 /** Subscriptions over HTTP (contract 3). */
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
-import { createMiddleware } from 'hono/factory';
 import { z } from 'zod';
 import { HEALTH_STATES } from '../../domain/endpoint-health.ts';
 import { ApiFailure } from '../../domain/errors.ts';
@@ -13,12 +12,11 @@ import { eraseStores } from '../../operations/erase.ts';
 import {
   countSubscriptions,
   deleteSubscription,
-  findSubscription,
   insertSubscription,
   listSubscriptions,
   updateSubscription,
 } from '../../storage/subscriptions.ts';
-import { jsonBody } from '../kit/body.ts';
+import { addRouteWithBody } from '../kit/body.ts';
 import { type AppContext, type AppEnv, param, timestamp } from '../kit/context.ts';
 import {
   collectionOf,
@@ -30,7 +28,8 @@ import {
   problems,
   subscriptionPath,
 } from '../kit/links.ts';
-import { allFaultsOf, TITLE_TAKEN } from './subscription-body.ts';
+import { notFound, type SubscriptionContext, withSubscription } from '../kit/load.ts';
+import { faultsBeyondSchema, TITLE_TAKEN } from './subscription-body.ts';
 
 const PAGE_SIZE = 100;
 
@@ -117,18 +116,11 @@ const creationRoute = createRoute({
   summary: 'Create a subscription',
   tags: ['Subscriptions'],
   security: [{ token: [] }],
-  middleware: [...jsonBody, allFaultsOf(NewSubscription)],
   request: { params: customerPath, body: { content: jsonContent(NewSubscription), required: true } },
   responses: {
     201: { description: 'The subscription; Location names it', content: jsonContent(SubscriptionResource) },
     ...problems(400, 403, 409, 413, 415, 429),
   },
-});
-
-/** 404 before what is said of a body or a query (order of contract 8). */
-export const subscriptionFirst = createMiddleware<AppEnv>(async (c, next) => {
-  await requireSubscription(c);
-  await next();
 });
 
 const changeRoute = createRoute({
@@ -138,7 +130,7 @@ const changeRoute = createRoute({
   description: 'A merge patch: only supplied members change.',
   tags: ['Subscriptions'],
   security: [{ token: [] }],
-  middleware: [subscriptionFirst, ...jsonBody, allFaultsOf(SubscriptionChange)],
+  middleware: withSubscription,
   request: {
     params: subscriptionPath,
     body: {
@@ -172,6 +164,7 @@ const readRoute = createRoute({
   summary: 'Read a subscription',
   tags: ['Subscriptions'],
   security: [{ token: [] }],
+  middleware: withSubscription,
   request: { params: subscriptionPath },
   responses: {
     200: { description: 'The subscription', content: jsonContent(SubscriptionResource) },
@@ -186,45 +179,55 @@ export function addSubscriptions(app: OpenAPIHono<AppEnv>): void {
     return c.json(asked === undefined ? await listAll(c, cid) : await listPage(c, cid, asked), 200);
   });
 
-  app.openapi(creationRoute, async (c) => {
-    const { cid } = c.req.valid('param');
-    const now = Date.now();
-    const { title, endpoint, events, enabled, filter } = c.req.valid('json');
-    const id = crypto.randomUUID();
-    const subscription: Subscription = {
-      id,
-      customerId: cid,
-      title,
-      endpoint,
-      events,
-      enabled,
-      filter: filter ?? null,
-      health: 'healthy',
-      version: 1,
-      createdAt: now,
-      updatedAt: now,
-    };
-    await insert(c, subscription);
-    c.header('location', subscriptionHref(subscription));
-    return c.json(subscriptionResource(subscription, { state: 'healthy', since: 0, waiting: 0 }), 201);
-  });
+  addRouteWithBody(
+    app,
+    creationRoute,
+    async (c) => {
+      const { cid } = c.req.valid('param');
+      const now = Date.now();
+      const { title, endpoint, events, enabled, filter } = c.req.valid('json');
+      const id = crypto.randomUUID();
+      const subscription: Subscription = {
+        id,
+        customerId: cid,
+        title,
+        endpoint,
+        events,
+        enabled,
+        filter: filter ?? null,
+        health: 'healthy',
+        version: 1,
+        createdAt: now,
+        updatedAt: now,
+      };
+      await insert(c, subscription);
+      c.header('location', subscriptionHref(subscription));
+      return c.json(subscriptionResource(subscription, { state: 'healthy', since: 0, waiting: 0 }), 201);
+    },
+    { moreFaults: faultsBeyondSchema },
+  );
 
   app.openapi(readRoute, async (c) => {
-    const subscription = await requireSubscription(c);
+    const subscription = c.get('subscription');
     return c.json(subscriptionResource(subscription, await healthOf(c, subscription)), 200);
   });
 
-  app.openapi(changeRoute, async (c) => {
-    const changed = await change(c, c.req.valid('json'));
-    return c.json(subscriptionResource(changed, await healthOf(c, changed)), 200);
-  });
+  addRouteWithBody(
+    app,
+    changeRoute,
+    async (c) => {
+      const changed = await change(c, c.req.valid('json'));
+      return c.json(subscriptionResource(changed, await healthOf(c, changed)), 200);
+    },
+    { moreFaults: faultsBeyondSchema },
+  );
 
   app.openapi(deleteRoute, async (c) => {
     const id = param(c, 'sid');
     const deleted = isUuid(id)
       ? await deleteSubscription(c.get('services').db, param(c, 'cid'), id, Date.now())
       : undefined;
-    if (deleted === undefined) throw noSubscription();
+    if (deleted === undefined) throw notFound('Subscription');
     // If this dies, the tombstone stands and the cron erases the store.
     await eraseStores(c.get('services'), [deleted]);
     return c.body(null, 204);
@@ -241,26 +244,14 @@ async function healthOf(c: AppContext, { id }: Subscription): Promise<HealthRepo
   }
 }
 
-/** The subscription of the path. @throws ApiFailure `not_found`: also for one of another customer */
-export async function requireSubscription(c: AppContext): Promise<Subscription> {
-  const id = param(c, 'sid');
-  const found = isUuid(id) ? await findSubscription(c.get('services').db, param(c, 'cid'), id) : undefined;
-  if (found === undefined) throw noSubscription();
-  return found;
-}
-
-function noSubscription(): ApiFailure {
-  return new ApiFailure({ code: 'not_found', what: 'Subscription' });
-}
-
 /** Changes D1, then tells the event store: if that is cut short, the store learns of it with the next event. */
-async function change(c: AppContext, body: SubscriptionChange): Promise<Subscription> {
-  const found = await requireSubscription(c);
+async function change(c: SubscriptionContext, body: SubscriptionChange): Promise<Subscription> {
+  const found = c.get('subscription');
   if (Object.keys(body).length === 0) return found;
   const result = await updateSubscription(c.get('services').db, found.customerId, found.id, body, Date.now());
   switch (result.result) {
     case 'not found':
-      throw noSubscription();
+      throw notFound('Subscription');
     case 'duplicate title':
       throw new ApiFailure({ code: 'invalid_body', faults: [TITLE_TAKEN] });
     case 'updated':

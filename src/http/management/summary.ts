@@ -3,7 +3,7 @@ import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { type AppEnv, timestamp } from '../kit/context.ts';
 import { jsonContent, problems, subscriptionPath } from '../kit/links.ts';
-import { requireSubscription } from './subscriptions.ts';
+import { withSubscription } from '../kit/load.ts';
 
 const SummaryResource = z
   .object({
@@ -22,6 +22,7 @@ const route = createRoute({
   summary: 'Counts of the last seven days',
   tags: ['Subscriptions'],
   security: [{ token: [] }],
+  middleware: withSubscription,
   request: { params: subscriptionPath },
   responses: {
     200: { description: 'The counts, as of updatedAt', content: jsonContent(SummaryResource) },
@@ -31,7 +32,7 @@ const route = createRoute({
 
 export function addSummary(app: OpenAPIHono<AppEnv>): void {
   app.openapi(route, async (c) => {
-    const subscription = await requireSubscription(c);
+    const subscription = c.get('subscription');
     const { at, succeeded, retrying, failed, exportable } = await c
       .get('services')
       .eventStore(subscription.id)

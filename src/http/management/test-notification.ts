@@ -6,8 +6,8 @@ import { refOf, type Subscription } from '../../domain/subscription.ts';
 import { currentKid } from '../../storage/signing-keys.ts';
 import type { AppContext, AppEnv } from '../kit/context.ts';
 import { jsonContent, problems, subscriptionPath } from '../kit/links.ts';
+import { withSubscription } from '../kit/load.ts';
 import { EventResource, eventResource } from './events.ts';
-import { requireSubscription } from './subscriptions.ts';
 
 const route = createRoute({
   method: 'post',
@@ -16,6 +16,7 @@ const route = createRoute({
   description: 'Not gated by events or filter; stored before the answer, retried as any event.',
   tags: ['Subscriptions'],
   security: [{ token: [] }],
+  middleware: withSubscription,
   request: { params: subscriptionPath },
   responses: {
     202: { description: 'Stored and on its way', content: jsonContent(EventResource) },
@@ -25,7 +26,7 @@ const route = createRoute({
 
 export function addTestNotification(app: OpenAPIHono<AppEnv>): void {
   app.openapi(route, async (c) => {
-    const subscription = await requireSubscription(c);
+    const subscription = c.get('subscription');
     if (!subscription.enabled)
       throw new ApiFailure({ code: 'conflict', details: 'Subscription is disabled' });
     const [eventId = ''] = newEventIds(Date.now(), 1, crypto.getRandomValues(new Uint8Array(16)));

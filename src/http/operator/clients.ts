@@ -1,29 +1,16 @@
 /** Configuration clients of a customer over HTTP (contract 10.2). A secret is shown once, in the answer that makes it. */
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
-import { createMiddleware } from 'hono/factory';
 import { z } from 'zod';
 import { ApiFailure } from '../../domain/errors.ts';
-import {
-  BODY_MAX_BYTES,
-  CLIENTS_MAX_PER_CUSTOMER,
-  SCOPE_MAX_CHARACTERS,
-  SECOND_MS,
-} from '../../domain/limits.ts';
+import { CLIENTS_MAX_PER_CUSTOMER, SCOPE_MAX_CHARACTERS, SECOND_MS } from '../../domain/limits.ts';
 import { text } from '../../domain/schemas.ts';
 import { parseScopes } from '../../domain/scope.ts';
 import { hashSecret, randomAlphanumerics } from '../../signing/secrets.ts';
-import {
-  type Client,
-  clientExists,
-  deleteClient,
-  insertClient,
-  listClients,
-  rotateSecret,
-} from '../../storage/clients.ts';
-import { jsonBody, limitBody } from '../kit/body.ts';
+import { type Client, deleteClient, insertClient, listClients, rotateSecret } from '../../storage/clients.ts';
+import { addRouteWithBody } from '../kit/body.ts';
 import { type AppEnv, param, timestamp } from '../kit/context.ts';
 import { collectionOf, customerPath, jsonContent, Link, link, problems } from '../kit/links.ts';
-import { noCustomer, requireCustomer } from './customers.ts';
+import { notFound, withClient, withCustomer } from '../kit/load.ts';
 
 const CLIENT_ID_LENGTH = 32;
 /** 48 alphanumerics: 248 bits. */
@@ -89,24 +76,12 @@ const ClientWithSecret = ClientResource.extend({
 const operator = { tags: ['Operator'], security: [{ operator: [] }] };
 const clientPath = customerPath.extend({ clientId: z.string() });
 
-/** 404 before 413, 415 and 400 (order of contract 8). */
-const customerFirst = createMiddleware<AppEnv>(async (c, next) => {
-  await requireCustomer(c);
-  await next();
-});
-
-const clientFirst = createMiddleware<AppEnv>(async (c, next) => {
-  const customer = await requireCustomer(c);
-  if (!(await clientExists(c.get('services').db, customer.id, param(c, 'clientId')))) throw noClient();
-  await next();
-});
-
 const creationRoute = createRoute({
   method: 'post',
   path: '/customers/{cid}/clients',
   summary: 'Create a client',
   ...operator,
-  middleware: [customerFirst, ...jsonBody],
+  middleware: withCustomer,
   request: { params: customerPath, body: { content: jsonContent(NewClient), required: true } },
   responses: {
     201: { description: 'The client with its secret', content: jsonContent(ClientWithSecret) },
@@ -119,6 +94,7 @@ const listRoute = createRoute({
   path: '/customers/{cid}/clients',
   summary: 'List clients',
   ...operator,
+  middleware: withCustomer,
   request: { params: customerPath },
   responses: {
     200: { description: 'The clients', content: jsonContent(collectionOf('clients', ClientResource)) },
@@ -132,6 +108,7 @@ const deleteRoute = createRoute({
   summary: 'Delete a client',
   description: 'Its access tokens stop within 60 seconds.',
   ...operator,
+  middleware: withCustomer,
   request: { params: clientPath },
   responses: { 204: { description: 'Deleted' }, ...problems(403, 404) },
 });
@@ -142,7 +119,7 @@ const rotateRoute = createRoute({
   summary: "Replace a client's secret",
   description: 'The old secret, and tokens given for it, end now or after `keepOldSeconds`.',
   ...operator,
-  middleware: [clientFirst, limitBody(BODY_MAX_BYTES)],
+  middleware: withClient,
   request: { params: clientPath, body: { content: jsonContent(RotateSecret), required: false } },
   responses: {
     200: { description: 'The client with its new secret', content: jsonContent(ClientWithSecret) },
@@ -151,7 +128,7 @@ const rotateRoute = createRoute({
 });
 
 export function addClients(app: OpenAPIHono<AppEnv>): void {
-  app.openapi(creationRoute, async (c) => {
+  addRouteWithBody(app, creationRoute, async (c) => {
     const body = c.req.valid('json');
     const secret = body.clientSecret ?? randomAlphanumerics(SECRET_LENGTH);
     const client: Client = {
@@ -172,7 +149,7 @@ export function addClients(app: OpenAPIHono<AppEnv>): void {
       case 'created':
         break;
       case 'no customer':
-        throw noCustomer();
+        throw notFound('Customer');
       case 'duplicate':
         throw new ApiFailure({ code: 'conflict', details: 'A client with this clientId exists' });
       case 'too many':
@@ -186,39 +163,41 @@ export function addClients(app: OpenAPIHono<AppEnv>): void {
   });
 
   app.openapi(listRoute, async (c) => {
-    const customer = await requireCustomer(c);
+    const customer = c.get('customer');
     const clients = (await listClients(c.get('services').db, customer.id)).map(clientResource);
     const self = link(`/operator/customers/${customer.id}/clients`);
     return c.json({ total: clients.length, _links: { self }, _embedded: { clients } }, 200);
   });
 
   app.openapi(deleteRoute, async (c) => {
-    const customer = await requireCustomer(c);
-    if (!(await deleteClient(c.get('services').db, customer.id, param(c, 'clientId')))) throw noClient();
+    const customer = c.get('customer');
+    if (!(await deleteClient(c.get('services').db, customer.id, param(c, 'clientId'))))
+      throw notFound('Client');
     return c.body(null, 204);
   });
 
-  app.openapi(rotateRoute, async (c) => {
-    const { keepOldSeconds } = c.req.valid('json');
-    const names = { customerId: param(c, 'cid'), clientId: param(c, 'clientId') };
-    const secret = randomAlphanumerics(SECRET_LENGTH);
-    const now = Date.now();
-    const client = await rotateSecret(
-      c.get('services').db,
-      names.customerId,
-      names.clientId,
-      await newSecret(names, secret),
-      now,
-      now + (keepOldSeconds ?? 0) * SECOND_MS,
-    );
-    if (client === undefined) throw noClient();
-    c.header('cache-control', 'no-store');
-    return c.json({ ...clientResource(client), clientSecret: secret }, 200);
-  });
-}
-
-function noClient(): ApiFailure {
-  return new ApiFailure({ code: 'not_found', what: 'Client' });
+  addRouteWithBody(
+    app,
+    rotateRoute,
+    async (c) => {
+      const client = c.get('client');
+      const secret = randomAlphanumerics(SECRET_LENGTH);
+      const now = Date.now();
+      const rotated = await rotateSecret(
+        c.get('services').db,
+        client.customerId,
+        client.clientId,
+        await newSecret(client, secret),
+        now,
+        now + c.req.valid('json').keepOldSeconds * SECOND_MS,
+      );
+      if (!rotated) throw notFound('Client'); // deleted while the call was under way
+      c.header('cache-control', 'no-store');
+      return c.json({ ...clientResource(client), clientSecret: secret }, 200);
+    },
+    // A media type announces a body: a call that has lost its body must not end a secret.
+    { emptyIsObject: 'without media type' },
+  );
 }
 
 async function newSecret(client: { customerId: string; clientId: string }, secret: string) {

@@ -7,16 +7,10 @@ import { text, uuid } from '../../domain/schemas.ts';
 import { eraseDeleted } from '../../operations/erase.ts';
 import { rotateSigningKeys } from '../../operations/rotate-keys.ts';
 import { makeSigningKeys } from '../../signing/keys.ts';
-import {
-  type Customer,
-  deleteCustomer,
-  findCustomer,
-  insertCustomer,
-  listCustomers,
-} from '../../storage/customers.ts';
+import { type Customer, deleteCustomer, insertCustomer, listCustomers } from '../../storage/customers.ts';
 import { publishedKeys } from '../../storage/signing-keys.ts';
-import { jsonBody } from '../kit/body.ts';
-import { type AppContext, type AppEnv, param, timestamp } from '../kit/context.ts';
+import { addRouteWithBody } from '../kit/body.ts';
+import { type AppEnv, param, timestamp } from '../kit/context.ts';
 import {
   collectionOf,
   customerPath,
@@ -26,6 +20,7 @@ import {
   pageParameter,
   problems,
 } from '../kit/links.ts';
+import { notFound, withCustomer } from '../kit/load.ts';
 import { Jwks } from '../public/jwk.ts';
 
 const PAGE_SIZE = 100;
@@ -57,7 +52,6 @@ const creationRoute = createRoute({
   summary: 'Create a customer',
   description: 'Makes its three signing keys.',
   ...operator,
-  middleware: jsonBody,
   request: { body: { content: jsonContent(NewCustomer), required: true } },
   responses: {
     201: { description: 'The customer', content: jsonContent(CustomerResource) },
@@ -83,6 +77,7 @@ const readRoute = createRoute({
   path: '/customers/{cid}',
   summary: 'Read a customer',
   ...operator,
+  middleware: withCustomer,
   request: { params: customerPath },
   responses: {
     200: { description: 'The customer', content: jsonContent(CustomerResource) },
@@ -106,12 +101,13 @@ const rotateRoute = createRoute({
   summary: "Rotate a customer's signing keys",
   description: 'The next key signs from now on; what signed before stays published for 35 days.',
   ...operator,
+  middleware: withCustomer,
   request: { params: customerPath },
   responses: { 200: { description: 'The public keys', content: jsonContent(Jwks) }, ...problems(403, 404) },
 });
 
 export function addCustomers(app: OpenAPIHono<AppEnv>): void {
-  app.openapi(creationRoute, async (c) => {
+  addRouteWithBody(app, creationRoute, async (c) => {
     const body = c.req.valid('json');
     const customer: Customer = { id: body.id ?? crypto.randomUUID(), name: body.name, createdAt: Date.now() };
     const keys = await makeSigningKeys(c.get('services').config, customer.id, customer.createdAt);
@@ -135,37 +131,26 @@ export function addCustomers(app: OpenAPIHono<AppEnv>): void {
     );
   });
 
-  app.openapi(readRoute, async (c) => c.json(customerResource(await requireCustomer(c)), 200));
+  app.openapi(readRoute, (c) => c.json(customerResource(c.get('customer')), 200));
 
   app.openapi(rotateRoute, async (c) => {
-    const { id } = await requireCustomer(c);
+    const { id } = c.get('customer');
     const now = Date.now();
     if (!(await rotateSigningKeys(c.get('services').db, c.get('services').config, id, now)))
-      throw noCustomer();
+      throw notFound('Customer');
     const keys = await publishedKeys(c.get('services').db, id, now);
-    if (keys === undefined) throw noCustomer();
+    if (keys === undefined) throw notFound('Customer');
     return c.json({ keys: keys as z.infer<typeof Jwks>['keys'] }, 200);
   });
 
   app.openapi(deleteRoute, async (c) => {
     const id = param(c, 'cid');
-    if (!isUuid(id) || !(await deleteCustomer(c.get('services').db, id, Date.now()))) throw noCustomer();
+    if (!isUuid(id) || !(await deleteCustomer(c.get('services').db, id, Date.now())))
+      throw notFound('Customer');
     // If this dies, the tombstones stand and the cron erases the stores.
     await eraseDeleted(c.get('services'), c.get('services').config.maxSubscriptions, id);
     return c.body(null, 204);
   });
-}
-
-/** The customer of the path. @throws ApiFailure `not_found` */
-export async function requireCustomer(c: AppContext): Promise<Customer> {
-  const id = param(c, 'cid');
-  const customer = isUuid(id) ? await findCustomer(c.get('services').db, id) : undefined;
-  if (customer === undefined) throw noCustomer();
-  return customer;
-}
-
-export function noCustomer(): ApiFailure {
-  return new ApiFailure({ code: 'not_found', what: 'Customer' });
 }
 
 /** A page number of an operator's list; anything else is the first. */

@@ -11,7 +11,7 @@ import { covers, parseScopes } from '../../domain/scope.ts';
 import { issueAccessToken } from '../../signing/access-token.ts';
 import { equalSecrets, hashSecret } from '../../signing/secrets.ts';
 import { type Credential, findCredentials } from '../../storage/clients.ts';
-import { limitBody } from '../kit/body.ts';
+import { readBody } from '../kit/body.ts';
 import { type AppContext, type AppEnv, param } from '../kit/context.ts';
 
 const TokenRequest = z
@@ -55,21 +55,22 @@ export function addTokens(app: OpenAPIHono<AppEnv>): void {
       },
     },
   });
-  app.post('/:cid/login/token', limitBody(BODY_MAX_BYTES), async (c) => {
+  app.post('/:cid/login/token', async (c) => {
+    const body = await readBody(c, BODY_MAX_BYTES);
     c.header('cache-control', 'no-store');
     c.header('pragma', 'no-cache');
     const credential = await authenticate(c, param(c, 'cid'));
     if (credential === undefined) return await refuseClient(c);
-    return await grant(c, credential);
+    return await grant(c, credential, body);
   });
 }
 
-async function grant(c: AppContext, credential: Credential): Promise<Response> {
+async function grant(c: AppContext, credential: Credential, body: Uint8Array): Promise<Response> {
   const type = c.req.header('content-type') ?? '';
   if (!/^application\/x-www-form-urlencoded\s*(;|$)/i.test(type)) {
     return refuse(c, 400, 'invalid_request', 'Content-Type must be application/x-www-form-urlencoded');
   }
-  const form = new URLSearchParams(new TextDecoder().decode(await c.req.arrayBuffer()));
+  const form = new URLSearchParams(new TextDecoder().decode(body));
   const grantTypes = form.getAll('grant_type');
   const scopes = form.getAll('scope');
   if (grantTypes.length > 1 || scopes.length > 1) {
