@@ -9,6 +9,7 @@ import { isUuid } from '../../domain/ids.ts';
 import type { Subscription } from '../../domain/subscription.ts';
 import { type Client, findClient } from '../../storage/clients.ts';
 import { type Customer, findCustomer } from '../../storage/customers.ts';
+import { type DeadLetter, findDeadLetter } from '../../storage/dead-letters.ts';
 import { findSubscription } from '../../storage/subscriptions.ts';
 import { type AppContext, type AppEnv, param } from './context.ts';
 
@@ -39,6 +40,15 @@ export const withClient = createMiddleware<With<{ client: Client }>>(async (c, n
   const client = await findClient(c.get('services').db, customer.id, param(c, 'clientId'));
   if (client === undefined) throw notFound('Client');
   c.set('client', client);
+  await next();
+});
+
+/** The dead letter `{id}`, for the operator. */
+export const withDeadLetter = createMiddleware<With<{ letter: DeadLetter }>>(async (c, next) => {
+  const id = param(c, 'id');
+  const letter = isUuid(id) ? await findDeadLetter(c.get('services').db, id) : undefined;
+  if (letter === undefined) throw notFound('Dead letter');
+  c.set('letter', letter);
   await next();
 });
 

@@ -1,13 +1,15 @@
 /** Test notifications (contract 3.7): a SET of our own making, stored and retried as any event. */
-import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
+import { createRoute } from '@hono/zod-openapi';
 import { ApiFailure } from '../../domain/errors.ts';
 import { newEventIds } from '../../domain/ids.ts';
 import { refOf, type Subscription } from '../../domain/subscription.ts';
 import { currentKid } from '../../storage/signing-keys.ts';
-import type { AppContext, AppEnv } from '../kit/context.ts';
-import { jsonContent, problems, subscriptionPath } from '../kit/links.ts';
+import type { AppContext } from '../kit/context.ts';
+import type { Door } from '../kit/door.ts';
+import { EventResource, eventResource } from '../kit/event-resource.ts';
 import { withSubscription } from '../kit/load.ts';
-import { EventResource, eventResource } from './events.ts';
+import { problems } from '../kit/problems.ts';
+import { jsonContent, subscriptionPath } from '../kit/schemas.ts';
 
 const route = createRoute({
   method: 'post',
@@ -24,8 +26,8 @@ const route = createRoute({
   },
 });
 
-export function addTestNotification(app: OpenAPIHono<AppEnv>): void {
-  app.openapi(route, async (c) => {
+export function addTestNotification(door: Door): void {
+  door.openapi(route, async (c) => {
     const subscription = c.get('subscription');
     if (!subscription.enabled)
       throw new ApiFailure({ code: 'conflict', details: 'Subscription is disabled' });
@@ -38,7 +40,7 @@ export function addTestNotification(app: OpenAPIHono<AppEnv>): void {
     await store.settle(refOf(subscription), [{ eventId, acceptedAt, endpoint, set, neverHeld: true }]);
     const delivery = await store.read(eventId);
     if (delivery === undefined) throw new ApiFailure({ code: 'not_found', what: 'Subscription' });
-    return c.json(eventResource(subscription, delivery, c.get('services').config.userAgent), 202);
+    return c.json(eventResource(c, delivery), 202);
   });
 }
 

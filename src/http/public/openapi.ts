@@ -1,7 +1,7 @@
 /** `GET /openapi.json` (contract 10.5): OpenAPI 3.1, from the schemas that validate. */
 import { z } from 'zod';
 import type { Door } from '../kit/door.ts';
-import { jsonContent } from '../kit/links.ts';
+import { jsonContent } from '../kit/schemas.ts';
 
 /** @param api all doors of the API, this one among them; complete when the first request comes */
 export function addOpenApi(door: Door, api: Door): void {
