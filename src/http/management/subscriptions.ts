@@ -3,23 +3,17 @@ import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { ApiFailure } from '../../domain/errors.ts';
 import { isUuid } from '../../domain/ids.ts';
-import { NewSubscription, refOf, type Subscription, SubscriptionChange } from '../../domain/subscription.ts';
+import { NewSubscription, type Subscription, SubscriptionChange } from '../../domain/subscription.ts';
 import type { HealthReport } from '../../event-store/rpc.ts';
 import { logError } from '../../log.ts';
-import { eraseStores } from '../../operations/erase.ts';
-import {
-  countSubscriptions,
-  deleteSubscription,
-  insertSubscription,
-  listSubscriptions,
-  updateSubscription,
-} from '../../storage/subscriptions.ts';
+import { changeSubscription, removeSubscription } from '../../operations/change-subscription.ts';
+import { countSubscriptions, insertSubscription, listSubscriptions } from '../../storage/subscriptions.ts';
 import { addRouteWithBody } from '../kit/body.ts';
-import { type AppContext, param } from '../kit/context.ts';
+import type { AppContext } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
 import { subscriptionHref, subscriptionsHref } from '../kit/hrefs.ts';
 import { collectionOf, type Links, link } from '../kit/links.ts';
-import { notFound, type SubscriptionContext, withSubscription } from '../kit/load.ts';
+import { notFound, withSubscription } from '../kit/load.ts';
 import { linksOfNumberedPage, pageOrLast, pageParameter } from '../kit/paging.ts';
 import { problems } from '../kit/problems.ts';
 import { customerPath, jsonContent, subscriptionPath } from '../kit/schemas.ts';
@@ -183,35 +177,21 @@ function addChange(door: Door): void {
     door,
     changeRoute,
     async (c) => {
-      const changed = await change(c, c.req.valid('json'));
-      return c.json(subscriptionResource(changed, await healthOf(c, changed)), 200);
+      const found = c.get('subscription');
+      const changed = await changeSubscription(c.get('services'), found, c.req.valid('json'), Date.now());
+      switch (changed.result) {
+        case 'not found':
+          throw notFound('Subscription'); // deleted while the call was under way
+        case 'duplicate title':
+          throw new ApiFailure({ code: 'invalid_body', faults: [TITLE_TAKEN] });
+        case 'updated': {
+          const { subscription } = changed;
+          return c.json(subscriptionResource(subscription, await healthOf(c, subscription)), 200);
+        }
+      }
     },
     { moreFaults: faultsBeyondSchema },
   );
-}
-
-/** Changes D1, then tells the event store: if that is cut short, the store learns of it with the next event. */
-async function change(c: SubscriptionContext, body: SubscriptionChange): Promise<Subscription> {
-  const found = c.get('subscription');
-  if (Object.keys(body).length === 0) return found;
-  const result = await updateSubscription(c.get('services').db, found.customerId, found.id, body, Date.now());
-  switch (result.result) {
-    case 'not found':
-      throw notFound('Subscription');
-    case 'duplicate title':
-      throw new ApiFailure({ code: 'invalid_body', faults: [TITLE_TAKEN] });
-    case 'updated':
-      break;
-  }
-  const { subscription } = result;
-  if (subscription.enabled !== found.enabled || subscription.endpoint !== found.endpoint) {
-    try {
-      await c.get('services').eventStore(subscription.id).adopt(refOf(subscription));
-    } catch (error) {
-      logError('event store not told of a change', error, { subscriptionId: subscription.id });
-    }
-  }
-  return subscription;
 }
 
 const deleteRoute = createRoute({
@@ -226,13 +206,9 @@ const deleteRoute = createRoute({
 
 function addDelete(door: Door): void {
   door.openapi(deleteRoute, async (c) => {
-    const id = param(c, 'sid');
-    const deleted = isUuid(id)
-      ? await deleteSubscription(c.get('services').db, param(c, 'cid'), id, Date.now())
-      : undefined;
-    if (deleted === undefined) throw notFound('Subscription');
-    // If this dies, the tombstone stands and the cron erases the store.
-    await eraseStores(c.get('services'), [deleted]);
+    const { cid, sid } = c.req.valid('param');
+    const removed = isUuid(sid) && (await removeSubscription(c.get('services'), cid, sid, Date.now()));
+    if (!removed) throw notFound('Subscription');
     return c.body(null, 204);
   });
 }

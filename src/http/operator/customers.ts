@@ -4,11 +4,11 @@ import { z } from 'zod';
 import { ApiFailure } from '../../domain/errors.ts';
 import { isUuid } from '../../domain/ids.ts';
 import { text, uuid } from '../../domain/schemas.ts';
-import { eraseDeleted } from '../../operations/erase.ts';
+import { eraseCustomer } from '../../operations/erase.ts';
 import { makeSigningKeys } from '../../signing/keys.ts';
-import { type Customer, deleteCustomer, insertCustomer, listCustomers } from '../../storage/customers.ts';
+import { type Customer, insertCustomer, listCustomers } from '../../storage/customers.ts';
 import { addRouteWithBody } from '../kit/body.ts';
-import { param, timestamp } from '../kit/context.ts';
+import { timestamp } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
 import { clientsHref, customerHref, customersHref, jwksHref, subscriptionsHref } from '../kit/hrefs.ts';
 import { collectionOf, Link, link } from '../kit/links.ts';
@@ -123,11 +123,9 @@ const eraseRoute = createRoute({
 
 function addErase(door: Door): void {
   door.openapi(eraseRoute, async (c) => {
-    const id = param(c, 'cid');
-    if (!isUuid(id) || !(await deleteCustomer(c.get('services').db, id, Date.now())))
-      throw notFound('Customer');
-    // If this dies, the tombstones stand and the cron erases the stores.
-    await eraseDeleted(c.get('services'), c.get('services').config.maxSubscriptions, id);
+    const { cid } = c.req.valid('param');
+    const erased = isUuid(cid) && (await eraseCustomer(c.get('services'), cid, Date.now()));
+    if (!erased) throw notFound('Customer');
     return c.body(null, 204);
   });
 }
