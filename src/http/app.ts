@@ -1,4 +1,4 @@
-/** The HTTP face of the service: what every request passes (in the order of decision, contract 8), and the three doors. */
+/** The HTTP face of the service: the middleware of every request, in the order of contract 8, and the three doors. */
 import { methodNotAllowed } from 'hono/method-not-allowed';
 import { requestId } from 'hono/request-id';
 import { secureHeaders } from 'hono/secure-headers';
@@ -39,8 +39,9 @@ function mountDoors(app: Door): void {
     ['/:cid/webhooks', managementDoor()],
     ['/operator', operatorDoor()],
   ];
-  // The document shows the doors in this order, from the first that a reader needs to the last.
+  // The document shows the doors in the order in which a reader needs them.
   for (const [path, door] of doors) api.route(path, door);
-  // Requests meet them the other way round: `operator` is not a customer id, so its guard decides first (contract 10.2).
+  // Requests meet the doors in the other order: `operator` is not a customer id, so the operator's guard decides about
+  // `/operator/webhooks` (contract 10.2).
   for (const [path, door] of doors.toReversed()) app.route(path, door);
 }

@@ -1,7 +1,7 @@
 /**
- * Changes and deletes a subscription. D1 decides: its row changes first, and the event store learns of the change afterwards.
- * When a call dies in between, nothing is lost: every event brings the newer version of the subscription to the store, and a
- * tombstone in D1 has the cron erase the store of a deleted one.
+ * Changes and deletes a subscription. D1 decides: its row changes first, and the event store learns of the change
+ * afterwards. When a call dies in between, nothing is lost: every event brings the newer version of the subscription to
+ * the store, and a tombstone in D1 has the cron erase the store of a deleted one.
  */
 import { refOf, type Subscription, type SubscriptionChange } from '../domain/subscription.ts';
 import type { EventStoreRpc } from '../event-store/rpc.ts';
@@ -32,7 +32,10 @@ export async function changeSubscription(
   return result;
 }
 
-/** Reports a change to the event store before the next event does. A repeat is harmless: the store adopts a newer version only. */
+/**
+ * Reports a change to the event store before the next event does. A repeat is harmless: the store adopts a newer
+ * version only.
+ */
 async function reportChange(needs: ChangeNeeds, before: Subscription, after: Subscription): Promise<void> {
   if (after.enabled === before.enabled && after.endpoint === before.endpoint) return;
   try {

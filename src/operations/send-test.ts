@@ -1,7 +1,7 @@
 /**
- * Sends a test notification (contract 3.7): signs a security event token with the event `test` and settles it without an
- * attempt. The store then has the delivery and sends it with its next alarm, whatever the health of the endpoint is. A call
- * that dies leaves no test, or one that is sent; a repeat is another test under another event id.
+ * Sends a test notification (contract 3.7): signs a security event token with the event `test` and settles it without
+ * an attempt. The store then has the delivery and sends it with its next alarm, whatever the health of the endpoint is.
+ * A call that dies leaves no test, or one that is sent; a repeat is another test under another event id.
  */
 import type { Delivery } from '../domain/delivery.ts';
 import { newEventIds } from '../domain/ids.ts';

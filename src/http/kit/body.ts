@@ -1,6 +1,6 @@
 /**
- * Bodies, each read and parsed once: bytes within a limit (413), the media type (415), JSON, and the schema that the OpenAPI
- * document shows for the route (400, with every fault). The order is that of contract 8.
+ * Bodies, each read once and parsed once. The steps and their refusals have the order of contract 8: bytes within a
+ * limit (413), media type (415), JSON, and the schema that the OpenAPI document shows (400, with every fault).
  */
 import type { RouteConfig } from '@hono/zod-openapi';
 import { createMiddleware } from 'hono/factory';
@@ -12,22 +12,22 @@ import type { Door } from './door.ts';
 
 const JSON_MEDIA_TYPE = /^application\/(json|merge-patch\+json)\s*(;|$)/i;
 
-/** What the 415 of a body says. */
+/** The details of the 415. */
 const MEDIA_TYPE = 'Content-Type must be application/json';
 
 export interface JsonRules {
-  /** Default: `BODY_MAX_BYTES`. */
+  /** By default `BODY_MAX_BYTES`. */
   readonly maxBytes?: number;
-  /** What the 413 says after the limit. */
+  /** Follows the limit in the details of the 413. */
   readonly hint?: string;
-  /** When an empty body counts as `{}`; by default it never does, and is refused as JSON. */
+  /** When an empty body counts as `{}`. By default it never does: it is not JSON. */
   readonly emptyIsObject?: 'always' | 'without media type';
 }
 
 export interface BodyRules extends JsonRules {
   /**
-   * Finds faults that a schema cannot: those that need configuration, D1 or a name server.
-   * @param faults those of the schema, so that a member is not reported twice
+   * Finds the faults that need configuration, D1 or a name server.
+   * @param faults those that the schema found: a member with such a fault is not judged again
    */
   readonly moreFaults?: (c: AppContext, body: unknown, faults: readonly Fault[]) => Promise<readonly Fault[]>;
 }
@@ -39,8 +39,8 @@ type RouteWithBody = RouteConfig & {
 };
 
 /**
- * Adds a declared route with a JSON body; its handler takes the body as `c.req.valid('json')`. The body is parsed here,
- * after the middleware of the route and by the schema that the route declares.
+ * Adds a declared route with a JSON body. The middleware of the route runs first; then the body is judged by the schema
+ * that the route declares, and the handler takes its value as `c.req.valid('json')`.
  */
 export function addRouteWithBody<Route extends RouteWithBody>(
   door: Door,
@@ -56,12 +56,12 @@ export function addRouteWithBody<Route extends RouteWithBody>(
     await next();
   });
   door.openAPIRegistry.registerPath(documented);
-  // The library is not shown the body, or it would parse the body again; the handler keeps the type of the whole route.
+  // The library gets the route without its body, or it would parse the body again. The handler keeps the whole type.
   const served = { ...documented, request, hide: true, middleware: [middleware, parse].flat() };
   door.openapi(served as unknown as Route, handler);
 }
 
-/** @throws ApiFailure `invalid_body` with the faults of the schema and those beyond it */
+/** @throws ApiFailure `invalid_body` with the faults of the schema and those that a schema cannot find */
 async function parseBody(c: AppContext, schema: z.ZodType, rules: BodyRules): Promise<object> {
   const body = await readJson(c, rules);
   const parsed = schema.safeParse(body);
@@ -82,7 +82,7 @@ export async function readJson(c: AppContext, rules: JsonRules): Promise<unknown
   const isAbsent = isEmpty && type === undefined;
   if (isEmpty && rules.emptyIsObject === 'always') return {};
   if (isAbsent && rules.emptyIsObject === 'without media type') return {};
-  // An absent body passes here: as JSON it is refused with a better message.
+  // A body that is absent passes here: the JSON check rejects it with a better message.
   if (!isAbsent && !JSON_MEDIA_TYPE.test(type ?? '')) {
     throw new ApiFailure({ code: 'unsupported_media_type', details: MEDIA_TYPE });
   }
@@ -93,7 +93,10 @@ export async function readJson(c: AppContext, rules: JsonRules): Promise<unknown
   }
 }
 
-/** The bytes of a body. @throws ApiFailure `body_too_large`, by the length the body declares or as soon as it is passed */
+/**
+ * The bytes of a body.
+ * @throws ApiFailure `body_too_large` when the declared length is over the limit, or as soon as the bytes read are
+ */
 export async function readBody(c: AppContext, maxBytes: number, hint = ''): Promise<Uint8Array> {
   const details = `The body must be at most ${maxBytes} bytes${hint}`;
   const tooLarge = () => new ApiFailure({ code: 'body_too_large', details });

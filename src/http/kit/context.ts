@@ -1,4 +1,4 @@
-/** What every handler finds in its context. */
+/** The context of a request: what the service puts into it, and small readers of it. */
 import type { Context } from 'hono';
 import type { Env } from '../../env.ts';
 import type { Services } from '../../services.ts';

@@ -1,6 +1,7 @@
 /**
- * The table of errors (contract 8): for each code of `ApiError` its status, body and headers, and what they mean to a client.
- * `errors.ts` answers by this table and `docs/errors.md` is made from it, so the file imports types alone and runs in Node.
+ * The table of errors (contract 8): for each code of `ApiError` its status, body and headers, and what they mean to a
+ * client. `errors.ts` answers by this table and `docs/errors.md` is made from it, so the file imports types alone and
+ * runs in Node.
  */
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import type { ApiError, Fault } from '../../domain/errors.ts';
@@ -149,7 +150,7 @@ export const ERRORS: ErrorTable = {
 
 /** An error as the table says it is answered. */
 export function onTheWire(error: ApiError): WireError {
-  // The row of a code takes the error of this code: the type of the table says so, and TypeScript cannot follow it here.
+  // The row of a code takes the error of this code. The type of the table says so; here TypeScript cannot follow it.
   const { status, body, headers } = ERRORS[error.code] as ErrorRow<ApiError>;
   return { status, body: body(error), headers: headers?.(error) ?? {} };
 }

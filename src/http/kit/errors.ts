@@ -1,4 +1,4 @@
-/** Errors over HTTP: answers come from the one table, reasons go to the log. Little on the wire, everything in the log. */
+/** Errors over HTTP. The answer comes from the one table and says little; the log gets the reason. */
 import { ConfigError } from '../../config.ts';
 import { type ApiError, ApiFailure, faultsOf, outageBehind } from '../../domain/errors.ts';
 import { logError } from '../../log.ts';

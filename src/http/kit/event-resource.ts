@@ -40,7 +40,7 @@ export const EventResource = z
 
 export type EventResource = z.infer<typeof EventResource>;
 
-/** A delivery to the subscription in the context. */
+/** @param delivery a delivery of the subscription that the context has */
 export function eventResource(c: SubscriptionContext, delivery: Delivery): EventResource {
   const self = eventHref(c.get('subscription'), delivery.eventId);
   return {

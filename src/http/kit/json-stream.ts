@@ -1,16 +1,16 @@
 /**
- * Answers that are made while they are sent, part by part, so that memory stays flat however long they are. A part that
- * fails breaks the transfer off: the answer must not look whole.
+ * Answers that are made part by part while they are sent, so that memory stays flat however long they are. A part that
+ * fails ends the transfer with an error: the answer must not look whole.
  */
 import type { AppContext } from './context.ts';
 import type { Links } from './links.ts';
 
-/** The pages of a collection; after the last page it returns the links, because only then is it known whether there is more. */
+/** Yields the pages of a collection and returns its links: whether there is a next page is known at the end. */
 export type Pages<Item> = AsyncGenerator<readonly Item[], Links>;
 
 /**
- * Answers with a collection (contract 1), its links last in the text.
- * The total and the first page are read before the answer starts: if they fail, the answer is still an error.
+ * Answers with a collection (contract 1) whose links are last in the text. The total and the first page are read before
+ * the answer starts, so that their failure is still answered as an error.
  */
 export async function streamCollection<Item>(
   c: AppContext,
@@ -41,7 +41,7 @@ async function* textOf<Item>(
   yield `]},"_links":${JSON.stringify(page.value)}}`;
 }
 
-/** Answers 200 with a text made of these parts. */
+/** Answers 200 with the text that these parts make. */
 export function streamText(
   c: AppContext,
   headers: Readonly<Record<string, string>>,
@@ -55,6 +55,6 @@ export function streamText(
       else controller.enqueue(encoder.encode(part.value));
     },
   });
-  // A route declares a schema for its answer, and a stream has no static type: this cast is the only one.
+  // Routes type their answers by schema, and a stream has no such type. This is the only cast for it.
   return c.body(body, 200, { ...headers }) as never;
 }

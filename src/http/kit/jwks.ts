@@ -16,7 +16,7 @@ export const Jwks = z
   })
   .meta({ id: 'JsonWebKeySet' });
 
-/** @param keys as `signing/keys.ts` made them: that file, and not the type, says that they are RSA keys with these members */
+/** @param keys public keys of D1. `signing/keys.ts` made them, so they are RSA keys with exactly these members. */
 export function jwksResource(keys: readonly JsonWebKey[]): z.infer<typeof Jwks> {
   return { keys: keys as z.infer<typeof Jwks>['keys'] };
 }

@@ -1,6 +1,7 @@
 /**
- * Rows that a path names. Each is read once, before the service judges a body or a query (order of contract 8), and is in
- * the context from then on: a handler behind `withSubscription` takes `c.get('subscription')`.
+ * Loads the rows that a path names. Each row is read once, and before a body or a query is judged: a 404 comes before a
+ * 400 (contract 8). A handler behind `withSubscription` takes the row as `c.get('subscription')`; without the
+ * middleware, that does not compile.
  */
 import type { Context } from 'hono';
 import { createMiddleware } from 'hono/factory';
@@ -19,7 +20,7 @@ interface With<Loaded> extends AppEnv {
 
 export type SubscriptionContext = Context<With<{ subscription: Subscription }>>;
 
-/** The subscription `{sid}` of the customer `{cid}`; 404 for one of another customer, too. */
+/** Loads the subscription `{sid}` of the customer `{cid}`. A subscription of another customer is a 404, too. */
 export const withSubscription = createMiddleware<With<{ subscription: Subscription }>>(async (c, next) => {
   const id = param(c, 'sid');
   const found = isUuid(id) ? await findSubscription(c.get('services').db, param(c, 'cid'), id) : undefined;
@@ -28,13 +29,13 @@ export const withSubscription = createMiddleware<With<{ subscription: Subscripti
   await next();
 });
 
-/** The customer `{cid}`, for the operator. */
+/** Loads the customer `{cid}`. */
 export const withCustomer = createMiddleware<With<{ customer: Customer }>>(async (c, next) => {
   c.set('customer', await findCustomerOf(c));
   await next();
 });
 
-/** The client `{clientId}` of the customer `{cid}`, for the operator; an unknown customer is reported first. */
+/** Loads the client `{clientId}` of the customer `{cid}`; an unknown customer is reported first. */
 export const withClient = createMiddleware<With<{ client: Client }>>(async (c, next) => {
   const customer = await findCustomerOf(c);
   const client = await findClient(c.get('services').db, customer.id, param(c, 'clientId'));
@@ -43,7 +44,7 @@ export const withClient = createMiddleware<With<{ client: Client }>>(async (c, n
   await next();
 });
 
-/** The dead letter `{id}`, for the operator. */
+/** Loads the dead letter `{id}`. */
 export const withDeadLetter = createMiddleware<With<{ letter: DeadLetter }>>(async (c, next) => {
   const id = param(c, 'id');
   const letter = isUuid(id) ? await findDeadLetter(c.get('services').db, id) : undefined;
@@ -52,7 +53,7 @@ export const withDeadLetter = createMiddleware<With<{ letter: DeadLetter }>>(asy
   await next();
 });
 
-/** The 404 of a resource: what a load throws, and a handler whose resource went after the load. */
+/** The failure of a load. A handler throws it, too, when the resource was deleted after the load. */
 export function notFound(what: string): ApiFailure {
   return new ApiFailure({ code: 'not_found', what });
 }

@@ -1,10 +1,12 @@
 /**
- * Lists by page number, the first is 1. There are two rules. In the operator's lists, what is not a page number means the
- * first page, and a page past the end is empty. In a customer's list, both mean the last page (contract 3.4).
+ * Lists by page number; the first page is 1. There are two rules. In a list of the operator, a value that is not a page
+ * number means the first page, and a page past the end is empty. In a list of a customer, both mean the last page
+ * (contract 3.4).
  */
 import { z } from 'zod';
 import { type Links, link } from './links.ts';
 
+/** Rows. */
 const PAGE_SIZE = 100;
 
 export interface Page {
@@ -15,7 +17,7 @@ export interface Page {
   readonly offset: number;
 }
 
-/** Accepts every value, a repeated parameter as well: the rule of the list decides what it means. */
+/** Accepts every value, a repeated parameter included: the rule of the list decides what the value means. */
 export const pageParameter = z
   .string()
   .optional()
@@ -27,7 +29,7 @@ export function pageOrFirst(asked: string | undefined): Page {
   return pageAt(asked !== undefined && /^[1-9]\d{0,8}$/.test(asked) ? Number(asked) : 1);
 }
 
-/** Links of a page of an operator's list, whose first page is the path itself. */
+/** Links of a page of an operator's list. The path without a number is its first page. */
 export function linksOfPage(path: string, { number }: Page, total: number): Links {
   return {
     self: link(number === 1 ? path : `${path}?page=${number}`),
@@ -43,7 +45,7 @@ export function pageOrLast(asked: string, total: number): Page {
   return pageAt(number >= 1 && number <= last ? number : last);
 }
 
-/** Links of a page of a customer's list (contract 3.4), whose every page is named by its number. */
+/** Links of a page of a customer's list (contract 3.4). The path without a number is the whole list. */
 export function linksOfNumberedPage(path: string, { number }: Page, total: number): Links {
   const last = lastPage(total);
   return {

@@ -1,4 +1,4 @@
-/** The error answers of contract 8, as the OpenAPI document shows them; `error-table.ts` says what each of them holds. */
+/** The error answers of contract 8, as the OpenAPI document shows them; `error-table.ts` has what each of them says. */
 import { z } from 'zod';
 
 const Problem = z

@@ -1,4 +1,4 @@
-/** The door of a customer: `/{cid}/webhooks`, for clients with an access token of this customer. */
+/** The management door, `/{cid}/webhooks`: for clients with an access token of the customer (contract 2). */
 import { authorizeClient } from '../kit/auth.ts';
 import { type Door, newDoor } from '../kit/door.ts';
 import { addEvents } from './events.ts';

@@ -1,6 +1,6 @@
 /**
- * Events of a subscription over HTTP: the list, one, its history, its redelivery (contract 5). In this API an event is one
- * delivery to one subscription; what a producer publishes is in `publish.ts`.
+ * Events of a subscription over HTTP: list, read, history, redelivery (contract 5). In this API an event is one
+ * delivery to one subscription. The events that a producer publishes are in `publish.ts`.
  */
 import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
@@ -20,9 +20,9 @@ import { notFound, type SubscriptionContext, withSubscription } from '../kit/loa
 import { problems } from '../kit/problems.ts';
 import { eventPath, jsonContent, subscriptionPath, time, wholeNumber } from '../kit/schemas.ts';
 
-/** Events that one call of the store reads for a page. */
+/** Events in one answer of the event store; a list takes as many calls as it needs. */
 const EVENTS_CHUNK = 200;
-/** A list that takes longer ends early, with `next`: every call answers within 10 s (contract 1). Milliseconds. */
+/** Milliseconds. A list that takes longer ends early, with a `next` link: a call answers within 10 s (contract 1). */
 const EVENTS_WITHIN_MS = 8000;
 
 const HistoryResource = z
@@ -84,7 +84,7 @@ function addList(door: Door): void {
   });
 }
 
-/** The events that a query asks for, read from the store chunk by chunk. */
+/** Reads the events that a query asks for from the store, chunk by chunk. */
 async function* eventPages(c: SubscriptionContext, query: z.infer<typeof EventsQuery>): Pages<EventResource> {
   const { signer, eventStore } = c.get('services');
   const store = eventStore(c.get('subscription').id);

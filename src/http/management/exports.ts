@@ -157,7 +157,10 @@ function addDownload(door: Door): void {
   });
 }
 
-/** The parts of a file. @throws Error when the file has ended its life: a download must not look whole without a part */
+/**
+ * The parts of an export's file.
+ * @throws Error when the file was deleted meanwhile: the download must not look whole
+ */
 async function* partsOf(store: EventStoreRpc, job: ExportJob): AsyncGenerator<string> {
   for (let part = 0; part < job.parts; part++) {
     const lines = await store.exportPart(job.id, part);

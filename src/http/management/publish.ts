@@ -22,8 +22,8 @@ const PublishedAnswer = z.object({
 const BODY = { maxBytes: PUBLISH_BODY_MAX_BYTES, hint: '; split it into several calls' };
 
 /**
- * The route is declared for the document and handled by hand: `publish` judges the body with the schema shown here, event by
- * event, so that each fault is named with the position of its event.
+ * The route is declared for the document and handled by hand: `publish` judges each event of the body by the schema
+ * shown here, so that it can name each fault with the position of its event.
  */
 export function addPublish(door: Door): void {
   declare(door);

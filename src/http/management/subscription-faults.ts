@@ -7,7 +7,7 @@ import { type AppContext, param } from '../kit/context.ts';
 
 export const TITLE_TAKEN: Fault = { name: 'title', reason: 'is already used by another subscription' };
 
-/** Faults of members whose form the schema has found sound. */
+/** Judges the members in which the schema found no fault. */
 export async function faultsBeyondSchema(
   c: AppContext,
   body: unknown,
@@ -28,7 +28,7 @@ export async function faultsBeyondSchema(
   return found;
 }
 
-/** Filters are read with every batch: a customer's are bounded together (contract 4). */
+/** The event path reads all filters of a customer with every batch: one limit holds for them together (contract 4). */
 async function filterFaults(c: AppContext, filter: object): Promise<Fault[]> {
   const others = await filterBytes(c.get('services').db, param(c, 'cid'), c.req.param('sid'));
   const own = new TextEncoder().encode(JSON.stringify(filter)).length;
@@ -37,7 +37,7 @@ async function filterFaults(c: AppContext, filter: object): Promise<Fault[]> {
   return [{ name: 'filter', reason: `filter is invalid JSON Schema: ${limit}` }];
 }
 
-/** Contract 3.3: the URL's form, then every address its host resolves to. */
+/** Checks the form of the URL, then every address of its host (contract 3.3). */
 async function endpointFaults(c: AppContext, endpoint: string): Promise<Fault[]> {
   const { allowPrivateEndpoints } = c.get('services').config;
   const refuse = (reason: string): Fault[] => [{ name: 'endpoint', reason }];

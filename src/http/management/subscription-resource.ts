@@ -31,7 +31,10 @@ export const SubscriptionResource = z
   })
   .meta({ id: 'Subscription' });
 
-/** @param health as the event store reports it; a list asks no event store, and shows the state that D1 has (contract 10.4) */
+/**
+ * @param health the report of the event store; a list, which asks no event store, shows the state that D1 has
+ * (contract 10.4)
+ */
 export function subscriptionResource(
   subscription: Subscription,
   health?: HealthReport,

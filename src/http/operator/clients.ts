@@ -1,4 +1,4 @@
-/** Configuration clients of a customer over HTTP (contract 10.2). A secret is shown once: in the answer of the call that makes it. */
+/** Configuration clients of a customer over HTTP (contract 10.2). A secret is shown once, by the call that makes it. */
 import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { ApiFailure } from '../../domain/errors.ts';
@@ -25,7 +25,7 @@ import { customerPath, jsonContent, time } from '../kit/schemas.ts';
 
 /** Alphanumerics. */
 const CLIENT_ID_LENGTH = 32;
-/** 48 alphanumerics: 248 bits. */
+/** Alphanumerics; 248 bits. */
 const SECRET_LENGTH = 48;
 /** A week. */
 const KEEP_OLD_MAX_SECONDS = 604_800;

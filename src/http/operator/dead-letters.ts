@@ -1,4 +1,4 @@
-/** Dead letters over HTTP: messages that could not be processed, for the operator to read, replay or drop (contract 10.2). */
+/** Dead letters over HTTP (contract 10.2): messages that the service could not process. */
 import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { sendAll } from '../../outbound/queues.ts';
@@ -96,7 +96,7 @@ const replayRoute = createRoute({
 });
 
 function addReplay(door: Door): void {
-  // The letter is sent first and dropped then: if the call dies in between, a repeat sends the same event id again.
+  // Sends the letter, then drops it. If the call dies in between, a repeat sends the same event id: stores have it.
   door.openapi(replayRoute, async (c) => {
     const { db, queues } = c.get('services');
     const letter = c.get('letter');

@@ -1,4 +1,4 @@
-/** The door of the operator: `/operator`, for the holder of `OPERATOR_TOKEN` (contract 10.2). */
+/** The operator door, `/operator`: for the holder of `OPERATOR_TOKEN` (contract 10.2). */
 import { authorizeOperator } from '../kit/auth.ts';
 import { type Door, newDoor } from '../kit/door.ts';
 import { addClients } from './clients.ts';

@@ -1,4 +1,4 @@
-/** Signing keys over HTTP: one customer's are rotated, all customers' are sealed again (contract 6.3 and 10.2). */
+/** Signing keys over HTTP: rotating those of a customer (contract 6.3), resealing those of all (contract 10.2). */
 import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { resealSigningKeys } from '../../operations/reseal-keys.ts';

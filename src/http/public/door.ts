@@ -1,4 +1,4 @@
-/** The public door: no guard. A token is asked for here, so nobody has one yet. */
+/** The public door: no guard. Clients get their access token here, and listeners the public keys. */
 import { type Door, newDoor } from '../kit/door.ts';
 import { addHealth } from './healthz.ts';
 import { addJwk } from './jwk.ts';

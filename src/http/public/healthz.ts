@@ -1,4 +1,4 @@
-/** `GET /healthz` (contract 10.5): the Worker runs and its configuration is sound; nothing slow is asked. */
+/** `GET /healthz` (contract 10.5): the Worker runs and its configuration is valid. It asks neither D1 nor a queue. */
 import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import type { Door } from '../kit/door.ts';

@@ -8,7 +8,7 @@ import { notFound } from '../kit/load.ts';
 import { problems } from '../kit/problems.ts';
 import { customerPath, jsonContent } from '../kit/schemas.ts';
 
-/** A next key is published long before it signs: listeners may keep what they read for this long. */
+/** Listeners may cache the keys for this long: a key is published long before it signs. */
 const CACHE_SECONDS = 300;
 
 const route = createRoute({

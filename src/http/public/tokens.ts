@@ -41,8 +41,9 @@ export function addTokens(door: Door): void {
     const body = await readBody(c, BODY_MAX_BYTES);
     c.header('cache-control', 'no-store');
     c.header('pragma', 'no-cache');
-    const credential = await authenticate(c, param(c, 'cid'));
-    if (credential === undefined) return await refuseClient(c);
+    const basic = basicCredentials(c.req.header('authorization'));
+    const credential = basic === undefined ? undefined : await authenticate(c, basic);
+    if (credential === undefined) return await refuseClient(c, basic?.clientId ?? '');
     return await grant(c, credential, body);
   });
 }
@@ -107,10 +108,9 @@ async function grant(c: AppContext, credential: Credential, body: Uint8Array): P
   );
 }
 
-/** The client of the request's Basic header, if its secret is right. Takes the same steps for unknown clients. */
-async function authenticate(c: AppContext, customerId: string): Promise<Credential | undefined> {
-  const basic = basicCredentials(c.req.header('authorization'));
-  if (basic === undefined) return undefined;
+/** The credential whose secret was sent; `undefined` when there is none. Takes the same steps for unknown clients. */
+async function authenticate(c: AppContext, basic: BasicCredentials): Promise<Credential | undefined> {
+  const customerId = param(c, 'cid');
   let right: Credential | undefined;
   for (const { clientId, secret } of readings(basic)) {
     const found = await findCredentials(c.get('services').db, customerId, clientId, Date.now());
@@ -128,8 +128,8 @@ interface BasicCredentials {
 }
 
 /**
- * RFC 6749, 2.3.1 form-encodes id and secret before RFC 7617 joins them; many clients do not. So both readings
- * count: as sent, and decoded where that says something else.
+ * RFC 6749, 2.3.1 has clients form-encode id and secret before they join them (RFC 7617), and many clients do not. So
+ * two readings are tried: the text as sent, and the decoded text if it differs.
  */
 function readings(sent: BasicCredentials): BasicCredentials[] {
   try {
@@ -161,9 +161,8 @@ function basicCredentials(header: string | undefined): BasicCredentials | undefi
   }
 }
 
-/** 401, or 429 once too many have failed; right credentials never come here (contract 2). */
-async function refuseClient(c: AppContext): Promise<Response> {
-  const clientId = basicCredentials(c.req.header('authorization'))?.clientId ?? '';
+/** Answers 401, or 429 after too many failures. Correct credentials are never refused (contract 2). */
+async function refuseClient(c: AppContext, clientId: string): Promise<Response> {
   const address = c.req.header('cf-connecting-ip') ?? 'unknown';
   const [byClient, byAddress] = await Promise.all([
     c.get('services').rateLimits.failedAuthByClient.limit({ key: `${param(c, 'cid')}/${clientId}` }),
