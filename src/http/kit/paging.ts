@@ -22,7 +22,7 @@ export const pageParameter = z
   .string()
   .optional()
   .catch('')
-  .meta({ type: 'string', description: 'first is 1' });
+  .meta({ type: 'string', description: 'page number; the first is 1' });
 
 /** A page of an operator's list. */
 export function pageOrFirst(asked: string | undefined): Page {

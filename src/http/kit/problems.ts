@@ -15,8 +15,8 @@ const Problem = z
 const Forbidden = z.object({ errors: z.literal('Forbidden') }).meta({ id: 'Forbidden' });
 
 const DESCRIPTIONS = {
-  400: 'Not JSON, or faults, all of them named',
-  403: 'No right to make this call; says nothing of what exists',
+  400: 'The body is not JSON, or the answer names every fault',
+  403: 'No right to make this call; the answer says nothing of what exists',
   404: 'There is no such resource',
   409: 'The state of the resource does not allow it',
   413: 'The body is too large',

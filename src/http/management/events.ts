@@ -68,7 +68,7 @@ const listRoute = createRoute({
   path: '/subscriptions/{sid}/events',
   summary: 'List events',
   description:
-    'Oldest first, up to 10,000 without `limit`; `next` is there when there is more. A page that takes long ends early.',
+    'Oldest first, up to 10,000 without `limit`. `next` is present when there are more. A list that takes long ends early.',
   ...common,
   request: { params: subscriptionPath, query: EventsQuery },
   responses: {
@@ -189,7 +189,7 @@ const redeliverRoute = createRoute({
   method: 'post',
   path: '/subscriptions/{sid}/events/{eid}/redeliver',
   summary: 'Redeliver a failed event',
-  description: 'The stored token is sent again, byte for byte, and the schedule starts anew.',
+  description: 'Sends the stored token again, byte for byte; the schedule of attempts starts again.',
   ...common,
   request: { params: eventPath },
   responses: {

@@ -40,7 +40,8 @@ const startRoute = createRoute({
   method: 'post',
   path,
   summary: 'Start an export of failed events',
-  description: 'Each failed event is exported once ever. One job at a time, one completed a day.',
+  description:
+    'Each failed event is exported only once, ever. One job at a time, and one completed job a day.',
   ...common,
   request: { params: subscriptionPath },
   responses: {
@@ -116,7 +117,7 @@ const cancelRoute = createRoute({
   method: 'delete',
   path: `${path}/{exportId}`,
   summary: 'Cancel an export',
-  description: 'Its events may be exported by a later one.',
+  description: 'A later export may take its events.',
   ...common,
   request: { params: exportPath },
   responses: { 204: { description: 'Canceled' }, ...problems(403, 404, 409, 429) },
@@ -135,7 +136,7 @@ const downloadRoute = createRoute({
   method: 'get',
   path: `${path}/{exportId}/download`,
   summary: 'Download an export',
-  description: 'A line for each event: the event resource without _links.',
+  description: 'One line for each event: the event resource without `_links`.',
   ...common,
   request: { params: exportPath },
   responses: {

@@ -51,7 +51,7 @@ function declare(door: Door): void {
     path: '/events',
     summary: 'Publish events',
     description:
-      'One event, or an array of 1 to 500. All or nothing. 202 means: durably queued. After a 503 repeat with the same ids.',
+      'One event, or an array of 1 to 500: the service accepts all of them, or none. 202 means that they are durably queued. After a 503, repeat the call with the same ids.',
     tags: ['Publishing'],
     security: [{ token: [] }],
     request: { params: customerPath, body: { content: jsonContent(Publication), required: true } },

@@ -22,7 +22,7 @@ const RedeliveryResource = z
     updatedAt: time,
     state: z.enum(['processing', 'completed', 'canceled']),
     total: wholeNumber.meta({ description: 'failed events of the span when the job began' }),
-    redelivered: wholeNumber.meta({ description: 'events asked for again so far' }),
+    redelivered: wholeNumber.meta({ description: 'events that the job has released so far' }),
     succeeded: wholeNumber,
     failed: wholeNumber,
     _links: z.object({ self: Link, redeliveries: Link, subscription: Link }),
@@ -45,7 +45,7 @@ const startRoute = createRoute({
   path,
   summary: 'Redeliver failed events',
   description:
-    'Every event in failure of the span, oldest first, at a pace the listener bears. One job at a time; without a body, all of them.',
+    'Redelivers every event in `failure` of the span, oldest first, at a pace that the listener can take; without a body, every event in `failure`. One job at a time.',
   ...common,
   request: {
     params: subscriptionPath,
@@ -136,7 +136,7 @@ const cancelRoute = createRoute({
   method: 'delete',
   path: `${path}/{redeliveryId}`,
   summary: 'Cancel a bulk redelivery',
-  description: 'What it asked for already goes on.',
+  description: 'Events that the job has released already are still sent.',
   ...common,
   request: { params: jobPath },
   responses: { 204: { description: 'Canceled' }, ...problems(403, 404, 409, 429) },

@@ -24,7 +24,7 @@ export const SubscriptionResource = z
         since: time.optional(),
         waiting: wholeNumber.meta({ description: 'events that are not final' }).optional(),
       })
-      .meta({ description: 'How the endpoint fares; a list shows the state alone' }),
+      .meta({ description: 'how the endpoint is doing; a list shows the state alone' }),
     id: z.string(),
     title: z.string(),
     updatedAt: time,

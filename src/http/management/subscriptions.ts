@@ -35,7 +35,7 @@ const listRoute = createRoute({
   path: '/subscriptions',
   summary: 'List subscriptions',
   description:
-    'All, oldest first; with `page` a hundred at a time. An invalid page number answers the last page.',
+    'All subscriptions, oldest first; with `page`, a hundred at a time. An invalid page number means the last page.',
   ...common,
   request: { params: customerPath, query: z.object({ page: pageParameter }) },
   responses: {
@@ -153,7 +153,7 @@ const changeRoute = createRoute({
   method: 'patch',
   path: '/subscriptions/{sid}',
   summary: 'Modify a subscription',
-  description: 'A merge patch: only supplied members change.',
+  description: 'A merge patch (RFC 7396): only the members that are supplied change.',
   ...common,
   middleware: withSubscription,
   request: {
@@ -198,7 +198,7 @@ const deleteRoute = createRoute({
   method: 'delete',
   path: '/subscriptions/{sid}',
   summary: 'Delete a subscription',
-  description: 'And every stored event of it.',
+  description: 'Deletes every stored event of it, too.',
   ...common,
   request: { params: subscriptionPath },
   responses: { 204: { description: 'Deleted' }, ...problems(403, 404, 429) },

@@ -12,13 +12,14 @@ const route = createRoute({
   method: 'post',
   path: '/subscriptions/{sid}/test',
   summary: 'Send a test notification',
-  description: 'Not gated by events or filter; stored before the answer, retried as any event.',
+  description:
+    'Sent whatever `events` and `filter` of the subscription say. Stored before the answer, and retried like any event.',
   tags: ['Subscriptions'],
   security: [{ token: [] }],
   middleware: withSubscription,
   request: { params: subscriptionPath },
   responses: {
-    202: { description: 'Stored and on its way', content: jsonContent(EventResource) },
+    202: { description: 'Stored, and about to be sent', content: jsonContent(EventResource) },
     ...problems(403, 404, 409, 429),
   },
 });

@@ -83,7 +83,7 @@ const ClientResource = z
   .meta({ id: 'Client' });
 
 const ClientWithSecret = ClientResource.extend({
-  clientSecret: z.string().meta({ description: 'shown this once' }),
+  clientSecret: z.string().meta({ description: 'only this answer shows it' }),
 }).meta({ id: 'ClientWithSecret' });
 
 const common = { tags: ['Operator'], security: [{ operator: [] }] };
@@ -187,7 +187,7 @@ const rotateSecretRoute = createRoute({
   method: 'post',
   path: '/customers/{cid}/clients/{clientId}/rotate-secret',
   summary: "Replace a client's secret",
-  description: 'The old secret, and tokens given for it, end now or after `keepOldSeconds`.',
+  description: 'The old secret and the tokens given for it end at once, or after `keepOldSeconds`.',
   ...common,
   middleware: withClient,
   request: { params: clientPath, body: { content: jsonContent(RotateSecret), required: false } },

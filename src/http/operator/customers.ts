@@ -49,7 +49,7 @@ const createCustomerRoute = createRoute({
   method: 'post',
   path: '/customers',
   summary: 'Create a customer',
-  description: 'Makes its three signing keys.',
+  description: 'Makes three signing keys for it.',
   ...common,
   request: { body: { content: jsonContent(NewCustomer), required: true } },
   responses: {
@@ -115,7 +115,7 @@ const eraseRoute = createRoute({
   method: 'delete',
   path: '/customers/{cid}',
   summary: 'Erase a customer',
-  description: 'Its clients, keys, subscriptions and every event store.',
+  description: 'Deletes its clients, keys and subscriptions, and erases every event store of theirs.',
   ...common,
   request: { params: customerPath },
   responses: { 204: { description: 'Erased' }, ...problems(403, 404) },

@@ -40,7 +40,7 @@ const listRoute = createRoute({
   method: 'get',
   path: '/dead-letters',
   summary: 'List dead letters',
-  description: 'Oldest first, a hundred to a page; without their bodies.',
+  description: 'Oldest first, a hundred to a page, without their bodies.',
   ...common,
   request: { query: z.object({ page: pageParameter }) },
   responses: {
@@ -85,7 +85,8 @@ const replayRoute = createRoute({
   method: 'post',
   path: '/dead-letters/{id}/replay',
   summary: 'Replay a dead letter',
-  description: 'Queues it again under the id and time of acceptance it had, and takes it from the list.',
+  description:
+    'Queues the event again under its old id and time of acceptance, and takes the letter off the list.',
   ...common,
   middleware: withDeadLetter,
   request: { params: letterPath },

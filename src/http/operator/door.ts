@@ -4,15 +4,14 @@ import { type Door, newDoor } from '../kit/door.ts';
 import { addClients } from './clients.ts';
 import { addCustomers } from './customers.ts';
 import { addDeadLetters } from './dead-letters.ts';
-import { addResealKeys, addRotateKeys } from './signing-keys.ts';
+import { addSigningKeys } from './signing-keys.ts';
 
 export function operatorDoor(): Door {
   const door = newDoor();
   door.use(authorizeOperator);
   addCustomers(door);
-  addRotateKeys(door);
   addClients(door);
   addDeadLetters(door);
-  addResealKeys(door);
+  addSigningKeys(door);
   return door;
 }

@@ -12,31 +12,36 @@ import { customerPath, jsonContent, wholeNumber } from '../kit/schemas.ts';
 
 const Reseal = z
   .object({
-    total: wholeNumber.meta({ description: 'private keys there are' }),
-    resealed: wholeNumber.meta({ description: 'sealed anew by this call' }),
+    total: wholeNumber.meta({ description: 'private keys in all' }),
+    resealed: wholeNumber.meta({ description: 'sealed again by this call' }),
     remaining: wholeNumber.meta({
-      description: 'not sealed under the current key yet; call again until it is 0',
+      description: 'not sealed under the current key yet; repeat the call until this is 0',
     }),
     unreadable: wholeNumber.meta({
-      description: 'of these, keys that neither key opens; the log names them',
+      description: 'of those remaining, keys that neither sealing key opens; the log names them',
     }),
   })
   .meta({ id: 'Reseal' });
 
 const common = { tags: ['Operator'], security: [{ operator: [] }] };
 
+export function addSigningKeys(door: Door): void {
+  addRotate(door);
+  addReseal(door);
+}
+
 const rotateRoute = createRoute({
   method: 'post',
   path: '/customers/{cid}/signing-keys/rotate',
   summary: "Rotate a customer's signing keys",
-  description: 'The next key signs from now on; what signed before stays published for 35 days.',
+  description: 'The next key signs from now on. The key that signed before stays published for 35 days.',
   ...common,
   middleware: withCustomer,
   request: { params: customerPath },
   responses: { 200: { description: 'The public keys', content: jsonContent(Jwks) }, ...problems(403, 404) },
 });
 
-export function addRotateKeys(door: Door): void {
+function addRotate(door: Door): void {
   door.openapi(rotateRoute, async (c) => {
     const { config, db } = c.get('services');
     const { id } = c.get('customer');
@@ -51,14 +56,14 @@ export function addRotateKeys(door: Door): void {
 const resealRoute = createRoute({
   method: 'post',
   path: '/signing-keys/reseal',
-  summary: 'Seal every private key anew',
+  summary: 'Seal every private key again',
   description:
-    'Under the current KEY_ENCRYPTION_KEY, so that KEY_ENCRYPTION_KEY_PREVIOUS can be removed. Safe to repeat; repeat it until remaining is 0.',
+    'Seals them under the current KEY_ENCRYPTION_KEY, so that KEY_ENCRYPTION_KEY_PREVIOUS can be removed. Safe to repeat: repeat the call until `remaining` is 0.',
   ...common,
-  responses: { 200: { description: 'How far it is', content: jsonContent(Reseal) }, ...problems(403) },
+  responses: { 200: { description: 'The progress', content: jsonContent(Reseal) }, ...problems(403) },
 });
 
-export function addResealKeys(door: Door): void {
+function addReseal(door: Door): void {
   door.openapi(resealRoute, async (c) => {
     const { config, db } = c.get('services');
     return c.json(await resealSigningKeys(db, config, Date.now), 200);

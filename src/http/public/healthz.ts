@@ -9,7 +9,9 @@ const route = createRoute({
   path: '/healthz',
   summary: 'Is the service up?',
   tags: ['Operation'],
-  responses: { 200: { description: 'It is', content: jsonContent(z.object({ status: z.literal('ok') })) } },
+  responses: {
+    200: { description: 'It is up', content: jsonContent(z.object({ status: z.literal('ok') })) },
+  },
 });
 
 export function addHealth(door: Door): void {

@@ -15,7 +15,7 @@ const route = createRoute({
   method: 'get',
   path: '/{cid}/login/jwk',
   summary: 'Public keys',
-  description: 'What security event tokens of this customer verify against.',
+  description: 'Listeners verify the security event tokens of this customer with these keys.',
   tags: ['Keys'],
   request: { params: customerPath },
   responses: { 200: { description: 'The keys', content: jsonContent(Jwks) }, ...problems(404) },

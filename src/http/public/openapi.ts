@@ -18,7 +18,7 @@ export function addOpenApi(door: Door, api: Door): void {
   door.openAPIRegistry.registerComponent('securitySchemes', 'operator', {
     type: 'http',
     scheme: 'bearer',
-    description: 'OPERATOR_TOKEN',
+    description: 'the token that OPERATOR_TOKEN configures',
   });
   door.openAPIRegistry.registerPath({
     method: 'get',

@@ -62,9 +62,12 @@ function declare(door: Door): void {
     },
     responses: {
       200: { description: 'An access token', content: jsonContent(TokenAnswer) },
-      400: { description: 'RFC 6749, 5.2', content: jsonContent(OAuthError) },
+      400: { description: 'One of the errors of RFC 6749, 5.2', content: jsonContent(OAuthError) },
       401: { description: 'invalid_client', content: jsonContent(OAuthError) },
-      429: { description: 'Too many failed authentications', content: jsonContent(OAuthError) },
+      429: {
+        description: 'Too many failed authentications; see Retry-After',
+        content: jsonContent(OAuthError),
+      },
     },
   });
 }
