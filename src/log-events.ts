@@ -76,7 +76,7 @@ export const LOG_EVENTS = {
         'If the same `subscriptionId` goes on for an hour, read `error`. Until the erasure is confirmed, the deliveries of the deleted subscription are still stored: tell the customer if you promised a date.',
       fields: ['subscriptionId'],
     },
-    'event store not told of a change': {
+    'change not passed to the event store': {
       meaning:
         'A subscription was changed in D1, and its event store did not answer. The store takes over the change with the next event or retry, or with the daily visit.',
       action:

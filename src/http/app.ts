@@ -1,35 +1,18 @@
-/**
- * The HTTP face of the service: middleware in the order of decision (contract 8), then every noun's routes.
- * Wiring only.
- */
-import { OpenAPIHono } from '@hono/zod-openapi';
+/** The HTTP face of the service: the middleware of every request, in the order of contract 8, and the three doors. */
 import { methodNotAllowed } from 'hono/method-not-allowed';
 import { requestId } from 'hono/request-id';
 import { secureHeaders } from 'hono/secure-headers';
 import type { AddressCheck } from '../outbound/address-check.ts';
 import { createServices } from '../services.ts';
-import { authorizeClient, authorizeOperator } from './kit/auth.ts';
-import type { AppEnv } from './kit/context.ts';
-import { answerError, handleError, refuseInvalid } from './kit/errors.ts';
-import { addEvents } from './management/events.ts';
-import { addExports } from './management/exports.ts';
-import { addPublish } from './management/publish.ts';
-import { addRedeliveries } from './management/redeliveries.ts';
-import { addSubscriptions } from './management/subscriptions.ts';
-import { addSummary } from './management/summary.ts';
-import { addTestNotification } from './management/test-notification.ts';
-import { addClients } from './operator/clients.ts';
-import { addCustomers } from './operator/customers.ts';
-import { addDeadLetters } from './operator/dead-letters.ts';
-import { addSigningKeys } from './operator/signing-keys.ts';
-import { addHealth } from './public/healthz.ts';
-import { addJwk } from './public/jwk.ts';
-import { addOpenApi } from './public/openapi.ts';
-import { addTokens } from './public/tokens.ts';
+import { type Door, newDoor } from './kit/door.ts';
+import { answerError, handleError } from './kit/errors.ts';
+import { managementDoor } from './management/door.ts';
+import { operatorDoor } from './operator/door.ts';
+import { publicDoor } from './public/door.ts';
 
-/** @param checkAddress how endpoints' hosts are judged; tests bring a resolver of their own */
-export function createApp(checkAddress: AddressCheck): OpenAPIHono<AppEnv> {
-  const app = new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid });
+/** @param checkAddress judges the hosts of endpoints; tests bring a resolver of their own */
+export function createApp(checkAddress: AddressCheck): Door {
+  const app = newDoor();
   app.use(requestId());
   app.use(secureHeaders());
   app.onError(handleError);
@@ -44,23 +27,21 @@ export function createApp(checkAddress: AddressCheck): OpenAPIHono<AppEnv> {
     c.set('services', createServices(c.env, checkAddress));
     await next();
   });
-  app.use('/operator/*', authorizeOperator);
-  app.use('/:cid/webhooks/*', authorizeClient);
-
-  addHealth(app);
-  addOpenApi(app);
-  addTokens(app);
-  addJwk(app);
-  addSubscriptions(app);
-  addSummary(app);
-  addTestNotification(app);
-  addEvents(app);
-  addExports(app);
-  addRedeliveries(app);
-  addPublish(app);
-  addCustomers(app);
-  addClients(app);
-  addDeadLetters(app);
-  addSigningKeys(app);
+  mountDoors(app);
   return app;
+}
+
+function mountDoors(app: Door): void {
+  // The same doors without the middleware, for the OpenAPI document.
+  const api = newDoor();
+  const doors: readonly [path: string, door: Door][] = [
+    ['/', publicDoor(api)],
+    ['/:cid/webhooks', managementDoor()],
+    ['/operator', operatorDoor()],
+  ];
+  // The document shows the doors in the order in which a reader needs them.
+  for (const [path, door] of doors) api.route(path, door);
+  // Requests meet the doors in the other order: `operator` is not a customer id, so the operator's guard decides about
+  // `/operator/webhooks` (contract 10.2).
+  for (const [path, door] of doors.toReversed()) app.route(path, door);
 }

@@ -3,9 +3,11 @@
  * has confirmed. An erasure that was cut short is found by its tombstone and repeated; erasing twice is harmless.
  */
 import pLimit from 'p-limit';
+import type { Config } from '../config.ts';
 import { refOf, type Subscription } from '../domain/subscription.ts';
 import type { EventStoreRpc } from '../event-store/rpc.ts';
 import { logError } from '../log.ts';
+import { deleteCustomer } from '../storage/customers.ts';
 import type { Database } from '../storage/database.ts';
 import { findUnerased, markErased } from '../storage/subscriptions.ts';
 
@@ -14,6 +16,21 @@ const STORES_AT_ONCE = 6;
 interface EraseNeeds {
   readonly db: Database;
   eventStore(subscriptionId: string): Pick<EventStoreRpc, 'erase'>;
+}
+
+/**
+ * Deletes a customer with everything it owns, then erases its event stores (contract 10.2). When this dies in between, the
+ * tombstones are in D1 and the cron erases the stores.
+ * @returns false when there is no such customer
+ */
+export async function eraseCustomer(
+  needs: EraseNeeds & { readonly config: Pick<Config, 'maxSubscriptions'> },
+  customerId: string,
+  now: number,
+): Promise<boolean> {
+  if (!(await deleteCustomer(needs.db, customerId, now))) return false;
+  await eraseDeleted(needs, needs.config.maxSubscriptions, customerId);
+  return true;
 }
 
 /** Erases up to `limit` stores that are not erased yet, of one customer or of all. @returns how many it could not erase */

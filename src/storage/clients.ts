@@ -14,7 +14,7 @@ export interface Client {
   readonly createdAt: number;
 }
 
-interface NewSecret {
+export interface NewSecret {
   readonly id: string;
   /** SHA-256, 64 hex digits. */
   readonly secretHash: string;
@@ -67,12 +67,16 @@ export async function listClients(db: Database, customerId: string): Promise<Cli
     .orderBy(asc(clients.createdAt), asc(clients.clientId));
 }
 
-export async function clientExists(db: Database, customerId: string, clientId: string): Promise<boolean> {
+export async function findClient(
+  db: Database,
+  customerId: string,
+  clientId: string,
+): Promise<Client | undefined> {
   const rows = await db
-    .select({ clientId: clients.clientId })
+    .select()
     .from(clients)
     .where(and(eq(clients.customerId, customerId), eq(clients.clientId, clientId)));
-  return rows.length > 0;
+  return rows[0];
 }
 
 /** @returns false when the customer has no such client */
@@ -86,7 +90,7 @@ export async function deleteClient(db: Database, customerId: string, clientId: s
 
 /**
  * Gives a client a new secret. Its other secrets end at `oldExpiresAt` (ms), or earlier where they already have an end.
- * @returns the client; `undefined` when the customer has no such client, and then nothing is changed
+ * @returns false when the customer has no such client, and then nothing is changed
  */
 export async function rotateSecret(
   db: Database,
@@ -95,21 +99,17 @@ export async function rotateSecret(
   secret: NewSecret,
   now: number,
   oldExpiresAt: number,
-): Promise<Client | undefined> {
+): Promise<boolean> {
   const ofClient = and(eq(clientSecrets.customerId, customerId), eq(clientSecrets.clientId, clientId));
-  const [found] = await db.batch([
-    db
-      .select()
-      .from(clients)
-      .where(and(eq(clients.customerId, customerId), eq(clients.clientId, clientId))),
+  const [, made] = await db.batch([
     db
       .update(clientSecrets)
       .set({ expiresAt: sql`min(coalesce(${clientSecrets.expiresAt}, ${oldExpiresAt}), ${oldExpiresAt})` })
       .where(ofClient),
-    insertSecret(db, customerId, clientId, secret, now),
+    insertSecret(db, customerId, clientId, secret, now).returning({ id: clientSecrets.id }),
     db.delete(clientSecrets).where(and(ofClient, sql`${clientSecrets.expiresAt} <= ${now}`)),
   ]);
-  return found[0];
+  return made.length > 0;
 }
 
 /** The valid secrets of a client; empty for an unknown client or customer. */

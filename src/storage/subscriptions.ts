@@ -77,7 +77,7 @@ export async function filterBytes(db: Database, customerId: string, exceptId = '
   return rows[0]?.bytes ?? 0;
 }
 
-type UpdateSubscriptionResult =
+export type UpdateSubscriptionResult =
   | { readonly result: 'updated'; readonly subscription: Subscription }
   | { readonly result: 'not found' | 'duplicate title' };
 

@@ -136,7 +136,6 @@ function importsFrom(from: (path: string) => boolean, to: (target: string) => bo
 }
 
 const within = (room: string) => (path: string) => path.startsWith(`${room}/`);
-const DOOR_ROOMS = ['http/public', 'http/management', 'http/operator'];
 
 describe('the rooms', () => {
   it('only event-store/client.ts and event-store/rpc.ts are imported from outside the event store', () => {
@@ -162,22 +161,6 @@ describe('the rooms', () => {
       }),
     );
     expect(wrong).toEqual([]);
-  });
-
-  it('the kit of http imports no route', () => {
-    const isRoute = (target: string) => within('http')(target) && !within('http/kit')(target);
-    expect(importsFrom(within('http/kit'), isRoute)).toEqual([]);
-  });
-
-  it.each(DOOR_ROOMS)('the door %s imports no other door', (door) => {
-    const isOther = (target: string) => DOOR_ROOMS.some((one) => one !== door && within(one)(target));
-    expect(importsFrom(within(door), isOther)).toEqual([]);
-  });
-
-  it('a route imports no other route', () => {
-    const isRoute = (path: string) =>
-      DOOR_ROOMS.some((door) => within(door)(path)) && !/\/door\.ts$/.test(path);
-    expect(importsFrom(isRoute, isRoute)).toEqual([]);
   });
 });
 

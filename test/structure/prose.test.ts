@@ -94,7 +94,10 @@ describe('phrases to avoid', () => {
     const text = read(document);
     // The glossary names the phrases: in the table at its end, and after "Avoid".
     const prose = document === 'docs/glossary.md' ? text.slice(0, text.indexOf('## Phrases in prose')) : text;
-    const found = prose.split('\n').filter((line) => AVOIDED.test(line) && !line.includes('*Avoid:*'));
+    const found = prose
+      .split('\n')
+      // Code in backquotes is quoted, not written: the changelog names old log events.
+      .filter((line) => AVOIDED.test(line.replace(/`[^`]*`/g, '')) && !line.includes('*Avoid:*'));
     expect(found).toEqual([]);
   });
 

@@ -1,4 +1,4 @@
-/** Who may call: access tokens on the management API (contract 2), the operator's token on the operator API. */
+/** Who may call: a client with an access token (contract 2), or the operator with a token (contract 10.2). */
 import { createMiddleware } from 'hono/factory';
 import { ApiFailure } from '../../domain/errors.ts';
 import { CREDENTIAL_CACHE_MS } from '../../domain/limits.ts';
@@ -9,12 +9,15 @@ import { type Credential, findCredential } from '../../storage/clients.ts';
 import type { Database } from '../../storage/database.ts';
 import { type AppContext, type AppEnv, param } from './context.ts';
 
-/** Per isolate: a revoked secret is noticed within `CREDENTIAL_CACHE_MS`. */
+/** Credentials by the id of their secret, cached for `CREDENTIAL_CACHE_MS`: a revoked secret works for so long (contract 2). */
 const credentials = new Map<string, { credential: Credential; until: number }>();
+/** A cache with as many entries is emptied, so that it cannot fill the memory of the isolate. */
+const CREDENTIALS_MAX = 10_000;
 
 /**
- * Lets a management call through when its token is good, of this customer, and covers the call; else 403, before
- * anything is said of what exists. Then the customer's calls are counted; publishing is exempt.
+ * The guard of the management door. It answers 403 unless the token is valid, belongs to the customer of the path, and
+ * its scope covers the call; a caller without this right learns nothing of what exists (contract 2). Then it counts the
+ * calls of the customer, publishing excepted (contract 8).
  */
 export const authorizeClient = createMiddleware<AppEnv>(async (c, next) => {
   const customerId = param(c, 'cid');
@@ -52,13 +55,13 @@ async function credentialOf(db: Database, secretId: string, now: number): Promis
   const credential = await findCredential(db, secretId);
   if (credential === undefined) credentials.delete(secretId);
   else {
-    if (credentials.size >= 10_000) credentials.clear();
+    if (credentials.size >= CREDENTIALS_MAX) credentials.clear();
     credentials.set(secretId, { credential, until: now + CREDENTIAL_CACHE_MS });
   }
   return credential;
 }
 
-/** Lets the operator through; without a configured token there is no operator API at all (contract 10.2). */
+/** The guard of the operator door. Without a configured token, every path behind it is a 404 (contract 10.2). */
 export const authorizeOperator = createMiddleware<AppEnv>(async (c, next) => {
   const { operatorToken } = c.get('services').config;
   if (operatorToken === undefined) throw new ApiFailure({ code: 'not_found', what: 'Route' });

@@ -1,48 +1,91 @@
-/** Bodies: bounded before they are read, JSON by their media type, then parsed (order of contract 8). */
-
-import { bodyLimit } from 'hono/body-limit';
+/**
+ * Bodies, each read once and parsed once. The steps and their refusals have the order of contract 8: bytes within a
+ * limit (413), media type (415), JSON, and the schema that the OpenAPI document shows (400, with every fault).
+ */
+import type { RouteConfig } from '@hono/zod-openapi';
 import { createMiddleware } from 'hono/factory';
-import { ApiFailure } from '../../domain/errors.ts';
+import type { z } from 'zod';
+import { ApiFailure, type Fault, faultsOf } from '../../domain/errors.ts';
 import { BODY_MAX_BYTES } from '../../domain/limits.ts';
-import type { AppEnv } from './context.ts';
-import { MEDIA_TYPE } from './errors.ts';
+import type { AppContext, AppEnv } from './context.ts';
+import type { Door } from './door.ts';
 
 const JSON_MEDIA_TYPE = /^application\/(json|merge-patch\+json)\s*(;|$)/i;
 
-/** Refuses a larger body: 413, before it is read whole. */
-export function limitBody(maxBytes: number, hint = '') {
-  return bodyLimit({
-    maxSize: maxBytes,
-    onError: () => {
-      throw new ApiFailure({
-        code: 'body_too_large',
-        details: `The body must be at most ${maxBytes} bytes${hint}`,
-      });
-    },
-  });
+/** The details of the 415. */
+const MEDIA_TYPE = 'Content-Type must be application/json';
+
+interface JsonRules {
+  /** By default `BODY_MAX_BYTES`. */
+  readonly maxBytes?: number;
+  /** Follows the limit in the details of the 413. */
+  readonly hint?: string;
+  /** When an empty body counts as `{}`. By default it never does: it is not JSON. */
+  readonly emptyIsObject?: 'always' | 'without media type';
 }
 
-/** Refuses a body that is not sent as JSON: 415. An empty one without media type passes, to be told so later. */
-export const requireJson = createMiddleware<AppEnv>(async (c, next) => {
+interface BodyRules extends JsonRules {
+  /**
+   * Finds the faults that need configuration, D1 or a name server.
+   * @param faults those that the schema found: a member with such a fault is not judged again
+   */
+  readonly moreFaults?: (c: AppContext, body: unknown, faults: readonly Fault[]) => Promise<readonly Fault[]>;
+}
+
+type RouteWithBody = RouteConfig & {
+  readonly request: {
+    readonly body: { readonly content: Record<'application/json', { schema: z.ZodType }> };
+  };
+};
+
+/**
+ * Adds a declared route with a JSON body. The middleware of the route runs first; then the body is judged by the schema
+ * that the route declares, and the handler takes its value as `c.req.valid('json')`.
+ */
+export function addRouteWithBody<Route extends RouteWithBody>(
+  door: Door,
+  route: Route,
+  handler: Parameters<typeof door.openapi<Route>>[1],
+  rules: BodyRules = {},
+): void {
+  const { middleware = [], ...documented } = route as RouteWithBody;
+  const { body, ...request } = documented.request;
+  const parse = createMiddleware<AppEnv>(async (c, next) => {
+    const value = await parseBody(c, body.content['application/json'].schema, rules);
+    c.req.addValidatedData('json', value);
+    await next();
+  });
+  door.openAPIRegistry.registerPath(documented);
+  // The library gets the route without its body, or it would parse the body again. The handler keeps the whole type.
+  const served = { ...documented, request, hide: true, middleware: [middleware, parse].flat() };
+  door.openapi(served as unknown as Route, handler);
+}
+
+/** @throws ApiFailure `invalid_body` with the faults of the schema and those that a schema cannot find */
+async function parseBody(c: AppContext, schema: z.ZodType, rules: BodyRules): Promise<object> {
+  const body = await readJson(c, rules);
+  const parsed = schema.safeParse(body);
+  const faults = parsed.success ? [] : faultsOf(parsed.error.issues);
+  const all = [...faults, ...((await rules.moreFaults?.(c, body, faults)) ?? [])];
+  if (!parsed.success || all.length > 0) throw new ApiFailure({ code: 'invalid_body', faults: all });
+  return parsed.data as object;
+}
+
+/**
+ * The body as JSON, in UTF-8 (RFC 8259, 8.1).
+ * @throws ApiFailure `body_too_large`, `unsupported_media_type` or `invalid_json`
+ */
+export async function readJson(c: AppContext, rules: JsonRules): Promise<unknown> {
+  const bytes = await readBody(c, rules.maxBytes ?? BODY_MAX_BYTES, rules.hint);
   const type = c.req.header('content-type');
-  const empty = type === undefined && (await c.req.arrayBuffer()).byteLength === 0;
-  if (!empty && !JSON_MEDIA_TYPE.test(type ?? '')) {
+  const isEmpty = bytes.byteLength === 0;
+  const isAbsent = isEmpty && type === undefined;
+  if (isEmpty && rules.emptyIsObject === 'always') return {};
+  if (isAbsent && rules.emptyIsObject === 'without media type') return {};
+  // A body that is absent passes here: the JSON check rejects it with a better message.
+  if (!isAbsent && !JSON_MEDIA_TYPE.test(type ?? '')) {
     throw new ApiFailure({ code: 'unsupported_media_type', details: MEDIA_TYPE });
   }
-  if (type !== undefined && !/^[\w./+-]+$/.test(type)) {
-    // The validators behind know fewer spellings of parameters than RFC 9110, 5.6.6; JSON needs none.
-    const headers = new Headers(c.req.raw.headers);
-    headers.set('content-type', type.split(';', 1)[0]?.trim() ?? '');
-    // From the bytes: whoever came before may have read the stream.
-    const body = await c.req.arrayBuffer();
-    c.req.raw = new Request(c.req.raw.url, { method: c.req.method, headers, body });
-  }
-  await next();
-});
-
-/** The body as JSON, in UTF-8 (RFC 8259, 8.1). @throws ApiFailure `invalid_json` */
-export async function readJson(request: { arrayBuffer(): Promise<ArrayBuffer> }): Promise<unknown> {
-  const bytes = await request.arrayBuffer();
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(bytes));
   } catch {
@@ -50,23 +93,20 @@ export async function readJson(request: { arrayBuffer(): Promise<ArrayBuffer> })
   }
 }
 
-/** 400 for a required body that is no JSON at all, an empty one included. */
-export const requireValidJson = createMiddleware<AppEnv>(async (c, next) => {
-  await readJson(c.req);
-  await next();
-});
-
-/** A body that may be left out: none at all counts as an empty object, whatever it is said to be. */
-export const orEmptyObject = createMiddleware<AppEnv>(async (c, next) => {
-  if ((await c.req.arrayBuffer()).byteLength === 0) {
-    const headers = new Headers(c.req.raw.headers);
-    headers.set('content-type', 'application/json');
-    headers.delete('content-length');
-    c.req.raw = new Request(c.req.raw.url, { method: c.req.method, headers, body: '{}' });
-    c.req.bodyCache = {};
+/**
+ * The bytes of a body.
+ * @throws ApiFailure `body_too_large` when the declared length is over the limit, or as soon as the bytes read are
+ */
+export async function readBody(c: AppContext, maxBytes: number, hint = ''): Promise<Uint8Array> {
+  const details = `The body must be at most ${maxBytes} bytes${hint}`;
+  const tooLarge = () => new ApiFailure({ code: 'body_too_large', details });
+  if (Number(c.req.header('content-length') ?? 0) > maxBytes) throw tooLarge();
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of c.req.raw.body ?? []) {
+    size += chunk.byteLength;
+    if (size > maxBytes) throw tooLarge();
+    chunks.push(chunk);
   }
-  await next();
-});
-
-/** What every route with a small JSON body puts first. */
-export const jsonBody = [limitBody(BODY_MAX_BYTES), requireJson, requireValidJson];
+  return await new Blob(chunks).bytes();
+}

@@ -1,4 +1,4 @@
-/** What every handler finds in its context. */
+/** The context of a request: what the service puts into it, and small readers of it. */
 import type { Context } from 'hono';
 import type { Env } from '../../env.ts';
 import type { Services } from '../../services.ts';
@@ -11,7 +11,8 @@ export interface AppEnv {
   };
 }
 
-export type AppContext = Context<AppEnv>;
+/** The context of every route, whatever its middleware has added to it. */
+export type AppContext = Omit<Context<AppEnv>, 'set'>;
 
 /** A path parameter the route declares. */
 export function param(c: AppContext, name: string): string {

@@ -1,64 +1,38 @@
-/** Events of a subscription over HTTP: list, one, history (contract 5.1 to 5.3). */
-import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
+/**
+ * Events of a subscription over HTTP: list, read, history, redelivery (contract 5). In this API an event is one
+ * delivery to one subscription. The events that a producer publishes are in `publish.ts`.
+ */
+import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { DELIVERY_STATES, type Delivery, type HistoryEntry } from '../../domain/delivery.ts';
-import { describeDelivery } from '../../domain/delivery-view.ts';
 import { ApiFailure } from '../../domain/errors.ts';
 import { isEventId, isUuid } from '../../domain/ids.ts';
 import { EVENTS_LIMIT_MAX, EVENTS_PAGE_MAX } from '../../domain/limits.ts';
-import { refOf, type Subscription } from '../../domain/subscription.ts';
+import { refOf } from '../../domain/subscription.ts';
 import { withSignatures } from '../../operations/show-deliveries.ts';
-import { type AppContext, type AppEnv, param, timestamp } from '../kit/context.ts';
-import {
-  collectionOf,
-  eventPath,
-  jsonContent,
-  Link,
-  link,
-  problems,
-  subscriptionPath,
-} from '../kit/links.ts';
-import { requireSubscription, subscriptionFirst, subscriptionHref } from './subscriptions.ts';
+import { param, timestamp } from '../kit/context.ts';
+import type { Door } from '../kit/door.ts';
+import { AttemptError, EventResource, eventResource, ListenerAnswer } from '../kit/event-resource.ts';
+import { eventHref, eventsHref } from '../kit/hrefs.ts';
+import { type Pages, streamCollection } from '../kit/json-stream.ts';
+import { collectionOf, type Links, link } from '../kit/links.ts';
+import { notFound, type SubscriptionContext, withSubscription } from '../kit/load.ts';
+import { problems } from '../kit/problems.ts';
+import { eventPath, jsonContent, subscriptionPath, time, wholeNumber } from '../kit/schemas.ts';
 
-/** Events that one call of the store reads for a page. */
+/** Events in one answer of the event store; a list takes as many calls as it needs. */
 const EVENTS_CHUNK = 200;
-/** A page that takes longer ends early, with `next`: every call answers within 10 s (contract 1), and each SET is signed. */
+/** Milliseconds. A list that takes longer ends early, with a `next` link: a call answers within 10 s (contract 1). */
 const EVENTS_WITHIN_MS = 8000;
-
-const time = z.string().meta({ format: 'date-time' });
-const AnswerSchema = z.object({ statusCode: z.number().int(), headers: z.record(z.string(), z.string()) });
-const ErrorSchema = z.object({
-  code: z.enum(['timed_out', 'unreachable', 'invalid_response', 'blocked']),
-  message: z.string(),
-});
-
-export const EventResource = z
-  .object({
-    id: z.string(),
-    createdAt: time,
-    updatedAt: time,
-    state: z.enum(DELIVERY_STATES),
-    attempts: z.number().int(),
-    nextAttemptAt: time.optional(),
-    request: z.object({
-      endpoint: z.string(),
-      headers: z.record(z.string(), z.string()),
-      payload: z.string().meta({ description: 'the compact SET' }),
-    }),
-    response: AnswerSchema.optional(),
-    error: ErrorSchema.optional(),
-    _links: z.object({ self: Link, redeliver: Link, history: Link }),
-  })
-  .meta({ id: 'Event' });
 
 const HistoryResource = z
   .object({
     createdAt: time,
     state: z.enum(DELIVERY_STATES),
-    attempts: z.number().int(),
+    attempts: wholeNumber,
     reason: z.string().optional(),
-    response: AnswerSchema.optional(),
-    error: ErrorSchema.optional(),
+    response: ListenerAnswer.optional(),
+    error: AttemptError.optional(),
     durationMs: z.number().optional(),
     nextAttemptAt: time.optional(),
   })
@@ -78,15 +52,24 @@ const EventsQuery = z.object({
   state: z.enum(DELIVERY_STATES, { error: `must be one of ${DELIVERY_STATES.join(', ')}` }).optional(),
 });
 
+const common = { tags: ['Events'], security: [{ token: [] }], middleware: withSubscription };
+
+export function addEvents(door: Door): void {
+  addList(door);
+  addRead(door);
+  addHistory(door);
+  addRedeliver(door);
+}
+
+// --- The list -----------------------------------------------------------------------------------------
+
 const listRoute = createRoute({
   method: 'get',
-  path: '/{cid}/webhooks/subscriptions/{sid}/events',
+  path: '/subscriptions/{sid}/events',
   summary: 'List events',
   description:
-    'Oldest first, up to 10,000 without `limit`; `next` is there when there is more. A page that takes long ends early.',
-  tags: ['Events'],
-  security: [{ token: [] }],
-  middleware: [subscriptionFirst],
+    'Oldest first, up to 10,000 without `limit`. `next` is present when there are more. A list that takes long ends early.',
+  ...common,
   request: { params: subscriptionPath, query: EventsQuery },
   responses: {
     200: { description: 'The events', content: jsonContent(collectionOf('events', EventResource)) },
@@ -94,12 +77,53 @@ const listRoute = createRoute({
   },
 });
 
+function addList(door: Door): void {
+  door.openapi(listRoute, (c) => {
+    const store = c.get('services').eventStore(c.get('subscription').id);
+    return streamCollection(c, 'events', store.total(), eventPages(c, c.req.valid('query')));
+  });
+}
+
+/** Reads the events that a query asks for from the store, chunk by chunk. */
+async function* eventPages(c: SubscriptionContext, query: z.infer<typeof EventsQuery>): Pages<EventResource> {
+  const { signer, eventStore } = c.get('services');
+  const store = eventStore(c.get('subscription').id);
+  const { before, state } = query;
+  const filter = { ...(before === undefined ? {} : { before }), ...(state === undefined ? {} : { state }) };
+  const startedAt = Date.now();
+  let left = query.limit === undefined ? EVENTS_PAGE_MAX : Number(query.limit);
+  let cursor = query.after;
+  for (let isFirst = true; ; isFirst = false) {
+    // One more than is left to show tells whether there are more.
+    const asked = Math.min(left + 1, EVENTS_CHUNK);
+    const after = cursor === undefined ? {} : { after: cursor };
+    const chunk = await store.list({ ...filter, ...after, limit: asked });
+    const shown = await withSignatures(signer, chunk.slice(0, left));
+    left -= shown.length;
+    cursor = shown.at(-1)?.eventId ?? cursor;
+    const isLate = !isFirst && Date.now() - startedAt > EVENTS_WITHIN_MS;
+    yield shown.map((delivery) => eventResource(c, delivery));
+    if (chunk.length < asked) return listLinks(c);
+    if (chunk.length > shown.length || (isLate && asked === EVENTS_CHUNK)) return listLinks(c, cursor);
+  }
+}
+
+function listLinks(c: SubscriptionContext, nextAfter?: string): Links {
+  const path = eventsHref(c.get('subscription'));
+  const query = new URL(c.req.url).searchParams;
+  const self = link(query.size === 0 ? path : `${path}?${query}`);
+  if (nextAfter === undefined) return { self };
+  query.set('after', nextAfter);
+  return { self, next: link(`${path}?${query}`) };
+}
+
+// --- One event ----------------------------------------------------------------------------------------
+
 const readRoute = createRoute({
   method: 'get',
-  path: '/{cid}/webhooks/subscriptions/{sid}/events/{eid}',
+  path: '/subscriptions/{sid}/events/{eid}',
   summary: 'Read an event',
-  tags: ['Events'],
-  security: [{ token: [] }],
+  ...common,
   request: { params: eventPath },
   responses: {
     200: { description: 'The event', content: jsonContent(EventResource) },
@@ -107,13 +131,20 @@ const readRoute = createRoute({
   },
 });
 
+function addRead(door: Door): void {
+  door.openapi(readRoute, async (c) => {
+    const stored = await readDelivery(c);
+    const [delivery = stored] = await withSignatures(c.get('services').signer, [stored]);
+    return c.json(eventResource(c, delivery), 200);
+  });
+}
+
 const historyRoute = createRoute({
   method: 'get',
-  path: '/{cid}/webhooks/subscriptions/{sid}/events/{eid}/history',
+  path: '/subscriptions/{sid}/events/{eid}/history',
   summary: "Read an event's history",
   description: 'One entry for each change of state, oldest first.',
-  tags: ['Events'],
-  security: [{ token: [] }],
+  ...common,
   request: { params: eventPath },
   responses: {
     200: { description: 'The history', content: jsonContent(collectionOf('history', HistoryResource)) },
@@ -121,92 +152,23 @@ const historyRoute = createRoute({
   },
 });
 
-const redeliverRoute = createRoute({
-  method: 'post',
-  path: '/{cid}/webhooks/subscriptions/{sid}/events/{eid}/redeliver',
-  summary: 'Redeliver a failed event',
-  description: 'The stored token is sent again, byte for byte, and the schedule starts anew.',
-  tags: ['Events'],
-  security: [{ token: [] }],
-  request: { params: eventPath },
-  responses: {
-    202: { description: 'Scheduled', content: jsonContent(EventResource) },
-    ...problems(403, 404, 409, 429),
-  },
-});
-
-export function addEvents(app: OpenAPIHono<AppEnv>): void {
-  app.openapi(listRoute, async (c) => {
-    const query = c.req.valid('query');
-    const limit = query.limit === undefined ? EVENTS_PAGE_MAX : Number(query.limit);
-    const events = await streamEvents(c, query, limit);
-    // Streamed as the schema of this route says; a stream has no static type.
-    return events as never;
-  });
-
-  app.openapi(readRoute, async (c) => {
-    const subscription = await requireSubscription(c);
-    const config = c.get('services').config;
-    const stored = await requireDelivery(c, subscription);
-    const [delivery = stored] = await withSignatures(c.get('services').signer, [stored]);
-    return c.json(eventResource(subscription, delivery, config.userAgent), 200);
-  });
-
-  app.openapi(historyRoute, async (c) => {
-    const subscription = await requireSubscription(c);
-    const delivery = await requireDelivery(c, subscription);
-    const self = eventHref(subscription, delivery.eventId);
+function addHistory(door: Door): void {
+  door.openapi(historyRoute, async (c) => {
+    const delivery = await readDelivery(c);
+    const event = eventHref(c.get('subscription'), delivery.eventId);
     const history = delivery.history.map(historyResource);
-    return c.json(
-      {
-        total: history.length,
-        _links: { self: link(`${self}/history`), event: link(self) },
-        _embedded: { history },
-      },
-      200,
-    );
-  });
-
-  app.openapi(redeliverRoute, async (c) => {
-    const subscription = await requireSubscription(c);
-    const delivery = await redeliver(c, subscription);
-    return c.json(eventResource(subscription, delivery, c.get('services').config.userAgent), 202);
+    const _links = { self: link(`${event}/history`), event: link(event) };
+    return c.json({ total: history.length, _links, _embedded: { history } }, 200);
   });
 }
 
-/** The delivery of an accepted redelivery. @throws ApiFailure for every other answer of the store */
-async function redeliver(c: AppContext, subscription: Subscription): Promise<Delivery> {
+/** The delivery `{eid}` of the subscription. @throws ApiFailure `not_found` */
+async function readDelivery(c: SubscriptionContext): Promise<Delivery> {
   const id = param(c, 'eid');
-  if (!isUuid(id)) throw noEvent();
-  const redelivery = await c.get('services').eventStore(subscription.id).redeliver(refOf(subscription), id);
-  switch (redelivery.answer) {
-    case 'accepted':
-      return redelivery.delivery;
-    case 'not found':
-      throw noEvent();
-    case 'not failed':
-      throw new ApiFailure({ code: 'conflict', details: 'Event is not in a failed state' });
-    case 'disabled':
-      throw new ApiFailure({ code: 'conflict', details: 'Subscription is disabled' });
-    case 'too soon': {
-      const retryAfterSeconds = Math.ceil(redelivery.waitMs / 1000);
-      const details = `One redelivery every ${c.get('services').config.redeliverIntervalMs / 1000} seconds`;
-      throw new ApiFailure({ code: 'too_many_requests', details, retryAfterSeconds });
-    }
-  }
-}
-
-/** A delivery as the API shows it (contract 5.1). */
-export function eventResource(
-  subscription: Subscription,
-  delivery: Delivery,
-  userAgent: string,
-): z.infer<typeof EventResource> {
-  const self = eventHref(subscription, delivery.eventId);
-  return {
-    ...describeDelivery(delivery, userAgent),
-    _links: { self: link(self), redeliver: link(`${self}/redeliver`), history: link(`${self}/history`) },
-  };
+  const store = c.get('services').eventStore(c.get('subscription').id);
+  const delivery = isUuid(id) ? await store.read(id) : undefined;
+  if (delivery === undefined) throw notFound('Event');
+  return delivery;
 }
 
 function historyResource(entry: HistoryEntry): z.infer<typeof HistoryResource> {
@@ -221,83 +183,46 @@ function historyResource(entry: HistoryEntry): z.infer<typeof HistoryResource> {
   };
 }
 
-export function eventHref(subscription: Subscription, eventId: string): string {
-  return `${subscriptionHref(subscription)}/events/${eventId}`;
+// --- Redelivery ---------------------------------------------------------------------------------------
+
+const redeliverRoute = createRoute({
+  method: 'post',
+  path: '/subscriptions/{sid}/events/{eid}/redeliver',
+  summary: 'Redeliver a failed event',
+  description: 'Sends the stored token again, byte for byte; the schedule of attempts starts again.',
+  ...common,
+  request: { params: eventPath },
+  responses: {
+    202: { description: 'Scheduled', content: jsonContent(EventResource) },
+    ...problems(403, 404, 409, 429),
+  },
+});
+
+function addRedeliver(door: Door): void {
+  door.openapi(redeliverRoute, async (c) => c.json(eventResource(c, await redeliver(c)), 202));
 }
 
-async function requireDelivery(c: AppContext, subscription: Subscription): Promise<Delivery> {
+/** The delivery of an accepted redelivery. @throws ApiFailure for every other answer of the store */
+async function redeliver(c: SubscriptionContext): Promise<Delivery> {
   const id = param(c, 'eid');
-  const delivery = isUuid(id) ? await c.get('services').eventStore(subscription.id).read(id) : undefined;
-  if (delivery === undefined) throw noEvent();
-  return delivery;
-}
-
-function noEvent(): ApiFailure {
-  return new ApiFailure({ code: 'not_found', what: 'Event' });
-}
-
-/**
- * The list as a stream, read from the store chunk by chunk, so that memory stays flat. The links come last in
- * the text: whether there is more is known only then.
- */
-async function streamEvents(
-  c: AppContext,
-  query: z.infer<typeof EventsQuery>,
-  limit: number,
-): Promise<Response> {
-  const { after, before, state } = query;
-  const subscription = await requireSubscription(c);
-  const store = c.get('services').eventStore(subscription.id);
-  const filter = {
-    ...(before === undefined ? {} : { before }),
-    ...(state === undefined ? {} : { state }),
-  };
-  const config = c.get('services').config;
-  const startedAt = Date.now();
-  // One more than asked for tells whether there is more.
-  const read = async (cursor: string | undefined, left: number) =>
-    (await store.list({
-      ...filter,
-      ...(cursor === undefined ? {} : { after: cursor }),
-      limit: Math.min(left + 1, EVENTS_CHUNK),
-    })) as Delivery[];
-
-  const [total, first] = await Promise.all([store.total(), read(after, limit)]);
-  const encoder = new TextEncoder();
-  let chunk = first;
-  let left = limit;
-  let cursor = after;
-  let started = false;
-
-  const body = new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      const shown = await withSignatures(c.get('services').signer, chunk.slice(0, left));
-      const text = shown.map((delivery) =>
-        JSON.stringify(eventResource(subscription, delivery, config.userAgent)),
-      );
-      const opening = started ? (text.length > 0 ? ',' : '') : `{"total":${total},"_embedded":{"events":[`;
-      left -= shown.length;
-      cursor = shown.at(-1)?.eventId ?? cursor;
-      const isLate = started && Date.now() - startedAt > EVENTS_WITHIN_MS;
-      const more = chunk.length > shown.length || (isLate && chunk.length === EVENTS_CHUNK);
-      const ended = more || chunk.length < Math.min(left + shown.length + 1, EVENTS_CHUNK);
-      const links = ended
-        ? `]},"_links":${JSON.stringify(listLinks(c, subscription, more ? cursor : undefined))}}`
-        : '';
-      started = true;
-      controller.enqueue(encoder.encode(opening + text.join(',') + links));
-      if (ended) controller.close();
-      else chunk = await read(cursor, left);
-    },
-  });
-  return c.body(body, 200, { 'content-type': 'application/json' });
-}
-
-function listLinks(c: AppContext, subscription: Subscription, nextAfter: string | undefined) {
-  const path = `${subscriptionHref(subscription)}/events`;
-  const query = new URL(c.req.url).searchParams;
-  const self = query.size === 0 ? path : `${path}?${query}`;
-  if (nextAfter === undefined) return { self: link(self) };
-  query.set('after', nextAfter);
-  return { self: link(self), next: link(`${path}?${query}`) };
+  if (!isUuid(id)) throw notFound('Event');
+  const { config, eventStore } = c.get('services');
+  const subscription = c.get('subscription');
+  const redelivery = await eventStore(subscription.id).redeliver(refOf(subscription), id);
+  switch (redelivery.answer) {
+    case 'accepted':
+      return redelivery.delivery;
+    case 'not found':
+      throw notFound('Event');
+    case 'not failed':
+      throw new ApiFailure({ code: 'conflict', details: 'Event is not in a failed state' });
+    case 'disabled':
+      throw new ApiFailure({ code: 'conflict', details: 'Subscription is disabled' });
+    case 'too soon':
+      throw new ApiFailure({
+        code: 'too_many_requests',
+        details: `One redelivery every ${config.redeliverIntervalMs / 1000} seconds`,
+        retryAfterSeconds: Math.ceil(redelivery.waitMs / 1000),
+      });
+  }
 }

@@ -1,15 +1,18 @@
 /** Bulk export of failed events over HTTP (contract 7). */
-import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
+import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { ApiFailure } from '../../domain/errors.ts';
 import { isUuid } from '../../domain/ids.ts';
 import { refOf, type Subscription } from '../../domain/subscription.ts';
-import type { ExportJob, StartedExport } from '../../event-store/rpc.ts';
-import { type AppContext, type AppEnv, param, timestamp } from '../kit/context.ts';
-import { collectionOf, jsonContent, Link, link, problems, subscriptionPath } from '../kit/links.ts';
-import { requireSubscription, subscriptionHref } from './subscriptions.ts';
-
-const time = z.string().meta({ format: 'date-time' });
+import type { EventStoreRpc, ExportJob } from '../../event-store/rpc.ts';
+import { param, timestamp } from '../kit/context.ts';
+import type { Door } from '../kit/door.ts';
+import { subscriptionHref } from '../kit/hrefs.ts';
+import { streamText } from '../kit/json-stream.ts';
+import { collectionOf, Link, link } from '../kit/links.ts';
+import { notFound, type SubscriptionContext, withSubscription } from '../kit/load.ts';
+import { problems } from '../kit/problems.ts';
+import { jsonContent, subscriptionPath, time } from '../kit/schemas.ts';
 
 const ExportResource = z
   .object({
@@ -21,15 +24,24 @@ const ExportResource = z
   })
   .meta({ id: 'Export' });
 
-const path = '/{cid}/webhooks/subscriptions/{sid}/exports';
+const path = '/subscriptions/{sid}/exports';
 const exportPath = subscriptionPath.extend({ exportId: z.string().meta({ format: 'uuid' }) });
-const common = { tags: ['Exports'], security: [{ token: [] }] };
+const common = { tags: ['Exports'], security: [{ token: [] }], middleware: withSubscription };
+
+export function addExports(door: Door): void {
+  addStart(door);
+  addList(door);
+  addRead(door);
+  addCancel(door);
+  addDownload(door);
+}
 
 const startRoute = createRoute({
   method: 'post',
   path,
   summary: 'Start an export of failed events',
-  description: 'Each failed event is exported once ever. One job at a time, one completed a day.',
+  description:
+    'Each failed event is exported only once, ever. One job at a time, and one completed job a day.',
   ...common,
   request: { params: subscriptionPath },
   responses: {
@@ -37,6 +49,28 @@ const startRoute = createRoute({
     ...problems(403, 404, 409, 429),
   },
 });
+
+function addStart(door: Door): void {
+  door.openapi(startRoute, async (c) => c.json(exportResource(c.get('subscription'), await start(c)), 202));
+}
+
+async function start(c: SubscriptionContext): Promise<ExportJob> {
+  const { config, eventStore } = c.get('services');
+  const subscription = c.get('subscription');
+  const started = await eventStore(subscription.id).startExport(refOf(subscription));
+  switch (started.answer) {
+    case 'started':
+      return started.job;
+    case 'active':
+      throw new ApiFailure({ code: 'conflict', details: 'Too many active exports' });
+    case 'too soon':
+      throw new ApiFailure({
+        code: 'too_many_requests',
+        details: `One completed export every ${config.exportIntervalMs / 1000} seconds`,
+        retryAfterSeconds: Math.ceil(started.waitMs / 1000),
+      });
+  }
+}
 
 const listRoute = createRoute({
   method: 'get',
@@ -53,6 +87,16 @@ const listRoute = createRoute({
   },
 });
 
+function addList(door: Door): void {
+  door.openapi(listRoute, async (c) => {
+    const subscription = c.get('subscription');
+    const jobs = await c.get('services').eventStore(subscription.id).exports();
+    const exports = jobs.map((job) => exportResource(subscription, job));
+    const self = link(exportsHref(subscription));
+    return c.json({ total: exports.length, _links: { self }, _embedded: { exports } }, 200);
+  });
+}
+
 const readRoute = createRoute({
   method: 'get',
   path: `${path}/{exportId}`,
@@ -65,21 +109,34 @@ const readRoute = createRoute({
   },
 });
 
+function addRead(door: Door): void {
+  door.openapi(readRoute, async (c) => c.json(exportResource(c.get('subscription'), await readJob(c)), 200));
+}
+
 const cancelRoute = createRoute({
   method: 'delete',
   path: `${path}/{exportId}`,
   summary: 'Cancel an export',
-  description: 'Its events may be exported by a later one.',
+  description: 'A later export may take its events.',
   ...common,
   request: { params: exportPath },
   responses: { 204: { description: 'Canceled' }, ...problems(403, 404, 409, 429) },
 });
 
+function addCancel(door: Door): void {
+  door.openapi(cancelRoute, async (c) => {
+    const { id } = await readJob(c);
+    const state = await c.get('services').eventStore(c.get('subscription').id).cancelExport(id);
+    if (state === 'completed') throw new ApiFailure({ code: 'conflict', details: 'Export is completed' });
+    return c.body(null, 204);
+  });
+}
+
 const downloadRoute = createRoute({
   method: 'get',
   path: `${path}/{exportId}/download`,
   summary: 'Download an export',
-  description: 'A line for each event: the event resource without _links.',
+  description: 'One line for each event: the event resource without `_links`.',
   ...common,
   request: { params: exportPath },
   responses: {
@@ -88,86 +145,39 @@ const downloadRoute = createRoute({
   },
 });
 
-export function addExports(app: OpenAPIHono<AppEnv>): void {
-  app.openapi(startRoute, async (c) => {
-    const subscription = await requireSubscription(c);
-    return c.json(exportResource(subscription, await start(c, subscription)), 202);
-  });
-
-  app.openapi(listRoute, async (c) => {
-    const subscription = await requireSubscription(c);
-    const jobs = await c.get('services').eventStore(subscription.id).exports();
-    const exports = jobs.map((job) => exportResource(subscription, job));
-    const self = link(exportsHref(subscription));
-    return c.json({ total: exports.length, _links: { self }, _embedded: { exports } }, 200);
-  });
-
-  app.openapi(readRoute, async (c) => {
-    const subscription = await requireSubscription(c);
-    return c.json(exportResource(subscription, await requireExport(c, subscription)), 200);
-  });
-
-  app.openapi(cancelRoute, async (c) => {
-    const subscription = await requireSubscription(c);
-    const { id } = await requireExport(c, subscription);
-    const state = await c.get('services').eventStore(subscription.id).cancelExport(id);
-    if (state === 'completed') throw new ApiFailure({ code: 'conflict', details: 'Export is completed' });
-    return c.body(null, 204);
-  });
-
-  app.openapi(downloadRoute, async (c) => {
-    const subscription = await requireSubscription(c);
-    const job = await requireExport(c, subscription);
+function addDownload(door: Door): void {
+  door.openapi(downloadRoute, async (c) => {
+    const job = await readJob(c);
     if (job.state !== 'completed')
       throw new ApiFailure({ code: 'conflict', details: 'Export is not completed' });
-    // A stream has no static type.
-    return download(c, subscription, job) as never;
+    const headers = {
+      'content-type': 'application/x-ndjson',
+      'content-disposition': `attachment; filename="${job.id}.ndjson"`,
+    };
+    return streamText(c, headers, partsOf(c.get('services').eventStore(c.get('subscription').id), job));
   });
 }
 
-async function start(c: AppContext, subscription: Subscription): Promise<ExportJob> {
-  const store = c.get('services').eventStore(subscription.id);
-  const started = (await store.startExport(refOf(subscription))) as StartedExport;
-  switch (started.answer) {
-    case 'started':
-      return started.job;
-    case 'active':
-      throw new ApiFailure({ code: 'conflict', details: 'Too many active exports' });
-    case 'too soon': {
-      const details = `One completed export every ${c.get('services').config.exportIntervalMs / 1000} seconds`;
-      const retryAfterSeconds = Math.ceil(started.waitMs / 1000);
-      throw new ApiFailure({ code: 'too_many_requests', details, retryAfterSeconds });
-    }
+/**
+ * The parts of an export's file.
+ * @throws Error when the file was deleted meanwhile: the download must not look whole
+ */
+async function* partsOf(store: EventStoreRpc, job: ExportJob): AsyncGenerator<string> {
+  for (let part = 0; part < job.parts; part++) {
+    const lines = await store.exportPart(job.id, part);
+    if (lines === undefined) throw new Error('export is gone');
+    yield lines;
   }
 }
 
-async function requireExport(c: AppContext, subscription: Subscription): Promise<ExportJob> {
+/** The job `{exportId}` of the subscription. @throws ApiFailure `not_found` */
+async function readJob(c: SubscriptionContext): Promise<ExportJob> {
   const id = param(c, 'exportId');
-  const jobs = isUuid(id) ? await c.get('services').eventStore(subscription.id).exports() : [];
+  const store = c.get('services').eventStore(c.get('subscription').id);
+  const jobs = isUuid(id) ? await store.exports() : [];
   const job = jobs.find((one) => one.id === id);
-  if (job === undefined) throw new ApiFailure({ code: 'not_found', what: 'Export' });
+  if (job === undefined) throw notFound('Export');
   return job;
-}
-
-/** The file, part by part: memory stays flat however many events it holds. */
-function download(c: AppContext, subscription: Subscription, job: ExportJob): Response {
-  const store = c.get('services').eventStore(subscription.id);
-  const encoder = new TextEncoder();
-  let part = 0;
-  const body = new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      const lines = part < job.parts ? await store.exportPart(job.id, part) : undefined;
-      // A part that is missing means that the file ended its life meanwhile: the transfer must not look whole.
-      if (lines === undefined && part < job.parts) return controller.error(new Error('export is gone'));
-      if (lines === undefined) return controller.close();
-      part++;
-      controller.enqueue(encoder.encode(lines));
-    },
-  });
-  return c.body(body, 200, {
-    'content-type': 'application/x-ndjson',
-    'content-disposition': `attachment; filename="${job.id}.ndjson"`,
-  });
 }
 
 function exportsHref(subscription: Subscription): string {

@@ -1,14 +1,15 @@
 /** Publishing events over HTTPS (contract 10.1). */
-import type { OpenAPIHono } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { publish } from '../../delivery/publish.ts';
 import { ApiFailure } from '../../domain/errors.ts';
 import { EventType, PublishedEvent } from '../../domain/event.ts';
 import { PUBLISH_BODY_MAX_BYTES, PUBLISH_MAX_EVENTS } from '../../domain/limits.ts';
 import { logError } from '../../log.ts';
-import { limitBody, readJson, requireJson } from '../kit/body.ts';
-import { type AppEnv, param } from '../kit/context.ts';
-import { customerPath, jsonContent, problems } from '../kit/links.ts';
+import { readJson } from '../kit/body.ts';
+import { param } from '../kit/context.ts';
+import type { Door } from '../kit/door.ts';
+import { problems } from '../kit/problems.ts';
+import { customerPath, jsonContent } from '../kit/schemas.ts';
 
 const Publication = z
   .union([PublishedEvent, z.array(PublishedEvent).min(1).max(PUBLISH_MAX_EVENTS)])
@@ -18,17 +19,39 @@ const PublishedAnswer = z.object({
   _embedded: z.object({ events: z.array(z.object({ id: z.string(), type: EventType })) }),
 });
 
+const BODY = { maxBytes: PUBLISH_BODY_MAX_BYTES, hint: '; split it into several calls' };
+
 /**
- * Declared for the document and handled by hand: `publish` checks with the schema shown here, event by event, so
- * that every fault is named with its position and the body is parsed once.
+ * The route is declared for the document and handled by hand: `publish` judges each event of the body by the schema
+ * shown here, so that it can name each fault with the position of its event.
  */
-export function addPublish(app: OpenAPIHono<AppEnv>): void {
-  app.openAPIRegistry.registerPath({
+export function addPublish(door: Door): void {
+  declare(door);
+  door.post('/events', async (c) => {
+    const customerId = param(c, 'cid');
+    const body = await readJson(c, BODY);
+    const result = await publish(c.get('services').queues.events, body, Date.now(), customerId).catch(
+      (error: unknown) => {
+        logError('publish not queued', error, { customerId });
+        throw new ApiFailure({
+          code: 'unavailable',
+          details: 'The queue is briefly away; repeat with the same ids',
+          retryAfterSeconds: 2,
+        });
+      },
+    );
+    if (!result.ok) throw new ApiFailure({ code: 'invalid_body', faults: result.faults });
+    return c.json({ _embedded: { events: result.events } }, 202);
+  });
+}
+
+function declare(door: Door): void {
+  door.openAPIRegistry.registerPath({
     method: 'post',
-    path: '/{cid}/webhooks/events',
+    path: '/events',
     summary: 'Publish events',
     description:
-      'One event, or an array of 1 to 500. All or nothing. 202 means: durably queued. After a 503 repeat with the same ids.',
+      'One event, or an array of 1 to 500: the service accepts all of them, or none. 202 means that they are durably queued. After a 503, repeat the call with the same ids.',
     tags: ['Publishing'],
     security: [{ token: [] }],
     request: { params: customerPath, body: { content: jsonContent(Publication), required: true } },
@@ -37,24 +60,4 @@ export function addPublish(app: OpenAPIHono<AppEnv>): void {
       ...problems(400, 403, 413, 415, 503),
     },
   });
-  app.post(
-    '/:cid/webhooks/events',
-    limitBody(PUBLISH_BODY_MAX_BYTES, '; split it into several calls'),
-    requireJson,
-    async (c) => {
-      const body = await readJson(c.req);
-      const result = await publish(c.get('services').queues.events, body, Date.now(), param(c, 'cid')).catch(
-        (error: unknown) => {
-          logError('publish not queued', error, { customerId: param(c, 'cid') });
-          throw new ApiFailure({
-            code: 'unavailable',
-            details: 'The queue is briefly away; repeat with the same ids',
-            retryAfterSeconds: 2,
-          });
-        },
-      );
-      if (!result.ok) throw new ApiFailure({ code: 'invalid_body', faults: result.faults });
-      return c.json({ _embedded: { events: result.events } }, 202);
-    },
-  );
 }

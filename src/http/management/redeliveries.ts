@@ -1,19 +1,19 @@
 /** Bulk redelivery over HTTP (contract 10.3). */
-import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
+import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { ApiFailure } from '../../domain/errors.ts';
 import { isUuid } from '../../domain/ids.ts';
-import { BODY_MAX_BYTES } from '../../domain/limits.ts';
 import { RedeliverySpan } from '../../domain/redelivery.ts';
 import { refOf, type Subscription } from '../../domain/subscription.ts';
 import type { RedeliveryJob, Span } from '../../event-store/rpc.ts';
-import { jsonBody, limitBody, orEmptyObject } from '../kit/body.ts';
-import { type AppContext, type AppEnv, param, timestamp } from '../kit/context.ts';
-import { collectionOf, jsonContent, Link, link, problems, subscriptionPath } from '../kit/links.ts';
-import { requireSubscription, subscriptionFirst, subscriptionHref } from './subscriptions.ts';
-
-const time = z.string().meta({ format: 'date-time' });
-const number = z.number().int();
+import { addRouteWithBody } from '../kit/body.ts';
+import { param, timestamp } from '../kit/context.ts';
+import type { Door } from '../kit/door.ts';
+import { subscriptionHref } from '../kit/hrefs.ts';
+import { collectionOf, Link, link } from '../kit/links.ts';
+import { notFound, type SubscriptionContext, withSubscription } from '../kit/load.ts';
+import { problems } from '../kit/problems.ts';
+import { jsonContent, subscriptionPath, time, wholeNumber } from '../kit/schemas.ts';
 
 const RedeliveryResource = z
   .object({
@@ -21,26 +21,32 @@ const RedeliveryResource = z
     createdAt: time,
     updatedAt: time,
     state: z.enum(['processing', 'completed', 'canceled']),
-    total: number.meta({ description: 'failed events of the span when the job began' }),
-    redelivered: number.meta({ description: 'events asked for again so far' }),
-    succeeded: number,
-    failed: number,
+    total: wholeNumber.meta({ description: 'failed events of the span when the job began' }),
+    redelivered: wholeNumber.meta({ description: 'events that the job has released so far' }),
+    succeeded: wholeNumber,
+    failed: wholeNumber,
     _links: z.object({ self: Link, redeliveries: Link, subscription: Link }),
   })
   .meta({ id: 'Redelivery' });
 
-const path = '/{cid}/webhooks/subscriptions/{sid}/redeliveries';
+const path = '/subscriptions/{sid}/redeliveries';
 const jobPath = subscriptionPath.extend({ redeliveryId: z.string().meta({ format: 'uuid' }) });
-const common = { tags: ['Redeliveries'], security: [{ token: [] }] };
+const common = { tags: ['Redeliveries'], security: [{ token: [] }], middleware: withSubscription };
+
+export function addRedeliveries(door: Door): void {
+  addStart(door);
+  addList(door);
+  addRead(door);
+  addCancel(door);
+}
 
 const startRoute = createRoute({
   method: 'post',
   path,
   summary: 'Redeliver failed events',
   description:
-    'Every event in failure of the span, oldest first, at a pace the listener bears. One job at a time; without a body, all of them.',
+    'Redelivers every event in `failure` of the span, oldest first, at a pace that the listener can take; without a body, every event in `failure`. One job at a time.',
   ...common,
-  middleware: [subscriptionFirst, limitBody(BODY_MAX_BYTES), orEmptyObject, ...jsonBody],
   request: {
     params: subscriptionPath,
     body: { content: jsonContent(RedeliverySpan), required: true },
@@ -50,6 +56,38 @@ const startRoute = createRoute({
     ...problems(400, 403, 404, 409, 413, 415, 429),
   },
 });
+
+function addStart(door: Door): void {
+  addRouteWithBody(
+    door,
+    startRoute,
+    async (c) => {
+      const { since, until } = c.req.valid('json');
+      const job = await start(c, {
+        since: since === undefined ? 0 : Date.parse(since),
+        until: until === undefined ? Number.MAX_SAFE_INTEGER : Date.parse(until),
+      });
+      const resource = redeliveryResource(c.get('subscription'), job);
+      c.header('location', resource._links.self.href);
+      return c.json(resource, 202);
+    },
+    { emptyIsObject: 'always' },
+  );
+}
+
+async function start(c: SubscriptionContext, span: Span): Promise<RedeliveryJob> {
+  const subscription = c.get('subscription');
+  const store = c.get('services').eventStore(subscription.id);
+  const started = await store.startRedelivery(refOf(subscription), span);
+  switch (started.answer) {
+    case 'started':
+      return started.job;
+    case 'active':
+      throw new ApiFailure({ code: 'conflict', details: 'Too many active redeliveries' });
+    case 'disabled':
+      throw new ApiFailure({ code: 'conflict', details: 'Subscription is disabled' });
+  }
+}
 
 const listRoute = createRoute({
   method: 'get',
@@ -66,6 +104,16 @@ const listRoute = createRoute({
   },
 });
 
+function addList(door: Door): void {
+  door.openapi(listRoute, async (c) => {
+    const subscription = c.get('subscription');
+    const jobs = await c.get('services').eventStore(subscription.id).redeliveries();
+    const redeliveries = jobs.map((job) => redeliveryResource(subscription, job));
+    const self = link(redeliveriesHref(subscription));
+    return c.json({ total: redeliveries.length, _links: { self }, _embedded: { redeliveries } }, 200);
+  });
+}
+
 const readRoute = createRoute({
   method: 'get',
   path: `${path}/{redeliveryId}`,
@@ -78,69 +126,38 @@ const readRoute = createRoute({
   },
 });
 
+function addRead(door: Door): void {
+  door.openapi(readRoute, async (c) =>
+    c.json(redeliveryResource(c.get('subscription'), await readJob(c)), 200),
+  );
+}
+
 const cancelRoute = createRoute({
   method: 'delete',
   path: `${path}/{redeliveryId}`,
   summary: 'Cancel a bulk redelivery',
-  description: 'What it asked for already goes on.',
+  description: 'Events that the job has released already are still sent.',
   ...common,
   request: { params: jobPath },
   responses: { 204: { description: 'Canceled' }, ...problems(403, 404, 409, 429) },
 });
 
-export function addRedeliveries(app: OpenAPIHono<AppEnv>): void {
-  app.openapi(startRoute, async (c) => {
-    const subscription = await requireSubscription(c);
-    const { since, until } = c.req.valid('json');
-    const job = await start(c, subscription, {
-      since: since === undefined ? 0 : Date.parse(since),
-      until: until === undefined ? Number.MAX_SAFE_INTEGER : Date.parse(until),
-    });
-    const resource = redeliveryResource(subscription, job);
-    c.header('location', resource._links.self.href);
-    return c.json(resource, 202);
-  });
-
-  app.openapi(listRoute, async (c) => {
-    const subscription = await requireSubscription(c);
-    const jobs = await c.get('services').eventStore(subscription.id).redeliveries();
-    const redeliveries = jobs.map((job) => redeliveryResource(subscription, job));
-    const self = link(redeliveriesHref(subscription));
-    return c.json({ total: redeliveries.length, _links: { self }, _embedded: { redeliveries } }, 200);
-  });
-
-  app.openapi(readRoute, async (c) => {
-    const subscription = await requireSubscription(c);
-    return c.json(redeliveryResource(subscription, await requireJob(c, subscription)), 200);
-  });
-
-  app.openapi(cancelRoute, async (c) => {
-    const subscription = await requireSubscription(c);
-    const { id } = await requireJob(c, subscription);
-    const state = await c.get('services').eventStore(subscription.id).cancelRedelivery(id);
+function addCancel(door: Door): void {
+  door.openapi(cancelRoute, async (c) => {
+    const { id } = await readJob(c);
+    const state = await c.get('services').eventStore(c.get('subscription').id).cancelRedelivery(id);
     if (state === 'completed') throw new ApiFailure({ code: 'conflict', details: 'Redelivery is completed' });
     return c.body(null, 204);
   });
 }
 
-async function start(c: AppContext, subscription: Subscription, span: Span): Promise<RedeliveryJob> {
-  const store = c.get('services').eventStore(subscription.id);
-  const started = await store.startRedelivery(refOf(subscription), span);
-  switch (started.answer) {
-    case 'started':
-      return started.job;
-    case 'active':
-      throw new ApiFailure({ code: 'conflict', details: 'Too many active redeliveries' });
-    case 'disabled':
-      throw new ApiFailure({ code: 'conflict', details: 'Subscription is disabled' });
-  }
-}
-
-async function requireJob(c: AppContext, subscription: Subscription): Promise<RedeliveryJob> {
+/** The job `{redeliveryId}` of the subscription. @throws ApiFailure `not_found` */
+async function readJob(c: SubscriptionContext): Promise<RedeliveryJob> {
   const id = param(c, 'redeliveryId');
-  const jobs = isUuid(id) ? await c.get('services').eventStore(subscription.id).redeliveries() : [];
+  const store = c.get('services').eventStore(c.get('subscription').id);
+  const jobs = isUuid(id) ? await store.redeliveries() : [];
   const job = jobs.find((one) => one.id === id);
-  if (job === undefined) throw new ApiFailure({ code: 'not_found', what: 'Redelivery' });
+  if (job === undefined) throw notFound('Redelivery');
   return job;
 }
 

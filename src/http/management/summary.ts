@@ -1,27 +1,30 @@
-/** What became of the events of the last seven days (contract 3.8). */
-import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
+/** Counts of the events of the last seven days, by how they are doing (contract 3.8). */
+import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
-import { type AppEnv, timestamp } from '../kit/context.ts';
-import { jsonContent, problems, subscriptionPath } from '../kit/links.ts';
-import { requireSubscription } from './subscriptions.ts';
+import { timestamp } from '../kit/context.ts';
+import type { Door } from '../kit/door.ts';
+import { withSubscription } from '../kit/load.ts';
+import { problems } from '../kit/problems.ts';
+import { jsonContent, subscriptionPath, time, wholeNumber } from '../kit/schemas.ts';
 
 const SummaryResource = z
   .object({
-    updatedAt: z.string().meta({ format: 'date-time' }),
-    total: z.number().int(),
-    succeeded: z.number().int(),
-    retrying: z.number().int(),
-    failed: z.number().int(),
-    exportable: z.number().int().meta({ description: 'failed, never exported' }),
+    updatedAt: time,
+    total: wholeNumber,
+    succeeded: wholeNumber,
+    retrying: wholeNumber,
+    failed: wholeNumber,
+    exportable: wholeNumber.meta({ description: 'failed, never exported' }),
   })
   .meta({ id: 'Summary' });
 
 const route = createRoute({
   method: 'get',
-  path: '/{cid}/webhooks/subscriptions/{sid}/summary',
+  path: '/subscriptions/{sid}/summary',
   summary: 'Counts of the last seven days',
   tags: ['Subscriptions'],
   security: [{ token: [] }],
+  middleware: withSubscription,
   request: { params: subscriptionPath },
   responses: {
     200: { description: 'The counts, as of updatedAt', content: jsonContent(SummaryResource) },
@@ -29,13 +32,10 @@ const route = createRoute({
   },
 });
 
-export function addSummary(app: OpenAPIHono<AppEnv>): void {
-  app.openapi(route, async (c) => {
-    const subscription = await requireSubscription(c);
-    const { at, succeeded, retrying, failed, exportable } = await c
-      .get('services')
-      .eventStore(subscription.id)
-      .summary();
+export function addSummary(door: Door): void {
+  door.openapi(route, async (c) => {
+    const summary = await c.get('services').eventStore(c.get('subscription').id).summary();
+    const { at, succeeded, retrying, failed, exportable } = summary;
     const total = succeeded + retrying + failed;
     return c.json({ updatedAt: timestamp(at), total, succeeded, retrying, failed, exportable }, 200);
   });

@@ -1,33 +1,33 @@
-/** Configuration clients of a customer over HTTP (contract 10.2). A secret is shown once, in the answer that makes it. */
-import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
-import { createMiddleware } from 'hono/factory';
+/** Configuration clients of a customer over HTTP (contract 10.2). A secret is shown once, by the call that makes it. */
+import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { ApiFailure } from '../../domain/errors.ts';
-import {
-  BODY_MAX_BYTES,
-  CLIENTS_MAX_PER_CUSTOMER,
-  SCOPE_MAX_CHARACTERS,
-  SECOND_MS,
-} from '../../domain/limits.ts';
+import { CLIENTS_MAX_PER_CUSTOMER, SCOPE_MAX_CHARACTERS, SECOND_MS } from '../../domain/limits.ts';
 import { text } from '../../domain/schemas.ts';
 import { parseScopes } from '../../domain/scope.ts';
 import { hashSecret, randomAlphanumerics } from '../../signing/secrets.ts';
 import {
   type Client,
-  clientExists,
   deleteClient,
   insertClient,
   listClients,
+  type NewSecret,
   rotateSecret,
 } from '../../storage/clients.ts';
-import { jsonBody, limitBody } from '../kit/body.ts';
-import { type AppEnv, param, timestamp } from '../kit/context.ts';
-import { collectionOf, customerPath, jsonContent, Link, link, problems } from '../kit/links.ts';
-import { noCustomer, requireCustomer } from './customers.ts';
+import { addRouteWithBody } from '../kit/body.ts';
+import { type AppContext, param, timestamp } from '../kit/context.ts';
+import type { Door } from '../kit/door.ts';
+import { clientsHref } from '../kit/hrefs.ts';
+import { collectionOf, Link, link } from '../kit/links.ts';
+import { notFound, withClient, withCustomer } from '../kit/load.ts';
+import { problems } from '../kit/problems.ts';
+import { customerPath, jsonContent, time } from '../kit/schemas.ts';
 
+/** Alphanumerics. */
 const CLIENT_ID_LENGTH = 32;
-/** 48 alphanumerics: 248 bits. */
+/** Alphanumerics; 248 bits. */
 const SECRET_LENGTH = 48;
+/** A week. */
 const KEEP_OLD_MAX_SECONDS = 604_800;
 
 const NewClient = z
@@ -77,36 +77,31 @@ const ClientResource = z
     clientId: z.string(),
     name: z.string(),
     scope: z.string(),
-    createdAt: z.string().meta({ format: 'date-time' }),
+    createdAt: time,
     _links: z.object({ self: Link, 'rotate-secret': Link }),
   })
   .meta({ id: 'Client' });
 
 const ClientWithSecret = ClientResource.extend({
-  clientSecret: z.string().meta({ description: 'shown this once' }),
+  clientSecret: z.string().meta({ description: 'only this answer shows it' }),
 }).meta({ id: 'ClientWithSecret' });
 
-const operator = { tags: ['Operator'], security: [{ operator: [] }] };
+const common = { tags: ['Operator'], security: [{ operator: [] }] };
 const clientPath = customerPath.extend({ clientId: z.string() });
 
-/** 404 before 413, 415 and 400 (order of contract 8). */
-const customerFirst = createMiddleware<AppEnv>(async (c, next) => {
-  await requireCustomer(c);
-  await next();
-});
+export function addClients(door: Door): void {
+  addCreate(door);
+  addList(door);
+  addDelete(door);
+  addRotateSecret(door);
+}
 
-const clientFirst = createMiddleware<AppEnv>(async (c, next) => {
-  const customer = await requireCustomer(c);
-  if (!(await clientExists(c.get('services').db, customer.id, param(c, 'clientId')))) throw noClient();
-  await next();
-});
-
-const creationRoute = createRoute({
+const createClientRoute = createRoute({
   method: 'post',
-  path: '/operator/customers/{cid}/clients',
+  path: '/customers/{cid}/clients',
   summary: 'Create a client',
-  ...operator,
-  middleware: [customerFirst, ...jsonBody],
+  ...common,
+  middleware: withCustomer,
   request: { params: customerPath, body: { content: jsonContent(NewClient), required: true } },
   responses: {
     201: { description: 'The client with its secret', content: jsonContent(ClientWithSecret) },
@@ -114,11 +109,45 @@ const creationRoute = createRoute({
   },
 });
 
+function addCreate(door: Door): void {
+  addRouteWithBody(door, createClientRoute, async (c) => {
+    const body = c.req.valid('json');
+    const secret = body.clientSecret ?? randomAlphanumerics(SECRET_LENGTH);
+    const client: Client = {
+      customerId: c.get('customer').id,
+      clientId: body.clientId ?? randomAlphanumerics(CLIENT_ID_LENGTH),
+      name: body.name,
+      scope: body.scope,
+      createdAt: Date.now(),
+    };
+    await insert(c, client, await newSecret(client, secret));
+    c.header('cache-control', 'no-store');
+    return c.json({ ...clientResource(client), clientSecret: secret }, 201);
+  });
+}
+
+async function insert(c: AppContext, client: Client, secret: NewSecret): Promise<void> {
+  switch (await insertClient(c.get('services').db, client, secret, CLIENTS_MAX_PER_CUSTOMER)) {
+    case 'created':
+      return;
+    case 'no customer':
+      throw notFound('Customer'); // erased while the call was under way
+    case 'duplicate':
+      throw new ApiFailure({ code: 'conflict', details: 'A client with this clientId exists' });
+    case 'too many':
+      throw new ApiFailure({
+        code: 'conflict',
+        details: `Too many clients: at most ${CLIENTS_MAX_PER_CUSTOMER}`,
+      });
+  }
+}
+
 const listRoute = createRoute({
   method: 'get',
-  path: '/operator/customers/{cid}/clients',
+  path: '/customers/{cid}/clients',
   summary: 'List clients',
-  ...operator,
+  ...common,
+  middleware: withCustomer,
   request: { params: customerPath },
   responses: {
     200: { description: 'The clients', content: jsonContent(collectionOf('clients', ClientResource)) },
@@ -126,23 +155,41 @@ const listRoute = createRoute({
   },
 });
 
+function addList(door: Door): void {
+  door.openapi(listRoute, async (c) => {
+    const { id } = c.get('customer');
+    const clients = (await listClients(c.get('services').db, id)).map(clientResource);
+    const self = link(clientsHref(id));
+    return c.json({ total: clients.length, _links: { self }, _embedded: { clients } }, 200);
+  });
+}
+
 const deleteRoute = createRoute({
   method: 'delete',
-  path: '/operator/customers/{cid}/clients/{clientId}',
+  path: '/customers/{cid}/clients/{clientId}',
   summary: 'Delete a client',
   description: 'Its access tokens stop within 60 seconds.',
-  ...operator,
+  ...common,
+  middleware: withCustomer,
   request: { params: clientPath },
   responses: { 204: { description: 'Deleted' }, ...problems(403, 404) },
 });
 
-const rotateRoute = createRoute({
+function addDelete(door: Door): void {
+  door.openapi(deleteRoute, async (c) => {
+    const deleted = await deleteClient(c.get('services').db, c.get('customer').id, param(c, 'clientId'));
+    if (!deleted) throw notFound('Client');
+    return c.body(null, 204);
+  });
+}
+
+const rotateSecretRoute = createRoute({
   method: 'post',
-  path: '/operator/customers/{cid}/clients/{clientId}/rotate-secret',
+  path: '/customers/{cid}/clients/{clientId}/rotate-secret',
   summary: "Replace a client's secret",
-  description: 'The old secret, and tokens given for it, end now or after `keepOldSeconds`.',
-  ...operator,
-  middleware: [clientFirst, limitBody(BODY_MAX_BYTES)],
+  description: 'The old secret and the tokens given for it end at once, or after `keepOldSeconds`.',
+  ...common,
+  middleware: withClient,
   request: { params: clientPath, body: { content: jsonContent(RotateSecret), required: false } },
   responses: {
     200: { description: 'The client with its new secret', content: jsonContent(ClientWithSecret) },
@@ -150,86 +197,37 @@ const rotateRoute = createRoute({
   },
 });
 
-export function addClients(app: OpenAPIHono<AppEnv>): void {
-  app.openapi(creationRoute, async (c) => {
-    const body = c.req.valid('json');
-    const secret = body.clientSecret ?? randomAlphanumerics(SECRET_LENGTH);
-    const client: Client = {
-      customerId: param(c, 'cid'),
-      clientId: body.clientId ?? randomAlphanumerics(CLIENT_ID_LENGTH),
-      name: body.name,
-      scope: body.scope,
-      createdAt: Date.now(),
-    };
-    switch (
-      await insertClient(
+function addRotateSecret(door: Door): void {
+  addRouteWithBody(
+    door,
+    rotateSecretRoute,
+    async (c) => {
+      const client = c.get('client');
+      const secret = randomAlphanumerics(SECRET_LENGTH);
+      const now = Date.now();
+      const rotated = await rotateSecret(
         c.get('services').db,
-        client,
+        client.customerId,
+        client.clientId,
         await newSecret(client, secret),
-        CLIENTS_MAX_PER_CUSTOMER,
-      )
-    ) {
-      case 'created':
-        break;
-      case 'no customer':
-        throw noCustomer();
-      case 'duplicate':
-        throw new ApiFailure({ code: 'conflict', details: 'A client with this clientId exists' });
-      case 'too many':
-        throw new ApiFailure({
-          code: 'conflict',
-          details: `Too many clients: at most ${CLIENTS_MAX_PER_CUSTOMER}`,
-        });
-    }
-    c.header('cache-control', 'no-store');
-    return c.json({ ...clientResource(client), clientSecret: secret }, 201);
-  });
-
-  app.openapi(listRoute, async (c) => {
-    const customer = await requireCustomer(c);
-    const clients = (await listClients(c.get('services').db, customer.id)).map(clientResource);
-    const self = link(`/operator/customers/${customer.id}/clients`);
-    return c.json({ total: clients.length, _links: { self }, _embedded: { clients } }, 200);
-  });
-
-  app.openapi(deleteRoute, async (c) => {
-    const customer = await requireCustomer(c);
-    if (!(await deleteClient(c.get('services').db, customer.id, param(c, 'clientId')))) throw noClient();
-    return c.body(null, 204);
-  });
-
-  app.openapi(rotateRoute, async (c) => {
-    const { keepOldSeconds } = c.req.valid('json');
-    const names = { customerId: param(c, 'cid'), clientId: param(c, 'clientId') };
-    const secret = randomAlphanumerics(SECRET_LENGTH);
-    const now = Date.now();
-    const client = await rotateSecret(
-      c.get('services').db,
-      names.customerId,
-      names.clientId,
-      await newSecret(names, secret),
-      now,
-      now + (keepOldSeconds ?? 0) * SECOND_MS,
-    );
-    if (client === undefined) throw noClient();
-    c.header('cache-control', 'no-store');
-    return c.json({ ...clientResource(client), clientSecret: secret }, 200);
-  });
+        now,
+        now + c.req.valid('json').keepOldSeconds * SECOND_MS,
+      );
+      if (!rotated) throw notFound('Client'); // deleted while the call was under way
+      c.header('cache-control', 'no-store');
+      return c.json({ ...clientResource(client), clientSecret: secret }, 200);
+    },
+    // A media type announces a body: a call that has lost its body must not end a secret.
+    { emptyIsObject: 'without media type' },
+  );
 }
 
-function noClient(): ApiFailure {
-  return new ApiFailure({ code: 'not_found', what: 'Client' });
-}
-
-async function newSecret(client: { customerId: string; clientId: string }, secret: string) {
-  return {
-    id: crypto.randomUUID(),
-    secretHash: await hashSecret(client.customerId, client.clientId, secret),
-  };
+async function newSecret({ customerId, clientId }: Client, secret: string): Promise<NewSecret> {
+  return { id: crypto.randomUUID(), secretHash: await hashSecret(customerId, clientId, secret) };
 }
 
 function clientResource(client: Client): z.infer<typeof ClientResource> {
-  const self = `/operator/customers/${client.customerId}/clients/${client.clientId}`;
+  const self = `${clientsHref(client.customerId)}/${client.clientId}`;
   return {
     clientId: client.clientId,
     name: client.name,

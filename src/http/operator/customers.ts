@@ -1,34 +1,21 @@
-/** Customers over HTTP: the operator makes, lists and erases them (contract 10.2). */
-import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
+/** Customers over HTTP: the operator creates, lists and erases them (contract 10.2). */
+import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { ApiFailure } from '../../domain/errors.ts';
 import { isUuid } from '../../domain/ids.ts';
 import { text, uuid } from '../../domain/schemas.ts';
-import { eraseDeleted } from '../../operations/erase.ts';
-import { rotateSigningKeys } from '../../operations/rotate-keys.ts';
+import { eraseCustomer } from '../../operations/erase.ts';
 import { makeSigningKeys } from '../../signing/keys.ts';
-import {
-  type Customer,
-  deleteCustomer,
-  findCustomer,
-  insertCustomer,
-  listCustomers,
-} from '../../storage/customers.ts';
-import { publishedKeys } from '../../storage/signing-keys.ts';
-import { jsonBody } from '../kit/body.ts';
-import { type AppContext, type AppEnv, param, timestamp } from '../kit/context.ts';
-import {
-  collectionOf,
-  customerPath,
-  jsonContent,
-  Link,
-  link,
-  pageParameter,
-  problems,
-} from '../kit/links.ts';
-import { Jwks } from '../public/jwk.ts';
-
-const PAGE_SIZE = 100;
+import { type Customer, insertCustomer, listCustomers } from '../../storage/customers.ts';
+import { addRouteWithBody } from '../kit/body.ts';
+import { timestamp } from '../kit/context.ts';
+import type { Door } from '../kit/door.ts';
+import { clientsHref, customerHref, customersHref, jwksHref, subscriptionsHref } from '../kit/hrefs.ts';
+import { collectionOf, Link, link } from '../kit/links.ts';
+import { notFound, withCustomer } from '../kit/load.ts';
+import { linksOfPage, pageOrFirst, pageParameter } from '../kit/paging.ts';
+import { problems } from '../kit/problems.ts';
+import { customerPath, jsonContent, time } from '../kit/schemas.ts';
 
 const NewCustomer = z
   .object(
@@ -44,20 +31,26 @@ const CustomerResource = z
   .object({
     id: z.string(),
     name: z.string(),
-    createdAt: z.string().meta({ format: 'date-time' }),
+    createdAt: time,
     _links: z.object({ self: Link, clients: Link, subscriptions: Link, keys: Link }),
   })
   .meta({ id: 'Customer' });
 
-const operator = { tags: ['Operator'], security: [{ operator: [] }] };
+const common = { tags: ['Operator'], security: [{ operator: [] }] };
 
-const creationRoute = createRoute({
+export function addCustomers(door: Door): void {
+  addCreate(door);
+  addList(door);
+  addRead(door);
+  addErase(door);
+}
+
+const createCustomerRoute = createRoute({
   method: 'post',
-  path: '/operator/customers',
+  path: '/customers',
   summary: 'Create a customer',
-  description: 'Makes its three signing keys.',
-  ...operator,
-  middleware: jsonBody,
+  description: 'Makes three signing keys for it.',
+  ...common,
   request: { body: { content: jsonContent(NewCustomer), required: true } },
   responses: {
     201: { description: 'The customer', content: jsonContent(CustomerResource) },
@@ -65,12 +58,26 @@ const creationRoute = createRoute({
   },
 });
 
+function addCreate(door: Door): void {
+  addRouteWithBody(door, createCustomerRoute, async (c) => {
+    const { config, db } = c.get('services');
+    const { id = crypto.randomUUID(), name } = c.req.valid('json');
+    const customer: Customer = { id, name, createdAt: Date.now() };
+    const keys = await makeSigningKeys(config, customer.id, customer.createdAt);
+    if (!(await insertCustomer(db, customer, keys))) {
+      throw new ApiFailure({ code: 'conflict', details: 'A customer with this id exists' });
+    }
+    c.header('location', customerHref(customer.id));
+    return c.json(customerResource(customer), 201);
+  });
+}
+
 const listRoute = createRoute({
   method: 'get',
-  path: '/operator/customers',
+  path: '/customers',
   summary: 'List customers',
   description: 'Oldest first, a hundred to a page.',
-  ...operator,
+  ...common,
   request: { query: z.object({ page: pageParameter }) },
   responses: {
     200: { description: 'The customers', content: jsonContent(collectionOf('customers', CustomerResource)) },
@@ -78,11 +85,21 @@ const listRoute = createRoute({
   },
 });
 
+function addList(door: Door): void {
+  door.openapi(listRoute, async (c) => {
+    const page = pageOrFirst(c.req.valid('query').page);
+    const { total, customers } = await listCustomers(c.get('services').db, page.limit, page.offset);
+    const _links = linksOfPage(customersHref, page, total);
+    return c.json({ total, _links, _embedded: { customers: customers.map(customerResource) } }, 200);
+  });
+}
+
 const readRoute = createRoute({
   method: 'get',
-  path: '/operator/customers/{cid}',
+  path: '/customers/{cid}',
   summary: 'Read a customer',
-  ...operator,
+  ...common,
+  middleware: withCustomer,
   request: { params: customerPath },
   responses: {
     200: { description: 'The customer', content: jsonContent(CustomerResource) },
@@ -90,108 +107,39 @@ const readRoute = createRoute({
   },
 });
 
-const deleteRoute = createRoute({
+function addRead(door: Door): void {
+  door.openapi(readRoute, (c) => c.json(customerResource(c.get('customer')), 200));
+}
+
+const eraseRoute = createRoute({
   method: 'delete',
-  path: '/operator/customers/{cid}',
+  path: '/customers/{cid}',
   summary: 'Erase a customer',
-  description: 'Its clients, keys, subscriptions and every event store.',
-  ...operator,
+  description: 'Deletes its clients, keys and subscriptions, and erases every event store of theirs.',
+  ...common,
   request: { params: customerPath },
   responses: { 204: { description: 'Erased' }, ...problems(403, 404) },
 });
 
-const rotateRoute = createRoute({
-  method: 'post',
-  path: '/operator/customers/{cid}/signing-keys/rotate',
-  summary: "Rotate a customer's signing keys",
-  description: 'The next key signs from now on; what signed before stays published for 35 days.',
-  ...operator,
-  request: { params: customerPath },
-  responses: { 200: { description: 'The public keys', content: jsonContent(Jwks) }, ...problems(403, 404) },
-});
-
-export function addCustomers(app: OpenAPIHono<AppEnv>): void {
-  app.openapi(creationRoute, async (c) => {
-    const body = c.req.valid('json');
-    const customer: Customer = { id: body.id ?? crypto.randomUUID(), name: body.name, createdAt: Date.now() };
-    const keys = await makeSigningKeys(c.get('services').config, customer.id, customer.createdAt);
-    if (!(await insertCustomer(c.get('services').db, customer, keys))) {
-      throw new ApiFailure({ code: 'conflict', details: 'A customer with this id exists' });
-    }
-    c.header('location', `/operator/customers/${customer.id}`);
-    return c.json(customerResource(customer), 201);
-  });
-
-  app.openapi(listRoute, async (c) => {
-    const page = pageNumber(c.req.valid('query').page);
-    const { total, customers } = await listCustomers(c.get('services').db, PAGE_SIZE, (page - 1) * PAGE_SIZE);
-    return c.json(
-      {
-        total,
-        _links: pageLinks('/operator/customers', page, total, PAGE_SIZE),
-        _embedded: { customers: customers.map(customerResource) },
-      },
-      200,
-    );
-  });
-
-  app.openapi(readRoute, async (c) => c.json(customerResource(await requireCustomer(c)), 200));
-
-  app.openapi(rotateRoute, async (c) => {
-    const { id } = await requireCustomer(c);
-    const now = Date.now();
-    if (!(await rotateSigningKeys(c.get('services').db, c.get('services').config, id, now)))
-      throw noCustomer();
-    const keys = await publishedKeys(c.get('services').db, id, now);
-    if (keys === undefined) throw noCustomer();
-    return c.json({ keys: keys as z.infer<typeof Jwks>['keys'] }, 200);
-  });
-
-  app.openapi(deleteRoute, async (c) => {
-    const id = param(c, 'cid');
-    if (!isUuid(id) || !(await deleteCustomer(c.get('services').db, id, Date.now()))) throw noCustomer();
-    // If this dies, the tombstones stand and the cron erases the stores.
-    await eraseDeleted(c.get('services'), c.get('services').config.maxSubscriptions, id);
+function addErase(door: Door): void {
+  door.openapi(eraseRoute, async (c) => {
+    const { cid } = c.req.valid('param');
+    const erased = isUuid(cid) && (await eraseCustomer(c.get('services'), cid, Date.now()));
+    if (!erased) throw notFound('Customer');
     return c.body(null, 204);
   });
 }
 
-/** The customer of the path. @throws ApiFailure `not_found` */
-export async function requireCustomer(c: AppContext): Promise<Customer> {
-  const id = param(c, 'cid');
-  const customer = isUuid(id) ? await findCustomer(c.get('services').db, id) : undefined;
-  if (customer === undefined) throw noCustomer();
-  return customer;
-}
-
-export function noCustomer(): ApiFailure {
-  return new ApiFailure({ code: 'not_found', what: 'Customer' });
-}
-
-/** A page number of an operator's list; anything else is the first. */
-export function pageNumber(asked: string | undefined): number {
-  return asked !== undefined && /^[1-9]\d{0,8}$/.test(asked) ? Number(asked) : 1;
-}
-
-export function pageLinks(path: string, page: number, total: number, size: number): Record<string, Link> {
+function customerResource({ id, name, createdAt }: Customer): z.infer<typeof CustomerResource> {
   return {
-    self: link(page === 1 ? path : `${path}?page=${page}`),
-    ...(page > 1 ? { prev: link(`${path}?page=${page - 1}`) } : {}),
-    ...(page * size < total ? { next: link(`${path}?page=${page + 1}`) } : {}),
-  };
-}
-
-function customerResource(customer: Customer): z.infer<typeof CustomerResource> {
-  const self = `/operator/customers/${customer.id}`;
-  return {
-    id: customer.id,
-    name: customer.name,
-    createdAt: timestamp(customer.createdAt),
+    id,
+    name,
+    createdAt: timestamp(createdAt),
     _links: {
-      self: link(self),
-      clients: link(`${self}/clients`),
-      subscriptions: link(`/${customer.id}/webhooks/subscriptions`),
-      keys: link(`/${customer.id}/login/jwk`),
+      self: link(customerHref(id)),
+      clients: link(clientsHref(id)),
+      subscriptions: link(subscriptionsHref(id)),
+      keys: link(jwksHref(id)),
     },
   };
 }

@@ -1,22 +1,15 @@
-/** Dead letters over HTTP: what we could not process, for the operator to look at, replay or drop (contract 10.2). */
-import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
+/** Dead letters over HTTP (contract 10.2): messages that the service could not process. */
+import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
-import { ApiFailure } from '../../domain/errors.ts';
-import { isUuid } from '../../domain/ids.ts';
 import { sendAll } from '../../outbound/queues.ts';
-import {
-  type DeadLetter,
-  deleteDeadLetter,
-  findDeadLetter,
-  listDeadLetters,
-} from '../../storage/dead-letters.ts';
-import { type AppContext, type AppEnv, param, timestamp } from '../kit/context.ts';
-import { collectionOf, jsonContent, Link, link, pageParameter, problems } from '../kit/links.ts';
-import { pageLinks, pageNumber } from './customers.ts';
-
-const PAGE_SIZE = 100;
-
-const time = z.string().meta({ format: 'date-time' });
+import { type DeadLetter, deleteDeadLetter, listDeadLetters } from '../../storage/dead-letters.ts';
+import { param, timestamp } from '../kit/context.ts';
+import type { Door } from '../kit/door.ts';
+import { collectionOf, Link, link } from '../kit/links.ts';
+import { notFound, withDeadLetter } from '../kit/load.ts';
+import { linksOfPage, pageOrFirst, pageParameter } from '../kit/paging.ts';
+import { problems } from '../kit/problems.ts';
+import { jsonContent, time } from '../kit/schemas.ts';
 
 const DeadLetterResource = z
   .object({
@@ -33,15 +26,22 @@ const DeadLetterWithBody = DeadLetterResource.extend({
   body: z.unknown().meta({ description: 'the event as it was published, with the id and time it was given' }),
 }).meta({ id: 'DeadLetterWithBody' });
 
-const operator = { tags: ['Operator'], security: [{ operator: [] }] };
+const common = { tags: ['Operator'], security: [{ operator: [] }] };
 const letterPath = z.object({ id: z.string() });
+
+export function addDeadLetters(door: Door): void {
+  addList(door);
+  addRead(door);
+  addReplay(door);
+  addDrop(door);
+}
 
 const listRoute = createRoute({
   method: 'get',
-  path: '/operator/dead-letters',
+  path: '/dead-letters',
   summary: 'List dead letters',
-  description: 'Oldest first, a hundred to a page; without their bodies.',
-  ...operator,
+  description: 'Oldest first, a hundred to a page, without their bodies.',
+  ...common,
   request: { query: z.object({ page: pageParameter }) },
   responses: {
     200: {
@@ -52,11 +52,21 @@ const listRoute = createRoute({
   },
 });
 
+function addList(door: Door): void {
+  door.openapi(listRoute, async (c) => {
+    const page = pageOrFirst(c.req.valid('query').page);
+    const { total, letters } = await listDeadLetters(c.get('services').db, page.limit, page.offset);
+    const _links = linksOfPage('/operator/dead-letters', page, total);
+    return c.json({ total, _links, _embedded: { deadLetters: letters.map(letterResource) } }, 200);
+  });
+}
+
 const readRoute = createRoute({
   method: 'get',
-  path: '/operator/dead-letters/{id}',
+  path: '/dead-letters/{id}',
   summary: 'Read a dead letter',
-  ...operator,
+  ...common,
+  middleware: withDeadLetter,
   request: { params: letterPath },
   responses: {
     200: { description: 'The letter with its body', content: jsonContent(DeadLetterWithBody) },
@@ -64,12 +74,21 @@ const readRoute = createRoute({
   },
 });
 
+function addRead(door: Door): void {
+  door.openapi(readRoute, (c) => {
+    const letter = c.get('letter');
+    return c.json({ ...letterResource(letter), body: JSON.parse(letter.body) as unknown }, 200);
+  });
+}
+
 const replayRoute = createRoute({
   method: 'post',
-  path: '/operator/dead-letters/{id}/replay',
+  path: '/dead-letters/{id}/replay',
   summary: 'Replay a dead letter',
-  description: 'Queues it again under the id and time of acceptance it had, and takes it from the list.',
-  ...operator,
+  description:
+    'Queues the event again under its old id and time of acceptance, and takes the letter off the list.',
+  ...common,
+  middleware: withDeadLetter,
   request: { params: letterPath },
   responses: {
     202: { description: 'Queued', content: jsonContent(DeadLetterResource) },
@@ -77,57 +96,31 @@ const replayRoute = createRoute({
   },
 });
 
-const deleteRoute = createRoute({
+function addReplay(door: Door): void {
+  // Sends the letter, then drops it. If the call dies in between, a repeat sends the same event id: stores have it.
+  door.openapi(replayRoute, async (c) => {
+    const { db, queues } = c.get('services');
+    const letter = c.get('letter');
+    await sendAll(queues.events, [JSON.parse(letter.body)]);
+    await deleteDeadLetter(db, letter.id);
+    return c.json(letterResource(letter), 202);
+  });
+}
+
+const dropRoute = createRoute({
   method: 'delete',
-  path: '/operator/dead-letters/{id}',
+  path: '/dead-letters/{id}',
   summary: 'Drop a dead letter',
-  ...operator,
+  ...common,
   request: { params: letterPath },
   responses: { 204: { description: 'Dropped' }, ...problems(403, 404) },
 });
 
-export function addDeadLetters(app: OpenAPIHono<AppEnv>): void {
-  app.openapi(listRoute, async (c) => {
-    const page = pageNumber(c.req.valid('query').page);
-    const { total, letters } = await listDeadLetters(c.get('services').db, PAGE_SIZE, (page - 1) * PAGE_SIZE);
-    return c.json(
-      {
-        total,
-        _links: pageLinks('/operator/dead-letters', page, total, PAGE_SIZE),
-        _embedded: { deadLetters: letters.map(letterResource) },
-      },
-      200,
-    );
-  });
-
-  app.openapi(readRoute, async (c) => {
-    const letter = await requireLetter(c);
-    return c.json({ ...letterResource(letter), body: JSON.parse(letter.body) as unknown }, 200);
-  });
-
-  // Sent first, then dropped: dying in between replays it twice at worst, under the same event id.
-  app.openapi(replayRoute, async (c) => {
-    const letter = await requireLetter(c);
-    await sendAll(c.get('services').queues.events, [JSON.parse(letter.body)]);
-    await deleteDeadLetter(c.get('services').db, letter.id);
-    return c.json(letterResource(letter), 202);
-  });
-
-  app.openapi(deleteRoute, async (c) => {
-    if (!(await deleteDeadLetter(c.get('services').db, param(c, 'id')))) throw noLetter();
+function addDrop(door: Door): void {
+  door.openapi(dropRoute, async (c) => {
+    if (!(await deleteDeadLetter(c.get('services').db, param(c, 'id')))) throw notFound('Dead letter');
     return c.body(null, 204);
   });
-}
-
-async function requireLetter(c: AppContext): Promise<DeadLetter> {
-  const id = param(c, 'id');
-  const letter = isUuid(id) ? await findDeadLetter(c.get('services').db, id) : undefined;
-  if (letter === undefined) throw noLetter();
-  return letter;
-}
-
-function noLetter(): ApiFailure {
-  return new ApiFailure({ code: 'not_found', what: 'Dead letter' });
 }
 
 function letterResource(letter: DeadLetter): z.infer<typeof DeadLetterResource> {

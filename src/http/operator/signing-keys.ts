@@ -1,34 +1,71 @@
-/** Signing keys of all customers over HTTP (contract 10.2). */
-import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
+/** Signing keys over HTTP: rotating those of a customer (contract 6.3), resealing those of all (contract 10.2). */
+import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { resealSigningKeys } from '../../operations/reseal-keys.ts';
-import type { AppEnv } from '../kit/context.ts';
-import { jsonContent, problems } from '../kit/links.ts';
-
-const number = z.number().int();
+import { rotateSigningKeys } from '../../operations/rotate-keys.ts';
+import { publishedKeys } from '../../storage/signing-keys.ts';
+import type { Door } from '../kit/door.ts';
+import { Jwks, jwksResource } from '../kit/jwks.ts';
+import { notFound, withCustomer } from '../kit/load.ts';
+import { problems } from '../kit/problems.ts';
+import { customerPath, jsonContent, wholeNumber } from '../kit/schemas.ts';
 
 const Reseal = z
   .object({
-    total: number.meta({ description: 'private keys there are' }),
-    resealed: number.meta({ description: 'sealed anew by this call' }),
-    remaining: number.meta({ description: 'not sealed under the current key yet; call again until it is 0' }),
-    unreadable: number.meta({ description: 'of these, keys that neither key opens; the log names them' }),
+    total: wholeNumber.meta({ description: 'private keys in all' }),
+    resealed: wholeNumber.meta({ description: 'sealed again by this call' }),
+    remaining: wholeNumber.meta({
+      description: 'not sealed under the current key yet; repeat the call until this is 0',
+    }),
+    unreadable: wholeNumber.meta({
+      description: 'of those remaining, keys that neither sealing key opens; the log names them',
+    }),
   })
   .meta({ id: 'Reseal' });
 
-const resealRoute = createRoute({
+const common = { tags: ['Operator'], security: [{ operator: [] }] };
+
+export function addSigningKeys(door: Door): void {
+  addRotate(door);
+  addReseal(door);
+}
+
+const rotateRoute = createRoute({
   method: 'post',
-  path: '/operator/signing-keys/reseal',
-  summary: 'Seal every private key anew',
-  description:
-    'Under the current KEY_ENCRYPTION_KEY, so that KEY_ENCRYPTION_KEY_PREVIOUS can be removed. Safe to repeat; repeat it until remaining is 0.',
-  tags: ['Operator'],
-  security: [{ operator: [] }],
-  responses: { 200: { description: 'How far it is', content: jsonContent(Reseal) }, ...problems(403) },
+  path: '/customers/{cid}/signing-keys/rotate',
+  summary: "Rotate a customer's signing keys",
+  description: 'The next key signs from now on. The key that signed before stays published for 35 days.',
+  ...common,
+  middleware: withCustomer,
+  request: { params: customerPath },
+  responses: { 200: { description: 'The public keys', content: jsonContent(Jwks) }, ...problems(403, 404) },
 });
 
-export function addSigningKeys(app: OpenAPIHono<AppEnv>): void {
-  app.openapi(resealRoute, async (c) =>
-    c.json(await resealSigningKeys(c.get('services').db, c.get('services').config, Date.now), 200),
-  );
+function addRotate(door: Door): void {
+  door.openapi(rotateRoute, async (c) => {
+    const { config, db } = c.get('services');
+    const { id } = c.get('customer');
+    const now = Date.now();
+    const rotated = await rotateSigningKeys(db, config, id, now);
+    const keys = rotated ? await publishedKeys(db, id, now) : undefined;
+    if (keys === undefined) throw notFound('Customer'); // erased while the call was under way
+    return c.json(jwksResource(keys), 200);
+  });
+}
+
+const resealRoute = createRoute({
+  method: 'post',
+  path: '/signing-keys/reseal',
+  summary: 'Seal every private key again',
+  description:
+    'Seals them under the current KEY_ENCRYPTION_KEY, so that KEY_ENCRYPTION_KEY_PREVIOUS can be removed. Safe to repeat: repeat the call until `remaining` is 0.',
+  ...common,
+  responses: { 200: { description: 'The progress', content: jsonContent(Reseal) }, ...problems(403) },
+});
+
+function addReseal(door: Door): void {
+  door.openapi(resealRoute, async (c) => {
+    const { config, db } = c.get('services');
+    return c.json(await resealSigningKeys(db, config, Date.now), 200);
+  });
 }

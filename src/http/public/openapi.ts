@@ -1,26 +1,26 @@
 /** `GET /openapi.json` (contract 10.5): OpenAPI 3.1, from the schemas that validate. */
-import type { OpenAPIHono } from '@hono/zod-openapi';
 import { z } from 'zod';
-import type { AppEnv } from '../kit/context.ts';
-import { jsonContent } from '../kit/links.ts';
+import type { Door } from '../kit/door.ts';
+import { jsonContent } from '../kit/schemas.ts';
 
-export function addOpenApi(app: OpenAPIHono<AppEnv>): void {
-  app.openAPIRegistry.registerComponent('securitySchemes', 'client', {
+/** @param api all doors of the API, this one included; they are in it before the first request comes */
+export function addOpenApi(door: Door, api: Door): void {
+  door.openAPIRegistry.registerComponent('securitySchemes', 'client', {
     type: 'http',
     scheme: 'basic',
     description: 'client id and secret of a configuration client',
   });
-  app.openAPIRegistry.registerComponent('securitySchemes', 'token', {
+  door.openAPIRegistry.registerComponent('securitySchemes', 'token', {
     type: 'http',
     scheme: 'bearer',
     description: 'an access token of /{cid}/login/token',
   });
-  app.openAPIRegistry.registerComponent('securitySchemes', 'operator', {
+  door.openAPIRegistry.registerComponent('securitySchemes', 'operator', {
     type: 'http',
     scheme: 'bearer',
-    description: 'OPERATOR_TOKEN',
+    description: 'the token that OPERATOR_TOKEN configures',
   });
-  app.openAPIRegistry.registerPath({
+  door.openAPIRegistry.registerPath({
     method: 'get',
     path: '/openapi.json',
     summary: 'This document',
@@ -29,14 +29,18 @@ export function addOpenApi(app: OpenAPIHono<AppEnv>): void {
       200: { description: 'OpenAPI 3.1', content: jsonContent(z.record(z.string(), z.unknown())) },
     },
   });
-  app.doc31('/openapi.json', (c) => ({
-    openapi: '3.1.0',
-    info: {
-      title: 'identity-webhooks',
-      version: '3.0',
-      description:
-        'Webhooks v3 for identity platforms: subscriptions, signed security event tokens, retries and redelivery.',
-    },
-    servers: [{ url: c.get('services').config.baseUrl }],
-  }));
+  door.get('/openapi.json', (c) =>
+    c.json(
+      api.getOpenAPI31Document({
+        openapi: '3.1.0',
+        info: {
+          title: 'identity-webhooks',
+          version: '3.0',
+          description:
+            'Webhooks v3 for identity platforms: subscriptions, signed security event tokens, retries and redelivery.',
+        },
+        servers: [{ url: c.get('services').config.baseUrl }],
+      }),
+    ),
+  );
 }

@@ -1,31 +1,18 @@
-/**
- * Bodies of subscriptions, refused with every fault at once (contract 8): those of the schema, and those that need
- * configuration, D1 or a name server.
- */
-import { createMiddleware } from 'hono/factory';
-import type { z } from 'zod';
+/** Faults of a subscription's body that need configuration, D1 or a name server (contract 3.1, 3.3 and 4). */
 import { checkEndpointUrl } from '../../domain/endpoint.ts';
-import { ApiFailure, type Fault, faultsOf } from '../../domain/errors.ts';
+import type { Fault } from '../../domain/errors.ts';
 import { FILTERS_MAX_BYTES_PER_CUSTOMER } from '../../domain/limits.ts';
 import { filterBytes, titleIsTaken } from '../../storage/subscriptions.ts';
-import { readJson } from '../kit/body.ts';
-import { type AppContext, type AppEnv, param } from '../kit/context.ts';
+import { type AppContext, param } from '../kit/context.ts';
 
 export const TITLE_TAKEN: Fault = { name: 'title', reason: 'is already used by another subscription' };
 
-/** Lets a body through that has no fault; the route then applies the schema again to get its value. */
-export function allFaultsOf(schema: z.ZodType) {
-  return createMiddleware<AppEnv>(async (c, next) => {
-    const body = await readJson(c.req);
-    const parsed = schema.safeParse(body);
-    const faults = parsed.success ? [] : faultsOf(parsed.error.issues);
-    const all = [...faults, ...(await faultsBeyondSchema(c, body, faults))];
-    if (all.length > 0) throw new ApiFailure({ code: 'invalid_body', faults: all });
-    await next();
-  });
-}
-
-async function faultsBeyondSchema(c: AppContext, body: unknown, faults: readonly Fault[]): Promise<Fault[]> {
+/** Judges the members in which the schema found no fault. */
+export async function faultsBeyondSchema(
+  c: AppContext,
+  body: unknown,
+  faults: readonly Fault[],
+): Promise<Fault[]> {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) return [];
   const { title, endpoint, filter } = body as Record<string, unknown>;
   const sound = (name: string) => !faults.some((fault) => fault.name === name);
@@ -41,7 +28,7 @@ async function faultsBeyondSchema(c: AppContext, body: unknown, faults: readonly
   return found;
 }
 
-/** Filters are read with every batch: a customer's are bounded together (contract 4). */
+/** The event path reads all filters of a customer with every batch: one limit holds for them together (contract 4). */
 async function filterFaults(c: AppContext, filter: object): Promise<Fault[]> {
   const others = await filterBytes(c.get('services').db, param(c, 'cid'), c.req.param('sid'));
   const own = new TextEncoder().encode(JSON.stringify(filter)).length;
@@ -50,7 +37,7 @@ async function filterFaults(c: AppContext, filter: object): Promise<Fault[]> {
   return [{ name: 'filter', reason: `filter is invalid JSON Schema: ${limit}` }];
 }
 
-/** Contract 3.3: the URL's form, then every address its host resolves to. */
+/** Checks the form of the URL, then every address of its host (contract 3.3). */
 async function endpointFaults(c: AppContext, endpoint: string): Promise<Fault[]> {
   const { allowPrivateEndpoints } = c.get('services').config;
   const refuse = (reason: string): Fault[] => [{ name: 'endpoint', reason }];

@@ -1,0 +1,35 @@
+/** Paths of resources to which more than one route links. */
+interface SubscriptionNames {
+  readonly customerId: string;
+  readonly id: string;
+}
+
+export function subscriptionsHref(customerId: string): string {
+  return `/${customerId}/webhooks/subscriptions`;
+}
+
+export function subscriptionHref({ customerId, id }: SubscriptionNames): string {
+  return `${subscriptionsHref(customerId)}/${id}`;
+}
+
+export function eventsHref(subscription: SubscriptionNames): string {
+  return `${subscriptionHref(subscription)}/events`;
+}
+
+export function eventHref(subscription: SubscriptionNames, eventId: string): string {
+  return `${eventsHref(subscription)}/${eventId}`;
+}
+
+export const customersHref = '/operator/customers';
+
+export function customerHref(customerId: string): string {
+  return `${customersHref}/${customerId}`;
+}
+
+export function clientsHref(customerId: string): string {
+  return `${customerHref(customerId)}/clients`;
+}
+
+export function jwksHref(customerId: string): string {
+  return `/${customerId}/login/jwk`;
+}

@@ -1,0 +1,39 @@
+/** The error answers of contract 8, as the OpenAPI document shows them; `error-table.ts` has what each of them says. */
+import { z } from 'zod';
+
+const Problem = z
+  .object({
+    type: z.string().optional(),
+    status: z.number().int(),
+    title: z.string(),
+    details: z.string().optional(),
+    'invalid-body-params': z.array(z.object({ name: z.string(), reason: z.string() })).optional(),
+    'invalid-query-params': z.array(z.object({ name: z.string(), reason: z.string() })).optional(),
+  })
+  .meta({ id: 'Problem' });
+
+const Forbidden = z.object({ errors: z.literal('Forbidden') }).meta({ id: 'Forbidden' });
+
+const DESCRIPTIONS = {
+  400: 'The body is not JSON, or the answer names every fault',
+  403: 'No right to make this call; the answer says nothing of what exists',
+  404: 'There is no such resource',
+  409: 'The state of the resource does not allow it',
+  413: 'The body is too large',
+  415: 'The body is not sent as JSON',
+  429: 'Too many requests; see Retry-After',
+  503: 'Briefly away; see Retry-After',
+} as const;
+
+/** Error answers of a route. */
+export function problems(...statuses: (keyof typeof DESCRIPTIONS)[]) {
+  return Object.fromEntries(
+    statuses.map((status) => [
+      status,
+      {
+        description: DESCRIPTIONS[status],
+        content: { 'application/json': { schema: status === 403 ? Forbidden : Problem } },
+      },
+    ]),
+  );
+}

@@ -1,0 +1,23 @@
+/** The management door, `/{cid}/webhooks`: for clients with an access token of the customer (contract 2). */
+import { authorizeClient } from '../kit/auth.ts';
+import { type Door, newDoor } from '../kit/door.ts';
+import { addEvents } from './events.ts';
+import { addExports } from './exports.ts';
+import { addPublish } from './publish.ts';
+import { addRedeliveries } from './redeliveries.ts';
+import { addSubscriptions } from './subscriptions.ts';
+import { addSummary } from './summary.ts';
+import { addTestNotification } from './test-notification.ts';
+
+export function managementDoor(): Door {
+  const door = newDoor();
+  door.use(authorizeClient);
+  addSubscriptions(door);
+  addSummary(door);
+  addTestNotification(door);
+  addEvents(door);
+  addExports(door);
+  addRedeliveries(door);
+  addPublish(door);
+  return door;
+}

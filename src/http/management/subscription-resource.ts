@@ -1,0 +1,68 @@
+/** A subscription, as the API shows it (contract 3.2). */
+import { z } from 'zod';
+import { HEALTH_STATES } from '../../domain/endpoint-health.ts';
+import { EVENT_TYPES } from '../../domain/event.ts';
+import type { Subscription } from '../../domain/subscription.ts';
+import type { HealthReport } from '../../event-store/rpc.ts';
+import { timestamp } from '../kit/context.ts';
+import { eventsHref, subscriptionHref } from '../kit/hrefs.ts';
+import { Link, link } from '../kit/links.ts';
+import { time, wholeNumber } from '../kit/schemas.ts';
+
+export const SubscriptionResource = z
+  .object({
+    _links: z.object({ self: Link, events: Link, test: Link, summary: Link }),
+    createdAt: time,
+    customerId: z.string(),
+    enabled: z.boolean(),
+    endpoint: z.string(),
+    events: z.array(z.enum(EVENT_TYPES)),
+    filter: z.record(z.string(), z.unknown()).optional(),
+    health: z
+      .object({
+        state: z.enum(HEALTH_STATES),
+        since: time.optional(),
+        waiting: wholeNumber.meta({ description: 'events that are not final' }).optional(),
+      })
+      .meta({ description: 'how the endpoint is doing; a list shows the state alone' }),
+    id: z.string(),
+    title: z.string(),
+    updatedAt: time,
+  })
+  .meta({ id: 'Subscription' });
+
+/**
+ * @param health the report of the event store; a list, which asks no event store, shows the state that D1 has
+ * (contract 10.4)
+ */
+export function subscriptionResource(
+  subscription: Subscription,
+  health?: HealthReport,
+): z.infer<typeof SubscriptionResource> {
+  const self = subscriptionHref(subscription);
+  return {
+    _links: {
+      self: link(self),
+      events: link(eventsHref(subscription)),
+      test: link(`${self}/test`),
+      summary: link(`${self}/summary`),
+    },
+    createdAt: timestamp(subscription.createdAt),
+    customerId: subscription.customerId,
+    enabled: subscription.enabled,
+    endpoint: subscription.endpoint,
+    events: [...subscription.events],
+    ...(subscription.filter === null ? {} : { filter: { ...subscription.filter } }),
+    health:
+      health === undefined
+        ? { state: subscription.health }
+        : {
+            state: health.state,
+            since: timestamp(Math.max(health.since, subscription.createdAt)),
+            waiting: health.waiting,
+          },
+    id: subscription.id,
+    title: subscription.title,
+    updatedAt: timestamp(subscription.updatedAt),
+  };
+}

@@ -1,0 +1,17 @@
+/** The operator door, `/operator`: for the holder of `OPERATOR_TOKEN` (contract 10.2). */
+import { authorizeOperator } from '../kit/auth.ts';
+import { type Door, newDoor } from '../kit/door.ts';
+import { addClients } from './clients.ts';
+import { addCustomers } from './customers.ts';
+import { addDeadLetters } from './dead-letters.ts';
+import { addSigningKeys } from './signing-keys.ts';
+
+export function operatorDoor(): Door {
+  const door = newDoor();
+  door.use(authorizeOperator);
+  addCustomers(door);
+  addClients(door);
+  addDeadLetters(door);
+  addSigningKeys(door);
+  return door;
+}

@@ -1,0 +1,62 @@
+/**
+ * Sends a test notification (contract 3.7): signs a security event token with the event `test` and settles it without
+ * an attempt. The store then has the delivery and sends it with its next alarm, whatever the health of the endpoint is.
+ * A call that dies leaves no test, or one that is sent; a repeat is another test under another event id.
+ */
+import type { Delivery } from '../domain/delivery.ts';
+import { newEventIds } from '../domain/ids.ts';
+import { refOf, type Subscription } from '../domain/subscription.ts';
+import type { EventStoreRpc } from '../event-store/rpc.ts';
+import type { Signer } from '../signing/signer.ts';
+import type { Database } from '../storage/database.ts';
+import { currentKid } from '../storage/signing-keys.ts';
+
+interface SendTestNeeds {
+  readonly db: Database;
+  readonly signer: Pick<Signer, 'open' | 'sign'>;
+  eventStore(subscriptionId: string): Pick<EventStoreRpc, 'settle' | 'read'>;
+}
+
+type SentTest =
+  | { readonly result: 'stored'; readonly delivery: Delivery }
+  | { readonly result: 'disabled' }
+  /** The customer or the subscription went while the call was under way. */
+  | { readonly result: 'no customer' | 'no subscription' };
+
+export async function sendTest(
+  needs: SendTestNeeds,
+  subscription: Subscription,
+  now: number,
+): Promise<SentTest> {
+  if (!subscription.enabled) return { result: 'disabled' };
+  const kid = await currentKid(needs.db, subscription.customerId);
+  if (kid === undefined) return { result: 'no customer' };
+  const [eventId = ''] = newEventIds(now, 1, crypto.getRandomValues(new Uint8Array(16)));
+  const set = await sign(needs.signer, kid, subscription, eventId, now);
+  const store = needs.eventStore(subscription.id);
+  const { endpoint } = subscription;
+  const facts = { eventId, acceptedAt: now, endpoint, set, neverHeld: true as const };
+  await store.settle(refOf(subscription), [{ kind: 'deferred', facts }]);
+  const delivery = await store.read(eventId);
+  // An erased store has stored nothing.
+  return delivery === undefined ? { result: 'no subscription' } : { result: 'stored', delivery };
+}
+
+async function sign(
+  signer: SendTestNeeds['signer'],
+  kid: string,
+  subscription: Subscription,
+  eventId: string,
+  now: number,
+): Promise<string> {
+  await signer.open([kid]);
+  return await signer.sign(kid, {
+    customerId: subscription.customerId,
+    subscriptionId: subscription.id,
+    eventId,
+    endpoint: subscription.endpoint,
+    acceptedAt: now,
+    occurredAt: now,
+    events: { test: { id: eventId } },
+  });
+}
