@@ -60,7 +60,7 @@ describe('a management call', () => {
     ['lists events', 'GET', '/events'],
     ['lists exports', 'GET', '/exports'],
     ['lists bulk redeliveries', 'GET', '/redeliveries'],
-  ])('that %s makes one query: for the subscription', async (_, method, path) => {
+  ])('a call that %s makes one query: for the subscription', async (_, method, path) => {
     expect(await counted(method, path)).toEqual({ status: 200, queries: 1 });
   });
 

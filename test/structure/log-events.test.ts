@@ -58,18 +58,18 @@ function entriesIn(markdown: string): Entry[] {
 }
 
 describe('the list of log events', () => {
-  it('has every event that the code writes, with its level, and no other', () => {
+  it('the list has every log event that the code writes, with its level, and no other', () => {
     const names = (entries: readonly { level: string; name: string | undefined }[]) =>
       [...new Set(entries.map(({ level, name }) => `${level}: ${name}`))].sort();
     expect(names(written)).toEqual(names(listed));
   });
 
-  it('is complete, because every call of a log function writes out the name of its event', () => {
+  it('every call of a log function writes out the name of its event', () => {
     expect(written.length).toBeGreaterThan(30);
     expect(written.filter(({ name }) => name === undefined)).toEqual([]);
   });
 
-  it('says in whole sentences what each event means and what to do', () => {
+  it('the list says in whole sentences what each event means and what to do', () => {
     for (const { level, name, meaning, action } of listed) {
       for (const text of [meaning, action]) expect(text, `${level}: ${name}`).toMatch(/^[A-Z`].*\.$/);
     }
@@ -79,11 +79,11 @@ describe('the list of log events', () => {
 describe('docs/operations.md', () => {
   const page = readFileSync(join(ROOT, 'docs/operations.md'), 'utf8');
 
-  it('has exactly the events of the list, each with its level, its meaning, what to do and its fields', () => {
+  it('docs/operations.md has exactly the events of the list, each with all that the list says', () => {
     expect(entriesIn(page)).toEqual(listed);
   });
 
-  it('links only to headings that exist, on the page itself and on others', () => {
+  it('docs/operations.md links only to headings that exist', () => {
     const links = [...page.matchAll(/\]\(([\w./-]*)#([^)]+)\)/g)].map(([, file = '', anchor = '']) => {
       const path = file === '' ? 'docs/operations.md' : join('docs', file);
       return { path, anchor, exists: anchorsIn(readFileSync(join(ROOT, path), 'utf8')).includes(anchor) };
@@ -104,7 +104,7 @@ function anchorsIn(markdown: string): string[] {
 }
 
 describe('the reader of calls and pages', () => {
-  it('finds calls on one line and on several, and calls whose name is not written out', () => {
+  it('the reader of calls finds calls on one line and on several', () => {
     const source = "logWarn('a b', {});\nlogError(\n  'c',\n  error,\n);\nlogInfo(name, {});";
     expect(callsIn(source)).toEqual([
       { level: 'warn', name: 'a b' },
@@ -113,7 +113,7 @@ describe('the reader of calls and pages', () => {
     ]);
   });
 
-  it('joins wrapped lines, and leaves out headings outside the levels', () => {
+  it('the reader of pages joins wrapped lines and leaves out other headings', () => {
     const markdown =
       '## Log\n\n### warn\n\n#### `a b`\n\nIt\nhappened.\n\n**Do:** Look\nat it.\n\nFields: `x`, `y`.\n\n' +
       '### Other\n\n#### `c`\n\nText.\n';

@@ -58,6 +58,12 @@ function titlesIn(text: string): string[] {
   return [...text.matchAll(title)].map(([, , content = '']) => content);
 }
 
+/** The titles of the facts of a test file, without those of its groups. */
+function factsIn(text: string): string[] {
+  const title = /\bit(?:\.each(?:<[^>]*>)?\((?:[^()]|\([^()]*\))*\))?\(\s*(['"`])((?:\\.|(?!\1)[^\\])*)\1/g;
+  return [...text.matchAll(title)].map(([, , content = '']) => content);
+}
+
 describe('phrases to avoid', () => {
   it('no comment contains a phrase to avoid', () => {
     const found = sources.flatMap(({ file, text }) =>
@@ -88,6 +94,16 @@ describe('phrases to avoid', () => {
           .map((title) => `${file}: ${title}`),
       );
     expect(found).toEqual([]);
+  });
+
+  it('every test title names its subject: none begins with a verb, a preposition or "and"', () => {
+    const halfSentence =
+      /^(?:is|are|has|have|does|makes|answers|refuses|finds|keeps|stores|sends|shows|takes|and|or|but|in|of|with|when|while|for|by|from|to|at|about|after|before|because|also|not|then|without|should)\b/;
+    const facts = sources
+      .filter(({ file }) => file.endsWith('.test.ts'))
+      .flatMap(({ file, text }) => factsIn(text).map((title) => ({ file, title })));
+    expect(facts.length).toBeGreaterThan(800);
+    expect(facts.filter(({ title }) => halfSentence.test(title))).toEqual([]);
   });
 
   it.each(documents)('the document %s contains no phrase to avoid', (document) => {

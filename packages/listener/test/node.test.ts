@@ -39,25 +39,25 @@ function send(method: string, ...chunks: (string | Uint8Array)[]): Promise<{ sta
 }
 
 describe('a receiver behind node:http', () => {
-  it('takes a valid token that comes in pieces', async () => {
+  it('a receiver takes a valid token that comes in pieces', async () => {
     const jti = crypto.randomUUID();
     const token = await service.sign({ jti });
     expect(await send('POST', token.slice(0, 100), token.slice(100))).toEqual({ status: 202, body: '' });
     expect(taken).toContain(jti);
   });
 
-  it('refuses a malformed body with the error of RFC 8935', async () => {
+  it('a receiver refuses a malformed body with the error of RFC 8935', async () => {
     const { status, body } = await send('POST', '{"not":"a token"}');
     expect(status).toBe(400);
     expect(JSON.parse(body)).toMatchObject({ err: 'invalid_request' });
   });
 
-  it('answers 413 to a body that is too large, so that the sender reads it', async () => {
+  it('a receiver answers 413 to a body that is too large, and the sender can read the answer', async () => {
     const chunks = Array.from({ length: 40 }, () => new Uint8Array(65_536));
     expect(await send('POST', ...chunks)).toMatchObject({ status: 413 });
   });
 
-  it('answers 405 to another method', async () => {
+  it('a receiver answers 405 to another method than POST', async () => {
     expect(await send('PUT', 'x')).toMatchObject({ status: 405 });
   });
 });

@@ -34,14 +34,14 @@ function post(body: string, contentType = 'application/secevent+jwt'): Request {
 }
 
 describe('a valid token', () => {
-  it('is answered 202, and its claims are handed over', async () => {
+  it('a valid token is answered 202, and its claims are handed over', async () => {
     const jti = crypto.randomUUID();
     const answer = await receiver()(post(await service.sign({ jti })));
     expect(answer.status).toBe(202);
     expect(taken).toMatchObject([{ jti, iss: service.issuer, aud: [ENDPOINT] }]);
   });
 
-  it('is accepted from any issuer and for any audience when the options name none', async () => {
+  it('a token is accepted from any issuer and for any audience when the options name none', async () => {
     const { jwksUrl } = service;
     const receive = createReceiver({ jwksUrl, onEvent: (claims) => void taken.push(claims) });
     const token = await service.sign({ iss: 'https://other.example', aud: 'https://other.example/hooks' });
@@ -49,13 +49,13 @@ describe('a valid token', () => {
     expect(taken).toHaveLength(1);
   });
 
-  it('is accepted with parameters and capitals in its media type', async () => {
+  it('a token is accepted with parameters and capitals in its media type', async () => {
     const answer = await receiver()(post(await service.sign(), 'Application/SecEvent+JWT; charset=utf-8'));
     expect(answer.status).toBe(202);
   });
 });
 
-describe('a token is refused with 400 and the error code of RFC 8935', () => {
+describe('a token that does not verify', () => {
   const cases: [string, string, () => Promise<string>][] = [
     ['another issuer', 'invalid_issuer', () => service.sign({ iss: 'https://other.example' })],
     ['another audience', 'invalid_audience', () => service.sign({ aud: ['https://other.example/hooks'] })],
@@ -70,7 +70,7 @@ describe('a token is refused with 400 and the error code of RFC 8935', () => {
     ['an empty body', 'invalid_request', async () => ''],
   ];
 
-  it.each(cases)('because it has %s: %s', async (_, code, make) => {
+  it.each(cases)('a token is refused with 400 because it has %s: %s', async (_, code, make) => {
     const answer = await receiver()(post(await make()));
     expect(answer.status).toBe(400);
     expect(await answer.json()).toEqual({ err: code, description: expect.stringMatching(/\S/) });
@@ -101,17 +101,17 @@ function unsigned(token: string): string {
   return [header, token.split('.')[1], ''].join('.');
 }
 
-describe('a request is refused', () => {
-  it('with 405 when it is not a POST', async () => {
+describe('a request that carries no token', () => {
+  it('a request is refused with 405 when it is not a POST', async () => {
     const answer = await receiver()(new Request(ENDPOINT));
     expect([answer.status, answer.headers.get('allow')]).toEqual([405, 'POST']);
   });
 
-  it('with 415 when its body is not announced as a token', async () => {
+  it('a request is refused with 415 when its body is not announced as a token', async () => {
     expect((await receiver()(post(await service.sign(), 'application/json'))).status).toBe(415);
   });
 
-  it('with 413 when its body is too large, before the token is read', async () => {
+  it('a request is refused with 413 when its body is too large, before the token is read', async () => {
     const receive = receiver({ bodyMaxBytes: 1000 });
     expect((await receive(post('x'.repeat(1001)))).status).toBe(413);
     expect((await receive(post('x'.repeat(1000)))).status).toBe(400);
@@ -119,7 +119,7 @@ describe('a request is refused', () => {
 });
 
 describe('a repeat', () => {
-  it('is answered 202 and not handed over again', async () => {
+  it('a repeat is answered 202 and not handed over again', async () => {
     const receive = receiver();
     const token = await service.sign();
     expect((await receive(post(token))).status).toBe(202);
@@ -127,7 +127,7 @@ describe('a repeat', () => {
     expect(taken).toHaveLength(1);
   });
 
-  it('is handed over when the first try threw, which was answered 500', async () => {
+  it('a repeat is handed over when the first try threw, which was answered 500', async () => {
     let tries = 0;
     const receive = receiver({
       onEvent: () => {
@@ -141,7 +141,7 @@ describe('a repeat', () => {
     expect(tries).toBe(2);
   });
 
-  it('is dropped by a given store, which is read before the event is taken and written after it', async () => {
+  it('a repeat is dropped by a given store, which is read before the event is taken and written after', async () => {
     const calls: string[] = [];
     const receive = receiver({
       onEvent: () => void calls.push('take'),
@@ -158,7 +158,7 @@ describe('a repeat', () => {
 });
 
 describe('keys that cannot be fetched', () => {
-  it('are answered 500, because the token is not to blame', async () => {
+  it('a token whose keys cannot be fetched is answered 500, because the token is not to blame', async () => {
     const silent = await startService(false);
     try {
       const receive = receiver({ jwksUrl: silent.jwksUrl });
