@@ -58,7 +58,7 @@ export const LOG_EVENTS = {
     },
     'duty failed': {
       meaning:
-        "One duty of an event store's alarm failed: `duty` is `backlog`, `dispatch`, `export`, `sweep`, `redelivery` or `merge`. The other duties ran. The store tries the failed one again after a pause of 10 seconds or more.",
+        "One duty of an event store's alarm failed: `duty` is `backlog`, `dispatch`, `export`, `sweep`, `redelivery` or `merge`. The other duties ran. The alarm calls the failed one again after a pause: 2 seconds to 5 minutes for `dispatch`, an hour for `merge`, 10 seconds for the others. An export that failed is not tried again; its job shows `failed`, and its events can be exported by another.",
       action:
         'Nothing about single lines. If one store goes on for 10 minutes, read `error`: a queue that is away comes back by itself, `SQLITE_FULL` means [a full event store](#an-event-store-is-full), a variable means a wrong configuration. Anything else is a fault in the code: roll back if it began with a deploy.',
       fields: ['customerId', 'subscriptionId', 'duty'],
@@ -188,7 +188,7 @@ export const LOG_EVENTS = {
       meaning:
         'Dead letters could not be written to D1. Their messages come back after a wait that grows to 15 minutes.',
       action:
-        'Nothing about single lines. If they go on, see [D1 is away](#d1-is-away). While the consumer runs, letters are not lost: at its last retry a letter is sent to the queue again.',
+        'Nothing about single lines. If they go on, see [D1 is away](#d1-is-away). While the consumer runs, letters are not lost: the consumer sends a letter that it could not store to the queue again, as a new message.',
       fields: ['messages', 'error'],
     },
     'delivery call failed': {
@@ -200,7 +200,7 @@ export const LOG_EVENTS = {
     },
     'dispatch given up': {
       meaning:
-        'A message of `webhook-deliveries` used up its retries without being handled. Nothing is lost: the event store dispatches its deliveries again.',
+        'The platform moved a message of `webhook-deliveries` to the dead letters after its last retry. Nothing is lost: the event store dispatches its deliveries again. A message that the consumer itself gives up leaves no line.',
       action:
         'Find out what kept the consumer from handling messages for 23 hours: a wrong configuration, or a consumer that was cut short every time.',
       fields: ['queue', 'messageId'],

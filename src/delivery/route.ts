@@ -18,30 +18,20 @@ export interface Route {
   readonly events: readonly IdentityEvent[];
 }
 
-interface Routing {
-  /** Subscriptions with a healthy endpoint come first: signing takes time, and the events of the others are deferred anyway. */
-  readonly routes: readonly Route[];
-  /** Events of unknown customers. */
-  readonly unroutable: readonly IdentityEvent[];
-}
-
 /**
- * @param audiences the subscriptions of each customer, by customer id
+ * @param audiences the subscriptions of each customer, by customer id. Events of a customer that is missing have no route
  * @param captureDomain for the default of `globalSub` in the `events` claim, which filters are evaluated against
+ * @returns routes of healthy endpoints first: signing takes time, and the events of the others are deferred anyway
  */
 export function route(
   events: readonly IdentityEvent[],
   audiences: ReadonlyMap<string, Audience>,
   captureDomain: string,
-): Routing {
+): Route[] {
   const routes = new Map<string, { subscription: Subscription; kid: string; events: IdentityEvent[] }>();
-  const unroutable: IdentityEvent[] = [];
   for (const event of events) {
     const audience = audiences.get(event.customerId);
-    if (audience === undefined) {
-      unroutable.push(event);
-      continue;
-    }
+    if (audience === undefined) continue;
     let claim: Record<string, object> | undefined;
     for (const subscription of audience.subscriptions) {
       if (!subscription.events.includes(event.type)) continue;
@@ -56,5 +46,5 @@ export function route(
     }
   }
   const inTrouble = ({ subscription }: Route) => Number(subscription.health !== 'healthy');
-  return { routes: [...routes.values()].sort((a, b) => inTrouble(a) - inTrouble(b)), unroutable };
+  return [...routes.values()].sort((a, b) => inTrouble(a) - inTrouble(b));
 }

@@ -14,7 +14,7 @@ interface DeliveryView {
   error?: AttemptError;
 }
 
-/** @param userAgent the `User-Agent` of our requests; the other headers follow from the endpoint and the SET */
+/** @param userAgent the `User-Agent` of our requests; the other headers are computed from the endpoint and the SET */
 export function describeDelivery(delivery: Delivery, userAgent: string): DeliveryView {
   const next = delivery.history.at(-1)?.nextAttemptAt;
   const { response, error } = lastAnswer(delivery);

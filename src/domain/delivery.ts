@@ -221,8 +221,14 @@ export function recordResult(
 }
 
 /**
- * The subscription was disabled (contract 3.6): a delivery that waits becomes `failure`. An attempt under way may finish, so
- * `executing` stays until its result comes or its lease lapses.
+ * The subscription was disabled (contract 3.6). What becomes of a delivery, and where that is decided:
+ *
+ *     it waits (held, due, dispatched)   failure at once          here, called by living-store.ts
+ *     its attempt is under way           a success counts;        `end`, below
+ *                                        a failure is final
+ *     ... and no result comes            failure when it lapses   here, called by `dispatchOrHold`
+ *     its event waits for a slot         deferred, then failure   `Gate` in delivery/deliver.ts
+ *     its event arrives afterwards       deferred, then failure   `admit`, then `arrive`, above
  */
 export function disable(delivery: Delivery, now: number): Delivery | undefined {
   if (isFinal(delivery.state)) return undefined;

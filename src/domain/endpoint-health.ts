@@ -5,8 +5,8 @@
  *     healthy | slow ──five failed attempts in a row──► failing ──a success──► healthy
  *
  * While an endpoint is not healthy, new events leave the fast lane: the event store keeps them and dispatches a few at a
- * time. While it is failing, the store holds events that nobody has attempted. Attempts that are due all the same (retries,
- * tests, redeliveries) serve as probes. When no attempt has ended for the length of the current wait, the backlog releases
+ * time. While it is failing, the store holds events that nobody has attempted. Retries, tests
+ * and redeliveries still go out, and each shows whether the endpoint answers again. When no attempt has ended for the length of the current wait, the backlog releases
  * one held event as a probe. The waits grow from seconds to minutes.
  *
  * Every function is pure. It returns a new value, or the same object when nothing changes, so that nothing is written.
@@ -85,7 +85,7 @@ function judged(health: EndpointHealth, outcome: Outcome, durationMs: number, no
   }
 }
 
-/** The backlog released a probe: the next one waits for `patienceMs`, until this one must have ended. */
+/** The backlog released a probe: the next one waits for `patienceMs`, until this one must have ended. Only `probeAt` moves. */
 export function probed(health: EndpointHealth, now: number, patienceMs: number): EndpointHealth {
   return { ...health, probeAt: now + patienceMs };
 }

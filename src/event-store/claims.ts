@@ -1,6 +1,6 @@
 /**
  * Claims on events whose first attempt a consumer has taken on. They are in memory only: they keep two consumers from
- * attempting the same event at once, and nothing is lost when they are (the object is evicted after seconds).
+ * attempting the same event at once, and no event is lost when the claims are (an idle object is evicted after seconds).
  */
 export class Claims {
   readonly #until = new Map<string, number>();

@@ -2,8 +2,8 @@
  * The event store of a subscription that lives. It puts the parts together. Each call is a few lines here:
  * adopt the caller's version of the subscription, work in one transaction, arm the alarm.
  *
- * What correctness rests on: the rows, and the alarm, which is armed from the rows after every change. What it does not
- * rest on: `#claims`, which are in memory and merely keep two consumers from attempting the same event at once.
+ * Correctness rests on the rows, and on the alarm, which is armed from the rows after every change. It does not rest on
+ * `#claims`: they are lost when the object is evicted, and only save duplicates.
  */
 import type { Config } from '../config.ts';
 import { type Delivery, disable, type EndpointNow, redeliver } from '../domain/delivery.ts';
@@ -257,8 +257,8 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   #adopt(ref: SubscriptionRef, now: number): void {
     const before = this.#owner.ref?.endpoint;
     if (!this.#owner.adopt(ref)) return;
-    // The endpoint changed: start with a clean record. Deliveries held for the old endpoint are now released at the new
-    // endpoint's pace.
+    // The endpoint changed: start with a clean record. Deliveries held for the old endpoint still go to its URL; they
+    // are now released at the new endpoint's pace.
     if (before !== undefined && before !== ref.endpoint) this.#health.reset(now);
     if (ref.enabled) return;
     this.#failOpenDeliveries(now);

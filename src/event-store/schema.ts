@@ -1,6 +1,16 @@
 /**
  * Tables of one event store: SQLite in a Durable Object, one for each subscription. Each table is named in one file beside
- * this one.
+ * this one:
+ *
+ *     store                             owner.ts
+ *     deliveries, history_pages         deliveries/rows.ts
+ *     segments, merged                  deliveries/segment-rows.ts
+ *     deliveries_counted                deliveries/rows.ts
+ *     segments_counted                  deliveries/segment-rows.ts
+ *     summary                           deliveries/summary.ts
+ *     health                            endpoint/health.ts
+ *     exports, export_parts, exported   jobs/exports.ts
+ *     redeliveries                      jobs/redeliveries.ts
  *
  * `deliveries` is keyed by event id, a UUIDv7, without rowid: a delivery is one row written, and rows are in order of time
  * with no second index. The index `due` is partial, so a delivery that arrives already final never touches it. The narrow
@@ -105,7 +115,7 @@ const MIGRATIONS: readonly string[] = [
        failed = failed + (NEW.state = 'failure') - (OLD.state = 'failure')
      WHERE id = NEW.redelivery_id;
    END;`,
-  // Deliveries that were final at their first attempt, many to a row (segments.ts).
+  // Deliveries that succeeded at their first attempt, many to a row.
   `CREATE TABLE segments (
      last_id TEXT NOT NULL PRIMARY KEY,
      first_id TEXT NOT NULL,

@@ -1,7 +1,7 @@
 /**
  * Reseals every private key under the current `KEY_ENCRYPTION_KEY` (contract 10.2), so that the previous one can be removed.
  * Keys go on signing meanwhile: a key that is sealed under either of the two opens. A repeated call finds the keys that are
- * left; two calls at once do the same work twice.
+ * left. Two calls at once are harmless: they only repeat work.
  */
 import { logError } from '../log.ts';
 import { resealSigningKey } from '../signing/keys.ts';
@@ -15,7 +15,7 @@ const RESEAL_BITE = 50;
 const RESEAL_WITHIN_MS = 5000;
 
 interface ResealProgress {
-  /** Private keys there are. */
+  /** All private keys. */
   readonly total: number;
   /** Resealed by this call. */
   readonly resealed: number;

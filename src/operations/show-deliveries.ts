@@ -24,9 +24,11 @@ export async function withSignatures(
       isUnsigned(delivery.set) ? { ...delivery, set: await signer.signAgain(delivery.set) } : delivery,
     ),
   );
-  const unsigned = whole.filter(({ set }) => isUnsigned(set)).length;
-  if (unsigned > 0)
-    logWarn('signatures not made again: no key', { events: unsigned, kids: [...kids].join(' ') });
+  const unsigned = whole.filter(({ set }) => isUnsigned(set));
+  if (unsigned.length > 0) {
+    const missing = new Set(unsigned.map(({ set }) => keyIdOf(set)));
+    logWarn('signatures not made again: no key', { events: unsigned.length, kids: [...missing].join(' ') });
+  }
   return whole;
 }
 

@@ -41,6 +41,11 @@ export async function acknowledge(
   message.retry({ delaySeconds: retryDelaySeconds(message.attempts, disposition) });
 }
 
+/** Returns messages to their queue that nobody has looked at: each comes again after a wait that doubles. */
+export function returnAll(messages: readonly Pick<Acknowledgeable, 'attempts' | 'retry'>[]): void {
+  for (const message of messages) message.retry({ delaySeconds: retryDelaySeconds(message.attempts) });
+}
+
 /** @param attempts deliveries of the message so far, from 1 */
 export function retryDelaySeconds(
   attempts: number,

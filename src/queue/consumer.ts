@@ -4,7 +4,7 @@ import { logError } from '../log.ts';
 import { QUEUES } from '../outbound/queues.ts';
 import type { Services } from '../services.ts';
 import { findAudiences, findSubscriptionsById } from '../storage/subscriptions.ts';
-import { retryDelaySeconds } from './acknowledge.ts';
+import { returnAll } from './acknowledge.ts';
 import { consumeDeadLetters } from './dead-letters.ts';
 import { consumeDeliveries } from './deliveries.ts';
 import { consumeEvents } from './events.ts';
@@ -20,9 +20,7 @@ export async function consume(batch: MessageBatch<unknown>, create: () => Servic
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     logError('batch refused: configuration is wrong', error, { queue: batch.queue });
-    for (const message of batch.messages) {
-      message.retry({ delaySeconds: retryDelaySeconds(message.attempts) });
-    }
+    returnAll(batch.messages);
     return;
   }
   const { config, db, signer, delivery, deadLetters } = services;

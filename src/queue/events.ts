@@ -54,7 +54,7 @@ async function deliverAll(readings: readonly Reading[], ports: EventsPorts): Pro
   const events = readings.flatMap((reading) => reading.events.map(([, event]) => event));
   const customerIds = [...new Set(events.map((event) => event.customerId))];
   const audiences = customerIds.length === 0 ? new Map() : await ports.findAudiences(customerIds);
-  const { routes } = route(events, audiences, ports.captureDomain);
+  const routes = route(events, audiences, ports.captureDomain);
   await ports.openKeys(routes.map(({ kid }) => kid)).catch((error: unknown) => {
     logWarn('signing keys not read', { error: describeError(error) });
   });

@@ -25,7 +25,7 @@ function readLog() {
 }
 
 describe('GET /healthz', () => {
-  it('GET /healthz tells anybody that the service is up', async () => {
+  it('GET /healthz answers anybody that the service is up', async () => {
     expect(await call('GET', '/healthz')).toMatchObject({ status: 200, body: { status: 'ok' } });
   });
 });

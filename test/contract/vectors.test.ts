@@ -116,7 +116,7 @@ describe('the notification of an entityCreated', () => {
 });
 
 describe('the notification of an entityUpdated', () => {
-  it('the payload of an entityUpdated adds only the names of the changed attributes to the vector', async () => {
+  it('the payload of an entityUpdated differs from the documented one only by its attributes', async () => {
     const clock = holdClock();
     const subscription = await newSubscription(await newCustomer());
     const eventId = newId(clock);

@@ -1,6 +1,6 @@
 import { runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { newEventIds } from '../../src/domain/ids.ts';
 import { openDatabase } from '../../src/storage/database.ts';
 import { insertDeadLetters } from '../../src/storage/dead-letters.ts';
@@ -76,6 +76,29 @@ describe('maintenance by the cron', () => {
     expect(await armed()).toBeNull();
     await runCron(env, own[0] ?? 0);
     expect(await armed()).not.toBeNull();
+  });
+
+  it('maintenance drops the oldest dead letters beyond 100,000, and logs how many', async () => {
+    const warn = vi.spyOn(console, 'warn').mockImplementation(() => undefined);
+    onTestFinished(() => warn.mockRestore());
+    const now = Date.now();
+    await env.DB.prepare('DELETE FROM dead_letters').run();
+    await env.DB.prepare(
+      `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100003)
+       INSERT INTO dead_letters (id, queue, reason, body, accepted_at, created_at)
+       SELECT 'letter ' || i, 'webhook-events', 'reason', '{}', ?1, ?1 + i FROM n`,
+    )
+      .bind(now - DAY_MS)
+      .run();
+    await runCron(env, now);
+    const { left, oldest } = (await env.DB.prepare(
+      'SELECT count(*) AS left, min(created_at) - ? AS oldest FROM dead_letters',
+    )
+      .bind(now - DAY_MS)
+      .first()) as { left: number; oldest: number };
+    expect({ left, oldest }).toEqual({ left: 100_000, oldest: 4 });
+    expect(warn.mock.calls.flat().join()).toContain('"event":"dead letters dropped","count":3');
+    await env.DB.prepare('DELETE FROM dead_letters').run();
   });
 
   it('maintenance drops dead letters after 30 days', async () => {

@@ -10,7 +10,7 @@ describe('the routes of an event', () => {
     const healths = ['failing', 'healthy', 'slow', 'healthy', 'failing'] as const;
     const subscriptions = healths.map((health) => ({ ...aSubscription(0), health }));
     const audience = { customerId: 'customer', kid: 'kid', subscriptions };
-    const { routes } = route([event], new Map([['customer', audience]]), 'capture.example');
+    const routes = route([event], new Map([['customer', audience]]), 'capture.example');
     const order = routes.map(({ subscription }) =>
       subscriptions.findIndex(({ id }) => id === subscription.id),
     );

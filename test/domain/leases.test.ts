@@ -13,7 +13,7 @@ describe('leases', () => {
     ['of an attempt', { ...fine, attempt: 20_000 }, /^an attempt may take 24000 ms, its lease is 20000 ms$/],
     ['of a consumer', { ...fine, claim: 50_000 }, /^a consumer may take 54000 ms, its claims last 50000 ms$/],
     ['of a dispatch', { ...fine, dispatch: 30_000 }, /^a dispatch may wait 30000 ms/],
-  ])('the lease %s is a fault when it is too short', (_, leases, message) => {
+  ])('a lease %s that is too short is a fault', (_, leases, message) => {
     expect(leaseFault(10_000, fine)).toBeUndefined();
     expect(leaseFault(10_000, leases)).toMatch(message);
   });

@@ -133,7 +133,7 @@ describe('a body', () => {
     JSON.stringify({ title: crypto.randomUUID(), enabled: true, filter: { type: 'object' } });
 
   it.each(['application/json', 'application/merge-patch+json', 'application/json ; charset="utf-8"'])(
-    'sent as %s is parsed once',
+    'a body sent as %s is parsed once',
     async (type) => {
       const text = change();
       const parse = vi.spyOn(JSON, 'parse');

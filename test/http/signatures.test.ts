@@ -1,7 +1,8 @@
 /** Tokens of packed events are stored without signatures. The API still shows each token exactly as it was sent. */
 import { env } from 'cloudflare:workers';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { newEventIds } from '../../src/domain/ids.ts';
+import { keyIdOf } from '../../src/domain/security-event-token.ts';
 import { withSignatures } from '../../src/operations/show-deliveries.ts';
 import { createAddressCheck } from '../../src/outbound/address-check.ts';
 import { createServices } from '../../src/services.ts';
@@ -88,5 +89,20 @@ describe('the payload of an event', () => {
     expect(await withSignatures(signer, deliveries)).toEqual(deliveries);
     expect(warn.mock.calls.flat().join()).toContain('a key that nobody has');
     warn.mockRestore();
+  });
+
+  it('the log names only the keys that are missing, not those that signed again', async () => {
+    const warn = vi.spyOn(console, 'warn').mockImplementation(() => undefined);
+    onTestFinished(() => warn.mockRestore());
+    const unsigned = (kid: string) => ({ ...awaitingRetry(), set: aSet('event', kid).replace(/[^.]*$/, '') });
+    const signer = {
+      open: async () => undefined,
+      signAgain: async (set: string) => (keyIdOf(set) === 'good' ? `${set}signature` : set),
+    };
+    const shown = await withSignatures(signer, [unsigned('good'), unsigned('gone')]);
+    expect(shown.map(({ set }) => set.endsWith('.'))).toEqual([false, true]);
+    expect(warn.mock.calls.map(([line]) => JSON.parse(String(line)))).toMatchObject([
+      { events: 1, kids: 'gone' },
+    ]);
   });
 });

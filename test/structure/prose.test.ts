@@ -2,31 +2,17 @@
 import { describe, expect, it } from 'vitest';
 import { commentsIn, filesOf, read, stringsIn } from './source.ts';
 
-/** The last section of docs/glossary.md says what to write instead. */
-const PHRASES_TO_AVOID = [
-  'anew',
-  'told',
-  'fares',
-  'whoever',
-  'but for',
-  'stands in',
-  'let go',
-  'hears of',
-  'bears',
-  'wants a',
-  'put back',
-  'mend',
-  'mended',
-  'mends',
-  'is at it',
-  'came to be',
-  'of such',
-  'thereof',
-  'upon',
-  'lest',
-];
+const GLOSSARY = read('docs/glossary.md');
 
-const AVOIDED = new RegExp(`\\b(?:${PHRASES_TO_AVOID.join('|')})\\b`, 'i');
+/** The phrases that the last section of the glossary lists, in the left column of its table. */
+const PHRASES_TO_AVOID = [
+  ...GLOSSARY.slice(GLOSSARY.indexOf('## Phrases in prose')).matchAll(/^\| ([^|]+) \|/gm),
+]
+  .flatMap(([, cell = '']) => cell.split(', '))
+  .filter((phrase) => !/^-+$|^Do not write$|…/.test(phrase));
+
+// The table lists a turn that is good English after "there".
+const AVOIDED = new RegExp(`(?<!\\bthere )\\b(?:${PHRASES_TO_AVOID.join('|')})\\b`, 'i');
 
 const CODE = ['src', 'test', 'tools', 'scripts', 'packages', 'examples'].map((folder) => `${folder}/**/*.ts`);
 const sources = filesOf(...CODE, 'vitest.config.ts').map((file) => ({ file, text: read(file) }));
@@ -117,13 +103,9 @@ describe('phrases to avoid', () => {
     expect(found).toEqual([]);
   });
 
-  it('the glossary says what to write instead of each phrase', () => {
-    const text = read('docs/glossary.md');
-    const table = text.slice(text.indexOf('## Phrases in prose')).replaceAll('mended', 'mend');
-    const missing = PHRASES_TO_AVOID.filter(
-      (phrase) => !table.includes(phrase.replace(/^mend(ed|s)$/, 'mend').replace(/^(\w+)s$/, '$1')),
-    );
-    expect(missing).toEqual([]);
+  it('the glossary lists the phrases to avoid', () => {
+    expect(PHRASES_TO_AVOID).toContain('stands in');
+    expect(PHRASES_TO_AVOID.length).toBeGreaterThan(25);
   });
 
   it('the search finds a phrase that is broken over two lines of a comment', () => {

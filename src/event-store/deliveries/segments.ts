@@ -9,7 +9,7 @@
  * segments whose last id follows within that time. New events have the newest ids, so asking whether they are known looks at
  * next to no segments. Two segments may overlap, because two batches did.
  *
- * merging.ts makes few large segments of many small ones. docs/segments.md tells the whole story.
+ * merging.ts makes few large segments of many small ones. docs/segments.md has the whole story.
  */
 import type { Delivery } from '../../domain/delivery.ts';
 import { eventIdFloor, eventIdTime } from '../../domain/ids.ts';

@@ -132,7 +132,7 @@ export class Redeliveries implements Duty {
 
   // --- Duties -----------------------------------------------------------------------------------------
 
-  /** Never of its own accord: the reports that make deliveries final complete the job, the alarm only makes sure. */
+  /** Never due by itself: the reports that make deliveries final complete the job. Each ring of the alarm makes sure. */
   dueAt(): undefined {
     return undefined;
   }

@@ -94,7 +94,7 @@ async function* eventPages(c: SubscriptionContext, query: z.infer<typeof EventsQ
   let left = query.limit === undefined ? EVENTS_PAGE_MAX : Number(query.limit);
   let cursor = query.after;
   for (let isFirst = true; ; isFirst = false) {
-    // One more than is left to show tells whether there are more.
+    // One event more than the page may show: if it comes, there are more.
     const asked = Math.min(left + 1, EVENTS_CHUNK);
     const after = cursor === undefined ? {} : { after: cursor };
     const chunk = await store.list({ ...filter, ...after, limit: asked });

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Door } from '../kit/door.ts';
 import { jsonContent } from '../kit/schemas.ts';
 
-/** @param api all doors of the API, this one included; they are in it before the first request comes */
+/** @param api all doors of the API; `mountDoors` fills it before the first request */
 export function addOpenApi(door: Door, api: Door): void {
   door.openAPIRegistry.registerComponent('securitySchemes', 'client', {
     type: 'http',

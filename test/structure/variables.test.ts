@@ -1,0 +1,36 @@
+/** Checks that every place that lists the variables and secrets of a deployment lists all of them (contract 10.6). */
+import { describe, expect, it } from 'vitest';
+import { read } from './source.ts';
+
+const SECRETS = ['OPERATOR_TOKEN', 'KEY_ENCRYPTION_KEY', 'KEY_ENCRYPTION_KEY_PREVIOUS', 'TOKEN_SIGNING_KEY'];
+
+const config = read('src/config.ts');
+const schema = config.slice(config.indexOf('const Variables = z.object({'));
+const names = [...schema.slice(0, schema.indexOf('\n});')).matchAll(/^ {2}([A-Z][A-Z_]+):/gm)].map(
+  ([, name = '']) => name,
+);
+const contract = read('docs/contract.md');
+
+const PLACES = {
+  'src/env.ts': read('src/env.ts'),
+  'README.md': read('README.md'),
+  'section 10.6 of docs/contract.md': contract.slice(contract.indexOf('### 10.6')),
+  'wrangler.toml': read('wrangler.toml'),
+  'test/config.test.ts': read('test/config.test.ts'),
+};
+
+describe('the variables of a deployment', () => {
+  it('the schema of the configuration has variables and secrets', () => {
+    expect(names.length).toBeGreaterThan(12);
+    expect(names).toEqual(expect.arrayContaining(SECRETS));
+  });
+
+  it.each(Object.entries(PLACES))('%s lists every variable and secret', (_, text) => {
+    expect(names.filter((name) => !new RegExp(`\\b${name}\\b`).test(text))).toEqual([]);
+  });
+
+  it('wrangler.toml gives every variable a value, and no secret', () => {
+    const given = [...read('wrangler.toml').matchAll(/^([A-Z][A-Z_]+) = /gm)].map(([, name = '']) => name);
+    expect(given.toSorted()).toEqual(names.filter((name) => !SECRETS.includes(name)).toSorted());
+  });
+});
