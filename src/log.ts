@@ -38,11 +38,11 @@ function write(level: Level, event: string, fields: object): void {
   console[level](JSON.stringify({ level, event, ...fields }));
 }
 
-/** The name and message of an error, or of the first cause behind it; at most 500 characters. */
+/** The name and message of an error; at most 500 characters. */
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  // The message of Drizzle's own error holds the query with its parameters, so only the cause behind it may be logged.
-  let shown = error;
-  while (shown.cause instanceof Error) shown = shown.cause;
+  // The message of Drizzle's own error holds the query with its parameters, so only its cause may be logged. An outage says
+  // in its own message what caused it.
+  const shown = error.cause instanceof Error && error.name !== 'Outage' ? error.cause : error;
   return `${shown.name}: ${shown.message}`.slice(0, 500);
 }

@@ -2,6 +2,7 @@
 import { WorkerEntrypoint } from 'cloudflare:workers';
 import { publish } from './delivery/publish.ts';
 import type { Env } from './env.ts';
+import { logError } from './log.ts';
 import { createAddressCheck } from './outbound/address-check.ts';
 import { createServices } from './services.ts';
 
@@ -12,11 +13,15 @@ export class Publisher extends WorkerEntrypoint<Env> {
    * Publishes one event or an array of 1 to 500; all or nothing.
    * @returns their ids in the order given, once durably queued
    * @throws Error whose message is a JSON array of faults (`[{"name":"[3].attributes","reason":"…"}]`) when any
-   *   event is refused; any other error means that nothing is known to be queued: repeat with the same ids
+   *   event is refused; any other error means that nothing is known to be
+   *   queued: repeat with the same ids
    */
   async publish(events: unknown): Promise<string[]> {
     const { queues } = createServices(this.env, checkAddress);
-    const result = await publish(queues.events, events, Date.now());
+    const result = await publish(queues.events, events, Date.now()).catch((error: unknown) => {
+      logError('publish not queued', error);
+      throw error;
+    });
     if (!result.ok) throw new Error(JSON.stringify(result.faults));
     return result.events.map(({ id }) => id);
   }

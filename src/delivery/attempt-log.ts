@@ -5,7 +5,7 @@
 import { reasonOf } from '../domain/attempt.ts';
 import { eventIdTime } from '../domain/ids.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
-import type { AttemptReport, StoredReport } from '../event-store/rpc.ts';
+import type { AttemptedReport, AttemptReport, StoredReport } from '../event-store/rpc.ts';
 import { logInfo, logWarn } from '../log.ts';
 
 /** Writes the lines of one `settle`. */
@@ -42,19 +42,19 @@ export function logStored(
 }
 
 function attemptFields(
-  { facts, result }: Extract<AttemptReport, { kind: 'attempted' }>,
+  { eventId, acceptedAt, result }: AttemptedReport,
   { state, attempts, nextAttemptAt }: StoredReport,
 ) {
   const { outcome } = result;
   return {
-    eventId: facts.eventId,
+    eventId,
     attempt: result.attempt,
     outcome: outcome.kind,
     statusCode: 'response' in outcome ? outcome.response.statusCode : null,
     reason: outcome.kind === 'success' ? null : withoutListenerWords(reasonOf(outcome)),
     durationMs: result.durationMs,
-    sinceAcceptanceMs: result.startedAt - facts.acceptedAt,
-    eventAgeMs: result.startedAt - eventIdTime(facts.eventId),
+    sinceAcceptanceMs: result.startedAt - acceptedAt,
+    eventAgeMs: result.startedAt - eventIdTime(eventId),
     state,
     attempts,
     nextAttemptAt: nextAttemptAt === undefined ? null : new Date(nextAttemptAt).toISOString(),

@@ -18,6 +18,7 @@ import { INVOCATION_BUDGET_MS } from '../domain/leases.ts';
 import { refOf, type Subscription, type SubscriptionRef } from '../domain/subscription.ts';
 import type {
   Admission,
+  AttemptedReport,
   AttemptReport,
   EventStoreRpc,
   HealthNote,
@@ -129,7 +130,7 @@ export class ConsumerInvocation {
       logFailedCall('admit', ref, error);
       return events.map(() => RETRY);
     }
-    const work = admissions.filter(({ answer }) => answer === 'new' || answer === 'deferred').length;
+    const work = admissions.filter(({ answer }) => answer === 'new' || answer === 'held').length;
     const reporter = this.#reporter(store, subscription, work);
     const gate = new Gate(store, reporter, this.#ports.now);
     const portion: Portion = { subscription, ref, kid, store, reporter, gate };
@@ -152,7 +153,7 @@ export class ConsumerInvocation {
         return { kind: 'retry-after', waitMs: admission.retryAfterMs };
       case 'new':
         return await this.#attemptFirst(portion, event, () => portion.gate.isOpen());
-      case 'deferred':
+      case 'held':
         return await this.#attemptFirst(portion, event, async () => false);
     }
   }
@@ -173,8 +174,8 @@ export class ConsumerInvocation {
         const set = await this.#ports.sign(event, subscription, kid);
         const { endpoint } = subscription;
         const facts = { eventId: event.id, acceptedAt: event.acceptedAt, endpoint, set };
-        if (this.#isOver() || !(await mayStart())) return { kind: 'deferred', facts };
-        return { kind: 'attempted', facts, result: await this.#attempt(endpoint, set, 1) };
+        if (this.#isOver() || !(await mayStart())) return { ...facts, kind: 'deferred' };
+        return { ...facts, kind: 'attempted', result: await this.#attempt(endpoint, set, 1) };
       });
     } catch (error) {
       reporter.expectOneLess();
@@ -211,7 +212,7 @@ export class ConsumerInvocation {
     ref: SubscriptionRef,
     token: string,
     eventId: string,
-  ): Promise<Extract<AttemptReport, { kind: 'attempted' }> | Disposition> {
+  ): Promise<AttemptedReport | Disposition> {
     // The token stays good: the queue brings the message again, to an invocation with time.
     if (this.#isOver()) return RETRY_AT_ONCE;
     let started: StartedAttempt | undefined;
@@ -223,7 +224,7 @@ export class ConsumerInvocation {
     }
     if (started === undefined) return DONE;
     const { attempt, ...facts } = started;
-    return { kind: 'attempted', facts, result: await this.#attempt(facts.endpoint, facts.set, attempt) };
+    return { ...facts, kind: 'attempted', result: await this.#attempt(facts.endpoint, facts.set, attempt) };
   }
 
   // --- Both ---------------------------------------------------------------------------------------------

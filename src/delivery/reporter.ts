@@ -83,9 +83,9 @@ export class Reporter {
     this.#failedWaiting = 0;
     const reports = waiting.map(({ report }) => report);
     this.#store.settle(this.#ref, reports).then(
-      ({ stored, health }) => {
+      ({ settled, health }) => {
         this.#health = health;
-        this.#pass(waiting, stored, health);
+        this.#pass(waiting, settled, health);
       },
       (error: unknown) => {
         for (const { reject } of waiting) reject(error);
@@ -93,10 +93,10 @@ export class Reporter {
     );
   }
 
-  #pass(waiting: readonly Waiting[], stored: readonly StoredReport[], health: HealthNote): void {
+  #pass(waiting: readonly Waiting[], settled: readonly StoredReport[], health: HealthNote): void {
     const pairs: [AttemptReport, StoredReport][] = [];
     for (const [index, { report, resolve, reject }] of waiting.entries()) {
-      const answer = stored[index];
+      const answer = settled[index];
       if (answer === undefined) reject(new Error('the store answered for fewer reports than it was given'));
       else {
         pairs.push([report, answer]);

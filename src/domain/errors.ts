@@ -40,7 +40,7 @@ export class ApiFailure extends Error {
 export class Outage extends Error {
   override readonly name = 'Outage';
   constructor(part: 'database' | 'event store' | 'queue', cause: unknown) {
-    super(`the ${part} is away`, { cause });
+    super(`the ${part} is away: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
   }
 }
 

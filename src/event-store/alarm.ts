@@ -5,35 +5,27 @@
  * alarm is set to the earliest time at which a duty must be called again. That time is always computed from the rows, never
  * remembered beside them, so whatever was changed last is what the alarm goes by.
  *
- * A duty that throws is paused by itself: its next call waits, longer after each failure in a row. The other duties go on.
+ * A duty that throws is paused by itself: its next call waits. The other duties go on.
  */
 import { logError } from '../log.ts';
 import { SCHEDULE_UNREADABLE_MS } from './tuning.ts';
 
 export interface Duty {
   readonly name: string;
-  /** How long a throw pauses this duty: the first pause, doubled with each failure in a row, up to the longest. */
-  readonly backoff: { readonly firstMs: number; readonly maxMs: number };
+  /** How long a throw pauses this duty. */
+  readonly pauseMs: number;
   /** When this duty must be called next, ms; `undefined` when it has nothing to do. */
   dueAt(now: number): number | undefined;
-  /**
-   * Does one bounded bite of what is due, or nothing when nothing is due. What is left is due at once.
-   * @param pauseMs how long this duty pauses if it throws now
-   */
-  work(now: number, pauseMs: number): void | Promise<void>;
-}
-
-interface Pause {
-  readonly failures: number;
-  readonly until: number;
+  /** Does one bounded bite of what is due, or nothing when nothing is due. What is left is due at once. */
+  work(now: number): void | Promise<void>;
 }
 
 export class Alarm {
   readonly #storage: DurableObjectStorage;
   readonly #duties: readonly Duty[];
   readonly #names: () => { customerId: string | undefined; subscriptionId: string | undefined };
-  /** Duties that failed at their last call. In memory: an object that wakes tries them again. */
-  readonly #pauses = new Map<Duty, Pause>();
+  /** Duties that failed at their last call, and until when they pause. In memory: an object that wakes tries them again. */
+  readonly #pauses = new Map<Duty, number>();
 
   /** @param names whose store this is, for the log */
   constructor(
@@ -49,8 +41,7 @@ export class Alarm {
   /** Calls every duty that is not paused. Never throws. */
   async ring(now: number): Promise<void> {
     for (const duty of this.#duties) {
-      const pause = this.#pauses.get(duty);
-      if (pause === undefined || pause.until <= now) await this.#runDuty(duty, now, pause?.failures ?? 0);
+      if ((this.#pauses.get(duty) ?? 0) <= now) await this.#runDuty(duty, now);
     }
   }
 
@@ -65,14 +56,12 @@ export class Alarm {
     if (armed === null || armed > next) await this.#storage.setAlarm(next);
   }
 
-  async #runDuty(duty: Duty, now: number, failures: number): Promise<void> {
-    const { firstMs, maxMs } = duty.backoff;
-    const pauseMs = Math.min(firstMs * 2 ** failures, maxMs);
+  async #runDuty(duty: Duty, now: number): Promise<void> {
     try {
-      await duty.work(now, pauseMs);
+      await duty.work(now);
       this.#pauses.delete(duty);
     } catch (error) {
-      this.#pauses.set(duty, { failures: Math.min(failures + 1, 20), until: Date.now() + pauseMs });
+      this.#pauses.set(duty, Date.now() + duty.pauseMs);
       logError('duty failed', error, { ...this.#names(), duty: duty.name });
     }
   }
@@ -80,7 +69,7 @@ export class Alarm {
   #nextAt(now: number): number | undefined {
     const times = this.#duties.flatMap((duty) => {
       const due = this.#dueAt(duty, now);
-      return due === undefined ? [] : [Math.max(due, this.#pauses.get(duty)?.until ?? 0)];
+      return due === undefined ? [] : [Math.max(due, this.#pauses.get(duty) ?? 0)];
     });
     return times.length === 0 ? undefined : Math.max(now, Math.min(...times));
   }

@@ -46,11 +46,11 @@ export class Attempts {
   /** Stores what reports change, and what they show about the endpoint. @returns one answer for each, in order */
   record(reports: readonly AttemptReport[], now: number): StoredReport[] {
     const { deliveries } = this.#parts;
-    const stored = deliveries.findAll(reports.map(({ facts }) => facts.eventId));
+    const stored = deliveries.findAll(reports.map(({ eventId }) => eventId));
     // Deliveries that are not stored yet are added together, so that they can share a segment.
     const arrived = new Map<string, Delivery>();
     const each = reports.map((report): StoredReport => {
-      const { eventId } = report.facts;
+      const { eventId } = report;
       const existing = arrived.get(eventId) ?? stored.get(eventId);
       const changed = this.#changedBy(report, existing, now);
       if (changed === undefined) return { eventId, state: 'dropped', attempts: existing?.attempts ?? 0 };
@@ -74,8 +74,8 @@ export class Attempts {
     let changed: Delivery | undefined;
     if (report.kind === 'attempted') {
       const policy = { delaysMs: retryDelaysMs() };
-      changed = recordResult(existing, report.facts, report.result, { now, enabled, policy });
-    } else if (existing === undefined) changed = arrive(report.facts, now, enabled);
+      changed = recordResult(existing, report, report.result, { now, enabled, policy });
+    } else if (existing === undefined) changed = arrive(report, now, enabled);
     return changed && heldIfFailing(changed, endpointNow(now));
   }
 
@@ -84,7 +84,7 @@ export class Attempts {
     const { owner, health } = this.#parts;
     const results = reports.flatMap((report, index) => {
       if (report.kind !== 'attempted' || each[index]?.state === 'dropped') return [];
-      return report.facts.endpoint === owner.ref?.endpoint ? [report.result] : [];
+      return report.endpoint === owner.ref?.endpoint ? [report.result] : [];
     });
     health.observe(results, now);
   }

@@ -26,7 +26,12 @@ function guarded(stub: Record<string, Call>, name: string): Call {
   };
 }
 
-/** The platform marks its own errors: `retryable` or `overloaded` say that the object could not be reached. */
+/** The platform marks its own errors with one of these: the object could not be reached, or was reset during the call. */
+const MARKS = ['retryable', 'overloaded', 'durableObjectReset'];
+
 function isAway(error: unknown): boolean {
-  return error instanceof Error && ('retryable' in error || 'overloaded' in error);
+  return (
+    error instanceof Error &&
+    MARKS.some((mark) => (error as unknown as Record<string, unknown>)[mark] === true)
+  );
 }

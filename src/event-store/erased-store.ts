@@ -26,12 +26,8 @@ export class ErasedStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   }
 
   settle(_ref: SubscriptionRef, reports: readonly AttemptReport[]): SettleReply {
-    const stored = reports.map(({ facts }) => ({
-      eventId: facts.eventId,
-      state: 'dropped' as const,
-      attempts: 0,
-    }));
-    return { stored, health: HEALTHY };
+    const settled = reports.map(({ eventId }) => ({ eventId, state: 'dropped' as const, attempts: 0 }));
+    return { settled, health: HEALTHY };
   }
 
   begin() {

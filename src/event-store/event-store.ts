@@ -15,11 +15,12 @@ import { StoreDatabase } from './database.ts';
 import { ErasedStore } from './erased-store.ts';
 import { LivingStore } from './living-store.ts';
 import { Owner } from './owner.ts';
-import type { AttemptReport, EventStoreRpc, PageQuery, Served, Span } from './rpc.ts';
+import type { AttemptedReport, AttemptReport, EventStoreRpc, PageQuery, Served, Span } from './rpc.ts';
 import { migrate } from './schema.ts';
 import { DELETED_MARK_MS } from './tuning.ts';
 
 export class EventStore extends DurableObject<Env> implements Served<EventStoreRpc> {
+  readonly #owner: Owner;
   #store: LivingStore | ErasedStore;
 
   constructor(state: DurableObjectState, env: Env) {
@@ -27,6 +28,7 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
     migrate(state.storage);
     const database = new StoreDatabase(state.storage);
     const owner = new Owner(database);
+    this.#owner = owner;
     const config = () => readConfig(env);
     this.#store =
       owner.deletedAt === null
@@ -43,7 +45,7 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
 
   /** Stores reports, all or nothing. A repeat changes nothing (see `recordResult` in domain/delivery.ts). */
   async settle(ref: SubscriptionRef, reports: readonly AttemptReport[]) {
-    return await this.#store.settle(ref, reports);
+    return await this.#store.settle(ref, reports.map(withKind));
   }
 
   /**
@@ -146,7 +148,7 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
     await storage.deleteAll();
     migrate(storage);
     const now = Date.now();
-    new Owner(new StoreDatabase(storage)).markDeleted(ref, now);
+    this.#owner.markDeleted(ref, now);
     this.#store = new ErasedStore(storage, now);
     await storage.setAlarm(now + DELETED_MARK_MS);
   }
@@ -160,4 +162,12 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
   override async alarm(): Promise<void> {
     await this.#store.alarm(Date.now());
   }
+}
+
+/** Consumers of version 0.1.0 send no `kind`. Their reports count until no deploy or rollback can bring them back. */
+function withKind(report: AttemptReport): AttemptReport {
+  if (report.kind !== undefined) return report;
+  const { result } = report as Partial<AttemptedReport>;
+  const facts = report as AttemptReport;
+  return result === undefined ? { ...facts, kind: 'deferred' } : { ...facts, kind: 'attempted', result };
 }

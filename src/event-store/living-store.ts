@@ -1,6 +1,6 @@
 /**
  * The event store of a subscription that lives. It puts the parts together. Each call is a few lines here:
- * adopt the caller's version of the subscription, work in one transaction, arm the alarm.
+ * adopt the caller's version of the subscription and work, in one transaction; then arm the alarm.
  *
  * Correctness rests on the rows, and on the alarm, which is armed from the rows after every change. It does not rest on
  * `#claims`: they are lost when the object is evicted, and only save duplicates.
@@ -117,19 +117,19 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
         if (known.has(eventId)) return { answer: 'done' };
         const retryAfterMs = this.#claims.claim(eventId, now, forMs);
         if (retryAfterMs !== undefined) return { answer: 'busy', retryAfterMs };
-        return { answer: this.mayStart() ? 'new' : 'deferred' };
+        return { answer: this.mayStart() ? 'new' : 'held' };
       });
     });
   }
 
   async settle(ref: SubscriptionRef, reports: readonly AttemptReport[]): Promise<SettleReply> {
-    const stored = await this.#change(ref, (now) => {
+    const settled = await this.#change(ref, (now) => {
       const each = this.#attempts.record(reports, now);
       this.#redeliveries.complete(now);
       return each;
     });
-    for (const { facts } of reports) this.#claims.end(facts.eventId);
-    return { stored, health: this.#healthNote() };
+    for (const { eventId } of reports) this.#claims.end(eventId);
+    return { settled, health: this.#healthNote() };
   }
 
   async begin(ref: SubscriptionRef, token: string, eventIds: readonly string[]): Promise<StartedAttempt[]> {
@@ -245,11 +245,13 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
 
   // --- Inside -------------------------------------------------------------------------------------------
 
-  /** One call: adopts the caller's version of the subscription, works in one transaction, and arms the alarm. */
+  /** One call: adopts the caller's version of the subscription and works, in one transaction; then arms the alarm. */
   async #change<Answer>(ref: SubscriptionRef, work: (now: number) => Answer): Promise<Answer> {
     const now = Date.now();
-    this.#adopt(ref, now);
-    const answer = this.#database.transaction(() => work(now));
+    const answer = this.#database.transaction(() => {
+      this.#adopt(ref, now);
+      return work(now);
+    });
     await this.#alarm.arm(now);
     return answer;
   }
@@ -293,7 +295,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     this.#isCounting = true;
     await scheduler.wait(0);
     try {
-      this.#summaries.count(Date.now());
+      if (this.#owner.deletedAt === null) this.#summaries.count(Date.now());
     } catch (error) {
       logError('summary not counted', error, this.#names());
     }

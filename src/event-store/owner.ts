@@ -12,35 +12,41 @@ type Row = {
   redelivered_at: number | null;
 };
 
+/** The row as it is kept in memory. */
+interface Kept {
+  readonly ref: SubscriptionRef | undefined;
+  readonly deletedAt: number | null;
+  readonly redeliveredAt: number | null;
+}
+
 export class Owner {
   readonly #database: StoreDatabase;
-  #ref: SubscriptionRef | undefined;
-  #deletedAt: number | null = null;
-  #redeliveredAt: number | null = null;
+  #kept: Kept | undefined;
 
   constructor(database: StoreDatabase) {
     this.#database = database;
-    this.#load();
-    database.whenRolledBack(() => this.#load());
+    database.whenRolledBack(() => {
+      this.#kept = undefined;
+    });
   }
 
   /** The newest version of the subscription that a call brought; none before the first call. */
   get ref(): SubscriptionRef | undefined {
-    return this.#ref;
+    return this.#row.ref;
   }
 
   /** When the subscription was deleted, ms. */
   get deletedAt(): number | null {
-    return this.#deletedAt;
+    return this.#row.deletedAt;
   }
 
   /** When a redelivery was last accepted, ms. */
   get redeliveredAt(): number | null {
-    return this.#redeliveredAt;
+    return this.#row.redeliveredAt;
   }
 
   get enabled(): boolean {
-    return this.#ref?.enabled ?? true;
+    return this.ref?.enabled ?? true;
   }
 
   /**
@@ -49,53 +55,60 @@ export class Owner {
    * @throws Error for another subscription: somebody mixed up an id
    */
   adopt(ref: SubscriptionRef): boolean {
-    if (this.#ref !== undefined && this.#ref.subscriptionId !== ref.subscriptionId) {
+    const known = this.ref;
+    if (known !== undefined && known.subscriptionId !== ref.subscriptionId) {
       throw new Error('event store asked for another subscription');
     }
-    if (this.#ref !== undefined && ref.version <= this.#ref.version) return false;
-    this.#ref = ref;
-    this.#save();
+    if (known !== undefined && ref.version <= known.version) return false;
+    this.#save({ ...this.#row, ref });
     return true;
   }
 
-  /** Marks the store as that of a deleted subscription. */
+  /** Marks the store as that of a deleted subscription, in a database that was just emptied. */
   markDeleted(ref: SubscriptionRef, now: number): void {
-    this.#ref = { ...ref, enabled: false };
-    this.#deletedAt = now;
-    this.#save();
+    this.#save({ ref: { ...ref, enabled: false }, deletedAt: now, redeliveredAt: null });
   }
 
   markRedelivered(now: number): void {
-    this.#redeliveredAt = now;
-    this.#save();
+    this.#save({ ...this.#row, redeliveredAt: now });
   }
 
-  #load(): void {
+  get #row(): Kept {
+    this.#kept ??= this.#load();
+    return this.#kept;
+  }
+
+  #load(): Kept {
     const row = this.#database.first<Row>('SELECT * FROM store');
-    this.#ref = row && {
-      customerId: row.customer_id,
-      subscriptionId: row.subscription_id,
-      version: row.version,
-      enabled: row.enabled === 1,
-      endpoint: row.endpoint,
+    if (row === undefined) return { ref: undefined, deletedAt: null, redeliveredAt: null };
+    return {
+      ref: {
+        customerId: row.customer_id,
+        subscriptionId: row.subscription_id,
+        version: row.version,
+        enabled: row.enabled === 1,
+        endpoint: row.endpoint,
+      },
+      deletedAt: row.deleted_at,
+      redeliveredAt: row.redelivered_at,
     };
-    this.#deletedAt = row?.deleted_at ?? null;
-    this.#redeliveredAt = row?.redelivered_at ?? null;
   }
 
-  #save(): void {
-    if (this.#ref === undefined) return;
+  #save(kept: Kept): void {
+    const { ref, deletedAt, redeliveredAt } = kept;
+    if (ref === undefined) return;
     this.#database.run(
       `INSERT OR REPLACE INTO store
          (one, customer_id, subscription_id, version, enabled, endpoint, deleted_at, redelivered_at)
        VALUES (1, ?, ?, ?, ?, ?, ?, ?)`,
-      this.#ref.customerId,
-      this.#ref.subscriptionId,
-      this.#ref.version,
-      this.#ref.enabled ? 1 : 0,
-      this.#ref.endpoint,
-      this.#deletedAt,
-      this.#redeliveredAt,
+      ref.customerId,
+      ref.subscriptionId,
+      ref.version,
+      ref.enabled ? 1 : 0,
+      ref.endpoint,
+      deletedAt,
+      redeliveredAt,
     );
+    this.#kept = kept;
   }
 }

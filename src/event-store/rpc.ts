@@ -1,6 +1,9 @@
 /**
  * Everything that crosses the wall between an event store and the rest of the service: what callers send, what the store
  * answers, and `EventStoreRpc`, the calls themselves. Times are milliseconds since 1970.
+ *
+ * During a deploy, and during a rollback, callers and stores of two versions talk to each other for some minutes. So these
+ * shapes only grow: a member keeps its name and its meaning, and the other side does without a new one for a release.
  */
 import type { AttemptResult, Delivery, DeliveryFacts, DeliveryState } from '../domain/delivery.ts';
 import type { HealthState } from '../domain/endpoint-health.ts';
@@ -52,14 +55,19 @@ export type Admission =
   /** Another consumer is working on the event; ask again after this long. */
   | { readonly answer: 'busy'; readonly retryAfterMs: number }
   /** The event must not be attempted now: sign it, and report it as deferred. */
-  | { readonly answer: 'deferred' };
+  | { readonly answer: 'held' };
 
-/** What a consumer reports of a delivery. */
-export type AttemptReport =
-  /** The consumer made an attempt. */
-  | { readonly kind: 'attempted'; readonly facts: DeliveryFacts; readonly result: AttemptResult }
-  /** The consumer made no attempt: the store keeps the delivery, and decides when it is attempted. */
-  | { readonly kind: 'deferred'; readonly facts: DeliveryFacts };
+/** What a consumer reports of a delivery, beside the facts of it. */
+export type AttemptReport = DeliveryFacts &
+  (
+    | /** The consumer made an attempt. */ { readonly kind: 'attempted'; readonly result: AttemptResult }
+    | /** The consumer made no attempt: the store keeps the delivery, and decides when it is attempted. */ {
+        readonly kind: 'deferred';
+      }
+  );
+
+/** The report of an attempt that was made. */
+export type AttemptedReport = Extract<AttemptReport, { readonly kind: 'attempted' }>;
 
 /** What the store made of a report. */
 export interface StoredReport {
@@ -72,7 +80,7 @@ export interface StoredReport {
 
 export interface SettleReply {
   /** One for each report, in the same order. */
-  readonly stored: readonly StoredReport[];
+  readonly settled: readonly StoredReport[];
   /** The health of the endpoint after these reports. */
   readonly health: HealthNote;
 }

@@ -7,7 +7,7 @@ import { HOUR_MS, MINUTE_MS, SECOND_MS } from '../domain/limits.ts';
 // --- The alarm ------------------------------------------------------------------------------------
 
 /** A duty that failed waits this long before the alarm calls it again. */
-export const ALARM_BACKOFF_MS = 10 * SECOND_MS;
+export const DUTY_PAUSE_MS = 10 * SECOND_MS;
 /** When the schedule cannot be read, because the configuration is wrong, the alarm looks again after this long. */
 export const SCHEDULE_UNREADABLE_MS = 15 * MINUTE_MS;
 /** Deliveries that one step of work holds in memory at once. One delivery may take 100 KB. */
@@ -58,7 +58,7 @@ export const MERGE_MAX_BYTES = 2_000_000;
 /** The pause between two bites of merging. */
 export const MERGE_STEP_MS = SECOND_MS;
 /** The pause after a bite of merging failed. */
-export const MERGE_BACKOFF_MS = HOUR_MS;
+export const MERGE_PAUSE_MS = HOUR_MS;
 
 // --- Counts -----------------------------------------------------------------------------------------
 

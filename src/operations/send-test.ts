@@ -36,7 +36,7 @@ export async function sendTest(
   const store = needs.eventStore(subscription.id);
   const { endpoint } = subscription;
   const facts = { eventId, acceptedAt: now, endpoint, set, neverHeld: true as const };
-  await store.settle(refOf(subscription), [{ kind: 'deferred', facts }]);
+  await store.settle(refOf(subscription), [{ ...facts, kind: 'deferred' }]);
   const delivery = await store.read(eventId);
   // An erased store has stored nothing.
   return delivery === undefined ? { result: 'no subscription' } : { result: 'stored', delivery };

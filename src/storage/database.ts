@@ -64,15 +64,21 @@ function rethrow(error: unknown): never {
 }
 
 /** SQLite's codes for a query that is wrong or that a constraint refused. D1 puts the code at the end of its message. */
-const REFUSED = ['SQLITE_CONSTRAINT', 'SQLITE_ERROR', 'SQLITE_MISMATCH', 'SQLITE_RANGE', 'SQLITE_TOOBIG'];
+const REFUSED = [
+  'SQLITE_CONSTRAINT',
+  'SQLITE_ERROR',
+  'SQLITE_MISMATCH',
+  'SQLITE_RANGE',
+  'SQLITE_TOOBIG',
+  'constraint failed',
+];
 
 /** D1's errors have no code. Their messages begin with D1's name, and end with SQLite's code if SQLite made the error. */
 function isAway(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
-  if ('retryable' in error || 'overloaded' in error) return true;
   const { message } = error;
   return (
-    (message.startsWith('D1_ERROR') || message.startsWith('Network connection lost')) &&
+    (message.startsWith('D1_ERROR') || message.includes('Network connection lost')) &&
     !REFUSED.some((code) => message.includes(code))
   );
 }

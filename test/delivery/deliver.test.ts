@@ -53,7 +53,7 @@ function ports(
       recorded.settles++;
       recorded.reports.push(...reports);
       return {
-        stored: reports.map(({ facts }) => ({ eventId: facts.eventId, state: 'success', attempts: 1 })),
+        settled: reports.map(({ eventId }) => ({ eventId, state: 'success', attempts: 1 })),
         health: { state: options.health?.() ?? 'healthy', since: 1 },
       };
     },
@@ -134,11 +134,11 @@ describe('first attempts', () => {
     const { recorded, fakes } = ports();
     const [event] = events(1) as [IdentityEvent];
     await new ConsumerInvocation(fakes).deliverFirst(route([event, { ...event, entityType: 'other' }]));
-    expect(recorded.reports.map(({ facts }) => facts.set)).toEqual(['set of event 0 user']);
+    expect(recorded.reports.map(({ set }) => set)).toEqual(['set of event 0 user']);
   });
 
   it('deferred events are signed and stored, and none of them is sent', async () => {
-    const { recorded, fakes } = ports({ admission: { answer: 'deferred' } });
+    const { recorded, fakes } = ports({ admission: { answer: 'held' } });
     await new ConsumerInvocation(fakes).deliverFirst(route(events(3)));
     expect(recorded.posts).toBe(0);
     expect(recorded.reports.map(({ kind }) => kind)).toEqual(['deferred', 'deferred', 'deferred']);

@@ -185,4 +185,19 @@ describe('an alarm with a failing duty', () => {
     const [held = ''] = waiting;
     expect(await bench.ringNext()).toEqual([held]);
   });
+
+  it('a dispatch that cannot be written is tried again after ten seconds, not at once', async () => {
+    const bench = new Bench();
+    await bench.fail();
+    await alter(
+      bench,
+      `CREATE TRIGGER full BEFORE UPDATE ON deliveries WHEN NEW.lease_token IS NOT NULL
+       BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`,
+    );
+    bench.clock.advance(3000);
+    await bench.ring();
+    expect(await bench.alarm()).toBe(bench.clock.now() + 10_000);
+    await alter(bench, 'DROP TRIGGER full');
+    expect(await bench.ringNext()).toHaveLength(5);
+  });
 });

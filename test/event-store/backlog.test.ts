@@ -10,7 +10,7 @@ describe('an endpoint that is not healthy', () => {
     const bench = new Bench();
     const [slow = '', next = ''] = bench.ids(2);
     await bench.settle(slow, timedOut);
-    expect(await bench.store.admit(bench.ref, [next])).toEqual([{ answer: 'deferred' }]);
+    expect(await bench.store.admit(bench.ref, [next])).toEqual([{ answer: 'held' }]);
     expect(await bench.store.health()).toEqual({ state: 'slow', since: bench.clock.now(), waiting: 1 });
   });
 

@@ -1,11 +1,11 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { Outcome } from '../../src/domain/attempt.ts';
 import type { HistoryEntry } from '../../src/domain/delivery.ts';
 import { newEventIds } from '../../src/domain/ids.ts';
 import type { SubscriptionRef } from '../../src/domain/subscription.ts';
-import type { EventStore } from '../../src/event-store/event-store.ts';
+import { type EventStore, EventStore as Store } from '../../src/event-store/event-store.ts';
 import type { AttemptReport } from '../../src/event-store/rpc.ts';
 import { type HeldClock, holdClock } from '../support/clock.ts';
 import { eventStoreStub } from '../support/event-store.ts';
@@ -124,7 +124,7 @@ describe('admit', () => {
     const clock = holdClock();
     const { ref, store } = newStore();
     await store.adopt({ ...ref, version: 2, enabled: false, endpoint: 'https://listener.example/' });
-    expect(await store.admit(ref, [eventId(clock)])).toEqual([{ answer: 'deferred' }]);
+    expect(await store.admit(ref, [eventId(clock)])).toEqual([{ answer: 'held' }]);
   });
 
   it('admit adopts a newer version of the subscription from the call', async () => {
@@ -158,7 +158,7 @@ describe('settle', () => {
     await store.settle(ref, [settlement]);
     const first = await store.read(id);
     clock.advance(500);
-    expect((await store.settle(ref, [settlement])).stored).toEqual([
+    expect((await store.settle(ref, [settlement])).settled).toEqual([
       { eventId: id, state: 'dropped', attempts: 1 },
     ]);
     expect(await store.read(id)).toEqual(first);
@@ -192,8 +192,7 @@ describe('settle', () => {
     const { ref, store } = newStore();
     const [good = '', bad = ''] = eventIds(clock, 2);
     await runInDurableObject(store, async (instance: EventStore) => {
-      const { facts, ...rest } = attempted(clock, bad, ok);
-      const broken = { ...rest, facts: { ...facts, endpoint: null as unknown as string } } as AttemptReport;
+      const broken = { ...attempted(clock, bad, ok), endpoint: null as unknown as string };
       await expect(instance.settle(ref, [attempted(clock, good, ok), broken])).rejects.toThrow('NOT NULL');
     });
     expect(await store.total()).toBe(0);
@@ -289,6 +288,51 @@ describe('the alarm', () => {
     });
   });
 
+  it('deliveries that the queue did not take do not hold up a test notification', async () => {
+    const clock = holdClock();
+    const { ref, store } = newStore();
+    const [waiting = '', test = ''] = eventIds(clock, 2);
+    await runInDurableObject(store, async (instance: EventStore, { storage }) => {
+      const queue = env.DELIVERIES;
+      const send = queue.sendBatch.bind(queue);
+      await instance.settle(ref, [held(clock, waiting)]);
+      Object.defineProperty(queue, 'sendBatch', {
+        configurable: true,
+        value: () => Promise.reject(new Error('away')),
+      });
+      try {
+        for (let refusal = 0; refusal < 8; refusal++) {
+          await instance.alarm();
+          clock.advance(300_000);
+        }
+      } finally {
+        Object.defineProperty(queue, 'sendBatch', { configurable: true, value: send });
+      }
+      clock.advance(-299_000);
+      await instance.settle(ref, [{ ...held(clock, test), neverHeld: true }]);
+      expect(await storage.getAlarm()).toBeLessThanOrEqual(clock.now());
+      await instance.alarm();
+      expect((await instance.read(test))?.leaseToken).not.toBeNull();
+    });
+  });
+
+  it('an alarm that rings while the configuration is wrong rings again after 15 minutes, and sends nothing', async () => {
+    const clock = holdClock();
+    const { ref, store } = newStore();
+    const id = eventId(clock);
+    await store.settle(ref, [held(clock, id)]);
+    const error = vi.spyOn(console, 'error').mockImplementation(() => undefined);
+    onTestFinished(() => error.mockRestore());
+    await runInDurableObject(store, async (_, state) => {
+      const misconfigured = new Store(state, { ...env, RETENTION_DAYS: 'many' });
+      await state.storage.deleteAlarm();
+      await misconfigured.alarm();
+      expect(await state.storage.getAlarm()).toBe(clock.now() + 900_000);
+    });
+    expect(await store.read(id)).toMatchObject({ state: 'awaiting-executing', leaseToken: null });
+    expect(error.mock.calls.flat().join()).toContain('RETENTION_DAYS');
+  });
+
   it('a delivery that is due in a disabled store fails instead of being sent', async () => {
     const clock = holdClock();
     const { ref, store } = newStore();
@@ -330,7 +374,7 @@ describe('a disabled subscription', () => {
     const { ref, store } = newStore();
     const id = eventId(clock);
     const {
-      stored: [settled],
+      settled: [settled],
     } = await store.settle({ ...ref, enabled: false }, [held(clock, id)]);
     expect(settled).toEqual({ eventId: id, state: 'failure', attempts: 0 });
   });
@@ -395,7 +439,7 @@ describe('an erased store', () => {
     await store.erase(ref);
     expect(await store.read(id)).toBeUndefined();
     expect(await store.admit(ref, [late])).toEqual([{ answer: 'done' }]);
-    expect((await store.settle(ref, [attempted(clock, late, ok)])).stored).toEqual([
+    expect((await store.settle(ref, [attempted(clock, late, ok)])).settled).toEqual([
       { eventId: late, state: 'dropped', attempts: 0 },
     ]);
     expect(await store.total()).toBe(0);
@@ -411,7 +455,7 @@ describe('an erased store', () => {
     const late = eventId(clock);
     const answer = await store.settle(ref, [attempted(clock, late, ok)]);
     expect(answer).toEqual({
-      stored: [{ eventId: late, state: 'dropped', attempts: 0 }],
+      settled: [{ eventId: late, state: 'dropped', attempts: 0 }],
       health: { state: 'healthy', since: 0 },
     });
     expect(await store.admit(ref, [late])).toEqual([{ answer: 'done' }]);

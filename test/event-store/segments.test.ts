@@ -169,7 +169,7 @@ describe('a packed delivery', () => {
       bench.ref,
       ids.slice(10).map((id) => succeeded(bench, id)),
     );
-    expect(answer.stored.map(({ state }) => state)).toEqual([
+    expect(answer.settled.map(({ state }) => state)).toEqual([
       ...ids.slice(10, 20).map(() => 'dropped'),
       ...ids.slice(20).map(() => 'success'),
     ]);
@@ -180,8 +180,8 @@ describe('a packed delivery', () => {
     const bench = new Bench();
     const [id = ''] = bench.ids(1);
     const both = [succeeded(bench, id), succeeded(bench, id)];
-    const { stored } = await bench.store.settle(bench.ref, both);
-    expect(stored.map(({ state }) => state)).toEqual(['success', 'dropped']);
+    const { settled } = await bench.store.settle(bench.ref, both);
+    expect(settled.map(({ state }) => state)).toEqual(['success', 'dropped']);
     expect(await bench.store.total()).toBe(1);
   });
 

@@ -222,9 +222,7 @@ export class World {
     const [eventId = ''] = newEventIds(this.#clock.now(), 1, this.#bytes());
     const acceptedAt = this.#clock.now();
     const facts = { eventId, acceptedAt, endpoint: this.#subscription.endpoint, set: aSet(eventId, 'test') };
-    await this.#store.settle(refOf(this.#subscription), [
-      { kind: 'deferred', facts: { ...facts, neverHeld: true } },
-    ]);
+    await this.#store.settle(refOf(this.#subscription), [{ ...facts, kind: 'deferred', neverHeld: true }]);
     this.#accepted.set(eventId, acceptedAt);
   }
 

@@ -5,5 +5,5 @@ import type { AttemptReport } from '../../src/event-store/rpc.ts';
 export type FlatReport = DeliveryFacts & { readonly result?: AttemptResult };
 
 export function reportOf({ result, ...facts }: FlatReport): AttemptReport {
-  return result === undefined ? { kind: 'deferred', facts } : { kind: 'attempted', facts, result };
+  return result === undefined ? { ...facts, kind: 'deferred' } : { ...facts, kind: 'attempted', result };
 }

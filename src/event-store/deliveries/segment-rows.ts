@@ -71,14 +71,16 @@ export class SegmentRows {
       'SELECT ids FROM segments WHERE last_id = ?',
       last_id,
     );
-    return new IdList(new Uint8Array(row?.ids ?? []));
+    if (row === undefined) throw new Error('a segment is gone');
+    return new IdList(new Uint8Array(row.ids));
   }
 
   /** The texts of a segment's entries, in the order of its ids. */
   texts(lastId: string): string[] {
     const query = 'SELECT content FROM segments WHERE last_id = ?';
     const row = this.#database.first<{ content: ArrayBuffer }>(query, lastId);
-    return row === undefined ? [] : unpack(new Uint8Array(row.content));
+    if (row === undefined) throw new Error('a segment is gone');
+    return unpack(new Uint8Array(row.content));
   }
 
   /** Segments whose first id is at most `firstUntil`, and whose last id is from `lastFrom` to `lastUntil`. */

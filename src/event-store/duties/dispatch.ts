@@ -1,12 +1,13 @@
 /**
  * Dispatch: due deliveries go to the queue `webhook-deliveries`, as ids and a lease token. A consumer makes the attempts.
  *
- * The lease is written first. If the send fails, the deliveries are due again after the pause of this duty. If the object
- * dies in between, they are due again when the lease lapses. Of an endpoint that is not healthy only a few deliveries are on
+ * The lease is written first. If the queue refuses the send, these deliveries are due again after a wait that grows; others
+ * keep their times. If the object dies in between, they are due again when the lease lapses. Of an endpoint that is not healthy only a few deliveries are on
  * their way at once.
  */
 import { type Delivery, dispatchOrHold, type EndpointNow } from '../../domain/delivery.ts';
 import type { SubscriptionRef } from '../../domain/subscription.ts';
+import { logError } from '../../log.ts';
 import { packDispatch, type Sender, sendAll } from '../../outbound/queues.ts';
 import type { Duty } from '../alarm.ts';
 import type { Rows } from '../deliveries/rows.ts';
@@ -14,6 +15,7 @@ import {
   DELIVERIES_BITE,
   DISPATCH_MAX_PER_ALARM,
   DRAIN_STEP_MS,
+  DUTY_PAUSE_MS,
   SEND_BACKOFF_FIRST_MS,
   SEND_BACKOFF_MAX_MS,
   UNHEALTHY_UNDER_WAY_MAX,
@@ -21,11 +23,13 @@ import {
 
 export class Dispatch implements Duty {
   readonly name = 'dispatch';
-  readonly backoff = { firstMs: SEND_BACKOFF_FIRST_MS, maxMs: SEND_BACKOFF_MAX_MS };
+  readonly pauseMs = DUTY_PAUSE_MS;
   readonly #deliveries: Rows;
   readonly #queue: Sender;
   readonly #ref: () => SubscriptionRef | undefined;
   readonly #endpointNow: (now: number) => EndpointNow;
+  /** How often in a row the queue refused a send. */
+  #refusals = 0;
   /** Enough deliveries are on their way; the next ones wait until this time, ms. */
   #nextAt = 0;
 
@@ -47,7 +51,7 @@ export class Dispatch implements Duty {
     return due === undefined ? undefined : Math.max(due, this.#nextAt);
   }
 
-  async work(now: number, pauseMs: number): Promise<void> {
+  async work(now: number): Promise<void> {
     const ref = this.#ref();
     if (ref === undefined) return;
     const endpoint = this.#endpointNow(now);
@@ -67,9 +71,14 @@ export class Dispatch implements Duty {
     if (messages.length === 0) return;
     try {
       await sendAll(this.#queue, messages);
+      this.#refusals = 0;
     } catch (error) {
-      this.#makeDueAgain([...outgoing.idsByToken.values()].flat(), Date.now() + pauseMs);
-      throw error;
+      this.#postpone([...outgoing.idsByToken.values()].flat());
+      logError('duty failed', error, {
+        customerId: ref.customerId,
+        subscriptionId: ref.subscriptionId,
+        duty: this.name,
+      });
     }
   }
 
@@ -86,7 +95,10 @@ export class Dispatch implements Duty {
     return sent;
   }
 
-  #makeDueAgain(eventIds: readonly string[], dueAt: number): void {
+  /** The queue refused these: they are due again after a wait that grows. Other deliveries keep their times. */
+  #postpone(eventIds: readonly string[]): void {
+    const dueAt = Date.now() + Math.min(SEND_BACKOFF_FIRST_MS * 2 ** this.#refusals, SEND_BACKOFF_MAX_MS);
+    this.#refusals = Math.min(this.#refusals + 1, 10);
     for (const eventId of eventIds) {
       const delivery = this.#deliveries.find([eventId]).get(eventId);
       // A delivery that moved on meanwhile keeps what it has.

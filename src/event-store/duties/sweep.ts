@@ -6,11 +6,11 @@ import type { Duty } from '../alarm.ts';
 import type { Deliveries } from '../deliveries/deliveries.ts';
 import type { Exports } from '../jobs/exports.ts';
 import type { Redeliveries } from '../jobs/redeliveries.ts';
-import { ALARM_BACKOFF_MS, SWEEP_INTERVAL_MS, SWEEP_MAX_ROWS, SWEEP_MAX_SEGMENTS } from '../tuning.ts';
+import { DUTY_PAUSE_MS, SWEEP_INTERVAL_MS, SWEEP_MAX_ROWS, SWEEP_MAX_SEGMENTS } from '../tuning.ts';
 
 export class Sweep implements Duty {
   readonly name = 'sweep';
-  readonly backoff = { firstMs: ALARM_BACKOFF_MS, maxMs: ALARM_BACKOFF_MS };
+  readonly pauseMs = DUTY_PAUSE_MS;
   readonly #deliveries: Deliveries;
   readonly #exports: Exports;
   readonly #redeliveries: Redeliveries;

@@ -17,7 +17,7 @@ import type { Duty } from '../alarm.ts';
 import type { StoreDatabase } from '../database.ts';
 import type { Rows } from '../deliveries/rows.ts';
 import type { Redeliveries } from '../jobs/redeliveries.ts';
-import { ALARM_BACKOFF_MS, DELIVERIES_BITE, DRAIN_STEP_MAX, DRAIN_STEP_MS } from '../tuning.ts';
+import { DELIVERIES_BITE, DRAIN_STEP_MAX, DRAIN_STEP_MS, DUTY_PAUSE_MS } from '../tuning.ts';
 import type { Health } from './health.ts';
 
 /** The parts of the store that the backlog works on. */
@@ -33,7 +33,7 @@ interface BacklogParts {
 
 export class Backlog implements Duty {
   readonly name = 'backlog';
-  readonly backoff = { firstMs: ALARM_BACKOFF_MS, maxMs: ALARM_BACKOFF_MS };
+  readonly pauseMs = DUTY_PAUSE_MS;
   readonly #parts: BacklogParts;
   #pace = 1;
   #nextStepAt = 0;

@@ -14,7 +14,7 @@ import type { StoreDatabase } from '../database.ts';
 import { type DeliveryRow, fromRow } from '../deliveries/rows.ts';
 import type { ExportJob, ExportState, StartedExport } from '../rpc.ts';
 import {
-  ALARM_BACKOFF_MS,
+  DUTY_PAUSE_MS,
   EXPORT_EVENTS_PER_ALARM,
   EXPORT_PART_EVENTS,
   EXPORT_PART_MAX_BYTES,
@@ -33,7 +33,7 @@ type Row = {
 
 export class Exports implements Duty {
   readonly name = 'export';
-  readonly backoff = { firstMs: ALARM_BACKOFF_MS, maxMs: ALARM_BACKOFF_MS };
+  readonly pauseMs = DUTY_PAUSE_MS;
   readonly #database: StoreDatabase;
   readonly #jobs: Jobs<Row>;
   readonly #userAgent: () => string;

@@ -84,7 +84,10 @@ export class EventStore extends Store {
         const outcome = { kind: 'success', response } as const;
         return {
           kind: 'attempted' as const,
-          facts: { eventId, acceptedAt, endpoint, set },
+          eventId,
+          acceptedAt,
+          endpoint,
+          set,
           result: { attempt: 1, startedAt: acceptedAt, durationMs: 5, outcome },
         };
       });
