@@ -114,7 +114,7 @@ export const LOG_EVENTS = {
       meaning:
         'The queue did not take the events of a publish. The producer got 503 and must repeat the publish with the same ids.',
       action: 'See [A queue is away](#a-queue-is-away).',
-      fields: ['customerId'],
+      fields: ['customerId', 'requestId'],
     },
     'request failed': {
       meaning: 'A request failed in a way that the code does not expect. The caller got 500.',

@@ -1,5 +1,5 @@
 /**
- * Expected failures as values: a closed union of what can be wrong with a call. `http/kit/errors.ts` has the one table
+ * Expected failures as values: a closed union of what can be wrong with a call. `http/kit/error-table.ts` has the one table
  * that turns each into a status and a body (contract 8).
  */
 

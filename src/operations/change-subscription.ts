@@ -37,7 +37,8 @@ export async function changeSubscription(
  * version only.
  */
 async function reportChange(needs: ChangeNeeds, before: Subscription, after: Subscription): Promise<void> {
-  if (after.enabled === before.enabled && after.endpoint === before.endpoint) return;
+  const isNext = after.version === before.version + 1; // else another change came in between, and `before` is out of date
+  if (isNext && after.enabled === before.enabled && after.endpoint === before.endpoint) return;
   try {
     await needs.eventStore(after.id).adopt(refOf(after));
   } catch (error) {

@@ -41,8 +41,11 @@ describe('tables of the event store', () => {
 
   /** Whether SQL in a file names a table, or a string is the name itself. */
   function names(table: string, text: string): boolean {
-    const inSql = new RegExp(`\\b(?:FROM|INTO|UPDATE|JOIN)\\s+${table}\\b`);
-    return stringsIn(text).some((text) => inSql.test(text) || text === `'${table}'`);
+    const isSql = /\b(?:select|insert|replace|update|delete)\b[\s\S]*\b(?:from|into|set)\b/i;
+    const named = new RegExp(`\\b${table}\\b`, 'i');
+    return stringsIn(text).some(
+      (string) => (isSql.test(string) && named.test(string)) || string.slice(1, -1) === table,
+    );
   }
 
   it('the schema has tables to look for', () => {
@@ -86,6 +89,11 @@ describe('exports', () => {
     expect(unused).toEqual([]);
   });
 
+  it('only index.ts exports by a list of names, which the reader of exports does not see', () => {
+    const lists = modules.filter(({ text }) => /^export (?:type )?[{*]/m.test(text)).map(({ path }) => path);
+    expect(lists).toEqual(['index.ts']);
+  });
+
   it('the reader of exports finds every kind of them', () => {
     const source =
       'export const a = 1;\nexport function b() {}\nexport class C {}\nexport interface D {}\nexport type E = 1;\n';
@@ -105,5 +113,39 @@ describe('casts', () => {
   it('only the stream of a collection casts to never, because a stream has no type', () => {
     const casting = modules.filter(({ text }) => /\bas (never|any)\b/.test(text)).map(({ path }) => path);
     expect(casting).toEqual(['http/kit/json-stream.ts']);
+  });
+});
+
+describe('what only one file may do', () => {
+  it.each([
+    ['opens an event store', /\.idFromName\(/, ['event-store/client.ts']],
+    ['writes to the console', /\bconsole\b/, ['log.ts']],
+    [
+      'acknowledges or returns a queue message',
+      /\.(?:ack|retry|ackAll|retryAll)\(/,
+      ['queue/acknowledge.ts'],
+    ],
+    ['makes a request', /(?<![.\w])fetch\(/, ['outbound/listener-client.ts']],
+  ])('only one file %s', (_, pattern, allowed) => {
+    const files = modules.filter(({ text }) => pattern.test(text)).map(({ path }) => path);
+    expect(files).toEqual(allowed);
+  });
+});
+
+describe('duties', () => {
+  it('every class that is a duty is in the table of the living store', () => {
+    const duties = modules.filter(({ text }) => /\bimplements Duty\b/.test(text));
+    const table = /const duties = \[([^\]]*)\]/.exec(read('src/event-store/living-store.ts'))?.[1] ?? '';
+    expect(duties.length).toBeGreaterThan(4);
+    expect(table.split(',')).toHaveLength(duties.length);
+  });
+});
+
+describe('tests', () => {
+  it('no test is skipped, alone or left to be written', () => {
+    const marked = filesOf('test/**/*.test.ts', 'packages/**/*.test.ts').filter((file) =>
+      /\b(?:it|test|describe)\.(?:skip|only|todo|fails|runIf|skipIf)\b/.test(withoutComments(read(file))),
+    );
+    expect(marked).toEqual([]);
   });
 });

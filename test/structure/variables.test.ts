@@ -34,3 +34,11 @@ describe('the variables of a deployment', () => {
     expect(given.toSorted()).toEqual(names.filter((name) => !SECRETS.includes(name)).toSorted());
   });
 });
+
+describe('the consumers of wrangler.toml', () => {
+  it('wrangler.toml gives every consumer the number of retries that the code counts', () => {
+    const [, counted] = /QUEUE_MAX_RETRIES = (\d+)/.exec(read('src/queue/acknowledge.ts')) ?? [];
+    const given = [...read('wrangler.toml').matchAll(/^max_retries = (\d+)/gm)].map(([, number]) => number);
+    expect(given).toEqual([counted, counted, counted]);
+  });
+});

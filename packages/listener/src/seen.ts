@@ -13,24 +13,31 @@ export interface SeenIds {
   add(jti: string): unknown;
 }
 
-/** Keeps the last ids in memory; a restart forgets them. */
+/**
+ * Keeps the last ids in memory, in two generations: when the younger one is full, it becomes the older one, and the ids of
+ * the older one are forgotten together. A restart forgets all ids.
+ */
 export class RecentIds implements SeenIds {
-  readonly #ids = new Set<string>();
-  readonly #limit: number;
+  #younger = new Set<string>();
+  #older = new Set<string>();
+  readonly #generation: number;
 
-  /** @param limit how many ids to keep; 100,000 take about 10 MB */
+  /** @param limit how many ids are kept at least; at most twice as many are. 100,000 ids take about 10 MB */
   constructor(limit = 100_000) {
-    this.#limit = limit;
+    this.#generation = limit;
   }
 
   has(jti: string): boolean {
-    return this.#ids.has(jti);
+    return this.#younger.has(jti) || this.#older.has(jti);
   }
 
   add(jti: string): void {
-    this.#ids.add(jti);
-    const [oldest] = this.#ids; // a Set iterates in the order of insertion
-    if (this.#ids.size > this.#limit && oldest !== undefined) this.#ids.delete(oldest);
+    if (this.has(jti)) return;
+    if (this.#younger.size >= this.#generation) {
+      this.#older = this.#younger;
+      this.#younger = new Set();
+    }
+    this.#younger.add(jti);
   }
 }
 

@@ -13,7 +13,11 @@ export interface VerifierOptions {
 }
 
 /** Claims of a verified token. Every repeat of one event to one subscription has the same `jti`. */
-export type Claims = JWTPayload & { readonly jti: string };
+export type Claims = JWTPayload & {
+  readonly jti: string;
+  /** One member: the type of the event, with the event. */
+  readonly events: Readonly<Record<string, unknown>>;
+};
 
 /**
  * @returns the claims
@@ -52,7 +56,11 @@ export function createVerifier({ jwksUrl, issuer, audience }: VerifierOptions): 
     try {
       const { payload } = await jwtVerify(token, keys, expected);
       if (typeof payload.jti !== 'string' || payload.jti === '') throw new Refusal('"jti" must not be empty');
-      return { ...payload, jti: payload.jti };
+      const events = payload['events'];
+      if (typeof events !== 'object' || events === null || Array.isArray(events)) {
+        throw new Refusal('"events" must be an object'); // RFC 8417, section 2.2
+      }
+      return { ...payload, jti: payload.jti, events: events as Claims['events'] };
     } catch (error) {
       throw asRefusal(error) ?? error;
     }

@@ -103,10 +103,16 @@ export async function readBody(c: AppContext, maxBytes: number, hint = ''): Prom
   if (Number(c.req.header('content-length') ?? 0) > maxBytes) throw tooLarge();
   const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const chunk of c.req.raw.body ?? []) {
-    size += chunk.byteLength;
-    if (size > maxBytes) throw tooLarge();
-    chunks.push(chunk);
+  try {
+    for await (const chunk of c.req.raw.body ?? []) {
+      size += chunk.byteLength;
+      if (size > maxBytes) throw tooLarge();
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    if (error instanceof ApiFailure) throw error;
+    // The caller went away, or broke its own transfer: nobody reads the answer, and the log need not name it.
+    throw new ApiFailure({ code: 'invalid_json' });
   }
   return await new Blob(chunks).bytes();
 }

@@ -32,7 +32,7 @@ export function addPublish(door: Door): void {
     const body = await readJson(c, BODY);
     const result = await publish(c.get('services').queues.events, body, Date.now(), customerId).catch(
       (error: unknown) => {
-        logError('publish not queued', error, { customerId });
+        logError('publish not queued', error, { customerId, requestId: c.get('requestId') });
         throw new ApiFailure({
           code: 'unavailable',
           details: 'The queue is briefly away; repeat with the same ids',

@@ -6,6 +6,7 @@ import { isUuid } from '../../domain/ids.ts';
 import { RedeliverySpan } from '../../domain/redelivery.ts';
 import { refOf, type Subscription } from '../../domain/subscription.ts';
 import type { RedeliveryJob, Span } from '../../event-store/rpc.ts';
+import { findSubscription } from '../../storage/subscriptions.ts';
 import { addRouteWithBody } from '../kit/body.ts';
 import { param, timestamp } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
@@ -85,8 +86,16 @@ async function start(c: SubscriptionContext, span: Span): Promise<RedeliveryJob>
     case 'active':
       throw new ApiFailure({ code: 'conflict', details: 'Too many active redeliveries' });
     case 'disabled':
-      throw new ApiFailure({ code: 'conflict', details: 'Subscription is disabled' });
+      // The store of a subscription that was deleted while the body arrived says the same.
+      throw (await isDeleted(c))
+        ? notFound('Subscription')
+        : new ApiFailure({ code: 'conflict', details: 'Subscription is disabled' });
   }
+}
+
+async function isDeleted(c: SubscriptionContext): Promise<boolean> {
+  const { customerId, id } = c.get('subscription');
+  return (await findSubscription(c.get('services').db, customerId, id)) === undefined;
 }
 
 const listRoute = createRoute({

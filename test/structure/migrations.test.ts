@@ -1,0 +1,42 @@
+/** Checks that no migration is edited: a database that ran it once never runs it again. */
+import { createHash } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { filesOf, read, withoutComments } from './source.ts';
+
+const hashOf = (text: string) => createHash('sha256').update(text).digest('hex').slice(0, 16);
+
+/** Add a line for a new migration; never change one. */
+const OF_D1 = {
+  'migrations/0001_customers.sql': '75861de81e9abb4a',
+  'migrations/0002_subscriptions.sql': '4f2e73c62a35fcc9',
+  'migrations/0003_dead_letters.sql': '42bee55b326228bc',
+  'migrations/0004_subscription_filters.sql': 'f3722147cff46e27',
+  'migrations/0005_signing_key_rotation.sql': '502dca81dad79ee5',
+  'migrations/0006_endpoint_health.sql': 'dbab90aede0681fa',
+};
+
+/** In the order of `MIGRATIONS` in src/event-store/schema.ts. */
+const OF_EVENT_STORES = [
+  '97f68b5c5bb67da4',
+  '7289f373729b5c28',
+  'ba77cebcf4d4c7e7',
+  '8617f0740e8c1871',
+  '6709dfc2bca6f379',
+  'facdc78640bac4c1',
+  '04a5f7b933a80778',
+  '29a03cfa892e97b9',
+];
+
+describe('migrations', () => {
+  it('no migration of D1 was edited, and every one is listed here', () => {
+    const hashes = filesOf('migrations/*.sql').map((file) => [file, hashOf(read(file))]);
+    expect(Object.fromEntries(hashes)).toEqual(OF_D1);
+  });
+
+  it('no migration of the event store was edited, and every one is listed here', () => {
+    const schema = withoutComments(read('src/event-store/schema.ts'));
+    const list = schema.slice(schema.indexOf('const MIGRATIONS'), schema.indexOf('\n];'));
+    const statements = [...list.matchAll(/`([^`]*)`/g)].map(([, sql = '']) => sql);
+    expect(statements.map(hashOf)).toEqual(OF_EVENT_STORES);
+  });
+});
