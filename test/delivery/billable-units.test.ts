@@ -59,7 +59,12 @@ async function deliver(subscription: TestSubscription, count: number): Promise<U
   expect(published.ok).toBe(true);
 
   const endWatch = await watchStore(subscription, units);
-  const logged = () => lines.reduce((sum, spy) => sum + spy.mock.calls.length, 0);
+  // Queues of other tests may still be at work in this runtime: their lines name other subscriptions.
+  const isOurs = (line: unknown) => {
+    const { subscriptionId = subscription.id } = JSON.parse(String(line)) as { subscriptionId?: string };
+    return subscriptionId === subscription.id;
+  };
+  const logged = () => lines.flatMap((spy) => spy.mock.calls).filter(([line]) => isOurs(line)).length;
   const loggedBefore = logged();
   const { acked } = await consumeBatch(
     'events',
