@@ -7,19 +7,19 @@ import type { EventStoreRpc } from './rpc.ts';
  * @returns calls that reject with `Outage` while the object is away, and with what the object threw otherwise
  */
 export function openEventStore(namespace: DurableObjectNamespace, subscriptionId: string): EventStoreRpc {
-  const stub = namespace.get(namespace.idFromName(subscriptionId)) as unknown as Record<string, Call>;
-  return new Proxy(stub, {
+  const object = namespace.get(namespace.idFromName(subscriptionId)) as unknown as Record<string, Call>;
+  return new Proxy(object, {
     // `then` must stay absent, or an `await` of the store itself would call it.
-    get: (_, name) => (name === 'then' ? undefined : guarded(stub, String(name))),
+    get: (_, name) => (name === 'then' ? undefined : guarded(object, String(name))),
   }) as unknown as EventStoreRpc;
 }
 
 type Call = (...values: unknown[]) => Promise<unknown>;
 
-function guarded(stub: Record<string, Call>, name: string): Call {
+function guarded(object: Record<string, Call>, name: string): Call {
   return async (...values) => {
     try {
-      return await stub[name]?.(...values);
+      return await object[name]?.(...values);
     } catch (error) {
       throw isAway(error) ? new Outage('event store', error) : error;
     }

@@ -2,16 +2,9 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { commentsIn, filesOf, ROOT, read } from './source.ts';
+import { codeFiles, commentsIn, documentFiles, ROOT, read } from './source.ts';
 
-const DOCUMENTS = filesOf(
-  '*.md',
-  'docs/**/*.md',
-  'test/**/*.md',
-  'tools/**/*.md',
-  'packages/**/*.md',
-  'examples/**/*.md',
-);
+const DOCUMENTS = documentFiles();
 
 const FOLDERS =
   'src|test|docs|examples|scripts|tools|packages|migrations|domain|storage|signing|outbound|event-store|delivery|operations|queue|cron|http';
@@ -56,9 +49,7 @@ describe('the files that documents name', () => {
   });
 
   it('every file that a comment names exists', () => {
-    const found = filesOf(
-      ...['src', 'test', 'tools', 'scripts', 'packages', 'examples'].map((folder) => `${folder}/**/*.ts`),
-    ).flatMap((file) =>
+    const found = codeFiles().flatMap((file) =>
       commentsIn(read(file))
         .flatMap(filesInComment)
         .filter((path) => !exists(path) && !existsSync(join(ROOT, dirname(file), path)))

@@ -1,6 +1,6 @@
 /** Checks the prose of the project: words that make a reader stop, and references to the contract that lead nowhere. */
 import { describe, expect, it } from 'vitest';
-import { commentsIn, filesOf, read, stringsIn } from './source.ts';
+import { codeFiles, commentsIn, documentFiles, read, stringsIn } from './source.ts';
 
 const GLOSSARY = read('docs/glossary.md');
 
@@ -14,16 +14,8 @@ const PHRASES_TO_AVOID = [
 // The table lists a turn that is good English after "there".
 const AVOIDED = new RegExp(`(?<!\\bthere )\\b(?:${PHRASES_TO_AVOID.join('|')})\\b`, 'i');
 
-const CODE = ['src', 'test', 'tools', 'scripts', 'packages', 'examples'].map((folder) => `${folder}/**/*.ts`);
-const sources = filesOf(...CODE, 'vitest.config.ts').map((file) => ({ file, text: read(file) }));
-const documents = filesOf(
-  '*.md',
-  'docs/**/*.md',
-  'test/**/*.md',
-  'tools/**/*.md',
-  'packages/**/*.md',
-  'examples/**/*.md',
-);
+const sources = codeFiles().map((file) => ({ file, text: read(file) }));
+const documents = documentFiles();
 
 /** Lines of a text that hold a phrase to avoid. */
 function linesWithPhrases(text: string): string[] {

@@ -1,6 +1,6 @@
 /** Checks the shape of the code: classes that are read in one look, tables with one home, no export that nobody uses. */
 import { describe, expect, it } from 'vitest';
-import { filesOf, modulesOfSrc, read, stringsIn, withoutComments } from './source.ts';
+import { codeFiles, filesOf, modulesOfSrc, read, stringsIn, withoutComments } from './source.ts';
 
 const CLASS_MAX_LINES = 300;
 
@@ -72,10 +72,7 @@ describe('exports', () => {
     return [...declared].map(([, name = '']) => name);
   }
 
-  const users = filesOf(
-    ...['src', 'test', 'tools', 'scripts', 'packages', 'examples'].map((folder) => `${folder}/**/*.ts`),
-    'vitest.config.ts',
-  ).map((file) => ({ file, text: withoutComments(read(file)) }));
+  const users = codeFiles().map((file) => ({ file, text: withoutComments(read(file)) }));
 
   it('no export of src is unused outside its file', () => {
     const unused = modules.flatMap(({ path, text }) =>

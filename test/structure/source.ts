@@ -31,6 +31,20 @@ export function filesOf(...patterns: readonly string[]): string[] {
     .sort();
 }
 
+/** All TypeScript that people write here. */
+export function codeFiles(): string[] {
+  const folders = ['src', 'test', 'tools', 'scripts', 'packages', 'examples'];
+  return filesOf(...folders.map((folder) => `${folder}/**/*.ts`), 'vitest.config.ts');
+}
+
+/** All documents. */
+export function documentFiles(): string[] {
+  return filesOf(
+    '*.md',
+    ...['docs', 'test', 'tools', 'packages', 'examples'].map((folder) => `${folder}/**/*.md`),
+  );
+}
+
 export function read(path: string): string {
   return readFileSync(join(ROOT, path), 'utf8');
 }
