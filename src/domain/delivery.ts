@@ -17,7 +17,8 @@
  * Attempts are numbered over the delivery's life. A *run* is one pass of the schedule, and `runBase` counts the attempts made
  * before it. Correctness rests on these rules, not on messages arriving once or in order:
  *
- * - a success of any attempt of the current run is final and absorbs;
+ * - a success of any attempt of the current run is final and absorbs, also a late one: it ends a wait for a retry, and it
+ *   replaces a failure (contract 5.3);
  * - else the first result for an attempt number wins, and any later one is dropped;
  * - an attempt begins only with the lease token of its own dispatch, and takes the token away, so a message delivered twice
  *   or late begins nothing.

@@ -122,6 +122,17 @@ describe('a success', () => {
     expect(delivery).toMatchObject({ state: 'success', attempts: 2, dueAt: null, leaseToken: null });
   });
 
+  it('a late success ends the wait for a retry, after the failure of a repeated attempt was recorded', () => {
+    const delivery = changed(recordResult(awaitingRetry(), FACTS, result(1, ok), at(NOW + 10)));
+    expect(delivery).toMatchObject({ state: 'success', attempts: 1, dueAt: null, updatedAt: NOW + 10 });
+    expect(delivery.history.map(({ state, attempts }) => `${state} ${attempts}`)).toEqual([
+      'awaiting-executing 0',
+      'executing 1',
+      'awaiting-retry 1',
+      'success 1',
+    ]);
+  });
+
   it('a late success turns a failure of the same run into a success', () => {
     const failed = changed(disable(awaitingRetry(), NOW + 10));
     expect(recordResult(failed, FACTS, result(1, ok), at(NOW + 20, false))).toMatchObject({

@@ -290,9 +290,15 @@ export class World {
     let before = history[0];
     must(before?.state === 'awaiting-executing', `${eventId}: the history does not begin`);
     let runAttempt = 0;
+    let runSince = before?.at ?? 0;
     for (const entry of history.slice(1)) {
       if (before === undefined) continue;
       must(canFollow(before.state, entry.state), `${eventId}: ${entry.state} after ${before.state}`);
+      if (before.state === 'awaiting-retry' && entry.state === 'success') {
+        // Each attempt of the run has failed once, so the success is of one more request.
+        const requests = this.#posts.filter((post) => post.eventId === eventId && post.at >= runSince).length;
+        must(requests > runAttempt, `${eventId}: success after ${requests} requests that all failed`);
+      }
       if (entry.state === 'executing') {
         runAttempt++;
         must(entry.attempts === before.attempts + 1, `${eventId}: attempt ${entry.attempts} out of order`);
@@ -305,7 +311,10 @@ export class World {
         must(wait >= (DELAYS_MS[runAttempt - 1] ?? 0), `${eventId}: waits ${wait} ms after ${runAttempt}`);
         must(entry.reason !== undefined, `${eventId}: does not say why it failed`);
       }
-      if (entry.state === 'awaiting-executing') runAttempt = 0;
+      if (entry.state === 'awaiting-executing') {
+        runAttempt = 0;
+        runSince = entry.at;
+      }
       before = entry;
     }
     must(history.filter((one) => one.state === 'executing').length === attempts, `${eventId}: lost attempts`);
@@ -520,8 +529,10 @@ function isPacked({ state, attempts }: Delivery): boolean {
 function canFollow(before: Delivery['state'], after: Delivery['state']): boolean {
   switch (before) {
     case 'awaiting-executing':
-    case 'awaiting-retry':
       return after === 'executing' || after === 'failure';
+    case 'awaiting-retry':
+      // A late success ends the wait (contract 5.3).
+      return after === 'executing' || after === 'failure' || after === 'success';
     case 'executing':
       return after === 'success' || after === 'awaiting-retry' || after === 'failure';
     case 'failure':
