@@ -3,35 +3,64 @@ import { Outage } from '../domain/errors.ts';
 import type { EventStoreRpc } from './rpc.ts';
 
 /**
+ * The longest waits before a call is tried again, ms; each wait is a random part of it. An object restarts at every deploy
+ * and at every update of the runtime, which takes a moment: without this, a consumer would lose a hundred finished results
+ * and make their requests again.
+ */
+const LONGEST_WAITS_MS = [100, 400];
+
+/** Calls whose repeat would answer that their work is done already, as if somebody else had done it. */
+const NOT_REPEATED: ReadonlySet<string> = new Set<keyof EventStoreRpc>([
+  'redeliver',
+  'startRedelivery',
+  'cancelRedelivery',
+  'startExport',
+  'cancelExport',
+]);
+
+/**
  * The event store of a subscription. The only cast of what a store answers is here.
- * @returns calls that reject with `Outage` while the object is away, and with what the object threw otherwise
+ * @returns calls that are tried again when the object could not be reached, reject with `Outage` while it stays away, and
+ *   reject with what the object threw otherwise
  */
 export function openEventStore(namespace: DurableObjectNamespace, subscriptionId: string): EventStoreRpc {
-  const object = namespace.get(namespace.idFromName(subscriptionId)) as unknown as Record<string, Call>;
+  // After an error the platform asks for a new stub: the old one may stay broken.
+  const open = () => namespace.get(namespace.idFromName(subscriptionId)) as unknown as Record<string, Call>;
+  let object = open();
+  const call = async (name: string, values: unknown[]): Promise<unknown> => {
+    for (let tries = 0; ; tries++) {
+      try {
+        return await object[name]?.(...values);
+      } catch (error) {
+        const longestWaitMs = LONGEST_WAITS_MS[tries];
+        if (longestWaitMs === undefined || NOT_REPEATED.has(name) || !isTransient(error)) {
+          throw isAway(error) ? new Outage('event store', error) : error;
+        }
+        await scheduler.wait(Math.random() * longestWaitMs);
+        object = open();
+      }
+    }
+  };
   return new Proxy(object, {
     // `then` must stay absent, or an `await` of the store itself would call it.
-    get: (_, name) => (name === 'then' ? undefined : guarded(object, String(name))),
+    get: (_, name) => (name === 'then' ? undefined : (...values: unknown[]) => call(String(name), values)),
   }) as unknown as EventStoreRpc;
 }
 
 type Call = (...values: unknown[]) => Promise<unknown>;
 
-function guarded(object: Record<string, Call>, name: string): Call {
-  return async (...values) => {
-    try {
-      return await object[name]?.(...values);
-    } catch (error) {
-      throw isAway(error) ? new Outage('event store', error) : error;
-    }
-  };
-}
-
-/** The platform marks its own errors with one of these: the object could not be reached, or was reset during the call. */
-const MARKS = ['retryable', 'overloaded', 'durableObjectReset'];
-
+/** The platform marks its own errors: the object could not be reached, was reset during the call, or has too many calls. */
 function isAway(error: unknown): boolean {
   return (
-    error instanceof Error &&
-    MARKS.some((mark) => (error as unknown as Record<string, unknown>)[mark] === true)
+    isMarked(error, 'retryable') || isMarked(error, 'overloaded') || isMarked(error, 'durableObjectReset')
   );
+}
+
+/** An overloaded object must be left alone: more calls would only make it worse. */
+function isTransient(error: unknown): boolean {
+  return isMarked(error, 'retryable') && !isMarked(error, 'overloaded');
+}
+
+function isMarked(error: unknown, mark: string): boolean {
+  return error instanceof Error && (error as unknown as Record<string, unknown>)[mark] === true;
 }
