@@ -4,6 +4,9 @@ import { defineConfig } from 'vitest/config';
 /** A key of 32 equal bytes, for tests only. */
 const key = (byte: number) => Buffer.alloc(32, byte).toString('base64');
 
+/** Ends a test that hangs; far above what any test takes on a machine that is ten times slower. */
+const SAFETY_NET_MS = 600_000;
+
 export default defineConfig(async () => ({
   test: {
     projects: [
@@ -15,7 +18,8 @@ export default defineConfig(async () => ({
               bindings: {
                 BASE_URL: 'http://webhooks.test',
                 ALLOW_PRIVATE_ENDPOINTS: 'true',
-                ATTEMPT_TIMEOUT_SECONDS: '1',
+                // Longer than a busy machine takes to answer itself. A test of the limit sets its own.
+                ATTEMPT_TIMEOUT_SECONDS: '60',
                 OPERATOR_TOKEN: 'operator-token-of-the-tests',
                 KEY_ENCRYPTION_KEY: key(1),
                 TOKEN_SIGNING_KEY: key(2),
@@ -32,7 +36,8 @@ export default defineConfig(async () => ({
               seeds: Number(process.env['SIMULATION_SEEDS'] ?? 1000),
             },
           },
-          testTimeout: 15_000,
+          testTimeout: SAFETY_NET_MS,
+          hookTimeout: SAFETY_NET_MS,
           // Test files share a runtime and its storage, so each test makes its own customers.
           isolate: false,
           include: ['test/**/*.test.ts'],
@@ -45,8 +50,8 @@ export default defineConfig(async () => ({
         test: {
           name: 'node',
           include: ['test/journey/**/*.test.ts', 'packages/*/test/**/*.test.ts'],
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
+          testTimeout: SAFETY_NET_MS,
+          hookTimeout: SAFETY_NET_MS,
         },
       },
       {

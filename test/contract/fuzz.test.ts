@@ -179,9 +179,7 @@ async function attack(route: Route, path: string, body: string | undefined, type
 }
 
 describe('nonsense sent to every route', () => {
-  it('nonsense in the path never leads to a 5xx, and a refused call writes nothing', {
-    timeout: 120_000,
-  }, async () => {
+  it('nonsense in the path never leads to a 5xx, and a refused call writes nothing', async () => {
     for (const route of routes.filter(({ path }) => path.includes('{'))) {
       await fc.assert(
         fc.asyncProperty(fc.array(segments, { minLength: 4, maxLength: 4 }), async (values) => {
@@ -197,9 +195,7 @@ describe('nonsense sent to every route', () => {
     }
   });
 
-  it('nonsense in the query never leads to a 5xx, and a refused call writes nothing', {
-    timeout: 120_000,
-  }, async () => {
+  it('nonsense in the query never leads to a 5xx, and a refused call writes nothing', async () => {
     for (const route of routes.filter(({ method }) => method === 'GET')) {
       await fc.assert(
         fc.asyncProperty(queries, async (query) => {
@@ -210,9 +206,7 @@ describe('nonsense sent to every route', () => {
     }
   });
 
-  it('nonsense in the body never leads to a 5xx, and a refused call writes nothing', {
-    timeout: 120_000,
-  }, async () => {
+  it('nonsense in the body never leads to a 5xx, and a refused call writes nothing', async () => {
     const taking = routes.filter(({ takesBody }) => takesBody);
     expect(taking.length).toBeGreaterThanOrEqual(7);
     for (const route of taking) {
@@ -225,9 +219,7 @@ describe('nonsense sent to every route', () => {
     }
   });
 
-  it('nonsense in the headers never leads to a 5xx, and a refused call writes nothing', {
-    timeout: 120_000,
-  }, async () => {
+  it('nonsense in the headers never leads to a 5xx, and a refused call writes nothing', async () => {
     const headers = fc.dictionary(
       fc.constantFrom(
         'authorization',

@@ -110,5 +110,5 @@ describe('PATCH of a subscription', () => {
       }),
       { numRuns: 20 },
     );
-  }, 30_000);
+  });
 });

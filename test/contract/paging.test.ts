@@ -112,7 +112,7 @@ describe('the pages of events', () => {
       ),
       { numRuns: 15 },
     );
-  }, 60_000);
+  });
 
   it('the parameters after, before, state and limit select the same events as a plain filter', async () => {
     const store = await newStore();
@@ -156,5 +156,5 @@ describe('the pages of events', () => {
       }),
       { numRuns: 100 },
     );
-  }, 60_000);
+  });
 });

@@ -6,7 +6,7 @@ import { runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest';
 import { publish } from '../../src/delivery/publish.ts';
-import { holdClock } from '../support/clock.ts';
+import { holdClock, holdTimers } from '../support/clock.ts';
 import {
   anEvent,
   consumeBatch,
@@ -143,6 +143,9 @@ async function inUse(): Promise<TestSubscription> {
   await deliver(subscription, 1);
   return subscription;
 }
+
+// A consumer also reports once a second. On a slow machine that would be more calls.
+beforeEach(() => holdTimers());
 
 describe('the cost of healthy deliveries', () => {
   it.each([100, 1])(

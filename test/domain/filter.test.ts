@@ -120,7 +120,7 @@ describe('a pattern that could backtrack', () => {
     const started = performance.now();
     evaluate(updated({ attributes }));
     // A backtracking engine would need days. The bound only has to separate the two.
-    expect(performance.now() - started).toBeLessThan(2000);
+    expect(performance.now() - started).toBeLessThan(60_000);
   });
 
   it.each([

@@ -89,7 +89,8 @@ describe('the calls that a scope permits', () => {
     const path = `${Array.from({ length: 200 }, () => 'a').join('/')}/b`;
     const started = performance.now();
     expect(allows(`*:${glob}`, 'GET', path)).toBe(false);
-    expect(performance.now() - started).toBeLessThan(1000);
+    // A matcher that backtracks would need years. The bound only has to separate the two.
+    expect(performance.now() - started).toBeLessThan(60_000);
   });
 });
 

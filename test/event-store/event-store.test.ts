@@ -89,8 +89,8 @@ describe('admit', () => {
     expect(await store.admit(ref, [id])).toEqual([{ answer: 'new' }]);
     clock.advance(1000);
     const [second] = await store.admit(ref, [id]);
-    // A claim lasts 61 s: 30 for the invocation, 1 for the attempt, 30 of margin. One second has passed.
-    expect(second).toEqual({ answer: 'busy', retryAfterMs: 60_000 });
+    // A claim lasts 120 s: 30 for the invocation, 60 for the attempt, 30 of margin. One second has passed.
+    expect(second).toEqual({ answer: 'busy', retryAfterMs: 119_000 });
   });
 
   it('admit answers new again when the claim has lapsed or was lost with the memory', async () => {
@@ -98,7 +98,7 @@ describe('admit', () => {
     const { ref, store } = newStore();
     const id = eventId(clock);
     await store.admit(ref, [id]);
-    clock.advance(61_000);
+    clock.advance(120_000);
     expect(await store.admit(ref, [id])).toEqual([{ answer: 'new' }]);
     await evictDurableObject(store);
     expect(await store.admit(ref, [id])).toEqual([{ answer: 'new' }]);
@@ -255,7 +255,7 @@ describe('the alarm', () => {
     await runDurableObjectAlarm(store);
     const [first] = await store.begin(ref, await leaseToken(store, id), [id]);
     expect(first?.attempt).toBe(1);
-    clock.advance(31_000); // 1 s for the attempt and 30 s of margin
+    clock.advance(90_000); // 60 s for the attempt and 30 s of margin
     await runDurableObjectAlarm(store);
     const [again] = await store.begin(ref, await leaseToken(store, id), [id]);
     expect(again?.attempt).toBe(1);
@@ -343,7 +343,7 @@ describe('the alarm', () => {
     await store.begin(ref, token, [id]);
     await store.adopt({ ...ref, version: 2, enabled: false, endpoint: 'https://listener.example/' });
     expect((await store.read(id))?.state).toBe('executing');
-    clock.advance(31_000);
+    clock.advance(90_000);
     await runDurableObjectAlarm(store);
     const delivery = await store.read(id);
     expect(delivery?.state).toBe('failure');

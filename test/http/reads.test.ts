@@ -1,6 +1,6 @@
 /** What a call reads, it reads once: rows of D1, whose queries the platform bills, and bodies. */
 import { env } from 'cloudflare:workers';
-import { beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { callIn, environmentWith, send } from '../support/requests.ts';
 import {
   anEvent,
@@ -21,6 +21,8 @@ beforeAll(async () => {
   subscription = await newSubscription(customer, { answers: [{ status: 302 }] });
   await consumeBatch('events', [{ body: anEvent({ customerId: customer.id }) }]);
   failedEvent = (await subscription.events())[0]?.id;
+});
+beforeEach(async () => {
   // The credential of the token is cached from here on.
   await customer.call('GET', '/subscriptions');
 });

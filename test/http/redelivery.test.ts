@@ -31,6 +31,7 @@ describe('redelivery of one event', () => {
     const answer = await redeliver(subscription, id);
     expect(answer.status).toBe(202);
     expect(answer.body).toMatchObject({ id, state: 'awaiting-executing', attempts: 1 });
+    await subscription.ring();
     await untilState(subscription, id, 'success', 2);
     const [first, second] = await subscription.listener.calls();
     expect(second?.body).toBe(first?.body);

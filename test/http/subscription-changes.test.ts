@@ -112,6 +112,7 @@ describe('disabling a subscription', () => {
     });
     await patch(subscription, { enabled: true });
     expect((await subscription.customer.call('POST', path)).status).toBe(202);
+    await subscription.ring();
     await untilState(subscription, id, 'success');
     expect(await subscription.listener.calls()).toHaveLength(1);
   });

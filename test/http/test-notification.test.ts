@@ -11,6 +11,7 @@ describe('a test notification', () => {
     expect(answer.status).toBe(202);
     const { id } = answer.body;
     expect(['awaiting-executing', 'executing', 'success']).toContain(answer.body.state);
+    await subscription.ring();
     await until(async () => (await subscription.event(id)).state === 'success', 'the test notification');
     const [received] = await subscription.listener.calls();
     const jwks = createLocalJWKSet((await call('GET', `/${customer.id}/login/jwk`)).body);
@@ -25,6 +26,7 @@ describe('a test notification', () => {
     const subscription = await newSubscription(customer, { answers: [{ status: 503 }] });
     const { body } = await customer.call('POST', `/subscriptions/${subscription.id}/test`);
     expect((await subscription.event(body.id)).id).toBe(body.id);
+    await subscription.ring();
     await until(async () => (await subscription.event(body.id)).state === 'awaiting-retry', 'the retry');
   });
 

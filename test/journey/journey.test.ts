@@ -29,6 +29,14 @@ const secrets = new Map<string, string>();
 /** The log of the services that were killed. */
 let log = '';
 
+/**
+ * The first wait is long enough to kill the service while events wait, also on a slow machine. A slow machine answers
+ * within the time limit of an attempt.
+ */
+const VARIABLES = { RETRY_DELAYS_SECONDS: '20,1,1,1,1', ATTEMPT_TIMEOUT_SECONDS: '60' };
+/** A safety net that names what a test waits for in vain, ms. */
+const GIVE_UP_MS = 300_000;
+
 const hook = (name: string) => `${listener.url}/hooks/${name}`;
 
 async function script(name: string, ...answers: Answer[]): Promise<void> {
@@ -40,7 +48,7 @@ async function calls(name: string): Promise<Call[]> {
 }
 
 async function until<T>(ask: () => Promise<T | false | undefined>, what: string): Promise<T> {
-  for (const deadline = Date.now() + 20_000; ; await pause(25)) {
+  for (const deadline = Date.now() + GIVE_UP_MS; ; await pause(25)) {
     const answer = await ask();
     if (answer !== false && answer !== undefined) return answer;
     if (Date.now() > deadline) throw new Error(`gave up waiting for ${what}\n${service.output()}`);
@@ -67,10 +75,7 @@ function anEvent(overrides: object = {}) {
 
 beforeAll(async () => {
   home = makeHome();
-  [service, listener] = await Promise.all([
-    startService(home, { RETRY_DELAYS_SECONDS: '4,1,1,1,1' }),
-    startScriptedListener(),
-  ]);
+  [service, listener] = await Promise.all([startService(home, VARIABLES), startScriptedListener()]);
   operator = new Operator(service.url, home.operatorToken);
 });
 
@@ -154,11 +159,7 @@ describe('the journey', () => {
 
     log += service.output();
     await service.kill();
-    service = await startService(
-      home,
-      { RETRY_DELAYS_SECONDS: '4,1,1,1,1' },
-      Number(new URL(service.url).port),
-    );
+    service = await startService(home, VARIABLES, Number(new URL(service.url).port));
 
     const events = await until(async () => {
       const { body } = await customer.call('GET', `/subscriptions/${id}/events`);

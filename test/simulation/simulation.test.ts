@@ -41,7 +41,7 @@ async function live(state: DurableObjectState, clock: HeldClock, seed: number): 
 
 describe('a simulated subscription under random faults', () => {
   const starts = Array.from({ length: Math.ceil(SEEDS / PER_TEST) }, (_, index) => FIRST + index * PER_TEST);
-  it.each(starts)('no event is lost or stuck in lives from seed %i', { timeout: 120_000 }, async (start) => {
+  it.each(starts)('no event is lost or stuck in lives from seed %i', async (start) => {
     const clock = holdClock();
     const store = eventStoreStub(crypto.randomUUID());
     const failures = await runInDurableObject(store, async (_, state) => {

@@ -79,7 +79,12 @@ export class World {
         this.#mayFail(0.02, 'send, after');
       },
     };
-    this.#env = { ...env, RETRY_DELAYS_SECONDS: '3,30,300', DELIVERIES: sender as unknown as Queue<unknown> };
+    this.#env = {
+      ...env,
+      ATTEMPT_TIMEOUT_SECONDS: '1',
+      RETRY_DELAYS_SECONDS: '3,30,300',
+      DELIVERIES: sender as unknown as Queue<unknown>,
+    };
     this.#subscription = aSubscription(clock.now());
     this.#store = new EventStore(state, this.#env);
   }

@@ -10,18 +10,34 @@ export interface HeldClock {
   advance(ms: number): void;
 }
 
+/** How far a held clock is ahead of the real one, ms: longer than any test, shorter than the life of an access token. */
+const AHEAD_MS = 1_800_000;
+
+let held: HeldClock | undefined;
+
 /**
- * Holds the clock for one test, an hour ahead of the real one. The platform rings alarms by the real clock, so no alarm
- * rings by itself during that test.
+ * Holds the clock for one test, ahead of the real one. The platform rings alarms by the real clock, so no alarm rings by
+ * itself during that test. Each test begins with a held clock; a test that moves the clock gets it here.
  */
 export function holdClock(): HeldClock {
-  let held = Date.now() + 3_600_000;
-  const spy = vi.spyOn(Date, 'now').mockImplementation(() => held);
-  onTestFinished(() => spy.mockRestore());
-  return {
-    now: () => held,
+  if (held !== undefined) return held;
+  let now = Date.now() + AHEAD_MS;
+  const spy = vi.spyOn(Date, 'now').mockImplementation(() => now);
+  onTestFinished(() => {
+    spy.mockRestore();
+    held = undefined;
+  });
+  held = {
+    now: () => now,
     advance: (ms) => {
-      held += ms;
+      now += ms;
     },
   };
+  return held;
+}
+
+/** Holds the timers until the test ends. A time limit passes only when the test moves the timers by vitest's `vi`. */
+export function holdTimers(): void {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  onTestFinished(() => void vi.useRealTimers());
 }

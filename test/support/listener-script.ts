@@ -16,4 +16,6 @@ export interface Call {
   readonly at: number;
   /** How many bytes of the answer's body the server could send. */
   sent: number;
+  /** Whether the connection of the answer was closed. */
+  closed: boolean;
 }

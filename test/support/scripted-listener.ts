@@ -61,7 +61,17 @@ async function handle(
     for (const go of script.hanging.splice(0)) go();
     response.end();
   } else if (kind === 'hooks') {
-    const call: Call = { path: request.url ?? '', headers: request.headers, body, at: Date.now(), sent: 0 };
+    const call: Call = {
+      path: request.url ?? '',
+      headers: request.headers,
+      body,
+      at: Date.now(),
+      sent: 0,
+      closed: false,
+    };
+    response.on('close', () => {
+      call.closed = true;
+    });
     script.calls.push(call);
     const answer = (script.answers.length > 1 ? script.answers.shift() : script.answers[0]) ?? {};
     if (answer.manner === 'hang') await new Promise<void>((resolve) => script.hanging.push(resolve));
@@ -90,8 +100,10 @@ function give(answer: Answer, request: IncomingMessage, response: ServerResponse
       const piece = manner === 'drip' ? 'x' : 'x'.repeat(16_384);
       const write = () => {
         if (response.destroyed) return clearInterval(timer);
-        // `sent` shows a service that reads for ever. The server stops feeding it at this limit.
-        if (call.sent < 64 * 1_048_576) response.write(piece);
+        // `sent` shows a service that reads for ever. The server waits until the connection takes more, and stops at
+        // this limit.
+        if (response.writableNeedDrain || call.sent >= 64 * 1_048_576) return;
+        response.write(piece);
         call.sent += piece.length;
       };
       const timer = setInterval(write, manner === 'drip' ? 100 : 1);

@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const START = join(import.meta.dirname, '../../scripts/start.ts');
-const READY_WITHIN_MS = 45_000;
+const READY_WITHIN_MS = 180_000;
 const STOPPED_WITHIN_MS = 5_000;
 
 /** A folder with throw-away secrets and state. Several services may run on it, one after another. */
@@ -32,7 +32,7 @@ export interface RunningService {
 }
 
 export interface LaunchedService extends RunningService {
-  /** Resolves when it answers. Rejects with its output if it does not within 45 s. */
+  /** Resolves when it answers. Rejects with its output if it does not within three minutes. */
   ready(): Promise<void>;
 }
 
