@@ -12,7 +12,7 @@ import type { Env } from './env.ts';
 export interface Config {
   /** Public URL of the service, without a slash at its end. The issuer and the key URL of every SET begin with it. */
   readonly baseUrl: string;
-  /** For the default of an event's `globalSub`. */
+  /** The host name in the default of an event's `globalSub` (contract 10.1). */
   readonly captureDomain: string;
   /** Sent to listeners. */
   readonly userAgent: string;

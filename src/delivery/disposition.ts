@@ -1,6 +1,6 @@
 /** What becomes of a queue message, decided where it was worked on and carried out in `queue/acknowledge.ts`. */
 export type Disposition =
-  /** Everything of it is stored, or is nobody's work any more. */
+  /** Every event of the message is stored, or needs no more work. */
   | { readonly kind: 'done' }
   /** The queue must deliver it again, after a wait that doubles each time. */
   | { readonly kind: 'retry' }

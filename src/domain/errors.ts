@@ -56,7 +56,7 @@ interface Issue {
   readonly message: string;
 }
 
-/** The path of a zod issue as a caller reads it: `events[0]`, `[3].attributes`; `root` for the whole value. */
+/** The path of a zod issue, written as a caller reads it: `events[0]`, `[3].attributes`. An empty path is `root`. */
 export function faultName(path: readonly PropertyKey[], root: string): string {
   const name = path.reduce<string>((text, part) => {
     if (typeof part === 'number') return `${text}[${part}]`;

@@ -62,5 +62,5 @@ function isTransient(error: unknown): boolean {
 }
 
 function isMarked(error: unknown, mark: string): boolean {
-  return error instanceof Error && (error as unknown as Record<string, unknown>)[mark] === true;
+  return error instanceof Error && Reflect.get(error, mark) === true;
 }
