@@ -22,8 +22,8 @@ export type SubscriptionContext = Context<With<{ subscription: Subscription }>>;
 
 /** Loads the subscription `{sid}` of the customer `{cid}`. A subscription of another customer is a 404, too. */
 export const withSubscription = createMiddleware<With<{ subscription: Subscription }>>(async (c, next) => {
-  const id = param(c, 'sid');
-  const found = isUuid(id) ? await findSubscription(c.get('services').db, param(c, 'cid'), id) : undefined;
+  const id = idParam(c, 'sid', 'Subscription');
+  const found = await findSubscription(c.get('services').db, param(c, 'cid'), id);
   if (found === undefined) throw notFound('Subscription');
   c.set('subscription', found);
   await next();
@@ -46,12 +46,18 @@ export const withClient = createMiddleware<With<{ client: Client }>>(async (c, n
 
 /** Loads the dead letter `{id}`. */
 export const withDeadLetter = createMiddleware<With<{ letter: DeadLetter }>>(async (c, next) => {
-  const id = param(c, 'id');
-  const letter = isUuid(id) ? await findDeadLetter(c.get('services').db, id) : undefined;
+  const letter = await findDeadLetter(c.get('services').db, idParam(c, 'id', 'Dead letter'));
   if (letter === undefined) throw notFound('Dead letter');
   c.set('letter', letter);
   await next();
 });
+
+/** A path parameter that names a resource. @throws ApiFailure `not_found` when it is not a UUID: no id has another form */
+export function idParam(c: AppContext, name: string, what: string): string {
+  const id = param(c, name);
+  if (!isUuid(id)) throw notFound(what);
+  return id;
+}
 
 /** The failure of a load. A handler throws it, too, when the resource was deleted after the load. */
 export function notFound(what: string): ApiFailure {
@@ -59,8 +65,7 @@ export function notFound(what: string): ApiFailure {
 }
 
 async function findCustomerOf(c: AppContext): Promise<Customer> {
-  const id = param(c, 'cid');
-  const customer = isUuid(id) ? await findCustomer(c.get('services').db, id) : undefined;
+  const customer = await findCustomer(c.get('services').db, idParam(c, 'cid', 'Customer'));
   if (customer === undefined) throw notFound('Customer');
   return customer;
 }

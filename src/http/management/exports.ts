@@ -2,15 +2,14 @@
 import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { ApiFailure } from '../../domain/errors.ts';
-import { isUuid } from '../../domain/ids.ts';
 import { refOf, type Subscription } from '../../domain/subscription.ts';
 import type { EventStoreRpc, ExportJob } from '../../event-store/rpc.ts';
-import { param, timestamp } from '../kit/context.ts';
+import { timestamp } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
 import { subscriptionHref } from '../kit/hrefs.ts';
 import { streamText } from '../kit/json-stream.ts';
 import { collectionOf, Link, link } from '../kit/links.ts';
-import { notFound, type SubscriptionContext, withSubscription } from '../kit/load.ts';
+import { idParam, notFound, type SubscriptionContext, withSubscription } from '../kit/load.ts';
 import { problems } from '../kit/problems.ts';
 import { jsonContent, subscriptionPath, time } from '../kit/schemas.ts';
 
@@ -172,9 +171,8 @@ async function* partsOf(store: EventStoreRpc, job: ExportJob): AsyncGenerator<st
 
 /** The job `{exportId}` of the subscription. @throws ApiFailure `not_found` */
 async function readJob(c: SubscriptionContext): Promise<ExportJob> {
-  const id = param(c, 'exportId');
-  const store = c.get('services').eventStore(c.get('subscription').id);
-  const jobs = isUuid(id) ? await store.exports() : [];
+  const id = idParam(c, 'exportId', 'Export');
+  const jobs = await c.get('services').eventStore(c.get('subscription').id).exports();
   const job = jobs.find((one) => one.id === id);
   if (job === undefined) throw notFound('Export');
   return job;

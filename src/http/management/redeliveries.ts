@@ -2,17 +2,16 @@
 import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { ApiFailure } from '../../domain/errors.ts';
-import { isUuid } from '../../domain/ids.ts';
 import { RedeliverySpan } from '../../domain/redelivery.ts';
 import { refOf, type Subscription } from '../../domain/subscription.ts';
 import type { RedeliveryJob, Span } from '../../event-store/rpc.ts';
 import { findSubscription } from '../../storage/subscriptions.ts';
 import { addRouteWithBody } from '../kit/body.ts';
-import { param, timestamp } from '../kit/context.ts';
+import { timestamp } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
 import { subscriptionHref } from '../kit/hrefs.ts';
 import { collectionOf, Link, link } from '../kit/links.ts';
-import { notFound, type SubscriptionContext, withSubscription } from '../kit/load.ts';
+import { idParam, notFound, type SubscriptionContext, withSubscription } from '../kit/load.ts';
 import { problems } from '../kit/problems.ts';
 import { jsonContent, subscriptionPath, time, wholeNumber } from '../kit/schemas.ts';
 
@@ -162,9 +161,8 @@ function addCancel(door: Door): void {
 
 /** The job `{redeliveryId}` of the subscription. @throws ApiFailure `not_found` */
 async function readJob(c: SubscriptionContext): Promise<RedeliveryJob> {
-  const id = param(c, 'redeliveryId');
-  const store = c.get('services').eventStore(c.get('subscription').id);
-  const jobs = isUuid(id) ? await store.redeliveries() : [];
+  const id = idParam(c, 'redeliveryId', 'Redelivery');
+  const jobs = await c.get('services').eventStore(c.get('subscription').id).redeliveries();
   const job = jobs.find((one) => one.id === id);
   if (job === undefined) throw notFound('Redelivery');
   return job;
