@@ -1,7 +1,8 @@
 import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { exports } from 'cloudflare:workers';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { newEventIds } from '../../src/domain/ids.ts';
+import { EventStore } from '../../src/event-store/event-store.ts';
 import { holdClock } from '../support/clock.ts';
 import { eventStoreStub } from '../support/event-store.ts';
 import { reportOf } from '../support/reports.ts';
@@ -226,6 +227,17 @@ describe('canceling an export', () => {
     expect((await call(subscription, 'GET', `/${id}`)).body.state).toBe('canceled');
     const { events } = await download(subscription, await complete(subscription));
     expect(events).toHaveLength(ids.length);
+  });
+
+  it('canceling an export calls the event store once: no list is read first', async () => {
+    const subscription = await newSubscription(await newCustomer());
+    const { id } = (await call(subscription, 'POST')).body;
+    const list = vi.spyOn(EventStore.prototype, 'exports');
+    onTestFinished(() => list.mockRestore());
+    expect((await call(subscription, 'DELETE', `/${id}`)).status).toBe(204);
+    expect(list).not.toHaveBeenCalled();
+    await call(subscription, 'GET', `/${id}`);
+    expect(list).toHaveBeenCalledOnce();
   });
 
   it('an export gets a 409 for a download before completion and for a cancel after it', async () => {

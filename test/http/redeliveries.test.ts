@@ -1,7 +1,8 @@
 import { evictDurableObject, runDurableObjectAlarm } from 'cloudflare:test';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { Outcome } from '../../src/domain/attempt.ts';
 import { newEventIds } from '../../src/domain/ids.ts';
+import { EventStore } from '../../src/event-store/event-store.ts';
 import { type HeldClock, holdClock } from '../support/clock.ts';
 import { reportOf } from '../support/reports.ts';
 import { until } from '../support/until.ts';
@@ -214,6 +215,17 @@ describe('a bulk redelivery', () => {
       redelivered: 1,
     });
     expect((await subscription.event(ids[2] ?? '')).state).toBe('failure');
+  });
+
+  it('canceling a bulk redelivery calls the event store once: no list is read first', async () => {
+    const { customer, path } = await withFailures(holdClock(), 1);
+    const { body } = await customer.call('POST', path, {});
+    const list = vi.spyOn(EventStore.prototype, 'redeliveries');
+    onTestFinished(() => list.mockRestore());
+    expect((await customer.call('DELETE', `${path}/${body.id}`)).status).toBe(204);
+    expect(list).not.toHaveBeenCalled();
+    await customer.call('GET', `${path}/${body.id}`);
+    expect(list).toHaveBeenCalledOnce();
   });
 
   it('a completed bulk redelivery gets a 409 when it is canceled', async () => {

@@ -124,8 +124,9 @@ const cancelRoute = createRoute({
 
 function addCancel(door: Door): void {
   door.openapi(cancelRoute, async (c) => {
-    const { id } = await readJob(c);
+    const id = idParam(c, 'exportId', 'Export');
     const state = await c.get('services').eventStore(c.get('subscription').id).cancelExport(id);
+    if (state === undefined) throw notFound('Export');
     if (state === 'completed') throw new ApiFailure({ code: 'conflict', details: 'Export is completed' });
     return c.body(null, 204);
   });

@@ -152,8 +152,9 @@ const cancelRoute = createRoute({
 
 function addCancel(door: Door): void {
   door.openapi(cancelRoute, async (c) => {
-    const { id } = await readJob(c);
+    const id = idParam(c, 'redeliveryId', 'Redelivery');
     const state = await c.get('services').eventStore(c.get('subscription').id).cancelRedelivery(id);
+    if (state === undefined) throw notFound('Redelivery');
     if (state === 'completed') throw new ApiFailure({ code: 'conflict', details: 'Redelivery is completed' });
     return c.body(null, 204);
   });
