@@ -24,7 +24,7 @@ const NOT_REPEATED: ReadonlySet<string> = new Set<keyof EventStoreRpc>([
  *   reject with what the object threw otherwise
  */
 export function openEventStore(namespace: DurableObjectNamespace, subscriptionId: string): EventStoreRpc {
-  // After an error the platform asks for a new stub: the old one may stay broken.
+  // After an error the platform asks for a new reference to the object: the old one may stay broken.
   const open = () => namespace.get(namespace.idFromName(subscriptionId)) as unknown as Record<string, Call>;
   let object = open();
   const call = async (name: string, values: unknown[]): Promise<unknown> => {
