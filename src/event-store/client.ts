@@ -13,9 +13,7 @@ const LONGEST_WAITS_MS = [100, 400];
 const NOT_REPEATED: ReadonlySet<string> = new Set<keyof EventStoreRpc>([
   'redeliver',
   'startRedelivery',
-  'cancelRedelivery',
   'startExport',
-  'cancelExport',
 ]);
 
 /**

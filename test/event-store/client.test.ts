@@ -65,11 +65,24 @@ describe('a call of an event store', () => {
   it.each([
     ['redeliver', (store: ReturnType<typeof openEventStore>) => store.redeliver({} as never, 'event')],
     ['startExport', (store: ReturnType<typeof openEventStore>) => store.startExport({} as never)],
-    ['cancelExport', (store: ReturnType<typeof openEventStore>) => store.cancelExport('export')],
+    [
+      'startRedelivery',
+      (store: ReturnType<typeof openEventStore>) =>
+        store.startRedelivery({} as never, { since: 0, until: 1 }),
+    ],
   ])('%s is not repeated, because a repeat would find its own work done', async (_, call) => {
     const { store, calls } = namespaceOf(restarts, 7);
     await expect(call(store)).rejects.toMatchObject({ name: 'Outage' });
     expect(calls).toHaveLength(1);
+  });
+
+  it.each([
+    ['cancelExport', (store: ReturnType<typeof openEventStore>) => store.cancelExport('job')],
+    ['cancelRedelivery', (store: ReturnType<typeof openEventStore>) => store.cancelRedelivery('job')],
+  ])('%s is repeated: a job that is canceled already is canceled all the same', async (name, call) => {
+    const { store, calls } = namespaceOf(restarts, 'canceled');
+    expect(await call(store)).toBe('canceled');
+    expect(calls).toEqual([name, name]);
   });
 
   it('a store is not a promise: awaiting it calls nothing', async () => {
