@@ -8,7 +8,7 @@ import { newEventIds } from '../domain/ids.ts';
 import { PUBLISH_MAX_EVENTS } from '../domain/limits.ts';
 import { fitsOneSend, packEvents, type Sender, sendAll } from '../outbound/queues.ts';
 
-export interface Published {
+interface Published {
   readonly id: string;
   readonly type: EventType;
 }
