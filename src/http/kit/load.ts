@@ -52,7 +52,7 @@ export const withDeadLetter = createMiddleware<With<{ letter: DeadLetter }>>(asy
   await next();
 });
 
-/** A path parameter that names a resource. @throws ApiFailure `not_found` when it is not a UUID: no id has another form */
+/** A path parameter that is a UUID. @throws ApiFailure `not_found` for every other text */
 export function idParam(c: AppContext, name: string, what: string): string {
   const id = param(c, name);
   if (!isUuid(id)) throw notFound(what);

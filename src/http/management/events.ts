@@ -6,17 +6,17 @@ import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { DELIVERY_STATES, type Delivery, type HistoryEntry } from '../../domain/delivery.ts';
 import { ApiFailure } from '../../domain/errors.ts';
-import { isEventId, isUuid } from '../../domain/ids.ts';
+import { isEventId } from '../../domain/ids.ts';
 import { EVENTS_LIMIT_MAX, EVENTS_PAGE_MAX } from '../../domain/limits.ts';
 import { refOf } from '../../domain/subscription.ts';
 import { withSignatures } from '../../operations/show-deliveries.ts';
-import { param, timestamp } from '../kit/context.ts';
+import { timestamp } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
 import { AttemptError, EventResource, eventResource, ListenerAnswer } from '../kit/event-resource.ts';
 import { eventHref, eventsHref } from '../kit/hrefs.ts';
 import { type Pages, streamCollection } from '../kit/json-stream.ts';
 import { collectionOf, type Links, link } from '../kit/links.ts';
-import { notFound, type SubscriptionContext, withSubscription } from '../kit/load.ts';
+import { idParam, notFound, type SubscriptionContext, withSubscription } from '../kit/load.ts';
 import { problems } from '../kit/problems.ts';
 import { eventPath, jsonContent, subscriptionPath, time, wholeNumber } from '../kit/schemas.ts';
 
@@ -164,9 +164,8 @@ function addHistory(door: Door): void {
 
 /** The delivery `{eid}` of the subscription. @throws ApiFailure `not_found` */
 async function readDelivery(c: SubscriptionContext): Promise<Delivery> {
-  const id = param(c, 'eid');
-  const store = c.get('services').eventStore(c.get('subscription').id);
-  const delivery = isUuid(id) ? await store.read(id) : undefined;
+  const id = idParam(c, 'eid', 'Event');
+  const delivery = await c.get('services').eventStore(c.get('subscription').id).read(id);
   if (delivery === undefined) throw notFound('Event');
   return delivery;
 }
@@ -204,8 +203,7 @@ function addRedeliver(door: Door): void {
 
 /** The delivery of an accepted redelivery. @throws ApiFailure for every other answer of the store */
 async function redeliver(c: SubscriptionContext): Promise<Delivery> {
-  const id = param(c, 'eid');
-  if (!isUuid(id)) throw notFound('Event');
+  const id = idParam(c, 'eid', 'Event');
   const { config, eventStore } = c.get('services');
   const subscription = c.get('subscription');
   const redelivery = await eventStore(subscription.id).redeliver(refOf(subscription), id);

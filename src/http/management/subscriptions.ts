@@ -2,7 +2,6 @@
 import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { ApiFailure } from '../../domain/errors.ts';
-import { isUuid } from '../../domain/ids.ts';
 import { NewSubscription, type Subscription, SubscriptionChange } from '../../domain/subscription.ts';
 import type { HealthReport } from '../../event-store/rpc.ts';
 import { logError } from '../../log.ts';
@@ -13,7 +12,7 @@ import type { AppContext } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
 import { subscriptionHref, subscriptionsHref } from '../kit/hrefs.ts';
 import { collectionOf, type Links, link } from '../kit/links.ts';
-import { notFound, withSubscription } from '../kit/load.ts';
+import { idParam, notFound, withSubscription } from '../kit/load.ts';
 import { linksOfNumberedPage, pageOrLast, pageParameter } from '../kit/paging.ts';
 import { problems } from '../kit/problems.ts';
 import { customerPath, jsonContent, subscriptionPath } from '../kit/schemas.ts';
@@ -206,8 +205,9 @@ const deleteRoute = createRoute({
 
 function addDelete(door: Door): void {
   door.openapi(deleteRoute, async (c) => {
-    const { cid, sid } = c.req.valid('param');
-    const removed = isUuid(sid) && (await removeSubscription(c.get('services'), cid, sid, Date.now()));
+    const { cid } = c.req.valid('param');
+    const id = idParam(c, 'sid', 'Subscription');
+    const removed = await removeSubscription(c.get('services'), cid, id, Date.now());
     if (!removed) throw notFound('Subscription');
     return c.body(null, 204);
   });

@@ -2,7 +2,6 @@
 import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { ApiFailure } from '../../domain/errors.ts';
-import { isUuid } from '../../domain/ids.ts';
 import { text, uuid } from '../../domain/schemas.ts';
 import { eraseCustomer } from '../../operations/erase.ts';
 import { makeSigningKeys } from '../../signing/keys.ts';
@@ -12,7 +11,7 @@ import { timestamp } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
 import { clientsHref, customerHref, customersHref, jwksHref, subscriptionsHref } from '../kit/hrefs.ts';
 import { collectionOf, Link, link } from '../kit/links.ts';
-import { notFound, withCustomer } from '../kit/load.ts';
+import { idParam, notFound, withCustomer } from '../kit/load.ts';
 import { linksOfPage, pageOrFirst, pageParameter } from '../kit/paging.ts';
 import { problems } from '../kit/problems.ts';
 import { customerPath, jsonContent, time } from '../kit/schemas.ts';
@@ -123,9 +122,8 @@ const eraseRoute = createRoute({
 
 function addErase(door: Door): void {
   door.openapi(eraseRoute, async (c) => {
-    const { cid } = c.req.valid('param');
-    const erased = isUuid(cid) && (await eraseCustomer(c.get('services'), cid, Date.now()));
-    if (!erased) throw notFound('Customer');
+    const id = idParam(c, 'cid', 'Customer');
+    if (!(await eraseCustomer(c.get('services'), id, Date.now()))) throw notFound('Customer');
     return c.body(null, 204);
   });
 }

@@ -1,10 +1,9 @@
 /** The public keys of a customer (contract 6.3). */
 import { createRoute } from '@hono/zod-openapi';
-import { isUuid } from '../../domain/ids.ts';
 import { publishedKeys } from '../../storage/signing-keys.ts';
 import type { Door } from '../kit/door.ts';
 import { Jwks, jwksResource } from '../kit/jwks.ts';
-import { notFound } from '../kit/load.ts';
+import { idParam, notFound } from '../kit/load.ts';
 import { problems } from '../kit/problems.ts';
 import { customerPath, jsonContent } from '../kit/schemas.ts';
 
@@ -23,8 +22,8 @@ const route = createRoute({
 
 export function addJwk(door: Door): void {
   door.openapi(route, async (c) => {
-    const { cid } = c.req.valid('param');
-    const keys = isUuid(cid) ? await publishedKeys(c.get('services').db, cid, Date.now()) : undefined;
+    const id = idParam(c, 'cid', 'Customer');
+    const keys = await publishedKeys(c.get('services').db, id, Date.now());
     if (keys === undefined) throw notFound('Customer');
     c.header('cache-control', `public, max-age=${CACHE_SECONDS}`);
     return c.json(jwksResource(keys), 200);
