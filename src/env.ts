@@ -6,7 +6,9 @@ export interface Env {
   DB: D1Database;
   EVENT_STORE: DurableObjectNamespace;
   EVENTS: Queue<unknown>;
+  SLICES: Queue<unknown>;
   DELIVERIES: Queue<unknown>;
+  UNHEALTHY: Queue<unknown>;
   DEAD_LETTERS: Queue<unknown>;
   FAILED_AUTH_BY_CLIENT: RateLimit;
   FAILED_AUTH_BY_ADDRESS: RateLimit;

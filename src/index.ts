@@ -14,7 +14,12 @@ const app = createApp(checkAddress);
 
 export default {
   fetch: (request, env, ctx) => app.fetch(request, env, ctx),
-  queue: (batch, env) => consume(batch, () => createServices(env, checkAddress)),
+  queue: (batch, env, ctx) =>
+    consume(
+      batch,
+      () => createServices(env, checkAddress),
+      (work) => ctx.waitUntil(work),
+    ),
   scheduled: (controller, env) =>
     runScheduled(() => createServices(env, checkAddress), controller.scheduledTime),
 } satisfies ExportedHandler<Env>;

@@ -193,14 +193,14 @@ export const LOG_EVENTS = {
     },
     'delivery call failed': {
       meaning:
-        'A step of the event path failed: `call` is `admit`, `sign`, `begin`, `settle` or `noteHealth`. After `admit` and `sign` the message comes back. After `begin` the message comes back, or the lease lapses and the store dispatches again. After `settle` the attempt is made again, and the listener gets the same token twice. After `noteHealth` the list of subscriptions shows an old state of health for a while.',
+        'A step of the event path failed: `call` is `admit`, `release`, `sign`, `begin`, `settle`, `sendDispatches` or `noteHealth`. After `admit` and `sign` the message comes back. After `begin` the message comes back, or the lease lapses and the store dispatches again. After `settle` the attempt is made again, and the listener gets the same token twice. After `noteHealth` the list of subscriptions shows an old state of health for a while.',
       action:
         'Nothing about single lines: a deploy causes some. If they go on for `sign`, look for `signing key does not open` and `signing keys not read`. For the other calls see [Outages](#outages).',
       fields: ['call', 'customerId', 'subscriptionId', 'error'],
     },
     'dispatch given up': {
       meaning:
-        'The platform moved a message of `webhook-deliveries` to the dead letters after its last retry. Nothing is lost: the event store dispatches its deliveries again. A message that the consumer itself gives up leaves no line.',
+        'The platform moved a message of `webhook-deliveries` or `webhook-unhealthy` to the dead letters after its last retry. Nothing is lost: the event store dispatches its deliveries again. A message that the consumer itself gives up leaves no line.',
       action:
         'Find out what kept the consumer from handling messages for 23 hours: a wrong configuration, or a consumer that was cut short every time.',
       fields: ['queue', 'messageId'],
@@ -213,7 +213,7 @@ export const LOG_EVENTS = {
       fields: ['customerId', 'subscriptionId', 'deleted'],
     },
     'message not understood': {
-      meaning: 'A message of `webhook-deliveries` is not a dispatch. It was dropped.',
+      meaning: 'A message of `webhook-deliveries` or `webhook-unhealthy` is not a dispatch. It was dropped.',
       action:
         'Only event stores may send to this queue. Find out who else does. After a rollback, the message may be of the newer version: its store dispatches the deliveries again.',
       fields: ['queue', 'messageId'],
@@ -224,6 +224,12 @@ export const LOG_EVENTS = {
       action:
         'Nothing if the key was deleted on purpose (see [SECURITY.md](../SECURITY.md#replacing-secrets)). Else see [A signing key does not open](#a-signing-key-does-not-open).',
       fields: ['events', 'kids'],
+    },
+    'slices not sent': {
+      meaning:
+        'A consumer could not send the rest of a message to `webhook-slices`. The message comes back as a whole; what is delivered already is not delivered again.',
+      action: 'Nothing about single lines. If they go on, see [Outages](#outages).',
+      fields: ['messageId', 'customerId', 'error'],
     },
     'signing keys not read': {
       meaning:
@@ -241,7 +247,7 @@ export const LOG_EVENTS = {
     },
     deferred: {
       meaning:
-        'A consumer stored `count` events of one subscription without an attempt: the endpoint is not healthy, the subscription is disabled, or the invocation has no time left. The event store decides when each is attempted.',
+        'A consumer stored `count` events of one subscription without an attempt: the endpoint is not healthy or has not answered for seconds, or the subscription is disabled. The event store decides when each is attempted.',
       action: 'Nothing.',
       fields: ['customerId', 'subscriptionId', 'count'],
     },
@@ -250,6 +256,13 @@ export const LOG_EVENTS = {
         'The listener of one subscription accepted `count` tokens since the last line of this consumer. `medianMs` and `maxMs` are the times that its answers took.',
       action: 'Nothing. No such line while producers publish is an alarm: see [Alarms](#alarms).',
       fields: ['customerId', 'subscriptionId', 'count', 'medianMs', 'maxMs'],
+    },
+    'sent on': {
+      meaning:
+        'A consumer sent the rest of a message to `webhook-slices`: `events` events for `subscriptions` subscriptions, after `waitSeconds`. Its time or its connections were used up, or an endpoint has not answered for longer than usual. With `failures` above 0, work on it has failed that often.',
+      action:
+        'Nothing. Many such lines with `waitSeconds` 0 mean that listeners answer slowly, or that more is published than the consumers can send: see [Limits](#limits).',
+      fields: ['customerId', 'messageId', 'subscriptions', 'events', 'failures', 'waitSeconds'],
     },
   },
 } as const satisfies Record<'error' | 'warn' | 'info', Readonly<Record<string, LogEvent>>>;

@@ -3,14 +3,15 @@
  * from here what they need; nothing else knows which binding serves what.
  */
 import { type Config, readConfig } from './config.ts';
-import type { DeliveryPorts } from './delivery/deliver.ts';
+import type { DeliveryPorts } from './delivery/ports.ts';
+import { longestAttemptMs } from './domain/leases.ts';
 import { eventsClaim } from './domain/security-event-token.ts';
 import type { Env } from './env.ts';
 import { openEventStore } from './event-store/client.ts';
 import type { EventStoreRpc } from './event-store/rpc.ts';
 import type { AddressCheck } from './outbound/address-check.ts';
 import { postSet } from './outbound/listener-client.ts';
-import { type DeadLetterMessage, type Sender, sendAll } from './outbound/queues.ts';
+import { type DeadLetterMessage, type Sender, sendAll, sendDispatches } from './outbound/queues.ts';
 import { createSigner, type Signer } from './signing/signer.ts';
 import { type Database, openDatabase } from './storage/database.ts';
 import { type DeadLetter, insertDeadLetters } from './storage/dead-letters.ts';
@@ -30,7 +31,7 @@ export interface Services {
   };
   eventStore(subscriptionId: string): EventStoreRpc;
   /** What the path of an event needs: stores, signatures, requests. */
-  readonly delivery: DeliveryPorts;
+  readonly delivery: Omit<DeliveryPorts, 'waitUntil'>;
   readonly deadLetters: {
     /** Stores letters in the operator's list; a letter that is stored already stays as it is. */
     store(letters: readonly DeadLetter[]): Promise<void>;
@@ -62,7 +63,7 @@ export function createServices(env: Env, checkAddress: AddressCheck): Services {
       failedAuthByAddress: env.FAILED_AUTH_BY_ADDRESS,
     },
     eventStore,
-    delivery: createDelivery(config, db, signer, eventStore, checkAddress),
+    delivery: createDelivery(env, config, db, signer, eventStore, checkAddress),
     deadLetters: {
       store: (letters) => insertDeadLetters(db, letters),
       send: (letters) =>
@@ -75,12 +76,13 @@ export function createServices(env: Env, checkAddress: AddressCheck): Services {
 }
 
 function createDelivery(
+  env: Env,
   config: Config,
   db: Database,
   signer: Signer,
   eventStore: Services['eventStore'],
   checkAddress: AddressCheck,
-): DeliveryPorts {
+): Services['delivery'] {
   const listeners = {
     userAgent: config.userAgent,
     timeoutMs: config.attemptTimeoutMs,
@@ -100,6 +102,9 @@ function createDelivery(
         events: eventsClaim(event, config.captureDomain),
       }),
     post: (endpoint, set) => postSet(listeners, endpoint, set),
+    longestAttemptMs: longestAttemptMs(config.attemptTimeoutMs),
+    sendSlices: (slices, delaySeconds) => sendAll(env.SLICES, slices, delaySeconds),
+    sendDispatches: (dispatches, delaySeconds) => sendDispatches(env, dispatches, delaySeconds),
     noteHealth: (subscriptionId, health) => noteHealth(db, subscriptionId, health),
     now: Date.now,
     debug: config.logLevel === 'debug',

@@ -18,10 +18,9 @@ export function logStored(
   const durations: number[] = [];
   let deferred = 0;
   for (const [report, stored] of pairs) {
-    if (report.kind === 'deferred') {
-      deferred++;
-      continue;
-    }
+    if (report.kind === 'deferred') deferred++;
+    // A request that is still waiting has its line when it ends.
+    if (report.kind !== 'attempted') continue;
     const succeeded = report.result.outcome.kind === 'success';
     if (succeeded) durations.push(report.result.durationMs);
     if (succeeded && !debug) continue;

@@ -7,7 +7,7 @@ import { SETTLE_INTERVAL_MS } from '../domain/leases.ts';
 import { FAILED_IN_A_ROW } from '../domain/limits.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
 import type { AttemptReport, EventStoreRpc, HealthNote, StoredReport } from '../event-store/rpc.ts';
-import { SETTLE_MAX_REPORTS } from './tuning.ts';
+import { SETTLE_MAX_CHARACTERS, SETTLE_MAX_REPORTS } from './tuning.ts';
 
 /** Called once for each `settle`, with every report it stored and the endpoint's health after them. */
 type OnStored = (
@@ -29,6 +29,8 @@ export class Reporter {
   readonly #onStored: OnStored;
   #expected: number;
   #waiting: Waiting[] = [];
+  /** Characters of the signed tokens that wait here. */
+  #characters = 0;
   #timer: number | null = null;
   /** Failed attempts whose reports wait here. */
   #failedWaiting = 0;
@@ -56,10 +58,12 @@ export class Reporter {
   report(report: AttemptReport): Promise<StoredReport> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ report, resolve, reject });
+      this.#characters += report.set.length;
       // Report a result at once if it may change the endpoint's health, so that we stop sending to a listener in trouble.
       const kind = report.kind === 'attempted' ? report.result.outcome.kind : 'success';
       if (kind !== 'success') this.#failedWaiting++;
-      this.#countDown(kind === 'timed_out' || this.#failedWaiting >= FAILED_IN_A_ROW);
+      const isNews = report.kind === 'waiting' || kind === 'timed_out';
+      this.#countDown(isNews || this.#failedWaiting >= FAILED_IN_A_ROW);
     });
   }
 
@@ -70,7 +74,8 @@ export class Reporter {
 
   #countDown(atOnce: boolean): void {
     this.#expected--;
-    if (atOnce || this.#expected <= 0 || this.#waiting.length >= SETTLE_MAX_REPORTS) this.#flush();
+    const isFull = this.#waiting.length >= SETTLE_MAX_REPORTS || this.#characters >= SETTLE_MAX_CHARACTERS;
+    if (atOnce || isFull || this.#expected <= 0) this.#flush();
     else this.#timer ??= setTimeout(() => this.#flush(), SETTLE_INTERVAL_MS);
   }
 
@@ -80,6 +85,7 @@ export class Reporter {
     const waiting = this.#waiting;
     if (waiting.length === 0) return;
     this.#waiting = [];
+    this.#characters = 0;
     this.#failedWaiting = 0;
     const reports = waiting.map(({ report }) => report);
     this.#store.settle(this.#ref, reports).then(

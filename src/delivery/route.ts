@@ -10,7 +10,7 @@ import type { Subscription } from '../domain/subscription.ts';
 import type { Audience } from '../storage/subscriptions.ts';
 import { passes } from './filters.ts';
 
-/** The events of a batch that one subscription receives. */
+/** The events of a batch that one subscription receives; each once: of several with one id the first counts (contract 10.1). */
 export interface Route {
   readonly subscription: Subscription;
   /** Key id of the customer's current signing key. */
@@ -18,33 +18,80 @@ export interface Route {
   readonly events: readonly IdentityEvent[];
 }
 
+/** Events of one customer, and the subscriptions that may receive them: all, or those that a slice names. */
+export interface Addressed {
+  readonly customerId: string;
+  readonly events: readonly IdentityEvent[];
+  readonly subscriptionIds?: ReadonlySet<string>;
+}
+
+/** Deliveries that a group of events makes at most: filters are not evaluated. */
+export function widthOf(group: Addressed, subscriptions: readonly Subscription[]): number {
+  const byType = Map.groupBy(group.events, ({ type }) => type);
+  let width = 0;
+  for (const { events } of recipients(group, subscriptions)) {
+    for (const type of events) width += byType.get(type)?.length ?? 0;
+  }
+  return width;
+}
+
+/** The subscriptions that receive at least one event of a group, if their filters let it pass. */
+export function recipients(group: Addressed, subscriptions: readonly Subscription[]): Subscription[] {
+  const types = new Set(group.events.map(({ type }) => type));
+  const { subscriptionIds } = group;
+  return subscriptions.filter(
+    ({ id, events }) =>
+      (subscriptionIds === undefined || subscriptionIds.has(id)) && events.some((type) => types.has(type)),
+  );
+}
+
 /**
  * @param audiences the subscriptions of each customer, by customer id. Events of a customer that is missing have no route
  * @param captureDomain for the default of `globalSub` in the `events` claim, which filters are evaluated against
- * @returns routes of healthy endpoints first: signing takes time, and the events of the others are deferred anyway
+ * @returns routes of healthy endpoints first: signing takes time, and the events of the others are deferred anyway. Among
+ *   equals customers take turns
  */
 export function route(
-  events: readonly IdentityEvent[],
+  groups: readonly Addressed[],
   audiences: ReadonlyMap<string, Audience>,
   captureDomain: string,
 ): Route[] {
-  const routes = new Map<string, { subscription: Subscription; kid: string; events: IdentityEvent[] }>();
-  for (const event of events) {
-    const audience = audiences.get(event.customerId);
+  const routes = new Map<
+    string,
+    { subscription: Subscription; kid: string; events: Map<string, IdentityEvent> }
+  >();
+  for (const group of groups) {
+    const audience = audiences.get(group.customerId);
     if (audience === undefined) continue;
-    let claim: Record<string, object> | undefined;
-    for (const subscription of audience.subscriptions) {
-      if (!subscription.events.includes(event.type)) continue;
-      if (subscription.filter !== null) {
-        claim ??= eventsClaim(event, captureDomain);
-        if (!passes(subscription, claim)) continue;
+    const { kid } = audience;
+    const candidates = recipients(group, audience.subscriptions);
+    for (const event of group.events) {
+      let claim: Record<string, object> | undefined;
+      for (const subscription of candidates) {
+        if (!subscription.events.includes(event.type)) continue;
+        if (subscription.filter !== null) {
+          claim ??= eventsClaim(event, captureDomain);
+          if (!passes(subscription, claim)) continue;
+        }
+        const known = routes.get(subscription.id);
+        if (known === undefined) {
+          routes.set(subscription.id, { subscription, kid, events: new Map([[event.id, event]]) });
+        } else if (!known.events.has(event.id)) known.events.set(event.id, event);
       }
-      const known = routes.get(subscription.id);
-      if (known === undefined) {
-        routes.set(subscription.id, { subscription, kid: audience.kid, events: [event] });
-      } else known.events.push(event);
     }
   }
-  const inTrouble = ({ subscription }: Route) => Number(subscription.health !== 'healthy');
-  return [...routes.values()].sort((a, b) => inTrouble(a) - inTrouble(b));
+  const all = [...routes.values()].map((one) => ({ ...one, events: [...one.events.values()] }));
+  return inTurns(all);
+}
+
+function inTurns(routes: readonly Route[]): Route[] {
+  const seen = new Map<string, number>();
+  const placed = routes.map((one) => {
+    const { customerId, health } = one.subscription;
+    const turn = seen.get(customerId) ?? 0;
+    seen.set(customerId, turn + 1);
+    return { one, inTrouble: Number(health !== 'healthy'), turn };
+  });
+  placed.sort((a, b) => a.inTrouble - b.inTrouble || a.turn - b.turn);
+  return placed.map(({ one }) => one);
 }

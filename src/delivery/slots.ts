@@ -1,22 +1,145 @@
 /**
- * The connection slots of one invocation. The platform lets six requests wait for an answer at once; here they are shared
- * fairly: two for one subscription at most, and four for all unhealthy endpoints together (contract 10.4).
+ * The connection slots of one invocation.
+ *
+ * The platform lets six connections of an invocation wait for an answer at once, sends to queues included; a seventh would wait
+ * while its time limit runs. So a request begins only when it has one of five slots, and it keeps the slot until its answer is
+ * there, however long that takes.
+ *
+ * The slots are shared fairly. Customers take turns, and so do the subscriptions of a customer. A subscription has two slots
+ * at most while others wait, and one until its listener has answered (contract 10.4). When three requests have had no
+ * answer for longer than usual, the invocation closes: what still waits is better off in an invocation with free connections.
  */
-import pLimit, { type LimitFunction } from 'p-limit';
-import { FETCHES_PER_INVOCATION, FETCHES_PER_SUBSCRIPTION, FETCHES_UNHEALTHY } from './tuning.ts';
+import type { SubscriptionRef } from '../domain/subscription.ts';
+import {
+  CONNECTIONS_OVERDUE_MAX,
+  FETCHES_PER_INVOCATION,
+  FETCHES_PER_SUBSCRIPTION,
+  FETCHES_UNPROVEN,
+} from './tuning.ts';
+
+/** The answer to the question for a slot. `undefined`: the caller gets none in this invocation. */
+export type Slot = { release(): void };
+
+type Names = Pick<SubscriptionRef, 'customerId' | 'subscriptionId'>;
+type Waiter = (slot: Slot | undefined) => void;
+
+interface Line {
+  readonly names: Names;
+  readonly waiting: Waiter[];
+  inUse: number;
+  isProven: boolean;
+  /** When it got a slot last, counted in slots. */
+  servedAt: number;
+}
+
+interface Customer {
+  readonly lines: Map<string, Line>;
+  servedAt: number;
+}
 
 export class Slots {
-  readonly #all: LimitFunction = pLimit(FETCHES_PER_INVOCATION);
-  readonly #unhealthy: LimitFunction = pLimit(FETCHES_UNHEALTHY);
-  readonly #bySubscription = new Map<string, LimitFunction>();
+  #free = FETCHES_PER_INVOCATION;
+  #overdue = 0;
+  #isClosed = false;
+  #served = 0;
+  readonly #customers = new Map<string, Customer>();
 
-  /** Runs a task once a slot is free for its subscription, and for its lane. */
-  run<Answer>(subscriptionId: string, isUnhealthy: boolean, task: () => Promise<Answer>): Promise<Answer> {
-    let own = this.#bySubscription.get(subscriptionId);
-    if (own === undefined) {
-      own = pLimit(FETCHES_PER_SUBSCRIPTION);
-      this.#bySubscription.set(subscriptionId, own);
+  /** Resolves when a slot is free for the subscription; with `undefined` once the invocation, or its line, is closed. */
+  take(names: Names, isProven: boolean): Promise<Slot | undefined> {
+    if (this.#isClosed) return Promise.resolve(undefined);
+    const line = this.#line(names);
+    line.isProven ||= isProven;
+    return new Promise((resolve) => {
+      line.waiting.push(resolve);
+      this.#serve();
+    });
+  }
+
+  /** The listener of a subscription has answered. */
+  proven({ customerId, subscriptionId }: Names): void {
+    const line = this.#customers.get(customerId)?.lines.get(subscriptionId);
+    if (line === undefined) return;
+    line.isProven = true;
+    this.#serve();
+  }
+
+  /** A request waits for longer than usual. It keeps its slot; when too many do, nobody else gets one. */
+  overdue(): void {
+    this.#overdue++;
+    if (this.#overdue >= CONNECTIONS_OVERDUE_MAX) this.close();
+  }
+
+  /** An overdue request has ended. */
+  answered(): void {
+    this.#overdue--;
+  }
+
+  /** Nobody of this subscription gets a slot any more who waits for one now. */
+  dismiss({ customerId, subscriptionId }: Names): void {
+    const line = this.#customers.get(customerId)?.lines.get(subscriptionId);
+    for (const resolve of line?.waiting.splice(0) ?? []) resolve(undefined);
+  }
+
+  /** Nobody gets a slot any more. */
+  close(): void {
+    this.#isClosed = true;
+    for (const { lines } of this.#customers.values()) {
+      for (const { waiting } of lines.values()) for (const resolve of waiting.splice(0)) resolve(undefined);
     }
-    return isUnhealthy ? own(() => this.#unhealthy(() => this.#all(task))) : own(() => this.#all(task));
+  }
+
+  #line(names: Names): Line {
+    const { customerId, subscriptionId } = names;
+    const customer = this.#customers.get(customerId) ?? { lines: new Map<string, Line>(), servedAt: 0 };
+    this.#customers.set(customerId, customer);
+    let line = customer.lines.get(subscriptionId);
+    if (line === undefined) {
+      line = { names, waiting: [], inUse: 0, isProven: false, servedAt: 0 };
+      customer.lines.set(subscriptionId, line);
+    }
+    return line;
+  }
+
+  #serve(): void {
+    while (this.#free > 0) {
+      const line = this.#next(FETCHES_PER_SUBSCRIPTION) ?? this.#next(FETCHES_PER_INVOCATION);
+      const resolve = line?.waiting.shift();
+      if (line === undefined || resolve === undefined) return;
+      this.#free--;
+      line.inUse++;
+      line.servedAt = ++this.#served;
+      const customer = this.#customers.get(line.names.customerId);
+      if (customer !== undefined) customer.servedAt = this.#served;
+      resolve({ release: () => this.#release(line) });
+    }
+  }
+
+  #release(line: Line): void {
+    this.#free++;
+    line.inUse--;
+    if (line.inUse === 0 && line.waiting.length === 0) this.#forget(line.names);
+    this.#serve();
+  }
+
+  /** The line whose turn it is, among those that have fewer slots than this: who was served longest ago comes first. */
+  #next(most: number): Line | undefined {
+    let next: Line | undefined;
+    let since = Number.POSITIVE_INFINITY;
+    for (const { lines, servedAt } of this.#customers.values()) {
+      if (servedAt > since) continue;
+      for (const line of lines.values()) {
+        const limit = line.isProven ? most : FETCHES_UNPROVEN;
+        if (line.waiting.length === 0 || line.inUse >= limit) continue;
+        if (servedAt < since || next === undefined || line.servedAt < next.servedAt) next = line;
+        since = servedAt;
+      }
+    }
+    return next;
+  }
+
+  #forget({ customerId, subscriptionId }: Names): void {
+    const customer = this.#customers.get(customerId);
+    customer?.lines.delete(subscriptionId);
+    if (customer?.lines.size === 0) this.#customers.delete(customerId);
   }
 }

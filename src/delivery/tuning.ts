@@ -4,19 +4,44 @@
  */
 import { SECOND_MS } from '../domain/limits.ts';
 
-/** Requests at once. The platform lets six connections wait for headers; a seventh would queue while its time limit runs. */
-export const FETCHES_PER_INVOCATION = 6;
-/** Requests at once for one subscription, so that one slow endpoint leaves slots to the others of the batch. */
+/**
+ * Requests at once. The platform lets six connections wait for headers; a seventh would queue while its time limit runs. The
+ * sixth is for the queues: when all listeners hang, the rest must still be sent on.
+ */
+export const FETCHES_PER_INVOCATION = 5;
+/** Requests at once for one subscription while others wait. */
 export const FETCHES_PER_SUBSCRIPTION = 2;
-/** Requests at once for all unhealthy endpoints together: the remaining slots are for the healthy ones. */
-export const FETCHES_UNHEALTHY = 4;
-/** Events of one subscription admitted at once: the invocation holds them in memory, and may have to return them. */
+/** Requests at once for a subscription whose listener has not answered lately: it may hang. */
+export const FETCHES_UNPROVEN = 1;
+/** Overdue requests that close an invocation: what waits is better off where all connections are free. */
+export const CONNECTIONS_OVERDUE_MAX = 3;
+/** Deliveries signed and stored at once without an attempt. They need no connection. */
+export const DEFERRALS_AT_ONCE = 2;
+/** Events of one subscription admitted at once: the invocation holds them in memory, and may have to send them on. */
 export const ADMIT_MAX_EVENTS = 100;
 /** An event waits for a slot at most this long on the store's last word that attempts may start. */
 export const ASK_AGAIN_MS = SECOND_MS;
-/** Subscriptions that an invocation works on at once: twice as many as six slots can serve. */
-export const ROUTES_AT_ONCE = 12;
-/** Reports in one call of `settle`: bounds the size of the call (32 MiB) and of its transaction. */
+/** Subscriptions that an invocation for `webhook-events` works on at once, so that each customer of a batch has its turn. */
+export const EVENTS_ROUTES_AT_ONCE = 40;
+/** Subscriptions that an invocation for `webhook-slices` works on at once: those that it begins it should finish. */
+export const SLICES_ROUTES_AT_ONCE = 6;
+/** Reports in one call of `settle`: bounds the size of its transaction. */
 export const SETTLE_MAX_REPORTS = 100;
+/** Signed tokens in one call of `settle`, characters. */
+export const SETTLE_MAX_CHARACTERS = 256_000;
+/** Signed tokens that an invocation holds until they are stored, characters. */
+export const UNSTORED_MAX_CHARACTERS = 8_000_000;
+/** Deliveries of one message that are made straight from `webhook-events`; a wider message is split into slices. */
+export const NARROW_MAX_DELIVERIES = 400;
+/** No attempt starts later than this in an invocation for `webhook-events`: the events behind it must not wait. */
+export const EVENTS_BUDGET_MS = 1500;
+/** Deliveries that a slice has when a message is split into few. */
+export const SLICE_DELIVERIES = 100;
+/** Slices into which one message is split at most. Each works for its time and sends on the rest, so customers take turns. */
+export const SLICES_MAX = 64;
+/** Messages that an invocation splits at once: each has up to 256 KB of slices in memory. */
+export const SPLITS_AT_ONCE = 4;
+/** Subscriptions that one slice names: their ids share a queue message with the events. */
+export const SLICE_MAX_SUBSCRIPTIONS = 500;
 /** Compiled filters that an isolate keeps. */
 export const FILTERS_COMPILED_MAX = 2000;

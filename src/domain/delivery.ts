@@ -222,13 +222,32 @@ export function recordResult(
 }
 
 /**
+ * Records that an attempt is under way and has had no answer yet, so that it survives its consumer. It counts as lapsed at
+ * `lapsesAt`, ms.
+ * @returns the delivery in `executing`; `undefined` when the attempt has ended, or was made again under its number
+ */
+export function recordWaiting(
+  existing: Delivery | undefined,
+  facts: DeliveryFacts,
+  { attempt, startedAt }: Pick<AttemptResult, 'attempt' | 'startedAt'>,
+  lapsesAt: number,
+): Delivery | undefined {
+  const delivery = existing ?? arrive(facts, startedAt, true);
+  if (isFinal(delivery.state) || attempt <= delivery.runBase) return undefined;
+  if (delivery.state === 'executing' && attempt === delivery.attempts)
+    return { ...delivery, dueAt: lapsesAt };
+  if (delivery.state === 'executing' || attempt !== delivery.attempts + 1) return undefined;
+  return { ...start(delivery, startedAt), leaseToken: null, dueAt: lapsesAt };
+}
+
+/**
  * The subscription was disabled (contract 3.6). What becomes of a delivery, and where that is decided:
  *
  *     it waits (held, due, dispatched)   failure at once          here, called by living-store.ts
  *     its attempt is under way           a success counts;        `end`, below
  *                                        a failure is final
  *     ... and no result comes            failure when it lapses   here, called by `dispatchOrHold`
- *     its event waits for a slot         deferred, then failure   `Gate` in delivery/deliver.ts
+ *     its event waits for a slot         deferred, then failure   `Gate` in delivery/first-attempts.ts
  *     its event arrives afterwards       deferred, then failure   `admit`, then `arrive`, above
  */
 export function disable(delivery: Delivery, now: number): Delivery | undefined {

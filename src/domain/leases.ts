@@ -4,8 +4,14 @@
  */
 import { MINUTE_MS, SECOND_MS } from './limits.ts';
 
-/** No attempt starts later than this in an invocation. The store takes over the events that are left. */
-export const INVOCATION_BUDGET_MS = 30 * SECOND_MS;
+/** No attempt starts later than this in an invocation. What is left is sent on, to another invocation. */
+export const INVOCATION_BUDGET_MS = 10 * SECOND_MS;
+/** A request without an answer is overdue after this long at the soonest. */
+export const OVERDUE_AFTER_MIN_MS = 250;
+/** A request without an answer is overdue after this long at the latest: then no batch waits for it any more. */
+export const OVERDUE_AFTER_MAX_MS = SECOND_MS;
+/** How long a request may outlive its batch. The platform ends such work after 30 s. */
+export const OUTLIVES_BATCH_MS = 20 * SECOND_MS;
 /** Reports reach the store at least this often, so that a consumer that dies repeats little. */
 export const SETTLE_INTERVAL_MS = SECOND_MS;
 /** A name server that says nothing for this long counts as away. */

@@ -6,6 +6,7 @@ import {
   type EndpointNow,
   heldIfFailing,
   recordResult,
+  recordWaiting,
 } from '../domain/delivery.ts';
 import type { Deliveries } from './deliveries/deliveries.ts';
 import type { Health } from './endpoint/health.ts';
@@ -69,13 +70,22 @@ export class Attempts {
 
   /** @returns the delivery to store; `undefined` when the report changes nothing */
   #changedBy(report: AttemptReport, existing: Delivery | undefined, now: number): Delivery | undefined {
-    const { owner, retryDelaysMs, endpointNow } = this.#parts;
+    const { owner, retryDelaysMs, attemptLeaseMs, endpointNow } = this.#parts;
     const { enabled } = owner;
     let changed: Delivery | undefined;
-    if (report.kind === 'attempted') {
-      const policy = { delaysMs: retryDelaysMs() };
-      changed = recordResult(existing, report, report.result, { now, enabled, policy });
-    } else if (existing === undefined) changed = arrive(report, now, enabled);
+    switch (report.kind) {
+      case 'attempted': {
+        const policy = { delaysMs: retryDelaysMs() };
+        changed = recordResult(existing, report, report.result, { now, enabled, policy });
+        break;
+      }
+      case 'waiting':
+        changed = recordWaiting(existing, report, report, now + attemptLeaseMs());
+        break;
+      case 'deferred':
+        if (existing === undefined) changed = arrive(report, now, enabled);
+        break;
+    }
     return changed && heldIfFailing(changed, endpointNow(now));
   }
 

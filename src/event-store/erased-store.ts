@@ -38,6 +38,8 @@ export class ErasedStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     return false;
   }
 
+  release() {}
+
   // --- Reading: nothing is there --------------------------------------------------------------------------
 
   read() {

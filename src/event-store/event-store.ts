@@ -3,7 +3,7 @@
  *
  * It keeps the subscription's deliveries and decides; it never talks to a listener. Consumers call `admit` before and
  * `settle` after a first attempt, and `begin` and `settle` around every later one. The alarm hands due deliveries to the
- * queue `webhook-deliveries`.
+ * queues.
  *
  * This file is the shell: each call goes to the living store, or, once the subscription is deleted, to the erased one.
  */
@@ -11,6 +11,7 @@ import { DurableObject } from 'cloudflare:workers';
 import { readConfig } from '../config.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
 import type { Env } from '../env.ts';
+import { sendDispatches } from '../outbound/queues.ts';
 import { StoreDatabase } from './database.ts';
 import { ErasedStore } from './erased-store.ts';
 import { LivingStore } from './living-store.ts';
@@ -32,7 +33,7 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
     const config = () => readConfig(env);
     this.#store =
       owner.deletedAt === null
-        ? new LivingStore({ state, database, owner, queue: env.DELIVERIES, config })
+        ? new LivingStore({ state, database, owner, send: (all) => sendDispatches(env, all), config })
         : new ErasedStore(state.storage, owner.deletedAt);
   }
 
@@ -63,6 +64,11 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
    */
   mayStart() {
     return this.#store.mayStart();
+  }
+
+  /** A consumer that admitted these events has no time for them: another one may admit them at once. */
+  release(eventIds: readonly string[]) {
+    return this.#store.release(eventIds);
   }
 
   // --- Reading ------------------------------------------------------------------------------------------

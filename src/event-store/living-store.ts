@@ -2,8 +2,8 @@
  * The event store of a subscription that lives. It puts the parts together. Each call is a few lines here:
  * adopt the caller's version of the subscription and work, in one transaction; then arm the alarm.
  *
- * Correctness rests on the rows, and on the alarm, which is armed from the rows after every change. It does not rest on
- * `#claims`: they are lost when the object is evicted, and only save duplicates.
+ * Correctness rests on the rows, and on the alarm, which is armed from the rows after every change. It does not rest on what
+ * `#admissions` remembers: that is lost when the object is evicted, and only saves duplicates.
  */
 import type { Config } from '../config.ts';
 import { type Delivery, disable, type EndpointNow, redeliver } from '../domain/delivery.ts';
@@ -11,14 +11,14 @@ import { attemptLeaseMs, claimMs } from '../domain/leases.ts';
 import { expiresAt } from '../domain/retention.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
 import { logError } from '../log.ts';
-import type { Sender } from '../outbound/queues.ts';
+import type { Dispatch } from '../outbound/queues.ts';
+import { Admissions } from './admission.ts';
 import { Alarm } from './alarm.ts';
 import { Attempts } from './attempts.ts';
-import { Claims } from './claims.ts';
 import type { StoreDatabase } from './database.ts';
 import { Deliveries } from './deliveries/deliveries.ts';
 import { Summaries } from './deliveries/summary.ts';
-import { Dispatch } from './duties/dispatch.ts';
+import { Dispatching } from './duties/dispatch.ts';
 import { Sweep } from './duties/sweep.ts';
 import { Backlog } from './endpoint/backlog.ts';
 import { Health } from './endpoint/health.ts';
@@ -47,8 +47,8 @@ interface Surroundings {
   readonly state: DurableObjectState;
   readonly database: StoreDatabase;
   readonly owner: Owner;
-  /** The queue `webhook-deliveries`. */
-  readonly queue: Sender;
+  /** Sends dispatches to the queue of their lane. @throws Outage when the queue does not take them */
+  send(dispatches: readonly Dispatch[]): Promise<void>;
   /** @throws ConfigError while the configuration is wrong */
   config(): Config;
 }
@@ -58,7 +58,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   readonly #database: StoreDatabase;
   readonly #owner: Owner;
   readonly #config: () => Config;
-  readonly #claims = new Claims();
+  readonly #admissions: Admissions;
   readonly #deliveries: Deliveries;
   readonly #health: Health;
   readonly #attempts: Attempts;
@@ -68,7 +68,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   readonly #alarm: Alarm;
   #isCounting = false;
 
-  constructor({ state, database, owner, queue, config }: Surroundings) {
+  constructor({ state, database, owner, send, config }: Surroundings) {
     this.#state = state;
     this.#database = database;
     this.#owner = owner;
@@ -86,6 +86,12 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       attemptLeaseMs: () => this.#attemptLeaseMs(),
       endpointNow,
     });
+    this.#admissions = new Admissions({
+      known: (eventIds) => this.#deliveries.known(eventIds),
+      isOpen: () => owner.enabled && this.#health.current.state === 'healthy',
+      claimMs: () => claimMs(config().attemptTimeoutMs),
+      attemptLeaseMs: () => this.#attemptLeaseMs(),
+    });
     this.#exports = new Exports(database, () => config().userAgent);
     this.#redeliveries = new Redeliveries(database, rows, retentionMs);
     this.#summaries = new Summaries(database, this.#deliveries, (after) =>
@@ -99,7 +105,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       endpointNow,
       probePatienceMs: () => this.#attemptLeaseMs() + DRAIN_STEP_MS,
     });
-    const dispatch = new Dispatch(rows, queue, () => owner.ref, endpointNow);
+    const dispatch = new Dispatching(rows, send, () => owner.ref, endpointNow);
     const sweep = new Sweep(this.#deliveries, this.#exports, this.#redeliveries, retentionMs);
     // In this order: the backlog makes deliveries due, which the same alarm then dispatches.
     const duties = [backlog, dispatch, this.#exports, sweep, this.#redeliveries, merging];
@@ -110,15 +116,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
 
   async admit(ref: SubscriptionRef, eventIds: readonly string[]): Promise<Admission[]> {
     return await this.#change(ref, (now) => {
-      const known = this.#deliveries.known(eventIds);
-      const forMs = claimMs(this.#config().attemptTimeoutMs);
-      this.#claims.endLapsed(now);
-      return eventIds.map((eventId): Admission => {
-        if (known.has(eventId)) return { answer: 'done' };
-        const retryAfterMs = this.#claims.claim(eventId, now, forMs);
-        if (retryAfterMs !== undefined) return { answer: 'busy', retryAfterMs };
-        return { answer: this.mayStart() ? 'new' : 'held' };
-      });
+      return this.#admissions.admit(eventIds, now);
     });
   }
 
@@ -128,7 +126,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       this.#redeliveries.complete(now);
       return each;
     });
-    for (const { eventId } of reports) this.#claims.end(eventId);
+    this.#admissions.settled(reports, settled, Date.now());
     return { settled, health: this.#healthNote() };
   }
 
@@ -140,7 +138,11 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   }
 
   mayStart(): boolean {
-    return this.#owner.enabled && this.#health.current.state === 'healthy';
+    return this.#admissions.mayStart(Date.now());
+  }
+
+  release(eventIds: readonly string[]): void {
+    this.#admissions.release(eventIds);
   }
 
   // --- Reading ------------------------------------------------------------------------------------------
@@ -261,7 +263,10 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     if (!this.#owner.adopt(ref)) return;
     // The endpoint changed: start with a clean record. Deliveries held for the old endpoint still go to its URL; they
     // are now released at the new endpoint's pace.
-    if (before !== undefined && before !== ref.endpoint) this.#health.reset(now);
+    if (before !== undefined && before !== ref.endpoint) {
+      this.#health.reset(now);
+      this.#admissions.unanswered.clear();
+    }
     if (ref.enabled) return;
     this.#failOpenDeliveries(now);
     this.#redeliveries.cancelActive(now);
@@ -304,7 +309,9 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
 
   #endpointNow(now: number): EndpointNow {
     const { enabled, ref } = this.#owner;
-    const { state } = this.#health.current;
+    const known = this.#health.current.state;
+    // An endpoint that has not answered for seconds is treated like a slow one before a time limit says so.
+    const state = known === 'healthy' && this.#admissions.unanswered.areSlow(now) ? 'slow' : known;
     return { state, endpoint: ref?.endpoint ?? '', enabled, holdUntil: now + this.#config().retentionMs };
   }
 

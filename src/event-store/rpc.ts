@@ -14,6 +14,7 @@ export interface EventStoreRpc {
   // --- The event path ---
   admit(ref: SubscriptionRef, eventIds: readonly string[]): Promise<Admission[]>;
   settle(ref: SubscriptionRef, reports: readonly AttemptReport[]): Promise<SettleReply>;
+  release(eventIds: readonly string[]): Promise<void>;
   begin(ref: SubscriptionRef, token: string, eventIds: readonly string[]): Promise<StartedAttempt[]>;
   mayStart(): Promise<boolean>;
   // --- Reading ---
@@ -52,7 +53,7 @@ export type Admission =
   | { readonly answer: 'new' }
   /** The event is stored: nothing is left to do. */
   | { readonly answer: 'done' }
-  /** Another consumer is working on the event; ask again after this long. */
+  /** Another consumer is working on the event, or the endpoint has not answered for longer than usual; ask again after this long. */
   | { readonly answer: 'busy'; readonly retryAfterMs: number }
   /** The event must not be attempted now: sign it, and report it as deferred. */
   | { readonly answer: 'held' };
@@ -61,6 +62,16 @@ export type Admission =
 export type AttemptReport = DeliveryFacts &
   (
     | /** The consumer made an attempt. */ { readonly kind: 'attempted'; readonly result: AttemptResult }
+    | /**
+     * The consumer's request has had no answer for longer than usual. It goes on; the store keeps the delivery meanwhile,
+     * and has the attempt made again if no result comes. An earlier version of the store takes it for `deferred`.
+     */ {
+        readonly kind: 'waiting';
+        readonly attempt: number;
+        readonly startedAt: number;
+        /** The listener usually answers far sooner. */
+        readonly isUnusual: boolean;
+      }
     | /** The consumer made no attempt: the store keeps the delivery, and decides when it is attempted. */ {
         readonly kind: 'deferred';
       }

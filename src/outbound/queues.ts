@@ -3,8 +3,9 @@
  *
  * `webhook-events` carries events as producers send them (one event or an array, checked by `domain/event.ts`), and packed
  * messages: events whose ids and time of acceptance are fixed. Packed events are tuples without names of fields, so that a
- * packed publish is never larger than the body it came in. `webhook-deliveries` carries ids and a lease token, never
- * content: the event store has the content.
+ * packed publish is never larger than the body it came in. `webhook-slices` carries slices: packed events together with the
+ * subscriptions that still have to receive them. `webhook-deliveries` and `webhook-unhealthy` carry ids and a lease token,
+ * never content: the event store has the content.
  */
 import { z } from 'zod';
 import { Outage } from '../domain/errors.ts';
@@ -12,7 +13,9 @@ import { EVENT_TYPES, type IdentityEvent } from '../domain/event.ts';
 
 export const QUEUES = {
   events: 'webhook-events',
+  slices: 'webhook-slices',
   deliveries: 'webhook-deliveries',
+  unhealthy: 'webhook-unhealthy',
   deadLetters: 'webhook-dead-letters',
 } as const;
 
@@ -25,7 +28,7 @@ const QUEUE_SEND_MAX_BYTES = 250_000;
 /** Delivery ids in one message of `webhook-deliveries`, so that a lost message costs little. */
 const DISPATCH_MAX_IDS = 20;
 
-// --- webhook-events: packed events ----------------------------------------------------------------
+// --- webhook-events and webhook-slices: packed events -----------------------------------------------
 
 const PackedEvent = z.tuple([
   z.string(), // id
@@ -45,8 +48,15 @@ export const PackedEvents = z.object({
   customerId: z.string(),
   acceptedAt: z.number(),
   events: z.array(PackedEvent),
+  /** A slice: only these subscriptions receive the events. Absent: all subscriptions of the customer. */
+  subscriptions: z.array(z.string()).optional(),
+  /** Of a slice: how often work on it has failed before it was sent. */
+  failures: z.number().optional(),
 });
 export type PackedEvents = z.infer<typeof PackedEvents>;
+
+/** What a slice has beside its events. */
+export type SliceOf = Pick<PackedEvents, 'subscriptions' | 'failures'>;
 
 type PackedEvent = z.infer<typeof PackedEvent>;
 
@@ -126,6 +136,19 @@ export function packDispatch(dispatch: Dispatch): Dispatch[] {
   return messages;
 }
 
+/** Sends dispatches to the queue of their lane. @throws Outage when a queue does not take them */
+export async function sendDispatches(
+  queues: { readonly DELIVERIES: Sender; readonly UNHEALTHY: Sender },
+  dispatches: readonly Dispatch[],
+  delaySeconds = 0,
+): Promise<void> {
+  const [unhealthy, healthy] = [true, false].map((isUnhealthy) =>
+    dispatches.filter((one) => (one.unhealthy === true) === isUnhealthy),
+  );
+  await sendAll(queues.DELIVERIES, healthy ?? [], delaySeconds);
+  await sendAll(queues.UNHEALTHY, unhealthy ?? [], delaySeconds);
+}
+
 // --- webhook-events: replayed dead letters -----------------------------------------------------------
 
 /**
@@ -165,9 +188,11 @@ export interface Sender {
 
 /**
  * Sends messages in as few calls as the platform's limits allow: one call for a publish.
+ * @param bodies may be made one by one while they are sent, so that only one call's worth of them is in memory
+ * @param delaySeconds how long the queue keeps the messages before it delivers them
  * @throws Outage when the queue does not take a call; the messages of earlier calls are sent then
  */
-export async function sendAll(queue: Sender, bodies: readonly unknown[]): Promise<void> {
+export async function sendAll(queue: Sender, bodies: Iterable<unknown>, delaySeconds = 0): Promise<void> {
   let batch: MessageSendRequest<unknown>[] = [];
   let bytes = 0;
   for (const body of bodies) {
@@ -180,7 +205,7 @@ export async function sendAll(queue: Sender, bodies: readonly unknown[]): Promis
       batch = [];
       bytes = 0;
     }
-    batch.push({ body, contentType: 'json' });
+    batch.push({ body, contentType: 'json', ...(delaySeconds > 0 ? { delaySeconds } : {}) });
     bytes += size;
   }
   if (batch.length > 0) await send(queue, batch);

@@ -1,12 +1,10 @@
 /**
  * The one place that acknowledges a queue message, or returns it to the queue.
  *
- * Only a message that is done is acknowledged. Any other returns to the queue, for a wait that doubles up to fifteen minutes,
- * or for as long as its disposition says. A message at its last delivery goes to `giveUp` instead, because the platform would
+ * Only a message that is done is acknowledged. A message of which something failed returns to the queue, for a wait that doubles
+ * up to fifteen minutes. Each return costs it one of its 100 retries, so nothing returns that has not failed. A message at its last delivery goes to `giveUp` instead, because the platform would
  * move it without the ids it was given here (or, from the dead letters' own queue, delete it).
  */
-import type { Disposition } from '../delivery/disposition.ts';
-
 /** `max_retries` of every consumer in wrangler.toml: the platform's highest. */
 export const QUEUE_MAX_RETRIES = 100;
 /** The longest wait before a message that is not done comes again. */
@@ -19,17 +17,22 @@ export interface Acknowledgeable {
   retry(options: { delaySeconds: number }): void;
 }
 
-/** @param giveUp stores the message elsewhere; when it throws, the message returns to the queue once more */
+/**
+ * @param giveUp stores the message elsewhere; when it throws, the message returns to the queue once more
+ * @param failuresBefore how often its work had failed before it was sent
+ */
 export async function acknowledge(
   message: Acknowledgeable,
-  disposition: Disposition,
+  isDone: boolean,
   giveUp: () => Promise<void>,
+  failuresBefore = 0,
 ): Promise<void> {
-  if (disposition.kind === 'done') {
+  if (isDone) {
     message.ack();
     return;
   }
-  if (message.attempts > QUEUE_MAX_RETRIES) {
+  const failures = message.attempts + failuresBefore;
+  if (failures > QUEUE_MAX_RETRIES) {
     try {
       await giveUp();
       message.ack();
@@ -38,7 +41,7 @@ export async function acknowledge(
       // The platform has the last word: it moves the message to the dead letter queue.
     }
   }
-  message.retry({ delaySeconds: retryDelaySeconds(message.attempts, disposition) });
+  message.retry({ delaySeconds: retryDelaySeconds(failures) });
 }
 
 /** Returns messages to their queue that nobody has looked at: each comes again after a wait that doubles. */
@@ -46,12 +49,7 @@ export function returnAll(messages: readonly Pick<Acknowledgeable, 'attempts' | 
   for (const message of messages) message.retry({ delaySeconds: retryDelaySeconds(message.attempts) });
 }
 
-/** @param attempts deliveries of the message so far, from 1 */
-export function retryDelaySeconds(
-  attempts: number,
-  disposition: Exclude<Disposition, { kind: 'done' }> = { kind: 'retry' },
-): number {
-  const seconds =
-    disposition.kind === 'retry-after' ? Math.ceil(disposition.waitMs / 1000) : 2 ** Math.min(attempts, 20);
-  return Math.min(seconds, QUEUE_RETRY_MAX_SECONDS);
+/** @param failures how often the work of the message has failed, from 1 */
+export function retryDelaySeconds(failures: number): number {
+  return Math.min(2 ** Math.min(failures, 20), QUEUE_RETRY_MAX_SECONDS);
 }

@@ -7,13 +7,18 @@ import { findAudiences, findSubscriptionsById } from '../storage/subscriptions.t
 import { returnAll } from './acknowledge.ts';
 import { consumeDeadLetters } from './dead-letters.ts';
 import { consumeDeliveries } from './deliveries.ts';
-import { consumeEvents } from './events.ts';
+import { consumeEvents, consumeSlices } from './events.ts';
 
 /**
  * Handles one batch of any of our queues.
  * @param create puts the service together; a wrong configuration returns the messages to their queue for later
+ * @param waitUntil keeps the invocation alive for requests that outlive the batch
  */
-export async function consume(batch: MessageBatch<unknown>, create: () => Services): Promise<void> {
+export async function consume(
+  batch: MessageBatch<unknown>,
+  create: () => Services,
+  waitUntil: (work: Promise<unknown>) => void,
+): Promise<void> {
   let services: Services;
   try {
     services = create();
@@ -23,17 +28,23 @@ export async function consume(batch: MessageBatch<unknown>, create: () => Servic
     returnAll(batch.messages);
     return;
   }
-  const { config, db, signer, delivery, deadLetters } = services;
+  const { config, db, signer, deadLetters } = services;
+  const delivery = { ...services.delivery, waitUntil };
+  const events = {
+    ...delivery,
+    deadLetters,
+    captureDomain: config.captureDomain,
+    findAudiences: (customerIds: readonly string[], subscriptionIds?: readonly string[]) =>
+      findAudiences(db, customerIds, subscriptionIds),
+    openKeys: (kids: readonly string[]) => signer.open(kids),
+  };
   switch (batch.queue) {
     case QUEUES.events:
-      return await consumeEvents(batch.messages, {
-        ...delivery,
-        deadLetters,
-        captureDomain: config.captureDomain,
-        findAudiences: (customerIds) => findAudiences(db, customerIds),
-        openKeys: (kids) => signer.open(kids),
-      });
+      return await consumeEvents(batch.messages, events);
+    case QUEUES.slices:
+      return await consumeSlices(batch.messages, events);
     case QUEUES.deliveries:
+    case QUEUES.unhealthy:
       return await consumeDeliveries(batch.messages, {
         ...delivery,
         findSubscriptionsById: (ids) => findSubscriptionsById(db, ids),

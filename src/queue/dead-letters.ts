@@ -3,7 +3,6 @@
  * or raw, moved here by the platform after the last retry. The letter's id is the key that makes a repeat
  * harmless.
  */
-import { type Disposition, DONE, RETRY } from '../delivery/disposition.ts';
 import { describeError, logWarn } from '../log.ts';
 import { DeadLetterMessage, Dispatch, QUEUES } from '../outbound/queues.ts';
 import type { DeadLetter } from '../storage/dead-letters.ts';
@@ -22,18 +21,18 @@ export async function consumeDeadLetters(
   ports: DeadLettersPorts,
 ): Promise<void> {
   const readings = messages.map((message) => ({ message, letters: readLetters(message, ports.now()) }));
-  const disposition = await ports.store(readings.flatMap(({ letters }) => letters)).then(
-    (): Disposition => DONE,
-    (error: unknown): Disposition => {
+  const isDone = await ports.store(readings.flatMap(({ letters }) => letters)).then(
+    () => true,
+    (error: unknown) => {
       logWarn('dead letters returned to the queue', {
         messages: messages.length,
         error: describeError(error),
       });
-      return RETRY;
+      return false;
     },
   );
   await Promise.all(
-    readings.map(({ message, letters }) => acknowledge(message, disposition, () => ports.send(letters))),
+    readings.map(({ message, letters }) => acknowledge(message, isDone, () => ports.send(letters))),
   );
 }
 

@@ -1,14 +1,14 @@
 /**
- * Reads a message of `webhook-events` into events with fixed ids and a fixed time of acceptance (contract 10.1).
+ * Reads a message of `webhook-events` or `webhook-slices` into events with fixed ids and a fixed time of acceptance (contract 10.1).
  *
- * A message has one of four forms: events that we packed, a replayed dead letter, or one event or an array of events from a
+ * A message has one of four forms: events that we packed (with a list of subscriptions if it is a slice), a replayed dead letter, or one event or an array of events from a
  * producer's own binding. A member that cannot be read becomes a dead letter, whose id derives from message and position.
  */
 import type { Fault } from '../domain/errors.ts';
 import { checkPublishedEvent, type IdentityEvent } from '../domain/event.ts';
 import { deadLetterId, deriveEventId } from '../domain/ids.ts';
 import { DEAD_LETTERS_PER_MESSAGE } from '../domain/limits.ts';
-import { PackedEvents, QUEUES, ReplayedEvent, unpackEvents } from '../outbound/queues.ts';
+import { PackedEvents, QUEUES, ReplayedEvent, type SliceOf, unpackEvents } from '../outbound/queues.ts';
 import type { DeadLetter } from '../storage/dead-letters.ts';
 
 /** The part of a queue message that is read here. */
@@ -18,7 +18,7 @@ interface ReadableMessage {
   readonly body: unknown;
 }
 
-export interface EventMessage {
+export interface EventMessage extends SliceOf {
   /** Each with its position in the message. */
   readonly events: readonly (readonly [position: number, event: IdentityEvent])[];
   /** Members that can never be processed. */
@@ -28,7 +28,13 @@ export interface EventMessage {
 export function readEventMessage(message: ReadableMessage, now: number): EventMessage {
   const packed = PackedEvents.safeParse(message.body);
   if (packed.success) {
-    return { events: unpackEvents(packed.data).map((event, position) => [position, event]), letters: [] };
+    const { subscriptions, failures } = packed.data;
+    return {
+      events: unpackEvents(packed.data).map((event, position) => [position, event]),
+      letters: [],
+      ...(subscriptions === undefined ? {} : { subscriptions }),
+      ...(failures === undefined ? {} : { failures }),
+    };
   }
   const replayed = ReplayedEvent.safeParse(message.body);
   const raws = replayed.success ? [replayed.data.event] : membersOf(message.body);

@@ -1,24 +1,44 @@
 /**
- * Consumer of `webhook-events`: events that producers published, packed by us or sent straight by another Worker.
+ * Consumer of `webhook-events` and `webhook-slices`.
  *
- * A message is read into events with fixed ids and a fixed time of acceptance. The events are routed and delivered. The
- * message is acknowledged only when every event of it is settled for every subscription that receives it. A member that can
- * never be processed becomes a dead letter of its own; the rest of the message goes on.
+ * `webhook-events` carries events that producers published, packed by us or sent straight by another Worker. A narrow message,
+ * one that makes few deliveries, is delivered at once. A wide message is split into slices, which go to `webhook-slices`; so a
+ * narrow message never waits behind a wide one. What an invocation has no time for is sent on as a slice, too.
+ *
+ * A message is acknowledged as soon as every event of it is settled, or sent on, for every subscription that receives it. It
+ * returns to the queue only when something failed. A member that can never be processed becomes a dead letter of its own; the
+ * rest of the message goes on.
  */
-import { ConsumerInvocation, type DeliveryPorts } from '../delivery/deliver.ts';
-import { combined, type Disposition, DONE, RETRY } from '../delivery/disposition.ts';
-import { route } from '../delivery/route.ts';
+import { FirstAttempts } from '../delivery/first-attempts.ts';
+import { Invocation } from '../delivery/invocation.ts';
+import type { DeliveryPorts } from '../delivery/ports.ts';
+import { type Addressed, type Route, route, widthOf } from '../delivery/route.ts';
+import { split } from '../delivery/slices.ts';
+import {
+  EVENTS_BUDGET_MS,
+  EVENTS_ROUTES_AT_ONCE,
+  NARROW_MAX_DELIVERIES,
+  SLICES_ROUTES_AT_ONCE,
+} from '../delivery/tuning.ts';
+import type { IdentityEvent } from '../domain/event.ts';
+import { INVOCATION_BUDGET_MS } from '../domain/leases.ts';
+import type { Subscription } from '../domain/subscription.ts';
 import { describeError, logWarn } from '../log.ts';
 import { QUEUES } from '../outbound/queues.ts';
 import type { DeadLetter } from '../storage/dead-letters.ts';
 import type { Audience } from '../storage/subscriptions.ts';
 import { acknowledge, QUEUE_MAX_RETRIES } from './acknowledge.ts';
 import { deadLetterOf, type EventMessage, readEventMessage } from './event-message.ts';
+import { Progress } from './progress.ts';
 
 /** What the consumer needs besides delivering. */
 export interface EventsPorts extends DeliveryPorts {
   readonly captureDomain: string;
-  findAudiences(customerIds: readonly string[]): Promise<ReadonlyMap<string, Audience>>;
+  /** @param subscriptionIds only these subscriptions; absent: all of the customers */
+  findAudiences(
+    customerIds: readonly string[],
+    subscriptionIds?: readonly string[],
+  ): Promise<ReadonlyMap<string, Audience>>;
   openKeys(kids: readonly string[]): Promise<void>;
   readonly deadLetters: {
     store(letters: readonly DeadLetter[]): Promise<void>;
@@ -26,80 +46,207 @@ export interface EventsPorts extends DeliveryPorts {
   };
 }
 
+/** How an invocation works on the messages of one of the two queues. */
+interface Lane {
+  readonly queue: string;
+  /** Deliveries that one message may make here; a wider one is split. */
+  readonly maxDeliveries: number;
+  readonly budgetMs: number;
+  readonly routesAtOnce: number;
+}
+
+const EVENTS_LANE: Lane = {
+  queue: QUEUES.events,
+  maxDeliveries: NARROW_MAX_DELIVERIES,
+  budgetMs: EVENTS_BUDGET_MS,
+  routesAtOnce: EVENTS_ROUTES_AT_ONCE,
+};
+
+const SLICES_LANE: Lane = {
+  queue: QUEUES.slices,
+  maxDeliveries: Number.POSITIVE_INFINITY,
+  budgetMs: INVOCATION_BUDGET_MS,
+  routesAtOnce: SLICES_ROUTES_AT_ONCE,
+};
+
 type Reading = EventMessage & { readonly message: Message<unknown> };
 
-/** Handles a batch. Never rejects: a message that is not done returns to the queue. */
-export async function consumeEvents(
+/** Handles a batch of `webhook-events`. Never rejects: a message that is not done returns to the queue. */
+export const consumeEvents = (messages: readonly Message<unknown>[], ports: EventsPorts) =>
+  consumeIn(EVENTS_LANE, messages, ports);
+
+/** Handles a batch of `webhook-slices`. Never rejects: a message that is not done returns to the queue. */
+export const consumeSlices = (messages: readonly Message<unknown>[], ports: EventsPorts) =>
+  consumeIn(SLICES_LANE, messages, ports);
+
+async function consumeIn(
+  lane: Lane,
   messages: readonly Message<unknown>[],
   ports: EventsPorts,
 ): Promise<void> {
+  const invocation = new Invocation(ports, lane.budgetMs);
   const readings = messages.map((message) => ({ message, ...readEventMessage(message, ports.now()) }));
-  const dispositions = await deliverAll(readings, ports).catch((error: unknown) => {
+  let audiences: ReadonlyMap<string, Audience>;
+  try {
+    audiences = await findAudiences(readings, ports);
+  } catch (error) {
     logWarn('batch returned to the queue', {
-      queue: QUEUES.events,
+      queue: lane.queue,
       messages: messages.length,
       error: describeError(error),
     });
-    return messages.map(() => RETRY);
-  });
-  await Promise.all(
-    readings.map((reading, index) =>
-      acknowledge(reading.message, dispositions[index] ?? RETRY, () => giveUp(reading, ports)),
-    ),
-  );
+    await Promise.all(
+      readings.map((reading) =>
+        acknowledge(reading.message, false, () => giveUp(reading, ports), reading.failures),
+      ),
+    );
+    return;
+  }
+  const progresses = new Map<Reading, Progress>();
+  for (const reading of readings) {
+    const { message, failures = 0 } = reading;
+    const giveUpAll = () => giveUp(reading, ports);
+    progresses.set(
+      reading,
+      new Progress(message, failures, { sendSlices: ports.sendSlices, giveUp: giveUpAll }),
+    );
+  }
+  const work = [
+    ...[...progresses].map(([reading, progress]) => storeLetters(reading, progress, audiences, ports, lane)),
+    ...deliver(progresses, audiences, ports, lane, invocation),
+  ];
+  for (const progress of progresses.values()) progress.endPart(true);
+  await Promise.all(work);
+  await Promise.all([...progresses.values()].map(({ finished }) => finished));
+  await invocation.end();
 }
 
-/** @returns a disposition for each message */
-async function deliverAll(readings: readonly Reading[], ports: EventsPorts): Promise<Disposition[]> {
-  const events = readings.flatMap((reading) => reading.events.map(([, event]) => event));
-  const customerIds = [...new Set(events.map((event) => event.customerId))];
-  const audiences = customerIds.length === 0 ? new Map() : await ports.findAudiences(customerIds);
-  const routes = route(events, audiences, ports.captureDomain);
-  await ports.openKeys(routes.map(({ kid }) => kid)).catch((error: unknown) => {
-    logWarn('signing keys not read', { error: describeError(error) });
-  });
-
-  const invocation = new ConsumerInvocation(ports);
-  const byEvent = new Map<string, Disposition[]>();
-  const [letterDispositions] = await Promise.all([
-    Promise.all(readings.map((reading) => storeLetters(reading, audiences, ports))),
-    ...routes.map(async (one) => {
-      for (const [eventId, disposition] of await invocation.deliverFirst(one)) {
-        const known = byEvent.get(eventId);
-        if (known === undefined) byEvent.set(eventId, [disposition]);
-        else known.push(disposition);
-      }
-    }),
-  ]);
-  return readings.map((reading, index) =>
-    combined([
-      letterDispositions[index] ?? RETRY,
-      ...reading.events.flatMap(([, event]) => byEvent.get(event.id) ?? []),
-    ]),
+/** Slices of one batch name their subscriptions, so only those are read. */
+async function findAudiences(
+  readings: readonly Reading[],
+  ports: EventsPorts,
+): Promise<ReadonlyMap<string, Audience>> {
+  const customerIds = new Set(
+    readings.flatMap(({ events }) => events.map(([, { customerId }]) => customerId)),
   );
+  if (customerIds.size === 0) return new Map();
+  const named = readings.map(({ subscriptions }) => subscriptions);
+  return named.every((ids) => ids !== undefined)
+    ? await ports.findAudiences([...customerIds], [...new Set(named.flat())])
+    : await ports.findAudiences([...customerIds]);
+}
+
+/** Delivers what is narrow, and splits what is wide. */
+function deliver(
+  progresses: ReadonlyMap<Reading, Progress>,
+  audiences: ReadonlyMap<string, Audience>,
+  ports: EventsPorts,
+  lane: Lane,
+  invocation: Invocation,
+): Promise<void>[] {
+  const narrow: Addressed[] = [];
+  const wide: Promise<void>[] = [];
+  /** The messages that wait for an event. An event may come in several of them. */
+  const waiting = new Map<string, Progress[]>();
+  for (const [reading, progress] of progresses) {
+    for (const group of groupsOf(reading)) {
+      const subscriptions = audiences.get(group.customerId)?.subscriptions ?? [];
+      if (widthOf(group, subscriptions) > lane.maxDeliveries) {
+        wide.push(invocation.splits(() => sendSlices(group, subscriptions, progress, ports)));
+        progress.expect();
+        continue;
+      }
+      narrow.push(group);
+      for (const event of group.events) {
+        const all = waiting.get(keyOf(event));
+        if (all === undefined) waiting.set(keyOf(event), [progress]);
+        else if (!all.includes(progress)) all.push(progress);
+      }
+    }
+  }
+  const routes = route(narrow, audiences, ports.captureDomain);
+  for (const { events } of routes) {
+    for (const event of events) for (const progress of waiting.get(keyOf(event)) ?? []) progress.expect();
+  }
+  const attempts = new FirstAttempts(invocation, lane.routesAtOnce);
+  const delivering = openKeys(routes, ports).then(async () => {
+    await Promise.all(
+      routes.map((one) =>
+        attempts.deliver(one, (event, disposition) => {
+          for (const progress of waiting.get(keyOf(event)) ?? []) {
+            progress.end(one.subscription.id, event, disposition);
+          }
+        }),
+      ),
+    );
+  });
+  return [...wide, delivering];
+}
+
+/** The events of a message by customer: a producer's array may name several. */
+function groupsOf({ events, subscriptions }: Reading): Addressed[] {
+  const byCustomer = Map.groupBy(
+    events.map(([, event]) => event),
+    ({ customerId }) => customerId,
+  );
+  return [...byCustomer].map(([customerId, own]) => ({
+    customerId,
+    events: own,
+    ...(subscriptions === undefined ? {} : { subscriptionIds: new Set(subscriptions) }),
+  }));
+}
+
+const keyOf = ({ customerId, id }: IdentityEvent) => `${customerId} ${id}`;
+
+async function sendSlices(
+  group: Addressed,
+  subscriptions: readonly Subscription[],
+  progress: Progress,
+  ports: EventsPorts,
+): Promise<void> {
+  try {
+    await ports.sendSlices(split(group, subscriptions), 0);
+    progress.endPart(true);
+  } catch (error) {
+    logWarn('slices not sent', { customerId: group.customerId, error: describeError(error) });
+    progress.endPart(false);
+  }
+}
+
+/** Opens the keys of a batch in one query. Without it, each signature asks for its own, and says what is wrong. */
+async function openKeys(routes: readonly Route[], ports: EventsPorts): Promise<void> {
+  try {
+    await ports.openKeys([...new Set(routes.map(({ kid }) => kid))]);
+  } catch (error) {
+    logWarn('signing keys not read', { error: describeError(error) });
+  }
 }
 
 /** Stores as dead letters what can never be processed, events of unknown customers included. */
 async function storeLetters(
   { message, events, letters }: Reading,
+  progress: Progress,
   audiences: ReadonlyMap<string, Audience>,
   ports: EventsPorts,
-): Promise<Disposition> {
+  lane: Lane,
+): Promise<void> {
+  progress.expect();
   const all = [...letters];
   for (const [position, event] of events) {
     if (!audiences.has(event.customerId)) {
       all.push(deadLetterOf(message, position, event, 'customerId names no customer', ports.now()));
     }
   }
-  if (all.length === 0) return DONE;
   try {
-    await ports.deadLetters.store(all);
-    const { id, reason } = all[0] as DeadLetter;
-    logWarn('dead letters', { queue: QUEUES.events, messageId: message.id, count: all.length, id, reason });
-    return DONE;
+    if (all.length > 0) {
+      await ports.deadLetters.store(all);
+      const { id, reason } = all[0] as DeadLetter;
+      logWarn('dead letters', { queue: lane.queue, messageId: message.id, count: all.length, id, reason });
+    }
+    progress.endPart(true);
   } catch (error) {
-    logWarn('dead letter not stored', { queue: QUEUES.events, error: describeError(error) });
-    return RETRY;
+    logWarn('dead letter not stored', { queue: lane.queue, error: describeError(error) });
+    progress.endPart(false);
   }
 }
 

@@ -175,17 +175,23 @@ export interface Audience {
 
 /**
  * The audiences of all customers of a batch, in one query.
+ * @param subscriptionIds only these subscriptions; absent: all of the customers
  * @returns by customer id; customers that do not exist are missing
  */
 export async function findAudiences(
   db: Database,
   customerIds: readonly string[],
+  subscriptionIds?: readonly string[],
 ): Promise<Map<string, Audience>> {
+  const named =
+    subscriptionIds === undefined
+      ? undefined
+      : sql`${subscriptions.id} IN (SELECT value FROM json_each(${JSON.stringify(subscriptionIds)}))`;
   const rows = await db
     .select({ customerId: customers.id, kid: signingKeys.kid, subscription: subscriptions })
     .from(customers)
     .innerJoin(signingKeys, and(eq(signingKeys.customerId, customers.id), eq(signingKeys.role, 'current')))
-    .leftJoin(subscriptions, and(eq(subscriptions.customerId, customers.id), living))
+    .leftJoin(subscriptions, and(eq(subscriptions.customerId, customers.id), living, named))
     .where(sql`${customers.id} IN (SELECT value FROM json_each(${JSON.stringify(customerIds)}))`);
   const audiences = new Map<string, Audience & { subscriptions: Subscription[] }>();
   for (const { customerId, kid, subscription } of rows) {

@@ -115,7 +115,12 @@ class Line {
     this.#clock = clock;
     this.#step = step;
     this.#fault = fault;
-    this.#env = { ...env, RETRY_DELAYS_SECONDS: DELAYS, DELIVERIES: this.#sender('deliveries') };
+    this.#env = {
+      ...env,
+      RETRY_DELAYS_SECONDS: DELAYS,
+      DELIVERIES: this.#sender('deliveries'),
+      UNHEALTHY: this.#sender('deliveries'),
+    };
     this.#store = new EventStore(state, this.#env);
     this.#subscription = aSubscription(clock.now());
   }
@@ -242,6 +247,7 @@ class Line {
           }),
         settle: (ref, reports) =>
           this.#around(settleStep(), invocation, () => this.#store.settle(ref, reports)),
+        release: async (ids: readonly string[]) => this.#store.release(ids),
         mayStart: async () => this.#store.mayStart(),
       }),
       sign: async (event) => {
@@ -267,6 +273,13 @@ class Line {
           return new Map([[customerId, audience]]);
         }),
       noteHealth: async () => undefined,
+      longestAttemptMs: 1000,
+      sendSlices: async (slices, delaySeconds) => {
+        if (invocation.dead) throw new Injected('dead');
+        for (const body of slices) this.#enqueue('events', body, delaySeconds);
+      },
+      sendDispatches: async () => undefined,
+      waitUntil: () => undefined,
       openKeys: async () => undefined,
       deadLetters: { store: async () => undefined, send: async () => undefined },
       captureDomain: 'capture.example',
@@ -307,14 +320,17 @@ class Line {
       if (queue === 'deliveries' && this.#fires('dispatch', 'throws before')) throw new Injected('queue');
       // The store has written the lease, but the message is lost.
       if (queue === 'deliveries' && this.#fires('dispatch', 'invocation dies')) return;
-      for (const { body } of messages) {
-        const id = `message ${this.#sequence++}`;
-        this.#queued.push({ queue, id, body, attempts: 0, visibleAt: this.#clock.now() });
-      }
+      for (const { body } of messages) this.#enqueue(queue, body);
       if (queue === 'deliveries' && this.#fires('dispatch', 'object evicted')) this.#evict();
       if (queue === 'deliveries' && this.#fires('dispatch', 'throws after')) throw new Injected('queue');
     };
     return { sendBatch: send } as unknown as Queue<unknown>;
+  }
+
+  #enqueue(queue: Queued['queue'], body: unknown, delaySeconds = 0): void {
+    const id = `message ${this.#sequence++}`;
+    const visibleAt = this.#clock.now() + delaySeconds * 1000;
+    this.#queued.push({ queue, id, body, attempts: 0, visibleAt });
   }
 
   #evict(): void {

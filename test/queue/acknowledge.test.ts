@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { DONE, RETRY } from '../../src/delivery/disposition.ts';
 import { type Acknowledgeable, acknowledge, retryDelaySeconds } from '../../src/queue/acknowledge.ts';
 
 /** A message that records the decisions about it. */
@@ -18,14 +17,10 @@ class Message implements Acknowledgeable {
 }
 
 /** The decisions about a message, and how often `giveUp` was called. */
-async function decide(
-  attempts: number,
-  disposition: Parameters<typeof acknowledge>[1],
-  giveUp: () => Promise<void> = async () => {},
-) {
+async function decide(attempts: number, isDone: boolean, giveUp: () => Promise<void> = async () => {}) {
   const message = new Message(attempts);
   let given = 0;
-  await acknowledge(message, disposition, async () => {
+  await acknowledge(message, isDone, async () => {
     given++;
     await giveUp();
   });
@@ -38,34 +33,25 @@ describe('the wait before a message comes again', () => {
     const waits = attempts.map((attempt) => retryDelaySeconds(attempt));
     expect(waits).toEqual([2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900, 900, 900]);
   });
-
-  it('a requested wait is rounded up to whole seconds, and is 15 minutes at most', () => {
-    expect(retryDelaySeconds(7, { kind: 'retry-after', waitMs: 0 })).toBe(0);
-    expect(retryDelaySeconds(7, { kind: 'retry-after', waitMs: 1 })).toBe(1);
-    expect(retryDelaySeconds(1, { kind: 'retry-after', waitMs: 40_001 })).toBe(41);
-    expect(retryDelaySeconds(1, { kind: 'retry-after', waitMs: 900_000 })).toBe(900);
-    expect(retryDelaySeconds(1, { kind: 'retry-after', waitMs: 900_001 })).toBe(900);
-  });
 });
 
 describe('a queue message', () => {
   it('a finished message is acknowledged, at its last delivery too', async () => {
-    expect(await decide(1, DONE)).toEqual({ decisions: ['ack'], given: 0 });
-    expect(await decide(101, DONE)).toEqual({ decisions: ['ack'], given: 0 });
+    expect(await decide(1, true)).toEqual({ decisions: ['ack'], given: 0 });
+    expect(await decide(101, true)).toEqual({ decisions: ['ack'], given: 0 });
   });
 
   it('an unfinished message is returned to the queue', async () => {
-    expect(await decide(3, RETRY)).toEqual({ decisions: [8], given: 0 });
-    expect(await decide(3, { kind: 'retry-after', waitMs: 12_500 })).toEqual({ decisions: [13], given: 0 });
-    expect(await decide(100, RETRY)).toEqual({ decisions: [900], given: 0 });
+    expect(await decide(3, false)).toEqual({ decisions: [8], given: 0 });
+    expect(await decide(100, false)).toEqual({ decisions: [900], given: 0 });
   });
 
   it('an unfinished message is given up at its last delivery, and then acknowledged', async () => {
-    expect(await decide(101, RETRY)).toEqual({ decisions: ['ack'], given: 1 });
+    expect(await decide(101, false)).toEqual({ decisions: ['ack'], given: 1 });
   });
 
   it('an unfinished message that cannot be given up is returned to the queue at its last delivery', async () => {
     const away = () => Promise.reject(new Error('the database is away'));
-    expect(await decide(101, RETRY, away)).toEqual({ decisions: [900], given: 1 });
+    expect(await decide(101, false, away)).toEqual({ decisions: [900], given: 1 });
   });
 });

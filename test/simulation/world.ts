@@ -18,7 +18,7 @@ import { EventStore } from '../../src/event-store/event-store.ts';
 import type { RedeliveryJob } from '../../src/event-store/rpc.ts';
 import { type PackedEvents, packEvents } from '../../src/outbound/queues.ts';
 import { consumeDeliveries } from '../../src/queue/deliveries.ts';
-import { consumeEvents, type EventsPorts } from '../../src/queue/events.ts';
+import { consumeEvents, consumeSlices, type EventsPorts } from '../../src/queue/events.ts';
 import type { HeldClock } from '../support/clock.ts';
 import { aSet, aSubscription } from '../support/delivery-fixtures.ts';
 import type { Random } from '../support/random.ts';
@@ -29,7 +29,7 @@ const QUEUE_LEASE_MS = 60_000;
 
 interface QueuedMessage {
   readonly id: string;
-  readonly queue: 'events' | 'deliveries';
+  readonly queue: 'events' | 'slices' | 'deliveries';
   readonly body: unknown;
   attempts: number;
   visibleAt: number;
@@ -84,6 +84,7 @@ export class World {
       ATTEMPT_TIMEOUT_SECONDS: '1',
       RETRY_DELAYS_SECONDS: '3,30,300',
       DELIVERIES: sender as unknown as Queue<unknown>,
+      UNHEALTHY: sender as unknown as Queue<unknown>,
     };
     this.#subscription = aSubscription(clock.now());
     this.#store = new EventStore(state, this.#env);
@@ -269,7 +270,7 @@ export class World {
       must(stored.has(eventId), `${eventId} has a row and is not listed`);
     const queued = new Set(
       this.#queue
-        .filter(({ queue }) => queue === 'events')
+        .filter(({ queue }) => queue !== 'deliveries')
         .flatMap(({ body }) => (body as PackedEvents).events.map(([id]) => id)),
     );
     for (const [eventId, acceptedAt] of this.#accepted) {
@@ -340,6 +341,7 @@ export class World {
     const messages = batch.map((message) => this.#message(message, invocation));
     const ports = this.#ports(invocation);
     if (queue === 'events') await consumeEvents(messages, ports);
+    else if (queue === 'slices') await consumeSlices(messages, ports);
     else
       await consumeDeliveries(messages, {
         ...ports,
@@ -394,6 +396,7 @@ export class World {
         admit: (ref, ids) => call((store) => store.admit(ref, ids)),
         begin: (ref, token, ids) => call((store) => this.#watched(store.begin(ref, token, ids))),
         settle: (ref, reports) => call((store) => store.settle(ref, reports)),
+        release: async (ids: readonly string[]) => this.#store.release(ids),
         mayStart: async () => this.#store.mayStart(),
       }),
       sign: async (event) => {
@@ -405,6 +408,17 @@ export class World {
         return this.#post(set);
       },
       noteHealth: async () => this.#mayFail(0.1, 'D1'),
+      longestAttemptMs: 5000,
+      sendSlices: async (slices, delaySeconds) => {
+        this.#mayFail(0.05, 'send');
+        for (const slice of slices) this.#enqueue('slices', slice, delaySeconds);
+        this.#mayFail(0.02, 'send, after');
+      },
+      sendDispatches: async (dispatches, delaySeconds) => {
+        this.#mayFail(0.05, 'send');
+        for (const dispatch of dispatches) this.#enqueue('deliveries', dispatch, delaySeconds);
+      },
+      waitUntil: () => undefined,
       openKeys: async () => this.#mayFail(0.02, 'D1'),
       findAudiences: async () => {
         alive();
@@ -477,11 +491,12 @@ export class World {
     this.#store = new EventStore(this.#state, this.#env);
   }
 
-  #enqueue(queue: 'events' | 'deliveries', body: unknown): void {
+  #enqueue(queue: QueuedMessage['queue'], body: unknown, delaySeconds = 0): void {
     const copies = this.#faults && this.#random.chance(0.08) ? 2 : 1;
     if (copies === 2) this.#faultsSoFar++;
     for (let copy = 0; copy < copies; copy++) {
-      const visibleAt = this.#clock.now() + (this.#random.chance(0.1) ? this.#random.whole(0, 300_000) : 0);
+      const lag = this.#random.chance(0.1) ? this.#random.whole(0, 300_000) : 0;
+      const visibleAt = this.#clock.now() + delaySeconds * 1000 + lag;
       // Packed events have ids of their own, so the ids of messages do not matter.
       this.#queue.push({ id: `message ${this.#sequence++}`, queue, body, attempts: 0, visibleAt });
     }

@@ -255,7 +255,7 @@ export async function consumeBatch(
     });
   }
   const ctx = createExecutionContext();
-  await worker.queue(batch, environment);
+  await worker.queue(batch, environment, ctx);
   const result = await getQueueResult(batch, ctx);
   const retried = result.retryMessages.map(({ msgId }) => ({ msgId, delaySeconds: delays.get(msgId) }));
   return { acked: result.explicitAcks, retried };

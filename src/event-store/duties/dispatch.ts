@@ -1,5 +1,6 @@
 /**
- * Dispatch: due deliveries go to the queue `webhook-deliveries`, as ids and a lease token. A consumer makes the attempts.
+ * Dispatch: due deliveries go to a queue, as ids and a lease token: to `webhook-unhealthy` if their endpoint is not healthy, else
+ * to `webhook-deliveries`. A consumer makes the attempts.
  *
  * The lease is written first. If the queue refuses the send, these deliveries are due again after a wait that grows; others
  * keep their times. If the object dies in between, they are due again when the lease lapses. Of an endpoint that is not healthy only a few deliveries are on
@@ -8,7 +9,7 @@
 import { type Delivery, dispatchOrHold, type EndpointNow } from '../../domain/delivery.ts';
 import type { SubscriptionRef } from '../../domain/subscription.ts';
 import { logError } from '../../log.ts';
-import { packDispatch, type Sender, sendAll } from '../../outbound/queues.ts';
+import { type Dispatch, packDispatch } from '../../outbound/queues.ts';
 import type { Duty } from '../alarm.ts';
 import type { Rows } from '../deliveries/rows.ts';
 import {
@@ -21,11 +22,11 @@ import {
   UNHEALTHY_UNDER_WAY_MAX,
 } from '../tuning.ts';
 
-export class Dispatch implements Duty {
+export class Dispatching implements Duty {
   readonly name = 'dispatch';
   readonly pauseMs = DUTY_PAUSE_MS;
   readonly #deliveries: Rows;
-  readonly #queue: Sender;
+  readonly #send: (dispatches: readonly Dispatch[]) => Promise<void>;
   readonly #ref: () => SubscriptionRef | undefined;
   readonly #endpointNow: (now: number) => EndpointNow;
   /** How often in a row the queue refused a send. */
@@ -33,15 +34,17 @@ export class Dispatch implements Duty {
   /** Enough deliveries are on their way; the next ones wait until this time, ms. */
   #nextAt = 0;
 
-  /** @param ref the newest version of the subscription; `undefined` before the first call that brings one */
+  /**
+   * @param send sends dispatches to the queue of their lane
+   * @param ref the newest version of the subscription; `undefined` before the first call that brings one */
   constructor(
     deliveries: Rows,
-    queue: Sender,
+    send: (dispatches: readonly Dispatch[]) => Promise<void>,
     ref: () => SubscriptionRef | undefined,
     endpointNow: (now: number) => EndpointNow,
   ) {
     this.#deliveries = deliveries;
-    this.#queue = queue;
+    this.#send = send;
     this.#ref = ref;
     this.#endpointNow = endpointNow;
   }
@@ -70,7 +73,7 @@ export class Dispatch implements Duty {
     const messages = messagesOf(ref, outgoing.idsByToken, isUnhealthy);
     if (messages.length === 0) return;
     try {
-      await sendAll(this.#queue, messages);
+      await this.#send(messages);
       this.#refusals = 0;
     } catch (error) {
       this.#postpone([...outgoing.idsByToken.values()].flat());

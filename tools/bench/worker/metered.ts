@@ -233,7 +233,9 @@ function meter(env: Env): Env {
       ...env,
       DB: meteredDatabase(env.DB),
       EVENTS: meteredQueue(env.EVENTS),
+      SLICES: meteredQueue(env.SLICES),
       DELIVERIES: meteredQueue(env.DELIVERIES),
+      UNHEALTHY: meteredQueue(env.UNHEALTHY),
       EVENT_STORE: meteredStores(env.EVENT_STORE),
     };
     environments.set(env.DB, known);
@@ -293,10 +295,10 @@ export default {
     units.requests++;
     return worker.fetch(request, meter(env), ctx);
   },
-  async queue(batch, env) {
+  async queue(batch, env, ctx) {
     units.requests++;
     for (const { body } of batch.messages) units.queueOperations += 2 * operations(body);
-    await worker.queue(batch, meter(env));
+    await worker.queue(batch, meter(env), ctx);
   },
   scheduled: (controller, env) => worker.scheduled(controller, meter(env)),
 } satisfies ExportedHandler<Env>;

@@ -1,5 +1,8 @@
-import { describe, expect, it } from 'vitest';
-import { ConsumerInvocation, type DeliveryPorts } from '../../src/delivery/deliver.ts';
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { Disposition } from '../../src/delivery/disposition.ts';
+import { FirstAttempts } from '../../src/delivery/first-attempts.ts';
+import { Invocation } from '../../src/delivery/invocation.ts';
+import type { DeliveryPorts } from '../../src/delivery/ports.ts';
 import type { Route } from '../../src/delivery/route.ts';
 import type { Outcome } from '../../src/domain/attempt.ts';
 import type { HealthState } from '../../src/domain/endpoint-health.ts';
@@ -7,7 +10,11 @@ import type { IdentityEvent } from '../../src/domain/event.ts';
 import type { Admission, AttemptReport } from '../../src/event-store/rpc.ts';
 import { aSubscription } from '../support/delivery-fixtures.ts';
 
-const subscription = { ...aSubscription(0), id: 'subscription', customerId: 'customer' };
+/** A subscription of its own for each test: the isolate remembers how quick its listener is. */
+let subscription = aSubscription(0);
+beforeEach(() => {
+  subscription = aSubscription(0);
+});
 
 function events(count: number): IdentityEvent[] {
   return Array.from({ length: count }, (_, index) => ({
@@ -41,6 +48,7 @@ function ports(
     posts: 0,
     noted: [] as HealthState[],
     settles: 0,
+    released: [] as string[],
   };
   const store: ReturnType<DeliveryPorts['store']> = {
     admit: async (_, eventIds) => {
@@ -48,6 +56,7 @@ function ports(
       return eventIds.map(() => options.admission ?? { answer: 'new' });
     },
     begin: async () => [],
+    release: async (eventIds) => void recorded.released.push(...eventIds),
     mayStart: async () => options.mayStart?.() ?? true,
     settle: async (_, reports) => {
       recorded.settles++;
@@ -72,6 +81,10 @@ function ports(
     noteHealth: async (_, { state }) => {
       recorded.noted.push(state);
     },
+    longestAttemptMs: 14_000,
+    sendSlices: async () => undefined,
+    sendDispatches: async () => undefined,
+    waitUntil: () => undefined,
     now: () => recorded.now,
     debug: false,
   };
@@ -80,32 +93,47 @@ function ports(
 
 const route = (all: IdentityEvent[]): Route => ({ subscription, kid: 'kid', events: all });
 
+/** Makes the first attempts of events within ten seconds. @returns what became of each, by event id */
+async function deliver(
+  fakes: DeliveryPorts,
+  all: IdentityEvent[],
+  invocation = new Invocation(fakes, 10_000),
+): Promise<Map<string, Disposition>> {
+  const dispositions = new Map<string, Disposition>();
+  await new FirstAttempts(invocation, 6).deliver(route(all), ({ id }, disposition) => {
+    if (dispositions.has(id)) throw new Error(`${id} has ended twice`);
+    dispositions.set(id, disposition);
+  });
+  return dispositions;
+}
+
 describe('first attempts', () => {
   it('a consumer admits 250 events in portions, and attempts and dispositions all of them', async () => {
     const { recorded, fakes } = ports();
-    const dispositions = await new ConsumerInvocation(fakes).deliverFirst(route(events(250)));
+    const dispositions = await deliver(fakes, events(250));
     expect(recorded.posts).toBe(250);
     expect([...dispositions.values()].every(({ kind }) => kind === 'done')).toBe(true);
   });
 
-  it('a consumer out of time stores the admitted events and returns the rest to the queue', async () => {
-    // Each attempt takes a second, so the thirty seconds end within the first portion.
+  it('a consumer out of time releases what it admitted, and leaves the rest untouched', async () => {
+    // Each attempt takes a second, so the ten seconds end within the first portion.
     const { recorded, fakes } = ports({ attemptMs: 1000 });
-    const dispositions = await new ConsumerInvocation(fakes).deliverFirst(route(events(250)));
+    const dispositions = await deliver(fakes, events(250));
+    expect(recorded.posts).toBe(11);
     expect(recorded.admitted).toHaveLength(100);
-    expect(recorded.signed).toHaveLength(100);
-    expect(recorded.posts).toBeLessThanOrEqual(32);
-    expect(recorded.reports).toHaveLength(100);
-    expect(recorded.reports.filter(({ kind }) => kind === 'deferred')).toHaveLength(100 - recorded.posts);
-    expect(dispositions.get('event 99')).toEqual({ kind: 'done' });
-    expect(dispositions.get('event 100')).toEqual({ kind: 'retry-after', waitMs: 0 });
-    expect(dispositions.get('event 249')).toEqual({ kind: 'retry-after', waitMs: 0 });
+    expect(recorded.signed).toHaveLength(11);
+    expect(recorded.reports.map(({ kind }) => kind)).toEqual(Array(11).fill('attempted'));
+    expect(recorded.released).toHaveLength(89);
+    expect(recorded.released).toContain('event 99');
+    expect(dispositions.get('event 0')).toEqual({ kind: 'done' });
+    expect(dispositions.get('event 99')).toEqual({ kind: 'later', waitMs: 0 });
+    expect(dispositions.get('event 249')).toEqual({ kind: 'later', waitMs: 0 });
   });
 
   it('first attempts stop soon after the subscription is disabled, though more were admitted', async () => {
     const { recorded, fakes } = ports({ attemptMs: 600, mayStart: () => false });
-    const dispositions = await new ConsumerInvocation(fakes).deliverFirst(route(events(50)));
-    expect(recorded.posts).toBeLessThanOrEqual(4);
+    const dispositions = await deliver(fakes, events(50));
+    expect(recorded.posts).toBeLessThanOrEqual(6);
     expect(recorded.reports).toHaveLength(50);
     expect([...dispositions.values()].every(({ kind }) => kind === 'done')).toBe(true);
   });
@@ -120,9 +148,9 @@ describe('first attempts', () => {
         return await fakes.post(endpoint, set);
       },
     };
-    const delivering = new ConsumerInvocation(hanging).deliverFirst(route(events(10)));
-    while (release.length < 2) await Promise.resolve();
-    expect(recorded.signed).toHaveLength(2);
+    const delivering = deliver(hanging, events(10));
+    while (release.length < 1) await Promise.resolve();
+    expect(recorded.signed).toHaveLength(1);
     while (recorded.posts < 10) {
       release.shift()?.();
       await Promise.resolve();
@@ -130,16 +158,9 @@ describe('first attempts', () => {
     await delivering;
   });
 
-  it('two events under one id are sent once, with the first content', async () => {
-    const { recorded, fakes } = ports();
-    const [event] = events(1) as [IdentityEvent];
-    await new ConsumerInvocation(fakes).deliverFirst(route([event, { ...event, entityType: 'other' }]));
-    expect(recorded.reports.map(({ set }) => set)).toEqual(['set of event 0 user']);
-  });
-
   it('deferred events are signed and stored, and none of them is sent', async () => {
     const { recorded, fakes } = ports({ admission: { answer: 'held' } });
-    await new ConsumerInvocation(fakes).deliverFirst(route(events(3)));
+    await deliver(fakes, events(3));
     expect(recorded.posts).toBe(0);
     expect(recorded.reports.map(({ kind }) => kind)).toEqual(['deferred', 'deferred', 'deferred']);
   });
@@ -149,81 +170,33 @@ describe('first attempts', () => {
       outcome: { kind: 'timed_out', message: '' },
       health: () => 'slow',
     });
-    const dispositions = await new ConsumerInvocation(fakes).deliverFirst(route(events(50)));
-    // Two were under way together, and two more may have begun before the store answered.
-    expect(recorded.posts).toBeLessThanOrEqual(4);
+    const dispositions = await deliver(fakes, events(50));
+    // One shows whether the listener answers. Five more may have begun before the store answered.
+    expect(recorded.posts).toBeLessThanOrEqual(6);
     expect(recorded.reports).toHaveLength(50);
     expect([...dispositions.values()].every(({ kind }) => kind === 'done')).toBe(true);
   });
 
   it('a time-out or five failures are reported to the store at once', async () => {
     const slow = ports({ outcome: { kind: 'timed_out', message: '' } });
-    await new ConsumerInvocation(slow.fakes).deliverFirst(route(events(20)));
+    await deliver(slow.fakes, events(20));
     expect(slow.recorded.settles).toBe(20);
     const failing = ports({ outcome: { kind: 'unreachable', message: '' } });
-    await new ConsumerInvocation(failing.fakes).deliverFirst(route(events(20)));
+    await deliver(failing.fakes, events(20));
     expect(failing.recorded.settles).toBe(4);
     const fine = ports();
-    await new ConsumerInvocation(fine.fakes).deliverFirst(route(events(20)));
+    await deliver(fine.fakes, events(20));
     expect(fine.recorded.settles).toBe(1);
   });
 
   it('a change of health is noted once, and an unchanged health is not noted', async () => {
     const { recorded, fakes } = ports({ outcome: { kind: 'timed_out', message: '' }, health: () => 'slow' });
-    const delivering = new ConsumerInvocation(fakes);
-    await delivering.deliverFirst(route(events(3)));
-    await delivering.deliverFirst(route(events(3)));
+    const invocation = new Invocation(fakes, 10_000);
+    await deliver(fakes, events(3), invocation);
+    await deliver(fakes, events(3), invocation);
     expect(recorded.noted).toEqual(['slow']);
     const same = ports();
-    await new ConsumerInvocation(same.fakes).deliverFirst(route(events(3)));
+    await deliver(same.fakes, events(3));
     expect(same.recorded.noted).toEqual([]);
-  });
-});
-
-describe('the slots of an invocation', () => {
-  /** Delivers dispatched events of several subscriptions to listeners that all hang. @returns who got a request */
-  async function occupied(unhealthy: number, healthy: number): Promise<string[]> {
-    const { fakes } = ports();
-    const begun: string[] = [];
-    const hanging: DeliveryPorts = {
-      ...fakes,
-      store: (id) => ({
-        ...fakes.store(id),
-        begin: async (_, __, [eventId = '']) => [
-          { eventId, acceptedAt: 0, endpoint: id, set: 'set', attempt: 1 },
-        ],
-      }),
-      post: (endpoint) => {
-        begun.push(endpoint);
-        return new Promise(() => {});
-      },
-    };
-    const delivering = new ConsumerInvocation(hanging);
-    const dispatch = (id: string, isUnhealthy: boolean) =>
-      void delivering.deliverDispatched(
-        { ...subscription, id },
-        {
-          customerId: 'customer',
-          subscriptionId: id,
-          token: 'token',
-          eventIds: ['a', 'b', 'c'],
-          ...(isUnhealthy ? { unhealthy: true as const } : {}),
-        },
-      );
-    for (let index = 0; index < unhealthy; index++) dispatch(`unhealthy ${index}`, true);
-    for (let index = 0; index < healthy; index++) dispatch(`healthy ${index}`, false);
-    for (let turn = 0; turn < 200; turn++) await Promise.resolve();
-    return begun;
-  }
-
-  it('an invocation has six slots, and one subscription gets two of them', async () => {
-    expect(await occupied(0, 1)).toHaveLength(2);
-    expect(await occupied(0, 9)).toHaveLength(6);
-  });
-
-  it('unhealthy endpoints get four of the six slots, however many of them hang', async () => {
-    const begun = await occupied(9, 1);
-    expect(begun.filter((id) => id.startsWith('unhealthy'))).toHaveLength(4);
-    expect(begun.filter((id) => id.startsWith('healthy'))).toHaveLength(2);
   });
 });

@@ -1,0 +1,77 @@
+/**
+ * Dispatched attempts: begin, post, settle. An event store's alarm dispatched the deliveries, as ids and a lease token; the
+ * store has the content. A delivery that has begun has spent its token, so a message that comes twice begins nothing.
+ */
+import { refOf, type Subscription, type SubscriptionRef } from '../domain/subscription.ts';
+import type { StartedAttempt } from '../event-store/rpc.ts';
+import type { Dispatch } from '../outbound/queues.ts';
+import { type Disposition, DONE, FAILED } from './disposition.ts';
+import { type Invocation, logFailedCall } from './invocation.ts';
+
+/**
+ * Makes the attempts of one message. Those that cannot start here are sent on with their token, which stays good. Never
+ * rejects.
+ * @returns `failed` when the store or the queue was away. If the result of an attempt that began is lost, the store has it
+ *   made again when its lease lapses
+ */
+export async function deliverDispatched(
+  invocation: Invocation,
+  subscription: Subscription,
+  dispatch: Dispatch,
+): Promise<Disposition> {
+  const ref = refOf(subscription);
+  const store = invocation.ports.store(subscription.id);
+  const reporter = invocation.reporter(store, subscription, dispatch.eventIds.length);
+  const isInTrouble = dispatch.unhealthy === true;
+
+  async function begin(eventId: string): Promise<StartedAttempt | Disposition> {
+    try {
+      return (await store.begin(ref, dispatch.token, [eventId]))[0] ?? DONE;
+    } catch (error) {
+      logFailedCall('begin', ref, error);
+      return FAILED;
+    }
+  }
+
+  async function deliver(eventId: string): Promise<Disposition> {
+    const slot = await invocation.takeSlot(ref);
+    if (!('release' in slot)) {
+      reporter.expectOneLess();
+      return slot;
+    }
+    await invocation.memory.room();
+    const begun = await begin(eventId);
+    if ('kind' in begun) {
+      slot.release();
+      reporter.expectOneLess();
+      return begun;
+    }
+    const { attempt, ...facts } = begun;
+    const made = await invocation.request({ ref, facts, attempt, slot, reporter, isInTrouble });
+    // The token is spent: delivering the message again would do nothing.
+    return made.kind === 'failed' ? DONE : made;
+  }
+
+  const each = await Promise.all(dispatch.eventIds.map(deliver));
+  if (each.some(({ kind }) => kind === 'failed')) return FAILED;
+  const later = dispatch.eventIds.filter((_, index) => each[index]?.kind === 'later');
+  return later.length === 0 ? DONE : await sendOn(invocation, ref, { ...dispatch, eventIds: later }, each);
+}
+
+/** An endpoint that does not answer goes on in the queue of those in trouble, where it delays no other. */
+async function sendOn(
+  { ports }: Invocation,
+  ref: SubscriptionRef,
+  dispatch: Dispatch,
+  each: readonly Disposition[],
+): Promise<Disposition> {
+  const waitMs = Math.max(...each.map((one) => (one.kind === 'later' ? one.waitMs : 0)));
+  const rest = waitMs > 0 ? { ...dispatch, unhealthy: true as const } : dispatch;
+  try {
+    await ports.sendDispatches([rest], Math.ceil(waitMs / 1000));
+    return DONE;
+  } catch (error) {
+    logFailedCall('sendDispatches', ref, error);
+    return FAILED;
+  }
+}

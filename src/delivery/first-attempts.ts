@@ -1,0 +1,201 @@
+/**
+ * # First attempts: from "this subscription receives these events" to "the store knows the result"
+ *
+ * Events come straight from the queue: admit, sign, post, settle. A healthy delivery is so written once, already final.
+ *
+ * A message is acknowledged only when everything of it is done: stored, or sent on. Until then the queue message is the
+ * durable copy. A consumer may die at any point: at worst a listener gets the same SET, with the same `jti`, once more.
+ */
+import pLimit, { type LimitFunction } from 'p-limit';
+import type { DeliveryFacts } from '../domain/delivery.ts';
+import type { IdentityEvent } from '../domain/event.ts';
+import { refOf, type Subscription, type SubscriptionRef } from '../domain/subscription.ts';
+import type { Admission } from '../event-store/rpc.ts';
+import { type Disposition, DONE, FAILED, LATER } from './disposition.ts';
+import { type Invocation, logFailedCall } from './invocation.ts';
+import type { DeliveryStore } from './ports.ts';
+import type { Reporter } from './reporter.ts';
+import type { Route } from './route.ts';
+import { ADMIT_MAX_EVENTS, ASK_AGAIN_MS } from './tuning.ts';
+
+/** Called once for each event of a route. */
+type OnEnd = (event: IdentityEvent, disposition: Disposition) => void;
+
+/** The events of one subscription that are admitted together, and what working on them takes. */
+interface Portion {
+  readonly subscription: Subscription;
+  readonly ref: SubscriptionRef;
+  readonly kid: string;
+  readonly store: DeliveryStore;
+  readonly reporter: Reporter;
+  readonly gate: Gate;
+}
+
+export class FirstAttempts {
+  readonly #invocation: Invocation;
+  readonly #routes: LimitFunction;
+
+  /** @param routesAtOnce subscriptions that it works on at once */
+  constructor(invocation: Invocation, routesAtOnce: number) {
+    this.#invocation = invocation;
+    this.#routes = pLimit(routesAtOnce);
+  }
+
+  /**
+   * Makes the first attempts of one subscription's events, a portion at a time. Each portion is admitted, attempted and settled
+   * before the next is touched, so that neither signatures nor tokens pile up. Never rejects.
+   */
+  deliver({ subscription, kid, events }: Route, onEnd: OnEnd): Promise<void> {
+    return this.#routes(async () => {
+      for (let start = 0; start < events.length; start += ADMIT_MAX_EVENTS) {
+        const some = events.slice(start, start + ADMIT_MAX_EVENTS);
+        if (this.#invocation.isOver()) for (const event of some) onEnd(event, LATER);
+        else await this.#deliverPortion(some, subscription, kid, onEnd);
+      }
+    });
+  }
+
+  async #deliverPortion(
+    events: readonly IdentityEvent[],
+    subscription: Subscription,
+    kid: string,
+    onEnd: OnEnd,
+  ): Promise<void> {
+    const ref = refOf(subscription);
+    const store = this.#invocation.ports.store(subscription.id);
+    let admissions: Admission[];
+    try {
+      admissions = await store.admit(
+        ref,
+        events.map(({ id }) => id),
+      );
+    } catch (error) {
+      logFailedCall('admit', ref, error);
+      for (const event of events) onEnd(event, FAILED);
+      return;
+    }
+    const work = admissions.filter(({ answer }) => answer === 'new' || answer === 'held').length;
+    const reporter = this.#invocation.reporter(store, subscription, work);
+    const gate = new Gate(store, reporter, this.#invocation.ports.now);
+    const portion: Portion = { subscription, ref, kid, store, reporter, gate };
+    const postponed: [IdentityEvent, Disposition][] = [];
+    await Promise.all(
+      events.map(async (event, index) => {
+        const admission = admissions[index];
+        const disposition = await this.#deliverOne(portion, event, admission);
+        // Another invocation can admit the event only when the claim of this one has ended.
+        if (disposition.kind === 'later' && admission?.answer !== 'busy')
+          postponed.push([event, disposition]);
+        else onEnd(event, disposition);
+      }),
+    );
+    if (postponed.length === 0) return;
+    const ids = postponed.map(([{ id }]) => id);
+    await store.release(ids).catch((error: unknown) => logFailedCall('release', ref, error));
+    for (const [event, disposition] of postponed) onEnd(event, disposition);
+  }
+
+  async #deliverOne(
+    portion: Portion,
+    event: IdentityEvent,
+    admission: Admission | undefined,
+  ): Promise<Disposition> {
+    switch (admission?.answer) {
+      case undefined:
+        return FAILED;
+      case 'done':
+        return DONE;
+      case 'busy':
+        return { kind: 'later', waitMs: admission.retryAfterMs };
+      case 'new':
+        return await this.#attempt(portion, event);
+      case 'held':
+        return await this.#defer(portion, event);
+    }
+  }
+
+  /** Signs one event, and makes its first attempt unless it must be deferred. */
+  async #attempt(portion: Portion, event: IdentityEvent): Promise<Disposition> {
+    const { ref, reporter, gate } = portion;
+    const slot = await this.#invocation.takeSlot(ref);
+    if (!('release' in slot)) {
+      reporter.expectOneLess();
+      return slot;
+    }
+    if (!(await gate.isOpen())) {
+      slot.release();
+      return await this.#defer(portion, event);
+    }
+    // The event is signed in its slot, just before the request: no slot waits for the signatures of other events.
+    await this.#invocation.memory.room();
+    const set = await this.#sign(portion, event);
+    if (set === undefined) {
+      slot.release();
+      return FAILED;
+    }
+    const facts = factsOf(portion, event, set);
+    return await this.#invocation.request({ ref, facts, attempt: 1, slot, reporter, isInTrouble: false });
+  }
+
+  /** Signs one event and stores it without an attempt: the store decides when it is attempted. */
+  async #defer(portion: Portion, event: IdentityEvent): Promise<Disposition> {
+    const { ref, reporter } = portion;
+    const { deferrals, memory } = this.#invocation;
+    const set = await deferrals(async () => {
+      await memory.room();
+      return await this.#sign(portion, event);
+    });
+    if (set === undefined) return FAILED;
+    const forget = memory.hold(set);
+    const report = { ...factsOf(portion, event, set), kind: 'deferred' } as const;
+    return await this.#invocation.report(reporter, report, ref).finally(forget);
+  }
+
+  /** @returns `undefined` when the event could not be signed */
+  async #sign(
+    { subscription, kid, ref, reporter }: Portion,
+    event: IdentityEvent,
+  ): Promise<string | undefined> {
+    try {
+      return await this.#invocation.ports.sign(event, subscription, kid);
+    } catch (error) {
+      reporter.expectOneLess();
+      logFailedCall('sign', ref, error);
+      return undefined;
+    }
+  }
+}
+
+function factsOf({ subscription }: Portion, event: IdentityEvent, set: string): DeliveryFacts {
+  return { eventId: event.id, acceptedAt: event.acceptedAt, endpoint: subscription.endpoint, set };
+}
+
+/**
+ * Whether attempts of an admitted portion may still start. The gate closes once a result showed that the endpoint is not
+ * healthy: the rest of the portion goes to the store (contract 10.4). The gate asks the store again when it was last asked more
+ * than a second ago, because an event that waits for a slot must not be sent after its subscription was disabled (contract 3.6).
+ */
+class Gate {
+  readonly #store: DeliveryStore;
+  readonly #reporter: Reporter;
+  readonly #now: () => number;
+  #askedAt: number;
+  #answer = Promise.resolve(true);
+
+  constructor(store: DeliveryStore, reporter: Reporter, now: () => number) {
+    this.#store = store;
+    this.#reporter = reporter;
+    this.#now = now;
+    this.#askedAt = now();
+  }
+
+  isOpen(): Promise<boolean> {
+    const { health } = this.#reporter;
+    if (health !== undefined && health.state !== 'healthy') return Promise.resolve(false);
+    if (this.#now() - this.#askedAt > ASK_AGAIN_MS) {
+      this.#askedAt = this.#now();
+      this.#answer = this.#store.mayStart().catch(() => true);
+    }
+    return this.#answer;
+  }
+}

@@ -1,0 +1,205 @@
+/**
+ * # One invocation of a consumer: its time, its connections, its memory
+ *
+ * Every request to a listener is made here; event stores decide, but never fetch.
+ *
+ * No batch waits for a listener. A request that takes longer than usual (`patience.ts`) is *overdue*: the invocation reports it
+ * to the store as waiting, and its queue message needs it no more, because the store now has the delivery, with a lease. The
+ * request goes on; it keeps its connection, and its result is reported when it comes, also after the batch has ended. If the
+ * invocation dies meanwhile, the lease lapses, and the store has the attempt made again under its number.
+ *
+ * The platform ends work that outlives its batch after 30 s. So the batch ends only when what is left behind needs at most
+ * `OUTLIVES_BATCH_MS` more.
+ */
+import pLimit from 'p-limit';
+import type { Outcome } from '../domain/attempt.ts';
+import type { DeliveryFacts } from '../domain/delivery.ts';
+import type { HealthState } from '../domain/endpoint-health.ts';
+import { OUTLIVES_BATCH_MS } from '../domain/leases.ts';
+import { SLOW_ANSWER_MS } from '../domain/limits.ts';
+import { refOf, type Subscription, type SubscriptionRef } from '../domain/subscription.ts';
+import type { AttemptedReport, AttemptReport } from '../event-store/rpc.ts';
+import { describeError, logWarn } from '../log.ts';
+import { logStored } from './attempt-log.ts';
+import { type Disposition, DONE, FAILED, LATER } from './disposition.ts';
+import { Memory } from './memory.ts';
+import { Patience } from './patience.ts';
+import type { DeliveryPorts, DeliveryStore } from './ports.ts';
+import { Reporter } from './reporter.ts';
+import { type Slot, Slots } from './slots.ts';
+import { DEFERRALS_AT_ONCE, SPLITS_AT_ONCE } from './tuning.ts';
+
+/** A delivery whose attempt is to be made now. */
+export interface Request {
+  readonly ref: SubscriptionRef;
+  readonly facts: DeliveryFacts;
+  /** The number of the attempt. */
+  readonly attempt: number;
+  readonly slot: Slot;
+  readonly reporter: Reporter;
+  /** The store expects no quick answer: it need not hear that there is none. */
+  readonly isInTrouble: boolean;
+}
+
+/** What listeners usually take, as this isolate has seen it. */
+const patience = new Patience();
+
+export class Invocation {
+  readonly ports: DeliveryPorts;
+  readonly memory = new Memory();
+  /** Runs what needs no connection: signing and storing without an attempt. */
+  readonly deferrals = pLimit(DEFERRALS_AT_ONCE);
+  /** Splits wide messages: their slices are in memory. */
+  readonly splits = pLimit(SPLITS_AT_ONCE);
+  readonly #slots = new Slots();
+  readonly #lastStart: number;
+  /** When the overdue requests of a subscription began to be an obstacle for its others. */
+  readonly #silentSince = new Map<string, number>();
+  /** Health of endpoints as this invocation noted it. */
+  readonly #noted = new Map<string, HealthState>();
+  readonly #leftBehind = new Set<Promise<unknown>>();
+  #lastEndsAt = 0;
+
+  /** @param budgetMs how long attempts may start */
+  constructor(ports: DeliveryPorts, budgetMs: number) {
+    this.ports = ports;
+    this.#lastStart = ports.now() + budgetMs;
+  }
+
+  /** Whether no attempt may start any more in this invocation. */
+  isOver(): boolean {
+    return this.ports.now() > this.#lastStart;
+  }
+
+  /** Waits for a connection. @returns what becomes of the delivery if it gets none here */
+  async takeSlot(ref: SubscriptionRef): Promise<Slot | Disposition> {
+    if (this.isOver()) return LATER;
+    if (this.#silentSince.has(ref.subscriptionId)) return this.#laterThanSilence(ref);
+    const slot = await this.#slots.take(ref, patience.hasAnswered(ref.subscriptionId, this.ports.now()));
+    if (slot === undefined) return this.#laterThanSilence(ref);
+    if (!this.isOver()) return slot;
+    slot.release();
+    return LATER;
+  }
+
+  /**
+   * Makes one request in its slot, and reports its result. Never rejects.
+   * @returns `done` once the store knows the result, or knows that the attempt is under way
+   */
+  async request(request: Request): Promise<Disposition> {
+    const { ref, facts, attempt, reporter, isInTrouble } = request;
+    const startedAt = this.ports.now();
+    const isUnusual = patience.isUnusual(ref.subscriptionId, startedAt);
+    const forget = this.memory.hold(facts.set);
+    const answer = this.#post(request, startedAt);
+    const reported = answer.then((report) => this.report(reporter, report, ref)).finally(forget);
+    const overdueAfterMs = patience.overdueAfterMs(ref.subscriptionId, startedAt);
+    if (await isWithin(answer, overdueAfterMs)) return await reported;
+
+    this.#slots.overdue();
+    void answer.then(() => this.#slots.answered());
+    if (isUnusual) this.#silence(ref, startedAt, answer);
+    if (!isInTrouble) {
+      const waiting = { ...facts, kind: 'waiting', attempt, startedAt, isUnusual } as const;
+      const stored = await this.report(reporter, waiting, ref);
+      // The store does not know of the attempt: the message must wait for its end.
+      if (stored.kind !== 'done') return await reported;
+    }
+    this.#leaveBehind(reported, startedAt);
+    return DONE;
+  }
+
+  /** Brings a report to its store. Never rejects. */
+  async report(reporter: Reporter, report: AttemptReport, ref: SubscriptionRef): Promise<Disposition> {
+    try {
+      await reporter.report(report);
+      return DONE;
+    } catch (error) {
+      logFailedCall('settle', ref, error);
+      return FAILED;
+    }
+  }
+
+  /** The reporter of a subscription. It logs what was stored, and notes the endpoint's health when that is news. */
+  reporter(store: DeliveryStore, subscription: Subscription, expected: number): Reporter {
+    return new Reporter(store, refOf(subscription), expected, (ref, pairs, health) => {
+      logStored(ref, pairs, this.ports.debug);
+      const noted = this.#noted.get(ref.subscriptionId) ?? subscription.health;
+      if (health.state === noted) return;
+      this.#noted.set(ref.subscriptionId, health.state);
+      this.ports.noteHealth(ref.subscriptionId, health).catch((error: unknown) => {
+        // The next `settle` finds the note out of date, and writes it again.
+        logFailedCall('noteHealth', ref, error);
+      });
+    });
+  }
+
+  /** Resolves when the batch may end: what is left behind may then outlive it. */
+  async end(): Promise<void> {
+    const work = Promise.all(this.#leftBehind);
+    this.ports.waitUntil(work);
+    const waitMs = this.#lastEndsAt - OUTLIVES_BATCH_MS - this.ports.now();
+    if (waitMs > 0) await isWithin(work, waitMs);
+  }
+
+  async #post({ ref, facts, attempt, slot }: Request, startedAt: number): Promise<AttemptedReport> {
+    const outcome = await this.ports.post(facts.endpoint, facts.set);
+    const now = this.ports.now();
+    const durationMs = Math.max(0, now - startedAt);
+    if (isAnswer(outcome)) {
+      patience.note(ref.subscriptionId, durationMs, now);
+      this.#slots.proven(ref);
+    }
+    slot.release();
+    return { ...facts, kind: 'attempted', result: { attempt, startedAt, durationMs, outcome } };
+  }
+
+  /** The other deliveries of a subscription do not wait here while a request of it has no answer. */
+  #silence(ref: SubscriptionRef, startedAt: number, answer: Promise<unknown>): void {
+    const { subscriptionId } = ref;
+    this.#silentSince.set(subscriptionId, startedAt);
+    this.#slots.dismiss(ref);
+    void answer.then(() => this.#silentSince.delete(subscriptionId));
+  }
+
+  /** Once the silence is as long as a slow answer, the store decides what becomes of the others (contract 10.4). */
+  #laterThanSilence(ref: SubscriptionRef): Disposition {
+    const since = this.#silentSince.get(ref.subscriptionId);
+    return since === undefined
+      ? LATER
+      : { kind: 'later', waitMs: Math.max(0, since + SLOW_ANSWER_MS - this.ports.now()) };
+  }
+
+  #leaveBehind(work: Promise<unknown>, startedAt: number): void {
+    this.#leftBehind.add(work);
+    void work.then(() => this.#leftBehind.delete(work));
+    this.#lastEndsAt = Math.max(this.#lastEndsAt, startedAt + this.ports.longestAttemptMs);
+  }
+}
+
+/** Whether the listener answered, with whatever status. */
+function isAnswer(outcome: Outcome): boolean {
+  return 'response' in outcome;
+}
+
+/** Waits for work, but not longer than this. @returns whether it ended in time */
+async function isWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
+  let timer: number | null = null;
+  const timeout = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), ms);
+  });
+  try {
+    return await Promise.race([work.then(() => true), timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+export function logFailedCall(call: string, ref: SubscriptionRef, error: unknown): void {
+  logWarn('delivery call failed', {
+    call,
+    customerId: ref.customerId,
+    subscriptionId: ref.subscriptionId,
+    error: describeError(error),
+  });
+}

@@ -1,0 +1,57 @@
+/**
+ * How long a request may take before it counts as overdue: four times as long as its listener usually takes, at least a
+ * quarter of a second, at most a second. A request that is overdue goes on, but nobody waits for it any more.
+ *
+ * What is usual is remembered in the isolate, for a minute after the last answer. It is a hint: without it a listener has a
+ * second, and one slot until it has answered.
+ */
+import { OVERDUE_AFTER_MAX_MS, OVERDUE_AFTER_MIN_MS } from '../domain/leases.ts';
+import { MINUTE_MS } from '../domain/limits.ts';
+
+/** Listeners that an isolate remembers. */
+const REMEMBERED_MAX = 5000;
+/** How much one answer moves the figure. */
+const WEIGHT = 0.2;
+const USUAL_TIMES = 4;
+
+interface Usual {
+  readonly ms: number;
+  readonly at: number;
+}
+
+export class Patience {
+  /** By subscription; the one that answered last is at the end. */
+  readonly #usual = new Map<string, Usual>();
+
+  /** A listener answered, with whatever status. */
+  note(subscriptionId: string, durationMs: number, now: number): void {
+    const known = this.#recent(subscriptionId, now);
+    const ms = known === undefined ? durationMs : known.ms + WEIGHT * (durationMs - known.ms);
+    this.#usual.delete(subscriptionId);
+    this.#usual.set(subscriptionId, { ms, at: now });
+    if (this.#usual.size > REMEMBERED_MAX) this.#usual.delete(this.#usual.keys().next().value as string);
+  }
+
+  /** Whether the listener has answered within the last minute. */
+  hasAnswered(subscriptionId: string, now: number): boolean {
+    return this.#recent(subscriptionId, now) !== undefined;
+  }
+
+  /** After how long a request of this subscription is overdue, ms. */
+  overdueAfterMs(subscriptionId: string, now: number): number {
+    const known = this.#recent(subscriptionId, now);
+    if (known === undefined) return OVERDUE_AFTER_MAX_MS;
+    return Math.min(OVERDUE_AFTER_MAX_MS, Math.max(OVERDUE_AFTER_MIN_MS, USUAL_TIMES * known.ms));
+  }
+
+  /** Whether a request that is overdue is unusual for this listener: it usually answers in far less than a second. */
+  isUnusual(subscriptionId: string, now: number): boolean {
+    const known = this.#recent(subscriptionId, now);
+    return known === undefined || USUAL_TIMES * known.ms <= OVERDUE_AFTER_MAX_MS;
+  }
+
+  #recent(subscriptionId: string, now: number): Usual | undefined {
+    const known = this.#usual.get(subscriptionId);
+    return known !== undefined && now - known.at <= MINUTE_MS ? known : undefined;
+  }
+}

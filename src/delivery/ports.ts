@@ -1,0 +1,29 @@
+/** What delivering needs of the rest of the service. */
+import type { Outcome } from '../domain/attempt.ts';
+import type { IdentityEvent } from '../domain/event.ts';
+import type { Subscription } from '../domain/subscription.ts';
+import type { EventStoreRpc, HealthNote } from '../event-store/rpc.ts';
+import type { Dispatch, PackedEvents } from '../outbound/queues.ts';
+
+/** The calls of an event store that delivering needs. */
+export type DeliveryStore = Pick<EventStoreRpc, 'admit' | 'begin' | 'settle' | 'mayStart' | 'release'>;
+
+export interface DeliveryPorts {
+  store(subscriptionId: string): DeliveryStore;
+  /** Signs the SET of an event for a subscription with the customer's key `kid`. */
+  sign(event: IdentityEvent, subscription: Subscription, kid: string): Promise<string>;
+  /** Makes one request; never throws. */
+  post(endpoint: string, set: string): Promise<Outcome>;
+  /** The longest time from the start of an attempt until its result is on its way to the store, ms. */
+  readonly longestAttemptMs: number;
+  /** Notes the health of an endpoint in the database, where the list of subscriptions shows it. */
+  noteHealth(subscriptionId: string, health: HealthNote): Promise<void>;
+  /** Sends slices to `webhook-slices`. @throws Outage when the queue does not take them */
+  sendSlices(slices: Iterable<PackedEvents>, delaySeconds: number): Promise<void>;
+  /** Sends dispatches on, to `webhook-unhealthy` when they say so. @throws Outage when the queue does not take them */
+  sendDispatches(dispatches: readonly Dispatch[], delaySeconds: number): Promise<void>;
+  /** Keeps the invocation alive for work that outlives its batch. */
+  waitUntil(work: Promise<unknown>): void;
+  readonly now: () => number;
+  readonly debug: boolean;
+}

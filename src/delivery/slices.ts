@@ -1,0 +1,32 @@
+/**
+ * Slices: messages of `webhook-slices`, which say "these subscriptions still have to receive these events".
+ *
+ * A wide message is split into slices before anything of it is delivered, so that many consumers share it, and so that
+ * narrow messages do not wait behind it. What an invocation cannot finish is sent on as a slice as well. Events keep their ids and
+ * their time of acceptance, so a repeat is harmless: the event store answers that it knows them.
+ */
+import type { IdentityEvent } from '../domain/event.ts';
+import type { Subscription } from '../domain/subscription.ts';
+import { type PackedEvents, packEvents, type SliceOf } from '../outbound/queues.ts';
+import { type Addressed, recipients, widthOf } from './route.ts';
+import { SLICE_DELIVERIES, SLICE_MAX_SUBSCRIPTIONS, SLICES_MAX } from './tuning.ts';
+
+/** Packs events of one message for some subscriptions. Large messages make several slices. */
+export function slicesOf(events: readonly IdentityEvent[], slice: SliceOf): PackedEvents[] {
+  const [first] = events;
+  if (first === undefined) return [];
+  return packEvents(events, first.acceptedAt).map((packed) => ({ ...packed, ...slice }));
+}
+
+/**
+ * Splits a wide group by subscription, into parts of about equal size.
+ * @param audience all subscriptions of the customer
+ */
+export function* split(group: Addressed, audience: readonly Subscription[]): Iterable<PackedEvents> {
+  const subscriptions = recipients(group, audience).map(({ id }) => id);
+  const parts = Math.min(SLICES_MAX, Math.ceil(widthOf(group, audience) / SLICE_DELIVERIES));
+  const size = Math.min(SLICE_MAX_SUBSCRIPTIONS, Math.ceil(subscriptions.length / Math.max(1, parts)));
+  for (let start = 0; start < subscriptions.length; start += size) {
+    yield* slicesOf(group.events, { subscriptions: subscriptions.slice(start, start + size) });
+  }
+}

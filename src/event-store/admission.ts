@@ -1,0 +1,67 @@
+/**
+ * Admission: which events a consumer may attempt straight from the queue.
+ *
+ * What this rests on is in memory only (claims, requests without an answer). It saves duplicates and keeps events away from a
+ * listener that may hang; no event is lost when it is forgotten.
+ */
+import { Claims } from './claims.ts';
+import { UnansweredRequests } from './endpoint/unanswered.ts';
+import type { Admission, AttemptReport, StoredReport } from './rpc.ts';
+
+/** What admission must know of the rest of the store. */
+interface AdmissionParts {
+  /** Those of these events that are stored. */
+  known(eventIds: readonly string[]): ReadonlySet<string>;
+  /** Whether the subscription is enabled and its endpoint healthy. */
+  isOpen(): boolean;
+  claimMs(): number;
+  attemptLeaseMs(): number;
+}
+
+export class Admissions {
+  readonly unanswered = new UnansweredRequests();
+  readonly #claims = new Claims();
+  readonly #parts: AdmissionParts;
+
+  constructor(parts: AdmissionParts) {
+    this.#parts = parts;
+  }
+
+  mayStart(now: number): boolean {
+    return this.#parts.isOpen() && !this.unanswered.areSlow(now);
+  }
+
+  admit(eventIds: readonly string[], now: number): Admission[] {
+    const known = this.#parts.known(eventIds);
+    const forMs = this.#parts.claimMs();
+    const mayStart = this.mayStart(now);
+    // A listener that is to answer any moment gets no more requests for that moment; the events are not stored for it.
+    const waitMs = mayStart ? this.unanswered.waitMs(now) : undefined;
+    this.#claims.endLapsed(now);
+    return eventIds.map((eventId): Admission => {
+      if (known.has(eventId)) return { answer: 'done' };
+      if (waitMs !== undefined) return { answer: 'busy', retryAfterMs: waitMs };
+      const retryAfterMs = this.#claims.claim(eventId, now, forMs);
+      if (retryAfterMs !== undefined) return { answer: 'busy', retryAfterMs };
+      return { answer: mayStart ? 'new' : 'held' };
+    });
+  }
+
+  /** A consumer gives admitted events to another one. */
+  release(eventIds: readonly string[]): void {
+    for (const eventId of eventIds) this.#claims.end(eventId);
+  }
+
+  /** Takes note of reports that are stored now. */
+  settled(reports: readonly AttemptReport[], stored: readonly StoredReport[], now: number): void {
+    for (const [index, report] of reports.entries()) {
+      const { eventId } = report;
+      this.#claims.end(eventId);
+      if (report.kind === 'attempted') this.unanswered.end(eventId);
+      if (report.kind === 'waiting' && stored[index]?.state === 'executing') {
+        const { startedAt, isUnusual } = report;
+        this.unanswered.add(eventId, { startedAt, isUnusual, until: now + this.#parts.attemptLeaseMs() });
+      }
+    }
+  }
+}

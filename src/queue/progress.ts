@@ -1,0 +1,140 @@
+/**
+ * The progress of one message of `webhook-events` or `webhook-slices`: it counts what is still open, and ends the message as soon
+ * as nothing is.
+ *
+ * A message ends in one of three ways. All is done: it is acknowledged. Something failed and nothing else is left: it returns to
+ * the queue. Something must go on elsewhere: the rest is sent on as slices, and only then the message is acknowledged. If the
+ * consumer dies in between, both the slices and the message go on, and the event stores answer what they have already.
+ */
+import type { Disposition } from '../delivery/disposition.ts';
+import { slicesOf } from '../delivery/slices.ts';
+import type { IdentityEvent } from '../domain/event.ts';
+import { describeError, logInfo, logWarn } from '../log.ts';
+import type { PackedEvents } from '../outbound/queues.ts';
+import { type Acknowledgeable, acknowledge, QUEUE_MAX_RETRIES, retryDelaySeconds } from './acknowledge.ts';
+
+/** What the progress of a message needs of the service. */
+interface ProgressPorts {
+  sendSlices(slices: Iterable<PackedEvents>, delaySeconds: number): Promise<void>;
+  /** Makes dead letters of the whole message. */
+  giveUp(): Promise<void>;
+}
+
+/** Deliveries of one customer that go on elsewhere: each of these events may still be open for each of these subscriptions. */
+interface Rest {
+  readonly subscriptionIds: Set<string>;
+  readonly events: Map<string, IdentityEvent>;
+}
+
+/** By customer id. */
+type Rests = Map<string, Rest>;
+
+/** Waits of slices are rounded up to one of these, s, so that deliveries with about the same wait share a slice. */
+const WAITS_SECONDS = [0, 1, 2, 5, 10, 30, 60, 120];
+
+export class Progress {
+  readonly finished: Promise<void>;
+  readonly #message: Acknowledgeable & { readonly id: string };
+  readonly #failuresBefore: number;
+  readonly #ports: ProgressPorts;
+  readonly #finish: () => void;
+  /** The first part is the reading of the message: it ends when all other parts are known. */
+  #open = 1;
+  /** Something failed that no slice can name: the message must return to the queue. */
+  #mustReturn = false;
+  readonly #failed: Rests = new Map();
+  /** By wait, s. */
+  readonly #later = new Map<number, Rests>();
+
+  /** @param failuresBefore how often work on a slice had failed before it was sent */
+  constructor(
+    message: Acknowledgeable & { readonly id: string },
+    failuresBefore: number,
+    ports: ProgressPorts,
+  ) {
+    this.#message = message;
+    this.#failuresBefore = failuresBefore;
+    this.#ports = ports;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.finished = promise;
+    this.#finish = resolve;
+  }
+
+  /** Waits for one more delivery, or other part of the message. */
+  expect(): void {
+    this.#open++;
+  }
+
+  /** A delivery has ended in this invocation. */
+  end(subscriptionId: string, event: IdentityEvent, disposition: Disposition): void {
+    if (disposition.kind === 'failed') add(this.#failed, subscriptionId, event);
+    else if (disposition.kind === 'later') {
+      const seconds = WAITS_SECONDS.find((one) => one * 1000 >= disposition.waitMs) ?? 120;
+      const rests = this.#later.get(seconds) ?? new Map();
+      this.#later.set(seconds, rests);
+      add(rests, subscriptionId, event);
+    }
+    this.#countDown();
+  }
+
+  /** Another part of the message has ended: dead letters are stored, or slices are sent. */
+  endPart(isDone: boolean): void {
+    if (!isDone) this.#mustReturn = true;
+    this.#countDown();
+  }
+
+  #countDown(): void {
+    this.#open--;
+    if (this.#open === 0) void this.#end().then(this.#finish);
+  }
+
+  async #end(): Promise<void> {
+    const isDone = !this.#mustReturn && (await this.#sendRest());
+    await acknowledge(this.#message, isDone, () => this.#ports.giveUp(), this.#failuresBefore);
+  }
+
+  /** @returns whether nothing of the message is left to do */
+  async #sendRest(): Promise<boolean> {
+    const before = this.#failuresBefore + this.#message.attempts - 1;
+    try {
+      for (const [seconds, rests] of this.#later) await this.#send(rests, before, seconds);
+      if (this.#failed.size === 0) return true;
+      // Alone, what failed returns with its message. Else it goes on by itself, and its failures are counted in the slice.
+      if (this.#later.size === 0 || before + 1 > QUEUE_MAX_RETRIES) return false;
+      await this.#send(this.#failed, before + 1, retryDelaySeconds(before + 1));
+      return true;
+    } catch (error) {
+      logWarn('slices not sent', { messageId: this.#message.id, error: describeError(error) });
+      return false;
+    }
+  }
+
+  async #send(rests: Rests, failures: number, waitSeconds: number): Promise<void> {
+    for (const [customerId, { subscriptionIds, events }] of rests) {
+      const subscriptions = [...subscriptionIds];
+      const slices = slicesOf([...events.values()], {
+        subscriptions,
+        ...(failures === 0 ? {} : { failures }),
+      });
+      await this.#ports.sendSlices(slices, waitSeconds);
+      logInfo('sent on', {
+        customerId,
+        messageId: this.#message.id,
+        subscriptions: subscriptions.length,
+        events: events.size,
+        failures,
+        waitSeconds,
+      });
+    }
+  }
+}
+
+function add(rests: Rests, subscriptionId: string, event: IdentityEvent): void {
+  let rest = rests.get(event.customerId);
+  if (rest === undefined) {
+    rest = { subscriptionIds: new Set(), events: new Map() };
+    rests.set(event.customerId, rest);
+  }
+  rest.subscriptionIds.add(subscriptionId);
+  rest.events.set(event.id, event);
+}
