@@ -41,15 +41,19 @@ export default defineConfig(async () => ({
           // Test files share a runtime and its storage, so each test makes its own customers.
           isolate: false,
           include: ['test/**/*.test.ts'],
-          exclude: ['test/journey/**', 'test/structure/**'],
+          exclude: ['test/journey/**', 'test/model/**', 'test/structure/**'],
           globalSetup: ['./test/support/start-listener.ts'],
           setupFiles: ['./test/support/apply-migrations.ts'],
         },
       },
       {
+        // The model runs src in Node.
+        resolve: {
+          alias: { 'cloudflare:workers': `${import.meta.dirname}/tools/model/cloudflare-workers.ts` },
+        },
         test: {
           name: 'node',
-          include: ['test/journey/**/*.test.ts', 'packages/*/test/**/*.test.ts'],
+          include: ['test/journey/**/*.test.ts', 'test/model/**/*.test.ts', 'packages/*/test/**/*.test.ts'],
           testTimeout: SAFETY_NET_MS,
           hookTimeout: SAFETY_NET_MS,
         },

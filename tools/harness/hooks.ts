@@ -11,6 +11,8 @@ export type Mood = 'well' | 'refusing' | 'resetting' | 'hanging';
 export class Hook {
   readonly url: string;
   mood: Mood = 'well';
+  /** How long a hook that is well takes to answer, ms. */
+  delayMs = 0;
   /** Event id → when its first request arrived, ms as of `performance.now()`. */
   readonly arrivals = new Map<string, number>();
   /** Ids of events answered with 2xx. */
@@ -60,6 +62,7 @@ async function handle(
   if (!hook.arrivals.has(eventId)) hook.arrivals.set(eventId, arrivedAt);
   switch (hook.mood) {
     case 'well':
+      if (hook.delayMs > 0) await new Promise((resolve) => setTimeout(resolve, hook.delayMs));
       if (hook.delivered.has(eventId)) hook.repeats++;
       hook.delivered.add(eventId);
       response.writeHead(204).end();

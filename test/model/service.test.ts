@@ -1,0 +1,55 @@
+/** The service on the modelled platform: small copies of the scenarios of `npm run model`, in virtual time. */
+import { describe, expect, it } from 'vitest';
+import { filters, memory, onset, throughput, wide } from '../../tools/model/scenarios.ts';
+
+const options = { seed: 1 };
+
+describe('a publish to several subscriptions', () => {
+  it('each event of a wide publish is delivered once and stored, and a small customer does not wait', async () => {
+    const size = { customers: 2, subscriptions: 10, events: 20, latency: 20 };
+    const { targets, customers } = await wide(size, options);
+    expect(targets.filter(({ isMet }) => !isMet)).toEqual([]);
+    expect(customers.map(({ name, delivered, repeats }) => [name, delivered, repeats])).toEqual([
+      ['2 × wide', 400, 0],
+      ['small', 20, 0],
+    ]);
+  });
+
+  it('a run with the same seed has the same figures, and one with another seed has others', async () => {
+    const size = { customers: 1, subscriptions: 5, events: 10, latency: 50 };
+    const [one, same, other] = [
+      await wide(size, options),
+      await wide(size, options),
+      await wide(size, { seed: 2 }),
+    ];
+    expect(same).toEqual(one);
+    expect(other.customers).not.toEqual(one.customers);
+  });
+});
+
+describe('endpoints in trouble', () => {
+  it('endpoints that are well get their events as before once health knows the others', async () => {
+    const { targets, figures } = await onset({ title: 'one of three', customers: [[3, 1]] }, options);
+    expect(targets.filter(({ what }) => what.startsWith('afterwards'))).toMatchObject([{ isMet: true }]);
+    expect(figures['dead letters']).toBe(0);
+  });
+});
+
+describe('what one invocation uses', () => {
+  it('quick listeners are served without a request that waits for a connection', async () => {
+    const size = { customers: 2, subscriptions: 3, messages: 10, latency: 10, consumers: 2 };
+    const { targets, figures } = await throughput('quick', size, options);
+    expect(targets.filter(({ isMet }) => !isMet)).toEqual([]);
+    expect(figures['waited for a connection']).toBe(0);
+  });
+
+  it('events of 60 KB for a few subscriptions stay within the memory of an isolate', async () => {
+    const { targets } = await memory({ subscriptions: 3, messages: 10, latency: 20 }, options);
+    expect(targets.filter(({ isMet }) => !isMet)).toEqual([]);
+  });
+
+  it('filters within the processor time of an invocation end no invocation', async () => {
+    const { figures } = await filters(20, 20, options);
+    expect(figures['killed invocations']).toBe(0);
+  });
+});

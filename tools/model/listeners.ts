@@ -1,0 +1,158 @@
+/** Listeners of customers: how they answer, and what arrived at them. */
+import { type Clock, currentActor, runAs } from './clock.ts';
+import { currentInvocation } from './invocation.ts';
+import { CPU, type Times } from './platform.ts';
+
+/** How long an answer takes, ms. */
+export type Latency = number | { readonly median: number; readonly sigma: number };
+
+export type Mood =
+  | { readonly kind: 'well'; readonly latency: Latency }
+  /** Never an answer. */
+  | { readonly kind: 'hanging' }
+  /** 503 at once. */
+  | { readonly kind: 'refusing' }
+  /** 503 to the first request of each event, then well. */
+  | { readonly kind: 'refusing once'; readonly latency: Latency }
+  /** Well and hanging in turn, for so long each. */
+  | { readonly kind: 'flapping'; readonly latency: Latency; readonly everyMs: number }
+  /** 429 beyond so many requests in a second. */
+  | { readonly kind: 'limited'; readonly latency: Latency; readonly perSecond: number };
+
+interface Reply {
+  readonly status: number;
+  /** `Infinity`: none. */
+  readonly afterMs: number;
+}
+
+export class Hook {
+  readonly url: string;
+  readonly customer: string;
+  mood: Mood;
+  /** Event id → times, ms: the first request, and the first that got a 2xx. */
+  readonly firstRequest = new Map<string, number>();
+  readonly delivered = new Map<string, number>();
+  /** Event id → when the store had the success. */
+  readonly stored = new Map<string, number>();
+  requests = 0;
+  /** Requests for an event that had got a 2xx already. */
+  repeats = 0;
+  #second = { at: 0, requests: 0 };
+
+  constructor(url: string, customer: string, mood: Mood) {
+    this.url = url;
+    this.customer = customer;
+    this.mood = mood;
+  }
+
+  answer(eventId: string, now: number, random: () => number): Reply {
+    this.requests++;
+    const isFirst = !this.firstRequest.has(eventId);
+    if (isFirst) this.firstRequest.set(eventId, now);
+    const reply = this.#reply(isFirst, now, random);
+    if (reply.status < 300 && reply.afterMs !== Number.POSITIVE_INFINITY) {
+      if (this.delivered.has(eventId)) this.repeats++;
+      else this.delivered.set(eventId, now);
+    }
+    return reply;
+  }
+
+  #reply(isFirst: boolean, now: number, random: () => number): Reply {
+    const { mood } = this;
+    const never = { status: 200, afterMs: Number.POSITIVE_INFINITY };
+    switch (mood.kind) {
+      case 'well':
+        return { status: 204, afterMs: sample(mood.latency, random) };
+      case 'hanging':
+        return never;
+      case 'refusing':
+        return { status: 503, afterMs: 20 };
+      case 'refusing once':
+        return { status: isFirst ? 503 : 204, afterMs: sample(mood.latency, random) };
+      case 'flapping':
+        if (Math.floor(now / mood.everyMs) % 2 === 1) return never;
+        return { status: 204, afterMs: sample(mood.latency, random) };
+      case 'limited': {
+        const second = Math.floor(now / 1000);
+        if (this.#second.at !== second) this.#second = { at: second, requests: 0 };
+        this.#second.requests++;
+        return {
+          status: this.#second.requests > mood.perSecond ? 429 : 204,
+          afterMs: sample(mood.latency, random),
+        };
+      }
+    }
+  }
+}
+
+function sample(latency: Latency, random: () => number): number {
+  if (typeof latency === 'number') return latency;
+  const normal = Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+  return latency.median * Math.exp(latency.sigma * normal);
+}
+
+interface FetchOptions {
+  readonly body?: string;
+  readonly signal?: AbortSignal;
+}
+
+/** The global `fetch` of the model. It takes one of the six connections until headers come or the caller aborts. */
+export function createFetch(
+  hooks: ReadonlyMap<string, Hook>,
+  { clock, random, times }: { clock: Clock; random: () => number; times: Times },
+) {
+  const headers = new Headers({ date: 'Tue, 24 Nov 2026 12:00:00 GMT', connection: 'keep-alive' });
+  return async (url: string, { body = '', signal }: FetchOptions = {}): Promise<unknown> => {
+    const invocation = currentInvocation();
+    if (invocation === undefined) throw new Error('a request outside an invocation');
+    const hook = hooks.get(url);
+    if (hook === undefined) throw new Error('DNS: the name has no address');
+    invocation.subrequest();
+    invocation.work(CPU.attempt);
+    return await new Promise((resolve, reject) => {
+      let isOver = false;
+      let hasConnection = false;
+      let leave = (): void => undefined;
+      const over = () => {
+        isOver = true;
+        signal?.removeEventListener('abort', abort);
+      };
+      const abort = () => {
+        if (isOver) return;
+        over();
+        leave();
+        reject(signal?.reason);
+      };
+      signal?.addEventListener('abort', abort);
+      const use = () => {
+        hasConnection = true;
+        const startAt = Math.max(clock.now, currentActor()?.busyUntil ?? 0) + times.listenerNetwork / 2;
+        const cancelStart = clock.at(startAt, () => {
+          const { status, afterMs } = hook.answer(eventIdOf(body), clock.now, random);
+          if (afterMs === Number.POSITIVE_INFINITY) return;
+          clock.at(
+            clock.now + afterMs + times.listenerNetwork / 2,
+            () => {
+              if (isOver) return;
+              over();
+              invocation.release();
+              resolve({ status, ok: status < 300, headers, body: null, text: async () => '' });
+            },
+            invocation,
+          );
+        });
+        leave = () => {
+          cancelStart();
+          invocation.release();
+        };
+      };
+      const leaveLine = invocation.connect(() => runAs(invocation, use));
+      if (!hasConnection) leave = leaveLine;
+    });
+  };
+}
+
+/** The model's SETs carry the event's id at the start of their payload. */
+function eventIdOf(set: string): string {
+  return set.slice(set.indexOf('.') + 1, set.indexOf('.') + 37);
+}

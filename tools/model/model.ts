@@ -1,0 +1,43 @@
+/**
+ * `npm run model`: the service on a model of the platform, in virtual time. It runs the consumers, rules and event stores of
+ * src; queues, consumers, limits, D1, stores and listeners are modelled with the platform's published limits. README.md says
+ * what is modelled and what is not. The exit code is 1 when a target is missed.
+ */
+import { parseArgs } from 'node:util';
+import './loader.ts';
+import { type Outcome, show } from './report.ts';
+
+const { SCENARIOS } = await import('./scenarios.ts');
+
+const { values } = parseArgs({
+  options: {
+    scenario: { type: 'string', multiple: true },
+    seed: { type: 'string', default: '1' },
+    json: { type: 'boolean', default: false },
+  },
+});
+const names = values.scenario ?? Object.keys(SCENARIOS);
+const unknown = names.filter((name) => SCENARIOS[name] === undefined);
+if (unknown.length > 0) {
+  console.error(`no scenario ${unknown.join(', ')}; there are ${Object.keys(SCENARIOS).join(', ')}`);
+  process.exit(2);
+}
+
+const all: Record<string, readonly Outcome[]> = {};
+for (const name of names) {
+  const started = performance.now();
+  const outcomes =
+    (await SCENARIOS[name]?.({
+      seed: Number(values.seed),
+      progress: (line) => process.stderr.write(`… ${name}: ${line}\n`),
+    })) ?? [];
+  all[name] = outcomes;
+  if (values.json) continue;
+  console.log(`\n=== ${name} (${((performance.now() - started) / 1000).toFixed(0)} s)`);
+  for (const outcome of outcomes) show(outcome);
+}
+if (values.json) console.log(JSON.stringify(all, undefined, 2));
+const areMet = Object.values(all)
+  .flat()
+  .every(({ targets }) => targets.every(({ isMet }) => isMet));
+process.exit(areMet ? 0 : 1);

@@ -1,0 +1,291 @@
+/** A world: the service of src on a modelled platform, with customers, their listeners, and a clock of its own. */
+import { publish } from '../../src/delivery/publish.ts';
+import { Clock, install, seeded } from './clock.ts';
+import { D1 } from './d1.ts';
+import { createHandler, createObject } from './entry.ts';
+import { createFetch, Hook, type Mood } from './listeners.ts';
+import { count, Meters } from './meters.ts';
+import { Namespace, type ObjectParts } from './object.ts';
+import { CPU, readDeployment, SCALING, type Scaling, TIMES, type Times } from './platform.ts';
+import { type Batch, ModelQueue } from './queue.ts';
+
+export interface WorldOptions {
+  readonly seed: number;
+  readonly times?: Partial<Times>;
+  readonly scaling?: Scaling;
+  readonly vars?: Readonly<Record<string, string>>;
+  /** Says how far a long run is. */
+  readonly progress?: (line: string) => void;
+}
+
+/** Work that a world has left undone for this long ends its run, ms. */
+const IDLE_MS = 60_000;
+const KEY = Buffer.alloc(32, 1).toString('base64');
+const CONSOLE = ['debug', 'info', 'warn', 'error'] as const;
+
+export interface Customer {
+  readonly id: string;
+  readonly name: string;
+  readonly hooks: readonly Hook[];
+  /** Processor time that the filters of all its subscriptions take for one event, ms. */
+  readonly filterMs: number;
+  /** Events published, with their times of acceptance. */
+  readonly events: Map<string, number>;
+}
+
+export interface Traits {
+  readonly filterMs?: number;
+}
+
+export class World {
+  readonly clock = new Clock();
+  readonly meters = new Meters();
+  readonly random: () => number;
+  readonly queues = new Map<string, ModelQueue>();
+  readonly customers: Customer[] = [];
+  readonly namespace: Namespace;
+  readonly d1: D1;
+  readonly #hooksByUrl = new Map<string, Hook>();
+  readonly #hooksById = new Map<string, Hook>();
+  readonly #restore: () => void;
+  readonly #progress: (line: string) => void;
+  readonly #events: ModelQueue;
+  #publishing = 0;
+  #failure: unknown;
+
+  constructor({ seed, times = {}, scaling = SCALING, vars = {}, progress = () => undefined }: WorldOptions) {
+    const deployment = readDeployment();
+    const { clock, meters } = this;
+    this.#progress = progress;
+    this.random = seeded(seed);
+    const parts = { clock, meters, random: this.random, times: { ...TIMES, ...times } };
+    this.d1 = new D1(parts);
+    const env: Record<string, unknown> = {
+      ...deployment.vars,
+      OPERATOR_TOKEN: 'operator-token-of-the-model',
+      KEY_ENCRYPTION_KEY: KEY,
+      TOKEN_SIGNING_KEY: KEY,
+      ...vars,
+    };
+    const objects: ObjectParts = {
+      ...parts,
+      create: (state) => createObject(state, env),
+      onAnswer: (id, call, values, answer) => this.#onAnswer(id, call, values, answer),
+    };
+    const name = (queue: string) => {
+      let known = this.queues.get(queue);
+      if (known === undefined) {
+        const rest = { scaling, deployment, handler: createHandler(env), deadLetterQueue: name };
+        known = new ModelQueue(queue, { ...parts, ...rest, cpuOf: (batch) => this.#cpuOf(batch) });
+        this.queues.set(queue, known);
+      }
+      return known;
+    };
+    for (const { binding, queue } of deployment.producers) env[binding] = name(queue).binding;
+    for (const { binding } of deployment.databases) env[binding] = this.d1;
+    for (const { name } of deployment.rateLimits) env[name] = { limit: async () => ({ success: true }) };
+    this.#events = name('webhook-events');
+    this.#restore = install(clock, this.random, {
+      fetch: createFetch(this.#hooksByUrl, parts),
+      console: this.#console(),
+    });
+    this.namespace = new Namespace(objects, this.#emptyStore(objects));
+    for (const { name } of deployment.objects) env[name] = this.namespace;
+  }
+
+  /** Gives the globals back. */
+  close(): void {
+    this.#restore();
+    for (const { sqlite } of this.namespace.objects.values()) sqlite.close();
+    this.d1.sqlite.close();
+  }
+
+  /** @param mood of each listener, by its number */
+  addCustomer(
+    name: string,
+    subscriptions: number,
+    mood: (index: number) => Mood,
+    traits: Traits = {},
+  ): Customer {
+    const id = this.#uuid();
+    const now = Math.floor(this.clock.now);
+    const { sqlite } = this.d1;
+    sqlite.query('INSERT INTO customers (id, name, created_at) VALUES (?, ?, ?)', [id, name, now]);
+    const kid = this.#uuid().replaceAll('-', '').padEnd(40, '0');
+    sqlite.query(
+      `INSERT INTO signing_keys (kid, customer_id, role, public_jwk, sealed_private_key, created_at, current_since)
+       VALUES (?, ?, 'current', '{}', 'sealed', ?, ?)`,
+      [kid, id, now, now],
+    );
+    const hooks = Array.from({ length: subscriptions }, (_, index) => {
+      const subscriptionId = this.#uuid();
+      const hook = new Hook(`https://${name}-${index}.example.com/hook`, name, mood(index));
+      this.#hooksByUrl.set(hook.url, hook);
+      this.#hooksById.set(subscriptionId, hook);
+      sqlite.query(
+        `INSERT INTO subscriptions (id, customer_id, title, endpoint, events, enabled, version, created_at, updated_at)
+         VALUES (?, ?, ?, ?, '["entityCreated","entityUpdated"]', 1, 1, ?, ?)`,
+        [subscriptionId, id, `hook ${index}`, hook.url, now, now],
+      );
+      return hook;
+    });
+    const customer: Customer = { id, name, hooks, filterMs: traits.filterMs ?? 0, events: new Map() };
+    this.customers.push(customer);
+    return customer;
+  }
+
+  /** Publishes events of a customer in one call, by the code of src. @param attributes names that each event carries */
+  publish(customer: Customer, events: number, attributes?: readonly string[]): void {
+    this.#publishing++;
+    this.meters.units.requests++;
+    this.#publish(customer, events, attributes).then(
+      () => this.#publishing--,
+      (error: unknown) => {
+        this.#failure ??= error;
+      },
+    );
+  }
+
+  async #publish(customer: Customer, events: number, attributes?: readonly string[]): Promise<void> {
+    const now = Math.floor(this.clock.now);
+    const bodies = Array.from({ length: events }, () => ({
+      type: attributes === undefined ? 'entityCreated' : 'entityUpdated',
+      captureApplicationId: 'tep2dcqy4fwurwtpkaxg76twgf',
+      captureClientId: 'zfccfzzcf626t449wu5umbt6zhek2det',
+      entityType: 'user',
+      sub: '7f3b7b7e-9d2f-4c8e-8f54-4b7f6f4b1d20',
+      ...(attributes === undefined ? {} : { attributes }),
+    }));
+    const result = await publish(this.#events.binding, bodies, now, customer.id);
+    if (!result.ok) throw new Error(result.faults.map(({ name, reason }) => `${name} ${reason}`).join('; '));
+    for (const { id } of result.events) customer.events.set(id, now);
+  }
+
+  /** Does something at a time of the run, ms from its start. */
+  at(ms: number, work: () => void): void {
+    this.clock.at(this.clock.startedAt + ms, work);
+  }
+
+  /** Publishes one event every so often. */
+  publishEvery(customer: Customer, everyMs: number, fromMs: number, toMs: number): void {
+    for (let ms = fromMs; ms < toMs; ms += everyMs) this.at(ms, () => this.publish(customer, 1));
+  }
+
+  /** Milliseconds since the start. */
+  get elapsedMs(): number {
+    return this.clock.now - this.clock.startedAt;
+  }
+
+  get expected(): number {
+    return this.customers.reduce((sum, { events, hooks }) => sum + events.size * hooks.length, 0);
+  }
+
+  get delivered(): number {
+    return [...this.#hooksById.values()].reduce((sum, hook) => sum + hook.delivered.size, 0);
+  }
+
+  /** Runs until everything is delivered and stored, or nothing moves for a minute, or until the time given, ms from the start. */
+  async run(untilMs: number, isOver: () => boolean = () => this.#isDone()): Promise<void> {
+    let over = false;
+    let idleSince = Number.POSITIVE_INFINITY;
+    let shownAt = process.hrtime.bigint();
+    const look = () => {
+      const isIdle = [...this.queues.values()].every(({ waiting, running }) => waiting + running === 0);
+      if (!isIdle || this.#publishing > 0) idleSince = Number.POSITIVE_INFINITY;
+      else idleSince = Math.min(idleSince, this.clock.now);
+      over = isOver() || (this.elapsedMs > 1000 && this.clock.now - idleSince > IDLE_MS);
+      const now = process.hrtime.bigint();
+      if (now - shownAt > 5_000_000_000n) {
+        shownAt = now;
+        this.#progress(`${(this.elapsedMs / 1000).toFixed(0)} s: ${this.delivered} of ${this.expected}`);
+      }
+      this.clock.at(this.clock.now + 1000, look);
+    };
+    this.clock.at(this.clock.now + 1000, look);
+    await this.clock.run(() => over || this.#failure !== undefined, this.clock.startedAt + untilMs);
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  #isDone(): boolean {
+    if (this.#publishing > 0 || this.elapsedMs < 2000) return false;
+    const isQuiet = [...this.queues.values()].every(({ waiting, running }) => waiting + running === 0);
+    return isQuiet && this.delivered === this.expected;
+  }
+
+  /** Letters in the operator's list, and messages that the platform moved. */
+  deadLetters(): number {
+    const { rows } = this.d1.sqlite.query('SELECT count(*) FROM dead_letters', []);
+    return Number(rows[0]?.[0] ?? 0) + this.meters.deadLetters;
+  }
+
+  /** Deliveries that the event stores have as a success. */
+  storedSuccesses(): number {
+    let stored = 0;
+    for (const { sqlite } of this.namespace.objects.values()) {
+      const { rows } = sqlite.query(
+        `SELECT (SELECT coalesce(sum(events), 0) FROM segments)
+              + (SELECT count(*) FROM deliveries WHERE state = 'success')`,
+        [],
+      );
+      stored += Number(rows[0]?.[0] ?? 0);
+    }
+    return stored;
+  }
+
+  #cpuOf({ messages }: Batch): number {
+    let ms = 0;
+    for (const { body } of messages) {
+      if (typeof body !== 'object' || body === null || !('customerId' in body) || !('events' in body))
+        continue;
+      const { customerId, events, subscriptionIds } = body as {
+        customerId: string;
+        events: unknown[];
+        subscriptionIds?: unknown[];
+      };
+      const customer = this.customers.find(({ id }) => id === customerId);
+      if (customer === undefined) continue;
+      const subscriptions = subscriptionIds?.length ?? customer.hooks.length;
+      const filterMs = (customer.filterMs * subscriptions) / customer.hooks.length;
+      ms += events.length * (CPU.event + CPU.match * subscriptions + filterMs);
+    }
+    return ms;
+  }
+
+  #onAnswer(subscriptionId: string, call: string, _values: readonly unknown[], answer: unknown): void {
+    if (call !== 'settle') return;
+    const hook = this.#hooksById.get(subscriptionId);
+    const { settled = [] } = answer as { settled?: readonly { eventId: string; state: string }[] };
+    for (const { eventId, state } of settled) {
+      if (state === 'success' && hook?.stored.has(eventId) === false)
+        hook.stored.set(eventId, this.clock.now);
+    }
+  }
+
+  /** Lines are counted, not written. */
+  #console(): Console {
+    const lines = CONSOLE.map((level) => [
+      level,
+      (line: unknown) => {
+        this.meters.units.logLines++;
+        const { event } = JSON.parse(String(line)) as { event: string };
+        count(this.meters.lines, event);
+      },
+    ]);
+    return { ...console, ...Object.fromEntries(lines) } as Console;
+  }
+
+  /** The database of a store that nobody has called yet: made once, then copied. */
+  #emptyStore(parts: ObjectParts): Uint8Array {
+    const namespace = new Namespace(parts);
+    namespace.get({ name: 'template' });
+    const template = namespace.objects.get('template');
+    template?.wake();
+    const bytes = template?.sqlite.database.serialize() ?? new Uint8Array();
+    template?.sqlite.close();
+    return bytes;
+  }
+
+  #uuid(): string {
+    return crypto.randomUUID();
+  }
+}
