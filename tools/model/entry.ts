@@ -17,9 +17,9 @@ const checkAddress = async () => ({ kind: 'public' }) as const;
 
 /** Handles the batches of all queues. */
 export function createHandler(env: unknown): Handler {
-  return async (batch, _context) => {
+  return async (batch, context) => {
     const create = () => withSignature(createServices(env as Env, checkAddress));
-    await consume(batch as unknown as Parameters<typeof consume>[0], create);
+    await consume(batch as unknown as Parameters<typeof consume>[0], create, (work) => context.waitUntil(work));
   };
 }
 
