@@ -19,7 +19,9 @@ const checkAddress = async () => ({ kind: 'public' }) as const;
 export function createHandler(env: unknown): Handler {
   return async (batch, context) => {
     const create = () => withSignature(createServices(env as Env, checkAddress));
-    await consume(batch as unknown as Parameters<typeof consume>[0], create, (work) => context.waitUntil(work));
+    await consume(batch as unknown as Parameters<typeof consume>[0], create, (work) =>
+      context.waitUntil(work),
+    );
   };
 }
 
