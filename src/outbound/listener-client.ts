@@ -12,6 +12,7 @@ import {
 } from '../domain/limits.ts';
 import { parseRetryAfter } from '../domain/retry-policy.ts';
 import type { AddressCheck } from './address-check.ts';
+import { isPlatformLimit } from './platform-errors.ts';
 
 /** Verdicts on endpoint URLs that an isolate keeps. */
 const ENDPOINTS_CHECKED_MAX = 2000;
@@ -77,7 +78,7 @@ async function checkBefore(options: ListenerClientOptions, endpoint: string): Pr
     case 'no answer':
       return { kind: 'unreachable', message: 'the host name could not be resolved' };
     case 'resolver away':
-      return { kind: 'unreachable', message: 'the name service gave no answer', resolverAway: true };
+      return { kind: 'our_fault', message: 'the name service gave no answer' };
   }
 }
 
@@ -119,6 +120,7 @@ async function judge(answer: Response): Promise<Outcome> {
 }
 
 function judgeFailure(error: unknown): Outcome {
+  if (isPlatformLimit(error)) return { kind: 'our_fault', message: 'the platform stopped the request' };
   const message = error instanceof Error ? error.message : '';
   // The words are the platform's, so they are matched loosely. Any other error is `unreachable` (contract 6.4).
   if (/invalid http|malformed|bad response|protocol error/i.test(message)) {
