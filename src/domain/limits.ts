@@ -82,6 +82,10 @@ export const OUR_FAULT_WAIT_FIRST_MS = 5 * SECOND_MS;
 export const OUR_FAULT_WAIT_MAX_MS = 5 * MINUTE_MS;
 /** A verdict on a host name is kept at most this long (contract 3.3). */
 export const ADDRESS_CACHE_MS = MINUTE_MS;
+/** While no look-up succeeds, the last verdict still counts until it is this old (contract 3.3). */
+export const ADDRESS_STALE_MS = 10 * MINUTE_MS;
+/** After a look-up failed, the name service is asked about that host again after this long (contract 3.3). */
+export const RESOLVER_PAUSE_MS = 5 * SECOND_MS;
 
 // --- What is kept, and for how long ------------------------------------------------------------------------
 
