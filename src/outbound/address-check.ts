@@ -5,9 +5,9 @@
  * answers differently the second time can still mislead the service. `global_fetch_strictly_public`, and verdicts that are
  * kept for a minute at most, limit what an attacker gains (see DNS rebinding in SECURITY.md).
  *
- * While no look-up of a host succeeds, because the name service is away or the host's own name servers fail, its last
- * verdict counts for ten minutes. Such a host is asked about once in five seconds, so that attempts do not wait for a
- * service that hangs.
+ * While no look-up of a host succeeds, because the name service is away or the host's own name servers fail, the verdict
+ * says what the last look-up found, for ten minutes. An attempt goes by that; a customer who configures an endpoint must
+ * wait. Such a host is asked about once in five seconds, so that attempts do not wait for a service that hangs.
  */
 import { isPublicAddress } from '../domain/endpoint.ts';
 import { RESOLVE_TIMEOUT_MS } from '../domain/leases.ts';
@@ -19,9 +19,12 @@ export type AddressVerdict =
   /** At least one address is not public. */
   | { readonly kind: 'blocked' }
   /** The name has no address, or its name servers give no answer. */
-  | { readonly kind: 'no answer' }
+  | { readonly kind: 'no answer'; readonly last: LastFound }
   /** The name service could not be asked, which says nothing about the name. */
-  | { readonly kind: 'resolver away' };
+  | { readonly kind: 'resolver away'; readonly last: LastFound };
+
+/** What the last look-up that succeeded found, if that was less than ten minutes ago. */
+type LastFound = 'public' | 'blocked' | 'unknown';
 
 export type AddressCheck = (hostname: string) => Promise<AddressVerdict>;
 
@@ -34,7 +37,7 @@ interface Known {
   readonly verdict: AddressVerdict;
   readonly askAgainAt: number;
   /** The verdict of the last look-up that succeeded, and until when it may count. */
-  readonly last?: { readonly verdict: AddressVerdict; readonly until: number };
+  readonly last?: { readonly found: 'public' | 'blocked'; readonly until: number };
 }
 
 /** A look-up that other attempts of the isolate share. */
@@ -78,20 +81,30 @@ export function createAddressCheck(
     switch (found) {
       case 'public':
       case 'blocked': {
-        const verdict: AddressVerdict = { kind: found };
-        const last = { verdict, until: asked.at + ADDRESS_STALE_MS };
-        return remember(hostname, { verdict, askAgainAt: asked.at + ADDRESS_CACHE_MS, last });
+        const last = { found, until: asked.at + ADDRESS_STALE_MS };
+        return remember(hostname, {
+          verdict: { kind: found },
+          askAgainAt: asked.at + ADDRESS_CACHE_MS,
+          last,
+        });
       }
       case 'no address':
         hosts.delete(hostname);
-        return { kind: 'no answer' };
+        return { kind: 'no answer', last: 'unknown' };
       case 'servers failed':
       case 'resolver away': {
-        const last = hosts.get(hostname)?.last;
-        if (last !== undefined && last.until > now)
-          return remember(hostname, { verdict: last.verdict, askAgainAt: now + RESOLVER_PAUSE_MS, last });
-        if (found === 'servers failed') return { kind: 'no answer' };
-        return remember(hostname, { verdict: { kind: found }, askAgainAt: now + RESOLVER_PAUSE_MS });
+        const kind = found === 'servers failed' ? 'no answer' : found;
+        const askAgainAt = now + RESOLVER_PAUSE_MS;
+        const latest = hosts.get(hostname);
+        // Another look-up may have ended meanwhile.
+        if (latest !== undefined && latest.askAgainAt > now) return latest.verdict;
+        const last = latest?.last;
+        if (last !== undefined && last.until > now) {
+          const verdict = { kind, last: last.found } as const;
+          return remember(hostname, { verdict, askAgainAt: Math.min(askAgainAt, last.until), last });
+        }
+        const verdict = { kind, last: 'unknown' } as const;
+        return kind === 'no answer' ? verdict : remember(hostname, { verdict, askAgainAt });
       }
     }
   };

@@ -68,9 +68,10 @@ async function checkBefore(options: ListenerClientOptions, endpoint: string): Pr
   const url = checked(endpoint, options.allowPrivateEndpoints);
   if (!url.ok) return { kind: 'blocked', message: `endpoint ${url.reason}` };
   if (options.allowPrivateEndpoints) return undefined;
-  const away = { kind: 'resolver away' } as const;
+  const away = { kind: 'resolver away', last: 'unknown' } as const;
   const verdict = await options.checkAddress(url.hostname).catch(() => away);
-  switch (verdict.kind) {
+  const last = 'last' in verdict ? verdict.last : 'unknown';
+  switch (last === 'unknown' ? verdict.kind : last) {
     case 'public':
       return undefined;
     case 'blocked':

@@ -381,6 +381,23 @@ describe('an endpoint when only public ones are allowed', () => {
     expect(faultNames(reply)).toEqual(['endpoint']);
   });
 
+  it('an endpoint is refused while no name server answers, although its host was public a few minutes ago', async () => {
+    const clock = holdClock();
+    let isAway = false;
+    const check = createAddressCheck(async () =>
+      isAway ? { kind: 'resolver away' } : { kind: 'addresses', addresses: ['93.184.216.34'] },
+    );
+    await check('listener.example.com');
+    isAway = true;
+    clock.advance(2 * 60_000);
+    const reply = await callIn(strict, 'POST', `/${customer.id}/webhooks/subscriptions`, {
+      token: customer.token,
+      body: aBody({ endpoint: 'https://listener.example.com/' }),
+      checkAddress: check,
+    });
+    expect(faultNames(reply)).toEqual(['endpoint']);
+  });
+
   it('a private endpoint is reported together with the other faults', async () => {
     const reply = await createStrictly('https://private.example.com/', { title: 'x', enabled: 'no' });
     expect(faultNames(reply).sort()).toEqual(['enabled', 'endpoint', 'title']);

@@ -399,7 +399,9 @@ describe('the address check before an attempt', () => {
     const asked: string[] = [];
     const checkAddress = async (hostname: string) => {
       asked.push(hostname);
-      return { kind: verdict };
+      return verdict === 'public' || verdict === 'blocked'
+        ? { kind: verdict }
+        : { kind: verdict, last: 'unknown' as const };
     };
     const outcome = await postSet({ ...options, allowPrivateEndpoints: false, checkAddress }, endpoint, SET);
     return { asked, outcome };
@@ -422,6 +424,23 @@ describe('the address check before an attempt', () => {
       message: 'the name service gave no answer',
     });
   });
+
+  it.each(['no answer', 'resolver away'] as const)(
+    'an attempt goes by the last verdict on its host while the address check says %j',
+    async (kind) => {
+      const fetching = vi.spyOn(globalThis, 'fetch').mockImplementation(async () => new Response(null));
+      const outcomeAfter = (last: 'public' | 'blocked') =>
+        postSet(
+          { ...options, allowPrivateEndpoints: false, checkAddress: async () => ({ kind, last }) },
+          'https://listener.example.com/hooks',
+          SET,
+        );
+      expect(await outcomeAfter('blocked')).toMatchObject({ kind: 'blocked' });
+      expect(fetching).not.toHaveBeenCalled();
+      expect(await outcomeAfter('public')).toMatchObject({ kind: 'success' });
+      fetching.mockRestore();
+    },
+  );
 
   it('a private http endpoint gets no request, whatever the address check says', async () => {
     const listener = new TestListener();
