@@ -152,7 +152,7 @@ export const LOG_EVENTS = {
   warn: {
     attempt: {
       meaning:
-        'An attempt did not succeed. `outcome` and `reason` say why. `state` says what follows: `awaiting-retry` (at `nextAttemptAt`), `failure` (no further attempt), `success` (another attempt had succeeded), or `dropped` (the result was a repeat, or too late, and changed nothing).',
+        'An attempt did not succeed. `outcome` and `reason` say why. `state` says what follows: `awaiting-retry` (at `nextAttemptAt`), `failure` (no further attempt), `success` (another attempt had succeeded), `awaiting-executing` or `executing` (it failed by our fault, with `outcome` = `our_fault`: the attempt costs nothing and is made again at `nextAttemptAt`), or `dropped` (the result was a repeat, or too late, and changed nothing).',
       action:
         'Nothing about single lines: the listener belongs to a customer. If listeners of many customers fail at once, look for the cause on our side: see [The resolver is away](#the-resolver-is-away) and [A listener is down](#a-listener-is-down).',
       fields: ATTEMPT_FIELDS,

@@ -12,7 +12,8 @@ export interface ListenerResponse {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-export type Outcome =
+/** What an attempt showed about the listener. Each of these is charged: it uses up one attempt of the schedule. */
+export type ListenerOutcome =
   | { readonly kind: 'success'; readonly response: ListenerResponse }
   | {
       readonly kind: 'http_error';
@@ -23,14 +24,20 @@ export type Outcome =
       readonly retryAfterMs?: number;
     }
   | { readonly kind: 'timed_out'; readonly message: string }
-  | {
-      readonly kind: 'unreachable';
-      readonly message: string;
-      /** The name service did not answer, which says nothing about the endpoint (contract 3.3). */
-      readonly resolverAway?: true;
-    }
+  | { readonly kind: 'unreachable'; readonly message: string }
   | { readonly kind: 'invalid_response'; readonly message: string }
   | { readonly kind: 'blocked'; readonly message: string };
+
+/**
+ * We could not make the request, or it failed for a reason of ours: the name service is away, or the platform stopped us at
+ * one of its limits. That shows nothing about the listener, so it costs no attempt and no health (contract 6.4).
+ */
+export interface OurFault {
+  readonly kind: 'our_fault';
+  readonly message: string;
+}
+
+export type Outcome = ListenerOutcome | OurFault;
 
 /** Why no HTTP answer came, as the event resource shows it (contract 5.1). */
 export interface AttemptError {
@@ -39,7 +46,7 @@ export interface AttemptError {
 }
 
 /** Whether a further attempt may follow this outcome (contract 6.4). */
-export function retryable(outcome: Outcome): boolean {
+export function retryable(outcome: ListenerOutcome): boolean {
   switch (outcome.kind) {
     case 'success':
     case 'invalid_response':
@@ -69,11 +76,13 @@ export function reasonOf(outcome: Exclude<Outcome, { kind: 'success' }>): string
       return `invalid response: ${outcome.message}`;
     case 'blocked':
       return `blocked: ${outcome.message}`;
+    case 'our_fault':
+      return `our fault: ${outcome.message}`;
   }
 }
 
 /** The part of an outcome that the event resource shows: the answer, or the error if no answer came. */
-export function visible(outcome: Outcome): { response: ListenerResponse } | { error: AttemptError } {
+export function visible(outcome: ListenerOutcome): { response: ListenerResponse } | { error: AttemptError } {
   switch (outcome.kind) {
     case 'success':
     case 'http_error':

@@ -23,13 +23,25 @@
  * - an attempt begins only with the lease token of its own dispatch, and takes the token away, so a message delivered twice
  *   or late begins nothing.
  *
+ * An attempt that failed for a reason of ours (`our_fault`) is not charged: it is made again after a wait, under its own
+ * number, as if it had lapsed. Until then the delivery stays in `executing`. When that was the first attempt, straight from
+ * the queue, the delivery is stored as if nobody had attempted it.
+ *
  * Leases only save duplicates: a lapsed attempt is made again under its own number (delivery is at least once,
  * contract 6.4). Every function here is pure and returns a new value; `undefined` means "nothing changes".
  */
-import { type AttemptError, type ListenerResponse, type Outcome, reasonOf, visible } from './attempt.ts';
+import {
+  type AttemptError,
+  type ListenerOutcome,
+  type ListenerResponse,
+  type OurFault,
+  type Outcome,
+  reasonOf,
+  visible,
+} from './attempt.ts';
 import type { HealthState } from './endpoint-health.ts';
 import { DISPATCH_LEASE_MS } from './leases.ts';
-import { nextAttemptAt, type RetryPolicy } from './retry-policy.ts';
+import { nextAttemptAt, ourFaultWaitMs, type RetryPolicy } from './retry-policy.ts';
 
 export const DELIVERY_STATES = [
   'awaiting-executing',
@@ -101,6 +113,8 @@ export interface Circumstances {
   readonly now: number;
   readonly enabled: boolean;
   readonly policy: RetryPolicy;
+  /** An attempt that is not made for this long, for reasons of ours, ends its delivery; ms. */
+  readonly retentionMs: number;
 }
 
 /** What decides whether a failing endpoint holds a delivery: the endpoint as its store knows it now. */
@@ -207,18 +221,47 @@ export function recordResult(
   result: AttemptResult,
   circumstances: Circumstances,
 ): Delivery | undefined {
+  const { outcome } = result;
+  if (outcome.kind === 'our_fault')
+    return notCharged(existing, facts, result.attempt, outcome, circumstances);
   const delivery = existing ?? arrive(facts, circumstances.now, true);
   if (result.attempt <= delivery.runBase) return undefined; // of an earlier run
   const isNext = result.attempt === delivery.attempts + 1;
-  if (result.outcome.kind === 'success') {
+  const ended = (begun: Delivery) => end(begun, outcome, result.durationMs, circumstances);
+  if (outcome.kind === 'success') {
     if (delivery.state === 'success') return undefined;
-    return end(isNext ? start(delivery, result.startedAt) : delivery, result, circumstances);
+    return ended(isNext ? start(delivery, result.startedAt) : delivery);
   }
   if (isFinal(delivery.state)) return undefined;
   if (delivery.state === 'executing') {
-    return result.attempt === delivery.attempts ? end(delivery, result, circumstances) : undefined;
+    return result.attempt === delivery.attempts ? ended(delivery) : undefined;
   }
-  return isNext ? end(start(delivery, result.startedAt), result, circumstances) : undefined;
+  return isNext ? ended(start(delivery, result.startedAt)) : undefined;
+}
+
+/**
+ * An attempt failed for a reason of ours (contract 6.4): it is made again after a wait, under its own number.
+ * `updatedAt` of a delivery in `executing` is when the attempt began for the first time, so the wait needs no column.
+ * @returns `undefined` when the attempt has a result, was dispatched again meanwhile, or belongs to a stored delivery that
+ *   has its own time already
+ */
+function notCharged(
+  existing: Delivery | undefined,
+  facts: DeliveryFacts,
+  attempt: number,
+  outcome: OurFault,
+  { now, enabled, retentionMs }: Circumstances,
+): Delivery | undefined {
+  if (existing === undefined) {
+    const arrived = arrive(facts, now, enabled);
+    return enabled ? { ...arrived, dueAt: now + ourFaultWaitMs(0) } : arrived;
+  }
+  const isUnderWay = existing.state === 'executing' && existing.attempts === attempt;
+  if (!isUnderWay || existing.leaseToken !== null) return undefined;
+  if (!enabled) return fail(existing, now, `${reasonOf(outcome)}; ${DISABLED}`);
+  const waitedMs = now - existing.updatedAt;
+  if (waitedMs >= retentionMs) return fail(existing, now, reasonOf(outcome));
+  return { ...existing, dueAt: now + ourFaultWaitMs(waitedMs) };
 }
 
 /**
@@ -290,9 +333,12 @@ function start(delivery: Delivery, at: number): Delivery {
   return append({ ...delivery, attempts }, { at, state: 'executing', attempts });
 }
 
-function end(delivery: Delivery, result: AttemptResult, circumstances: Circumstances): Delivery {
-  const { now, enabled, policy } = circumstances;
-  const { outcome, durationMs } = result;
+function end(
+  delivery: Delivery,
+  outcome: ListenerOutcome,
+  durationMs: number,
+  { now, enabled, policy }: Circumstances,
+): Delivery {
   const idle = { ...delivery, leaseToken: null };
   const facts = { at: now, attempts: delivery.attempts, ...visible(outcome), durationMs };
   if (outcome.kind === 'success') {

@@ -99,11 +99,11 @@ function verdictOf(outcome: Outcome): 'success' | 'answered' | 'failed' | 'nothi
       return statusCode >= 500 || statusCode === 429 ? 'failed' : 'answered';
     }
     case 'timed_out':
-      return 'failed';
     case 'unreachable':
-      return outcome.resolverAway === true ? 'nothing' : 'failed';
+      return 'failed';
     case 'invalid_response':
     case 'blocked':
+    case 'our_fault':
       return 'nothing';
   }
 }

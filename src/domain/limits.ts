@@ -76,8 +76,16 @@ export const RESPONSE_HEADERS_MAX_BYTES = 4096;
 export const REASON_MAX_CHARACTERS = 500;
 /** `Retry-After` moves the next attempt at most this far. */
 export const RETRY_AFTER_MAX_MS = DAY_MS;
+/** The first wait before an attempt is made again that failed for a reason of ours (contract 6.4). The waits double. */
+export const OUR_FAULT_WAIT_FIRST_MS = 5 * SECOND_MS;
+/** The longest of these waits: an outage of hours costs twelve attempts an hour for each event that waits. */
+export const OUR_FAULT_WAIT_MAX_MS = 5 * MINUTE_MS;
 /** A verdict on a host name is kept at most this long (contract 3.3). */
 export const ADDRESS_CACHE_MS = MINUTE_MS;
+/** While no look-up succeeds, the last verdict still counts until it is this old (contract 3.3). */
+export const ADDRESS_STALE_MS = 10 * MINUTE_MS;
+/** After a look-up failed, the name service is asked about that host again after this long (contract 3.3). */
+export const RESOLVER_PAUSE_MS = 5 * SECOND_MS;
 
 // --- What is kept, and for how long ------------------------------------------------------------------------
 

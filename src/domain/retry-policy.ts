@@ -1,7 +1,7 @@
 /** The schedule of attempts (contract 6.4): a wait after each failed attempt, then `failure`. */
-import type { Outcome } from './attempt.ts';
+import type { ListenerOutcome } from './attempt.ts';
 import { retryable } from './attempt.ts';
-import { RETRY_AFTER_MAX_MS } from './limits.ts';
+import { OUR_FAULT_WAIT_FIRST_MS, OUR_FAULT_WAIT_MAX_MS, RETRY_AFTER_MAX_MS } from './limits.ts';
 
 export interface RetryPolicy {
   /** Waits after attempt 1, 2, … of a run, in milliseconds. */
@@ -17,13 +17,22 @@ export interface RetryPolicy {
 export function nextAttemptAt(
   policy: RetryPolicy,
   runAttempt: number,
-  outcome: Outcome,
+  outcome: ListenerOutcome,
   endedAt: number,
 ): number | undefined {
   const delay = policy.delaysMs[runAttempt - 1];
   if (delay === undefined || !retryable(outcome)) return undefined;
   const asked = outcome.kind === 'http_error' ? (outcome.retryAfterMs ?? 0) : 0;
   return endedAt + Math.max(delay, Math.min(asked, RETRY_AFTER_MAX_MS));
+}
+
+/**
+ * The wait before an attempt is made again that failed for a reason of ours: as long as it has waited already. So the waits
+ * double, and the time at which the attempt began is all that must be remembered.
+ * @param waitedMs since the attempt began for the first time
+ */
+export function ourFaultWaitMs(waitedMs: number): number {
+  return Math.min(Math.max(waitedMs, OUR_FAULT_WAIT_FIRST_MS), OUR_FAULT_WAIT_MAX_MS);
 }
 
 /** The three forms of a date in RFC 9110, 5.6.7. `Date.parse` accepts far more. */

@@ -20,6 +20,9 @@ interface AttemptParts {
   readonly owner: Owner;
   retryDelaysMs(): readonly number[];
   attemptLeaseMs(): number;
+  retentionMs(): number;
+  /** How long a probe may take to show a result, ms. */
+  probePatienceMs(): number;
   endpointNow(now: number): EndpointNow;
 }
 
@@ -45,8 +48,9 @@ export class Attempts {
   }
 
   /** Stores what reports change, and what they show about the endpoint. @returns one answer for each, in order */
-  record(reports: readonly AttemptReport[], now: number): StoredReport[] {
+  record(sent: readonly AttemptReport[], now: number): StoredReport[] {
     const { deliveries } = this.#parts;
+    const reports = sent.map(ofThisVersion);
     const stored = deliveries.findAll(reports.map(({ eventId }) => eventId));
     // Deliveries that are not stored yet are added together, so that they can share a segment.
     const arrived = new Map<string, Delivery>();
@@ -70,13 +74,14 @@ export class Attempts {
 
   /** @returns the delivery to store; `undefined` when the report changes nothing */
   #changedBy(report: AttemptReport, existing: Delivery | undefined, now: number): Delivery | undefined {
-    const { owner, retryDelaysMs, attemptLeaseMs, endpointNow } = this.#parts;
+    const { owner, retryDelaysMs, retentionMs, attemptLeaseMs, endpointNow } = this.#parts;
     const { enabled } = owner;
     let changed: Delivery | undefined;
     switch (report.kind) {
       case 'attempted': {
         const policy = { delaysMs: retryDelaysMs() };
-        changed = recordResult(existing, report, report.result, { now, enabled, policy });
+        const circumstances = { now, enabled, policy, retentionMs: retentionMs() };
+        changed = recordResult(existing, report, report.result, circumstances);
         break;
       }
       case 'waiting':
@@ -97,5 +102,29 @@ export class Attempts {
       return report.endpoint === owner.ref?.endpoint ? [report.result] : [];
     });
     health.observe(results, now);
+    this.#awaitOurFaults(reports, each);
   }
+
+  /** An attempt that is made again for a reason of ours will be a probe itself: no other one is released before it. */
+  #awaitOurFaults(reports: readonly AttemptReport[], each: readonly StoredReport[]): void {
+    const { owner, health, probePatienceMs } = this.#parts;
+    if (health.current.state !== 'failing') return;
+    const times = reports.flatMap((report, index) => {
+      if (report.kind !== 'attempted' || report.result.outcome.kind !== 'our_fault') return [];
+      const isOfThisEndpoint = report.endpoint === owner.ref?.endpoint;
+      return isOfThisEndpoint ? (each[index]?.nextAttemptAt ?? []) : [];
+    });
+    if (times.length > 0) health.probed(Math.max(...times), probePatienceMs());
+  }
+}
+
+/** A consumer of version 0.1.0 reports that the name service is away by a mark on `unreachable`. */
+function ofThisVersion(report: AttemptReport): AttemptReport {
+  if (report.kind !== 'attempted') return report;
+  const { outcome } = report.result;
+  if (outcome.kind !== 'unreachable' || !('resolverAway' in outcome)) return report;
+  return {
+    ...report,
+    result: { ...report.result, outcome: { kind: 'our_fault', message: outcome.message } },
+  };
 }

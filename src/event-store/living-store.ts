@@ -78,12 +78,15 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     this.#deliveries = new Deliveries(database, Date.now());
     const { rows, merging } = this.#deliveries;
     this.#health = new Health(database);
+    const probePatienceMs = () => this.#attemptLeaseMs() + DRAIN_STEP_MS;
     this.#attempts = new Attempts({
       deliveries: this.#deliveries,
       health: this.#health,
       owner,
       retryDelaysMs: () => config().retryDelaysMs,
       attemptLeaseMs: () => this.#attemptLeaseMs(),
+      retentionMs,
+      probePatienceMs,
       endpointNow,
     });
     this.#admissions = new Admissions({
@@ -103,7 +106,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       redeliveries: this.#redeliveries,
       health: this.#health,
       endpointNow,
-      probePatienceMs: () => this.#attemptLeaseMs() + DRAIN_STEP_MS,
+      probePatienceMs,
     });
     const dispatch = new Dispatching(rows, send, () => owner.ref, endpointNow);
     const sweep = new Sweep(this.#deliveries, this.#exports, this.#redeliveries, retentionMs);

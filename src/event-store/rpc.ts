@@ -4,6 +4,10 @@
  *
  * During a deploy, and during a rollback, callers and stores of two versions talk to each other for some minutes. So these
  * shapes only grow: a member keeps its name and its meaning, and the other side does without a new one for a release.
+ *
+ * The outcome `our_fault` is newer than version 0.1.0. A store of that version throws when it reads one, and stores nothing
+ * of that call. The consumer then does what it does while a store is away: messages come back, and attempts that began lapse
+ * and are made again under their numbers. So the attempt costs nothing there either; other results of the call are repeated.
  */
 import type { AttemptResult, Delivery, DeliveryFacts, DeliveryState } from '../domain/delivery.ts';
 import type { HealthState } from '../domain/endpoint-health.ts';

@@ -12,6 +12,7 @@ import {
 } from '../domain/limits.ts';
 import { parseRetryAfter } from '../domain/retry-policy.ts';
 import type { AddressCheck } from './address-check.ts';
+import { isPlatformLimit } from './platform-errors.ts';
 
 /** Verdicts on endpoint URLs that an isolate keeps. */
 const ENDPOINTS_CHECKED_MAX = 2000;
@@ -67,9 +68,10 @@ async function checkBefore(options: ListenerClientOptions, endpoint: string): Pr
   const url = checked(endpoint, options.allowPrivateEndpoints);
   if (!url.ok) return { kind: 'blocked', message: `endpoint ${url.reason}` };
   if (options.allowPrivateEndpoints) return undefined;
-  const away = { kind: 'resolver away' } as const;
+  const away = { kind: 'resolver away', last: 'unknown' } as const;
   const verdict = await options.checkAddress(url.hostname).catch(() => away);
-  switch (verdict.kind) {
+  const last = 'last' in verdict ? verdict.last : 'unknown';
+  switch (last === 'unknown' ? verdict.kind : last) {
     case 'public':
       return undefined;
     case 'blocked':
@@ -77,7 +79,7 @@ async function checkBefore(options: ListenerClientOptions, endpoint: string): Pr
     case 'no answer':
       return { kind: 'unreachable', message: 'the host name could not be resolved' };
     case 'resolver away':
-      return { kind: 'unreachable', message: 'the name service gave no answer', resolverAway: true };
+      return { kind: 'our_fault', message: 'the name service gave no answer' };
   }
 }
 
@@ -119,6 +121,7 @@ async function judge(answer: Response): Promise<Outcome> {
 }
 
 function judgeFailure(error: unknown): Outcome {
+  if (isPlatformLimit(error)) return { kind: 'our_fault', message: 'the platform stopped the request' };
   const message = error instanceof Error ? error.message : '';
   // The words are the platform's, so they are matched loosely. Any other error is `unreachable` (contract 6.4).
   if (/invalid http|malformed|bad response|protocol error/i.test(message)) {

@@ -1,6 +1,6 @@
 import { env, exports } from 'cloudflare:workers';
 import { createLocalJWKSet, jwtVerify } from 'jose';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { newEventIds } from '../../src/domain/ids.ts';
 import { type HeldClock, holdClock } from '../support/clock.ts';
 import { until } from '../support/until.ts';
@@ -89,6 +89,46 @@ describe('an event published over HTTPS', () => {
     const [received] = await subscription.listener.calls();
     expect(event.request.payload).toBe(received?.body);
     expect(event.request.headers['Content-Length']).toBe(received?.headers['content-length']);
+  });
+});
+
+describe('an attempt that fails by our fault', () => {
+  it('an event whose first request the platform stops is delivered by attempt 1, and its log line says what happened', async () => {
+    const clock = holdClock();
+    const subscription = await newSubscription(await newCustomer());
+    const warned = vi.spyOn(console, 'warn').mockImplementation(() => undefined);
+    const real = globalThis.fetch;
+    const fetching = vi.spyOn(globalThis, 'fetch').mockImplementation(async (input, init) => {
+      if (String(input) !== subscription.listener.endpoint) return await real(input, init);
+      throw new Error('Too many subrequests by single Worker invocation.');
+    });
+    const id = await publish(subscription, clock.now());
+    await untilState(subscription, id, 'awaiting-executing', 0);
+    fetching.mockRestore();
+    const line = await until(
+      async () => warned.mock.calls.map(([text]) => String(text)).find((text) => text.includes(id)),
+      'the log line',
+    );
+    warned.mockRestore();
+    expect(JSON.parse(line)).toMatchObject({
+      event: 'attempt',
+      attempt: 1,
+      outcome: 'our_fault',
+      reason: 'our fault: the platform stopped the request',
+      state: 'awaiting-executing',
+      attempts: 0,
+      nextAttemptAt: new Date(clock.now() + 5000).toISOString(),
+    });
+    expect(await subscription.listener.calls()).toEqual([]);
+
+    await nextAttempt(clock, subscription, 5000);
+    await untilState(subscription, id, 'success', 1);
+    const history = await subscription.history(id);
+    expect(history.map(({ state, attempts }) => `${state} ${attempts}`)).toEqual([
+      'awaiting-executing 0',
+      'executing 1',
+      'success 1',
+    ]);
   });
 });
 

@@ -26,6 +26,7 @@ describe('the reason of a failed attempt', () => {
       'invalid response: not HTTP',
       { kind: 'invalid_response', message: 'not HTTP' },
     ],
+    ['a fault of ours', 'our fault: no budget', { kind: 'our_fault', message: 'no budget' }],
     ['a blocked address', 'blocked: not public', { kind: 'blocked', message: 'not public' }],
   ])('the history gives %s the reason %s', (_, reason, outcome) => {
     expect(reasonOf(outcome)).toBe(reason);

@@ -18,6 +18,7 @@ import {
   moved,
   NOW,
   ok,
+  ourFault,
   POLICY,
   result,
   timedOut,
@@ -50,7 +51,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       does: fc.constant('settle' as const),
       attempt: fc.nat(3),
-      outcome: fc.constantFrom(unavailable, unavailable, unavailable, busy, timedOut, moved, ok),
+      outcome: fc.constantFrom(unavailable, unavailable, unavailable, busy, timedOut, moved, ourFault, ok),
     }),
   },
 );
@@ -89,7 +90,9 @@ class World {
         return enabled ? this.#begin(this.#tokens.at(-1 - step.token) ?? 'none') : undefined;
       case 'settle': {
         const attempt = Math.max(1, delivery.attempts - step.attempt);
-        return recordResult(delivery, FACTS, result(attempt, step.outcome, now), at(now, enabled));
+        const after = recordResult(delivery, FACTS, result(attempt, step.outcome, now), at(now, enabled));
+        if (step.outcome.kind === 'our_fault' && after !== undefined) checkNotCharged(delivery, after);
+        return after;
       }
     }
   }
@@ -108,6 +111,13 @@ class World {
     }
     return begun;
   }
+}
+
+/** A fault of ours costs no attempt, and only the end of the delivery is worth an entry. */
+function checkNotCharged(before: Delivery, after: Delivery): void {
+  expect(after.attempts).toBe(before.attempts);
+  if (isFinal(after.state)) expect(after.history.at(-1)?.reason).toContain('our fault');
+  else expect(after.history).toEqual(before.history);
 }
 
 function checkRules(before: Delivery, after: Delivery): void {

@@ -21,6 +21,8 @@ import {
   moved,
   NOW,
   ok,
+  ourFault,
+  RETENTION_MS,
   result,
   timedOut,
   unavailable,
@@ -183,6 +185,90 @@ describe('a failed result', () => {
     expect(delivery).toMatchObject({ state: 'failure', dueAt: null });
     expect(delivery.history.at(-1)?.reason).toBe('HTTP 503; subscription disabled');
     expect(delivery.history.at(-1)).not.toHaveProperty('nextAttemptAt');
+  });
+});
+
+describe('an attempt that failed for a reason of ours', () => {
+  const failed = (delivery: Delivery | undefined, now: number, attempt = 1) =>
+    recordResult(delivery, FACTS, result(attempt, ourFault), at(now));
+  const begunAgain = (delivery: Delivery, now: number) =>
+    changed(begin(dispatch(delivery, 'again', now), 'again', now, LEASE_MS));
+
+  it('a first attempt that failed for a reason of ours is not charged: the delivery waits five seconds, unattempted', () => {
+    expect(failed(undefined, NOW)).toEqual({ ...arrive(FACTS, NOW, true), dueAt: NOW + 5000 });
+  });
+
+  it('an attempt under way that failed for a reason of ours keeps its number and its history, and waits', () => {
+    expect(failed(executing(), NOW + 100)).toEqual({ ...executing(), dueAt: NOW + 5100 });
+  });
+
+  it('an attempt that failed for a reason of ours is made again under its own number', () => {
+    const again = begunAgain(changed(failed(executing(), NOW)), NOW + 5000);
+    expect(again).toMatchObject({ state: 'executing', attempts: 1 });
+    expect(states(again)).toEqual(['awaiting-executing', 'executing']);
+    const delivery = changed(recordResult(again, FACTS, result(1, unavailable), at(NOW + 6000)));
+    expect(delivery).toMatchObject({ state: 'awaiting-retry', attempts: 1, dueAt: NOW + 9000 });
+  });
+
+  it('an attempt that keeps failing for reasons of ours is made again after waits that double to five minutes', () => {
+    let delivery = executing();
+    let now = NOW;
+    const waits: number[] = [];
+    for (let time = 0; time < 9; time++) {
+      delivery = changed(failed(delivery, now));
+      waits.push(((delivery.dueAt ?? 0) - now) / 1000);
+      now = delivery.dueAt ?? 0;
+      delivery = begunAgain(delivery, now);
+    }
+    expect(waits).toEqual([5, 5, 10, 20, 40, 80, 160, 300, 300]);
+    expect(delivery).toMatchObject({ state: 'executing', attempts: 1 });
+  });
+
+  it('the waits of each attempt begin with five seconds again', () => {
+    const later = NOW + 3000;
+    const second = changed(begin(dispatch(awaitingRetry(), 'two', later), 'two', later, LEASE_MS));
+    expect(failed(second, later, 2)).toMatchObject({ attempts: 2, dueAt: later + 5000 });
+  });
+
+  it('a delivery is a failure, and says why, when its attempt was not possible for as long as events are kept', () => {
+    const end = NOW + RETENTION_MS;
+    expect(failed(executing(), end - 1)).toMatchObject({ state: 'executing', dueAt: end - 1 + 300_000 });
+    const delivery = changed(failed(executing(), end));
+    expect(delivery).toMatchObject({ state: 'failure', attempts: 1, dueAt: null });
+    expect(delivery.history.at(-1)).toEqual({
+      at: end,
+      state: 'failure',
+      attempts: 1,
+      reason: 'our fault: the name service gave no answer',
+    });
+  });
+
+  it('a real result of the same attempt counts, however late it comes', () => {
+    const waiting = changed(failed(executing(), NOW));
+    expect(recordResult(waiting, FACTS, result(1, ok), at(NOW + 1))).toMatchObject({ state: 'success' });
+    expect(recordResult(waiting, FACTS, result(1, timedOut), at(NOW + 1))).toMatchObject({
+      state: 'awaiting-retry',
+      attempts: 1,
+    });
+  });
+
+  it('a fault of ours changes nothing when its attempt has a result, or was dispatched again', () => {
+    expect(failed(awaitingRetry(), NOW + 1)).toBeUndefined();
+    expect(failed(changed(disable(awaitingRetry(), NOW)), NOW + 1)).toBeUndefined();
+    expect(failed(changed(recordResult(undefined, FACTS, result(1, ok), at(NOW))), NOW + 1)).toBeUndefined();
+    expect(failed(arrive(FACTS, NOW, true), NOW + 1)).toBeUndefined();
+    expect(failed(dispatch(executing(), 'again', NOW + LEASE_MS), NOW + LEASE_MS + 1)).toBeUndefined();
+    expect(failed(executing(), NOW, 2)).toBeUndefined();
+  });
+
+  it('an attempt that failed for a reason of ours is not made again for a disabled subscription', () => {
+    const first = recordResult(undefined, FACTS, result(1, ourFault), at(NOW, false));
+    expect(first).toMatchObject({ state: 'failure', attempts: 0 });
+    const delivery = changed(recordResult(executing(), FACTS, result(1, ourFault), at(NOW, false)));
+    expect(delivery).toMatchObject({ state: 'failure', attempts: 1, dueAt: null });
+    expect(delivery.history.at(-1)?.reason).toBe(
+      'our fault: the name service gave no answer; subscription disabled',
+    );
   });
 });
 

@@ -11,7 +11,7 @@ const answer = (statusCode: number): Outcome => ({
 const ok: Outcome = { kind: 'success', response: { statusCode: 200, headers: {} } };
 const timedOut: Outcome = { kind: 'timed_out', message: '' };
 const unreachable: Outcome = { kind: 'unreachable', message: '' };
-const resolverAway: Outcome = { kind: 'unreachable', message: '', resolverAway: true };
+const ourFault: Outcome = { kind: 'our_fault', message: '' };
 const blocked: Outcome = { kind: 'blocked', message: '' };
 const invalid: Outcome = { kind: 'invalid_response', message: '' };
 
@@ -78,7 +78,7 @@ describe('the health of an endpoint', () => {
   });
 
   it.each([
-    ['an outage of the name service', resolverAway],
+    ['an attempt that failed for a reason of ours', ourFault],
     ['an address that is not public', blocked],
     ['an answer that is not HTTP', invalid],
   ])('%s does not change the health of an endpoint', (_, outcome) => {

@@ -1,7 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Outcome } from '../../src/domain/attempt.ts';
-import { nextAttemptAt, parseRetryAfter, type RetryPolicy } from '../../src/domain/retry-policy.ts';
+import type { ListenerOutcome } from '../../src/domain/attempt.ts';
+import {
+  nextAttemptAt,
+  ourFaultWaitMs,
+  parseRetryAfter,
+  type RetryPolicy,
+} from '../../src/domain/retry-policy.ts';
 
 const SECOND = 1000;
 const HOUR = 3_600_000;
@@ -10,12 +15,12 @@ const ENDED = 1_700_000_000_000;
 
 const policy: RetryPolicy = { delaysMs: [3, 30, 300, 3600, 86_400].map((seconds) => seconds * SECOND) };
 
-function answered(statusCode: number, retryAfterMs?: number): Outcome {
+function answered(statusCode: number, retryAfterMs?: number): ListenerOutcome {
   const response = { statusCode, headers: {} };
   return { kind: 'http_error', response, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
 }
 
-const wait = (runAttempt: number, outcome: Outcome) => {
+const wait = (runAttempt: number, outcome: ListenerOutcome) => {
   const at = nextAttemptAt(policy, runAttempt, outcome, ENDED);
   return at === undefined ? undefined : at - ENDED;
 };
@@ -41,7 +46,7 @@ describe('the schedule', () => {
 });
 
 describe('a further attempt', () => {
-  it.each<[string, Outcome]>([
+  it.each<[string, ListenerOutcome]>([
     ['a 400', answered(400)],
     ['a 401', answered(401)],
     ['a 404', answered(404)],
@@ -52,12 +57,11 @@ describe('a further attempt', () => {
     ['a 599', answered(599)],
     ['a time-out', { kind: 'timed_out', message: 'no answer within 10 s' }],
     ['an unreachable host', { kind: 'unreachable', message: 'connection refused' }],
-    ['an outage of the resolver', { kind: 'unreachable', message: 'no answer', resolverAway: true }],
   ])('another attempt follows after %s', (_, outcome) => {
     expect(wait(1, outcome)).toBe(3 * SECOND);
   });
 
-  it.each<[string, Outcome]>([
+  it.each<[string, ListenerOutcome]>([
     ['a success', { kind: 'success', response: { statusCode: 200, headers: {} } }],
     ['a 101', answered(101)],
     ['a 300', answered(300)],
@@ -68,6 +72,18 @@ describe('a further attempt', () => {
     ['a blocked address', { kind: 'blocked', message: 'not public' }],
   ])('no attempt follows after %s', (_, outcome) => {
     expect(wait(1, outcome)).toBeUndefined();
+  });
+});
+
+describe('the wait after a fault of ours', () => {
+  it('the waits after faults of ours double from five seconds to five minutes', () => {
+    const waits: number[] = [];
+    for (let waited = 0; waits.length < 9; ) {
+      const next = ourFaultWaitMs(waited);
+      waits.push(next / SECOND);
+      waited += next;
+    }
+    expect(waits).toEqual([5, 5, 10, 20, 40, 80, 160, 300, 300]);
   });
 });
 

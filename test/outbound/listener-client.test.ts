@@ -109,7 +109,7 @@ describe('an answer', () => {
       body: '',
     });
     expect(outcome).toMatchObject({ kind: 'http_error', response: { statusCode: 101 } });
-    expect(retryable(outcome)).toBe(false);
+    expect(outcome.kind !== 'our_fault' && retryable(outcome)).toBe(false);
   });
 
   it.each([300, 301, 302, 303, 304, 307, 308])(
@@ -346,6 +346,50 @@ describe('Retry-After', () => {
   });
 });
 
+describe('an error of the platform', () => {
+  /** Makes an attempt at which `fetch` throws this. */
+  async function outcomeOfError(text: string): Promise<Outcome> {
+    const fetching = vi.spyOn(globalThis, 'fetch').mockRejectedValue(new Error(text));
+    try {
+      return await postSet(options, 'https://listener.example.com/hooks', SET);
+    } finally {
+      fetching.mockRestore();
+    }
+  }
+
+  it.each([
+    'Too many subrequests.',
+    'Too many subrequests by single Worker invocation.',
+    'Too many subrequests by single Worker invocation. To configure this limit, refer to https://developers.cloudflare.com/workers/wrangler/configuration/#limits',
+    'Too many API requests by single Worker invocation.',
+    'Response closed due to connection limit',
+    'A stalled HTTP response was canceled to prevent deadlock. This can happen when a Worker calls fetch() several times.',
+    'Worker exceeded CPU time limit.',
+    'Worker exceeded memory limit.',
+    'Worker has exceeded memory limit.',
+    'The script will never generate a response.',
+    "The Workers runtime canceled this request because it detected that your Worker's code had hung and would never generate a response.",
+    'The execution context responding to this call was canceled.',
+    'Promise will never complete.',
+  ])('the error %j of the platform is our fault, not that of the listener', async (text) => {
+    expect(await outcomeOfError(text)).toEqual({
+      kind: 'our_fault',
+      message: 'the platform stopped the request',
+    });
+  });
+
+  it.each([
+    'Network connection lost.',
+    'internal error; reference = 1',
+    'Too many redirects.',
+    'the listener says: Too many subrequests.',
+    'Worker exceeded something else.',
+    '',
+  ])('the error %j makes the listener unreachable', async (text) => {
+    expect((await outcomeOfError(text)).kind).toBe('unreachable');
+  });
+});
+
 describe('the address check before an attempt', () => {
   /** Makes an attempt at a host that gets this verdict. @returns the outcome, and the hosts that were checked */
   async function checked(
@@ -355,7 +399,9 @@ describe('the address check before an attempt', () => {
     const asked: string[] = [];
     const checkAddress = async (hostname: string) => {
       asked.push(hostname);
-      return { kind: verdict };
+      return verdict === 'public' || verdict === 'blocked'
+        ? { kind: verdict }
+        : { kind: verdict, last: 'unknown' as const };
     };
     const outcome = await postSet({ ...options, allowPrivateEndpoints: false, checkAddress }, endpoint, SET);
     return { asked, outcome };
@@ -372,12 +418,29 @@ describe('the address check before an attempt', () => {
     expect(outcome).toEqual({ kind: 'unreachable', message: 'the host name could not be resolved' });
   });
 
-  it('an outage of the resolver does not count for the endpoint', async () => {
-    expect((await checked('resolver away')).outcome).toMatchObject({
-      kind: 'unreachable',
-      resolverAway: true,
+  it('an attempt while the resolver is away fails by our fault', async () => {
+    expect((await checked('resolver away')).outcome).toEqual({
+      kind: 'our_fault',
+      message: 'the name service gave no answer',
     });
   });
+
+  it.each(['no answer', 'resolver away'] as const)(
+    'an attempt goes by the last verdict on its host while the address check says %j',
+    async (kind) => {
+      const fetching = vi.spyOn(globalThis, 'fetch').mockImplementation(async () => new Response(null));
+      const outcomeAfter = (last: 'public' | 'blocked') =>
+        postSet(
+          { ...options, allowPrivateEndpoints: false, checkAddress: async () => ({ kind, last }) },
+          'https://listener.example.com/hooks',
+          SET,
+        );
+      expect(await outcomeAfter('blocked')).toMatchObject({ kind: 'blocked' });
+      expect(fetching).not.toHaveBeenCalled();
+      expect(await outcomeAfter('public')).toMatchObject({ kind: 'success' });
+      fetching.mockRestore();
+    },
+  );
 
   it('a private http endpoint gets no request, whatever the address check says', async () => {
     const listener = new TestListener();

@@ -324,6 +324,11 @@ export class World {
       before = entry;
     }
     must(history.filter((one) => one.state === 'executing').length === attempts, `${eventId}: lost attempts`);
+    const last = history.at(-1);
+    if (runBase === 0 && (last?.response ?? last?.error) !== undefined) {
+      const requests = this.#posts.filter((post) => post.eventId === eventId).length;
+      must(attempts <= requests, `${eventId}: ${attempts} attempts charged for ${requests} requests`);
+    }
     if (this.#succeeded.has(eventId)) must(state === 'success', `${eventId}: no longer a success`);
     if (state === 'success') this.#succeeded.add(eventId);
   }
@@ -459,6 +464,9 @@ export class World {
     );
     const isNew = !this.#posts.some((post) => post.eventId === eventId);
     must(isNew || stored !== undefined || this.#faultsSoFar > 0, `${eventId}: sent twice`);
+    // A fault of ours: no request is made, and it must cost nothing.
+    if (this.#faults && this.#random.chance(0.08))
+      return { kind: 'our_fault', message: 'the name service gave no answer' };
     this.#posts.push({ eventId, set, at: this.#clock.now() });
     const mood =
       this.#mood === 'mixed' ? this.#random.pick(['well', 'failing', 'hanging'] as const) : this.#mood;

@@ -30,7 +30,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   // A key that does not open is logged where it is skipped. Keys and what seals them are described by the rows
   // and the configuration they come from; both are handed in.
   signing: { ours: ['domain', 'log'], types: ['storage'], packages: ['jose', 'zod'] },
-  outbound: { ours: ['domain'], packages: ['zod', 'node:dns/promises'] },
+  outbound: { ours: ['domain'], packages: ['zod'] },
   // The alarm sends what is due to a queue.
   'event-store': {
     ours: ['domain', 'outbound/queues.ts', 'config', 'log'],

@@ -122,7 +122,11 @@ describe('what only one file may do', () => {
       /\.(?:ack|retry|ackAll|retryAll)\(/,
       ['queue/acknowledge.ts'],
     ],
-    ['makes a request', /(?<![.\w])fetch\(/, ['outbound/listener-client.ts']],
+    [
+      'makes requests to listeners, and only one asks the name service',
+      /(?<![.\w])fetch\(/,
+      ['outbound/dns-over-https.ts', 'outbound/listener-client.ts'],
+    ],
   ])('only one file %s', (_, pattern, allowed) => {
     const files = modules.filter(({ text }) => pattern.test(text)).map(({ path }) => path);
     expect(files).toEqual(allowed);

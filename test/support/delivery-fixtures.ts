@@ -7,6 +7,7 @@ import type { Subscription } from '../../src/domain/subscription.ts';
 export const ACCEPTED = 1_700_000_000_000;
 export const NOW = ACCEPTED + 50;
 export const LEASE_MS = 40_000;
+export const RETENTION_MS = 7 * 86_400_000;
 export const POLICY = { delaysMs: [3000, 30_000, 300_000] };
 
 export const FACTS: DeliveryFacts = {
@@ -20,9 +21,10 @@ export const ok: Outcome = { kind: 'success', response: { statusCode: 204, heade
 export const unavailable: Outcome = { kind: 'http_error', response: { statusCode: 503, headers: {} } };
 export const moved: Outcome = { kind: 'http_error', response: { statusCode: 301, headers: {} } };
 export const timedOut: Outcome = { kind: 'timed_out', message: 'no answer within 10 s' };
+export const ourFault: Outcome = { kind: 'our_fault', message: 'the name service gave no answer' };
 
 export function at(now: number, enabled = true): Circumstances {
-  return { now, enabled, policy: POLICY };
+  return { now, enabled, policy: POLICY, retentionMs: RETENTION_MS };
 }
 
 export function result(attempt: number, outcome: Outcome, startedAt = NOW): AttemptResult {

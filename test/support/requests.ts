@@ -3,7 +3,8 @@ import { createExecutionContext } from 'cloudflare:test';
 import { env, exports } from 'cloudflare:workers';
 import type { Env } from '../../src/env.ts';
 import { createApp } from '../../src/http/app.ts';
-import { type AddressCheck, createAddressCheck, type Resolver } from '../../src/outbound/address-check.ts';
+import { type AddressCheck, createAddressCheck } from '../../src/outbound/address-check.ts';
+import type { Resolver } from '../../src/outbound/dns-over-https.ts';
 import { BASE_URL, type CallOptions, call, getToken, type Reply, type TestCustomer } from './world.ts';
 
 /** Makes one request to the Worker, exactly as given. */
@@ -46,13 +47,9 @@ export async function callIn(
 
 /** A name server that knows only these host names. */
 export function resolverOf(names: Readonly<Record<string, { a?: string[]; aaaa?: string[] }>>): Resolver {
-  const answer = async (addresses: string[] | undefined, hostname: string): Promise<string[]> => {
-    if (addresses !== undefined) return addresses;
-    throw Object.assign(new Error(hostname), { code: hostname in names ? 'ENODATA' : 'ENOTFOUND' });
-  };
-  return {
-    resolve4: (hostname) => answer(names[hostname]?.a, hostname),
-    resolve6: (hostname) => answer(names[hostname]?.aaaa, hostname),
+  return async (hostname, type) => {
+    const { a = [], aaaa = [] } = names[hostname] ?? {};
+    return { kind: 'addresses', addresses: type === 'A' ? a : aaaa };
   };
 }
 
