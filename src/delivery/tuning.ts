@@ -35,6 +35,8 @@ export const UNSTORED_MAX_CHARACTERS = 8_000_000;
 export const NARROW_MAX_DELIVERIES = 400;
 /** No attempt starts later than this in an invocation for `webhook-events`: the events behind it must not wait. */
 export const EVENTS_BUDGET_MS = 1500;
+/** The same for `webhook-slices`: the queue adds consumers only when an invocation ends, and slices take turns. */
+export const SLICES_BUDGET_MS = 3 * SECOND_MS;
 /** Deliveries that a slice has when a message is split into few. */
 export const SLICE_DELIVERIES = 100;
 /** Slices into which one message is split at most. Each works for its time and sends on the rest, so customers take turns. */

@@ -18,10 +18,10 @@ import {
   EVENTS_BUDGET_MS,
   EVENTS_ROUTES_AT_ONCE,
   NARROW_MAX_DELIVERIES,
+  SLICES_BUDGET_MS,
   SLICES_ROUTES_AT_ONCE,
 } from '../delivery/tuning.ts';
 import type { IdentityEvent } from '../domain/event.ts';
-import { INVOCATION_BUDGET_MS } from '../domain/leases.ts';
 import type { Subscription } from '../domain/subscription.ts';
 import { describeError, logWarn } from '../log.ts';
 import { QUEUES } from '../outbound/queues.ts';
@@ -65,7 +65,7 @@ const EVENTS_LANE: Lane = {
 const SLICES_LANE: Lane = {
   queue: QUEUES.slices,
   maxDeliveries: Number.POSITIVE_INFINITY,
-  budgetMs: INVOCATION_BUDGET_MS,
+  budgetMs: SLICES_BUDGET_MS,
   routesAtOnce: SLICES_ROUTES_AT_ONCE,
 };
 
