@@ -23,8 +23,8 @@ export const ADMIT_MAX_EVENTS = 100;
 export const ASK_AGAIN_MS = SECOND_MS;
 /** Subscriptions that an invocation for `webhook-events` works on at once, so that each customer of a batch has its turn. */
 export const EVENTS_ROUTES_AT_ONCE = 40;
-/** Subscriptions that an invocation for `webhook-slices` works on at once: those that it begins it should finish. */
-export const SLICES_ROUTES_AT_ONCE = 6;
+/** The same for `webhook-slices`: the fewer at once, the more results share a call of `settle`, and the sooner one is finished. */
+export const SLICES_ROUTES_AT_ONCE = 2;
 /** Reports in one call of `settle`: bounds the size of its transaction. */
 export const SETTLE_MAX_REPORTS = 100;
 /** Signed tokens in one call of `settle`, characters. */
