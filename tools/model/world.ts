@@ -70,7 +70,7 @@ export class World {
     const objects: ObjectParts = {
       ...parts,
       create: (state) => createObject(state, env),
-      onAnswer: (id, call, values, answer) => this.#onAnswer(id, call, values, answer),
+      onAnswer: (id, answer) => this.#onAnswer(id, answer),
     };
     const name = (queue: string) => {
       let known = this.queues.get(queue);
@@ -251,10 +251,12 @@ export class World {
     return ms;
   }
 
-  #onAnswer(subscriptionId: string, call: string, _values: readonly unknown[], answer: unknown): void {
-    if (call !== 'settle') return;
+  /** Notes when a success is stored: whatever the call is named, its answer says so for each report. */
+  #onAnswer(subscriptionId: string, answer: unknown): void {
     const hook = this.#hooksById.get(subscriptionId);
-    const { settled = [] } = answer as { settled?: readonly { eventId: string; state: string }[] };
+    const { settled = [] } = (answer ?? {}) as {
+      settled?: readonly { eventId: string; state: string }[];
+    };
     for (const { eventId, state } of settled) {
       if (state === 'success' && hook?.stored.has(eventId) === false)
         hook.stored.set(eventId, this.clock.now);
