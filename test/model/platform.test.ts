@@ -16,7 +16,7 @@ afterEach(() => restore());
 function aQueue(handler: Handler, settings: Partial<Deployment['consumers'][number]> = {}, others = {}) {
   const [clock, meters, random] = [new Clock(), new Meters(), seeded(1)];
   const hook = new Hook(ENDPOINT, 'customer', { kind: 'well', latency: 1000 });
-  const fetch = createFetch(new Map([[ENDPOINT, hook]]), { clock, random, times: TIMES });
+  const fetch = createFetch(new Map([[ENDPOINT, hook]]), () => 'event', { clock, random, times: TIMES });
   restore = install(clock, random, { fetch });
   const consumer = {
     queue: 'work',

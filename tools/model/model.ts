@@ -4,7 +4,7 @@
  * what is modelled and what is not. The exit code is 1 when a target is missed.
  */
 import { parseArgs } from 'node:util';
-import './loader.ts';
+import { loadIsolates } from './loader.ts';
 import { type Outcome, show } from './report.ts';
 
 const { SCENARIOS } = await import('./scenarios.ts');
@@ -13,6 +13,7 @@ const { values } = parseArgs({
   options: {
     scenario: { type: 'string', multiple: true },
     seed: { type: 'string', default: '1' },
+    isolates: { type: 'string', default: '4' },
     json: { type: 'boolean', default: false },
   },
 });
@@ -23,12 +24,14 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
+const isolates = await loadIsolates(Number(values.isolates));
 const all: Record<string, readonly Outcome[]> = {};
 for (const name of names) {
   const started = performance.now();
   const outcomes =
     (await SCENARIOS[name]?.({
       seed: Number(values.seed),
+      isolates,
       progress: (line) => process.stderr.write(`… ${name}: ${line}\n`),
     })) ?? [];
   all[name] = outcomes;

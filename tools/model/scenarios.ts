@@ -5,12 +5,9 @@
 import type { Latency, Mood } from './listeners.ts';
 import type { Scaling } from './platform.ts';
 import { customersOf, figuresOf, latenciesIn, type Outcome, round, spread, type Target } from './report.ts';
-import { type Customer, World } from './world.ts';
+import { type Customer, World, type WorldOptions } from './world.ts';
 
-export interface RunOptions {
-  readonly seed: number;
-  readonly progress?: (line: string) => void;
-}
+export type RunOptions = Pick<WorldOptions, 'seed' | 'isolates' | 'progress'>;
 
 type Scenario = (options: RunOptions) => Promise<Outcome[]>;
 

@@ -2,15 +2,17 @@
 import { publish } from '../../src/delivery/publish.ts';
 import { Clock, install, seeded } from './clock.ts';
 import { D1 } from './d1.ts';
-import { createHandler, createObject } from './entry.ts';
+import { createHandler, createObject, eventIdOf } from './entry.ts';
 import { createFetch, Hook, type Mood } from './listeners.ts';
 import { count, Meters } from './meters.ts';
 import { Namespace, type ObjectParts } from './object.ts';
 import { CPU, readDeployment, SCALING, type Scaling, TIMES, type Times } from './platform.ts';
-import { type Batch, ModelQueue } from './queue.ts';
+import { type Batch, type Handler, ModelQueue } from './queue.ts';
 
 export interface WorldOptions {
   readonly seed: number;
+  /** Isolates that invocations take in turn; without them, all use the modules that are loaded here. */
+  readonly isolates?: readonly (typeof createHandler)[];
   readonly times?: Partial<Times>;
   readonly scaling?: Scaling;
   readonly vars?: Readonly<Record<string, string>>;
@@ -53,7 +55,9 @@ export class World {
   #publishing = 0;
   #failure: unknown;
 
-  constructor({ seed, times = {}, scaling = SCALING, vars = {}, progress = () => undefined }: WorldOptions) {
+  constructor(options: WorldOptions) {
+    const { seed, isolates = [createHandler], times = {}, scaling = SCALING, vars = {} } = options;
+    const { progress = () => undefined } = options;
     const deployment = readDeployment();
     const { clock, meters } = this;
     this.#progress = progress;
@@ -72,10 +76,15 @@ export class World {
       create: (state) => createObject(state, env),
       onAnswer: (id, answer) => this.#onAnswer(id, answer),
     };
+    const handlers = isolates.map((create) => create(env));
+    let batches = 0;
+    const handler: Handler = async (batch, context) => {
+      await handlers[batches++ % handlers.length]?.(batch, context);
+    };
     const name = (queue: string) => {
       let known = this.queues.get(queue);
       if (known === undefined) {
-        const rest = { scaling, deployment, handler: createHandler(env), deadLetterQueue: name };
+        const rest = { scaling, deployment, handler, deadLetterQueue: name };
         known = new ModelQueue(queue, { ...parts, ...rest, cpuOf: (batch) => this.#cpuOf(batch) });
         this.queues.set(queue, known);
       }
@@ -86,7 +95,7 @@ export class World {
     for (const { name } of deployment.rateLimits) env[name] = { limit: async () => ({ success: true }) };
     this.#events = name('webhook-events');
     this.#restore = install(clock, this.random, {
-      fetch: createFetch(this.#hooksByUrl, parts),
+      fetch: createFetch(this.#hooksByUrl, eventIdOf, parts),
       console: this.#console(),
     });
     this.namespace = new Namespace(objects, this.#emptyStore(objects));
