@@ -5,6 +5,7 @@
  */
 import { parseArgs } from 'node:util';
 import { loadIsolates } from './loader.ts';
+import { SCALING } from './platform.ts';
 import { type Outcome, show } from './report.ts';
 
 const { SCENARIOS } = await import('./scenarios.ts');
@@ -13,6 +14,7 @@ const { values } = parseArgs({
   options: {
     scenario: { type: 'string', multiple: true },
     seed: { type: 'string', default: '1' },
+    added: { type: 'string', default: String(SCALING.added) },
     isolates: { type: 'string', default: '4' },
     json: { type: 'boolean', default: false },
   },
@@ -32,6 +34,7 @@ for (const name of names) {
     (await SCENARIOS[name]?.({
       seed: Number(values.seed),
       isolates,
+      scaling: { ...SCALING, added: Number(values.added) },
       progress: (line) => process.stderr.write(`… ${name}: ${line}\n`),
     })) ?? [];
   all[name] = outcomes;

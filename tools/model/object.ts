@@ -225,6 +225,11 @@ export class Namespace {
     });
   }
 
+  /** Where objects live makes no difference here. */
+  jurisdiction(): this {
+    return this;
+  }
+
   getByName(name: string): object {
     return this.get({ name });
   }

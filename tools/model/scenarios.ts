@@ -3,11 +3,10 @@
  * of a scenario, which the suite runs.
  */
 import type { Latency, Mood } from './listeners.ts';
-import type { Scaling } from './platform.ts';
 import { customersOf, figuresOf, latenciesIn, type Outcome, round, spread, type Target } from './report.ts';
 import { type Customer, World, type WorldOptions } from './world.ts';
 
-export type RunOptions = Pick<WorldOptions, 'seed' | 'isolates' | 'progress'>;
+export type RunOptions = Pick<WorldOptions, 'seed' | 'isolates' | 'scaling' | 'progress'>;
 
 type Scenario = (options: RunOptions) => Promise<Outcome[]>;
 
@@ -20,7 +19,7 @@ const well = (latency: Latency) => (): Mood => ({ kind: 'well', latency });
 
 /** Makes a world, runs it, and closes it whatever happens. */
 async function inWorld<Answer>(
-  options: RunOptions & { readonly scaling?: Scaling },
+  options: RunOptions,
   work: (world: World) => Promise<Answer>,
 ): Promise<Answer> {
   const world = new World(options);

@@ -246,14 +246,14 @@ export class World {
     for (const { body } of messages) {
       if (typeof body !== 'object' || body === null || !('customerId' in body) || !('events' in body))
         continue;
-      const { customerId, events, subscriptionIds } = body as {
-        customerId: string;
-        events: unknown[];
-        subscriptionIds?: unknown[];
-      };
+      const { customerId, events } = body as { customerId: string; events: unknown[] };
       const customer = this.customers.find(({ id }) => id === customerId);
       if (customer === undefined) continue;
-      const subscriptions = subscriptionIds?.length ?? customer.hooks.length;
+      // A slice names its subscriptions; other messages are for all of them.
+      const named = Object.entries(body).find(
+        ([name, value]) => /subscription/i.test(name) && Array.isArray(value),
+      );
+      const subscriptions = (named?.[1] as unknown[] | undefined)?.length ?? customer.hooks.length;
       const filterMs = (customer.filterMs * subscriptions) / customer.hooks.length;
       ms += events.length * (CPU.event + CPU.match * subscriptions + filterMs);
     }
