@@ -2,11 +2,12 @@
 import { publish } from '../../src/delivery/publish.ts';
 import { Clock, install, seeded } from './clock.ts';
 import { D1 } from './d1.ts';
+import { readDeployment } from './deployment.ts';
 import { createHandler, createObject, eventIdOf } from './entry.ts';
 import { createFetch, Hook, type Mood } from './listeners.ts';
 import { count, Meters } from './meters.ts';
 import { Namespace, type ObjectParts } from './object.ts';
-import { CPU, readDeployment, SCALING, type Scaling, TIMES, type Times } from './platform.ts';
+import { CPU, SCALING, type Scaling, TIMES, type Times } from './platform.ts';
 import { type Batch, type Handler, ModelQueue } from './queue.ts';
 
 export interface WorldOptions {
