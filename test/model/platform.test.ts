@@ -4,7 +4,7 @@ import { Clock, install, seeded } from '../../tools/model/clock.ts';
 import { currentInvocation } from '../../tools/model/invocation.ts';
 import { createFetch, Hook } from '../../tools/model/listeners.ts';
 import { Meters } from '../../tools/model/meters.ts';
-import { type Deployment, readDeployment, TIMES } from '../../tools/model/platform.ts';
+import { type Deployment, TIMES } from '../../tools/model/platform.ts';
 import { type Handler, ModelQueue } from '../../tools/model/queue.ts';
 
 const ENDPOINT = 'https://listener.example.com/';
@@ -16,7 +16,7 @@ afterEach(() => restore());
 function aQueue(handler: Handler, settings: Partial<Deployment['consumers'][number]> = {}, others = {}) {
   const [clock, meters, random] = [new Clock(), new Meters(), seeded(1)];
   const hook = new Hook(ENDPOINT, 'customer', { kind: 'well', latency: 1000 });
-  const fetch = createFetch(new Map([[ENDPOINT, hook]]), { clock, random, times: TIMES });
+  const fetch = createFetch(new Map([[ENDPOINT, hook]]), () => 'event', { clock, random, times: TIMES });
   restore = install(clock, random, { fetch });
   const consumer = {
     queue: 'work',
@@ -26,7 +26,18 @@ function aQueue(handler: Handler, settings: Partial<Deployment['consumers'][numb
     dead_letter_queue: 'letters',
     ...settings,
   };
-  const deployment: Deployment = { ...readDeployment(), ...others, consumers: [consumer] };
+  const deployment: Deployment = {
+    producers: [],
+    objects: [],
+    databases: [],
+    rateLimits: [],
+    vars: {},
+    cpuMs: 30_000,
+    subrequests: 10_000,
+    waitsForWaitUntil: true,
+    ...others,
+    consumers: [consumer],
+  };
   const parts = { clock, meters, random, times: TIMES, scaling: { first: 1, added: 1 }, deployment, handler };
   const letters = new ModelQueue('letters', { ...parts, deadLetterQueue: () => undefined, cpuOf: () => 0 });
   const queue = new ModelQueue('work', { ...parts, deadLetterQueue: () => letters, cpuOf: () => 0 });

@@ -29,7 +29,10 @@ describe('a publish to several subscriptions', () => {
 
 describe('endpoints in trouble', () => {
   it('endpoints that are well get their events as before once health knows the others', async () => {
-    const { targets, figures } = await onset({ title: 'one of three', customers: [[3, 1]] }, options);
+    const { targets, figures } = await onset(
+      { title: 'one of three', everyMs: 500, customers: [[3, 1]] },
+      options,
+    );
     expect(targets.filter(({ what }) => what.startsWith('afterwards'))).toMatchObject([{ isMet: true }]);
     expect(figures['dead letters']).toBe(0);
   });

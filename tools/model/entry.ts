@@ -2,6 +2,7 @@
  * Where the model calls src: what index.ts wires for the platform. A change of `consume` or of the object's constructor is
  * followed here.
  */
+import { eventsClaim, setHeader, setPayload, signingInput } from '../../src/domain/security-event-token.ts';
 import type { Env } from '../../src/env.ts';
 import { EventStore } from '../../src/event-store/event-store.ts';
 import { consume } from '../../src/queue/consumer.ts';
@@ -34,29 +35,37 @@ export function createObject(
 
 /** Keys need no opening, and a signature costs processor time of the model only. */
 function withSignature(services: Services): Services {
+  const { baseUrl, captureDomain } = services.config;
+  const sign: Sign = async (event, subscription, kid) => {
+    const invocation = currentInvocation();
+    invocation?.work(CPU.sign);
+    if (invocation?.isAlive === false) return await new Promise(() => undefined);
+    const header = JSON.stringify(setHeader(baseUrl, event.customerId, kid));
+    const payload = setPayload(baseUrl, {
+      customerId: event.customerId,
+      subscriptionId: subscription.id,
+      eventId: event.id,
+      endpoint: subscription.endpoint,
+      acceptedAt: event.acceptedAt,
+      occurredAt: event.occurredAt,
+      events: eventsClaim(event, captureDomain),
+    });
+    const set = `${signingInput({ header, payload })}.${event.id.padEnd(SIGNATURE_CHARACTERS, '_')}`;
+    invocation?.hold(set.length);
+    return set;
+  };
   return {
     ...services,
     signer: { ...services.signer, open: async () => undefined },
-    delivery: { ...services.delivery, sign: signed },
+    delivery: { ...services.delivery, sign },
   };
 }
 
-const HEADER = 'eyJhbGciOiJSUzI1NiJ9'.padEnd(330, 'x');
-const SIGNATURE = 'y'.repeat(342);
-/** Characters of a payload beside the event's own, and what base64 adds. */
-const PAYLOAD_MIN = 500;
-const sizes = new WeakMap<object, number>();
+/** An RS256 signature in base64url. */
+const SIGNATURE_CHARACTERS = 342;
 
-const signed: Sign = async (event) => {
-  const invocation = currentInvocation();
-  invocation?.work(CPU.sign);
-  if (invocation?.isAlive === false) return await new Promise(() => undefined);
-  let size = sizes.get(event);
-  if (size === undefined) {
-    size = Math.ceil((JSON.stringify(event).length * 4) / 3);
-    sizes.set(event, size);
-  }
-  const set = `${HEADER}.${event.id}${'z'.repeat(PAYLOAD_MIN + size - 36)}.${SIGNATURE}`;
-  invocation?.hold(set.length);
-  return set;
-};
+/** The event of a SET of the model: its id is in the place of the signature. */
+export function eventIdOf(set: string): string {
+  const at = set.lastIndexOf('.') + 1;
+  return set.slice(at, at + 36);
+}

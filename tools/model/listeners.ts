@@ -96,9 +96,13 @@ interface FetchOptions {
   readonly signal?: AbortSignal;
 }
 
-/** The global `fetch` of the model. It takes one of the six connections until headers come or the caller aborts. */
+/**
+ * The global `fetch` of the model. It takes one of the six connections until headers come or the caller aborts.
+ * @param eventIdOf the event that a body is about
+ */
 export function createFetch(
   hooks: ReadonlyMap<string, Hook>,
+  eventIdOf: (body: string) => string,
   { clock, random, times }: { clock: Clock; random: () => number; times: Times },
 ) {
   const headers = new Headers({ date: 'Tue, 24 Nov 2026 12:00:00 GMT', connection: 'keep-alive' });
@@ -150,9 +154,4 @@ export function createFetch(
       if (!hasConnection) leave = leaveLine;
     });
   };
-}
-
-/** The model's SETs carry the event's id at the start of their payload. */
-function eventIdOf(set: string): string {
-  return set.slice(set.indexOf('.') + 1, set.indexOf('.') + 37);
 }

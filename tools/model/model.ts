@@ -4,7 +4,8 @@
  * what is modelled and what is not. The exit code is 1 when a target is missed.
  */
 import { parseArgs } from 'node:util';
-import './loader.ts';
+import { loadIsolates } from './loader.ts';
+import { SCALING } from './platform.ts';
 import { type Outcome, show } from './report.ts';
 
 const { SCENARIOS } = await import('./scenarios.ts');
@@ -13,6 +14,8 @@ const { values } = parseArgs({
   options: {
     scenario: { type: 'string', multiple: true },
     seed: { type: 'string', default: '1' },
+    added: { type: 'string', default: String(SCALING.added) },
+    isolates: { type: 'string', default: '4' },
     json: { type: 'boolean', default: false },
   },
 });
@@ -23,12 +26,15 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
+const isolates = await loadIsolates(Number(values.isolates));
 const all: Record<string, readonly Outcome[]> = {};
 for (const name of names) {
   const started = performance.now();
   const outcomes =
     (await SCENARIOS[name]?.({
       seed: Number(values.seed),
+      isolates,
+      scaling: { ...SCALING, added: Number(values.added) },
       progress: (line) => process.stderr.write(`… ${name}: ${line}\n`),
     })) ?? [];
   all[name] = outcomes;

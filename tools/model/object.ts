@@ -19,7 +19,7 @@ export interface ObjectParts {
   readonly times: Times;
   create(state: unknown): Instance;
   /** Sees each answer that a call gave. */
-  onAnswer(name: string, call: string, values: readonly unknown[], answer: unknown): void;
+  onAnswer(name: string, answer: unknown): void;
 }
 
 class Thread implements Actor {
@@ -69,9 +69,9 @@ export class ModelObject {
         });
       });
     });
-    caller?.hold(-bytes);
     if ('error' in reply) throw reply.error;
-    this.#parts.onAnswer(this.name, name, values, reply.answer);
+    caller?.hold(heldBy([reply.answer]) - bytes);
+    this.#parts.onAnswer(this.name, reply.answer);
     return reply.answer;
   }
 
@@ -189,7 +189,7 @@ function cursorOf({
   };
 }
 
-/** Bytes of the SETs in the reports of a call, which the caller holds until the answer. */
+/** Bytes of the SETs in the values of a call, or in its answer. */
 function heldBy(values: readonly unknown[]): number {
   return values.flat().reduce<number>((sum, value) => {
     const set = typeof value === 'object' && value !== null ? Reflect.get(value, 'set') : undefined;
@@ -223,6 +223,11 @@ export class Namespace {
       get: (_, member) =>
         member === 'then' ? undefined : (...values: unknown[]) => target.call(String(member), values),
     });
+  }
+
+  /** Where objects live makes no difference here. */
+  jurisdiction(): this {
+    return this;
   }
 
   getByName(name: string): object {

@@ -3,7 +3,6 @@
  * place, so that a scenario can change them.
  */
 import { join } from 'node:path';
-import { unstable_readConfig } from 'wrangler';
 
 export const ROOT = join(import.meta.dirname, '../..');
 
@@ -90,7 +89,7 @@ export interface Deployment {
   readonly waitsForWaitUntil: boolean;
 }
 
-interface Consumer {
+export interface Consumer {
   readonly queue: string;
   readonly max_batch_size?: number;
   readonly max_batch_timeout?: number;
@@ -98,21 +97,4 @@ interface Consumer {
   readonly max_concurrency?: number | null;
   readonly dead_letter_queue?: string;
   readonly retry_delay?: number;
-}
-
-/** wrangler.toml as data: a queue, a binding or a limit that is added there is in the model too. */
-export function readDeployment(): Deployment {
-  const config = unstable_readConfig({ config: join(ROOT, 'wrangler.toml') }, { hideWarnings: true });
-  const { cpu_ms: cpuMs = 30_000, subrequests = 10_000 } = config.limits ?? {};
-  return {
-    producers: (config.queues.producers ?? []) as Deployment['producers'],
-    consumers: (config.queues.consumers ?? []) as readonly Consumer[],
-    objects: config.durable_objects.bindings,
-    databases: config.d1_databases as Deployment['databases'],
-    rateLimits: config.ratelimits ?? [],
-    vars: config.vars as Deployment['vars'],
-    cpuMs,
-    subrequests,
-    waitsForWaitUntil: !config.compatibility_flags.includes(NO_WAIT_FLAG),
-  };
 }

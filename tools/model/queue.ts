@@ -122,8 +122,10 @@ export class ModelQueue {
         clock.at(from + between(times.queueSend, random), () => {
           const isRefused = this.#isBeyondRate(texts.length);
           if (!isRefused) {
-            for (const [index, text] of texts.entries())
-              this.#store(text, messages[index]?.delaySeconds ?? 0);
+            const latencyMs = this.#latencyMs();
+            for (const [index, text] of texts.entries()) {
+              this.#store(text, messages[index]?.delaySeconds ?? 0, latencyMs);
+            }
           }
           // The message is stored even when its sender is dead.
           clock.at(
@@ -149,23 +151,28 @@ export class ModelQueue {
     return this.#second.messages > QUEUE_LIMITS.perSecond;
   }
 
-  #store(text: string, delaySeconds: number): void {
+  /** @param latencyMs messages of one send come together */
+  #store(text: string, delaySeconds: number, latencyMs: number): void {
     const { clock, meters } = this.#parts;
     const id = `${this.name}-${this.#sent++}`;
     const stored: Stored = { id, sentAt: clock.now, text, attempts: 0, readyAt: 0 };
     meters.units.queueOperations += units(stored);
-    this.#later(stored, delaySeconds);
+    this.#later(stored, delaySeconds * 1000 + latencyMs);
   }
 
   /** Takes over a message that another queue gave up. */
   takeOver(message: Stored): void {
-    this.#store(message.text, 0);
+    this.#store(message.text, 0, this.#latencyMs());
   }
 
-  #later(message: Stored, delaySeconds: number): void {
-    const { clock, random, times } = this.#parts;
+  #latencyMs(): number {
+    return between(this.#parts.times.queueLatency, this.#parts.random);
+  }
+
+  #later(message: Stored, ms: number): void {
+    const { clock } = this.#parts;
     this.#delayed++;
-    clock.at(clock.now + delaySeconds * 1000 + between(times.queueLatency, random), () => {
+    clock.at(clock.now + ms, () => {
       this.#delayed--;
       message.readyAt = clock.now;
       this.#ready.push(message);
@@ -290,7 +297,7 @@ export class ModelQueue {
   #retry(message: Stored, delaySeconds: number): void {
     const { max_retries: retries = 3, dead_letter_queue: letters } = this.#settings ?? {};
     if (message.attempts <= retries) {
-      this.#later(message, delaySeconds);
+      this.#later(message, delaySeconds * 1000 + this.#latencyMs());
       return;
     }
     this.#parts.meters.deadLetters++;

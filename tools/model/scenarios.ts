@@ -3,14 +3,10 @@
  * of a scenario, which the suite runs.
  */
 import type { Latency, Mood } from './listeners.ts';
-import type { Scaling } from './platform.ts';
 import { customersOf, figuresOf, latenciesIn, type Outcome, round, spread, type Target } from './report.ts';
-import { type Customer, World } from './world.ts';
+import { type Customer, World, type WorldOptions } from './world.ts';
 
-export interface RunOptions {
-  readonly seed: number;
-  readonly progress?: (line: string) => void;
-}
+export type RunOptions = Pick<WorldOptions, 'seed' | 'isolates' | 'scaling' | 'progress'>;
 
 type Scenario = (options: RunOptions) => Promise<Outcome[]>;
 
@@ -23,7 +19,7 @@ const well = (latency: Latency) => (): Mood => ({ kind: 'well', latency });
 
 /** Makes a world, runs it, and closes it whatever happens. */
 async function inWorld<Answer>(
-  options: RunOptions & { readonly scaling?: Scaling },
+  options: RunOptions,
   work: (world: World) => Promise<Answer>,
 ): Promise<Answer> {
   const world = new World(options);
@@ -91,18 +87,20 @@ const ONSET = { at: 10_000, noticed: 75_000, end: 115_000 };
 
 export interface Onset {
   readonly title: string;
+  /** Time between two events of a customer, ms. */
+  readonly everyMs: number;
   /** Subscriptions of each customer, and how many of them begin to hang. */
   readonly customers: readonly (readonly [subscriptions: number, hanging: number])[];
 }
 
-export async function onset({ title, customers }: Onset, options: RunOptions): Promise<Outcome> {
+export async function onset({ title, everyMs, customers }: Onset, options: RunOptions): Promise<Outcome> {
   return await inWorld(options, async (world) => {
     const latency = { median: 32, sigma: 0.25 };
     const names: string[] = [];
     const turning = customers.flatMap(([subscriptions, hanging], index) => {
-      const customer = world.addCustomer(`customer-${index}`, subscriptions, well(latency));
+      const customer = world.addCustomer(`tenant-${'abc'[index]}`, subscriptions, well(latency));
       names.push(customer.name);
-      world.publishEvery(customer, 100, index * 33, ONSET.end);
+      world.publishEvery(customer, everyMs, index * 33, ONSET.end);
       return customer.hooks.slice(0, hanging);
     });
     world.at(ONSET.at, () => {
@@ -134,10 +132,11 @@ export async function onset({ title, customers }: Onset, options: RunOptions): P
 }
 
 const ONSETS: readonly Onset[] = [
-  { title: 'five of ten begin to hang, one customer', customers: [[10, 5]] },
-  { title: 'ten of twenty begin to hang, one customer', customers: [[20, 10]] },
+  { title: 'five of ten begin to hang, one customer', everyMs: 100, customers: [[10, 5]] },
+  { title: 'ten of twenty begin to hang, one customer', everyMs: 100, customers: [[20, 10]] },
   {
     title: 'all of one customer begin to hang, beside two customers that are well',
+    everyMs: 100,
     customers: [
       [5, 5],
       [5, 0],

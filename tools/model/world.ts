@@ -2,15 +2,18 @@
 import { publish } from '../../src/delivery/publish.ts';
 import { Clock, install, seeded } from './clock.ts';
 import { D1 } from './d1.ts';
-import { createHandler, createObject } from './entry.ts';
+import { readDeployment } from './deployment.ts';
+import { createHandler, createObject, eventIdOf } from './entry.ts';
 import { createFetch, Hook, type Mood } from './listeners.ts';
 import { count, Meters } from './meters.ts';
 import { Namespace, type ObjectParts } from './object.ts';
-import { CPU, readDeployment, SCALING, type Scaling, TIMES, type Times } from './platform.ts';
-import { type Batch, ModelQueue } from './queue.ts';
+import { CPU, SCALING, type Scaling, TIMES, type Times } from './platform.ts';
+import { type Batch, type Handler, ModelQueue } from './queue.ts';
 
 export interface WorldOptions {
   readonly seed: number;
+  /** Isolates that invocations take in turn; without them, all use the modules that are loaded here. */
+  readonly isolates?: readonly (typeof createHandler)[];
   readonly times?: Partial<Times>;
   readonly scaling?: Scaling;
   readonly vars?: Readonly<Record<string, string>>;
@@ -53,7 +56,9 @@ export class World {
   #publishing = 0;
   #failure: unknown;
 
-  constructor({ seed, times = {}, scaling = SCALING, vars = {}, progress = () => undefined }: WorldOptions) {
+  constructor(options: WorldOptions) {
+    const { seed, isolates = [createHandler], times = {}, scaling = SCALING, vars = {} } = options;
+    const { progress = () => undefined } = options;
     const deployment = readDeployment();
     const { clock, meters } = this;
     this.#progress = progress;
@@ -70,12 +75,17 @@ export class World {
     const objects: ObjectParts = {
       ...parts,
       create: (state) => createObject(state, env),
-      onAnswer: (id, call, values, answer) => this.#onAnswer(id, call, values, answer),
+      onAnswer: (id, answer) => this.#onAnswer(id, answer),
+    };
+    const handlers = isolates.map((create) => create(env));
+    let batches = 0;
+    const handler: Handler = async (batch, context) => {
+      await handlers[batches++ % handlers.length]?.(batch, context);
     };
     const name = (queue: string) => {
       let known = this.queues.get(queue);
       if (known === undefined) {
-        const rest = { scaling, deployment, handler: createHandler(env), deadLetterQueue: name };
+        const rest = { scaling, deployment, handler, deadLetterQueue: name };
         known = new ModelQueue(queue, { ...parts, ...rest, cpuOf: (batch) => this.#cpuOf(batch) });
         this.queues.set(queue, known);
       }
@@ -86,7 +96,7 @@ export class World {
     for (const { name } of deployment.rateLimits) env[name] = { limit: async () => ({ success: true }) };
     this.#events = name('webhook-events');
     this.#restore = install(clock, this.random, {
-      fetch: createFetch(this.#hooksByUrl, parts),
+      fetch: createFetch(this.#hooksByUrl, eventIdOf, parts),
       console: this.#console(),
     });
     this.namespace = new Namespace(objects, this.#emptyStore(objects));
@@ -237,24 +247,26 @@ export class World {
     for (const { body } of messages) {
       if (typeof body !== 'object' || body === null || !('customerId' in body) || !('events' in body))
         continue;
-      const { customerId, events, subscriptionIds } = body as {
-        customerId: string;
-        events: unknown[];
-        subscriptionIds?: unknown[];
-      };
+      const { customerId, events } = body as { customerId: string; events: unknown[] };
       const customer = this.customers.find(({ id }) => id === customerId);
       if (customer === undefined) continue;
-      const subscriptions = subscriptionIds?.length ?? customer.hooks.length;
+      // A slice names its subscriptions; other messages are for all of them.
+      const named = Object.entries(body).find(
+        ([name, value]) => /subscription/i.test(name) && Array.isArray(value),
+      );
+      const subscriptions = (named?.[1] as unknown[] | undefined)?.length ?? customer.hooks.length;
       const filterMs = (customer.filterMs * subscriptions) / customer.hooks.length;
       ms += events.length * (CPU.event + CPU.match * subscriptions + filterMs);
     }
     return ms;
   }
 
-  #onAnswer(subscriptionId: string, call: string, _values: readonly unknown[], answer: unknown): void {
-    if (call !== 'settle') return;
+  /** Notes when a success is stored: whatever the call is named, its answer says so for each report. */
+  #onAnswer(subscriptionId: string, answer: unknown): void {
     const hook = this.#hooksById.get(subscriptionId);
-    const { settled = [] } = answer as { settled?: readonly { eventId: string; state: string }[] };
+    const { settled = [] } = (answer ?? {}) as {
+      settled?: readonly { eventId: string; state: string }[];
+    };
     for (const { eventId, state } of settled) {
       if (state === 'success' && hook?.stored.has(eventId) === false)
         hook.stored.set(eventId, this.clock.now);
