@@ -34,7 +34,7 @@ export async function deliverDispatched(
   }
 
   async function deliver(eventId: string): Promise<Disposition> {
-    const slot = await invocation.takeSlot(ref);
+    const slot = await invocation.takeSlot(ref, isInTrouble);
     if (!('release' in slot)) {
       reporter.expectOneLess();
       return slot;

@@ -117,7 +117,7 @@ export class FirstAttempts {
   /** Signs one event, and makes its first attempt unless it must be deferred. */
   async #attempt(portion: Portion, event: IdentityEvent): Promise<Disposition> {
     const { ref, reporter, gate } = portion;
-    const slot = await this.#invocation.takeSlot(ref);
+    const slot = await this.#invocation.takeSlot(ref, false);
     if (!('release' in slot)) {
       reporter.expectOneLess();
       return slot;

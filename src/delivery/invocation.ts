@@ -71,11 +71,16 @@ export class Invocation {
     return this.ports.now() > this.#lastStart;
   }
 
-  /** Waits for a connection. @returns what becomes of the delivery if it gets none here */
-  async takeSlot(ref: SubscriptionRef): Promise<Slot | Disposition> {
+  /**
+   * Waits for a connection.
+   * @param isInTrouble the endpoint's window is kept by its store: it need not show first that it answers
+   * @returns what becomes of the delivery if it gets none here
+   */
+  async takeSlot(ref: SubscriptionRef, isInTrouble: boolean): Promise<Slot | Disposition> {
     if (this.isOver()) return LATER;
     if (this.#silentSince.has(ref.subscriptionId)) return this.#laterThanSilence(ref);
-    const slot = await this.#slots.take(ref, patience.hasAnswered(ref.subscriptionId, this.ports.now()));
+    const isProven = isInTrouble || patience.hasAnswered(ref.subscriptionId, this.ports.now());
+    const slot = await this.#slots.take(ref, isProven);
     if (slot === undefined) return this.#laterThanSilence(ref);
     if (!this.isOver()) return slot;
     slot.release();
@@ -98,8 +103,8 @@ export class Invocation {
 
     this.#slots.overdue();
     void answer.then(() => this.#slots.answered());
-    if (isUnusual) this.#silence(ref, startedAt, answer);
     if (!isInTrouble) {
+      if (isUnusual) this.#silence(ref, startedAt, answer);
       const waiting = { ...facts, kind: 'waiting', attempt, startedAt, isUnusual } as const;
       const stored = await this.report(reporter, waiting, ref);
       // The store does not know of the attempt: the message must wait for its end.

@@ -245,6 +245,19 @@ describe('a dispatched attempt without an answer', () => {
     expect(world.kinds).toEqual(['a attempted']);
   });
 
+  it('an endpoint in trouble gets its next request all the same: its store keeps its window', async () => {
+    const world = new World();
+    const subscription = aSubscription(0);
+    const ids = ['a', 'b', 'c', 'd', 'e', 'f', 'g'];
+    const dispatch = dispatchOf(subscription, ids, true);
+    const ended = deliverDispatched(new Invocation(world.ports, 10_000), subscription, dispatch);
+    await world.advance(1000);
+    expect(world.posted).toEqual(['a', 'b', 'c', 'd', 'e']);
+    // All connections are overdue, so the rest goes on at once in another invocation.
+    expect(await ended).toEqual(DONE);
+    expect(world.dispatches).toEqual([[{ ...dispatch, eventIds: ['f', 'g'] }, 0]]);
+  });
+
   it('a message out of time is sent on with what has not begun, and costs no retry', async () => {
     const world = new World();
     const invocation = new Invocation(world.ports, 10_000);
