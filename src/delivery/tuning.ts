@@ -18,5 +18,5 @@ export const ASK_AGAIN_MS = SECOND_MS;
 export const ROUTES_AT_ONCE = 12;
 /** Reports in one call of `settle`: bounds the size of the call (32 MiB) and of its transaction. */
 export const SETTLE_MAX_REPORTS = 100;
-/** Compiled filters that an isolate keeps. */
-export const FILTERS_COMPILED_MAX = 2000;
+/** Compiled filters that an isolate keeps: their schemas as JSON, and their patterns. An isolate has 128 MB for everything. */
+export const FILTERS_COMPILED_MAX_BYTES = 4_194_304;
