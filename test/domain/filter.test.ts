@@ -165,6 +165,54 @@ describe('the evaluation of a filter', () => {
   });
 });
 
+describe('a format', () => {
+  const formats = [
+    ...['date', 'time', 'date-time', 'duration', 'uri', 'uri-reference', 'uri-template', 'email', 'hostname'],
+    ...['ipv4', 'ipv6', 'uuid', 'regex', 'json-pointer', 'relative-json-pointer'],
+  ];
+
+  it.each(formats)('the format %s reads a hostile text of 60,000 characters in linear time', (format) => {
+    const parts = [
+      ...'a1-.:@/%~#?&({"',
+      'a-',
+      'a.',
+      '1:',
+      '::',
+      '%41',
+      'a@',
+      '/a',
+      '~0',
+      '{a}',
+      '{a,',
+      '0/',
+      '1Y',
+      '\\',
+      '//[',
+    ];
+    const { passes: evaluate } = compileFilter({ format });
+    const started = performance.now();
+    for (const start of ['', 'http://', 'P', '"', '2024-02-29T12:00:00.', 'a@']) {
+      for (const part of parts)
+        for (const end of ['!', ' ', 'Z']) evaluate(start + part.repeat(60_000 / part.length) + end);
+    }
+    // 270 texts take a fraction of a second. The bound only has to separate that from hours.
+    expect(performance.now() - started).toBeLessThan(60_000);
+  });
+
+  it.each([
+    ['uuid', '02e950dc-7306-4e5a-9e4b-b9cd5629d76b', '02e950dc73064e5a9e4bb9cd5629d76b'],
+    ['duration', 'P1Y2M3DT4H5M6S', 'P1Y3D'],
+    ['ipv4', '192.0.2.1', '192.0.02.1'],
+    ['date-time', '2024-02-29T12:00:00Z', '2023-02-29T12:00:00Z'],
+    ['regex', 'a+(b|c)', 'a+(b|c'],
+  ])('the format %s accepts %s and not %s', (format, right, wrong) => {
+    expect(checkFilter({ format })).toBeUndefined();
+    expect(compileFilter({ format }).passes(right)).toBe(true);
+    expect(compileFilter({ format }).passes(wrong)).toBe(false);
+    expect(compileFilter({ format }).passes(1)).toBe(true);
+  });
+});
+
 describe('a pattern that could backtrack', () => {
   it.each([
     '^(a+)+$',

@@ -24,9 +24,10 @@ const CLAIMS = [
   'attributes',
 ];
 const TYPES = ['entityCreated', 'entityUpdated', 'entityDeleted'];
-const NAMES = [...CLAIMS, ...TYPES, 'constructor', '__proto__', 'toString', 'length', 'other'];
+/** Names in schemas. Ajv passes over the name `__proto__` there, so values alone have it. */
+const NAMES = [...CLAIMS, ...TYPES, 'constructor', 'toString', 'hasOwnProperty', 'length', 'other'];
 /** Ajv compares objects wrongly, or throws, when a member is called `constructor` or `toString`. */
-const NAMES_IN_VALUES = NAMES.filter((name) => name !== 'constructor' && name !== 'toString');
+const NAMES_IN_VALUES = [...CLAIMS, ...TYPES, '__proto__', 'hasOwnProperty', 'length', 'other'];
 /** Texts at the borders of the formats and of the lengths. */
 const TEXTS = [
   ...[

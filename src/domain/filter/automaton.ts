@@ -6,7 +6,7 @@
  * RE2 has neither look-around nor back-references. A pattern whose automaton has too many states is refused.
  */
 import { RE2JS } from 're2js';
-import { FILTER_PATTERNS_MAX_SIZE } from '../limits.ts';
+import { ATTRIBUTES_MAX, EVENT_MAX_BYTES, FILTER_PATTERNS_MAX_SIZE } from '../limits.ts';
 import { type Check, type Cost, type Meter, NOTHING } from './steps.ts';
 
 export interface Automaton extends Check {
@@ -199,7 +199,10 @@ function withoutDeadEnds(rows: readonly number[], width: number): Int16Array {
   return Int16Array.from(rows, (target) => (target === NO || alive.has(target) ? target : NO));
 }
 
-/** A table without a cycle reads a few characters of any text: the longest path. One with a cycle can read all of them. */
+/**
+ * A table without a cycle reads a few characters of any text: the longest path. One with a cycle, or with a path that is
+ * longer than the texts of a large event are on average, can read all of them.
+ */
 function worstOfTable(next: Int16Array, width: number): Cost {
   const longest = new Map<number, number>();
   const under = new Set<number>();
@@ -219,7 +222,7 @@ function worstOfTable(next: Int16Array, width: number): Cost {
     return most;
   };
   const characters = walk(0);
-  return characters === Number.POSITIVE_INFINITY
+  return UNITS * characters > EVENT_MAX_BYTES / ATTRIBUTES_MAX
     ? { fixed: 2, perCharacter: 1 / CHARACTERS_A_STEP }
     : { fixed: 2 + (UNITS * characters) / CHARACTERS_A_STEP, perCharacter: 0 };
 }
