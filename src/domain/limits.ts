@@ -43,6 +43,8 @@ export const FILTER_MAX_BYTES = 65_536;
 export const FILTER_MAX_DEPTH = 32;
 /** All filters of one customer together: a consumer reads them with every batch. */
 export const FILTERS_MAX_BYTES_PER_CUSTOMER = 1_048_576;
+/** Characters (UTF-16 units) of one pattern: it is limited before it is compiled. */
+export const FILTER_PATTERN_MAX_CHARACTERS = 4096;
 /** Instructions of a filter's patterns together: compiling a pattern takes time. */
 export const FILTER_PATTERNS_MAX_SIZE = 1000;
 /**

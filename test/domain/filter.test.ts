@@ -313,6 +313,13 @@ describe('a refused filter', () => {
     expect(reason).toContain('steps');
   });
 
+  it('a pattern of more than 4,096 characters is refused before it is compiled', () => {
+    const text = `[${'a'.repeat(4095)}]`;
+    expect(checkFilter({ pattern: text })).toMatch('pattern must have at most 4096 characters');
+    expect(checkFilter({ patternProperties: { [text]: {} } })).toMatch('must have at most 4096 characters');
+    expect(checkFilter({ pattern: text.replace('a', '') })).toBeUndefined();
+  });
+
   it('a filter whose patterns take too long to build is refused', () => {
     const anyOf = [...'abcdefghijklmnop'].map((letter) => ({ pattern: `.{40}${letter}$` }));
     expect(checkFilter({ anyOf })).toMatch('makes the patterns of this filter too large');

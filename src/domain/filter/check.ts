@@ -4,7 +4,13 @@
  * evaluated, and its cost is known.
  */
 import { jsonBytesExceed } from '../event.ts';
-import { FILTER_MAX_BYTES, FILTER_MAX_DEPTH, FILTER_MAX_STEPS, FILTER_PATTERNS_MAX_SIZE } from '../limits.ts';
+import {
+  FILTER_MAX_BYTES,
+  FILTER_MAX_DEPTH,
+  FILTER_MAX_STEPS,
+  FILTER_PATTERN_MAX_CHARACTERS,
+  FILTER_PATTERNS_MAX_SIZE,
+} from '../limits.ts';
 import { type Automaton, compilePattern } from './automaton.ts';
 import { worstSteps } from './filter.ts';
 import { FORMATS } from './formats.ts';
@@ -83,6 +89,8 @@ const schemaMap: KeywordCheck = (value, path, state) => {
 
 const pattern: KeywordCheck = (value, path, state) => {
   if (typeof value !== 'string') return `${path} must be a string`;
+  if (value.length > FILTER_PATTERN_MAX_CHARACTERS)
+    return `${path} must have at most ${FILTER_PATTERN_MAX_CHARACTERS} characters`;
   let found: Automaton;
   try {
     found = compilePattern(value);
