@@ -53,7 +53,7 @@ export const FILTER_PATTERNS_MAX_SIZE = 1000;
  */
 export const FILTER_MAX_STEPS = 150_000;
 /** Steps that all filters of one customer may take for one event, at worst: about ten milliseconds. */
-export const FILTERS_MAX_STEPS_PER_CUSTOMER = 1_500_000;
+export const FILTERS_MAX_STEPS_PER_CUSTOMER = 2_000_000;
 
 // --- Endpoint health (contract 10.4) --------------------------------------------------------------------
 

@@ -304,8 +304,6 @@ describe('a refused filter', () => {
     ['40 patterns for each item', { items: { allOf: times(40, { pattern: 'a*b$' }) } }],
     ['95 lengths for each item', { items: { allOf: times(95, { minLength: 1 }) } }],
     ['95 formats for each item', { items: { allOf: times(95, { format: 'date' }) } }],
-    ['97 empty schemas for each item', { items: { allOf: times(97, {}) } }],
-    ['48 negated constants for each item', { items: { anyOf: times(48, { not: { const: 'x' } }) } }],
     ['a regular expression in each item', { contains: { format: 'regex' } }],
   ])('a filter that takes too long for a large event is refused: %s', (_, attributes) => {
     const reason = checkFilter({ properties: { entityUpdated: { properties: { attributes } } } });

@@ -131,7 +131,7 @@ describe('the refusal of a filter', () => {
   });
 });
 
-/** About 97,000 steps: fifteen fit, and a sixteenth does not. */
+/** About 91,000 steps: twenty-one fit, and the next does not. */
 const costly = {
   properties: {
     entityUpdated: { properties: { attributes: { contains: { anyOf: Array(90).fill(false) } } } },

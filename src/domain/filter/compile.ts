@@ -32,15 +32,7 @@ interface Checks {
 }
 
 export function compile(schema: FilterSchema, collect: Collect): Check {
-  if (typeof schema === 'boolean') {
-    return {
-      test: (_, meter) => {
-        meter.steps += 2;
-        return schema;
-      },
-      worst: () => fixed(2),
-    };
-  }
+  if (typeof schema === 'boolean') return always(schema);
   const compiler = new Compiler(schema, collect);
   return dispatch({
     any: compiler.any(),
@@ -51,20 +43,49 @@ export function compile(schema: FilterSchema, collect: Collect): Check {
   });
 }
 
-function dispatch({ any, texts, numbers, arrays, objects }: Checks): Check {
+/** A schema that has checks for one kind of value only needs no search for them: most schemas are so. */
+function dispatch(checks: Checks): Check {
+  const { any, texts, numbers, arrays, objects } = checks;
+  const others = [...numbers, ...arrays, ...objects];
+  if (others.length > 0 || (any.length > 0 && texts.length > 0)) return byKind(checks);
+  if (any.length > 0) return allOf(any);
+  return texts.length > 0 ? ofTexts(allOf(texts)) : always(true);
+}
+
+function always(answer: boolean): Check {
+  return {
+    test: (_, meter) => {
+      meter.steps += 2;
+      return answer;
+    },
+    worst: () => fixed(2),
+  };
+}
+
+function ofTexts(check: Check): Check {
+  return {
+    test: (value, meter) => {
+      meter.steps += 1;
+      return typeof value !== 'string' || check.test(value, meter);
+    },
+    worst: (shape) => sum([fixed(1), check.worst(shape)]),
+  };
+}
+
+function byKind({ any, texts, numbers, arrays, objects }: Checks): Check {
   const all = allOf(any);
-  const byKind = { text: allOf(texts), array: allOf(arrays), object: allOf(objects) };
+  const kinds = { text: allOf(texts), array: allOf(arrays), object: allOf(objects) };
   const byNumber = allOf(numbers);
   return {
     test: (value, meter) => {
       meter.steps += STEPS_A_SCHEMA;
       if (!all.test(value, meter)) return false;
-      if (typeof value === 'string') return byKind.text.test(value, meter);
-      if (Array.isArray(value)) return byKind.array.test(value, meter);
-      if (isObject(value)) return byKind.object.test(value, meter);
+      if (typeof value === 'string') return kinds.text.test(value, meter);
+      if (Array.isArray(value)) return kinds.array.test(value, meter);
+      if (isObject(value)) return kinds.object.test(value, meter);
       return typeof value !== 'number' || byNumber.test(value, meter);
     },
-    worst: (shape) => sum([fixed(STEPS_A_SCHEMA), all.worst(shape), byKind[shape.kind].worst(shape)]),
+    worst: (shape) => sum([fixed(STEPS_A_SCHEMA), all.worst(shape), kinds[shape.kind].worst(shape)]),
   };
 }
 

@@ -1,4 +1,5 @@
 /** Keywords for any value: `type`, `const` and `enum`. Two values are equal as JSON Schema says: 1 is 1.0, order of keys is free. */
+import { ATTRIBUTES_MAX, EVENT_MAX_BYTES } from '../limits.ts';
 import { type Check, type Cost, fixed, type Meter, NOTHING, type Shape } from './steps.ts';
 
 /** Characters that a comparison or a hash reads in one step. */
@@ -20,8 +21,11 @@ function stepsOfLook(value: unknown): number {
   return STEPS_A_CHECK + (typeof value === 'string' ? Math.floor(value.length / CHARACTERS_A_STEP) : 0);
 }
 
-function worstLook(shape: Shape): Cost {
-  return { fixed: STEPS_A_CHECK, perCharacter: shape.kind === 'text' ? 1 / CHARACTERS_A_STEP : 0 };
+/** A look at a text that is not read when it is too long. Either all of a short text is read, or each character costs. */
+function worstLook(maxCharacters: number): Cost {
+  return maxCharacters > EVENT_MAX_BYTES / ATTRIBUTES_MAX
+    ? { fixed: STEPS_A_CHECK, perCharacter: 1 / CHARACTERS_A_STEP }
+    : fixed(STEPS_A_CHECK + maxCharacters / CHARACTERS_A_STEP);
 }
 
 const TYPE_TESTS: Readonly<Record<string, (value: unknown) => boolean>> = {
@@ -98,11 +102,17 @@ export function enumCheck(constants: readonly unknown[]): Check {
   const scalars = new Set(constants.filter(isScalar));
   const keys = new Set(constants.filter((constant) => !isScalar(constant)).map((one) => keyOf(one)));
   const longest = [...keys].reduce((most, key) => Math.max(most, key.length), 0);
+  const longestText = constants.reduce<number>(
+    (most, constant) => (typeof constant === 'string' ? Math.max(most, constant.length) : most),
+    0,
+  );
   return {
     test: (value, meter) => {
       if (isScalar(value)) {
-        meter.steps += stepsOfLook(value);
-        return scalars.has(value);
+        // A text that is longer than every constant is not read.
+        const reads = typeof value !== 'string' || value.length <= longestText;
+        meter.steps += reads ? stepsOfLook(value) : STEPS_A_CHECK;
+        return reads && scalars.has(value);
       }
       meter.steps += STEPS_A_CHECK;
       if (keys.size === 0) return false;
@@ -110,7 +120,7 @@ export function enumCheck(constants: readonly unknown[]): Check {
       return key !== undefined && keys.has(key);
     },
     worst: (shape) => {
-      if (shape.kind === 'text') return worstLook(shape);
+      if (shape.kind === 'text') return worstLook(longestText);
       return fixed(
         STEPS_A_CHECK +
           (keys.size === 0 ? 0 : Math.min(worstKey(shape), STEPS_A_KEY_CHARACTER * (longest + 1) + 64)),
