@@ -41,7 +41,7 @@ export default defineConfig(async () => ({
           // Test files share a runtime and its storage, so each test makes its own customers.
           isolate: false,
           include: ['test/**/*.test.ts'],
-          exclude: ['test/journey/**', 'test/model/**', 'test/structure/**'],
+          exclude: ['test/conformance/**', 'test/journey/**', 'test/model/**', 'test/structure/**'],
           globalSetup: ['./test/support/start-listener.ts'],
           setupFiles: ['./test/support/apply-migrations.ts'],
         },
@@ -53,7 +53,12 @@ export default defineConfig(async () => ({
         },
         test: {
           name: 'node',
-          include: ['test/journey/**/*.test.ts', 'test/model/**/*.test.ts', 'packages/*/test/**/*.test.ts'],
+          include: [
+            'test/conformance/**/*.test.ts',
+            'test/journey/**/*.test.ts',
+            'test/model/**/*.test.ts',
+            'packages/*/test/**/*.test.ts',
+          ],
           testTimeout: SAFETY_NET_MS,
           hookTimeout: SAFETY_NET_MS,
         },

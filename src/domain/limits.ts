@@ -43,13 +43,17 @@ export const FILTER_MAX_BYTES = 65_536;
 export const FILTER_MAX_DEPTH = 32;
 /** All filters of one customer together: a consumer reads them with every batch. */
 export const FILTERS_MAX_BYTES_PER_CUSTOMER = 1_048_576;
-/** Instructions of a filter's patterns together. Each instruction costs at most one step for each character of a claim. */
+/** Characters (UTF-16 units) of one pattern: it is limited before it is compiled. */
+export const FILTER_PATTERN_MAX_CHARACTERS = 4096;
+/** Instructions of a filter's patterns together: compiling a pattern takes time. */
 export const FILTER_PATTERNS_MAX_SIZE = 1000;
 /**
- * Schemas that evaluating a filter may visit for one event with 500 attributes, in the worst case. Each visit takes one to
- * two microseconds, and all customers share the consumer.
+ * Steps that one filter may take for one event, at worst: about a millisecond. All customers share the consumer. `npm run
+ * filters` measures a step.
  */
-export const FILTER_MAX_COST = 50_000;
+export const FILTER_MAX_STEPS = 150_000;
+/** Steps that all filters of one customer may take for one event, at worst: about ten milliseconds. */
+export const FILTERS_MAX_STEPS_PER_CUSTOMER = 2_000_000;
 
 // --- Endpoint health (contract 10.4) --------------------------------------------------------------------
 

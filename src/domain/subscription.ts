@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { HealthState } from './endpoint-health.ts';
 import { EventType } from './event.ts';
-import { checkFilter } from './filter-schema.ts';
+import { checkFilter } from './filter/check.ts';
 import { required, text } from './schemas.ts';
 
 export interface Subscription {
@@ -14,6 +14,8 @@ export interface Subscription {
   readonly enabled: boolean;
   /** A JSON Schema that `checkFilter` accepted; null: every event passes. */
   readonly filter: Readonly<Record<string, unknown>> | null;
+  /** Steps that the filter may take for one event (contract 4); null: not counted yet, because the filter is an old one. */
+  readonly filterSteps: number | null;
   /** The health of the endpoint as the event path noted it last. The event store knows the present one (contract 10.4). */
   readonly health: HealthState;
   /** Counts the changes. An event store adopts the newer of two versions. */

@@ -13,6 +13,7 @@ import type { Database } from '../storage/database.ts';
 import { trimDeadLetters } from '../storage/dead-letters.ts';
 import { deleteRetiredKeys, findDueRotations } from '../storage/signing-keys.ts';
 import { deleteTombstones, findSlice, noteHealth } from '../storage/subscriptions.ts';
+import { countSteps } from './count-filter-steps.ts';
 import { eraseDeleted } from './erase.ts';
 import { rotateSigningKeys } from './rotate-keys.ts';
 
@@ -64,7 +65,7 @@ async function rotateDueKeys(db: Database, config: Config, now: number): Promise
   await deleteRetiredKeys(db, now);
 }
 
-/** Visits the stores of one slice: arms alarms that were lost, and notes health that D1 has not heard. */
+/** Visits the stores of one slice: arms alarms that were lost, and notes in D1 health that is news, and steps of old filters. */
 async function visitSlice({ db, eventStore }: MaintenanceNeeds, slice: number): Promise<void> {
   const digits = (number: number) => number.toString(16).padStart(2, '0');
   const to = slice === SLICES - 1 ? 'g' : digits(slice + 1);
@@ -76,6 +77,7 @@ async function visitSlice({ db, eventStore }: MaintenanceNeeds, slice: number): 
         try {
           const health = await eventStore(subscription.id).ensureAlarm(refOf(subscription));
           if (health.state !== subscription.health) await noteHealth(db, subscription.id, health);
+          await countSteps(db, subscription);
         } catch (error) {
           logError('event store not visited', error, { subscriptionId: subscription.id });
         }

@@ -61,6 +61,7 @@ export const subscriptions = sqliteTable('subscriptions', {
   filter: text('filter', { mode: 'json' }).$type<Record<string, unknown>>(),
   health: text('health', { enum: HEALTH_STATES }).notNull(),
   healthSince: integer('health_since').notNull(),
+  filterSteps: integer('filter_steps'),
 });
 
 export const deadLetters = sqliteTable('dead_letters', {

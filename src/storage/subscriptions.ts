@@ -2,33 +2,56 @@
  * Subscriptions in D1. Every query names its customer, except those of the event path and of maintenance. The event path
  * reads the subscriptions of all customers of a batch at once, each with its customer.
  */
-import { and, asc, count, eq, gte, isNotNull, isNull, lt, lte, ne, sql } from 'drizzle-orm';
+import { and, asc, count, eq, gte, isNotNull, isNull, lt, lte, ne, type SQL, sql } from 'drizzle-orm';
 import type { HealthState } from '../domain/endpoint-health.ts';
+import { worstSteps } from '../domain/filter/filter.ts';
+import { FILTERS_MAX_STEPS_PER_CUSTOMER } from '../domain/limits.ts';
 import type { Subscription, SubscriptionChange } from '../domain/subscription.ts';
 import { type Database, isDuplicate } from './database.ts';
 import { customers, signingKeys, subscriptions } from './schema.ts';
 
-type InsertSubscriptionResult = 'created' | 'no customer' | 'duplicate title' | 'too many';
+type InsertSubscriptionResult =
+  | 'created'
+  | 'no customer'
+  | 'duplicate title'
+  | 'too many'
+  | 'filters too slow';
 
 const living = isNull(subscriptions.deletedAt);
 
-/** Creates a subscription, unless its customer does not exist, its title is taken, or the customer has too many. */
+/**
+ * Creates a subscription, unless its customer does not exist, its title is taken, the customer has too many, or the
+ * customer's filters take too long together.
+ */
 export async function insertSubscription(
   db: Database,
   subscription: Subscription,
   maxSubscriptions: number,
 ): Promise<InsertSubscriptionResult> {
-  const { id, customerId, title, endpoint, events, enabled, filter, version, createdAt, updatedAt } =
-    subscription;
+  const {
+    id,
+    customerId,
+    title,
+    endpoint,
+    events,
+    enabled,
+    filter,
+    filterSteps,
+    version,
+    createdAt,
+    updatedAt,
+  } = subscription;
   try {
     const created = await db
       .insert(subscriptions)
       .select(
         sql`SELECT ${id}, ${customerId}, ${title}, ${endpoint}, ${JSON.stringify(events)}, ${enabled ? 1 : 0},
-              ${version}, ${createdAt}, ${updatedAt}, NULL, NULL, ${filter === null ? null : JSON.stringify(filter)}, 'healthy', 0
+              ${version}, ${createdAt}, ${updatedAt}, NULL, NULL, ${filter === null ? null : JSON.stringify(filter)}, 'healthy', 0,
+              ${filterSteps}
             WHERE EXISTS (SELECT 1 FROM ${customers} WHERE id = ${customerId})
               AND (SELECT count(*) FROM ${subscriptions}
-                   WHERE customer_id = ${customerId} AND deleted_at IS NULL) < ${maxSubscriptions}`,
+                   WHERE customer_id = ${customerId} AND deleted_at IS NULL) < ${maxSubscriptions}
+              AND ${stepsFit(customerId, id, filterSteps ?? 0)}`,
       )
       .returning({ id: subscriptions.id });
     if (created.length > 0) return 'created';
@@ -37,7 +60,8 @@ export async function insertSubscription(
     throw error;
   }
   const found = await db.select({ id: customers.id }).from(customers).where(eq(customers.id, customerId));
-  return found.length === 0 ? 'no customer' : 'too many';
+  if (found.length === 0) return 'no customer';
+  return (await countSubscriptions(db, customerId)) >= maxSubscriptions ? 'too many' : 'filters too slow';
 }
 
 export async function findSubscription(
@@ -68,18 +92,58 @@ export async function titleIsTaken(
   return rows[0] !== undefined && rows[0].id !== exceptId;
 }
 
-/** Bytes of all filters of a customer's living subscriptions, without that of `exceptId`. */
-export async function filterBytes(db: Database, customerId: string, exceptId = ''): Promise<number> {
+/**
+ * Bytes and steps of all filters of a customer's living subscriptions, without that of `exceptId`. Filters whose steps are
+ * not known yet are `uncounted`.
+ */
+export async function filtersOfCustomer(
+  db: Database,
+  customerId: string,
+  exceptId = '',
+): Promise<{ bytes: number; steps: number; uncounted: number }> {
   const rows = await db
-    .select({ bytes: sql<number>`coalesce(sum(length(CAST(${subscriptions.filter} AS BLOB))), 0)` })
+    .select({
+      bytes: sql<number>`coalesce(sum(length(CAST(${subscriptions.filter} AS BLOB))), 0)`,
+      steps: sql<number>`coalesce(sum(${subscriptions.filterSteps}), 0)`,
+      uncounted: sql<number>`coalesce(sum(${subscriptions.filterSteps} IS NULL), 0)`,
+    })
     .from(subscriptions)
     .where(and(eq(subscriptions.customerId, customerId), ne(subscriptions.id, exceptId), living));
-  return rows[0]?.bytes ?? 0;
+  return rows[0] ?? { bytes: 0, steps: 0, uncounted: 0 };
+}
+
+/** Whether the customer's filters stay within their limit with a filter of this many steps. None takes no steps: it fits. */
+function stepsFit(customerId: string, id: string, steps: number): SQL {
+  if (steps === 0) return sql`1`;
+  return sql`(SELECT coalesce(sum(filter_steps), 0) FROM subscriptions AS other
+              WHERE other.customer_id = ${customerId} AND other.deleted_at IS NULL AND other.id <> ${id})
+             <= ${FILTERS_MAX_STEPS_PER_CUSTOMER - steps}`;
+}
+
+/** Living subscriptions of a customer whose filters have no count of steps yet. */
+export async function findUncounted(db: Database, customerId: string): Promise<Subscription[]> {
+  return await db
+    .select()
+    .from(subscriptions)
+    .where(and(eq(subscriptions.customerId, customerId), isNull(subscriptions.filterSteps), living));
+}
+
+/** Notes the steps of a filter, unless the subscription has changed: then they are those of another filter. */
+export async function noteFilterSteps(
+  db: Database,
+  id: string,
+  version: number,
+  steps: number,
+): Promise<void> {
+  await db
+    .update(subscriptions)
+    .set({ filterSteps: steps })
+    .where(and(eq(subscriptions.id, id), eq(subscriptions.version, version)));
 }
 
 export type UpdateSubscriptionResult =
   | { readonly result: 'updated'; readonly subscription: Subscription }
-  | { readonly result: 'not found' | 'duplicate title' };
+  | { readonly result: 'not found' | 'duplicate title' | 'filters too slow' };
 
 /** Changes the given members in one statement. Two changes at once are merged, and each adds one to the version. */
 export async function updateSubscription(
@@ -90,6 +154,7 @@ export async function updateSubscription(
   now: number,
 ): Promise<UpdateSubscriptionResult> {
   const { title, endpoint, events, enabled, filter } = change;
+  const steps = worstSteps(filter ?? null);
   try {
     const rows = await db
       .update(subscriptions)
@@ -98,13 +163,22 @@ export async function updateSubscription(
         ...(endpoint === undefined ? {} : { endpoint, ...healthOf(endpoint, now) }),
         ...(events === undefined ? {} : { events }),
         ...(enabled === undefined ? {} : { enabled }),
-        ...(filter === undefined ? {} : { filter }),
+        ...(filter === undefined ? {} : { filter, filterSteps: steps }),
         updatedAt: now,
         version: sql`${subscriptions.version} + 1`,
       })
-      .where(and(eq(subscriptions.customerId, customerId), eq(subscriptions.id, id), living))
+      .where(
+        and(
+          eq(subscriptions.customerId, customerId),
+          eq(subscriptions.id, id),
+          living,
+          stepsFit(customerId, id, steps),
+        ),
+      )
       .returning();
-    return rows[0] === undefined ? { result: 'not found' } : { result: 'updated', subscription: rows[0] };
+    if (rows[0] !== undefined) return { result: 'updated', subscription: rows[0] };
+    const exists = (await findSubscription(db, customerId, id)) !== undefined;
+    return { result: exists && steps > 0 ? 'filters too slow' : 'not found' };
   } catch (error) {
     if (isDuplicate(error, 'subscriptions.customer_id, subscriptions.title'))
       return { result: 'duplicate title' };

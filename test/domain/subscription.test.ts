@@ -54,6 +54,7 @@ describe('the reference of a subscription', () => {
     const subscription = {
       ...NewSubscription.parse(body),
       filter: null,
+      filterSteps: 0,
       id: 'sid',
       customerId: 'cid',
       version: 3,

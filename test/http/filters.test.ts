@@ -1,5 +1,8 @@
 import { env } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
+import { worstSteps } from '../../src/domain/filter/filter.ts';
+import { FILTERS_MAX_STEPS_PER_CUSTOMER } from '../../src/domain/limits.ts';
+import { runCron } from '../support/cron.ts';
 import { until } from '../support/until.ts';
 import { anEvent, newCustomer, newSubscription, type TestCustomer, TestListener } from '../support/world.ts';
 
@@ -125,5 +128,125 @@ describe('the refusal of a filter', () => {
     expect(statuses.at(-1)).toBe(400);
     expect((await create(customer, onlyUsers)).status).toBe(201);
     expect((await create(await newCustomer(), large)).status).toBe(201);
+  });
+});
+
+/** About 91,000 steps: twenty-one fit, and the next does not. */
+const costly = {
+  properties: {
+    entityUpdated: { properties: { attributes: { contains: { anyOf: Array(90).fill(false) } } } },
+  },
+};
+
+describe('the steps of all filters of a customer', () => {
+  const stored = (id: string) =>
+    env.DB.prepare('SELECT filter_steps FROM subscriptions WHERE id = ?').bind(id).first('filter_steps');
+  const forget = (customer: TestCustomer) =>
+    env.DB.prepare('UPDATE subscriptions SET filter_steps = NULL WHERE customer_id = ?')
+      .bind(customer.id)
+      .run();
+
+  /** A customer with as many costly filters as are accepted, and the refusal of the next. */
+  async function fill() {
+    const customer = await newCustomer();
+    const replies = [await create(customer, costly)];
+    while (replies.at(-1)?.status === 201) replies.push(await create(customer, costly));
+    return {
+      customer,
+      ids: replies.slice(0, -1).map(({ body }) => body.id as string),
+      refusal: replies.at(-1),
+    };
+  }
+
+  it('the steps of a filter are stored when it is created, changed and removed', async () => {
+    const customer = await newCustomer();
+    const { id } = (await create(customer, onlyUsers)).body;
+    expect(await stored(id)).toBe(worstSteps(onlyUsers));
+    await customer.call('PATCH', `/subscriptions/${id}`, { filter: costly });
+    expect(await stored(id)).toBe(worstSteps(costly));
+    await customer.call('PATCH', `/subscriptions/${id}`, { title: 'another title' });
+    expect(await stored(id)).toBe(worstSteps(costly));
+    await customer.call('PATCH', `/subscriptions/${id}`, { filter: null });
+    expect(await stored(id)).toBe(0);
+  });
+
+  it('a filter is refused when all filters of the customer would take too many steps', async () => {
+    const { customer, ids, refusal } = await fill();
+    expect(ids).toHaveLength(Math.floor(FILTERS_MAX_STEPS_PER_CUSTOMER / worstSteps(costly)));
+    expect(refusal?.status).toBe(400);
+    expect(refusal?.body['invalid-body-params']).toEqual([
+      { name: 'filter', reason: expect.stringMatching(`^${PHRASE}: all filters of a customer together`) },
+    ]);
+    // A disabled subscription counts, a deleted one does not. Its own filter does not count twice.
+    const [first = '', second = ''] = ids;
+    await customer.call('PATCH', `/subscriptions/${first}`, { enabled: false });
+    expect((await create(customer, costly)).status).toBe(400);
+    expect((await customer.call('PATCH', `/subscriptions/${first}`, { filter: costly })).status).toBe(200);
+    await customer.call('DELETE', `/subscriptions/${second}`);
+    expect((await create(customer, costly)).status).toBe(201);
+    const plain = (await create(customer, null)).body.id;
+    expect((await customer.call('PATCH', `/subscriptions/${plain}`, { filter: costly })).status).toBe(400);
+  });
+
+  it('two filters that are stored at once do not go over the limit together', async () => {
+    const { customer, ids } = await fill();
+    await customer.call('DELETE', `/subscriptions/${ids[0]}`);
+    const both = await Promise.all([
+      create(customer, costly),
+      create(customer, costly),
+      create(customer, costly),
+    ]);
+    expect(both.map(({ status }) => status).sort()).toEqual([201, 400, 400]);
+    const plain = await Promise.all([create(customer, null), create(customer, null)]);
+    await customer.call('DELETE', `/subscriptions/${ids[1]}`);
+    const changes = await Promise.all(
+      plain.map(({ body }) => customer.call('PATCH', `/subscriptions/${body.id}`, { filter: costly })),
+    );
+    expect(changes.map(({ status }) => status).sort()).toEqual([200, 400]);
+  });
+
+  it('filters from before steps were counted are counted before the next filter is judged', async () => {
+    const { customer, ids } = await fill();
+    await forget(customer);
+    expect((await create(customer, costly)).status).toBe(400);
+    expect(await stored(ids[0] ?? '')).toBe(worstSteps(costly));
+  });
+
+  it('the daily visit counts the steps of an old filter', async () => {
+    const customer = await newCustomer();
+    const { id } = (await create(customer, onlyUsers)).body;
+    await forget(customer);
+    const slice = Number.parseInt(id.slice(0, 2), 16);
+    await runCron(env, Math.ceil(Date.now() / 76_800_000) * 76_800_000 + slice * 300_000);
+    expect(await stored(id)).toBe(worstSteps(onlyUsers));
+  });
+
+  it('a filter that code from before steps were counted replaces has no steps of the old filter', async () => {
+    const customer = await newCustomer();
+    const { id } = (await create(customer, onlyUsers)).body;
+    await env.DB.prepare('UPDATE subscriptions SET filter = ? WHERE id = ?')
+      .bind(JSON.stringify(costly), id)
+      .run();
+    expect(await stored(id)).toBeNull();
+  });
+
+  it('a stored filter that would be refused today is evaluated', async () => {
+    const customer = await newCustomer();
+    const all = await newSubscription(customer, { events: ['entityUpdated'] });
+    const { id } = (await create(customer, onlyUsers)).body;
+    const properties = { entityType: { const: 'user' }, captureClientId: { pattern: '[ab]*a[ab]{12}[cd]' } };
+    const old = { properties: { entityUpdated: { properties } } };
+    await env.DB.prepare('UPDATE subscriptions SET filter = ?, version = 2 WHERE id = ?')
+      .bind(JSON.stringify(old), id)
+      .run();
+    expect((await customer.call('PATCH', `/subscriptions/${id}`, { filter: old })).status).toBe(400);
+    const event = (captureClientId: string) =>
+      anEvent({ type: 'entityUpdated', attributes: ['email'], captureClientId });
+    await customer.call('POST', '/events', [event(`${'a'.repeat(14)}d`), event('other')]);
+    await until(async () => (await all.events()).length === 2, 'both events at the other subscription');
+    const path = `/subscriptions/${id}/events`;
+    await until(async () => (await customer.call('GET', path)).body.total === 1, 'the event that passes');
+    expect(await stored(id)).toBeNull();
+    expect((await customer.call('PATCH', `/subscriptions/${id}`, { title: 'renamed' })).status).toBe(200);
   });
 });

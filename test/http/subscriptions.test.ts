@@ -58,6 +58,7 @@ async function insertMany(owner: TestCustomer, count: number): Promise<Subscript
       events: ['entityCreated'],
       enabled: true,
       filter: null,
+      filterSteps: 0,
       version: 1,
       health: 'healthy',
       createdAt: at,

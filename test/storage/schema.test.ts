@@ -157,6 +157,7 @@ describe('the constraints of a row', () => {
     ['enabled_is_a_boolean', 'subscriptions', [{ enabled: 2 }, { enabled: -1 }, { enabled: 'true' }]],
     ['version_counts_from_one', 'subscriptions', [{ version: 0 }, { version: -1 }]],
     ['erased_only_when_deleted', 'subscriptions', [{ erased_at: 5 }]],
+    ['filter_steps_count_from_zero', 'subscriptions', [{ filter_steps: -1 }]],
   ])('a row that breaks %s is refused', async (constraint, table, rows) => {
     for (const row of rows) {
       expect(await inserting(table, row), JSON.stringify(row)).toContain(constraint);

@@ -21,7 +21,7 @@ const BELOW_DELIVERY = ['domain', 'storage', 'signing', 'outbound', 'event-store
 const DOORS = ['services', 'operations', 'delivery', ...BELOW_DELIVERY];
 
 const RULES: Readonly<Record<string, Rule>> = {
-  domain: { ours: [], packages: ['zod', 'uuid', 'ipaddr.js', 're2js', '@cfworker/json-schema'] },
+  domain: { ours: [], packages: ['zod', 'uuid', 'ipaddr.js', 're2js'] },
   log: { ours: [], types: ['log-events'], packages: [] },
   'log-events': { ours: [], packages: [] },
   env: { ours: [], packages: [] },

@@ -63,6 +63,7 @@ export function aSubscription(now: number): Subscription {
     events: ['entityCreated'],
     enabled: true,
     filter: null,
+    filterSteps: 0,
     health: 'healthy',
     version: 1,
     createdAt: now,

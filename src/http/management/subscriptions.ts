@@ -2,6 +2,7 @@
 import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { ApiFailure } from '../../domain/errors.ts';
+import { worstSteps } from '../../domain/filter/filter.ts';
 import { NewSubscription, type Subscription, SubscriptionChange } from '../../domain/subscription.ts';
 import type { HealthReport } from '../../event-store/rpc.ts';
 import { logError } from '../../log.ts';
@@ -16,7 +17,7 @@ import { idParam, notFound, withSubscription } from '../kit/load.ts';
 import { linksOfNumberedPage, pageOrLast, pageParameter } from '../kit/paging.ts';
 import { problems } from '../kit/problems.ts';
 import { customerPath, jsonContent, subscriptionPath } from '../kit/schemas.ts';
-import { faultsBeyondSchema, TITLE_TAKEN } from './subscription-faults.ts';
+import { FILTERS_TOO_SLOW, faultsBeyondSchema, TITLE_TAKEN } from './subscription-faults.ts';
 import { SubscriptionResource, subscriptionResource } from './subscription-resource.ts';
 
 const common = { tags: ['Subscriptions'], security: [{ token: [] }] };
@@ -98,6 +99,7 @@ function addCreate(door: Door): void {
         events,
         enabled,
         filter: filter ?? null,
+        filterSteps: worstSteps(filter ?? null),
         health: 'healthy',
         version: 1,
         createdAt: now,
@@ -120,6 +122,8 @@ async function insert(c: AppContext, subscription: Subscription): Promise<void> 
       throw new ApiFailure({ code: 'forbidden' }); // erased while the call was under way
     case 'duplicate title':
       throw new ApiFailure({ code: 'invalid_body', faults: [TITLE_TAKEN] });
+    case 'filters too slow':
+      throw new ApiFailure({ code: 'invalid_body', faults: [FILTERS_TOO_SLOW] });
     case 'too many':
       throw new ApiFailure({
         code: 'conflict',
@@ -183,6 +187,8 @@ function addChange(door: Door): void {
           throw notFound('Subscription'); // deleted while the call was under way
         case 'duplicate title':
           throw new ApiFailure({ code: 'invalid_body', faults: [TITLE_TAKEN] });
+        case 'filters too slow':
+          throw new ApiFailure({ code: 'invalid_body', faults: [FILTERS_TOO_SLOW] });
         case 'updated': {
           const { subscription } = changed;
           return c.json(subscriptionResource(subscription, await healthOf(c, subscription)), 200);

@@ -1,51 +1,35 @@
 /**
  * Which JSON Schemas a filter may be (contract 4). A closed list of draft-07 keywords is checked at every schema, so that
- * a misspelt keyword is refused instead of silently matching everything.
+ * a misspelt keyword is refused instead of silently matching everything. What passes is compiled: what is accepted can be
+ * evaluated, and its cost is known.
  */
-import { RE2JS } from 're2js';
-import { jsonBytesExceed } from './event.ts';
+import { jsonBytesExceed } from '../event.ts';
 import {
-  ATTRIBUTES_MAX,
   FILTER_MAX_BYTES,
-  FILTER_MAX_COST,
   FILTER_MAX_DEPTH,
+  FILTER_MAX_STEPS,
+  FILTER_PATTERN_MAX_CHARACTERS,
   FILTER_PATTERNS_MAX_SIZE,
-} from './limits.ts';
-
-/** A schema: an object of keywords, `true` (everything matches it) or `false` (nothing matches it). */
-export type FilterSchema = Readonly<Record<string, unknown>> | boolean;
+} from '../limits.ts';
+import { type Automaton, compilePattern } from './automaton.ts';
+import { worstSteps } from './filter.ts';
+import { FORMATS } from './formats.ts';
+import { isObject, TYPES } from './values.ts';
 
 /** The start of every refusal (contract 4). */
 const REFUSAL = 'filter is invalid JSON Schema';
 
-const TYPES = ['null', 'boolean', 'object', 'array', 'number', 'string', 'integer'];
-const FORMATS = [
-  'date',
-  'time',
-  'date-time',
-  'uri',
-  'uri-reference',
-  'uri-template',
-  'email',
-  'hostname',
-  'ipv4',
-  'ipv6',
-  'regex',
-  'json-pointer',
-  'relative-json-pointer',
-];
+const FORMAT_NAMES = Object.keys(FORMATS);
 const DRAFT_07 = /^https?:\/\/json-schema\.org\/draft-07\/schema#?$/;
 
 /** Checks the value of one keyword. It returns the reason for refusing the value, or `undefined`. */
 type KeywordCheck = (value: unknown, path: string, state: CheckState) => string | undefined;
 
 interface CheckState {
-  /** Instructions of all patterns so far. Each costs at most one step for each character of a claim. */
+  /** Instructions of all patterns so far. Building them takes time and memory. */
   patternSize: number;
-  /** Schemas that evaluating one event visits in the worst case, so far. */
-  cost: number;
-  /** How often evaluating one event visits the present schema in the worst case. */
-  times: number;
+  /** Steps to build them so far. */
+  buildSteps: number;
 }
 
 /**
@@ -58,21 +42,16 @@ export function checkFilter(raw: unknown): string | undefined {
   if (jsonBytesExceed(raw, FILTER_MAX_BYTES))
     return `${REFUSAL}: it is larger than ${FILTER_MAX_BYTES} bytes`;
   if (depthExceeds(raw, FILTER_MAX_DEPTH)) return `${REFUSAL}: it is nested deeper than ${FILTER_MAX_DEPTH}`;
-  const fault = checkSchema(raw, '', { patternSize: 0, cost: 0, times: 1 });
+  const fault = checkSchema(raw, '', { patternSize: 0, buildSteps: 0 }) ?? faultOfSteps(worstSteps(raw));
   return fault === undefined ? undefined : `${REFUSAL}: ${fault}`;
 }
 
-/**
- * A pattern as an automaton that runs in linear time. RE2 has neither look-around nor back-references.
- * @throws Error when RE2 cannot express it
- */
-export function compilePattern(pattern: string): RE2JS {
-  return RE2JS.compile(RE2JS.translateRegExp(pattern));
+function faultOfSteps(steps: number): string | undefined {
+  if (steps <= FILTER_MAX_STEPS) return undefined;
+  return `evaluating it may take ${steps} steps for one event, and the limit is ${FILTER_MAX_STEPS}`;
 }
 
 function checkSchema(schema: unknown, path: string, state: CheckState): string | undefined {
-  const costly = spend(state, 1);
-  if (costly !== undefined) return costly;
   if (typeof schema === 'boolean') return undefined;
   if (!isObject(schema)) return `${path || 'it'} must be a schema`;
   for (const [keyword, value] of Object.entries(schema)) {
@@ -84,23 +63,6 @@ function checkSchema(schema: unknown, path: string, state: CheckState): string |
   }
   return undefined;
 }
-
-function spend(state: CheckState, schemas: number): string | undefined {
-  state.cost += schemas * state.times;
-  return state.cost > FILTER_MAX_COST
-    ? 'it takes too long to evaluate; use enum for lists of names'
-    : undefined;
-}
-
-/** A keyword whose schema is visited once for each item of an array. */
-const perItem =
-  (check: KeywordCheck): KeywordCheck =>
-  (value, path, state) => {
-    state.times *= ATTRIBUTES_MAX;
-    const fault = check(value, path, state);
-    state.times /= ATTRIBUTES_MAX;
-    return fault;
-  };
 
 const must =
   (is: (value: unknown) => boolean, what: string): KeywordCheck =>
@@ -127,14 +89,21 @@ const schemaMap: KeywordCheck = (value, path, state) => {
 
 const pattern: KeywordCheck = (value, path, state) => {
   if (typeof value !== 'string') return `${path} must be a string`;
+  if (value.length > FILTER_PATTERN_MAX_CHARACTERS)
+    return `${path} must have at most ${FILTER_PATTERN_MAX_CHARACTERS} characters`;
+  let found: Automaton;
   try {
-    state.patternSize += compilePattern(value).programSize();
+    found = compilePattern(value);
   } catch {
     return `${path} must be a regular expression without look-around, back-reference or large repetition`;
   }
+  state.patternSize += found.size;
   if (state.patternSize > FILTER_PATTERNS_MAX_SIZE)
     return `${path} makes the patterns of this filter too large`;
-  return undefined;
+  state.buildSteps += found.buildSteps;
+  if (found.isTable && state.buildSteps > FILTER_MAX_STEPS)
+    return `${path} makes the patterns of this filter too large`;
+  return found.isTable ? undefined : `${path} must be a regular expression with fewer states: repeat less`;
 };
 
 /** The closed list of contract 4. */
@@ -150,7 +119,7 @@ const KEYWORDS: Readonly<Record<string, KeywordCheck>> = {
     `one or several of ${TYPES.join(', ')}`,
   ),
   const: anything,
-  enum: (value, path, state) => list(value, path, state) ?? spend(state, (value as unknown[]).length / 20),
+  enum: list,
   properties: schemaMap,
   patternProperties: (value, path, state) => {
     const fault = schemaMap(value, path, state);
@@ -173,17 +142,16 @@ const KEYWORDS: Readonly<Record<string, KeywordCheck>> = {
   items: (value, path, state) =>
     Array.isArray(value)
       ? first(value.entries(), ([index, schema]) => checkSchema(schema, `${path}[${index}]`, state))
-      : perItem(checkSchema)(value, path, state),
-  additionalItems: perItem(checkSchema),
-  contains: perItem(checkSchema),
+      : checkSchema(value, path, state),
+  additionalItems: checkSchema,
+  contains: checkSchema,
   minItems: count,
   maxItems: count,
-  // The evaluation compares every pair of items, which costs as much as thousands of schemas.
-  uniqueItems: (value, path, state) => flag(value, path, state) ?? spend(state, value === true ? 2000 : 0),
+  uniqueItems: flag,
   minLength: count,
   maxLength: count,
   pattern,
-  format: must((value) => FORMATS.includes(value as string), `one of ${FORMATS.join(', ')}`),
+  format: must((value) => FORMAT_NAMES.includes(value as string), `one of ${FORMAT_NAMES.join(', ')}`),
   minimum: number,
   maximum: number,
   exclusiveMinimum: number,
@@ -205,10 +173,6 @@ function first<T>(all: Iterable<T>, check: (one: T) => string | undefined): stri
     if (fault !== undefined) return fault;
   }
   return undefined;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function isNames(value: unknown): value is string[] {
