@@ -225,6 +225,12 @@ export const LOG_EVENTS = {
         'Nothing if the key was deleted on purpose (see [SECURITY.md](../SECURITY.md#replacing-secrets)). Else see [A signing key does not open](#a-signing-key-does-not-open).',
       fields: ['events', 'kids'],
     },
+    'filters not read': {
+      meaning:
+        'D1 did not answer when a consumer read filters that its isolate had not compiled. The messages come back.',
+      action: 'Nothing about single lines. If they go on, see [D1 is away](#d1-is-away).',
+      fields: ['queue', 'messages', 'error'],
+    },
     'slices not sent': {
       meaning:
         'A consumer could not send the rest of a message to `webhook-slices`. The message comes back as a whole; what is delivered already is not delivered again.',

@@ -2,7 +2,7 @@
  * Dispatched attempts: begin, post, settle. An event store's alarm dispatched the deliveries, as ids and a lease token; the
  * store has the content. A delivery that has begun has spent its token, so a message that comes twice begins nothing.
  */
-import { refOf, type Subscription, type SubscriptionRef } from '../domain/subscription.ts';
+import { type Recipient, refOf, type SubscriptionRef } from '../domain/subscription.ts';
 import type { StartedAttempt } from '../event-store/rpc.ts';
 import type { Dispatch } from '../outbound/queues.ts';
 import { type Disposition, DONE, FAILED } from './disposition.ts';
@@ -16,7 +16,7 @@ import { type Invocation, logFailedCall } from './invocation.ts';
  */
 export async function deliverDispatched(
   invocation: Invocation,
-  subscription: Subscription,
+  subscription: Recipient,
   dispatch: Dispatch,
 ): Promise<Disposition> {
   const ref = refOf(subscription);

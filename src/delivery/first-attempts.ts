@@ -9,7 +9,7 @@
 import pLimit, { type LimitFunction } from 'p-limit';
 import type { DeliveryFacts } from '../domain/delivery.ts';
 import type { IdentityEvent } from '../domain/event.ts';
-import { refOf, type Subscription, type SubscriptionRef } from '../domain/subscription.ts';
+import { type Recipient, refOf, type SubscriptionRef } from '../domain/subscription.ts';
 import type { Admission } from '../event-store/rpc.ts';
 import { type Disposition, DONE, FAILED, LATER } from './disposition.ts';
 import { type Invocation, logFailedCall } from './invocation.ts';
@@ -23,7 +23,7 @@ type OnEnd = (event: IdentityEvent, disposition: Disposition) => void;
 
 /** The events of one subscription that are admitted together, and what working on them takes. */
 interface Portion {
-  readonly subscription: Subscription;
+  readonly subscription: Recipient;
   readonly ref: SubscriptionRef;
   readonly kid: string;
   readonly store: DeliveryStore;
@@ -57,7 +57,7 @@ export class FirstAttempts {
 
   async #deliverPortion(
     events: readonly IdentityEvent[],
-    subscription: Subscription,
+    subscription: Recipient,
     kid: string,
     onEnd: OnEnd,
   ): Promise<void> {

@@ -17,7 +17,7 @@ import type { DeliveryFacts } from '../domain/delivery.ts';
 import type { HealthState } from '../domain/endpoint-health.ts';
 import { OUTLIVES_BATCH_MS } from '../domain/leases.ts';
 import { SLOW_ANSWER_MS } from '../domain/limits.ts';
-import { refOf, type Subscription, type SubscriptionRef } from '../domain/subscription.ts';
+import { type Recipient, refOf, type SubscriptionRef } from '../domain/subscription.ts';
 import type { AttemptedReport, AttemptReport } from '../event-store/rpc.ts';
 import { describeError, logWarn } from '../log.ts';
 import { logStored } from './attempt-log.ts';
@@ -126,7 +126,7 @@ export class Invocation {
   }
 
   /** The reporter of a subscription. It logs what was stored, and notes the endpoint's health when that is news. */
-  reporter(store: DeliveryStore, subscription: Subscription, expected: number): Reporter {
+  reporter(store: DeliveryStore, subscription: Recipient, expected: number): Reporter {
     return new Reporter(store, refOf(subscription), expected, (ref, pairs, health) => {
       logStored(ref, pairs, this.ports.debug);
       const noted = this.#noted.get(ref.subscriptionId) ?? subscription.health;

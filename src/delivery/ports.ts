@@ -1,7 +1,7 @@
 /** What delivering needs of the rest of the service. */
 import type { Outcome } from '../domain/attempt.ts';
 import type { IdentityEvent } from '../domain/event.ts';
-import type { Subscription } from '../domain/subscription.ts';
+import type { Recipient } from '../domain/subscription.ts';
 import type { EventStoreRpc, HealthNote } from '../event-store/rpc.ts';
 import type { Dispatch, PackedEvents } from '../outbound/queues.ts';
 
@@ -11,7 +11,7 @@ export type DeliveryStore = Pick<EventStoreRpc, 'admit' | 'begin' | 'settle' | '
 export interface DeliveryPorts {
   store(subscriptionId: string): DeliveryStore;
   /** Signs the SET of an event for a subscription with the customer's key `kid`. */
-  sign(event: IdentityEvent, subscription: Subscription, kid: string): Promise<string>;
+  sign(event: IdentityEvent, subscription: Recipient, kid: string): Promise<string>;
   /** Makes one request; never throws. */
   post(endpoint: string, set: string): Promise<Outcome>;
   /** The longest time from the start of an attempt until its result is on its way to the store, ms. */

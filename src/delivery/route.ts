@@ -1,18 +1,19 @@
 /**
  * Routing: which subscriptions receive which events. It only reads, so a repeat is harmless.
  *
- * One query has brought the subscriptions of all customers in the batch. Here each event is matched in memory against each
- * subscription of its customer, by type and filter.
+ * One query has brought the subscriptions of all customers in the batch, without their filters. Here each event is matched in
+ * memory against each subscription of its customer, by type and filter.
  */
 import type { IdentityEvent } from '../domain/event.ts';
+import { FILTER_MAX_STEPS } from '../domain/limits.ts';
 import { eventsClaim } from '../domain/security-event-token.ts';
-import type { Subscription } from '../domain/subscription.ts';
+import type { Recipient } from '../domain/subscription.ts';
 import type { Audience } from '../storage/subscriptions.ts';
-import { passes } from './filters.ts';
+import { compiledFilters, type LoadFilters } from './filters.ts';
 
 /** The events of a batch that one subscription receives; each once: of several with one id the first counts (contract 10.1). */
 export interface Route {
-  readonly subscription: Subscription;
+  readonly subscription: Recipient;
   /** Key id of the customer's current signing key. */
   readonly kid: string;
   readonly events: readonly IdentityEvent[];
@@ -25,18 +26,29 @@ export interface Addressed {
   readonly subscriptionIds?: ReadonlySet<string>;
 }
 
-/** Deliveries that a group of events makes at most: filters are not evaluated. */
-export function widthOf(group: Addressed, subscriptions: readonly Subscription[]): number {
+/** What a group of events takes at most: known before a filter is evaluated. */
+export interface Width {
+  readonly deliveries: number;
+  /** Steps of filters (contract 4). */
+  readonly steps: number;
+}
+
+export function widthOf(group: Addressed, subscriptions: readonly Recipient[]): Width {
   const byType = Map.groupBy(group.events, ({ type }) => type);
-  let width = 0;
-  for (const { events } of recipients(group, subscriptions)) {
-    for (const type of events) width += byType.get(type)?.length ?? 0;
+  let deliveries = 0;
+  let steps = 0;
+  for (const { events, filterSteps } of recipients(group, subscriptions)) {
+    for (const type of events) {
+      const count = byType.get(type)?.length ?? 0;
+      deliveries += count;
+      steps += count * (filterSteps ?? FILTER_MAX_STEPS);
+    }
   }
-  return width;
+  return { deliveries, steps };
 }
 
 /** The subscriptions that receive at least one event of a group, if their filters let it pass. */
-export function recipients(group: Addressed, subscriptions: readonly Subscription[]): Subscription[] {
+export function recipients(group: Addressed, subscriptions: readonly Recipient[]): Recipient[] {
   const types = new Set(group.events.map(({ type }) => type));
   const { subscriptionIds } = group;
   return subscriptions.filter(
@@ -47,29 +59,33 @@ export function recipients(group: Addressed, subscriptions: readonly Subscriptio
 
 /**
  * @param audiences the subscriptions of each customer, by customer id. Events of a customer that is missing have no route
+ * @param loadFilters asked for those that this isolate has not compiled
  * @param captureDomain for the default of `globalSub` in the `events` claim, which filters are evaluated against
  * @returns routes of healthy endpoints first: signing takes time, and the events of the others are deferred anyway. Among
  *   equals customers take turns
  */
-export function route(
+export async function route(
   groups: readonly Addressed[],
   audiences: ReadonlyMap<string, Audience>,
   captureDomain: string,
-): Route[] {
+  loadFilters: LoadFilters,
+): Promise<Route[]> {
   const routes = new Map<
     string,
-    { subscription: Subscription; kid: string; events: Map<string, IdentityEvent> }
+    { subscription: Recipient; kid: string; events: Map<string, IdentityEvent> }
   >();
   for (const group of groups) {
     const audience = audiences.get(group.customerId);
     if (audience === undefined) continue;
     const { kid } = audience;
     const candidates = recipients(group, audience.subscriptions);
+    // Customer by customer, so that the filters of one customer at a time are in memory beside those that the isolate keeps.
+    const passes = await compiledFilters.prepare(candidates, loadFilters);
     for (const event of group.events) {
       let claim: Record<string, object> | undefined;
       for (const subscription of candidates) {
         if (!subscription.events.includes(event.type)) continue;
-        if (subscription.filter !== null) {
+        if (subscription.filterSteps !== 0) {
           claim ??= eventsClaim(event, captureDomain);
           if (!passes(subscription, claim)) continue;
         }

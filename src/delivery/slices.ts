@@ -6,10 +6,10 @@
  * their time of acceptance, so a repeat is harmless: the event store answers that it knows them.
  */
 import type { IdentityEvent } from '../domain/event.ts';
-import type { Subscription } from '../domain/subscription.ts';
+import type { Recipient } from '../domain/subscription.ts';
 import { type PackedEvents, packEvents, type SliceOf } from '../outbound/queues.ts';
 import { type Addressed, recipients, widthOf } from './route.ts';
-import { SLICE_DELIVERIES, SLICE_MAX_SUBSCRIPTIONS, SLICES_MAX } from './tuning.ts';
+import { SLICE_DELIVERIES, SLICE_FILTER_STEPS, SLICE_MAX_SUBSCRIPTIONS, SLICES_MAX } from './tuning.ts';
 
 /** Packs events of one message for some subscriptions. Large messages make several slices. */
 export function slicesOf(events: readonly IdentityEvent[], slice: SliceOf): PackedEvents[] {
@@ -22,10 +22,14 @@ export function slicesOf(events: readonly IdentityEvent[], slice: SliceOf): Pack
  * Splits a wide group by subscription, into parts of about equal size.
  * @param audience all subscriptions of the customer
  */
-export function* split(group: Addressed, audience: readonly Subscription[]): Iterable<PackedEvents> {
+export function* split(group: Addressed, audience: readonly Recipient[]): Iterable<PackedEvents> {
   const subscriptions = recipients(group, audience).map(({ id }) => id);
-  const parts = Math.min(SLICES_MAX, Math.ceil(widthOf(group, audience) / SLICE_DELIVERIES));
-  const size = Math.min(SLICE_MAX_SUBSCRIPTIONS, Math.ceil(subscriptions.length / Math.max(1, parts)));
+  const { deliveries, steps } = widthOf(group, audience);
+  const parts = Math.min(SLICES_MAX, Math.max(deliveries / SLICE_DELIVERIES, steps / SLICE_FILTER_STEPS));
+  const size = Math.min(
+    SLICE_MAX_SUBSCRIPTIONS,
+    Math.ceil(subscriptions.length / Math.max(1, Math.ceil(parts))),
+  );
   for (let start = 0; start < subscriptions.length; start += size) {
     yield* slicesOf(group.events, { subscriptions: subscriptions.slice(start, start + size) });
   }

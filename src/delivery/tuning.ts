@@ -33,12 +33,16 @@ export const SETTLE_MAX_CHARACTERS = 256_000;
 export const UNSTORED_MAX_CHARACTERS = 8_000_000;
 /** Deliveries of one message that are made straight from `webhook-events`; a wider message is split into slices. */
 export const NARROW_MAX_DELIVERIES = 400;
+/** Steps of filters (contract 4) that one message may take there at worst, about 20 ms: others of its batch wait for them. */
+export const NARROW_MAX_FILTER_STEPS = 3_000_000;
 /** No attempt starts later than this in an invocation for `webhook-events`: the events behind it must not wait. */
 export const EVENTS_BUDGET_MS = 1500;
 /** The same for `webhook-slices`: the queue adds consumers only when an invocation ends, and slices take turns. */
 export const SLICES_BUDGET_MS = 3 * SECOND_MS;
 /** Deliveries that a slice has when a message is split into few. */
 export const SLICE_DELIVERIES = 100;
+/** Steps of filters that such a slice takes at worst, about 100 ms. */
+export const SLICE_FILTER_STEPS = 15_000_000;
 /** Slices into which one message is split at most. Each works for its time and sends on the rest, so customers take turns. */
 export const SLICES_MAX = 64;
 /** Messages that an invocation splits at once: each has up to 256 KB of slices in memory. */

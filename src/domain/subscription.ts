@@ -34,7 +34,13 @@ export interface SubscriptionRef {
   readonly endpoint: string;
 }
 
-export function refOf(subscription: Subscription): SubscriptionRef {
+/** A subscription as the event path knows it: without its filter, which may have 64 KiB, and what only the API shows. */
+export type Recipient = Pick<
+  Subscription,
+  'id' | 'customerId' | 'endpoint' | 'events' | 'enabled' | 'filterSteps' | 'health' | 'version'
+>;
+
+export function refOf(subscription: Recipient): SubscriptionRef {
   return {
     customerId: subscription.customerId,
     subscriptionId: subscription.id,

@@ -3,7 +3,7 @@ import { ConfigError } from '../config.ts';
 import { logError } from '../log.ts';
 import { QUEUES } from '../outbound/queues.ts';
 import type { Services } from '../services.ts';
-import { findAudiences, findSubscriptionsById } from '../storage/subscriptions.ts';
+import { findAudiences, findFilters, findSubscriptionsById } from '../storage/subscriptions.ts';
 import { returnAll } from './acknowledge.ts';
 import { consumeDeadLetters } from './dead-letters.ts';
 import { consumeDeliveries } from './deliveries.ts';
@@ -36,6 +36,7 @@ export async function consume(
     captureDomain: config.captureDomain,
     findAudiences: (customerIds: readonly string[], subscriptionIds?: readonly string[]) =>
       findAudiences(db, customerIds, subscriptionIds),
+    findFilters: (subscriptionIds: readonly string[]) => findFilters(db, subscriptionIds),
     openKeys: (kids: readonly string[]) => signer.open(kids),
   };
   switch (batch.queue) {

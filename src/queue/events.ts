@@ -9,20 +9,22 @@
  * returns to the queue only when something failed. A member that can never be processed becomes a dead letter of its own; the
  * rest of the message goes on.
  */
+import type { LoadFilters } from '../delivery/filters.ts';
 import { FirstAttempts } from '../delivery/first-attempts.ts';
 import { Invocation } from '../delivery/invocation.ts';
 import type { DeliveryPorts } from '../delivery/ports.ts';
-import { type Addressed, type Route, route, widthOf } from '../delivery/route.ts';
+import { type Addressed, type Route, route, type Width, widthOf } from '../delivery/route.ts';
 import { split } from '../delivery/slices.ts';
 import {
   EVENTS_BUDGET_MS,
   EVENTS_ROUTES_AT_ONCE,
   NARROW_MAX_DELIVERIES,
+  NARROW_MAX_FILTER_STEPS,
   SLICES_BUDGET_MS,
   SLICES_ROUTES_AT_ONCE,
 } from '../delivery/tuning.ts';
 import type { IdentityEvent } from '../domain/event.ts';
-import type { Subscription } from '../domain/subscription.ts';
+import type { Recipient } from '../domain/subscription.ts';
 import { describeError, logWarn } from '../log.ts';
 import { QUEUES } from '../outbound/queues.ts';
 import type { DeadLetter } from '../storage/dead-letters.ts';
@@ -39,6 +41,7 @@ export interface EventsPorts extends DeliveryPorts {
     customerIds: readonly string[],
     subscriptionIds?: readonly string[],
   ): Promise<ReadonlyMap<string, Audience>>;
+  readonly findFilters: LoadFilters;
   openKeys(kids: readonly string[]): Promise<void>;
   readonly deadLetters: {
     store(letters: readonly DeadLetter[]): Promise<void>;
@@ -49,22 +52,22 @@ export interface EventsPorts extends DeliveryPorts {
 /** How an invocation works on the messages of one of the two queues. */
 interface Lane {
   readonly queue: string;
-  /** Deliveries that one message may make here; a wider one is split. */
-  readonly maxDeliveries: number;
+  /** What one message may take here; a wider one is split. */
+  readonly max: Width;
   readonly budgetMs: number;
   readonly routesAtOnce: number;
 }
 
 const EVENTS_LANE: Lane = {
   queue: QUEUES.events,
-  maxDeliveries: NARROW_MAX_DELIVERIES,
+  max: { deliveries: NARROW_MAX_DELIVERIES, steps: NARROW_MAX_FILTER_STEPS },
   budgetMs: EVENTS_BUDGET_MS,
   routesAtOnce: EVENTS_ROUTES_AT_ONCE,
 };
 
 const SLICES_LANE: Lane = {
   queue: QUEUES.slices,
-  maxDeliveries: Number.POSITIVE_INFINITY,
+  max: { deliveries: Number.POSITIVE_INFINITY, steps: Number.POSITIVE_INFINITY },
   budgetMs: SLICES_BUDGET_MS,
   routesAtOnce: SLICES_ROUTES_AT_ONCE,
 };
@@ -145,18 +148,22 @@ function deliver(
   invocation: Invocation,
 ): Promise<void>[] {
   const narrow: Addressed[] = [];
+  /** The messages of narrow groups, once for each group: their deliveries are not known yet. */
+  const routing: Progress[] = [];
   const wide: Promise<void>[] = [];
   /** The messages that wait for an event. An event may come in several of them. */
   const waiting = new Map<string, Progress[]>();
   for (const [reading, progress] of progresses) {
     for (const group of groupsOf(reading)) {
       const subscriptions = audiences.get(group.customerId)?.subscriptions ?? [];
-      if (widthOf(group, subscriptions) > lane.maxDeliveries) {
+      if (isWider(widthOf(group, subscriptions), lane.max)) {
         wide.push(invocation.splits(() => sendSlices(group, subscriptions, progress, ports)));
         progress.expect();
         continue;
       }
       narrow.push(group);
+      progress.expect();
+      routing.push(progress);
       for (const event of group.events) {
         const all = waiting.get(keyOf(event));
         if (all === undefined) waiting.set(keyOf(event), [progress]);
@@ -164,12 +171,25 @@ function deliver(
       }
     }
   }
-  const routes = route(narrow, audiences, ports.captureDomain);
-  for (const { events } of routes) {
-    for (const event of events) for (const progress of waiting.get(keyOf(event)) ?? []) progress.expect();
-  }
-  const attempts = new FirstAttempts(invocation, lane.routesAtOnce);
-  const delivering = openKeys(routes, ports).then(async () => {
+  const delivering = async () => {
+    let routes: Route[];
+    try {
+      routes = await route(narrow, audiences, ports.captureDomain, ports.findFilters);
+    } catch (error) {
+      logWarn('filters not read', {
+        queue: lane.queue,
+        messages: routing.length,
+        error: describeError(error),
+      });
+      for (const progress of routing) progress.endPart(false);
+      return;
+    }
+    for (const { events } of routes) {
+      for (const event of events) for (const progress of waiting.get(keyOf(event)) ?? []) progress.expect();
+    }
+    for (const progress of routing) progress.endPart(true);
+    await openKeys(routes, ports);
+    const attempts = new FirstAttempts(invocation, lane.routesAtOnce);
     await Promise.all(
       routes.map((one) =>
         attempts.deliver(one, (event, disposition) => {
@@ -179,8 +199,12 @@ function deliver(
         }),
       ),
     );
-  });
-  return [...wide, delivering];
+  };
+  return [...wide, delivering()];
+}
+
+function isWider(width: Width, max: Width): boolean {
+  return width.deliveries > max.deliveries || width.steps > max.steps;
 }
 
 /** The events of a message by customer: a producer's array may name several. */
@@ -200,7 +224,7 @@ const keyOf = ({ customerId, id }: IdentityEvent) => `${customerId} ${id}`;
 
 async function sendSlices(
   group: Addressed,
-  subscriptions: readonly Subscription[],
+  subscriptions: readonly Recipient[],
   progress: Progress,
   ports: EventsPorts,
 ): Promise<void> {

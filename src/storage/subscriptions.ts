@@ -6,7 +6,7 @@ import { and, asc, count, eq, gte, isNotNull, isNull, lt, lte, ne, type SQL, sql
 import type { HealthState } from '../domain/endpoint-health.ts';
 import { worstSteps } from '../domain/filter/filter.ts';
 import { FILTERS_MAX_STEPS_PER_CUSTOMER } from '../domain/limits.ts';
-import type { Subscription, SubscriptionChange } from '../domain/subscription.ts';
+import type { Recipient, Subscription, SubscriptionChange } from '../domain/subscription.ts';
 import { type Database, isDuplicate } from './database.ts';
 import { customers, signingKeys, subscriptions } from './schema.ts';
 
@@ -239,12 +239,28 @@ export async function countSubscriptions(db: Database, customerId: string): Prom
 
 // --- The event path -------------------------------------------------------------------------------
 
+/** The columns that the event path reads. */
+const recipient = {
+  id: subscriptions.id,
+  customerId: subscriptions.customerId,
+  endpoint: subscriptions.endpoint,
+  events: subscriptions.events,
+  enabled: subscriptions.enabled,
+  filterSteps: subscriptions.filterSteps,
+  health: subscriptions.health,
+  version: subscriptions.version,
+};
+
+function isOneOf(ids: readonly string[]): SQL {
+  return sql`${subscriptions.id} IN (SELECT value FROM json_each(${JSON.stringify(ids)}))`;
+}
+
 /** What the event path must know of a customer: its subscriptions, and which key signs. */
 export interface Audience {
   readonly customerId: string;
   /** Key id of the current signing key. */
   readonly kid: string;
-  readonly subscriptions: readonly Subscription[];
+  readonly subscriptions: readonly Recipient[];
 }
 
 /**
@@ -257,17 +273,14 @@ export async function findAudiences(
   customerIds: readonly string[],
   subscriptionIds?: readonly string[],
 ): Promise<Map<string, Audience>> {
-  const named =
-    subscriptionIds === undefined
-      ? undefined
-      : sql`${subscriptions.id} IN (SELECT value FROM json_each(${JSON.stringify(subscriptionIds)}))`;
+  const named = subscriptionIds && isOneOf(subscriptionIds);
   const rows = await db
-    .select({ customerId: customers.id, kid: signingKeys.kid, subscription: subscriptions })
+    .select({ customerId: customers.id, kid: signingKeys.kid, subscription: recipient })
     .from(customers)
     .innerJoin(signingKeys, and(eq(signingKeys.customerId, customers.id), eq(signingKeys.role, 'current')))
     .leftJoin(subscriptions, and(eq(subscriptions.customerId, customers.id), living, named))
     .where(sql`${customers.id} IN (SELECT value FROM json_each(${JSON.stringify(customerIds)}))`);
-  const audiences = new Map<string, Audience & { subscriptions: Subscription[] }>();
+  const audiences = new Map<string, Audience & { subscriptions: Recipient[] }>();
   for (const { customerId, kid, subscription } of rows) {
     let audience = audiences.get(customerId);
     if (audience === undefined) {
@@ -279,7 +292,18 @@ export async function findAudiences(
   return audiences;
 }
 
-export type SubscriptionStatus = Subscription & { readonly deletedAt: number | null };
+/** Filters by subscription id, in one query; subscriptions without one are missing. */
+export async function findFilters(db: Database, ids: readonly string[]) {
+  const rows = await db
+    .select({ id: subscriptions.id, version: subscriptions.version, filter: subscriptions.filter })
+    .from(subscriptions)
+    .where(isOneOf(ids));
+  return new Map(
+    rows.flatMap(({ id, version, filter }) => (filter === null ? [] : [[id, { version, filter }] as const])),
+  );
+}
+
+export type SubscriptionStatus = Recipient & { readonly deletedAt: number | null };
 
 /** Subscriptions by id in one query, tombstones included; unknown ids are missing. */
 export async function findSubscriptionsById(
@@ -287,9 +311,9 @@ export async function findSubscriptionsById(
   ids: readonly string[],
 ): Promise<Map<string, SubscriptionStatus>> {
   const rows = await db
-    .select()
+    .select({ ...recipient, deletedAt: subscriptions.deletedAt })
     .from(subscriptions)
-    .where(sql`${subscriptions.id} IN (SELECT value FROM json_each(${JSON.stringify(ids)}))`);
+    .where(isOneOf(ids));
   return new Map(rows.map((row) => [row.id, row]));
 }
 

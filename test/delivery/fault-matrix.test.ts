@@ -273,6 +273,7 @@ class Line {
           return new Map([[customerId, audience]]);
         }),
       noteHealth: async () => undefined,
+      findFilters: async () => new Map(),
       longestAttemptMs: 1000,
       sendSlices: async (slices, delaySeconds) => {
         if (invocation.dead) throw new Injected('dead');

@@ -9,76 +9,89 @@ const claim = { entityCreated: { entityType: 'user' } };
 /** A subscription whose filter is about a thousand bytes and drops the claim above. */
 function filtered(overrides: Partial<Subscription> = {}): Subscription {
   const filter = { $comment: 'x'.repeat(960), properties: { entityCreated: false } };
-  return { ...aSubscription(0), filter, ...overrides };
+  return { ...aSubscription(0), filter, filterSteps: 5, ...overrides };
+}
+
+/** How often filters were loaded, by subscription. */
+const loads: string[] = [];
+
+/** Whether the claim above passes the filter of a subscription. */
+async function passes(filters: CompiledFilters, subscription: Subscription): Promise<boolean> {
+  const { version, filter } = subscription;
+  const evaluate = await filters.prepare([subscription], async (ids) => {
+    loads.push(...ids);
+    return new Map(filter === null ? [] : ids.map((id) => [id, { version, filter }]));
+  });
+  return evaluate(subscription, claim);
 }
 
 afterEach(() => vi.restoreAllMocks());
 
 describe('compiled filters', () => {
-  it('compiled filters are kept until they have too many bytes together', () => {
+  it('compiled filters are kept until they have too many bytes together', async () => {
     const compile = vi.fn(compileFilter);
     const filters = new CompiledFilters(10_500, compile);
     const all = Array.from({ length: 100 }, () => filtered());
-    for (const one of all) expect(filters.passes(one, claim)).toBe(false);
+    for (const one of all) expect(await passes(filters, one)).toBe(false);
     expect(filters.bytes).toBeLessThanOrEqual(10_500);
     expect(filters.bytes).toBeGreaterThan(9000);
     expect(compile).toHaveBeenCalledTimes(100);
-    for (const one of all.slice(-10)) filters.passes(one, claim);
+    for (const one of all.slice(-10)) await passes(filters, one);
     expect(compile).toHaveBeenCalledTimes(100);
   });
 
-  it('the filter that was not used for longest is dropped, and the others stay', () => {
+  it('the filter that was not used for longest is dropped, and the others stay', async () => {
     const compile = vi.fn(compileFilter);
     const filters = new CompiledFilters(3200, compile);
     const [first, second, third, fourth] = [filtered(), filtered(), filtered(), filtered()] as const;
-    for (const one of [first, second, third, first, fourth]) filters.passes(one, claim);
+    for (const one of [first, second, third, first, fourth]) await passes(filters, one);
     expect(compile).toHaveBeenCalledTimes(4);
-    filters.passes(first, claim);
+    await passes(filters, first);
     expect(compile).toHaveBeenCalledTimes(4);
-    filters.passes(second, claim);
+    await passes(filters, second);
     expect(compile).toHaveBeenCalledTimes(5);
   });
 
-  it('a filter with patterns counts with what its patterns keep in memory', () => {
+  it('a filter with patterns counts with what its patterns keep in memory', async () => {
     const filters = new CompiledFilters(1_000_000);
     const pattern = `[a-z]{1,9}${'(city|zip|street)'.repeat(5)}$`;
-    filters.passes(
+    await passes(
+      filters,
       filtered({ filter: { properties: { entityCreated: { propertyNames: { pattern } } } } }),
-      claim,
     );
     expect(filters.bytes).toBeGreaterThan(1000);
   });
 
-  it('a new version of a subscription has its filter compiled again, and the old one is forgotten', () => {
+  it('a new version of a subscription has its filter compiled again, and the old one is forgotten', async () => {
     const filters = new CompiledFilters(1_000_000);
     const subscription = filtered();
-    expect(filters.passes(subscription, claim)).toBe(false);
+    expect(await passes(filters, subscription)).toBe(false);
     const { bytes } = filters;
     const changed = { ...subscription, version: 2, filter: { properties: { entityCreated: true } } };
-    expect(filters.passes(changed, claim)).toBe(true);
+    expect(await passes(filters, changed)).toBe(true);
     expect(filters.bytes).toBeLessThan(bytes);
   });
 
-  it('a filter that is larger than all that is kept is evaluated all the same', () => {
+  it('a filter that is larger than all that is kept is evaluated all the same', async () => {
     const filters = new CompiledFilters(100);
-    expect(filters.passes(filtered(), claim)).toBe(false);
-    expect(filters.passes(filtered(), claim)).toBe(false);
+    expect(await passes(filters, filtered())).toBe(false);
+    expect(await passes(filters, filtered())).toBe(false);
     expect(filters.bytes).toBeLessThan(2000);
   });
 
-  it('a filter that does not compile lets the event pass, is logged, and is not compiled again', () => {
+  it('a filter that does not compile lets the event pass, is logged, and is not compiled again', async () => {
     const log = vi.spyOn(console, 'error').mockImplementation(() => undefined);
     const compile = vi.fn(() => {
       throw new Error('a fault of ours');
     });
     const filters = new CompiledFilters(1_000_000, compile);
     const subscription = filtered();
-    for (let event = 0; event < 5; event++) expect(filters.passes(subscription, claim)).toBe(true);
+    for (let event = 0; event < 5; event++) expect(await passes(filters, subscription)).toBe(true);
     expect(compile).toHaveBeenCalledTimes(1);
     expect(log).toHaveBeenCalledTimes(1);
   });
 
-  it('a filter whose evaluation fails lets the event pass', () => {
+  it('a filter whose evaluation fails lets the event pass', async () => {
     vi.spyOn(console, 'error').mockImplementation(() => undefined);
     const broken = () => ({
       ...compileFilter({}),
@@ -86,6 +99,26 @@ describe('compiled filters', () => {
         throw new Error('a fault of ours');
       },
     });
-    expect(new CompiledFilters(1_000_000, broken).passes(filtered(), claim)).toBe(true);
+    expect(await passes(new CompiledFilters(1_000_000, broken), filtered())).toBe(true);
+  });
+
+  it('a filter is loaded once for all events until its subscription changes', async () => {
+    loads.length = 0;
+    const filters = new CompiledFilters(1_000_000);
+    const subscription = filtered();
+    for (let event = 0; event < 3; event++) await passes(filters, subscription);
+    expect(loads).toEqual([subscription.id]);
+    await passes(filters, { ...subscription, version: 2 });
+    expect(loads).toEqual([subscription.id, subscription.id]);
+  });
+
+  it('a subscription without a filter is not asked for one', async () => {
+    loads.length = 0;
+    const filters = new CompiledFilters(1_000_000);
+    expect(await passes(filters, aSubscription(0))).toBe(true);
+    expect(loads).toEqual([]);
+    // A subscription from before steps were counted may have one.
+    expect(await passes(filters, { ...aSubscription(0), filterSteps: null })).toBe(true);
+    expect(loads).toHaveLength(1);
   });
 });

@@ -413,6 +413,7 @@ export class World {
         return this.#post(set);
       },
       noteHealth: async () => this.#mayFail(0.1, 'D1'),
+      findFilters: async () => new Map(),
       longestAttemptMs: 5000,
       sendSlices: async (slices, delaySeconds) => {
         this.#mayFail(0.05, 'send');

@@ -2,13 +2,15 @@
  * Where the model calls src: what index.ts wires for the platform. A change of `consume` or of the object's constructor is
  * followed here.
  */
+
+import { compiledFilters } from '../../src/delivery/filters.ts';
 import { eventsClaim, setHeader, setPayload, signingInput } from '../../src/domain/security-event-token.ts';
 import type { Env } from '../../src/env.ts';
 import { EventStore } from '../../src/event-store/event-store.ts';
 import { consume } from '../../src/queue/consumer.ts';
 import { createServices, type Services } from '../../src/services.ts';
 import { currentInvocation } from './invocation.ts';
-import { CPU } from './platform.ts';
+import { CPU, STEPS_PER_MS } from './platform.ts';
 import type { Handler } from './queue.ts';
 
 type Sign = Services['delivery']['sign'];
@@ -25,6 +27,16 @@ export function createHandler(env: unknown): Handler {
     );
   };
 }
+
+/** An evaluation of a filter costs the steps that it takes at worst, whatever the filter of the scenario says. */
+const { prepare } = compiledFilters;
+compiledFilters.prepare = async (...values: Parameters<typeof prepare>) => {
+  const passes = await prepare.apply(compiledFilters, values);
+  return (subscription, claim) => {
+    currentInvocation()?.work((subscription.filterSteps ?? 0) / STEPS_PER_MS);
+    return passes(subscription, claim);
+  };
+};
 
 export function createObject(
   state: unknown,

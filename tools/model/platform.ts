@@ -66,6 +66,9 @@ export const CPU = {
   match: 0.0005,
 };
 
+/** Steps of filters (contract 4) in a millisecond of processor time: `npm run filters` measures it. */
+export const STEPS_PER_MS = 150_000;
+
 /** How a queue adds consumers: it looks only when a batch ends (queues/configuration/consumer-concurrency). */
 export interface Scaling {
   readonly first: number;

@@ -7,7 +7,7 @@ import { createHandler, createObject, eventIdOf } from './entry.ts';
 import { createFetch, Hook, type Mood } from './listeners.ts';
 import { count, Meters } from './meters.ts';
 import { Namespace, type ObjectParts } from './object.ts';
-import { CPU, SCALING, type Scaling, TIMES, type Times } from './platform.ts';
+import { CPU, SCALING, type Scaling, STEPS_PER_MS, TIMES, type Times } from './platform.ts';
 import { type Batch, type Handler, ModelQueue } from './queue.ts';
 
 export interface WorldOptions {
@@ -30,13 +30,12 @@ export interface Customer {
   readonly id: string;
   readonly name: string;
   readonly hooks: readonly Hook[];
-  /** Processor time that the filters of all its subscriptions take for one event, ms. */
-  readonly filterMs: number;
   /** Events published, with their times of acceptance. */
   readonly events: Map<string, number>;
 }
 
 export interface Traits {
+  /** Processor time that the filters of all its subscriptions take for one event, ms. */
   readonly filterMs?: number;
 }
 
@@ -127,19 +126,30 @@ export class World {
        VALUES (?, ?, 'current', '{}', 'sealed', ?, ?)`,
       [kid, id, now, now],
     );
+    const filterSteps = Math.floor(((traits.filterMs ?? 0) * STEPS_PER_MS) / subscriptions);
     const hooks = Array.from({ length: subscriptions }, (_, index) => {
       const subscriptionId = this.#uuid();
       const hook = new Hook(`https://${name}-${index}.example.com/hook`, name, mood(index));
       this.#hooksByUrl.set(hook.url, hook);
       this.#hooksById.set(subscriptionId, hook);
       sqlite.query(
-        `INSERT INTO subscriptions (id, customer_id, title, endpoint, events, enabled, version, created_at, updated_at)
-         VALUES (?, ?, ?, ?, '["entityCreated","entityUpdated"]', 1, 1, ?, ?)`,
-        [subscriptionId, id, `hook ${index}`, hook.url, now, now],
+        `INSERT INTO subscriptions (id, customer_id, title, endpoint, events, enabled, version, created_at, updated_at,
+                                    filter, filter_steps)
+         VALUES (?, ?, ?, ?, '["entityCreated","entityUpdated"]', 1, 1, ?, ?, ?, ?)`,
+        [
+          subscriptionId,
+          id,
+          `hook ${index}`,
+          hook.url,
+          now,
+          now,
+          filterSteps === 0 ? null : '{}',
+          filterSteps,
+        ],
       );
       return hook;
     });
-    const customer: Customer = { id, name, hooks, filterMs: traits.filterMs ?? 0, events: new Map() };
+    const customer: Customer = { id, name, hooks, events: new Map() };
     this.customers.push(customer);
     return customer;
   }
@@ -255,8 +265,7 @@ export class World {
         ([name, value]) => /subscription/i.test(name) && Array.isArray(value),
       );
       const subscriptions = (named?.[1] as unknown[] | undefined)?.length ?? customer.hooks.length;
-      const filterMs = (customer.filterMs * subscriptions) / customer.hooks.length;
-      ms += events.length * (CPU.event + CPU.match * subscriptions + filterMs);
+      ms += events.length * (CPU.event + CPU.match * subscriptions);
     }
     return ms;
   }
