@@ -81,6 +81,10 @@ export class Ledger {
     must(stored.endpoint === post.endpoint, `${eventId}: sent to ${post.endpoint}, not ${stored.endpoint}`);
   }
 
+  wasPosted(eventId: string, attempt: number): boolean {
+    return this.#posts.get(eventId)?.some((post) => post.attempt === attempt) === true;
+  }
+
   /** The store sends a delivery to the queue. @throws Error for one that was sent just before */
   dispatch(eventId: string, token: string, now: number): void {
     const last = this.#dispatched.get(eventId);
@@ -116,7 +120,7 @@ export class Ledger {
   check(now: number, isKept: (eventId: string) => boolean): void {
     if (this.#object.written !== this.#checkedAt) {
       this.#checkedAt = this.#object.written;
-      if (this.#random.chance(0.1) || !this.#checkChanges()) this.#checkStore(now);
+      if (this.#random.chance(0.1) || !this.#checkChanges(now)) this.#checkStore(now);
     }
     for (const { eventId, acceptedAt } of this.#unseen.values()) {
       if (isKept(eventId)) continue;
@@ -170,7 +174,7 @@ export class Ledger {
   }
 
   /** Checks the rows that changed. @returns whether nothing else has: nothing was packed, merged or deleted */
-  #checkChanges(): boolean {
+  #checkChanges(now: number): boolean {
     const segments = JSON.stringify(this.#object.rows('SELECT last_id, events FROM segments'));
     if (segments !== this.#segments) return false;
     type Row = Pick<Delivery, 'state' | 'attempts'> & {
@@ -187,7 +191,7 @@ export class Ledger {
       if (before?.state === state && before.attempts === attempts && before.updatedAt === updatedAt) continue;
       const delivery = this.find(eventId);
       must(delivery !== undefined, `${eventId} has a row and is not listed`);
-      if (delivery !== undefined) this.#checkDelivery(delivery);
+      if (delivery !== undefined) this.#checkDelivery(delivery, now);
     }
     return true;
   }
@@ -204,7 +208,7 @@ export class Ledger {
     for (const delivery of listed) {
       ids.add(delivery.eventId);
       if (!isFinal(delivery.state)) open++;
-      if (!isSame(delivery, this.#seen.get(delivery.eventId))) this.#checkDelivery(delivery);
+      if (!isSame(delivery, this.#seen.get(delivery.eventId))) this.#checkDelivery(delivery, now);
     }
     must(ids.size === listed.length, 'a delivery is listed twice');
     for (const gone of this.#seen.values()) if (!ids.has(gone.eventId)) this.#checkGone(gone, now);
@@ -214,9 +218,12 @@ export class Ledger {
     if (this.#random.chance(0.1)) this.#checkPages(listed, now);
   }
 
-  #checkDelivery(delivery: Delivery): void {
+  #checkDelivery(delivery: Delivery, now: number): void {
     const { eventId, state, attempts } = delivery;
-    const before = this.#seen.get(eventId);
+    const last = this.#seen.get(eventId);
+    // One that had expired may have been deleted since, and the event may have come once more.
+    const hasExpired = last !== undefined && (expiresAt(last, RETENTION_MS) ?? now + 1) <= now;
+    const before = hasExpired ? undefined : last;
     const posts = this.#posts.get(eventId) ?? [];
     // Older entries of a long history are on pages of their own.
     const whole = delivery.history[0]?.attempts === 0 ? delivery : this.#object.store.read(eventId);

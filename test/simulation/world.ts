@@ -57,6 +57,24 @@ const FILTER = { properties: { entityCreated: { properties: { captureClientId: {
 
 const SKEWS_MS = [0, 0, 0, 0, -1000, 1000, -200_000, 200_000, 299_000, -12 * HOUR_MS, -DAY_MS + SECOND_MS];
 
+/** What happens in a life without any request being made twice for it. */
+const HARMLESS = new Set([
+  'endpoint changed',
+  'alarm rings twice',
+  'alarm lost',
+  'days without anything',
+  'publish fails before',
+  'publish fails after',
+  'send is slow',
+  'send fails before',
+  'send fails after',
+  'message comes twice',
+  'message near its last delivery',
+  'acknowledgement lost',
+  'D1 fails',
+  'dead letters not sent',
+]);
+
 type Mood = 'well' | 'failing' | 'hanging' | 'slow' | 'mixed';
 const MOODS: readonly Mood[] = ['well', 'failing', 'hanging', 'slow', 'mixed'];
 
@@ -89,6 +107,20 @@ interface Place {
 /** Thrown where the world makes a call fail. */
 class Fault extends Error {}
 
+/** One fault, at one of the points where it can happen. */
+export interface FaultPlan {
+  readonly fault: string;
+  /** How many points of this fault are passed before it happens. */
+  left: number;
+  hasHappened: boolean;
+}
+
+function isNext(plan: FaultPlan, fault: string): boolean {
+  if (plan.hasHappened || fault !== plan.fault || plan.left-- > 0) return false;
+  plan.hasHappened = true;
+  return true;
+}
+
 export interface WorldFigures {
   readonly faults: Readonly<Record<string, number>>;
   readonly deliveries: number;
@@ -102,6 +134,7 @@ export interface WorldFigures {
 export class World {
   readonly #time: Time;
   readonly #random: Random;
+  readonly #plan: FaultPlan | undefined;
   readonly #queues: Queues;
   readonly #places: Place[] = [];
   readonly #customers: string[] = [];
@@ -113,6 +146,8 @@ export class World {
   #late: (() => Promise<unknown>)[] = [];
   #kid = 0;
   #hasFaults = true;
+  /** Whether anything went wrong that may cost a second request. */
+  #isDisturbed = false;
   /** While an endpoint flaps: it changes its mind this often, ms. */
   #flapMs: number | undefined;
   #broken: unknown;
@@ -121,9 +156,11 @@ export class World {
   /** The steps so far, printed when the seed fails. */
   readonly story: string[] = [];
 
-  constructor(time: Time, random: Random) {
+  /** @param plan the one fault that happens, in place of faults by chance */
+  constructor(time: Time, random: Random, plan?: FaultPlan) {
     this.#time = time;
     this.#random = random;
+    this.#plan = plan;
     this.#queues = new Queues(time, [QUEUES.events, QUEUES.deliveries], QUEUES.deadLetters);
     const customers = random.whole(1, 2);
     for (let index = 0; index < customers; index++) this.#customers.push(uuidOf(random));
@@ -158,9 +195,9 @@ export class World {
       together: 6,
       pass: 4,
       wait: 5,
-      waitDays: 0.7,
+      waitDays: 1.2,
       mood: 5,
-      late: 3,
+      late: 4,
       evict: 3,
       redeliver: 5,
       redeliverAll: 2,
@@ -170,6 +207,7 @@ export class World {
       visit: 2,
       loseAlarm: 0.7,
       ringTwice: 2,
+      ringAll: 3,
       export: 2,
       test: 2,
       die: 2,
@@ -247,7 +285,7 @@ export class World {
 
   async waitDays(): Promise<void> {
     this.#count('days without anything');
-    await this.#time.advance(this.#random.whole(1, 5) * DAY_MS);
+    await this.#time.advance(this.#random.whole(1, 8) * DAY_MS);
   }
 
   /** Moves the clock to an alarm, if it is at most two days away, and rings it. */
@@ -261,6 +299,19 @@ export class World {
     if (alarm > this.#time.now) await this.#time.advance(alarm - this.#time.now);
     const activity = this.#startRing(place);
     if (this.#random.chance(0.8)) await this.#end([activity]);
+  }
+
+  /** The platform rings every alarm that comes within a minute. */
+  async ringAll(): Promise<void> {
+    const place = this.#random.pick(this.#places);
+    const end = this.#time.now + MINUTE_MS;
+    for (;;) {
+      const { alarm } = place.object;
+      if (alarm === null || alarm > end) return;
+      if (alarm > this.#time.now) await this.#time.advance(alarm - this.#time.now);
+      await this.#end([this.#startRing(place)]);
+      if (this.#broken !== undefined) return;
+    }
   }
 
   async ringTwice(): Promise<void> {
@@ -376,6 +427,43 @@ export class World {
     place.isDeleted = true;
     place.row = { ...place.row, version: place.row.version + 1 };
     if (this.#random.chance(0.7)) await place.object.call((store) => store.erase(refOf(place.row)));
+  }
+
+  /**
+   * The same story each time, for a plan: events fan out over all subscriptions, a first endpoint fails and recovers, the
+   * endpoint changes while a retry waits, a subscription is disabled and enabled, and what failed is redelivered.
+   */
+  async tell(): Promise<void> {
+    const [first = ''] = this.#places[0]?.urls ?? [];
+    const steps: (() => Promise<void>)[] = [
+      async () => void this.#moods.set(first, 'failing'),
+      () => this.publish(),
+      () => this.publish(),
+      () => this.consume(),
+      () => this.consume(),
+      () => this.ringAll(),
+      () => this.consume(),
+      () => this.move(),
+      async () => void this.#moods.set(first, 'well'),
+      () => this.ring(),
+      () => this.together(),
+      () => this.toggle(),
+      () => this.publish(),
+      () => this.consume(),
+      () => this.toggle(),
+      () => this.redeliver(),
+      () => this.ringAll(),
+      () => this.together(),
+    ];
+    for (const step of steps) {
+      try {
+        await step();
+      } catch (error) {
+        if (error instanceof Broken) throw error;
+      }
+      await this.#time.rest();
+      this.check();
+    }
   }
 
   // --- Peace --------------------------------------------------------------------------------------------
@@ -681,10 +769,11 @@ export class World {
           if (!place.isDeleted) this.#rule(() => checkSuccesses(ledger, reports));
           return reply;
         };
-        if (!activity.isDead && this.#happens(0.04, 'settle takes effect late')) {
+        if (!activity.isDead && this.#happens(0.06, 'settle takes effect late')) {
           this.#late.push(() => object.call(work));
           throw new Fault('settle');
         }
+        if (this.#happens(0.03, 'settle is repeated')) await call(work);
         return await call(work);
       },
       mayStart: async () => {
@@ -711,8 +800,13 @@ export class World {
       must(this.#time.now - since <= DISABLED_SLACK_MS, `${eventId}: sent while disabled`);
       const { now } = this.#time;
       const succeeded = outcome.kind === 'success';
-      if (!place.isDeleted)
-        place.ledger.post(eventId ?? '', { at: now, attempt: attempt ?? 0, succeeded, endpoint, set });
+      if (place.isDeleted) return;
+      // While nothing has gone wrong, nothing is sent twice.
+      must(
+        this.#isDisturbed || !place.ledger.wasPosted(eventId ?? '', attempt ?? 0),
+        `${eventId}: attempt ${attempt} sent twice`,
+      );
+      place.ledger.post(eventId ?? '', { at: now, attempt: attempt ?? 0, succeeded, endpoint, set });
     });
     await this.#time.sleep(this.#durationMs(outcome));
     return outcome;
@@ -754,12 +848,15 @@ export class World {
   // --- Faults -----------------------------------------------------------------------------------------------
 
   #count(fault: string): void {
+    this.#isDisturbed ||= !HARMLESS.has(fault);
     this.#faults.set(fault, (this.#faults.get(fault) ?? 0) + 1);
     this.story.push(`  ${fault}`);
   }
 
   #happens(probability: number, fault: string): boolean {
-    if (!this.#hasFaults || !this.#random.chance(probability)) return false;
+    if (!this.#hasFaults) return false;
+    if (this.#plan === undefined ? !this.#random.chance(probability) : !isNext(this.#plan, fault))
+      return false;
     this.#count(fault);
     return true;
   }
@@ -773,7 +870,7 @@ export class World {
     if (this.#happens(0.015, 'object evicted')) object.evict();
     if (this.#happens(0.02, 'turn rolled back')) object.rollBackNextTurn();
     if (this.#happens(0.02, 'a write will be refused')) object.refuseWrite(this.#random.whole(0, 5));
-    if (this.#happens(0.002, 'database full')) object.fill(this.#random.whole(1, 600) * SECOND_MS);
+    if (this.#happens(0.004, 'database full')) object.fill(this.#random.whole(1, 600) * SECOND_MS);
   }
 
   // --- Inside -----------------------------------------------------------------------------------------------
