@@ -81,7 +81,10 @@ export class Ledger {
     must(stored.endpoint === post.endpoint, `${eventId}: sent to ${post.endpoint}, not ${stored.endpoint}`);
   }
 
-  wasPosted(eventId: string, attempt: number): boolean {
+  /** Whether an attempt was made already. An event that may have expired may come once more. */
+  wasPosted(eventId: string, attempt: number, now: number): boolean {
+    const [acceptedAt = now] = this.#acceptances.get(eventId) ?? [];
+    if (acceptedAt + RETENTION_MS <= now) return false;
     return this.#posts.get(eventId)?.some((post) => post.attempt === attempt) === true;
   }
 
@@ -251,8 +254,8 @@ export class Ledger {
     const isPast = expiry <= now || acceptedAt + EVENT_MAX_AGE_MS <= now;
     const hasSucceeded = acceptedAt + RETENTION_MS <= now && this.#hasSucceeded(eventId);
     must(isPast || hasSucceeded, `${eventId}: deleted in ${gone.state} before its time`);
+    // Its requests are kept: the event may come once more, and be under way already.
     this.#seen.delete(eventId);
-    this.#posts.delete(eventId);
     this.#dispatched.delete(eventId);
   }
 

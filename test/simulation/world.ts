@@ -803,7 +803,7 @@ export class World {
       if (place.isDeleted) return;
       // While nothing has gone wrong, nothing is sent twice.
       must(
-        this.#isDisturbed || !place.ledger.wasPosted(eventId ?? '', attempt ?? 0),
+        this.#isDisturbed || !place.ledger.wasPosted(eventId ?? '', attempt ?? 0, now),
         `${eventId}: attempt ${attempt} sent twice`,
       );
       place.ledger.post(eventId ?? '', { at: now, attempt: attempt ?? 0, succeeded, endpoint, set });
