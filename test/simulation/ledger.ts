@@ -4,7 +4,6 @@
  */
 import { type Delivery, isFinal } from '../../src/domain/delivery.ts';
 import { EVENT_MAX_AGE_MS } from '../../src/domain/limits.ts';
-import { expiresAt } from '../../src/domain/retention.ts';
 import type { RedeliveryJob } from '../../src/event-store/rpc.ts';
 import type { Random } from '../support/random.ts';
 import { faultOf, type Post } from './history.ts';
@@ -225,7 +224,7 @@ export class Ledger {
     const { eventId, state, attempts } = delivery;
     const last = this.#seen.get(eventId);
     // One that had expired may have been deleted since, and the event may have come once more.
-    const hasExpired = last !== undefined && (expiresAt(last, RETENTION_MS) ?? now + 1) <= now;
+    const hasExpired = last !== undefined && expiryOf(last) <= now;
     const before = hasExpired ? undefined : last;
     const posts = this.#posts.get(eventId) ?? [];
     // Older entries of a long history are on pages of their own.
@@ -237,6 +236,8 @@ export class Ledger {
       `${eventId}: accepted at another time`,
     );
     must((delivery.dueAt === null) === isFinal(state), `${eventId}: due in ${state}`);
+    const isUntried = state === 'awaiting-executing' && attempts === 0;
+    must(delivery.hold !== 'held' || isUntried, `${eventId}: held in ${state} after ${attempts} attempts`);
     if (before === undefined) this.stored++;
     else {
       must(before.state !== 'success', `${eventId}: ${state} after its success`);
@@ -250,7 +251,7 @@ export class Ledger {
   /** A delivery is deleted only when it is final and past its time (contract 5). */
   #checkGone(gone: Delivery, now: number): void {
     const { eventId, acceptedAt } = gone;
-    const expiry = expiresAt(gone, RETENTION_MS) ?? Number.POSITIVE_INFINITY;
+    const expiry = expiryOf(gone);
     const isPast = expiry <= now || acceptedAt + EVENT_MAX_AGE_MS <= now;
     const hasSucceeded = acceptedAt + RETENTION_MS <= now && this.#hasSucceeded(eventId);
     must(isPast || hasSucceeded, `${eventId}: deleted in ${gone.state} before its time`);
@@ -301,6 +302,13 @@ function isSame(now: Delivery, before: Delivery | undefined): boolean {
     now.attempts === before.attempts &&
     now.history.length === before.history.length
   );
+}
+
+/** When a delivery expires by contract 5, ms. */
+function expiryOf({ state, acceptedAt, updatedAt }: Delivery): number {
+  if (state === 'success') return acceptedAt + RETENTION_MS;
+  if (state !== 'failure') return Number.POSITIVE_INFINITY;
+  return Math.min(updatedAt + RETENTION_MS, acceptedAt + EVENT_MAX_AGE_MS);
 }
 
 function checkJob({ id, total, redelivered, succeeded, failed, state }: RedeliveryJob): void {
