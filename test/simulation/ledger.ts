@@ -122,6 +122,7 @@ export class Ledger {
   check(now: number, isKept: (eventId: string) => boolean): void {
     if (this.#object.written !== this.#checkedAt) {
       this.#checkedAt = this.#object.written;
+      this.#checkDisabled();
       if (this.#random.chance(0.1) || !this.#checkChanges(now)) this.#checkStore(now);
     }
     for (const { eventId, acceptedAt } of this.#unseen.values()) {
@@ -173,6 +174,13 @@ export class Ledger {
   /** An event of which the store keeps a failure. */
   failed(): string[] {
     return [...this.#seen.values()].filter(({ state }) => state === 'failure').map(({ eventId }) => eventId);
+  }
+
+  /** A store that knows that it is disabled has no bulk redelivery under way (contract 3.6). */
+  #checkDisabled(): void {
+    const disabled = this.#object.rows('SELECT 1 FROM store WHERE enabled = 0').length > 0;
+    const active = this.#object.rows("SELECT 1 FROM redeliveries WHERE state = 'processing'").length > 0;
+    must(!(disabled && active), 'a disabled subscription has a bulk redelivery under way');
   }
 
   /** Checks the rows that changed. @returns whether nothing else has: nothing was packed, merged or deleted */

@@ -129,6 +129,8 @@ export interface WorldFigures {
   readonly alarms: number;
   readonly messages: number;
   readonly begins: number;
+  /** Stores whose segments were merged. */
+  readonly merged: number;
 }
 
 export class World {
@@ -177,6 +179,9 @@ export class World {
       alarms: this.#counts.alarms,
       messages: this.#queues.sent,
       begins: this.#counts.begins,
+      merged: this.#places.filter(
+        ({ object, isDeleted }) => !isDeleted && object.rows('SELECT 1 FROM merged').length > 0,
+      ).length,
     };
   }
 
