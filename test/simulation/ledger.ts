@@ -65,13 +65,17 @@ export class Ledger {
     this.#acceptances.set(eventId, new Set([acceptedAt]));
   }
 
-  /** A request goes out. @throws Error for one that must not */
-  post(eventId: string, post: SentPost): void {
+  /**
+   * A request goes out.
+   * @param mayDiffer the delivery may have been stored with another SET since the store allowed the request
+   * @throws Broken for one that must not go out
+   */
+  post(eventId: string, post: SentPost, mayDiffer: boolean): void {
     const posts = this.#posts.get(eventId) ?? [];
     this.#posts.set(eventId, posts);
     posts.push(post);
     const stored = this.find(eventId);
-    if (stored === undefined) return;
+    if (stored === undefined || mayDiffer) return;
     // A delivery that succeeded at once is stored without its signature.
     must(
       stored.set === post.set || (stored.set.endsWith('.') && post.set.startsWith(stored.set)),

@@ -84,7 +84,7 @@ class Activity {
   isDead = false;
   isDone = false;
   /** Requests that a store allowed this invocation: subscription and event, with the number of the attempt. */
-  readonly allowed = new Map<string, number>();
+  readonly allowed = new Map<string, { readonly attempt: number; readonly isFirst: boolean }>();
 
   constructor(name: string) {
     this.name = name;
@@ -745,8 +745,8 @@ export class World {
       this.#mayFail(0.03, 'call fails after');
       return answer;
     };
-    const allow = (eventId: string, attempt: number) =>
-      activity.allowed.set(`${place.row.id} ${eventId}`, attempt);
+    const allow = (eventId: string, attempt: number, isFirst: boolean) =>
+      activity.allowed.set(`${place.row.id} ${eventId}`, { attempt, isFirst });
     return {
       admit: async (ref, ids) => {
         const answers = await call(async (store) => {
@@ -755,7 +755,8 @@ export class World {
             if (answer !== 'done' && !place.isDeleted) this.#rule(() => ledger.admitted(ids[index] ?? ''));
           return admissions;
         });
-        for (const [index, { answer }] of answers.entries()) if (answer === 'new') allow(ids[index] ?? '', 1);
+        for (const [index, { answer }] of answers.entries())
+          if (answer === 'new') allow(ids[index] ?? '', 1, true);
         return answers;
       },
       begin: async (ref, token, ids) => {
@@ -765,7 +766,7 @@ export class World {
           for (const { eventId, attempt } of begun) this.#rule(() => ledger.begun(eventId, attempt));
           return begun;
         });
-        for (const { eventId, attempt } of started) allow(eventId, attempt);
+        for (const { eventId, attempt } of started) allow(eventId, attempt, false);
         return started;
       },
       settle: async (ref, reports) => {
@@ -794,7 +795,8 @@ export class World {
     const { sid, event: eventId, aud } = JSON.parse(atob(set.split('.')[1] ?? '')) as Record<string, string>;
     const place = this.#place(sid ?? '');
     const key = `${sid} ${eventId}`;
-    const attempt = activity.allowed.get(key);
+    const allowed = activity.allowed.get(key);
+    const attempt = allowed?.attempt;
     activity.allowed.delete(key);
     const outcome = this.#answer(endpoint);
     this.#counts.posts++;
@@ -811,7 +813,9 @@ export class World {
         this.#isDisturbed || !place.ledger.wasPosted(eventId ?? '', attempt ?? 0, now),
         `${eventId}: attempt ${attempt} sent twice`,
       );
-      place.ledger.post(eventId ?? '', { at: now, attempt: attempt ?? 0, succeeded, endpoint, set });
+      const sent = { at: now, attempt: attempt ?? 0, succeeded, endpoint, set };
+      // Two first attempts may overlap when a claim or a result was lost, with an endpoint or a key changed in between.
+      place.ledger.post(eventId ?? '', sent, allowed?.isFirst === true && this.#isDisturbed);
     });
     await this.#time.sleep(this.#durationMs(outcome));
     return outcome;
