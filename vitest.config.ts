@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { cloudflareTest, readD1Migrations } from '@cloudflare/vitest-pool-workers';
 import { defineConfig } from 'vitest/config';
 
@@ -30,18 +31,18 @@ export default defineConfig(async () => ({
         ],
         test: {
           name: 'workers',
-          provide: {
-            simulation: {
-              seed: Number(process.env['SIMULATION_SEED'] ?? 1),
-              seeds: Number(process.env['SIMULATION_SEEDS'] ?? 1000),
-            },
-          },
           testTimeout: SAFETY_NET_MS,
           hookTimeout: SAFETY_NET_MS,
           // Test files share a runtime and its storage, so each test makes its own customers.
           isolate: false,
           include: ['test/**/*.test.ts'],
-          exclude: ['test/conformance/**', 'test/journey/**', 'test/model/**', 'test/structure/**'],
+          exclude: [
+            'test/conformance/**',
+            'test/journey/**',
+            'test/model/**',
+            'test/simulation/**',
+            'test/structure/**',
+          ],
           globalSetup: ['./test/support/start-listener.ts'],
           setupFiles: ['./test/support/apply-migrations.ts'],
         },
@@ -59,6 +60,20 @@ export default defineConfig(async () => ({
             'test/model/**/*.test.ts',
             'packages/*/test/**/*.test.ts',
           ],
+          testTimeout: SAFETY_NET_MS,
+          hookTimeout: SAFETY_NET_MS,
+        },
+      },
+      {
+        // The simulation runs in Node, where it can be the platform: `npm run simulate` runs the same lives without vitest.
+        resolve: {
+          alias: {
+            'cloudflare:workers': join(import.meta.dirname, 'test/simulation/platform/cloudflare-workers.ts'),
+          },
+        },
+        test: {
+          name: 'simulation',
+          include: ['test/simulation/**/*.test.ts'],
           testTimeout: SAFETY_NET_MS,
           hookTimeout: SAFETY_NET_MS,
         },

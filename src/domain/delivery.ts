@@ -330,7 +330,9 @@ export function lastAnswer(delivery: Delivery): Pick<HistoryEntry, 'response' | 
 
 function start(delivery: Delivery, at: number): Delivery {
   const attempts = delivery.attempts + 1;
-  return append({ ...delivery, attempts }, { at, state: 'executing', attempts });
+  // A first attempt may turn out to have been made while its delivery was held: the delivery is no longer held then.
+  const hold = delivery.hold === 'held' ? 'possible' : delivery.hold;
+  return append({ ...delivery, attempts, hold }, { at, state: 'executing', attempts });
 }
 
 function end(

@@ -109,7 +109,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       probePatienceMs,
     });
     const dispatch = new Dispatching(rows, send, () => owner.ref, endpointNow);
-    const sweep = new Sweep(this.#deliveries, this.#exports, this.#redeliveries, retentionMs);
+    const sweep = new Sweep(database, this.#deliveries, this.#exports, this.#redeliveries, retentionMs);
     // In this order: the backlog makes deliveries due, which the same alarm then dispatches.
     const duties = [backlog, dispatch, this.#exports, sweep, this.#redeliveries, merging];
     this.#alarm = new Alarm(state.storage, duties, () => this.#names());

@@ -36,20 +36,27 @@ const STEPS = [
 ] as const;
 type Step = (typeof STEPS)[number];
 
-const FAULTS = ['throws before', 'throws after', 'object evicted', 'invocation dies', 'comes twice'] as const;
+const FAULTS = [
+  'throws before',
+  'throws after',
+  'object evicted',
+  'invocation dies',
+  'comes twice',
+  'write refused',
+] as const;
 type FaultKind = (typeof FAULTS)[number];
 
 /** How many attempts are made twice. Only a lost result costs one, because its request was already sent. */
-const DUPLICATES: Readonly<Record<Step, Readonly<Record<FaultKind, number>>>> = {
+const DUPLICATES: Readonly<Record<Step, Readonly<Partial<Record<FaultKind, number>>>>> = {
   publish: row(0, 0, 0, 0, 0),
   route: row(0, 0, 0, 0, 0),
-  admit: row(0, 0, 0, 0, 0),
+  admit: row(0, 0, 0, 0, 0, 0),
   'sign and POST': row(0, 1, 0, 1, 0),
-  settle: row(1, 0, 0, 0, 0),
-  dispatch: row(0, 0, 0, 0, 0),
-  begin: row(0, 0, 0, 0, 0),
+  settle: row(1, 0, 0, 0, 0, 1),
+  dispatch: row(0, 0, 0, 0, 0, 0),
+  begin: row(0, 0, 0, 0, 0, 0),
   'POST of a retry': row(0, 1, 0, 1, 0),
-  'settle of a retry': row(1, 0, 0, 0, 0),
+  'settle of a retry': row(1, 0, 0, 0, 0, 1),
   sweep: row(0, 0, 0, 0, 0),
 };
 
@@ -63,8 +70,10 @@ const DUPLICATES_AT_ONCE: Partial<typeof DUPLICATES> = {
   sweep: DUPLICATES.sweep,
 };
 
-function row(before: number, after: number, evicted: number, dies: number, twice: number) {
+/** @param refused absent for a step in which the store writes nothing */
+function row(before: number, after: number, evicted: number, dies: number, twice: number, refused?: number) {
   return {
+    ...(refused === undefined ? {} : { 'write refused': refused }),
     'throws before': before,
     'throws after': after,
     'object evicted': evicted,
@@ -161,6 +170,7 @@ class Line {
 
   async ring(): Promise<void> {
     await this.#state.storage.deleteAlarm();
+    if (this.#fires('dispatch', 'write refused')) this.#breakNext(WRITES, false);
     await this.#store.alarm();
     if (this.#fires('dispatch', 'comes twice') || this.#fires('sweep', 'comes twice'))
       await this.#store.alarm();
@@ -173,7 +183,7 @@ class Line {
       if (this.#fault === 'object evicted') this.#evict();
       // The alarm is lost for good. The daily visit arms it again.
       if (this.#fault === 'invocation dies') await this.#state.storage.deleteAlarm();
-      if (this.#fault.startsWith('throws')) this.#breakDelete(this.#fault === 'throws after');
+      if (this.#fault.startsWith('throws')) this.#breakNext(DELETES, this.#fault === 'throws after');
       this.#hasFaulted = true;
     }
     await this.#store.ensureAlarm(refOf(this.#subscription));
@@ -297,6 +307,7 @@ class Line {
   ): Promise<T> {
     if (invocation?.dead) throw new Injected('dead');
     if (this.#fires(step, 'throws before')) throw new Injected(step);
+    if (this.#fires(step, 'write refused')) this.#breakNext(WRITES, false);
     const result = await call();
     if (step === 'publish' && this.#fires(step, 'comes twice')) await call();
     if (step.startsWith('settle') && this.#fires(step, 'comes twice')) await call();
@@ -338,12 +349,12 @@ class Line {
     this.#store = new EventStore(this.#state, this.#env);
   }
 
-  /** Makes the next deletion fail, before or after it takes effect. */
-  #breakDelete(after: boolean): void {
+  /** Makes the next statement of a kind fail, before or after it takes effect. */
+  #breakNext(kind: RegExp, after: boolean): void {
     const { sql } = this.#state.storage;
     const exec = sql.exec.bind(sql);
     const broken = (query: string, ...values: SqlStorageValue[]) => {
-      if (!/^DELETE FROM (deliveries|segments)/.test(query)) return exec(query, ...values);
+      if (!kind.test(query)) return exec(query, ...values);
       Reflect.deleteProperty(sql, 'exec');
       if (after) exec(query, ...values);
       throw new Injected('storage');
@@ -352,6 +363,8 @@ class Line {
   }
 }
 
+const DELETES = /^DELETE FROM (deliveries|segments)/;
+const WRITES = /^\s*(INSERT|UPDATE)/;
 const OK: Outcome = { kind: 'success', response: { statusCode: 200, headers: {} } };
 const UNAVAILABLE: Outcome = { kind: 'http_error', response: { statusCode: 503, headers: {} } };
 const LOST: Outcome = { kind: 'unreachable', message: 'connection lost' };
@@ -362,7 +375,9 @@ beforeEach(() => {
 });
 afterEach(() => vi.restoreAllMocks());
 
-const cells = STEPS.flatMap((step) => FAULTS.map((fault) => [step, fault] as const));
+const cells = STEPS.flatMap((step) =>
+  FAULTS.filter((fault) => DUPLICATES[step][fault] !== undefined).map((fault) => [step, fault] as const),
+);
 
 /** Follows one event, with one fault on its path, until it is deleted. */
 async function follow(

@@ -150,6 +150,27 @@ describe('a failing endpoint', () => {
     ]);
   });
 
+  it('a held event whose first attempt failed after all keeps the times of its retries', async () => {
+    const bench = new Bench();
+    await bench.fail();
+    const [late = ''] = await bench.held(1);
+    // Another consumer had begun the attempt before its claim was lost.
+    await bench.settle(late, lost);
+    const dueAt = (await bench.store.read(late))?.dueAt;
+    expect(await bench.state(late)).toEqual({ state: 'awaiting-retry', attempts: 1, hold: 'possible' });
+    await bench.ring();
+    expect((await bench.store.read(late))?.dueAt).toBe(dueAt);
+  });
+
+  it('the backlog goes on after a held event whose first attempt succeeded after all', async () => {
+    const bench = new Bench();
+    await bench.fail();
+    const [late = '', next = ''] = await bench.held(2);
+    await bench.settle(late, ok);
+    expect(await bench.state(late)).toMatchObject({ state: 'success', attempts: 1 });
+    expect(await bench.ring()).toEqual([next]);
+  });
+
   it('a held event becomes a failure when its subscription is disabled', async () => {
     const bench = new Bench();
     await bench.fail();

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { Outcome } from '../../src/domain/attempt.ts';
 import type { EventStore } from '../../src/event-store/event-store.ts';
 import type { AttemptReport } from '../../src/event-store/rpc.ts';
-import { MERGE_SEGMENTS } from '../../src/event-store/tuning.ts';
+import { DUTY_PAUSE_MS, MERGE_SEGMENTS } from '../../src/event-store/tuning.ts';
 import { aSet } from '../support/delivery-fixtures.ts';
 import { reportOf } from '../support/reports.ts';
 import { Bench, lost, ok } from '../support/store-bench.ts';
@@ -94,6 +94,29 @@ describe('a call that was rolled back', () => {
     expect((await bench.store.redeliveries())[0]?.state).toBe('processing');
     await bench.store.adopt(disabled);
     expect((await bench.store.redeliveries())[0]?.state).toBe('canceled');
+  });
+
+  it('a bite of the sweep that was rolled back leaves the total as it was, and is done again', async () => {
+    const bench = new Bench();
+    const [id = ''] = bench.ids(1);
+    await bench.settle(id, refused);
+    expect(await bench.store.total()).toBe(1);
+    bench.clock.advance(7 * 86_400_000);
+    await runInDurableObject(bench.store, async (store, { storage }) => {
+      // The second statement of the bite is refused.
+      storage.sql.exec("INSERT INTO history_pages (event_id, page, entries) VALUES (?, 0, '[]')", id);
+      storage.sql.exec(
+        "CREATE TRIGGER broken BEFORE DELETE ON history_pages BEGIN SELECT RAISE(ABORT, ''); END",
+      );
+      await store.alarm();
+      storage.sql.exec('DROP TRIGGER broken');
+    });
+    expect(await bench.store.list({ limit: 10 })).toHaveLength(1);
+    expect(await bench.store.total()).toBe(1);
+    bench.clock.advance(DUTY_PAUSE_MS);
+    await bench.ring();
+    expect(await bench.store.list({ limit: 10 })).toEqual([]);
+    expect(await bench.store.total()).toBe(0);
   });
 
   it('segments that were rolled back do not count towards a merge', async () => {

@@ -1,100 +1,201 @@
 /**
- * # A simulated world for one subscription, driven by a seed
+ * # A simulated world: customers, their subscriptions and everything that can go wrong, driven by a seed
  *
- * The event store, the two consumers, the acknowledgement and the rules are the real ones. The world simulates the
- * queues (in memory, at least once, in no order), the listener, the producer, and the subscription's row in D1, and it
- * holds the clock. Everything that can go wrong does: calls fail before or after they take effect, invocations die
- * half-way, messages come twice, alarms ring twice or are lost, objects are evicted at any moment.
+ * The event stores, the consumers, the acknowledgement, publishing and all rules are the real ones. The world plays the
+ * platform (time.ts, object.ts, queues.ts), the producers, the listeners and D1. Work overlaps as in production: a consumer
+ * or an alarm that has begun may stay under way while other steps happen, and may die at any call.
  *
- * After each step `check` compares the store with the rules that must always hold, and with what this world remembers:
- * which events were accepted, which were posted, and which waits were promised.
+ * After each step `check` asks the ledger of each subscription (ledger.ts) whether every rule still holds. At the end
+ * `settleDown` ends the faults, and asks whether everything becomes final, is swept, and leaves the alarms silent, and
+ * whether the work for all that stayed within bounds.
  */
+import { publish } from '../../src/delivery/publish.ts';
 import type { Outcome } from '../../src/domain/attempt.ts';
-import type { Delivery } from '../../src/domain/delivery.ts';
-import { newEventIds } from '../../src/domain/ids.ts';
-import { refOf, type Subscription } from '../../src/domain/subscription.ts';
+import type { IdentityEvent } from '../../src/domain/event.ts';
+import { eventIdTime, newEventIds, notificationId } from '../../src/domain/ids.ts';
+import {
+  type Recipient,
+  refOf,
+  type Subscription,
+  type SubscriptionRef,
+} from '../../src/domain/subscription.ts';
 import type { Env } from '../../src/env.ts';
-import { EventStore } from '../../src/event-store/event-store.ts';
-import type { RedeliveryJob } from '../../src/event-store/rpc.ts';
-import { type PackedEvents, packEvents } from '../../src/outbound/queues.ts';
+import type { EventStore } from '../../src/event-store/event-store.ts';
+import type { AttemptReport, EventStoreRpc } from '../../src/event-store/rpc.ts';
+import { type DeadLetterMessage, type Dispatch, QUEUES } from '../../src/outbound/queues.ts';
+import { consumeDeadLetters } from '../../src/queue/dead-letters.ts';
 import { consumeDeliveries } from '../../src/queue/deliveries.ts';
 import { consumeEvents, consumeSlices, type EventsPorts } from '../../src/queue/events.ts';
-import type { HeldClock } from '../support/clock.ts';
-import { aSet, aSubscription } from '../support/delivery-fixtures.ts';
+import type { DeadLetter } from '../../src/storage/dead-letters.ts';
 import type { Random } from '../support/random.ts';
+import { bodyIds, eventsOf } from './bodies.ts';
+import { Broken, Ledger, must, RETENTION_MS } from './ledger.ts';
+import { SimulatedObject } from './object.ts';
+import { type QueuedMessage, Queues } from './queues.ts';
+import { type Time, uuidOf } from './time.ts';
 
-export const DELAYS_MS = [3000, 30_000, 300_000];
+const SECOND_MS = 1000;
+const MINUTE_MS = 60_000;
+const HOUR_MS = 3_600_000;
 const DAY_MS = 86_400_000;
-const QUEUE_LEASE_MS = 60_000;
+/** `ATTEMPT_TIMEOUT_SECONDS` of the world. A listener that hangs takes all of it. */
+const TIMEOUT_MS = 5000;
+/** A request may start this long after the store learned that its subscription is disabled (contract 3.6). */
+const DISABLED_SLACK_MS = 2000;
+/** Alarms of one object at the same moment, and within ten seconds. A hot loop has more. */
+const RINGS_AT_ONCE_MAX = 60;
+const RINGS_IN_TEN_SECONDS_MAX = 100;
 
-interface QueuedMessage {
-  readonly id: string;
-  readonly queue: 'events' | 'slices' | 'deliveries';
-  readonly body: unknown;
-  attempts: number;
-  visibleAt: number;
+const ENV = {
+  BASE_URL: 'http://webhooks.test',
+  CAPTURE_DOMAIN: 'capture.example',
+  ATTEMPT_TIMEOUT_SECONDS: String(TIMEOUT_MS / 1000),
+  RETRY_DELAYS_SECONDS: '3,30,300',
+  ALLOW_PRIVATE_ENDPOINTS: 'true',
+  OPERATOR_TOKEN: 'operator-token-of-the-simulation',
+  KEY_ENCRYPTION_KEY: btoa('\u0001'.repeat(32)),
+  TOKEN_SIGNING_KEY: btoa('\u0002'.repeat(32)),
+} as unknown as Env;
+
+/** Lets through what client `a` created, and everything that was not created. */
+const FILTER = { properties: { entityCreated: { properties: { captureClientId: { const: 'a' } } } } };
+
+const SKEWS_MS = [0, 0, 0, 0, -1000, 1000, -200_000, 200_000, 299_000, -12 * HOUR_MS, -DAY_MS + SECOND_MS];
+
+/** What happens in a life without any request being made twice for it. */
+const HARMLESS = new Set([
+  'endpoint changed',
+  'alarm rings twice',
+  'alarm lost',
+  'days without anything',
+  'publish fails before',
+  'publish fails after',
+  'send is slow',
+  'send fails before',
+  'send fails after',
+  'message comes twice',
+  'message near its last delivery',
+  'acknowledgement lost',
+  'D1 fails',
+  'dead letters not sent',
+]);
+
+type Mood = 'well' | 'failing' | 'hanging' | 'slow' | 'mixed';
+const MOODS: readonly Mood[] = ['well', 'failing', 'hanging', 'slow', 'mixed'];
+
+/** Something under way: an invocation of a consumer, an alarm, a call. */
+class Activity {
+  readonly name: string;
+  isDead = false;
+  isDone = false;
+  /** Requests that a store allowed this invocation: subscription and event, with the number of the attempt. */
+  readonly allowed = new Map<string, { readonly attempt: number; readonly isFirst: boolean }>();
+
+  constructor(name: string) {
+    this.name = name;
+  }
 }
 
-interface Post {
-  readonly eventId: string;
-  readonly set: string;
-  readonly at: number;
+/** A subscription: its row in D1, its event store, and what the world remembers of both. */
+interface Place {
+  row: Subscription;
+  readonly urls: readonly string[];
+  readonly object: SimulatedObject;
+  readonly ledger: Ledger;
+  isDeleted: boolean;
+  isAlarmLost: boolean;
+  /** Since when its store knows that it is disabled, ms. */
+  disabledSince: number | undefined;
+  rings: number[];
 }
 
 /** Thrown where the world makes a call fail. */
 class Fault extends Error {}
 
-type Mood = 'well' | 'failing' | 'hanging' | 'mixed';
+/** One fault, at one of the points where it can happen. */
+export interface FaultPlan {
+  readonly fault: string;
+  /** How many points of this fault are passed before it happens. */
+  left: number;
+  hasHappened: boolean;
+}
+
+function isNext(plan: FaultPlan, fault: string): boolean {
+  if (plan.hasHappened || fault !== plan.fault || plan.left-- > 0) return false;
+  plan.hasHappened = true;
+  return true;
+}
+
+export interface WorldFigures {
+  readonly faults: Readonly<Record<string, number>>;
+  readonly deliveries: number;
+  readonly posts: number;
+  readonly deadLetters: number;
+  readonly alarms: number;
+  readonly messages: number;
+  readonly begins: number;
+  /** Stores whose segments were merged. */
+  readonly merged: number;
+}
 
 export class World {
-  readonly #state: DurableObjectState;
+  readonly #time: Time;
   readonly #random: Random;
-  readonly #clock: HeldClock;
-  readonly #env: Env;
-  #store: EventStore;
-  #subscription: Subscription;
-  #deleted = false;
+  readonly #plan: FaultPlan | undefined;
+  readonly #queues: Queues;
+  readonly #places: Place[] = [];
+  readonly #customers: string[] = [];
+  readonly #activities = new Set<Activity>();
+  readonly #moods = new Map<string, Mood>();
+  readonly #letters = new Map<string, DeadLetter>();
+  readonly #published = new Map<string, { readonly customerId: string; readonly event: object }>();
+  /** Calls of `settle` that failed for their caller and take effect later. */
+  #late: (() => Promise<unknown>)[] = [];
   #kid = 0;
-  #mood: Mood = 'well';
-  #faults = true;
-  #queue: QueuedMessage[] = [];
-  #sequence = 0;
-  readonly #accepted = new Map<string, number>();
-  readonly #posts: Post[] = [];
-  readonly #succeeded = new Set<string>();
-  /** How many faults happened so far. While there were none, nothing may be sent twice. */
-  #faultsSoFar = 0;
-  #alarmLost = false;
+  #hasFaults = true;
+  /** Whether anything went wrong that may cost a second request. */
+  #isDisturbed = false;
+  /** While an endpoint flaps: it changes its mind this often, ms. */
+  #flapMs: number | undefined;
+  #broken: unknown;
+  readonly #faults = new Map<string, number>();
+  readonly #counts = { posts: 0, deadLetters: 0, alarms: 0, begins: 0, dispatches: 0 };
   /** The steps so far, printed when the seed fails. */
   readonly story: string[] = [];
 
-  private constructor(state: DurableObjectState, env: Env, clock: HeldClock, random: Random) {
-    this.#state = state;
-    this.#clock = clock;
+  /** @param plan the one fault that happens, in place of faults by chance */
+  constructor(time: Time, random: Random, plan?: FaultPlan) {
+    this.#time = time;
     this.#random = random;
-    const sender = {
-      sendBatch: async (messages: Iterable<MessageSendRequest<unknown>>) => {
-        this.#mayFail(0.05, 'send');
-        for (const { body } of messages) this.#enqueue('deliveries', body);
-        this.#mayFail(0.02, 'send, after');
-      },
-    };
-    this.#env = {
-      ...env,
-      ATTEMPT_TIMEOUT_SECONDS: '1',
-      RETRY_DELAYS_SECONDS: '3,30,300',
-      DELIVERIES: sender as unknown as Queue<unknown>,
-      UNHEALTHY: sender as unknown as Queue<unknown>,
-    };
-    this.#subscription = aSubscription(clock.now());
-    this.#store = new EventStore(state, this.#env);
+    this.#plan = plan;
+    this.#queues = new Queues(
+      time,
+      [QUEUES.events, QUEUES.slices, QUEUES.deliveries, QUEUES.unhealthy],
+      QUEUES.deadLetters,
+    );
+    const customers = random.whole(1, 2);
+    for (let index = 0; index < customers; index++) this.#customers.push(uuidOf(random));
+    const subscriptions = random.whole(1, 4);
+    for (let index = 0; index < subscriptions; index++) this.#places.push(this.#newPlace(index));
   }
 
-  /** Makes a new world in the storage of an object, and empties that storage first. */
-  static async create(state: DurableObjectState, env: Env, clock: HeldClock, random: Random): Promise<World> {
-    await state.storage.deleteAlarm();
-    await state.storage.deleteAll();
-    return new World(state, env, clock, random);
+  get figures(): WorldFigures {
+    return {
+      faults: Object.fromEntries(this.#faults),
+      deliveries: this.#places.reduce((sum, { ledger }) => sum + ledger.stored, 0),
+      posts: this.#counts.posts,
+      deadLetters: this.#counts.deadLetters,
+      alarms: this.#counts.alarms,
+      messages: this.#queues.sent,
+      begins: this.#counts.begins,
+      merged: this.#places.filter(
+        ({ object, isDeleted }) => !isDeleted && object.rows('SELECT 1 FROM merged').length > 0,
+      ).length,
+    };
+  }
+
+  close(): void {
+    for (const { object } of this.#places) object.close();
   }
 
   // --- Steps ------------------------------------------------------------------------------------------
@@ -103,94 +204,170 @@ export class World {
   async step(): Promise<void> {
     const step = this.#random.weighted({
       publish: 18,
-      consume: 30,
-      ring: 22,
-      wait: 6,
+      consume: 28,
+      ring: 26,
+      together: 6,
+      pass: 4,
+      wait: 5,
+      waitDays: 1.2,
       mood: 5,
-      evict: 5,
+      late: 4,
+      evict: 3,
       redeliver: 5,
       redeliverAll: 2,
       toggle: 3,
+      move: 3,
       rotate: 2,
       visit: 2,
-      loseAlarm: 1,
+      loseAlarm: 0.7,
       ringTwice: 2,
+      ringAll: 3,
       export: 2,
       test: 2,
-      delete: 0.3,
+      die: 2,
+      replay: 2,
+      delete: 0.2,
     });
-    this.story.push(`${this.#clock.now()} ${step}`);
+    this.story.push(`${this.#time.now} ${step}`);
     try {
       await this[step]();
     } catch (error) {
-      // A fault on purpose fails for its caller only. The world goes on.
-      if (!(error instanceof Fault)) throw error;
+      // A call that fails, fails for its caller only. The world goes on.
+      if (error instanceof Broken) throw error;
     }
+    await this.#time.rest();
   }
 
+  /** A producer publishes: by HTTPS, or straight from its own Worker. It repeats an id now and then. */
   async publish(): Promise<void> {
-    const repeated = this.#random.chance(0.15) && this.#accepted.size > 0;
-    const now = this.#clock.now();
-    const count = this.#random.whole(1, 4);
-    const ids = repeated
-      ? [this.#random.pick([...this.#accepted.keys()])]
-      : newEventIds(now, count, this.#bytes());
+    const { now } = this.#time;
+    const customerId = this.#random.pick(this.#customers);
+    const again = this.#random.chance(0.15) ? this.#repeatable(customerId) : undefined;
+    const ids =
+      again === undefined
+        ? newEventIds(now + this.#random.pick(SKEWS_MS), this.#random.whole(1, 5), this.#bytes())
+        : [again];
     const events = ids.map((id) => ({
-      customerId: this.#subscription.customerId,
       id,
-      type: 'entityCreated' as const,
-      acceptedAt: now,
-      occurredAt: now,
-      captureApplicationId: 'a',
-      captureClientId: 'c',
+      type: this.#random.pick(['entityCreated', 'entityCreated', 'entityDeleted'] as const),
+      captureApplicationId: 'app',
+      captureClientId: this.#random.pick(['a', 'b']),
       entityType: 'user',
-      sub: id,
+      sub: uuidOf(this.#random),
     }));
-    for (const message of packEvents(events, now)) this.#enqueue('events', message);
-    for (const id of ids) if (!this.#accepted.has(id)) this.#accepted.set(id, now);
+    // A producer that repeats an id repeats the event.
+    const first = events.map((event) => (this.#published.get(event.id)?.event ?? event) as typeof event);
+    for (const event of first) this.#published.set(event.id, { customerId, event });
+    if (this.#random.chance(0.15)) {
+      this.#enqueueEvents(first.map((event) => ({ ...event, customerId })));
+      return;
+    }
+    const sendBatch = async (messages: Iterable<MessageSendRequest<unknown>>) => {
+      this.#mayFail(0.03, 'publish fails before');
+      for (const { body } of messages) this.#enqueueEvents(body);
+      this.#mayFail(0.03, 'publish fails after');
+    };
+    const published = await publish({ sendBatch }, first, now, customerId);
+    must(published.ok, `not published: ${JSON.stringify(published)}`);
   }
 
   async consume(): Promise<void> {
-    const runs = this.#random.chance(0.25) ? 2 : 1;
-    await Promise.all(Array.from({ length: runs }, () => this.#consumer()));
+    const activities = [this.#startConsumer()];
+    if (this.#random.chance(0.25)) activities.push(this.#startConsumer());
+    // Some are still under way when the next step begins.
+    if (this.#random.chance(0.35)) await this.#time.advance(this.#random.whole(0, 6 * SECOND_MS));
+    else await this.#end(activities);
+  }
+
+  /** Two consumers, an alarm and a late `settle` at the same time. */
+  async together(): Promise<void> {
+    const place = this.#random.pick(this.#places);
+    const activities = [this.#startConsumer(), this.#startConsumer(), this.#startRing(place)];
+    const late = this.#late.shift();
+    if (late !== undefined) activities.push(this.#start('late settle', () => late()));
+    await this.#end(activities);
+  }
+
+  async pass(): Promise<void> {
+    await this.#time.advance(this.#random.whole(0, 6 * SECOND_MS));
   }
 
   async wait(): Promise<void> {
-    const wait = this.#random.pick([10, 1000, 5000, 60_000, 3_600_000, DAY_MS / 2]);
-    this.#clock.advance(this.#random.whole(1, wait));
+    const most = this.#random.pick([10, SECOND_MS, 5 * SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS / 2]);
+    await this.#time.advance(this.#random.whole(1, most));
   }
 
-  /** Moves the clock to the alarm, if it is at most two days away, and rings it. */
+  async waitDays(): Promise<void> {
+    this.#count('days without anything');
+    await this.#time.advance(this.#random.whole(1, 8) * DAY_MS);
+  }
+
+  /** Moves the clock to an alarm, if it is at most two days away, and rings it. */
   async ring(): Promise<void> {
-    const at = await this.#state.storage.getAlarm();
-    if (at === null) return;
-    if (at > this.#clock.now() + 2 * DAY_MS) return;
-    if (at > this.#clock.now()) this.#clock.advance(at - this.#clock.now());
-    await this.#state.storage.deleteAlarm();
-    await this.#store.alarm();
+    const armed = this.#places.filter(({ object }) => object.alarm !== null);
+    if (armed.length === 0) return;
+    const first = armed.reduce((a, b) => ((a.object.alarm ?? 0) <= (b.object.alarm ?? 0) ? a : b));
+    const place = this.#random.chance(0.6) ? first : this.#random.pick(armed);
+    const { alarm } = place.object;
+    if (alarm === null || alarm > this.#time.now + 2 * DAY_MS) return;
+    if (alarm > this.#time.now) await this.#time.advance(alarm - this.#time.now);
+    const activity = this.#startRing(place);
+    if (this.#random.chance(0.8)) await this.#end([activity]);
+  }
+
+  /** The platform rings every alarm that comes within a minute. */
+  async ringAll(): Promise<void> {
+    const place = this.#random.pick(this.#places);
+    const end = this.#time.now + MINUTE_MS;
+    for (;;) {
+      const { alarm } = place.object;
+      if (alarm === null || alarm > end) return;
+      if (alarm > this.#time.now) await this.#time.advance(alarm - this.#time.now);
+      await this.#end([this.#startRing(place)]);
+      if (this.#broken !== undefined) return;
+    }
   }
 
   async ringTwice(): Promise<void> {
-    await this.#store.alarm();
+    this.#count('alarm rings twice');
+    const { object } = this.#random.pick(this.#places);
+    this.#counts.alarms++;
+    await this.#end([this.#start('alarm', () => object.ring(true))]);
   }
 
   async loseAlarm(): Promise<void> {
-    await this.#state.storage.deleteAlarm();
-    this.#alarmLost = true;
+    this.#count('alarm lost');
+    const place = this.#random.pick(this.#places);
+    place.object.loseAlarm();
+    place.isAlarmLost = true;
   }
 
   async visit(): Promise<void> {
-    if (this.#deleted) return;
-    await this.#store.ensureAlarm(refOf(this.#subscription));
-    this.#alarmLost = false;
+    await this.#visit(this.#random.pick(this.#places));
   }
 
   async evict(): Promise<void> {
-    this.#evict();
+    this.#count('object evicted');
+    this.#random.pick(this.#places).object.evict();
+  }
+
+  /** An invocation that is under way dies. */
+  async die(): Promise<void> {
+    for (const activity of this.#activities) {
+      if (!this.#random.chance(0.5)) continue;
+      this.#count('invocation dies');
+      activity.isDead = true;
+    }
+  }
+
+  async late(): Promise<void> {
+    const late = this.#late.shift();
+    if (late !== undefined) await this.#end([this.#start('late settle', () => late())]);
   }
 
   async mood(): Promise<void> {
-    this.#mood = this.#random.pick(['well', 'failing', 'hanging', 'mixed'] as const);
+    const { urls } = this.#random.pick(this.#places);
+    this.#moods.set(this.#random.pick(urls), this.#random.pick(MOODS));
   }
 
   async rotate(): Promise<void> {
@@ -199,346 +376,667 @@ export class World {
 
   /** PATCH of `enabled`: changes D1 first, then the store, unless the call is cut short. */
   async toggle(): Promise<void> {
-    const { enabled, version } = this.#subscription;
-    this.#subscription = { ...this.#subscription, enabled: !enabled, version: version + 1 };
-    if (this.#deleted || this.#random.chance(0.3)) return;
-    await this.#store.adopt(refOf(this.#subscription));
+    const place = this.#random.pick(this.#places);
+    await this.#patch(place, { enabled: !place.row.enabled });
+  }
+
+  /** PATCH of the endpoint. */
+  async move(): Promise<void> {
+    this.#count('endpoint changed');
+    const place = this.#random.pick(this.#places);
+    const [endpoint = ''] = place.urls.filter((url) => url !== place.row.endpoint);
+    await this.#patch(place, { endpoint });
   }
 
   async redeliver(): Promise<void> {
-    const failed = this.#rows("state = 'failure'");
-    if (failed.length === 0) return;
-    await this.#store.redeliver(refOf(this.#subscription), this.#random.pick(failed));
+    const place = this.#random.pick(this.#places);
+    const failed = place.ledger.failed();
+    if (place.isDeleted || failed.length === 0) return;
+    const eventId = this.#random.pick(failed);
+    await this.#ask(place, (store, ref) => store.redeliver(ref, eventId));
   }
 
   async redeliverAll(): Promise<void> {
+    const place = this.#random.pick(this.#places);
     const span = { since: 0, until: Number.MAX_SAFE_INTEGER };
-    const started = await this.#store.startRedelivery(refOf(this.#subscription), span);
-    if (started.answer === 'started' && this.#random.chance(0.2))
-      this.#store.cancelRedelivery(started.job.id);
+    const started = await this.#ask(place, (store, ref) => store.startRedelivery(ref, span));
+    if (started?.answer !== 'started' || !this.#random.chance(0.2)) return;
+    await this.#ask(place, (store) => store.cancelRedelivery(started.job.id));
   }
 
   async export(): Promise<void> {
-    await this.#store.startExport(refOf(this.#subscription));
+    const place = this.#random.pick(this.#places);
+    const started = await this.#ask(place, (store, ref) => store.startExport(ref));
+    if (started?.answer !== 'started' || !this.#random.chance(0.2)) return;
+    await this.#ask(place, (store) => store.cancelExport(started.job.id));
   }
 
   /** A test notification is stored at once and never held. */
   async test(): Promise<void> {
-    if (this.#deleted || !this.#subscription.enabled) return;
-    const [eventId = ''] = newEventIds(this.#clock.now(), 1, this.#bytes());
-    const acceptedAt = this.#clock.now();
-    const facts = { eventId, acceptedAt, endpoint: this.#subscription.endpoint, set: aSet(eventId, 'test') };
-    await this.#store.settle(refOf(this.#subscription), [{ ...facts, kind: 'deferred', neverHeld: true }]);
-    this.#accepted.set(eventId, acceptedAt);
+    const place = this.#random.pick(this.#places);
+    if (place.isDeleted || !place.row.enabled) return;
+    const [eventId = ''] = newEventIds(this.#time.now, 1, this.#bytes());
+    const acceptedAt = this.#time.now;
+    const { endpoint } = place.row;
+    const facts = { eventId, acceptedAt, endpoint, set: this.#set(place.row, eventId) };
+    place.ledger.expectTest(eventId, acceptedAt);
+    await this.#ask(place, (store, ref) =>
+      store.settle(ref, [{ ...facts, kind: 'deferred', neverHeld: true }]),
+    );
+  }
+
+  /** The operator replays a dead letter. */
+  async replay(): Promise<void> {
+    const letters = [...this.#letters.keys()];
+    if (letters.length === 0) return;
+    const id = this.#random.pick(letters);
+    const letter = this.#letters.get(id);
+    this.#letters.delete(id);
+    if (letter !== undefined) this.#enqueueEvents(JSON.parse(letter.body));
   }
 
   /** DELETE: marks the row in D1 first, then erases the store, unless the call is cut short. The cron finishes it. */
   async delete(): Promise<void> {
-    this.#deleted = true;
-    this.#subscription = { ...this.#subscription, version: this.#subscription.version + 1 };
-    if (this.#random.chance(0.7)) await this.#store.erase(refOf(this.#subscription));
+    const place = this.#random.pick(this.#places);
+    place.isDeleted = true;
+    place.row = { ...place.row, version: place.row.version + 1 };
+    if (this.#random.chance(0.7)) await place.object.call((store) => store.erase(refOf(place.row)));
   }
 
-  /** Ends the faults and heals the endpoint. @throws Error if some delivery still does not reach its end */
-  async settleDown(): Promise<void> {
-    this.#faults = false;
-    this.#mood = 'well';
-    if (this.#deleted) await this.#store.erase(refOf(this.#subscription));
-    for (let round = 0; round < 300; round++) {
-      if (!this.#deleted) await this.visit();
-      while (this.#queue.length > 0) {
-        const next = Math.min(...this.#queue.map(({ visibleAt }) => visibleAt));
-        if (next > this.#clock.now()) this.#clock.advance(next - this.#clock.now());
-        await this.#consumer();
-        this.check();
+  /**
+   * The same story each time, for a plan: events fan out over all subscriptions, a first endpoint fails and recovers, the
+   * endpoint changes while a retry waits, a subscription is disabled and enabled, and what failed is redelivered.
+   */
+  async tell(): Promise<void> {
+    const [first = ''] = this.#places[0]?.urls ?? [];
+    const steps: (() => Promise<void>)[] = [
+      async () => void this.#moods.set(first, 'failing'),
+      () => this.publish(),
+      () => this.publish(),
+      () => this.consume(),
+      () => this.consume(),
+      () => this.ringAll(),
+      () => this.consume(),
+      () => this.move(),
+      async () => void this.#moods.set(first, 'well'),
+      () => this.ring(),
+      () => this.together(),
+      () => this.toggle(),
+      () => this.publish(),
+      () => this.consume(),
+      () => this.toggle(),
+      () => this.redeliver(),
+      () => this.ringAll(),
+      () => this.together(),
+    ];
+    for (const step of steps) {
+      try {
+        await step();
+      } catch (error) {
+        if (error instanceof Broken) throw error;
       }
-      if (!this.#isAtWork()) return;
-      await this.ring();
-      await this.checkAlarm();
+      await this.#time.rest();
       this.check();
     }
-    throw new Error('some delivery or job never ends');
   }
 
-  // --- What must be true ------------------------------------------------------------------------------
+  // --- Peace --------------------------------------------------------------------------------------------
 
-  /** @throws Error that names the rule that does not hold */
-  check(): void {
-    if (this.#deleted) return;
-    const stored = new Set(this.#store.list({ limit: 100_000 }).map(({ eventId }) => eventId));
-    for (const eventId of this.#rows('1'))
-      must(stored.has(eventId), `${eventId} has a row and is not listed`);
-    const queued = new Set(
-      this.#queue
-        .filter(({ queue }) => queue !== 'deliveries')
-        .flatMap(({ body }) => (body as PackedEvents).events.map(([id]) => id)),
+  /** Ends the faults, waits until all is final and swept. @throws Broken if something never ends, or works too much */
+  async settleDown(): Promise<void> {
+    this.#hasFaults = false;
+    for (const { object } of this.#places) object.endFaults();
+    if (this.#random.chance(0.5)) for (const late of this.#late) this.#start('late settle', () => late());
+    this.#late = [];
+    await this.#end([...this.#activities]);
+    for (const place of this.#places) await this.#visit(place);
+    for (const place of this.#places) for (const url of place.urls) this.#moods.set(url, 'well');
+    if (this.#random.chance(0.4)) this.#flapMs = this.#random.whole(5, 60) * SECOND_MS;
+    this.story.push(
+      this.#flapMs === undefined ? 'peace' : `peace, but endpoints flap each ${this.#flapMs} ms`,
     );
-    for (const [eventId, acceptedAt] of this.#accepted) {
-      const isOld = acceptedAt + 7 * DAY_MS <= this.#clock.now();
-      must(isOld || stored.has(eventId) || queued.has(eventId), `${eventId} is neither stored nor queued`);
+    await this.#runUntilQuiet();
+    for (const { ledger, isDeleted } of this.#places) if (!isDeleted) ledger.checkFinal(this.#time.now);
+    this.#checkWork();
+    await this.#runUntilSwept();
+  }
+
+  async #runUntilQuiet(): Promise<void> {
+    const end = this.#time.now + 3 * DAY_MS;
+    const rings = this.#counts.alarms;
+    for (let round = 0; this.#isAtWork(); round++) {
+      must(round < 2000 && this.#time.now < end, 'some delivery or job never ends');
+      const alarms = this.#places.map(({ object }) => object.alarm ?? Number.POSITIVE_INFINITY);
+      const next = Math.min(this.#queues.nextAt(), ...alarms);
+      must(Number.isFinite(next), 'something waits and nothing will ever happen');
+      if (next > this.#time.now) await this.#time.advance(next - this.#time.now);
+      const due = this.#places.filter(
+        ({ object }) => object.alarm !== null && object.alarm <= this.#time.now,
+      );
+      const activities = due.map((place) => this.#startRing(place));
+      while (this.#queues.names.some((name) => this.#queues.visible(name).length > 0))
+        activities.push(this.#startConsumer());
+      await this.#end(activities);
+      this.check();
     }
-    for (const eventId of stored) this.#checkDelivery(eventId);
-    must(this.#store.total() === stored.size, `total ${this.#store.total()}, stored ${stored.size}`);
-    for (const job of this.#store.redeliveries()) checkJob(job);
+    this.check();
+    const deliveries = this.figures.deliveries + 10 * this.#places.length;
+    must(this.#counts.alarms - rings <= 40 * deliveries, `${this.#counts.alarms - rings} alarms in peace`);
   }
 
-  /** A store with an open delivery must have an alarm, unless the platform lost the alarm. */
-  async checkAlarm(): Promise<void> {
-    if (this.#deleted || this.#alarmLost || this.#rows('due_at IS NOT NULL').length === 0) return;
-    must((await this.#state.storage.getAlarm()) !== null, 'something is open and no alarm is set');
-  }
-
-  #checkDelivery(eventId: string): void {
-    const delivery = this.#read(eventId);
-    const { history, state, attempts, runBase } = delivery;
-    must(history.at(-1)?.state === state, `${eventId}: the history does not end in ${state}`);
-    must(attempts - runBase <= DELAYS_MS.length + 1, `${eventId}: ${attempts - runBase} attempts in a run`);
-    let before = history[0];
-    must(before?.state === 'awaiting-executing', `${eventId}: the history does not begin`);
-    let runAttempt = 0;
-    let runSince = before?.at ?? 0;
-    for (const entry of history.slice(1)) {
-      if (before === undefined) continue;
-      must(canFollow(before.state, entry.state), `${eventId}: ${entry.state} after ${before.state}`);
-      if (before.state === 'awaiting-retry' && entry.state === 'success') {
-        // Each attempt of the run has failed once, so the success is of one more request.
-        const requests = this.#posts.filter((post) => post.eventId === eventId && post.at >= runSince).length;
-        must(requests > runAttempt, `${eventId}: success after ${requests} requests that all failed`);
+  /** A week later nothing is kept, and no alarm rings any more. */
+  async #runUntilSwept(): Promise<void> {
+    await this.#time.advance(RETENTION_MS + DAY_MS);
+    for (const place of this.#places) {
+      const { object, ledger } = place;
+      for (let rings = 0; object.alarm !== null; rings++) {
+        must(rings < 60 + ledger.stored, 'the alarm of an empty store rings for ever');
+        if (object.alarm > this.#time.now) await this.#time.advance(object.alarm - this.#time.now);
+        await this.#end([this.#startRing(place)]);
       }
-      if (entry.state === 'executing') {
-        runAttempt++;
-        must(entry.attempts === before.attempts + 1, `${eventId}: attempt ${entry.attempts} out of order`);
-        must(entry.at >= (before.nextAttemptAt ?? 0), `${eventId}: attempted early`);
-      } else {
-        must(entry.attempts === before.attempts, `${eventId}: ${entry.state} changes attempts`);
+      this.check();
+      if (place.isDeleted) continue;
+      must(object.store.total() === 0, `${object.store.total()} deliveries are left`);
+      for (const table of [
+        'deliveries',
+        'segments',
+        'history_pages',
+        'exported',
+        'export_parts',
+        'exports',
+      ]) {
+        must(object.rows(`SELECT 1 FROM ${table}`).length === 0, `rows of ${table} are left`);
       }
-      if (entry.state === 'awaiting-retry') {
-        const wait = (entry.nextAttemptAt ?? 0) - entry.at;
-        must(wait >= (DELAYS_MS[runAttempt - 1] ?? 0), `${eventId}: waits ${wait} ms after ${runAttempt}`);
-        must(entry.reason !== undefined, `${eventId}: does not say why it failed`);
-      }
-      if (entry.state === 'awaiting-executing') {
-        runAttempt = 0;
-        runSince = entry.at;
-      }
-      before = entry;
     }
-    must(history.filter((one) => one.state === 'executing').length === attempts, `${eventId}: lost attempts`);
-    const last = history.at(-1);
-    if (runBase === 0 && (last?.response ?? last?.error) !== undefined) {
-      const requests = this.#posts.filter((post) => post.eventId === eventId).length;
-      must(attempts <= requests, `${eventId}: ${attempts} attempts charged for ${requests} requests`);
+  }
+
+  /** The work of a life is bounded by what happened in it. */
+  #checkWork(): void {
+    const { posts, deliveries, alarms, begins, faults } = this.figures;
+    const happened = 100 + 10 * deliveries + posts + Object.values(faults).reduce((sum, one) => sum + one, 0);
+    must(alarms <= 4 * happened, `${alarms} alarms for ${deliveries} deliveries`);
+    must(begins <= 4 * happened, `${begins} calls of begin for ${deliveries} deliveries`);
+    must(this.#counts.dispatches <= 4 * happened, `${this.#counts.dispatches} dispatches`);
+  }
+
+  #isAtWork(): boolean {
+    if (!this.#queues.isEmpty || this.#activities.size > 0) return true;
+    return this.#places.some(({ object, isDeleted }) => {
+      if (isDeleted) return false;
+      if (object.rows('SELECT 1 FROM deliveries WHERE due_at IS NOT NULL LIMIT 1').length > 0) return true;
+      return ['redeliveries', 'exports'].some(
+        (table) => object.rows(`SELECT 1 FROM ${table} WHERE state = 'processing'`).length > 0,
+      );
+    });
+  }
+
+  // --- What must be true ----------------------------------------------------------------------------------
+
+  /** @throws Broken that names the rule that does not hold */
+  check(): void {
+    if (this.#broken !== undefined) throw this.#broken;
+    let queued: Set<string> | undefined;
+    const isKept = (eventId: string) => {
+      queued ??= new Set([...this.#queues.all()].flatMap(({ body }) => bodyIds(body)));
+      return queued.has(eventId) || this.#letters.has(eventId);
+    };
+    for (const { ledger, object, isDeleted, isAlarmLost } of this.#places) {
+      if (isDeleted) continue;
+      ledger.check(this.#time.now, isKept);
+      if (object.busy === 0) ledger.checkAlarm(this.#time.now, isAlarmLost);
     }
-    if (this.#succeeded.has(eventId)) must(state === 'success', `${eventId}: no longer a success`);
-    if (state === 'success') this.#succeeded.add(eventId);
   }
 
-  // --- The outside ------------------------------------------------------------------------------------
-
-  async #consumer(): Promise<void> {
-    const now = this.#clock.now();
-    const visible = this.#queue.filter(({ visibleAt }) => visibleAt <= now);
-    if (visible.length === 0) return;
-    const { queue } = this.#random.pick(visible);
-    const batch = visible.filter((message) => message.queue === queue).slice(0, this.#random.whole(1, 3));
-    for (const message of batch) message.visibleAt = now + QUEUE_LEASE_MS;
-    const invocation = { dead: false };
-    const messages = batch.map((message) => this.#message(message, invocation));
-    const ports = this.#ports(invocation);
-    if (queue === 'events') await consumeEvents(messages, ports);
-    else if (queue === 'slices') await consumeSlices(messages, ports);
-    else
-      await consumeDeliveries(messages, {
-        ...ports,
-        findSubscriptionsById: async () => {
-          this.#mayFail(0.03, 'D1');
-          const deletedAt = this.#deleted ? 1 : null;
-          return new Map([[this.#subscription.id, { ...this.#subscription, deletedAt }]]);
-        },
-      });
+  /** A rule that is asked inside a call. The service may catch what it throws, so it is kept for `check`. */
+  #rule(ask: () => void): void {
+    try {
+      ask();
+    } catch (error) {
+      this.#broken ??= error;
+    }
   }
 
-  #message(message: QueuedMessage, invocation: { dead: boolean }): Message<unknown> {
-    message.attempts++;
+  // --- Things under way -------------------------------------------------------------------------------------
+
+  /** Begins something that goes on beside everything else. Its errors are its own. */
+  #start(name: string, work: (activity: Activity) => Promise<unknown>): Activity {
+    const activity = new Activity(name);
+    this.#activities.add(activity);
+    const end = () => {
+      activity.isDone = true;
+      this.#activities.delete(activity);
+    };
+    work(activity).then(end, (error: unknown) => {
+      if (error instanceof Broken) this.#broken ??= error;
+      end();
+    });
+    return activity;
+  }
+
+  /** Lets time pass until these are done. */
+  async #end(activities: readonly Activity[]): Promise<void> {
+    const isDone = () => activities.every((activity) => activity.isDone);
+    await this.#time.until(isDone, HOUR_MS);
+    must(isDone(), `under way for an hour: ${activities.map(({ name }) => name).join()}`);
+  }
+
+  #startRing(place: Place): Activity {
+    const { now } = this.#time;
+    this.#counts.alarms++;
+    place.rings = [...place.rings.filter((at) => at > now - 10 * SECOND_MS), now];
+    const atOnce = place.rings.filter((at) => at === now).length;
+    this.#rule(() => {
+      must(atOnce <= RINGS_AT_ONCE_MAX, `${atOnce} alarms at the same moment`);
+      must(place.rings.length <= RINGS_IN_TEN_SECONDS_MAX, `${place.rings.length} alarms in ten seconds`);
+    });
+    this.#trouble(place);
+    return this.#start('alarm', () => place.object.ring());
+  }
+
+  /** One invocation of a consumer, with a batch of one queue. */
+  #startConsumer(): Activity {
+    const names = this.#queues.names.filter((name) => this.#queues.visible(name).length > 0);
+    if (names.length === 0) return this.#start('nothing', async () => undefined);
+    const queue = this.#random.pick(names);
+    const visible = this.#queues.visible(queue);
+    const batch = this.#queues.take(visible.slice(0, this.#random.whole(1, 5)));
+    return this.#start(queue, (activity) => this.#deliver(queue, batch, activity));
+  }
+
+  async #deliver(queue: string, batch: readonly QueuedMessage[], activity: Activity): Promise<void> {
+    const messages = batch.map((message) => this.#message(message, activity));
+    const ports = this.#ports(activity);
+    await this.#time.hop();
+    switch (queue) {
+      case QUEUES.events:
+        return await consumeEvents(messages, ports);
+      case QUEUES.slices:
+        return await consumeSlices(messages, ports);
+      case QUEUES.deliveries:
+      case QUEUES.unhealthy:
+        return await consumeDeliveries(messages, {
+          ...ports,
+          findSubscriptionsById: async () => {
+            this.#mayFail(0.03, 'D1 fails');
+            const deletedAt = (place: Place) => (place.isDeleted ? 1 : null);
+            return new Map(
+              this.#places.map((place) => [place.row.id, { ...place.row, deletedAt: deletedAt(place) }]),
+            );
+          },
+        });
+      case QUEUES.deadLetters:
+        return await consumeDeadLetters(messages, { ...ports.deadLetters, now: ports.now });
+      default:
+        throw new Broken(`nobody consumes ${queue}`);
+    }
+  }
+
+  #message(message: QueuedMessage, activity: Activity): Message<unknown> {
     return {
       id: message.id,
-      timestamp: new Date(this.#clock.now()),
+      timestamp: new Date(message.sentAt),
       body: message.body,
       attempts: message.attempts,
       ack: () => {
-        if (invocation.dead) return;
+        if (activity.isDead) return;
         // An acknowledgement may be lost. The message then comes once more.
-        if (this.#faults && this.#random.chance(0.05)) {
-          this.#faultsSoFar++;
-          return;
-        }
-        this.#queue = this.#queue.filter((one) => one !== message);
+        if (this.#happens(0.04, 'acknowledgement lost')) return;
+        this.#queues.acknowledge(message);
       },
       retry: ({ delaySeconds = 0 } = {}) => {
-        if (!invocation.dead) message.visibleAt = this.#clock.now() + delaySeconds * 1000;
+        if (!activity.isDead) this.#queues.retry(message, delaySeconds * SECOND_MS);
       },
     };
   }
 
-  #ports(invocation: { dead: boolean }): EventsPorts {
+  #ports(activity: Activity): EventsPorts {
     const alive = () => {
-      if (this.#faults && this.#random.chance(0.01)) {
-        this.#faultsSoFar++;
-        invocation.dead = true;
-      }
-      if (invocation.dead) throw new Fault('the invocation died');
-    };
-    const call = async <T>(work: (store: EventStore) => Promise<T>): Promise<T> => {
-      alive();
-      this.#mayFail(0.04, 'store');
-      if (this.#faults && this.#random.chance(0.02)) this.#evict();
-      const result = await work(this.#store);
-      this.#mayFail(0.03, 'store, after');
-      return result;
+      if (this.#happens(0.006, 'invocation dies')) activity.isDead = true;
+      if (activity.isDead) throw new Fault('the invocation is dead');
     };
     return {
-      store: () => ({
-        admit: (ref, ids) => call((store) => store.admit(ref, ids)),
-        begin: (ref, token, ids) => call((store) => this.#watched(store.begin(ref, token, ids))),
-        settle: (ref, reports) => call((store) => store.settle(ref, reports)),
-        release: async (ids: readonly string[]) => this.#store.release(ids),
-        mayStart: async () => this.#store.mayStart(),
-      }),
-      sign: async (event) => {
+      store: (subscriptionId) => this.#storePort(this.#place(subscriptionId), activity, alive),
+      sign: async (event, subscription) => {
         alive();
-        return aSet(event.id, `key ${this.#kid}`);
+        return this.#set(subscription, event.id);
       },
-      post: async (_, set) => {
-        if (invocation.dead) return { kind: 'unreachable', message: 'nobody asks' };
-        return this.#post(set);
+      post: async (endpoint, set) => {
+        if (activity.isDead) return { kind: 'unreachable', message: 'nobody asks' };
+        return await this.#post(endpoint, set, activity);
       },
-      noteHealth: async () => this.#mayFail(0.1, 'D1'),
-      findFilters: async () => new Map(),
-      longestAttemptMs: 5000,
+      noteHealth: async (subscriptionId, { state }) => {
+        this.#mayFail(0.1, 'D1 fails');
+        const place = this.#place(subscriptionId);
+        place.row = { ...place.row, health: state };
+      },
+      openKeys: async () => this.#mayFail(0.02, 'D1 fails'),
+      longestAttemptMs: TIMEOUT_MS + 4 * SECOND_MS,
       sendSlices: async (slices, delaySeconds) => {
-        this.#mayFail(0.05, 'send');
-        for (const slice of slices) this.#enqueue('slices', slice, delaySeconds);
-        this.#mayFail(0.02, 'send, after');
+        alive();
+        this.#mayFail(0.04, 'send fails before');
+        for (const slice of slices) this.#enqueue(QUEUES.slices, slice, 0, delaySeconds);
+        this.#mayFail(0.02, 'send fails after');
       },
       sendDispatches: async (dispatches, delaySeconds) => {
-        this.#mayFail(0.05, 'send');
-        for (const dispatch of dispatches) this.#enqueue('deliveries', dispatch, delaySeconds);
-      },
-      waitUntil: () => undefined,
-      openKeys: async () => this.#mayFail(0.02, 'D1'),
-      findAudiences: async () => {
         alive();
-        this.#mayFail(0.03, 'D1');
-        const { customerId } = this.#subscription;
-        const subscriptions = this.#deleted ? [] : [this.#subscription];
-        return new Map([[customerId, { customerId, kid: 'kid', subscriptions }]]);
+        this.#mayFail(0.04, 'send fails before');
+        for (const dispatch of dispatches) this.#enqueueDispatch(dispatch, delaySeconds);
+        this.#mayFail(0.02, 'send fails after');
+      },
+      // What outlives its batch dies with its invocation, at any call.
+      waitUntil: (work) => void this.#start('left behind', () => work),
+      findFilters: async (subscriptionIds) => {
+        this.#mayFail(0.03, 'D1 fails');
+        return new Map(
+          this.#places.flatMap(({ row: { id, version, filter } }) =>
+            filter === null || !subscriptionIds.includes(id) ? [] : [[id, { version, filter }] as const],
+          ),
+        );
+      },
+      findAudiences: async (customerIds, subscriptionIds) => {
+        alive();
+        this.#mayFail(0.03, 'D1 fails');
+        const audience = (customerId: string) => {
+          const own = this.#places.filter(
+            ({ row, isDeleted }) =>
+              row.customerId === customerId && !isDeleted && (subscriptionIds?.includes(row.id) ?? true),
+          );
+          return { customerId, kid: 'kid', subscriptions: own.map(({ row }) => row) };
+        };
+        return new Map(customerIds.map((customerId) => [customerId, audience(customerId)]));
       },
       deadLetters: {
-        store: async () => undefined,
-        send: async () => {
-          throw new Fault('nothing here is a dead letter');
+        store: async (letters) => {
+          this.#mayFail(0.1, 'D1 fails');
+          for (const letter of letters) this.#keepLetter(letter);
+        },
+        send: async (letters) => {
+          this.#mayFail(0.2, 'dead letters not sent');
+          for (const letter of letters)
+            this.#queues.send(QUEUES.deadLetters, { deadLetter: 1, ...letter } satisfies DeadLetterMessage);
         },
       },
       captureDomain: 'capture.example',
-      now: () => this.#clock.now(),
+      now: () => this.#time.now,
       debug: false,
     };
   }
 
-  /** Checks that no attempt begins for a delivery that has succeeded. */
-  async #watched<T extends readonly { eventId: string }[]>(beginnings: Promise<T>): Promise<T> {
-    for (const { eventId } of await beginnings) {
-      must(!this.#succeeded.has(eventId), `${eventId}: attempted after its success`);
-      const { state } = this.#read(eventId);
-      must(state === 'executing', `${eventId}: begun in ${state}`);
-    }
-    return await beginnings;
+  #storePort(
+    place: Place,
+    activity: Activity,
+    alive: () => void,
+  ): Pick<EventStoreRpc, 'admit' | 'begin' | 'settle' | 'mayStart' | 'release'> {
+    const { ledger, object } = place;
+    const call = async <T>(work: (store: EventStore) => Promise<T>): Promise<T> => {
+      alive();
+      this.#mayFail(0.03, 'call fails before');
+      if (this.#random.chance(0.1)) await this.#time.sleep(this.#random.whole(1, 50));
+      if (this.#happens(0.008, 'call is slow'))
+        await this.#time.sleep(this.#random.whole(5, 400) * SECOND_MS);
+      alive();
+      this.#trouble(place);
+      const answer = await object.call(work);
+      if (!place.row.enabled) this.#learnDisabled(place);
+      this.#mayFail(0.03, 'call fails after');
+      return answer;
+    };
+    const allow = (eventId: string, attempt: number, isFirst: boolean) =>
+      activity.allowed.set(`${place.row.id} ${eventId}`, { attempt, isFirst });
+    return {
+      admit: async (ref, ids) => {
+        const answers = await call(async (store) => {
+          const admissions = await store.admit(ref, ids);
+          for (const [index, { answer }] of admissions.entries())
+            if (answer !== 'done' && !place.isDeleted) this.#rule(() => ledger.admitted(ids[index] ?? ''));
+          return admissions;
+        });
+        for (const [index, { answer }] of answers.entries())
+          if (answer === 'new') allow(ids[index] ?? '', 1, true);
+        return answers;
+      },
+      begin: async (ref, token, ids) => {
+        this.#counts.begins++;
+        const started = await call(async (store) => {
+          const begun = await store.begin(ref, token, ids);
+          for (const { eventId, attempt } of begun) this.#rule(() => ledger.begun(eventId, attempt));
+          return begun;
+        });
+        for (const { eventId, attempt } of started) allow(eventId, attempt, false);
+        return started;
+      },
+      settle: async (ref, reports) => {
+        const work = async (store: EventStore) => {
+          const reply = await store.settle(ref, reports);
+          if (!place.isDeleted) this.#rule(() => checkSuccesses(ledger, reports));
+          return reply;
+        };
+        if (!activity.isDead && this.#happens(0.06, 'settle takes effect late')) {
+          this.#late.push(() => object.call(work));
+          throw new Fault('settle');
+        }
+        if (this.#happens(0.03, 'settle is repeated')) await call(work);
+        return await call(work);
+      },
+      release: async (ids) => {
+        await call((store) => Promise.resolve(store.release(ids)));
+      },
+      mayStart: async () => {
+        alive();
+        return await object.call((store) => store.mayStart());
+      },
+    };
   }
 
-  #post(set: string): Outcome {
-    const { id: eventId } = JSON.parse(atob(set.split('.')[1] ?? '')) as { id: string };
-    const stored = this.#find(eventId);
-    // A delivery that succeeded at once is stored without its signature.
-    must(
-      stored === undefined || stored.set === set || (isPacked(stored) && set.startsWith(stored.set)),
-      `${eventId}: sent other bytes than are stored`,
-    );
-    const isNew = !this.#posts.some((post) => post.eventId === eventId);
-    must(isNew || stored !== undefined || this.#faultsSoFar > 0, `${eventId}: sent twice`);
+  // --- The outside ------------------------------------------------------------------------------------------
+
+  async #post(endpoint: string, set: string, activity: Activity): Promise<Outcome> {
+    const { sid, event: eventId, aud } = JSON.parse(atob(set.split('.')[1] ?? '')) as Record<string, string>;
+    const place = this.#place(sid ?? '');
+    const key = `${sid} ${eventId}`;
+    const allowed = activity.allowed.get(key);
+    const attempt = allowed?.attempt;
+    activity.allowed.delete(key);
     // A fault of ours: no request is made, and it must cost nothing.
-    if (this.#faults && this.#random.chance(0.08))
+    if (this.#happens(0.04, 'our fault')) {
       return { kind: 'our_fault', message: 'the name service gave no answer' };
-    this.#posts.push({ eventId, set, at: this.#clock.now() });
-    const mood =
-      this.#mood === 'mixed' ? this.#random.pick(['well', 'failing', 'hanging'] as const) : this.#mood;
+    }
+    const outcome = this.#answer(endpoint);
+    this.#counts.posts++;
+    this.#rule(() => {
+      must(attempt !== undefined, `${eventId}: a request that no store allowed`);
+      must(aud === endpoint, `${eventId}: a SET for ${aud} sent to ${endpoint}`);
+      const since = place.disabledSince ?? Number.POSITIVE_INFINITY;
+      must(this.#time.now - since <= DISABLED_SLACK_MS, `${eventId}: sent while disabled`);
+      const { now } = this.#time;
+      const succeeded = outcome.kind === 'success';
+      if (place.isDeleted) return;
+      // While nothing has gone wrong, nothing is sent twice.
+      must(
+        this.#isDisturbed || !place.ledger.wasPosted(eventId ?? '', attempt ?? 0, now),
+        `${eventId}: attempt ${attempt} sent twice`,
+      );
+      const sent = { at: now, attempt: attempt ?? 0, succeeded, endpoint, set };
+      // Two first attempts may overlap when a claim or a result was lost, with an endpoint or a key changed in between.
+      place.ledger.post(eventId ?? '', sent, allowed?.isFirst === true && this.#isDisturbed);
+    });
+    await this.#time.sleep(this.#durationMs(outcome));
+    return outcome;
+  }
+
+  #answer(endpoint: string): Outcome {
+    let mood = this.#moods.get(endpoint) ?? 'well';
+    if (this.#flapMs !== undefined)
+      mood = Math.floor(this.#time.now / this.#flapMs) % 2 === 0 ? 'well' : 'failing';
+    if (mood === 'mixed') mood = this.#random.pick(['well', 'failing', 'hanging', 'slow'] as const);
     switch (mood) {
       case 'well':
-        this.#clock.advance(this.#random.whole(0, 100));
-        return { kind: 'success', response: { statusCode: 200, headers: {} } };
+      case 'slow':
+        return { kind: 'success', response: { statusCode: mood === 'slow' ? 202 : 200, headers: {} } };
       case 'hanging':
-        this.#clock.advance(1000);
         return { kind: 'timed_out', message: 'no answer' };
       case 'failing': {
-        const statusCode = this.#random.pick([500, 503, 404, 302]);
-        const retryAfterMs = statusCode === 503 && this.#random.chance(0.3) ? 60_000 : undefined;
+        const statusCode = this.#random.pick([500, 503, 503, 404, 302]);
+        const retryAfterMs = statusCode === 503 && this.#random.chance(0.3) ? MINUTE_MS : undefined;
         const response = { statusCode, headers: {} };
         return { kind: 'http_error', response, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
       }
     }
   }
 
-  #mayFail(probability: number, what: string): void {
-    if (!this.#faults || !this.#random.chance(probability)) return;
-    this.#faultsSoFar++;
-    this.story.push(`  ${what} fails`);
-    throw new Fault(what);
+  #durationMs(outcome: Outcome): number {
+    if (outcome.kind === 'timed_out') return TIMEOUT_MS;
+    const isSlow = outcome.kind === 'success' && outcome.response.statusCode === 202;
+    return isSlow ? this.#random.whole(2001, TIMEOUT_MS - 1) : this.#random.whole(0, 100);
   }
 
-  #evict(): void {
-    this.#faultsSoFar++;
-    this.story.push('  evicted');
-    this.#store = new EventStore(this.#state, this.#env);
+  /** A SET as this world signs it: readable, and different for each key. */
+  #set({ id, endpoint }: Recipient, eventId: string): string {
+    const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
+    const payload = { aud: endpoint, event: eventId, jti: notificationId(id, eventId), sid: id };
+    return `${part({ alg: 'RS256', kid: this.#kid })}.${part(payload)}.${part({ signed: this.#kid })}`;
   }
 
-  #enqueue(queue: QueuedMessage['queue'], body: unknown, delaySeconds = 0): void {
-    const copies = this.#faults && this.#random.chance(0.08) ? 2 : 1;
-    if (copies === 2) this.#faultsSoFar++;
+  // --- Faults -----------------------------------------------------------------------------------------------
+
+  #count(fault: string): void {
+    this.#isDisturbed ||= !HARMLESS.has(fault);
+    this.#faults.set(fault, (this.#faults.get(fault) ?? 0) + 1);
+    this.story.push(`  ${fault}`);
+  }
+
+  #happens(probability: number, fault: string): boolean {
+    if (!this.#hasFaults) return false;
+    if (this.#plan === undefined ? !this.#random.chance(probability) : !isNext(this.#plan, fault))
+      return false;
+    this.#count(fault);
+    return true;
+  }
+
+  #mayFail(probability: number, fault: string): void {
+    if (this.#happens(probability, fault)) throw new Fault(fault);
+  }
+
+  /** What may happen to an object at any call. */
+  #trouble({ object }: Place): void {
+    if (this.#happens(0.015, 'object evicted')) object.evict();
+    if (this.#happens(0.02, 'turn rolled back')) object.rollBackNextTurn();
+    if (this.#happens(0.02, 'a write will be refused')) object.refuseWrite(this.#random.whole(0, 5));
+    if (this.#happens(0.004, 'database full')) object.fill(this.#random.whole(1, 600) * SECOND_MS);
+  }
+
+  // --- Inside -----------------------------------------------------------------------------------------------
+
+  #newPlace(index: number): Place {
+    const random = this.#random;
+    const id = uuidOf(random);
+    const customerId = random.pick(this.#customers);
+    const urls = [`https://${index}.example/one`, `https://${index}.example/two`];
+    for (const url of urls) this.#moods.set(url, random.chance(0.5) ? 'well' : random.pick(MOODS));
+    const object = new SimulatedObject(this.#time, ENV, (bodies) => this.#sendDispatches(bodies));
+    object.onRefused = () => this.#count('write refused');
+    const { now } = this.#time;
+    const row: Subscription = {
+      id,
+      customerId,
+      title: 'title',
+      endpoint: urls[0] ?? '',
+      events: random.chance(0.8) ? ['entityCreated', 'entityDeleted'] : ['entityDeleted'],
+      enabled: random.chance(0.9),
+      ...(random.chance(0.3) ? { filter: FILTER, filterSteps: 100 } : { filter: null, filterSteps: 0 }),
+      health: 'healthy',
+      version: 1,
+      createdAt: now,
+      updatedAt: now,
+    };
+    const ledger = new Ledger(object, random);
+    const flags = { isDeleted: false, isAlarmLost: false, disabledSince: undefined, rings: [] };
+    return { row, urls, object, ledger, ...flags };
+  }
+
+  #place(subscriptionId: string): Place {
+    const place = this.#places.find(({ row }) => row.id === subscriptionId);
+    if (place === undefined) throw new Broken(`no subscription ${subscriptionId}`);
+    return place;
+  }
+
+  /** The queue takes what an alarm dispatched: at once, slowly, twice, late, or not at all. */
+  async #sendDispatches(bodies: readonly unknown[]): Promise<void> {
+    const { now } = this.#time;
+    for (const body of bodies) {
+      const { subscriptionId, token, eventIds } = body as Dispatch;
+      const { ledger } = this.#place(subscriptionId);
+      this.#counts.dispatches += eventIds.length;
+      for (const eventId of eventIds) this.#rule(() => ledger.dispatch(eventId, token, now));
+    }
+    this.#mayFail(0.04, 'send fails before');
+    for (const body of bodies) this.#enqueueDispatch(body as Dispatch);
+    if (this.#happens(0.03, 'send is slow')) await this.#time.sleep(this.#random.whole(1, 5000));
+    this.#mayFail(0.02, 'send fails after');
+  }
+
+  #enqueueDispatch(dispatch: Dispatch, delaySeconds = 0): void {
+    const queue = dispatch.unhealthy === true ? QUEUES.unhealthy : QUEUES.deliveries;
+    this.#enqueue(queue, dispatch, 0, delaySeconds);
+  }
+
+  #enqueue(queue: string, body: unknown, attempts = 0, delaySeconds = 0): void {
+    const copies = this.#happens(0.06, 'message comes twice') ? 2 : 1;
     for (let copy = 0; copy < copies; copy++) {
-      const lag = this.#random.chance(0.1) ? this.#random.whole(0, 300_000) : 0;
-      const visibleAt = this.#clock.now() + delaySeconds * 1000 + lag;
-      // Packed events have ids of their own, so the ids of messages do not matter.
-      this.#queue.push({ id: `message ${this.#sequence++}`, queue, body, attempts: 0, visibleAt });
+      const lagMs = this.#random.chance(0.1) ? this.#random.whole(0, 300_000) : 0;
+      this.#queues.send(queue, body, delaySeconds * SECOND_MS + lagMs, attempts);
     }
   }
 
-  #isAtWork(): boolean {
-    if (this.#rows('due_at IS NOT NULL').length > 0 && !this.#deleted) return true;
-    return this.#store.redeliveries().some(({ state }) => state === 'processing');
-  }
-
-  #rows(where: string): string[] {
-    const query = `SELECT event_id AS id FROM deliveries WHERE ${where}`;
-    try {
-      return this.#state.storage.sql
-        .exec<{ id: string }>(query)
-        .toArray()
-        .map(({ id }) => id);
-    } catch (error) {
-      // An erased store has no tables left.
-      if (this.#deleted) return [];
-      throw error;
+  /** A message of events is in the queue from now on: it must arrive. */
+  #enqueueEvents(body: unknown): void {
+    // A few messages have been delivered in vain nearly as often as the platform does it.
+    const attempts = this.#happens(0.03, 'message near its last delivery') ? this.#random.whole(96, 100) : 0;
+    this.#enqueue(QUEUES.events, body, attempts);
+    for (const event of eventsOf(body, this.#time.now)) {
+      for (const { row, isDeleted, ledger } of this.#places)
+        if (!isDeleted && matches(row, event)) ledger.accept(event.id, event.acceptedAt);
     }
   }
 
-  #find(eventId: string): Delivery | undefined {
-    const next = this.#store.list({ after: previous(eventId), limit: 1 })[0];
-    return next?.eventId === eventId ? next : undefined;
+  #keepLetter(letter: DeadLetter): void {
+    const [id] = bodyIds(JSON.parse(letter.body));
+    if (id === undefined || this.#letters.has(id)) return;
+    this.#counts.deadLetters++;
+    this.#letters.set(id, letter);
   }
 
-  #read(eventId: string): Delivery {
-    const delivery = this.#find(eventId);
-    if (delivery === undefined) throw new Error(`${eventId} is not stored`);
-    return delivery;
+  async #patch(place: Place, change: Partial<Subscription>): Promise<void> {
+    place.row = { ...place.row, ...change, version: place.row.version + 1 };
+    if (place.row.enabled) place.disabledSince = undefined;
+    if (place.isDeleted || this.#random.chance(0.3)) return;
+    await this.#ask(place, (store, ref) => store.adopt(ref));
+    if (!place.row.enabled) this.#learnDisabled(place);
+  }
+
+  #learnDisabled(place: Place): void {
+    if (!place.isDeleted && !place.object.store.mayStart()) place.disabledSince ??= this.#time.now;
+  }
+
+  async #visit(place: Place): Promise<void> {
+    if (place.isDeleted) await place.object.call((store) => store.erase(refOf(place.row)));
+    else await this.#ask(place, (store, ref) => store.ensureAlarm(ref));
+    place.isAlarmLost = false;
+  }
+
+  /** A call of the API or the cron, which may fail as any other. */
+  async #ask<T>(place: Place, work: (store: EventStore, ref: SubscriptionRef) => T | Promise<T>): Promise<T> {
+    this.#trouble(place);
+    return await place.object.call((store) => work(store, refOf(place.row)));
+  }
+
+  /** An id that its producer may repeat: ids older than a day are refused. */
+  #repeatable(customerId: string): string | undefined {
+    const { now } = this.#time;
+    const ids = [...this.#published]
+      .filter(([id, one]) => one.customerId === customerId && eventIdTime(id) > now - DAY_MS)
+      .map(([id]) => id);
+    return ids.length === 0 ? undefined : this.#random.pick(ids);
   }
 
   #bytes(): Uint8Array {
@@ -546,39 +1044,15 @@ export class World {
   }
 }
 
-/** The largest id below this one, because lists start after an id. */
-function previous(eventId: string): string {
-  return eventId.slice(0, -1) + String.fromCharCode(eventId.charCodeAt(35) - 1);
+/** Whether a subscription receives an event: what the types and the filter of this world say, in plain words. */
+function matches({ customerId, events, filter }: Subscription, event: IdentityEvent): boolean {
+  if (customerId !== event.customerId || !events.includes(event.type)) return false;
+  return filter === null || event.type !== 'entityCreated' || event.captureClientId === 'a';
 }
 
-function isPacked({ state, attempts }: Delivery): boolean {
-  return state === 'success' && attempts === 1;
-}
-
-function canFollow(before: Delivery['state'], after: Delivery['state']): boolean {
-  switch (before) {
-    case 'awaiting-executing':
-      return after === 'executing' || after === 'failure';
-    case 'awaiting-retry':
-      // A late success ends the wait (contract 5.3).
-      return after === 'executing' || after === 'failure' || after === 'success';
-    case 'executing':
-      return after === 'success' || after === 'awaiting-retry' || after === 'failure';
-    case 'failure':
-      // A late success replaces the failure.
-      return after === 'awaiting-executing' || after === 'success';
-    case 'success':
-      return false;
+function checkSuccesses(ledger: Ledger, reports: readonly AttemptReport[]): void {
+  for (const report of reports) {
+    if (report.kind === 'attempted' && report.result.outcome.kind === 'success')
+      ledger.succeeded(report.eventId, report.result.attempt);
   }
-}
-
-function checkJob({ id, total, redelivered, succeeded, failed, state }: RedeliveryJob): void {
-  const figures = `job ${id}: ${JSON.stringify({ total, redelivered, succeeded, failed, state })}`;
-  must(redelivered <= total && succeeded >= 0 && failed >= 0, figures);
-  must(succeeded + failed <= redelivered, figures);
-  if (state === 'completed') must(succeeded + failed === redelivered, figures);
-}
-
-function must(isTrue: boolean, what: string): void {
-  if (!isTrue) throw new Error(what);
 }

@@ -4,7 +4,5 @@ import 'vitest';
 declare module 'vitest' {
   interface ProvidedContext {
     listenerUrl: string;
-    /** The seeds of the simulation: `seeds` of them, from `seed` on. */
-    simulation: { seed: number; seeds: number };
   }
 }

@@ -3,6 +3,7 @@ import { eventIdFloor } from '../../domain/ids.ts';
 import { EVENT_ID_MAX_FUTURE_MS } from '../../domain/limits.ts';
 import { expiresAt } from '../../domain/retention.ts';
 import type { Duty } from '../alarm.ts';
+import type { StoreDatabase } from '../database.ts';
 import type { Deliveries } from '../deliveries/deliveries.ts';
 import type { Exports } from '../jobs/exports.ts';
 import type { Redeliveries } from '../jobs/redeliveries.ts';
@@ -11,6 +12,7 @@ import { DUTY_PAUSE_MS, SWEEP_INTERVAL_MS, SWEEP_MAX_ROWS, SWEEP_MAX_SEGMENTS } 
 export class Sweep implements Duty {
   readonly name = 'sweep';
   readonly pauseMs = DUTY_PAUSE_MS;
+  readonly #database: StoreDatabase;
   readonly #deliveries: Deliveries;
   readonly #exports: Exports;
   readonly #redeliveries: Redeliveries;
@@ -22,11 +24,13 @@ export class Sweep implements Duty {
   #sweptAt = 0;
 
   constructor(
+    database: StoreDatabase,
     deliveries: Deliveries,
     exports: Exports,
     redeliveries: Redeliveries,
     retentionMs: () => number,
   ) {
+    this.#database = database;
     this.#deliveries = deliveries;
     this.#exports = exports;
     this.#redeliveries = redeliveries;
@@ -57,15 +61,22 @@ export class Sweep implements Duty {
     const retentionMs = this.#retentionMs();
     // An id may be up to five minutes ahead of its acceptance; no younger delivery can have expired.
     const youngest = eventIdFloor(now - retentionMs + EVENT_ID_MAX_FUTURE_MS);
-    const bite = this.#deliveries.rows.ages(this.#cursor, youngest, SWEEP_MAX_ROWS);
-    const expired = bite.filter((age) => (expiresAt(age, retentionMs) ?? Number.POSITIVE_INFINITY) <= now);
-    if (expired.length > 0) {
-      const ids = expired.map((age) => age.eventId);
-      this.#deliveries.rows.delete(ids);
-      this.#exports.forgetEvents(ids);
-    }
-    this.#cursor = bite.length === SWEEP_MAX_ROWS ? (bite.at(-1)?.eventId ?? '') : '';
-    this.#hasMoreSegments = this.#deliveries.deletePacked(now - retentionMs, youngest, SWEEP_MAX_SEGMENTS);
+    // All of the bite or nothing of it, or the counts would speak of other rows than there are.
+    const { cursor, hasMoreSegments } = this.#database.transaction(() => {
+      const bite = this.#deliveries.rows.ages(this.#cursor, youngest, SWEEP_MAX_ROWS);
+      const expired = bite.filter((age) => (expiresAt(age, retentionMs) ?? Number.POSITIVE_INFINITY) <= now);
+      if (expired.length > 0) {
+        const ids = expired.map((age) => age.eventId);
+        this.#deliveries.rows.delete(ids);
+        this.#exports.forgetEvents(ids);
+      }
+      return {
+        cursor: bite.length === SWEEP_MAX_ROWS ? (bite.at(-1)?.eventId ?? '') : '',
+        hasMoreSegments: this.#deliveries.deletePacked(now - retentionMs, youngest, SWEEP_MAX_SEGMENTS),
+      };
+    });
+    this.#cursor = cursor;
+    this.#hasMoreSegments = hasMoreSegments;
     if (!this.#isUnfinished()) this.#sweptAt = now;
   }
 

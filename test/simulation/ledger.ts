@@ -1,0 +1,338 @@
+/**
+ * What the world remembers of one subscription, to compare its event store with: which events must arrive, which requests
+ * were made, and what the store said last. `check` asks for every rule that must hold at any moment.
+ */
+import { type Delivery, isFinal } from '../../src/domain/delivery.ts';
+import { EVENT_MAX_AGE_MS } from '../../src/domain/limits.ts';
+import type { RedeliveryJob } from '../../src/event-store/rpc.ts';
+import type { Random } from '../support/random.ts';
+import { faultOf, type Post } from './history.ts';
+import type { SimulatedObject } from './object.ts';
+
+export const DELAYS_MS = [3000, 30_000, 300_000];
+export const RETENTION_MS = 7 * 86_400_000;
+/** A delivery is dispatched once more no sooner than this, ms: the shortest wait after the queue refused it. */
+const DISPATCHED_AGAIN_MS = 2000;
+/** The alarm may be this late for what is due: a duty that failed pauses for ten seconds. */
+const ALARM_SLACK_MS = 11_000;
+
+/** A request in full, as the listener got it. */
+export interface SentPost extends Post {
+  readonly endpoint: string;
+  readonly set: string;
+}
+
+interface Waiting {
+  readonly eventId: string;
+  readonly acceptedAt: number;
+}
+
+export class Ledger {
+  readonly #object: SimulatedObject;
+  readonly #random: Random;
+  /** Events that must arrive and were not stored yet. */
+  readonly #unseen = new Map<string, Waiting>();
+  /** Every acceptance of an event: a repeat has a time of its own. */
+  readonly #acceptances = new Map<string, Set<number>>();
+  /** The deliveries as the store showed them last. */
+  readonly #seen = new Map<string, Delivery>();
+  readonly #posts = new Map<string, SentPost[]>();
+  readonly #dispatched = new Map<string, { readonly token: string; readonly at: number }>();
+  #checkedAt = -1;
+  /** The segments, and the ids of the rows, at the last check. */
+  #segments = '';
+  #rowIds = new Set<string>();
+  /** Deliveries that were ever stored. */
+  stored = 0;
+
+  constructor(object: SimulatedObject, random: Random) {
+    this.#object = object;
+    this.#random = random;
+  }
+
+  // --- What happened ------------------------------------------------------------------------------------
+
+  accept(eventId: string, acceptedAt: number): void {
+    const times = this.#acceptances.get(eventId);
+    if (times === undefined) this.#acceptances.set(eventId, new Set([acceptedAt]));
+    else times.add(acceptedAt);
+    if (!this.#seen.has(eventId) && !this.#unseen.has(eventId))
+      this.#unseen.set(eventId, { eventId, acceptedAt });
+  }
+
+  /** A test may be stored: its caller learns whether it was. */
+  expectTest(eventId: string, acceptedAt: number): void {
+    this.#acceptances.set(eventId, new Set([acceptedAt]));
+  }
+
+  /**
+   * A request goes out.
+   * @param mayDiffer the delivery may have been stored with another SET since the store allowed the request
+   * @throws Broken for one that must not go out
+   */
+  post(eventId: string, post: SentPost, mayDiffer: boolean): void {
+    const posts = this.#posts.get(eventId) ?? [];
+    this.#posts.set(eventId, posts);
+    posts.push(post);
+    const stored = this.find(eventId);
+    if (stored === undefined || mayDiffer) return;
+    // A delivery that succeeded at once is stored without its signature.
+    must(
+      stored.set === post.set || (stored.set.endsWith('.') && post.set.startsWith(stored.set)),
+      `${eventId}: sent other bytes than are stored`,
+    );
+    must(stored.endpoint === post.endpoint, `${eventId}: sent to ${post.endpoint}, not ${stored.endpoint}`);
+  }
+
+  /** Whether an attempt was made already. An event that may have expired may come once more. */
+  wasPosted(eventId: string, attempt: number, now: number): boolean {
+    const [acceptedAt = now] = this.#acceptances.get(eventId) ?? [];
+    if (acceptedAt + RETENTION_MS <= now) return false;
+    return this.#posts.get(eventId)?.some((post) => post.attempt === attempt) === true;
+  }
+
+  /** The store sends a delivery to the queue. @throws Error for one that was sent just before */
+  dispatch(eventId: string, token: string, now: number): void {
+    const last = this.#dispatched.get(eventId);
+    this.#dispatched.set(eventId, { token, at: now });
+    if (last?.token !== token) return;
+    must(now - last.at >= DISPATCHED_AGAIN_MS, `${eventId}: dispatched again after ${now - last.at} ms`);
+  }
+
+  /** The store allowed a first attempt. @throws Error when it has the delivery already */
+  admitted(eventId: string): void {
+    must(this.find(eventId) === undefined, `${eventId}: admitted though it is stored`);
+  }
+
+  /** The store began an attempt. @throws Error unless the attempt was next */
+  begun(eventId: string, attempt: number): void {
+    const delivery = this.find(eventId);
+    must(delivery !== undefined, `${eventId}: begun and not stored`);
+    must(delivery?.state === 'executing', `${eventId}: begun in ${delivery?.state}`);
+    must(delivery?.attempts === attempt, `${eventId}: attempt ${attempt} begun at ${delivery?.attempts}`);
+    must(this.#seen.get(eventId)?.state !== 'success', `${eventId}: attempted after its success`);
+  }
+
+  /** The store answered for the report of a success. @throws Error unless the success counts */
+  succeeded(eventId: string, attempt: number): void {
+    const delivery = this.find(eventId);
+    if (delivery === undefined || attempt <= delivery.runBase) return;
+    must(delivery.state === 'success', `${eventId}: a success of attempt ${attempt} left ${delivery.state}`);
+  }
+
+  // --- What must be true --------------------------------------------------------------------------------
+
+  /** @param isKept whether an event is in a queue or among the dead letters */
+  check(now: number, isKept: (eventId: string) => boolean): void {
+    if (this.#object.written !== this.#checkedAt) {
+      this.#checkedAt = this.#object.written;
+      this.#checkDisabled();
+      if (this.#random.chance(0.1) || !this.#checkChanges(now)) this.#checkStore(now);
+    }
+    for (const { eventId, acceptedAt } of this.#unseen.values()) {
+      if (isKept(eventId)) continue;
+      // The event came late, succeeded, and the sweep deleted it, all since the last check.
+      const isOver = acceptedAt + RETENTION_MS <= now && this.#hasSucceeded(eventId);
+      must(isOver, `${eventId} is lost: not stored, not queued, not a dead letter`);
+      this.#unseen.delete(eventId);
+    }
+  }
+
+  /** The alarm is set exactly when something is due. Ask only while no call is under way. */
+  checkAlarm(now: number, isLost: boolean): void {
+    const { alarm, store } = this.#object;
+    if (isLost || (alarm !== null && alarm <= now)) return;
+    const [due] = this.#object.rows<{ at: number | null }>('SELECT min(due_at) AS at FROM deliveries');
+    const at = due?.at ?? null;
+    if (at !== null) {
+      must(alarm !== null, 'something is open and no alarm is set');
+      const latest = Math.max(now, at) + ALARM_SLACK_MS;
+      must((alarm ?? 0) <= latest, `the alarm rings ${(alarm ?? 0) - latest} ms late`);
+    }
+    if (alarm !== null) return;
+    const isEmpty = store.total() === 0 && store.redeliveries().length === 0 && store.exports().length === 0;
+    must(isEmpty, 'something will expire and no alarm is set');
+  }
+
+  /** Every delivery is final. Ask when the world is quiet. */
+  checkFinal(now: number): void {
+    this.#checkStore(now);
+    for (const { eventId, state } of this.#seen.values()) must(isFinal(state), `${eventId} ends in ${state}`);
+    must(this.#object.store.health().waiting === 0, 'something waits');
+  }
+
+  find(eventId: string): Delivery | undefined {
+    const near =
+      this.#object.rows('SELECT 1 FROM deliveries WHERE event_id = ?', eventId).length > 0 ||
+      this.#object.rows(
+        'SELECT 1 FROM segments WHERE last_id >= ? AND first_id <= ? LIMIT 1',
+        eventId,
+        eventId,
+      ).length > 0;
+    if (!near) return undefined;
+    const before = eventId.slice(0, -1) + String.fromCharCode(eventId.charCodeAt(35) - 1);
+    const next = this.#object.store.list({ after: before, limit: 1 })[0];
+    return next?.eventId === eventId ? next : undefined;
+  }
+
+  /** An event of which the store keeps a failure. */
+  failed(): string[] {
+    return [...this.#seen.values()].filter(({ state }) => state === 'failure').map(({ eventId }) => eventId);
+  }
+
+  /** A store that knows that it is disabled has no bulk redelivery under way (contract 3.6). */
+  #checkDisabled(): void {
+    const disabled = this.#object.rows('SELECT 1 FROM store WHERE enabled = 0').length > 0;
+    const active = this.#object.rows("SELECT 1 FROM redeliveries WHERE state = 'processing'").length > 0;
+    must(!(disabled && active), 'a disabled subscription has a bulk redelivery under way');
+  }
+
+  /** Checks the rows that changed. @returns whether nothing else has: nothing was packed, merged or deleted */
+  #checkChanges(now: number): boolean {
+    const segments = JSON.stringify(this.#object.rows('SELECT last_id, events FROM segments'));
+    if (segments !== this.#segments) return false;
+    type Row = Pick<Delivery, 'state' | 'attempts'> & {
+      readonly eventId: string;
+      readonly updatedAt: number;
+    };
+    const rows = this.#object.rows<Row>(
+      'SELECT event_id AS eventId, state, attempts, updated_at AS updatedAt FROM deliveries',
+    );
+    if (this.#rowIds.difference(new Set(rows.map(({ eventId }) => eventId))).size > 0) return false;
+    for (const { eventId, state, attempts, updatedAt } of rows) {
+      this.#rowIds.add(eventId);
+      const before = this.#seen.get(eventId);
+      if (before?.state === state && before.attempts === attempts && before.updatedAt === updatedAt) continue;
+      const delivery = this.find(eventId);
+      must(delivery !== undefined, `${eventId} has a row and is not listed`);
+      if (delivery !== undefined) this.#checkDelivery(delivery, now);
+    }
+    return true;
+  }
+
+  #checkStore(now: number): void {
+    const { store } = this.#object;
+    this.#segments = JSON.stringify(this.#object.rows('SELECT last_id, events FROM segments'));
+    this.#rowIds = new Set(
+      this.#object.rows<{ id: string }>('SELECT event_id AS id FROM deliveries').map(({ id }) => id),
+    );
+    const listed = store.list({ limit: 100_000 });
+    const ids = new Set<string>();
+    let open = 0;
+    for (const delivery of listed) {
+      ids.add(delivery.eventId);
+      if (!isFinal(delivery.state)) open++;
+      if (!isSame(delivery, this.#seen.get(delivery.eventId))) this.#checkDelivery(delivery, now);
+    }
+    must(ids.size === listed.length, 'a delivery is listed twice');
+    for (const gone of this.#seen.values()) if (!ids.has(gone.eventId)) this.#checkGone(gone, now);
+    must(store.total() === listed.length, `total ${store.total()}, listed ${listed.length}`);
+    must(store.health().waiting === open, `${store.health().waiting} wait, ${open} are open`);
+    for (const job of store.redeliveries()) checkJob(job);
+    if (this.#random.chance(0.1)) this.#checkPages(listed, now);
+  }
+
+  #checkDelivery(delivery: Delivery, now: number): void {
+    const { eventId, state, attempts } = delivery;
+    const last = this.#seen.get(eventId);
+    // One that had expired may have been deleted since, and the event may have come once more.
+    const hasExpired = last !== undefined && expiryOf(last) <= now;
+    const before = hasExpired ? undefined : last;
+    const posts = this.#posts.get(eventId) ?? [];
+    // Older entries of a long history are on pages of their own.
+    const whole = delivery.history[0]?.attempts === 0 ? delivery : this.#object.store.read(eventId);
+    const fault = whole && faultOf(whole, posts, DELAYS_MS);
+    must(fault === undefined, `${eventId}: ${fault} ${JSON.stringify(delivery.history)}`);
+    must(
+      this.#acceptances.get(eventId)?.has(delivery.acceptedAt) === true,
+      `${eventId}: accepted at another time`,
+    );
+    must((delivery.dueAt === null) === isFinal(state), `${eventId}: due in ${state}`);
+    const isUntried = state === 'awaiting-executing' && attempts === 0;
+    must(delivery.hold !== 'held' || isUntried, `${eventId}: held in ${state} after ${attempts} attempts`);
+    if (before === undefined) this.stored++;
+    else {
+      must(before.state !== 'success', `${eventId}: ${state} after its success`);
+      must(attempts >= before.attempts, `${eventId}: ${attempts} attempts after ${before.attempts}`);
+      must(before.set === delivery.set, `${eventId}: its SET changed`);
+    }
+    this.#seen.set(eventId, delivery);
+    this.#unseen.delete(eventId);
+  }
+
+  /** A delivery is deleted only when it is final and past its time (contract 5). */
+  #checkGone(gone: Delivery, now: number): void {
+    const { eventId, acceptedAt } = gone;
+    const expiry = expiryOf(gone);
+    const isPast = expiry <= now || acceptedAt + EVENT_MAX_AGE_MS <= now;
+    const hasSucceeded = acceptedAt + RETENTION_MS <= now && this.#hasSucceeded(eventId);
+    must(isPast || hasSucceeded, `${eventId}: deleted in ${gone.state} before its time`);
+    // Its requests are kept: the event may come once more, and be under way already.
+    this.#seen.delete(eventId);
+    this.#dispatched.delete(eventId);
+  }
+
+  /** Lists by pages, lists by state and the summary agree with the whole list. */
+  #checkPages(listed: readonly Delivery[], now: number): void {
+    const { store } = this.#object;
+    const limit = this.#random.whole(1, 9);
+    const paged: string[] = [];
+    for (let after = ''; ; ) {
+      const page = store.list({ after, limit });
+      paged.push(...page.map(({ eventId }) => eventId));
+      const last = page.at(-1);
+      if (last === undefined || page.length < limit) break;
+      after = last.eventId;
+    }
+    must(
+      paged.join() === listed.map(({ eventId }) => eventId).join(),
+      `pages of ${limit} differ from the list`,
+    );
+    const { state } = listed.length === 0 ? { state: 'success' as const } : this.#random.pick(listed);
+    const ofState = store.list({ state, limit: 100_000 }).map(({ eventId }) => eventId);
+    const expected = listed.filter((one) => one.state === state).map(({ eventId }) => eventId);
+    must(ofState.join() === expected.join(), `the list of ${state} differs`);
+    const summary = store.summary();
+    const recent = listed.filter(({ acceptedAt }) => acceptedAt > now - RETENTION_MS);
+    const failed = recent.filter((one) => one.state === 'failure').length;
+    const succeeded = recent.filter((one) => one.state === 'success').length;
+    must(summary.failed === failed, `the summary has ${summary.failed} failures, the list ${failed}`);
+    must(summary.succeeded === succeeded, `the summary has ${summary.succeeded}, the list ${succeeded}`);
+    must(summary.retrying === recent.length - failed - succeeded, 'the summary has others that retry');
+  }
+
+  #hasSucceeded(eventId: string): boolean {
+    return this.#posts.get(eventId)?.some(({ succeeded }) => succeeded) === true;
+  }
+}
+
+function isSame(now: Delivery, before: Delivery | undefined): boolean {
+  return (
+    before !== undefined &&
+    now.updatedAt === before.updatedAt &&
+    now.state === before.state &&
+    now.attempts === before.attempts &&
+    now.history.length === before.history.length
+  );
+}
+
+/** When a delivery expires by contract 5, ms. */
+function expiryOf({ state, acceptedAt, updatedAt }: Delivery): number {
+  if (state === 'success') return acceptedAt + RETENTION_MS;
+  if (state !== 'failure') return Number.POSITIVE_INFINITY;
+  return Math.min(updatedAt + RETENTION_MS, acceptedAt + EVENT_MAX_AGE_MS);
+}
+
+function checkJob({ id, total, redelivered, succeeded, failed, state }: RedeliveryJob): void {
+  const figures = `job ${id}: ${JSON.stringify({ total, redelivered, succeeded, failed, state })}`;
+  must(redelivered <= total && succeeded >= 0 && failed >= 0, figures);
+  must(succeeded + failed <= redelivered, figures);
+  if (state === 'completed') must(succeeded + failed === redelivered, figures);
+}
+
+export function must(isTrue: boolean, what: string): void {
+  if (!isTrue) throw new Broken(what);
+}
+
+/** A rule of the service does not hold. */
+export class Broken extends Error {}
