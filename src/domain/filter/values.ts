@@ -14,7 +14,7 @@ function isScalar(value: unknown): boolean {
 }
 
 /** Steps for one call of a check, without what it reads. */
-const STEPS_A_CHECK = 2;
+const STEPS_A_CHECK = 3;
 
 /** Steps for one look at a value that is not a text, and more for a text: its characters are hashed or compared. */
 function stepsOfLook(value: unknown): number {
