@@ -89,8 +89,8 @@ describe('admit', () => {
     expect(await store.admit(ref, [id])).toEqual([{ answer: 'new' }]);
     clock.advance(1000);
     const [second] = await store.admit(ref, [id]);
-    // A claim lasts 120 s: 30 for the invocation, 60 for the attempt, 30 of margin. One second has passed.
-    expect(second).toEqual({ answer: 'busy', retryAfterMs: 119_000 });
+    // A claim lasts 100 s: 10 for the invocation, 60 for the attempt, 30 of margin. One second has passed.
+    expect(second).toEqual({ answer: 'busy', retryAfterMs: 99_000 });
   });
 
   it('admit answers new again when the claim has lapsed or was lost with the memory', async () => {

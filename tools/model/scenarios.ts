@@ -344,6 +344,6 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   quick,
   capacity,
   retries: async (options) => [await retries(500, options), await retries(5000, options)],
-  filters: async (options) => [await filters(10, 200, options), await filters(10, 2000, options)],
+  filters: async (options) => [await filters(10, 200, options), await filters(10, 500, options)],
   memory: async (options) => [await memory({ subscriptions: 100, messages: 100, latency: 100 }, options)],
 };
