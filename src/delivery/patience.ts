@@ -1,9 +1,9 @@
 /**
  * How long a request may take before it counts as overdue: four times as long as its listener usually takes, at least a
- * quarter of a second, at most a second. A request that is overdue goes on, but nobody waits for it any more.
+ * quarter of a second, at most 1.25 s. A request that is overdue goes on, but nobody waits for it any more.
  *
- * What is usual is remembered in the isolate, for a minute after the last answer. It is a hint: without it a listener has a
- * second, and one slot until it has answered.
+ * What is usual is remembered in the isolate, for a minute after the last answer. It is a hint: without it a listener has
+ * 1.25 s, and one slot until it has answered.
  */
 import { OVERDUE_AFTER_MAX_MS, OVERDUE_AFTER_MIN_MS } from '../domain/leases.ts';
 import { MINUTE_MS } from '../domain/limits.ts';
@@ -41,10 +41,11 @@ export class Patience {
   overdueAfterMs(subscriptionId: string, now: number): number {
     const known = this.#recent(subscriptionId, now);
     if (known === undefined) return OVERDUE_AFTER_MAX_MS;
-    return Math.min(OVERDUE_AFTER_MAX_MS, Math.max(OVERDUE_AFTER_MIN_MS, USUAL_TIMES * known.ms));
+    const ms = Math.ceil(USUAL_TIMES * known.ms);
+    return Math.min(OVERDUE_AFTER_MAX_MS, Math.max(OVERDUE_AFTER_MIN_MS, ms));
   }
 
-  /** Whether a request that is overdue is unusual for this listener: it usually answers in far less than a second. */
+  /** Whether a request that is overdue is unusual for this listener: it usually answers far sooner. */
   isUnusual(subscriptionId: string, now: number): boolean {
     const known = this.#recent(subscriptionId, now);
     return known === undefined || USUAL_TIMES * known.ms <= OVERDUE_AFTER_MAX_MS;

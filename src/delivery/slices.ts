@@ -11,8 +11,25 @@ import { type PackedEvents, packEvents, type SliceOf } from '../outbound/queues.
 import { type Addressed, recipients, widthOf } from './route.ts';
 import { SLICE_DELIVERIES, SLICE_FILTER_STEPS, SLICE_MAX_SUBSCRIPTIONS, SLICES_MAX } from './tuning.ts';
 
-/** Packs events of one message for some subscriptions. Large messages make several slices. */
-export function slicesOf(events: readonly IdentityEvent[], slice: SliceOf): PackedEvents[] {
+/**
+ * Packs events of one message for some subscriptions, into several slices if they are many.
+ * @param deliveries of one slice, at most
+ */
+export function* slicesFor(
+  events: readonly IdentityEvent[],
+  subscriptions: readonly string[],
+  deliveries: number,
+  failures: number,
+): Iterable<PackedEvents> {
+  const size = Math.min(SLICE_MAX_SUBSCRIPTIONS, Math.max(1, Math.floor(deliveries / events.length)));
+  for (let start = 0; start < subscriptions.length; start += size) {
+    const slice = { subscriptions: subscriptions.slice(start, start + size) };
+    yield* slicesOf(events, failures === 0 ? slice : { ...slice, failures });
+  }
+}
+
+/** Packs events of one message into slices for the same subscriptions: several if the events are many. */
+function slicesOf(events: readonly IdentityEvent[], slice: SliceOf): PackedEvents[] {
   const [first] = events;
   if (first === undefined) return [];
   return packEvents(events, first.acceptedAt).map((packed) => ({ ...packed, ...slice }));

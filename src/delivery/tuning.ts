@@ -23,8 +23,8 @@ export const ADMIT_MAX_EVENTS = 100;
 export const ASK_AGAIN_MS = SECOND_MS;
 /** Subscriptions that an invocation for `webhook-events` works on at once, so that each customer of a batch has its turn. */
 export const EVENTS_ROUTES_AT_ONCE = 40;
-/** The same for `webhook-slices`: the fewer at once, the more results share a call of `settle`, and the sooner one is finished. */
-export const SLICES_ROUTES_AT_ONCE = 2;
+/** Events that an invocation for `webhook-slices` works on at once: twice as many as it has connections. */
+export const SLICES_EVENTS_AT_ONCE = 10;
 /** Reports in one call of `settle`: bounds the size of its transaction. */
 export const SETTLE_MAX_REPORTS = 100;
 /** Signed tokens in one call of `settle`, characters. */
@@ -39,8 +39,8 @@ export const NARROW_MAX_FILTER_STEPS = 3_000_000;
 export const EVENTS_BUDGET_MS = 1500;
 /** The same for `webhook-slices`: the queue adds consumers only when an invocation ends, and slices take turns. */
 export const SLICES_BUDGET_MS = 3 * SECOND_MS;
-/** Deliveries that a slice has when a message is split into few. */
-export const SLICE_DELIVERIES = 100;
+/** Deliveries of a slice when a message is split into few: an invocation ends soon, and the queue adds another. */
+export const SLICE_DELIVERIES = 30;
 /** Steps of filters that such a slice takes at worst, about 100 ms. */
 export const SLICE_FILTER_STEPS = 15_000_000;
 /** Slices into which one message is split at most. Each works for its time and sends on the rest, so customers take turns. */

@@ -9,7 +9,7 @@ export const INVOCATION_BUDGET_MS = 10 * SECOND_MS;
 /** A request without an answer is overdue after this long at the soonest. */
 export const OVERDUE_AFTER_MIN_MS = 250;
 /** A request without an answer is overdue after this long at the latest: then no batch waits for it any more. */
-export const OVERDUE_AFTER_MAX_MS = SECOND_MS;
+export const OVERDUE_AFTER_MAX_MS = 1250;
 /** How long a request may outlive its batch. The platform ends such work after 30 s. */
 export const OUTLIVES_BATCH_MS = 20 * SECOND_MS;
 /** Reports reach the store at least this often, so that a consumer that dies repeats little. */

@@ -20,8 +20,9 @@ import {
   EVENTS_ROUTES_AT_ONCE,
   NARROW_MAX_DELIVERIES,
   NARROW_MAX_FILTER_STEPS,
+  SLICE_DELIVERIES,
   SLICES_BUDGET_MS,
-  SLICES_ROUTES_AT_ONCE,
+  SLICES_EVENTS_AT_ONCE,
 } from '../delivery/tuning.ts';
 import type { IdentityEvent } from '../domain/event.ts';
 import type { Recipient } from '../domain/subscription.ts';
@@ -55,21 +56,31 @@ interface Lane {
   /** What one message may take here; a wider one is split. */
   readonly max: Width;
   readonly budgetMs: number;
-  readonly routesAtOnce: number;
+  /** Subscriptions that it works on at once. */
+  routesAtOnce(routes: readonly Route[]): number;
+  /** Deliveries of a slice with what this lane could not finish: the slices of a wide message stay as they are. */
+  readonly restDeliveries: number;
 }
 
 const EVENTS_LANE: Lane = {
   queue: QUEUES.events,
   max: { deliveries: NARROW_MAX_DELIVERIES, steps: NARROW_MAX_FILTER_STEPS },
   budgetMs: EVENTS_BUDGET_MS,
-  routesAtOnce: EVENTS_ROUTES_AT_ONCE,
+  routesAtOnce: () => EVENTS_ROUTES_AT_ONCE,
+  restDeliveries: SLICE_DELIVERIES,
 };
 
 const SLICES_LANE: Lane = {
   queue: QUEUES.slices,
   max: { deliveries: Number.POSITIVE_INFINITY, steps: Number.POSITIVE_INFINITY },
   budgetMs: SLICES_BUDGET_MS,
-  routesAtOnce: SLICES_ROUTES_AT_ONCE,
+  // As few as keep the connections busy: so results share calls of `settle`, and what is begun is finished.
+  routesAtOnce: (routes) => {
+    const events = routes.reduce((sum, one) => sum + one.events.length, 0);
+    const each = Math.max(1, events / Math.max(1, routes.length));
+    return Math.max(2, Math.ceil(SLICES_EVENTS_AT_ONCE / each));
+  },
+  restDeliveries: Number.POSITIVE_INFINITY,
 };
 
 type Reading = EventMessage & { readonly message: Message<unknown> };
@@ -111,7 +122,11 @@ async function consumeIn(
     const giveUpAll = () => giveUp(reading, ports);
     progresses.set(
       reading,
-      new Progress(message, failures, { sendSlices: ports.sendSlices, giveUp: giveUpAll }),
+      new Progress(message, failures, {
+        sendSlices: ports.sendSlices,
+        giveUp: giveUpAll,
+        restDeliveries: lane.restDeliveries,
+      }),
     );
   }
   const work = [
@@ -189,7 +204,7 @@ function deliver(
     }
     for (const progress of routing) progress.endPart(true);
     await openKeys(routes, ports);
-    const attempts = new FirstAttempts(invocation, lane.routesAtOnce);
+    const attempts = new FirstAttempts(invocation, lane.routesAtOnce(routes));
     await Promise.all(
       routes.map((one) =>
         attempts.deliver(one, (event, disposition) => {

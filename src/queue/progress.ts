@@ -7,7 +7,7 @@
  * consumer dies in between, both the slices and the message go on, and the event stores answer what they have already.
  */
 import type { Disposition } from '../delivery/disposition.ts';
-import { slicesOf } from '../delivery/slices.ts';
+import { slicesFor } from '../delivery/slices.ts';
 import type { IdentityEvent } from '../domain/event.ts';
 import { describeError, logInfo, logWarn } from '../log.ts';
 import type { PackedEvents } from '../outbound/queues.ts';
@@ -16,6 +16,8 @@ import { type Acknowledgeable, acknowledge, QUEUE_MAX_RETRIES, retryDelaySeconds
 /** What the progress of a message needs of the service. */
 interface ProgressPorts {
   sendSlices(slices: Iterable<PackedEvents>, delaySeconds: number): Promise<void>;
+  /** Deliveries of one slice, at most. */
+  readonly restDeliveries: number;
   /** Makes dead letters of the whole message. */
   giveUp(): Promise<void>;
 }
@@ -111,16 +113,13 @@ export class Progress {
 
   async #send(rests: Rests, failures: number, waitSeconds: number): Promise<void> {
     for (const [customerId, { subscriptionIds, events }] of rests) {
-      const subscriptions = [...subscriptionIds];
-      const slices = slicesOf([...events.values()], {
-        subscriptions,
-        ...(failures === 0 ? {} : { failures }),
-      });
+      const { restDeliveries } = this.#ports;
+      const slices = slicesFor([...events.values()], [...subscriptionIds], restDeliveries, failures);
       await this.#ports.sendSlices(slices, waitSeconds);
       logInfo('sent on', {
         customerId,
         messageId: this.#message.id,
-        subscriptions: subscriptions.length,
+        subscriptions: subscriptionIds.size,
         events: events.size,
         failures,
         waitSeconds,

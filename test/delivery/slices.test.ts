@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { slicesOf, split } from '../../src/delivery/slices.ts';
+import { slicesFor, split } from '../../src/delivery/slices.ts';
 import type { IdentityEvent } from '../../src/domain/event.ts';
 import { unpackEvents } from '../../src/outbound/queues.ts';
 import { aSubscription } from '../support/delivery-fixtures.ts';
@@ -25,6 +25,7 @@ describe('splitting a wide message', () => {
   it.each([
     [100, 5, 5],
     [100, 100, 50],
+    [1, 1000, 34],
     [10, 1000, 63],
     [1, 100_000, 200],
   ])('%i events for %i subscriptions make %i slices', (count, wide, slices) => {
@@ -50,7 +51,7 @@ describe('splitting a wide message', () => {
 
   it('events that do not fit one message share several slices', () => {
     const big = events(3, { type: 'entityUpdated', attributes: ['x'.repeat(30_000)] });
-    const all = slicesOf(big, { subscriptions: ['s1'] });
+    const all = [...slicesFor(big, ['s1'], 100, 0)];
     expect(all.map(({ events: own }) => own.length)).toEqual([2, 1]);
     expect(all.every(({ subscriptions: ids }) => ids?.join() === 's1')).toBe(true);
   });

@@ -11,7 +11,7 @@ function anEvent(id: string, customerId = 'c'): IdentityEvent {
 const [x, y] = [anEvent('x'), anEvent('y')];
 
 /** A message with two events for subscriptions that the test names. */
-function aMessage({ attempts = 1, failuresBefore = 0, isQueueAway = false } = {}) {
+function aMessage({ attempts = 1, failuresBefore = 0, isQueueAway = false, restDeliveries = 100 } = {}) {
   const decisions: unknown[] = [];
   const sent: [PackedEvents, number][] = [];
   const message = {
@@ -25,6 +25,7 @@ function aMessage({ attempts = 1, failuresBefore = 0, isQueueAway = false } = {}
       if (isQueueAway) throw new Error('away');
       for (const slice of slices) sent.push([slice, seconds]);
     },
+    restDeliveries,
     giveUp: async () => void decisions.push('given up'),
   });
   return { decisions, sent, progress };
@@ -89,6 +90,15 @@ describe('the progress of a message', () => {
     ]);
     expect(sent[0]?.[0]).toMatchObject({ packed: 1, customerId: 'c', acceptedAt: 5 });
     expect(decisions).toEqual(['ack']);
+  });
+
+  it('a rest of many deliveries is sent on in several slices', async () => {
+    const { progress, sent } = aMessage({ restDeliveries: 4 });
+    await end(
+      progress,
+      ['s1', 's2', 's3', 's4', 's5'].flatMap((id) => [[id, x, LATER] as const, [id, y, LATER] as const]),
+    );
+    expect(told(sent).map(([subscriptions]) => subscriptions)).toEqual(['s1,s2', 's3,s4', 's5']);
   });
 
   it('being sent on costs no retry: the failures before stay as they were', async () => {
