@@ -131,9 +131,10 @@ export class Ledger {
     }
     for (const { eventId, acceptedAt } of this.#unseen.values()) {
       if (isKept(eventId)) continue;
-      // The event came late, succeeded, and the sweep deleted it, all since the last check.
-      const isOver = acceptedAt + RETENTION_MS <= now && this.#hasSucceeded(eventId);
-      must(isOver, `${eventId} is lost: not stored, not queued, not a dead letter`);
+      must(
+        this.#isOver({ eventId, acceptedAt }, now),
+        `${eventId} is lost: not stored, not queued, not a dead letter`,
+      );
       this.#unseen.delete(eventId);
     }
   }
@@ -235,8 +236,8 @@ export class Ledger {
   #checkDelivery(delivery: Delivery, now: number): void {
     const { eventId, state, attempts } = delivery;
     const last = this.#seen.get(eventId);
-    // One that had expired may have been deleted since, and the event may have come once more.
-    const hasExpired = last !== undefined && expiryOf(last) <= now;
+    // One that had expired, or has succeeded late, may have been deleted since, and the event may have come once more.
+    const hasExpired = last !== undefined && (expiryOf(last) <= now || this.#isOver(last, now));
     const before = hasExpired ? undefined : last;
     const posts = this.#posts.get(eventId) ?? [];
     // Older entries of a long history are on pages of their own.
@@ -260,13 +261,17 @@ export class Ledger {
     this.#unseen.delete(eventId);
   }
 
+  /** The event came late, succeeded, and the sweep deleted it, all since the last check. */
+  #isOver({ eventId, acceptedAt }: Pick<Delivery, 'eventId' | 'acceptedAt'>, now: number): boolean {
+    return acceptedAt + RETENTION_MS <= now && this.#hasSucceeded(eventId);
+  }
+
   /** A delivery is deleted only when it is final and past its time (contract 5). */
   #checkGone(gone: Delivery, now: number): void {
     const { eventId, acceptedAt } = gone;
     const expiry = expiryOf(gone);
     const isPast = expiry <= now || acceptedAt + EVENT_MAX_AGE_MS <= now;
-    const hasSucceeded = acceptedAt + RETENTION_MS <= now && this.#hasSucceeded(eventId);
-    must(isPast || hasSucceeded, `${eventId}: deleted in ${gone.state} before its time`);
+    must(isPast || this.#isOver(gone, now), `${eventId}: deleted in ${gone.state} before its time`);
     // Its requests are kept: the event may come once more, and be under way already.
     this.#seen.delete(eventId);
     this.#dispatched.delete(eventId);

@@ -582,7 +582,7 @@ export class World {
     };
     for (const { ledger, object, isDeleted, isAlarmLost } of this.#places) {
       if (isDeleted) continue;
-      ledger.check(this.#time.now, isKept);
+      object.ask(() => ledger.check(this.#time.now, isKept));
       if (object.busy === 0) ledger.checkAlarm(this.#time.now, isAlarmLost);
     }
   }
