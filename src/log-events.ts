@@ -229,7 +229,7 @@ export const LOG_EVENTS = {
       meaning:
         'D1 did not answer when a consumer read filters that its isolate had not compiled. The messages come back.',
       action: 'Nothing about single lines. If they go on, see [D1 is away](#d1-is-away).',
-      fields: ['queue', 'messages', 'error'],
+      fields: ['queue', 'error'],
     },
     'slices not sent': {
       meaning:

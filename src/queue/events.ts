@@ -116,26 +116,7 @@ async function consumeIn(
     );
     return;
   }
-  const progresses = new Map<Reading, Progress>();
-  for (const reading of readings) {
-    const { message, failures = 0 } = reading;
-    const giveUpAll = () => giveUp(reading, ports);
-    progresses.set(
-      reading,
-      new Progress(message, failures, {
-        sendSlices: ports.sendSlices,
-        giveUp: giveUpAll,
-        restDeliveries: lane.restDeliveries,
-      }),
-    );
-  }
-  const work = [
-    ...[...progresses].map(([reading, progress]) => storeLetters(reading, progress, audiences, ports, lane)),
-    ...deliver(progresses, audiences, ports, lane, invocation),
-  ];
-  for (const progress of progresses.values()) progress.endPart(true);
-  await Promise.all(work);
-  await Promise.all([...progresses.values()].map(({ finished }) => finished));
+  await new Batch(lane, ports, audiences, invocation).work(readings);
   await invocation.end();
 }
 
@@ -154,68 +135,149 @@ async function findAudiences(
     : await ports.findAudiences([...customerIds]);
 }
 
-/** Delivers what is narrow, and splits what is wide. */
-function deliver(
-  progresses: ReadonlyMap<Reading, Progress>,
-  audiences: ReadonlyMap<string, Audience>,
-  ports: EventsPorts,
-  lane: Lane,
-  invocation: Invocation,
-): Promise<void>[] {
-  const narrow: Addressed[] = [];
-  /** The messages of narrow groups, once for each group: their deliveries are not known yet. */
-  const routing: Progress[] = [];
-  const wide: Promise<void>[] = [];
-  /** The messages that wait for an event. An event may come in several of them. */
-  const waiting = new Map<string, Progress[]>();
-  for (const [reading, progress] of progresses) {
-    for (const group of groupsOf(reading)) {
-      const subscriptions = audiences.get(group.customerId)?.subscriptions ?? [];
-      if (isWider(widthOf(group, subscriptions), lane.max)) {
-        wide.push(invocation.splits(() => sendSlices(group, subscriptions, progress, ports)));
-        progress.expect();
-        continue;
+/** The messages of one invocation: delivers what is narrow, and splits what is wide. */
+class Batch {
+  readonly #lane: Lane;
+  readonly #ports: EventsPorts;
+  readonly #audiences: ReadonlyMap<string, Audience>;
+  readonly #invocation: Invocation;
+  /** The messages that wait for an event of a narrow group. An event may come in several messages. */
+  readonly #waiting = new Map<string, Set<Progress>>();
+
+  constructor(
+    lane: Lane,
+    ports: EventsPorts,
+    audiences: ReadonlyMap<string, Audience>,
+    invocation: Invocation,
+  ) {
+    this.#lane = lane;
+    this.#ports = ports;
+    this.#audiences = audiences;
+    this.#invocation = invocation;
+  }
+
+  /** Resolves when every message is acknowledged, or returned to its queue. */
+  async work(readings: readonly Reading[]): Promise<void> {
+    const narrow: Addressed[] = [];
+    const progresses = readings.map((reading) => {
+      const progress = this.#progressOf(reading);
+      void this.#storeLetters(reading, progress);
+      for (const group of groupsOf(reading)) {
+        const subscriptions = this.#subscriptionsOf(group);
+        if (isWider(widthOf(group, subscriptions), this.#lane.max)) {
+          progress.expect();
+          void this.#invocation.splits(() => this.#sendSlices(group, subscriptions, progress));
+        } else {
+          narrow.push(group);
+          for (const event of group.events) this.#wait(event, progress);
+        }
       }
-      narrow.push(group);
-      progress.expect();
-      routing.push(progress);
-      for (const event of group.events) {
-        const all = waiting.get(keyOf(event));
-        if (all === undefined) waiting.set(keyOf(event), [progress]);
-        else if (!all.includes(progress)) all.push(progress);
-      }
+      return progress;
+    });
+    const routes = await this.#route(narrow);
+    for (const { events } of routes ?? []) {
+      for (const event of events) for (const progress of this.#waitingFor(event)) progress.expect();
+    }
+    for (const progress of progresses) progress.endPart(routes !== undefined);
+    if (routes !== undefined) await this.#deliver(routes);
+    await Promise.all(progresses.map(({ finished }) => finished));
+  }
+
+  #progressOf(reading: Reading): Progress {
+    return new Progress(reading.message, reading.failures ?? 0, {
+      sendSlices: this.#ports.sendSlices,
+      giveUp: () => giveUp(reading, this.#ports),
+      restDeliveries: this.#lane.restDeliveries,
+    });
+  }
+
+  #subscriptionsOf({ customerId }: Addressed): readonly Recipient[] {
+    return this.#audiences.get(customerId)?.subscriptions ?? [];
+  }
+
+  #wait(event: IdentityEvent, progress: Progress): void {
+    const waiting = this.#waiting.get(keyOf(event)) ?? new Set();
+    this.#waiting.set(keyOf(event), waiting.add(progress));
+  }
+
+  #waitingFor(event: IdentityEvent): Iterable<Progress> {
+    return this.#waiting.get(keyOf(event)) ?? [];
+  }
+
+  /** @returns `undefined` when filters could not be read */
+  async #route(groups: readonly Addressed[]): Promise<Route[] | undefined> {
+    try {
+      const { captureDomain, findFilters } = this.#ports;
+      return await route(groups, this.#audiences, captureDomain, findFilters);
+    } catch (error) {
+      logWarn('filters not read', { queue: this.#lane.queue, error: describeError(error) });
+      return undefined;
     }
   }
-  const delivering = async () => {
-    let routes: Route[];
-    try {
-      routes = await route(narrow, audiences, ports.captureDomain, ports.findFilters);
-    } catch (error) {
-      logWarn('filters not read', {
-        queue: lane.queue,
-        messages: routing.length,
-        error: describeError(error),
-      });
-      for (const progress of routing) progress.endPart(false);
-      return;
-    }
-    for (const { events } of routes) {
-      for (const event of events) for (const progress of waiting.get(keyOf(event)) ?? []) progress.expect();
-    }
-    for (const progress of routing) progress.endPart(true);
-    await openKeys(routes, ports);
-    const attempts = new FirstAttempts(invocation, lane.routesAtOnce(routes));
+
+  async #deliver(routes: readonly Route[]): Promise<void> {
+    await this.#openKeys(routes);
+    const attempts = new FirstAttempts(this.#invocation, this.#lane.routesAtOnce(routes));
     await Promise.all(
       routes.map((one) =>
         attempts.deliver(one, (event, disposition) => {
-          for (const progress of waiting.get(keyOf(event)) ?? []) {
+          for (const progress of this.#waitingFor(event)) {
             progress.end(one.subscription.id, event, disposition);
           }
         }),
       ),
     );
-  };
-  return [...wide, delivering()];
+  }
+
+  /** Opens the keys of a batch in one query. Without it, each signature asks for its own, and says what is wrong. */
+  async #openKeys(routes: readonly Route[]): Promise<void> {
+    try {
+      await this.#ports.openKeys([...new Set(routes.map(({ kid }) => kid))]);
+    } catch (error) {
+      logWarn('signing keys not read', { error: describeError(error) });
+    }
+  }
+
+  async #sendSlices(
+    group: Addressed,
+    subscriptions: readonly Recipient[],
+    progress: Progress,
+  ): Promise<void> {
+    try {
+      await this.#ports.sendSlices(split(group, subscriptions), 0);
+      progress.endPart(true);
+    } catch (error) {
+      logWarn('slices not sent', { customerId: group.customerId, error: describeError(error) });
+      progress.endPart(false);
+    }
+  }
+
+  /** Stores as dead letters what can never be processed, events of unknown customers included. */
+  async #storeLetters({ message, events, letters }: Reading, progress: Progress): Promise<void> {
+    const all = [...letters];
+    for (const [position, event] of events) {
+      if (this.#audiences.has(event.customerId)) continue;
+      all.push(deadLetterOf(message, position, event, 'customerId names no customer', this.#ports.now()));
+    }
+    const [first] = all;
+    if (first === undefined) return;
+    progress.expect();
+    try {
+      await this.#ports.deadLetters.store(all);
+      const { id, reason } = first;
+      logWarn('dead letters', {
+        queue: this.#lane.queue,
+        messageId: message.id,
+        count: all.length,
+        id,
+        reason,
+      });
+      progress.endPart(true);
+    } catch (error) {
+      logWarn('dead letter not stored', { queue: this.#lane.queue, error: describeError(error) });
+      progress.endPart(false);
+    }
+  }
 }
 
 function isWider(width: Width, max: Width): boolean {
@@ -236,58 +298,6 @@ function groupsOf({ events, subscriptions }: Reading): Addressed[] {
 }
 
 const keyOf = ({ customerId, id }: IdentityEvent) => `${customerId} ${id}`;
-
-async function sendSlices(
-  group: Addressed,
-  subscriptions: readonly Recipient[],
-  progress: Progress,
-  ports: EventsPorts,
-): Promise<void> {
-  try {
-    await ports.sendSlices(split(group, subscriptions), 0);
-    progress.endPart(true);
-  } catch (error) {
-    logWarn('slices not sent', { customerId: group.customerId, error: describeError(error) });
-    progress.endPart(false);
-  }
-}
-
-/** Opens the keys of a batch in one query. Without it, each signature asks for its own, and says what is wrong. */
-async function openKeys(routes: readonly Route[], ports: EventsPorts): Promise<void> {
-  try {
-    await ports.openKeys([...new Set(routes.map(({ kid }) => kid))]);
-  } catch (error) {
-    logWarn('signing keys not read', { error: describeError(error) });
-  }
-}
-
-/** Stores as dead letters what can never be processed, events of unknown customers included. */
-async function storeLetters(
-  { message, events, letters }: Reading,
-  progress: Progress,
-  audiences: ReadonlyMap<string, Audience>,
-  ports: EventsPorts,
-  lane: Lane,
-): Promise<void> {
-  progress.expect();
-  const all = [...letters];
-  for (const [position, event] of events) {
-    if (!audiences.has(event.customerId)) {
-      all.push(deadLetterOf(message, position, event, 'customerId names no customer', ports.now()));
-    }
-  }
-  try {
-    if (all.length > 0) {
-      await ports.deadLetters.store(all);
-      const { id, reason } = all[0] as DeadLetter;
-      logWarn('dead letters', { queue: lane.queue, messageId: message.id, count: all.length, id, reason });
-    }
-    progress.endPart(true);
-  } catch (error) {
-    logWarn('dead letter not stored', { queue: lane.queue, error: describeError(error) });
-    progress.endPart(false);
-  }
-}
 
 /** A message at its last delivery: its events become letters, with the ids they were given. */
 async function giveUp({ message, events, letters }: Reading, ports: EventsPorts): Promise<void> {
