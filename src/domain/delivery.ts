@@ -230,7 +230,8 @@ export function recordResult(
   const ended = (begun: Delivery) => end(begun, outcome, result.durationMs, circumstances);
   if (outcome.kind === 'success') {
     if (delivery.state === 'success') return undefined;
-    return ended(isNext ? start(delivery, result.startedAt) : delivery);
+    // An attempt that this delivery knows nothing of was made before it was deleted and its event came once more.
+    return ended(result.attempt > delivery.attempts ? start(delivery, result.startedAt) : delivery);
   }
   if (isFinal(delivery.state)) return undefined;
   if (delivery.state === 'executing') {

@@ -135,6 +135,16 @@ describe('a success', () => {
     ]);
   });
 
+  it('a late success of an attempt that the store has forgotten counts as the next attempt', () => {
+    // The delivery was deleted when its time was over, and then its event came once more.
+    const delivery = changed(recordResult(arrive(FACTS, NOW, true), FACTS, result(2, ok), at(NOW + 10)));
+    expect(delivery.history.map(({ state, attempts }) => `${state} ${attempts}`)).toEqual([
+      'awaiting-executing 0',
+      'executing 1',
+      'success 1',
+    ]);
+  });
+
   it('a late success turns a failure of the same run into a success', () => {
     const failed = changed(disable(awaitingRetry(), NOW + 10));
     expect(recordResult(failed, FACTS, result(1, ok), at(NOW + 20, false))).toMatchObject({

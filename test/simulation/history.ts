@@ -122,7 +122,8 @@ function faultOfSuccess(
   if (before.state === 'awaiting-executing') return 'no attempt was under way';
   if (entry.attempts !== before.attempts) return 'a success makes no attempt';
   if (entry.attempts <= run.base) return 'no attempt of this run';
-  const made = posts.filter(({ attempt }) => attempt > run.base && attempt <= entry.attempts);
+  // One beyond the entry's number was made before the delivery was deleted and its event came once more.
+  const made = posts.filter(({ attempt }) => attempt > run.base);
   if (!made.some(({ succeeded }) => succeeded)) return 'no request of this run succeeded';
   return made.length > run.failed ? undefined : `${made.length} requests, ${run.failed} of them failed`;
 }

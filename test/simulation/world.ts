@@ -1015,7 +1015,8 @@ export class World {
   }
 
   #learnDisabled(place: Place): void {
-    if (!place.isDeleted && !place.object.store.mayStart()) place.disabledSince ??= this.#time.now;
+    const [store] = place.object.rows<{ enabled: number }>('SELECT enabled FROM store');
+    if (!place.isDeleted && store?.enabled === 0) place.disabledSince ??= this.#time.now;
   }
 
   async #visit(place: Place): Promise<void> {
