@@ -12,7 +12,7 @@
 import { isPublicAddress } from '../domain/endpoint.ts';
 import { RESOLVE_TIMEOUT_MS } from '../domain/leases.ts';
 import { ADDRESS_CACHE_MS, ADDRESS_STALE_MS, RESOLVER_PAUSE_MS } from '../domain/limits.ts';
-import { createResolver, type Lookup, type Resolver } from './dns-over-https.ts';
+import { AWAY, createResolver, type Resolver, SERVICE_NAME } from './dns-over-https.ts';
 
 export type AddressVerdict =
   | { readonly kind: 'public' }
@@ -27,6 +27,9 @@ export type AddressVerdict =
 type LastFound = 'public' | 'blocked' | 'unknown';
 
 export type AddressCheck = (hostname: string) => Promise<AddressVerdict>;
+
+/** A look-up may take this long. What is left of the time limit is for the question whether the name service is there. */
+const LOOK_UP_MS = RESOLVE_TIMEOUT_MS - 1000;
 
 /** Hosts that an isolate remembers. */
 const HOSTS_KEPT_MAX = 10_000;
@@ -76,7 +79,8 @@ export function createAddressCheck(
       asked = { at: now, found: lookUp(resolver, hostname) };
       underWay.set(hostname, asked);
     }
-    const found = await inTime(asked.found);
+    let found = await inTime(asked.found, LOOK_UP_MS, 'resolver away');
+    if (found === 'resolver away' && (await isThere(resolver))) found = 'servers failed';
     if (underWay.get(hostname) === asked) underWay.delete(hostname);
     switch (found) {
       case 'public':
@@ -110,25 +114,37 @@ export function createAddressCheck(
   };
 }
 
+/** One after the other: an invocation has few connections, and a look-up needs no two of them. */
 async function lookUp(resolver: Resolver, hostname: string): Promise<Found> {
-  const away: Lookup = { kind: 'resolver away' };
-  const both = await Promise.all(
-    (['A', 'AAAA'] as const).map((type) => resolver(hostname, type).catch(() => away)),
-  );
-  const addresses = both.flatMap((found) => (found.kind === 'addresses' ? found.addresses : []));
-  if (!addresses.every(isPublicAddress)) return 'blocked';
-  // A record type that could not be asked for might hold a private address, so the host does not count as public.
-  for (const kind of ['resolver away', 'servers failed'] as const) {
-    if (both.some((found) => found.kind === kind)) return kind;
+  let count = 0;
+  let failed: Found | undefined;
+  for (const type of ['A', 'AAAA'] as const) {
+    const found = await resolver(hostname, type).catch(() => AWAY);
+    if (found.kind === 'addresses') {
+      if (!found.addresses.every(isPublicAddress)) return 'blocked';
+      count += found.addresses.length;
+    } else failed = failed === 'resolver away' ? failed : found.kind;
   }
-  return addresses.length === 0 ? 'no address' : 'public';
+  // A record type that could not be asked for might hold a private address, so the host does not count as public.
+  if (failed !== undefined) return failed;
+  return count === 0 ? 'no address' : 'public';
+}
+
+/**
+ * Whether the name service answers for a name of its own. If it does, a look-up that hangs or fails is the fault of the name:
+ * its owner must not be able to pass it off as ours.
+ */
+async function isThere(resolver: Resolver): Promise<boolean> {
+  const answer = resolver(SERVICE_NAME, 'A').catch(() => AWAY);
+  const found = await inTime(answer, RESOLVE_TIMEOUT_MS - LOOK_UP_MS, AWAY);
+  return found.kind === 'addresses' && found.addresses.length > 0;
 }
 
 /** Each attempt has a time limit of its own: a look-up that another invocation began may never end. */
-async function inTime(found: Promise<Found>): Promise<Found> {
+async function inTime<Answer>(found: Promise<Answer>, ms: number, otherwise: Answer): Promise<Answer> {
   let timer: number | null = null;
-  const timeout = new Promise<Found>((resolve) => {
-    timer = setTimeout(() => resolve('resolver away'), RESOLVE_TIMEOUT_MS);
+  const timeout = new Promise<Answer>((resolve) => {
+    timer = setTimeout(() => resolve(otherwise), ms);
   });
   try {
     return await Promise.race([found, timeout]);

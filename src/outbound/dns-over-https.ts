@@ -18,7 +18,9 @@ export type Lookup =
 /** Looks up one type of record. Never rejects. */
 export type Resolver = (hostname: string, type: 'A' | 'AAAA') => Promise<Lookup>;
 
-const SERVICE = 'https://cloudflare-dns.com/dns-query';
+/** The host of the name service. */
+export const SERVICE_NAME = 'cloudflare-dns.com';
+const SERVICE = `https://${SERVICE_NAME}/dns-query`;
 /** Bytes of an answer that are read: some hundred addresses. The owner of the name decides how many there are. */
 const ANSWER_MAX_BYTES = 65_536;
 
@@ -36,7 +38,7 @@ const Answer = z.object({
   Answer: z.array(z.object({ type: z.number().int(), data: z.string() })).optional(),
 });
 
-const AWAY: Lookup = { kind: 'resolver away' };
+export const AWAY: Lookup = { kind: 'resolver away' };
 const SERVERS_FAILED: Lookup = { kind: 'servers failed' };
 
 /** @param fetcher tests bring their own */

@@ -46,10 +46,14 @@ export async function consume(
       return await consumeSlices(batch.messages, events);
     case QUEUES.deliveries:
     case QUEUES.unhealthy:
-      return await consumeDeliveries(batch.messages, {
-        ...delivery,
-        findSubscriptionsById: (ids) => findSubscriptionsById(db, ids),
-      });
+      return await consumeDeliveries(
+        batch.messages,
+        {
+          ...delivery,
+          findSubscriptionsById: (ids) => findSubscriptionsById(db, ids),
+        },
+        batch.queue,
+      );
     case QUEUES.deadLetters:
       return await consumeDeadLetters(batch.messages, { ...deadLetters, now: Date.now });
     default:

@@ -23,6 +23,7 @@ type Reading = { readonly message: Message<unknown>; readonly dispatch: Dispatch
 export async function consumeDeliveries(
   messages: readonly Message<unknown>[],
   ports: DeliveriesPorts,
+  queue: string = QUEUES.deliveries,
 ): Promise<void> {
   const readings = messages.map((message) => ({ message, dispatch: Dispatch.safeParse(message.body).data }));
   const ids = readings.flatMap(({ dispatch }) => (dispatch === undefined ? [] : [dispatch.subscriptionId]));
@@ -31,7 +32,7 @@ export async function consumeDeliveries(
     subscriptions = ids.length === 0 ? new Map() : await ports.findSubscriptionsById([...new Set(ids)]);
   } catch (error) {
     logWarn('batch returned to the queue', {
-      queue: QUEUES.deliveries,
+      queue,
       messages: messages.length,
       error: describeError(error),
     });
@@ -41,7 +42,7 @@ export async function consumeDeliveries(
   const invocation = new Invocation(ports, INVOCATION_BUDGET_MS);
   await Promise.all(
     readings.map(async (reading) => {
-      const { kind } = await deliverOne(reading, subscriptions, invocation);
+      const { kind } = await deliverOne(reading, subscriptions, invocation, queue);
       // The store dispatches again what was not begun: a message at its last delivery may be dropped.
       await acknowledge(reading.message, kind === 'done', async () => undefined);
     }),
@@ -53,9 +54,10 @@ async function deliverOne(
   { message, dispatch }: Reading,
   subscriptions: ReadonlyMap<string, SubscriptionStatus>,
   invocation: Invocation,
+  queue: string,
 ) {
   if (dispatch === undefined) {
-    logWarn('message not understood', { queue: QUEUES.deliveries, messageId: message.id });
+    logWarn('message not understood', { queue, messageId: message.id });
     return DONE;
   }
   const subscription = subscriptions.get(dispatch.subscriptionId);

@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { createAddressCheck } from '../../src/outbound/address-check.ts';
-import type { Lookup, Resolver } from '../../src/outbound/dns-over-https.ts';
+import { type Lookup, type Resolver, SERVICE_NAME } from '../../src/outbound/dns-over-https.ts';
 import { holdClock, holdTimers } from '../support/clock.ts';
 
 type Answer = string[] | 'never' | 'servers failed' | 'resolver away';
@@ -9,6 +9,8 @@ type Answer = string[] | 'never' | 'servers failed' | 'resolver away';
 class ScriptedService {
   a: Answer;
   aaaa: Answer;
+  /** What it answers for its own name. */
+  itself: Answer = 'resolver away';
   readonly asked: string[] = [];
 
   constructor(a: Answer, aaaa: Answer = []) {
@@ -17,8 +19,9 @@ class ScriptedService {
   }
 
   readonly resolver: Resolver = async (hostname, type): Promise<Lookup> => {
-    this.asked.push(`${type} ${hostname}`);
-    const answer = type === 'A' ? this.a : this.aaaa;
+    const isItself = hostname === SERVICE_NAME;
+    if (!isItself) this.asked.push(`${type} ${hostname}`);
+    const answer = isItself ? this.itself : type === 'A' ? this.a : this.aaaa;
     if (answer === 'never') return await new Promise(() => {});
     return Array.isArray(answer) ? { kind: 'addresses', addresses: answer } : { kind: answer };
   };
@@ -98,9 +101,11 @@ describe('an outage of the resolver', () => {
     expect((await check(NAME)).kind).toBe('resolver away');
   });
 
-  it('the resolver is away when it says nothing for three seconds', async () => {
+  it('the resolver is away when it says nothing for three seconds, about its own name neither', async () => {
     holdTimers();
-    const asked = verdict(['8.8.8.8'], 'never');
+    const service = new ScriptedService(['8.8.8.8'], 'never');
+    service.itself = 'never';
+    const asked = createAddressCheck(service.resolver)(NAME).then(({ kind }) => kind);
     let settled = false;
     void asked.then(() => {
       settled = true;
@@ -109,6 +114,41 @@ describe('an outage of the resolver', () => {
     expect(settled).toBe(false);
     await vi.advanceTimersByTimeAsync(1);
     expect(await asked).toBe('resolver away');
+  });
+
+  it.each<[Answer, Answer]>([
+    ['never', []],
+    [['8.8.8.8'], 'never'],
+    ['resolver away', 'resolver away'],
+  ])(
+    'a host has no answer, for reasons of its own, when the resolver answers for others: %j %j',
+    async (a, aaaa) => {
+      holdTimers();
+      const service = new ScriptedService(a, aaaa);
+      service.itself = ['104.16.248.249'];
+      const asked = createAddressCheck(service.resolver)(NAME);
+      await vi.advanceTimersByTimeAsync(2000);
+      expect((await asked).kind).toBe('no answer');
+    },
+  );
+
+  it('one connection is enough for the look-ups of a host', async () => {
+    const open: (() => void)[] = [];
+    let most = 0;
+    const check = createAddressCheck(async () => {
+      await new Promise<void>((resolve) => {
+        open.push(resolve);
+        most = Math.max(most, open.length);
+      });
+      return { kind: 'addresses', addresses: ['8.8.8.8'] };
+    });
+    const asked = check(NAME);
+    for (let turn = 0; turn < 20; turn++) {
+      open.shift()?.();
+      await Promise.resolve();
+    }
+    expect((await asked).kind).toBe('public');
+    expect(most).toBe(1);
   });
 
   it('a host is asked about once in five seconds while the resolver is away', async () => {
