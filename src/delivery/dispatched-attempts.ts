@@ -58,7 +58,7 @@ export async function deliverDispatched(
   return later.length === 0 ? DONE : await sendOn(invocation, ref, { ...dispatch, eventIds: later }, each);
 }
 
-/** An endpoint that does not answer goes on in the queue of those in trouble, where it delays no other. */
+/** Deliveries for an endpoint that does not answer go on in the queue of endpoints in trouble, where they delay no other's. */
 async function sendOn(
   { ports }: Invocation,
   ref: SubscriptionRef,

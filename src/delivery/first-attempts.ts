@@ -1,7 +1,8 @@
 /**
  * # First attempts: from "this subscription receives these events" to "the store knows the result"
  *
- * Events come straight from the queue: admit, sign, post, settle. A healthy delivery is so written once, already final.
+ * Events come straight from the queue. The consumer admits them, signs them, posts them, and settles the results. So a healthy
+ * delivery is written once, already final.
  *
  * A message is acknowledged only when everything of it is done: stored, or sent on. Until then the queue message is the
  * durable copy. A consumer may die at any point: at worst a listener gets the same SET, with the same `jti`, once more.

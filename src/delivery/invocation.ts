@@ -4,8 +4,8 @@
  * Every request to a listener is made here; event stores decide, but never fetch.
  *
  * No batch waits for a listener. A request that takes longer than usual (`patience.ts`) is *overdue*: the invocation reports it
- * to the store as waiting, and its queue message needs it no more, because the store now has the delivery, with a lease. The
- * request goes on; it keeps its connection, and its result is reported when it comes, also after the batch has ended. If the
+ * to the store as waiting. The store now has the delivery, with a lease, so the queue message no longer waits for it. The
+ * request goes on and keeps its connection. Its result is reported when it comes, even after the batch has ended. If the
  * invocation dies meanwhile, the lease lapses, and the store has the attempt made again under its number.
  *
  * The platform ends work that outlives its batch after 30 s. So the batch ends only when what is left behind needs at most
@@ -37,7 +37,7 @@ export interface Request {
   readonly attempt: number;
   readonly slot: Slot;
   readonly reporter: Reporter;
-  /** The store expects no quick answer: it need not hear that there is none. */
+  /** The store knows that the endpoint is in trouble: nothing is reported when the request is overdue. */
   readonly isInTrouble: boolean;
 }
 
@@ -53,7 +53,7 @@ export class Invocation {
   readonly splits = pLimit(SPLITS_AT_ONCE);
   readonly #slots = new Slots();
   readonly #lastStart: number;
-  /** When the overdue requests of a subscription began to be an obstacle for its others. */
+  /** By subscription: when the overdue request began that its other deliveries wait for. */
   readonly #silentSince = new Map<string, number>();
   /** Health of endpoints as this invocation noted it. */
   readonly #noted = new Map<string, HealthState>();
@@ -73,7 +73,7 @@ export class Invocation {
 
   /**
    * Waits for a connection.
-   * @param isInTrouble the endpoint's window is kept by its store: it need not show first that it answers
+   * @param isInTrouble the store limits the requests of this endpoint: its listener need not show first that it answers
    * @returns what becomes of the delivery if it gets none here
    */
   async takeSlot(ref: SubscriptionRef, isInTrouble: boolean): Promise<Slot | Disposition> {
@@ -159,7 +159,7 @@ export class Invocation {
     return { ...facts, kind: 'attempted', result: { attempt, startedAt, durationMs, outcome } };
   }
 
-  /** The other deliveries of a subscription do not wait here while a request of it has no answer. */
+  /** While a request has no answer, the subscription's other deliveries do not wait here. */
   #silence(ref: SubscriptionRef, startedAt: number, answer: Promise<unknown>): void {
     const { subscriptionId } = ref;
     this.#silentSince.set(subscriptionId, startedAt);

@@ -2,8 +2,8 @@
  * How long a request may take before it counts as overdue: four times as long as its listener usually takes, at least a
  * quarter of a second, at most 1.25 s. A request that is overdue goes on, but nobody waits for it any more.
  *
- * What is usual is remembered in the isolate, for a minute after the last answer. It is a hint: without it a listener has
- * 1.25 s, and one slot until it has answered.
+ * The isolate remembers what is usual, for a minute after the last answer. That is a hint: without it a listener has 1.25 s,
+ * and one slot until it has answered.
  */
 import { OVERDUE_AFTER_MAX_MS, OVERDUE_AFTER_MIN_MS } from '../domain/leases.ts';
 import { MINUTE_MS } from '../domain/limits.ts';
@@ -12,6 +12,7 @@ import { MINUTE_MS } from '../domain/limits.ts';
 const REMEMBERED_MAX = 5000;
 /** How much one answer moves the figure. */
 const WEIGHT = 0.2;
+/** A request is overdue after this many times what is usual. */
 const USUAL_TIMES = 4;
 
 interface Usual {

@@ -1,9 +1,9 @@
 /**
  * Slices: messages of `webhook-slices`, which say "these subscriptions still have to receive these events".
  *
- * A wide message is split into slices before anything of it is delivered, so that many consumers share it, and so that
- * narrow messages do not wait behind it. What an invocation cannot finish is sent on as a slice as well. Events keep their ids and
- * their time of acceptance, so a repeat is harmless: the event store answers that it knows them.
+ * A wide message is split into slices before anything of it is delivered. So many consumers share it, and narrow messages do
+ * not wait behind it. What an invocation cannot finish is sent on as a slice as well. Events keep their ids and their time of
+ * acceptance, so a repeat is harmless: the event store answers that it has them.
  */
 import type { IdentityEvent } from '../domain/event.ts';
 import type { Recipient } from '../domain/subscription.ts';

@@ -44,7 +44,10 @@ export class Slots {
   #served = 0;
   readonly #customers = new Map<string, Customer>();
 
-  /** Resolves when a slot is free for the subscription; with `undefined` once the invocation, or its line, is closed. */
+  /**
+   * Resolves when a slot is free for the subscription; with `undefined` when the invocation closes, or the subscription is
+   * dismissed.
+   */
   take(names: Names, isProven: boolean): Promise<Slot | undefined> {
     if (this.#isClosed) return Promise.resolve(undefined);
     const line = this.#line(names);
@@ -63,7 +66,7 @@ export class Slots {
     this.#serve();
   }
 
-  /** A request waits for longer than usual. It keeps its slot; when too many do, nobody else gets one. */
+  /** A request is overdue. It keeps its slot; when too many are overdue, nobody else gets a slot. */
   overdue(): void {
     this.#overdue++;
     if (this.#overdue >= CONNECTIONS_OVERDUE_MAX) this.close();
@@ -74,7 +77,7 @@ export class Slots {
     this.#overdue--;
   }
 
-  /** Nobody of this subscription gets a slot any more who waits for one now. */
+  /** All who wait for a slot for this subscription now get none. */
   dismiss({ customerId, subscriptionId }: Names): void {
     const line = this.#customers.get(customerId)?.lines.get(subscriptionId);
     for (const resolve of line?.waiting.splice(0) ?? []) resolve(undefined);
@@ -121,7 +124,7 @@ export class Slots {
     this.#serve();
   }
 
-  /** The line whose turn it is, among those that have fewer slots than this: who was served longest ago comes first. */
+  /** The line whose turn it is, among those that have fewer slots than this: the one that was served longest ago. */
   #next(most: number): Line | undefined {
     let next: Line | undefined;
     let since = Number.POSITIVE_INFINITY;

@@ -18,7 +18,7 @@ export const SETTLE_INTERVAL_MS = SECOND_MS;
 export const RESOLVE_TIMEOUT_MS = 3 * SECOND_MS;
 /** An attempt counts as lapsed this long after its own time limit. */
 const LEASE_MARGIN_MS = 30 * SECOND_MS;
-/** A dispatched delivery may wait in `webhook-deliveries` for this long before the store dispatches it again. */
+/** A dispatched delivery may wait in its queue for this long before the store dispatches it again. */
 export const DISPATCH_LEASE_MS = 2 * MINUTE_MS;
 
 /** How long after `begin` an attempt counts as lapsed, and is made again; ms. */

@@ -41,7 +41,7 @@ export const GLOBAL_SUB_MAX_CHARACTERS = 500;
 export const FILTER_MAX_BYTES = 65_536;
 /** Objects and arrays within each other in a filter: evaluation recurses. */
 export const FILTER_MAX_DEPTH = 32;
-/** All filters of one customer together: a consumer reads them with every batch. */
+/** All filters of one customer together: an isolate reads those that it has not compiled. */
 export const FILTERS_MAX_BYTES_PER_CUSTOMER = 1_048_576;
 /** Characters (UTF-16 units) of one pattern: it is limited before it is compiled. */
 export const FILTER_PATTERN_MAX_CHARACTERS = 4096;

@@ -1,8 +1,8 @@
 /**
  * Admission: which events a consumer may attempt straight from the queue.
  *
- * What this rests on is in memory only (claims, requests without an answer). It saves duplicates and keeps events away from a
- * listener that may hang; no event is lost when it is forgotten.
+ * Claims and unanswered requests are in memory only. They save duplicates, and keep events away from a listener that may hang.
+ * When they are forgotten, no event is lost.
  */
 import { Claims } from './claims.ts';
 import { UnansweredRequests } from './endpoint/unanswered.ts';
@@ -35,7 +35,7 @@ export class Admissions {
     const known = this.#parts.known(eventIds);
     const forMs = this.#parts.claimMs();
     const mayStart = this.mayStart(now);
-    // A listener that is to answer any moment gets no more requests for that moment; the events are not stored for it.
+    // The listener may answer at any moment. Until then its new events wait in the queue, and are not stored.
     const waitMs = mayStart ? this.unanswered.waitMs(now) : undefined;
     this.#claims.endLapsed(now);
     return eventIds.map((eventId): Admission => {

@@ -10,7 +10,7 @@ import { HOUR_MS, MINUTE_MS, SECOND_MS } from '../domain/limits.ts';
 export const DUTY_PAUSE_MS = 10 * SECOND_MS;
 /** When the schedule cannot be read, because the configuration is wrong, the alarm looks again after this long. */
 export const SCHEDULE_UNREADABLE_MS = 15 * MINUTE_MS;
-/** Deliveries that one step of work holds in memory at once. One delivery may take 100 KB. */
+/** Deliveries that one bite of work holds in memory at once. One delivery may take 100 KB. */
 export const DELIVERIES_BITE = 50;
 /** A deleted store drops late results for this long. After that it erases itself for good. */
 export const DELETED_MARK_MS = HOUR_MS;
@@ -19,11 +19,11 @@ export const DELETED_MARK_MS = HOUR_MS;
 
 /** Due deliveries that one alarm dispatches. The next alarm rings at once for the rest. */
 export const DISPATCH_MAX_PER_ALARM = 1000;
-/** Deliveries of an unhealthy endpoint on their way at once, so that it cannot fill the queue that all endpoints share. */
+/** Deliveries of an unhealthy endpoint on their way at once, so that it cannot fill the queue that endpoints in trouble share. */
 export const UNHEALTHY_UNDER_WAY_MAX = 40;
-/** The backlog releases deliveries in steps of this length. */
+/** The backlog releases deliveries in drain steps of this length. */
 export const DRAIN_STEP_MS = SECOND_MS;
-/** The most deliveries of one step; the pace doubles up to here. */
+/** The most deliveries of one drain step; the pace doubles up to here. */
 export const DRAIN_STEP_MAX = 500;
 /** The wait after the queue refused a dispatch for the first time. It doubles with each further refusal. */
 export const SEND_BACKOFF_FIRST_MS = 2 * SECOND_MS;

@@ -1,5 +1,5 @@
 /**
- * Maintenance, run by the cron every five minutes: it finishes erasures that were cut short, visits a slice of the event
+ * Maintenance, run by the cron every five minutes: it finishes erasures that were cut short, visits a range of the event
  * stores so that each is seen once a day (no alarm is lost for longer), rotates signing keys, and trims dead letters and
  * tombstones. A task that fails does not stop the others, and each task may run twice.
  */
@@ -12,7 +12,7 @@ import { logError, logWarn } from '../log.ts';
 import type { Database } from '../storage/database.ts';
 import { trimDeadLetters } from '../storage/dead-letters.ts';
 import { deleteRetiredKeys, findDueRotations } from '../storage/signing-keys.ts';
-import { deleteTombstones, findSlice, noteHealth } from '../storage/subscriptions.ts';
+import { deleteTombstones, findRange, noteHealth } from '../storage/subscriptions.ts';
 import { countSteps } from './count-filter-steps.ts';
 import { eraseDeleted } from './erase.ts';
 import { rotateSigningKeys } from './rotate-keys.ts';
@@ -21,8 +21,8 @@ const ERASED_PER_RUN = 200;
 /** Making an RSA key takes a good part of a second. */
 const ROTATED_PER_RUN = 10;
 const RUN_EVERY_MS = 5 * MINUTE_MS;
-/** Ids begin with two random hex digits: 256 slices, one for each run, are all visited within a day (288 runs). */
-const SLICES = 256;
+/** Ids begin with two random hex digits: 256 ranges, one for each run, are all visited within a day (288 runs). */
+const RANGES = 256;
 const VISITS_AT_ONCE = 6;
 
 interface MaintenanceNeeds {
@@ -31,12 +31,12 @@ interface MaintenanceNeeds {
   eventStore(subscriptionId: string): Pick<EventStoreRpc, 'erase' | 'ensureAlarm'>;
 }
 
-/** @param now the time of the run, ms: chooses the slice of event stores to visit */
+/** @param now the time of the run, ms: chooses the range of event stores to visit */
 export async function maintain(needs: MaintenanceNeeds, now: number): Promise<void> {
   const { config, db } = needs;
   const tasks: Record<string, () => Promise<unknown>> = {
     'erase deleted stores': () => eraseDeleted(needs, ERASED_PER_RUN),
-    'visit event stores': () => visitSlice(needs, Math.floor(now / RUN_EVERY_MS) % SLICES),
+    'visit event stores': () => visitRange(needs, Math.floor(now / RUN_EVERY_MS) % RANGES),
     'rotate signing keys': () => rotateDueKeys(db, config, now),
     'trim dead letters': async () => {
       const dropped = await trimDeadLetters(db, now - DEAD_LETTER_RETENTION_MS);
@@ -65,12 +65,12 @@ async function rotateDueKeys(db: Database, config: Config, now: number): Promise
   await deleteRetiredKeys(db, now);
 }
 
-/** Visits the stores of one slice: arms alarms that were lost, and notes in D1 health that is news, and steps of old filters. */
-async function visitSlice({ db, eventStore }: MaintenanceNeeds, slice: number): Promise<void> {
+/** Visits the stores of one range: arms alarms that were lost, and notes in D1 health that is news, and steps of old filters. */
+async function visitRange({ db, eventStore }: MaintenanceNeeds, range: number): Promise<void> {
   const digits = (number: number) => number.toString(16).padStart(2, '0');
-  const to = slice === SLICES - 1 ? 'g' : digits(slice + 1);
+  const to = range === RANGES - 1 ? 'g' : digits(range + 1);
   const slots = pLimit(VISITS_AT_ONCE);
-  const subscriptions = await findSlice(db, digits(slice), to);
+  const subscriptions = await findRange(db, digits(range), to);
   await Promise.all(
     subscriptions.map((subscription) =>
       slots(async () => {

@@ -25,7 +25,7 @@ const QUEUE_MESSAGE_MAX_BYTES = 64_000;
 const QUEUE_SEND_MAX_MESSAGES = 100;
 /** Bytes of one `sendBatch`: the platform takes 256 KB. */
 const QUEUE_SEND_MAX_BYTES = 250_000;
-/** Delivery ids in one message of `webhook-deliveries`, so that a lost message costs little. */
+/** Delivery ids in one dispatch, so that a lost message costs little. */
 const DISPATCH_MAX_IDS = 20;
 
 // --- webhook-events and webhook-slices: packed events -----------------------------------------------

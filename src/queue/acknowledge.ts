@@ -2,8 +2,9 @@
  * The one place that acknowledges a queue message, or returns it to the queue.
  *
  * Only a message that is done is acknowledged. A message of which something failed returns to the queue, for a wait that doubles
- * up to fifteen minutes. Each return costs it one of its 100 retries, so nothing returns that has not failed. A message at its last delivery goes to `giveUp` instead, because the platform would
- * move it without the ids it was given here (or, from the dead letters' own queue, delete it).
+ * up to fifteen minutes. Each return costs it one of its 100 retries, so nothing returns that has not failed. A message at its
+ * last delivery goes to `giveUp` instead, because the platform would move it without the ids it was given here (or, from the
+ * dead letters' own queue, delete it).
  */
 /** `max_retries` of every consumer in wrangler.toml: the platform's highest. */
 export const QUEUE_MAX_RETRIES = 100;

@@ -1,8 +1,10 @@
 /**
- * Reads a message of `webhook-events` or `webhook-slices` into events with fixed ids and a fixed time of acceptance (contract 10.1).
+ * Reads a message of `webhook-events` or `webhook-slices` into events with fixed ids and a fixed time of acceptance
+ * (contract 10.1).
  *
- * A message has one of four forms: events that we packed (with a list of subscriptions if it is a slice), a replayed dead letter, or one event or an array of events from a
- * producer's own binding. A member that cannot be read becomes a dead letter, whose id derives from message and position.
+ * A message has one of four forms: events that we packed (with a list of subscriptions if it is a slice), a replayed dead
+ * letter, or one event or an array of events from a producer's own binding. A member that cannot be read becomes a dead
+ * letter, whose id derives from message and position.
  */
 import type { Fault } from '../domain/errors.ts';
 import { checkPublishedEvent, type IdentityEvent } from '../domain/event.ts';

@@ -1,9 +1,10 @@
 /**
  * Consumer of `webhook-events` and `webhook-slices`.
  *
- * `webhook-events` carries events that producers published, packed by us or sent straight by another Worker. A narrow message,
- * one that makes few deliveries, is delivered at once. A wide message is split into slices, which go to `webhook-slices`; so a
- * narrow message never waits behind a wide one. What an invocation has no time for is sent on as a slice, too.
+ * `webhook-events` carries events that producers published, packed by us or sent straight by another Worker. A narrow message
+ * makes few deliveries and takes few steps of filters: it is delivered at once. A wide message is split into slices, which go to
+ * `webhook-slices`. So a narrow message never waits behind a wide one. What an invocation has no time for is sent on as a
+ * slice, too.
  *
  * A message is acknowledged as soon as every event of it is settled, or sent on, for every subscription that receives it. It
  * returns to the queue only when something failed. A member that can never be processed becomes a dead letter of its own; the

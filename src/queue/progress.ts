@@ -1,10 +1,10 @@
 /**
- * The progress of one message of `webhook-events` or `webhook-slices`: it counts what is still open, and ends the message as soon
- * as nothing is.
+ * The progress of one message of `webhook-events` or `webhook-slices`: it counts the parts that are still open, and ends the
+ * message when none is left.
  *
  * A message ends in one of three ways. All is done: it is acknowledged. Something failed and nothing else is left: it returns to
- * the queue. Something must go on elsewhere: the rest is sent on as slices, and only then the message is acknowledged. If the
- * consumer dies in between, both the slices and the message go on, and the event stores answer what they have already.
+ * the queue. Something must go on elsewhere: the rest is sent on as slices, and only then is the message acknowledged. If
+ * the consumer dies in between, both the slices and the message go on, and the event stores say which events they have already.
  */
 import type { Disposition } from '../delivery/disposition.ts';
 import { slicesFor } from '../delivery/slices.ts';

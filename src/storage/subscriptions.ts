@@ -378,7 +378,7 @@ export async function deleteTombstones(db: Database, before: number): Promise<vo
 }
 
 /** Living subscriptions with ids from `from` to before `to`. Ids are random, so equal ranges hold about as many. */
-export async function findSlice(db: Database, from: string, to: string): Promise<Subscription[]> {
+export async function findRange(db: Database, from: string, to: string): Promise<Subscription[]> {
   return await db
     .select()
     .from(subscriptions)

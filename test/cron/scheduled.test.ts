@@ -67,10 +67,10 @@ describe('maintenance by the cron', () => {
     const store = storeOf(subscription);
     await runInDurableObject(store, (_, state) => state.storage.deleteAlarm());
     const armed = () => runInDurableObject(store, (_, state) => state.storage.getAlarm());
-    // A day has 288 runs. A run visits one of 256 slices of the ids, named by their first two digits.
-    const slice = Number.parseInt(subscription.id.slice(0, 2), 16);
+    // A day has 288 runs. A run visits one of 256 ranges of the ids, named by their first two digits.
+    const range = Number.parseInt(subscription.id.slice(0, 2), 16);
     const runs = Array.from({ length: DAY_MS / EVERY_MS }, (_, run) => run * EVERY_MS);
-    const own = runs.filter((at) => Math.floor(at / EVERY_MS) % 256 === slice);
+    const own = runs.filter((at) => Math.floor(at / EVERY_MS) % 256 === range);
     expect(own.length).toBeGreaterThanOrEqual(1);
     await runCron(env, (own[0] ?? 0) + EVERY_MS);
     expect(await armed()).toBeNull();

@@ -111,10 +111,10 @@ describe('the health of an endpoint', () => {
       .bind(subscription.id)
       .run();
     expect(await listed(subscription)).toEqual({ state: 'healthy' });
-    // Choose the time of the run that visits this id: each run visits one slice of the ids, named by their
+    // Choose the time of the run that visits this id: each run visits one range of the ids, named by their
     // first two digits, and runs come every five minutes.
-    const slice = Number.parseInt(subscription.id.slice(0, 2), 16);
-    await runCron(env, slice * 300_000);
+    const range = Number.parseInt(subscription.id.slice(0, 2), 16);
+    await runCron(env, range * 300_000);
     expect(await listed(subscription)).toEqual({ state: 'failing' });
   });
 

@@ -1,5 +1,5 @@
 /**
- * Simulates hundreds of lives of one to four subscriptions, each from its own seed. A seed that fails is printed with its
+ * Simulates 250 lives of one to four subscriptions, each from its own seed. A seed that fails is printed with its
  * story; `npm run simulate -- --limits real --seed N --seeds 1` repeats it.
  */
 import { describe, expect, it } from 'vitest';

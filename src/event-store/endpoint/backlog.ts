@@ -5,9 +5,9 @@
  * has not released yet.
  *
  * While the endpoint is failing, the backlog releases one delivery as a probe whenever the endpoint's health says so.
- * Otherwise it releases deliveries in steps of a second, oldest first. Each step releases only so many that no more than the
- * pace of them are on their way. The pace doubles while the endpoint keeps up. So a listener that comes back gets a few
- * requests before it gets the rest. Other events do not count: a steady stream of new events must not starve the backlog.
+ * Otherwise it releases deliveries in drain steps of a second, oldest first. After a step, no more of its deliveries than the
+ * pace are on their way. The pace doubles while the endpoint keeps up. So a listener that comes back gets a few requests
+ * before it gets the rest. Other events do not count: a steady stream of new events must not starve the backlog.
  *
  * The pace, and which deliveries were released last, are in memory: an object that was evicted begins gently again. That
  * deliveries wait, and when the next probe is due, is in the rows.

@@ -1,15 +1,15 @@
 /**
- * Requests under way that have had no answer for longer than usual, as consumers reported them. They tell the store that an
- * endpoint may hang, seconds before a time limit says so (contract 10.4). In memory only: an object that was evicted learns of
- * them again from the next request that has no answer.
+ * Requests under way that have had no answer for longer than usual, as consumers reported them. They show the store that an
+ * endpoint may hang, seconds before a time limit does (contract 10.4). They are in memory only: an object that was evicted
+ * learns that the endpoint may hang from its next request without an answer.
  */
 import { SLOW_ANSWER_MS } from '../../domain/limits.ts';
 
 interface Unanswered {
   readonly startedAt: number;
-  /** The listener usually answers far sooner: its other events had better wait a moment. */
+  /** The listener usually answers far sooner: its other events should wait a moment. */
   readonly isUnusual: boolean;
-  /** When the attempt counts as lapsed: it says nothing any more. */
+  /** When the attempt counts as lapsed: after that the request says nothing about the endpoint. */
   readonly until: number;
 }
 

@@ -2,7 +2,7 @@
  * Bulk redelivery (contract 10.3): table `redeliveries`. A job redelivers every delivery that had failed in a span when the job
  * began.
  *
- * A step writes its deliveries and the cursor in one transaction, so a job that dies goes on where it was. A delivery that
+ * A bite writes its deliveries and the cursor in one transaction, so a job that dies goes on where it was. A delivery that
  * fails once more failed after the job began, and is not taken again. A trigger keeps the counts (schema.ts). The pace is the
  * backlog's (endpoint/backlog.ts).
  */
