@@ -103,7 +103,8 @@ function createDelivery(
       }),
     post: (endpoint, set) => postSet(listeners, endpoint, set),
     longestAttemptMs: longestAttemptMs(config.attemptTimeoutMs),
-    sendSlices: (slices, delaySeconds) => sendAll(env.SLICES, slices, delaySeconds),
+    sendSlices: (queue, slices, delaySeconds) =>
+      sendAll(queue === 'events' ? env.EVENTS : env.SLICES, slices, delaySeconds),
     sendDispatches: (dispatches, delaySeconds) => sendDispatches(env, dispatches, delaySeconds),
     noteHealth: (subscriptionId, health) => noteHealth(db, subscriptionId, health),
     now: Date.now,

@@ -6,7 +6,7 @@ import { type Recipient, refOf, type SubscriptionRef } from '../domain/subscript
 import type { StartedAttempt } from '../event-store/rpc.ts';
 import type { Dispatch } from '../outbound/queues.ts';
 import { type Disposition, DONE, FAILED } from './disposition.ts';
-import { type Invocation, logFailedCall } from './invocation.ts';
+import { answerOf, type Invocation, logFailedCall } from './invocation.ts';
 
 /**
  * Makes the attempts of one message. Those that cannot start here are sent on with their token, which stays good. Never
@@ -26,7 +26,7 @@ export async function deliverDispatched(
 
   async function begin(eventId: string): Promise<StartedAttempt | Disposition> {
     try {
-      return (await store.begin(ref, dispatch.token, [eventId]))[0] ?? DONE;
+      return (await answerOf(store.begin(ref, dispatch.token, [eventId])))[0] ?? DONE;
     } catch (error) {
       logFailedCall('begin', ref, error);
       return FAILED;
@@ -34,7 +34,7 @@ export async function deliverDispatched(
   }
 
   async function deliver(eventId: string): Promise<Disposition> {
-    const slot = await invocation.takeSlot(ref, isInTrouble);
+    const slot = await invocation.takeSlot(ref, isInTrouble, false);
     if (!('release' in slot)) {
       reporter.expectOneLess();
       return slot;

@@ -13,11 +13,14 @@ import type { IdentityEvent } from '../domain/event.ts';
 import { type Recipient, refOf, type SubscriptionRef } from '../domain/subscription.ts';
 import type { Admission } from '../event-store/rpc.ts';
 import { type Disposition, DONE, FAILED, LATER } from './disposition.ts';
-import { type Invocation, logFailedCall } from './invocation.ts';
+import { answerOf, type Invocation, logFailedCall } from './invocation.ts';
 import type { DeliveryStore } from './ports.ts';
 import type { Reporter } from './reporter.ts';
 import type { Route } from './route.ts';
 import { ADMIT_MAX_EVENTS, ASK_AGAIN_MS } from './tuning.ts';
+
+/** A failure before anything was done with the event: nothing of it is under way. */
+const NOT_SIGNED: Disposition = { ...FAILED };
 
 /** Called once for each event of a route. */
 type OnEnd = (event: IdentityEvent, disposition: Disposition) => void;
@@ -30,6 +33,7 @@ interface Portion {
   readonly store: DeliveryStore;
   readonly reporter: Reporter;
   readonly gate: Gate;
+  readonly waited: ReadonlySet<string>;
 }
 
 export class FirstAttempts {
@@ -46,12 +50,12 @@ export class FirstAttempts {
    * Makes the first attempts of one subscription's events, a portion at a time. Each portion is admitted, attempted and settled
    * before the next is touched, so that neither signatures nor tokens pile up. Never rejects.
    */
-  deliver({ subscription, kid, events }: Route, onEnd: OnEnd): Promise<void> {
+  deliver({ subscription, kid, events, waited }: Route, onEnd: OnEnd): Promise<void> {
     return this.#routes(async () => {
       for (let start = 0; start < events.length; start += ADMIT_MAX_EVENTS) {
         const some = events.slice(start, start + ADMIT_MAX_EVENTS);
         if (this.#invocation.isOver()) for (const event of some) onEnd(event, LATER);
-        else await this.#deliverPortion(some, subscription, kid, onEnd);
+        else await this.#deliverPortion(some, subscription, kid, waited, onEnd);
       }
     });
   }
@@ -60,16 +64,16 @@ export class FirstAttempts {
     events: readonly IdentityEvent[],
     subscription: Recipient,
     kid: string,
+    waited: ReadonlySet<string>,
     onEnd: OnEnd,
   ): Promise<void> {
     const ref = refOf(subscription);
     const store = this.#invocation.ports.store(subscription.id);
     let admissions: Admission[];
     try {
-      admissions = await store.admit(
-        ref,
-        events.map(({ id }) => id),
-      );
+      const ids = events.map(({ id }) => id);
+      const patient = ids.filter((id) => waited.has(id));
+      admissions = await answerOf(store.admit(ref, ids, patient));
     } catch (error) {
       logFailedCall('admit', ref, error);
       for (const event of events) onEnd(event, FAILED);
@@ -78,15 +82,16 @@ export class FirstAttempts {
     const work = admissions.filter(({ answer }) => answer === 'new' || answer === 'held').length;
     const reporter = this.#invocation.reporter(store, subscription, work);
     const gate = new Gate(store, reporter, this.#invocation.ports.now);
-    const portion: Portion = { subscription, ref, kid, store, reporter, gate };
+    const portion: Portion = { subscription, ref, kid, store, reporter, gate, waited };
     const postponed: [IdentityEvent, Disposition][] = [];
     await Promise.all(
       events.map(async (event, index) => {
         const admission = admissions[index];
         const disposition = await this.#deliverOne(portion, event, admission);
         // Another invocation can admit the event only when the claim of this one has ended.
-        if (disposition.kind === 'later' && admission?.answer !== 'busy')
-          postponed.push([event, disposition]);
+        const isOurs = admission?.answer === 'new' || admission?.answer === 'held';
+        const isUntouched = disposition.kind === 'later' || disposition === NOT_SIGNED;
+        if (isOurs && isUntouched) postponed.push([event, disposition]);
         else onEnd(event, disposition);
       }),
     );
@@ -117,8 +122,8 @@ export class FirstAttempts {
 
   /** Signs one event, and makes its first attempt unless it must be deferred. */
   async #attempt(portion: Portion, event: IdentityEvent): Promise<Disposition> {
-    const { ref, reporter, gate } = portion;
-    const slot = await this.#invocation.takeSlot(ref, false);
+    const { ref, reporter, gate, waited } = portion;
+    const slot = await this.#invocation.takeSlot(ref, false, waited.has(event.id));
     if (!('release' in slot)) {
       reporter.expectOneLess();
       return slot;
@@ -132,7 +137,7 @@ export class FirstAttempts {
     const set = await this.#sign(portion, event);
     if (set === undefined) {
       slot.release();
-      return FAILED;
+      return NOT_SIGNED;
     }
     const facts = factsOf(portion, event, set);
     return await this.#invocation.request({ ref, facts, attempt: 1, slot, reporter, isInTrouble: false });
@@ -146,7 +151,7 @@ export class FirstAttempts {
       await memory.room();
       return await this.#sign(portion, event);
     });
-    if (set === undefined) return FAILED;
+    if (set === undefined) return NOT_SIGNED;
     const forget = memory.hold(set);
     const report = { ...factsOf(portion, event, set), kind: 'deferred' } as const;
     return await this.#invocation.report(reporter, report, ref).finally(forget);
@@ -195,7 +200,7 @@ class Gate {
     if (health !== undefined && health.state !== 'healthy') return Promise.resolve(false);
     if (this.#now() - this.#askedAt > ASK_AGAIN_MS) {
       this.#askedAt = this.#now();
-      this.#answer = this.#store.mayStart().catch(() => true);
+      this.#answer = answerOf(this.#store.mayStart()).catch(() => true);
     }
     return this.#answer;
   }

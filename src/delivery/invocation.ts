@@ -16,7 +16,7 @@ import type { Outcome } from '../domain/attempt.ts';
 import type { DeliveryFacts } from '../domain/delivery.ts';
 import type { HealthState } from '../domain/endpoint-health.ts';
 import { OUTLIVES_BATCH_MS } from '../domain/leases.ts';
-import { SLOW_ANSWER_MS } from '../domain/limits.ts';
+import { SLOW_ANSWER_MS, UNANSWERED_MIN } from '../domain/limits.ts';
 import { type Recipient, refOf, type SubscriptionRef } from '../domain/subscription.ts';
 import type { AttemptedReport, AttemptReport } from '../event-store/rpc.ts';
 import { describeError, logWarn } from '../log.ts';
@@ -27,7 +27,7 @@ import { Patience } from './patience.ts';
 import type { DeliveryPorts, DeliveryStore } from './ports.ts';
 import { Reporter } from './reporter.ts';
 import { type Slot, Slots } from './slots.ts';
-import { DEFERRALS_AT_ONCE, SPLITS_AT_ONCE } from './tuning.ts';
+import { DEFERRALS_AT_ONCE, SPLITS_AT_ONCE, STORE_ANSWERS_WITHIN_MS } from './tuning.ts';
 
 /** A delivery whose attempt is to be made now. */
 export interface Request {
@@ -51,18 +51,22 @@ export class Invocation {
   readonly deferrals = pLimit(DEFERRALS_AT_ONCE);
   /** Splits wide messages: their slices are in memory. */
   readonly splits = pLimit(SPLITS_AT_ONCE);
-  readonly #slots = new Slots();
+  readonly #slots: Slots;
   readonly #lastStart: number;
-  /** By subscription: when the overdue request began that its other deliveries wait for. */
-  readonly #silentSince = new Map<string, number>();
+  /** By subscription: when its unusual requests began that have no answer. */
+  readonly #unanswered = new Map<string, number[]>();
   /** Health of endpoints as this invocation noted it. */
   readonly #noted = new Map<string, HealthState>();
   readonly #leftBehind = new Set<Promise<unknown>>();
   #lastEndsAt = 0;
 
-  /** @param budgetMs how long attempts may start */
-  constructor(ports: DeliveryPorts, budgetMs: number) {
+  /**
+   * @param budgetMs how long attempts may start
+   * @param customers of whom the batch has messages
+   */
+  constructor(ports: DeliveryPorts, budgetMs: number, customers: ReadonlySet<string>) {
     this.ports = ports;
+    this.#slots = new Slots(customers.size > 1);
     this.#lastStart = ports.now() + budgetMs;
   }
 
@@ -74,13 +78,18 @@ export class Invocation {
   /**
    * Waits for a connection.
    * @param isInTrouble the store limits the requests of this endpoint: its listener need not show first that it answers
+   * @param hasWaited it has waited once for the answers to others, and waits for no more
    * @returns what becomes of the delivery if it gets none here
    */
-  async takeSlot(ref: SubscriptionRef, isInTrouble: boolean): Promise<Slot | Disposition> {
+  async takeSlot(
+    ref: SubscriptionRef,
+    isInTrouble: boolean,
+    hasWaited: boolean,
+  ): Promise<Slot | Disposition> {
     if (this.isOver()) return LATER;
-    if (this.#silentSince.has(ref.subscriptionId)) return this.#laterThanSilence(ref);
+    if (!hasWaited && this.#isSilent(ref)) return this.#laterThanSilence(ref);
     const isProven = isInTrouble || patience.hasAnswered(ref.subscriptionId, this.ports.now());
-    const slot = await this.#slots.take(ref, isProven);
+    const slot = await this.#slots.take(ref, isProven, hasWaited);
     if (slot === undefined) return this.#laterThanSilence(ref);
     if (!this.isOver()) return slot;
     slot.release();
@@ -117,7 +126,7 @@ export class Invocation {
   /** Brings a report to its store. Never rejects. */
   async report(reporter: Reporter, report: AttemptReport, ref: SubscriptionRef): Promise<Disposition> {
     try {
-      await reporter.report(report);
+      await answerOf(reporter.report(report));
       return DONE;
     } catch (error) {
       logFailedCall('settle', ref, error);
@@ -129,13 +138,15 @@ export class Invocation {
   reporter(store: DeliveryStore, subscription: Recipient, expected: number): Reporter {
     return new Reporter(store, refOf(subscription), expected, (ref, pairs, health) => {
       logStored(ref, pairs, this.ports.debug);
-      const noted = this.#noted.get(ref.subscriptionId) ?? subscription.health;
-      if (health.state === noted) return;
+      const before = this.#noted.get(ref.subscriptionId) ?? subscription.health;
+      if (health.state === before) return;
       this.#noted.set(ref.subscriptionId, health.state);
-      this.ports.noteHealth(ref.subscriptionId, health).catch((error: unknown) => {
+      const noted = this.ports.noteHealth(ref.subscriptionId, health).catch((error: unknown) => {
         // The next `settle` finds the note out of date, and writes it again.
         logFailedCall('noteHealth', ref, error);
       });
+      // Also after the batch has ended: an endpoint that hangs shows it only then.
+      this.ports.waitUntil(noted);
     });
   }
 
@@ -159,20 +170,30 @@ export class Invocation {
     return { ...facts, kind: 'attempted', result: { attempt, startedAt, durationMs, outcome } };
   }
 
-  /** While a request has no answer, the subscription's other deliveries do not wait here. */
+  /**
+   * Notes that a request has had no answer for longer than usual. One may be a slow answer among quick ones. When two have none,
+   * or the listener has not answered lately at all, the other deliveries of its subscription do not wait here.
+   */
   #silence(ref: SubscriptionRef, startedAt: number, answer: Promise<unknown>): void {
     const { subscriptionId } = ref;
-    this.#silentSince.set(subscriptionId, startedAt);
-    this.#slots.dismiss(ref);
-    void answer.then(() => this.#silentSince.delete(subscriptionId));
+    const starts = this.#unanswered.get(subscriptionId) ?? [];
+    this.#unanswered.set(subscriptionId, starts);
+    starts.push(startedAt);
+    if (this.#isSilent(ref)) this.#slots.dismiss(ref);
+    void answer.then(() => starts.splice(starts.indexOf(startedAt), 1));
+  }
+
+  #isSilent({ subscriptionId }: SubscriptionRef): boolean {
+    const count = this.#unanswered.get(subscriptionId)?.length ?? 0;
+    return count >= UNANSWERED_MIN || (count > 0 && !patience.hasAnswered(subscriptionId, this.ports.now()));
   }
 
   /** Once the silence is as long as a slow answer, the store decides what becomes of the others (contract 10.4). */
-  #laterThanSilence(ref: SubscriptionRef): Disposition {
-    const since = this.#silentSince.get(ref.subscriptionId);
-    return since === undefined
+  #laterThanSilence({ subscriptionId }: SubscriptionRef): Disposition {
+    const last = this.#unanswered.get(subscriptionId)?.at(-1);
+    return last === undefined
       ? LATER
-      : { kind: 'later', waitMs: Math.max(0, since + SLOW_ANSWER_MS - this.ports.now()) };
+      : { kind: 'later', waitMs: Math.max(0, last + SLOW_ANSWER_MS - this.ports.now()) };
   }
 
   #leaveBehind(work: Promise<unknown>, startedAt: number): void {
@@ -187,6 +208,15 @@ function isAnswer(outcome: Outcome): boolean {
   return 'response' in outcome;
 }
 
+/**
+ * The answer of a store, which has little time for it: a batch must not wait for one store.
+ * @throws Error when it does not answer in time. If it does the work all the same, that is harmless: each call may be repeated
+ */
+export async function answerOf<Answer>(call: Promise<Answer>): Promise<Answer> {
+  if (await isWithin(call, STORE_ANSWERS_WITHIN_MS)) return await call;
+  throw new Error(`the event store did not answer within ${STORE_ANSWERS_WITHIN_MS / 1000} s`);
+}
+
 /** Waits for work, but not longer than this. @returns whether it ended in time */
 async function isWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
   let timer: number | null = null;
@@ -194,7 +224,12 @@ async function isWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
     timer = setTimeout(() => resolve(false), ms);
   });
   try {
-    return await Promise.race([work.then(() => true), timeout]);
+    // Work that fails has ended, too: the caller awaits it, and learns why.
+    const ended = work.then(
+      () => true,
+      () => true,
+    );
+    return await Promise.race([ended, timeout]);
   } finally {
     clearTimeout(timer);
   }

@@ -42,6 +42,8 @@ export class Patience {
   overdueAfterMs(subscriptionId: string, now: number): number {
     const known = this.#recent(subscriptionId, now);
     if (known === undefined) return OVERDUE_AFTER_MAX_MS;
+    // It will be overdue anyway: nobody waits for that.
+    if (known.ms >= OVERDUE_AFTER_MAX_MS) return OVERDUE_AFTER_MIN_MS;
     const ms = Math.ceil(USUAL_TIMES * known.ms);
     return Math.min(OVERDUE_AFTER_MAX_MS, Math.max(OVERDUE_AFTER_MIN_MS, ms));
   }

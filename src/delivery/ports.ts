@@ -8,6 +8,9 @@ import type { Dispatch, PackedEvents } from '../outbound/queues.ts';
 /** The calls of an event store that delivering needs. */
 export type DeliveryStore = Pick<EventStoreRpc, 'admit' | 'begin' | 'settle' | 'mayStart' | 'release'>;
 
+/** Where slices go. */
+export type SlicesQueue = 'events' | 'slices';
+
 export interface DeliveryPorts {
   store(subscriptionId: string): DeliveryStore;
   /** Signs the SET of an event for a subscription with the customer's key `kid`. */
@@ -18,8 +21,8 @@ export interface DeliveryPorts {
   readonly longestAttemptMs: number;
   /** Notes the health of an endpoint in the database, where the list of subscriptions shows it. */
   noteHealth(subscriptionId: string, health: HealthNote): Promise<void>;
-  /** Sends slices to `webhook-slices`. @throws Outage when the queue does not take them */
-  sendSlices(slices: Iterable<PackedEvents>, delaySeconds: number): Promise<void>;
+  /** Sends slices to `webhook-slices`, or the rest of a narrow message to `webhook-events`. @throws Outage when it is away */
+  sendSlices(queue: SlicesQueue, slices: Iterable<PackedEvents>, delaySeconds: number): Promise<void>;
   /** Sends dispatches on, to `webhook-unhealthy` when they say so. @throws Outage when the queue does not take them */
   sendDispatches(dispatches: readonly Dispatch[], delaySeconds: number): Promise<void>;
   /** Keeps the invocation alive for work that outlives its batch. */

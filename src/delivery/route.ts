@@ -17,6 +17,8 @@ export interface Route {
   /** Key id of the customer's current signing key. */
   readonly kid: string;
   readonly events: readonly IdentityEvent[];
+  /** Ids of those that have waited once for the answers to others. */
+  readonly waited: ReadonlySet<string>;
 }
 
 /** Events of one customer, and the subscriptions that may receive them: all, or those that a slice names. */
@@ -24,6 +26,8 @@ export interface Addressed {
   readonly customerId: string;
   readonly events: readonly IdentityEvent[];
   readonly subscriptionIds?: ReadonlySet<string>;
+  /** They have waited once for the answers to others. */
+  readonly hasWaited?: boolean;
 }
 
 /** What a group of events takes at most: known before a filter is evaluated. */
@@ -72,7 +76,7 @@ export async function route(
 ): Promise<Route[]> {
   const routes = new Map<
     string,
-    { subscription: Recipient; kid: string; events: Map<string, IdentityEvent> }
+    { subscription: Recipient; kid: string; events: Map<string, IdentityEvent>; waited: Set<string> }
   >();
   for (const group of groups) {
     const audience = audiences.get(group.customerId);
@@ -89,10 +93,13 @@ export async function route(
           claim ??= eventsClaim(event, captureDomain);
           if (!passes(subscription, claim)) continue;
         }
-        const known = routes.get(subscription.id);
-        if (known === undefined) {
-          routes.set(subscription.id, { subscription, kid, events: new Map([[event.id, event]]) });
-        } else if (!known.events.has(event.id)) known.events.set(event.id, event);
+        let one = routes.get(subscription.id);
+        if (one === undefined) {
+          one = { subscription, kid, events: new Map(), waited: new Set() };
+          routes.set(subscription.id, one);
+        }
+        if (!one.events.has(event.id)) one.events.set(event.id, event);
+        if (group.hasWaited === true) one.waited.add(event.id);
       }
     }
   }

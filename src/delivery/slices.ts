@@ -19,12 +19,11 @@ export function* slicesFor(
   events: readonly IdentityEvent[],
   subscriptions: readonly string[],
   deliveries: number,
-  failures: number,
+  marks: Omit<SliceOf, 'subscriptions'>,
 ): Iterable<PackedEvents> {
   const size = Math.min(SLICE_MAX_SUBSCRIPTIONS, Math.max(1, Math.floor(deliveries / events.length)));
   for (let start = 0; start < subscriptions.length; start += size) {
-    const slice = { subscriptions: subscriptions.slice(start, start + size) };
-    yield* slicesOf(events, failures === 0 ? slice : { ...slice, failures });
+    yield* slicesOf(events, { subscriptions: subscriptions.slice(start, start + size), ...marks });
   }
 }
 

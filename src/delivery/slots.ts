@@ -5,13 +5,15 @@
  * while its time limit runs. So a request begins only when it has one of five slots, and it keeps the slot until its answer is
  * there, however long that takes.
  *
- * The slots are shared fairly. Customers take turns, and so do the subscriptions of a customer. A subscription has two slots
- * at most while others wait, and one until its listener has answered (contract 10.4). When three requests have had no
+ * The slots are shared fairly. Customers take turns, and so do the subscriptions of a customer. In a batch of several customers
+ * each has three slots at most. A subscription has two at most while others wait, and one until its listener has answered
+ * (contract 10.4). When four requests have had no
  * answer for longer than usual, the invocation closes: what still waits is better off in an invocation with free connections.
  */
 import type { SubscriptionRef } from '../domain/subscription.ts';
 import {
   CONNECTIONS_OVERDUE_MAX,
+  FETCHES_PER_CUSTOMER,
   FETCHES_PER_INVOCATION,
   FETCHES_PER_SUBSCRIPTION,
   FETCHES_UNPROVEN,
@@ -21,11 +23,15 @@ import {
 export type Slot = { release(): void };
 
 type Names = Pick<SubscriptionRef, 'customerId' | 'subscriptionId'>;
-type Waiter = (slot: Slot | undefined) => void;
+interface Waiter {
+  resolve(slot: Slot | undefined): void;
+  /** It stays when the others of its subscription are dismissed. */
+  readonly staysInLine: boolean;
+}
 
 interface Line {
   readonly names: Names;
-  readonly waiting: Waiter[];
+  waiting: Waiter[];
   inUse: number;
   isProven: boolean;
   /** When it got a slot last, counted in slots. */
@@ -35,25 +41,33 @@ interface Line {
 interface Customer {
   readonly lines: Map<string, Line>;
   servedAt: number;
+  inUse: number;
 }
 
 export class Slots {
+  readonly #mostPerCustomer: number;
   #free = FETCHES_PER_INVOCATION;
   #overdue = 0;
   #isClosed = false;
   #served = 0;
   readonly #customers = new Map<string, Customer>();
 
+  /** @param isShared whether the batch has messages of several customers */
+  constructor(isShared: boolean) {
+    this.#mostPerCustomer = isShared ? FETCHES_PER_CUSTOMER : FETCHES_PER_INVOCATION;
+  }
+
   /**
    * Resolves when a slot is free for the subscription; with `undefined` when the invocation closes, or the subscription is
    * dismissed.
+   * @param staysInLine it is not dismissed
    */
-  take(names: Names, isProven: boolean): Promise<Slot | undefined> {
+  take(names: Names, isProven: boolean, staysInLine = false): Promise<Slot | undefined> {
     if (this.#isClosed) return Promise.resolve(undefined);
     const line = this.#line(names);
     line.isProven ||= isProven;
     return new Promise((resolve) => {
-      line.waiting.push(resolve);
+      line.waiting.push({ resolve, staysInLine });
       this.#serve();
     });
   }
@@ -80,20 +94,29 @@ export class Slots {
   /** All who wait for a slot for this subscription now get none. */
   dismiss({ customerId, subscriptionId }: Names): void {
     const line = this.#customers.get(customerId)?.lines.get(subscriptionId);
-    for (const resolve of line?.waiting.splice(0) ?? []) resolve(undefined);
+    if (line === undefined) return;
+    const dismissed = line.waiting.filter(({ staysInLine }) => !staysInLine);
+    line.waiting = line.waiting.filter(({ staysInLine }) => staysInLine);
+    for (const { resolve } of dismissed) resolve(undefined);
   }
 
   /** Nobody gets a slot any more. */
   close(): void {
     this.#isClosed = true;
     for (const { lines } of this.#customers.values()) {
-      for (const { waiting } of lines.values()) for (const resolve of waiting.splice(0)) resolve(undefined);
+      for (const { waiting } of lines.values()) {
+        for (const { resolve } of waiting.splice(0)) resolve(undefined);
+      }
     }
   }
 
   #line(names: Names): Line {
     const { customerId, subscriptionId } = names;
-    const customer = this.#customers.get(customerId) ?? { lines: new Map<string, Line>(), servedAt: 0 };
+    const customer = this.#customers.get(customerId) ?? {
+      lines: new Map<string, Line>(),
+      servedAt: 0,
+      inUse: 0,
+    };
     this.#customers.set(customerId, customer);
     let line = customer.lines.get(subscriptionId);
     if (line === undefined) {
@@ -106,20 +129,25 @@ export class Slots {
   #serve(): void {
     while (this.#free > 0) {
       const line = this.#next(FETCHES_PER_SUBSCRIPTION) ?? this.#next(FETCHES_PER_INVOCATION);
-      const resolve = line?.waiting.shift();
-      if (line === undefined || resolve === undefined) return;
+      const waiter = line?.waiting.shift();
+      if (line === undefined || waiter === undefined) return;
       this.#free--;
       line.inUse++;
       line.servedAt = ++this.#served;
       const customer = this.#customers.get(line.names.customerId);
-      if (customer !== undefined) customer.servedAt = this.#served;
-      resolve({ release: () => this.#release(line) });
+      if (customer !== undefined) {
+        customer.servedAt = this.#served;
+        customer.inUse++;
+      }
+      waiter.resolve({ release: () => this.#release(line) });
     }
   }
 
   #release(line: Line): void {
     this.#free++;
     line.inUse--;
+    const customer = this.#customers.get(line.names.customerId);
+    if (customer !== undefined) customer.inUse--;
     if (line.inUse === 0 && line.waiting.length === 0) this.#forget(line.names);
     this.#serve();
   }
@@ -128,8 +156,8 @@ export class Slots {
   #next(most: number): Line | undefined {
     let next: Line | undefined;
     let since = Number.POSITIVE_INFINITY;
-    for (const { lines, servedAt } of this.#customers.values()) {
-      if (servedAt > since) continue;
+    for (const { lines, servedAt, inUse } of this.#customers.values()) {
+      if (servedAt > since || inUse >= this.#mostPerCustomer) continue;
       for (const line of lines.values()) {
         const limit = line.isProven ? most : FETCHES_UNPROVEN;
         if (line.waiting.length === 0 || line.inUse >= limit) continue;
@@ -143,6 +171,6 @@ export class Slots {
   #forget({ customerId, subscriptionId }: Names): void {
     const customer = this.#customers.get(customerId);
     customer?.lines.delete(subscriptionId);
-    if (customer?.lines.size === 0) this.#customers.delete(customerId);
+    if (customer?.lines.size === 0 && customer.inUse === 0) this.#customers.delete(customerId);
   }
 }

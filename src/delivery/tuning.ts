@@ -11,16 +11,20 @@ import { SECOND_MS } from '../domain/limits.ts';
 export const FETCHES_PER_INVOCATION = 5;
 /** Requests at once for one subscription while others wait. */
 export const FETCHES_PER_SUBSCRIPTION = 2;
+/** Requests at once for one customer in a batch of several: its hanging listeners leave connections to the others. */
+export const FETCHES_PER_CUSTOMER = 3;
 /** Requests at once for a subscription whose listener has not answered lately: it may hang. */
 export const FETCHES_UNPROVEN = 1;
 /** Overdue requests that close an invocation: what waits is better off where all connections are free. */
-export const CONNECTIONS_OVERDUE_MAX = 3;
+export const CONNECTIONS_OVERDUE_MAX = 4;
 /** Deliveries signed and stored at once without an attempt. They need no connection. */
 export const DEFERRALS_AT_ONCE = 2;
 /** Events of one subscription admitted at once: the invocation holds them in memory, and may have to send them on. */
 export const ADMIT_MAX_EVENTS = 100;
 /** An event waits for a slot at most this long on the store's last word that attempts may start. */
 export const ASK_AGAIN_MS = SECOND_MS;
+/** A store that takes longer for a call counts as away. A report waits at most a second before its call. */
+export const STORE_ANSWERS_WITHIN_MS = 5 * SECOND_MS;
 /** Subscriptions that an invocation for `webhook-events` works on at once, so that each customer of a batch has its turn. */
 export const EVENTS_ROUTES_AT_ONCE = 40;
 /** Events that an invocation for `webhook-slices` works on at once: twice as many as it has connections. */

@@ -59,6 +59,8 @@ export const FILTERS_MAX_STEPS_PER_CUSTOMER = 2_000_000;
 
 /** An answer that took longer is slow. */
 export const SLOW_ANSWER_MS = 2 * SECOND_MS;
+/** Requests without an answer at once that make new events wait: one may be a slow answer among quick ones. */
+export const UNANSWERED_MIN = 2;
 /** Slow answers in a row that make an endpoint slow. */
 export const SLOW_IN_A_ROW = 3;
 /** Quick successes in a row that make a slow endpoint healthy again. */

@@ -14,6 +14,8 @@ interface AdmissionParts {
   known(eventIds: readonly string[]): ReadonlySet<string>;
   /** Whether the subscription is enabled and its endpoint healthy. */
   isOpen(): boolean;
+  /** The present endpoint; a request to an earlier one says nothing about it. */
+  endpoint(): string | undefined;
   claimMs(): number;
   attemptLeaseMs(): number;
 }
@@ -31,7 +33,8 @@ export class Admissions {
     return this.#parts.isOpen() && !this.unanswered.areSlow(now);
   }
 
-  admit(eventIds: readonly string[], now: number): Admission[] {
+  /** @param waited those that have waited once for the answers to others */
+  admit(eventIds: readonly string[], now: number, waited: ReadonlySet<string>): Admission[] {
     const known = this.#parts.known(eventIds);
     const forMs = this.#parts.claimMs();
     const mayStart = this.mayStart(now);
@@ -40,7 +43,7 @@ export class Admissions {
     this.#claims.endLapsed(now);
     return eventIds.map((eventId): Admission => {
       if (known.has(eventId)) return { answer: 'done' };
-      if (waitMs !== undefined) return { answer: 'busy', retryAfterMs: waitMs };
+      if (waitMs !== undefined && !waited.has(eventId)) return { answer: 'busy', retryAfterMs: waitMs };
       const retryAfterMs = this.#claims.claim(eventId, now, forMs);
       if (retryAfterMs !== undefined) return { answer: 'busy', retryAfterMs };
       return { answer: mayStart ? 'new' : 'held' };
@@ -58,7 +61,8 @@ export class Admissions {
       const { eventId } = report;
       this.#claims.end(eventId);
       if (report.kind === 'attempted') this.unanswered.end(eventId);
-      if (report.kind === 'waiting' && stored[index]?.state === 'executing') {
+      const isPresent = report.endpoint === this.#parts.endpoint();
+      if (report.kind === 'waiting' && isPresent && stored[index]?.state === 'executing') {
         const { startedAt, isUnusual } = report;
         this.unanswered.add(eventId, { startedAt, isUnusual, until: now + this.#parts.attemptLeaseMs() });
       }

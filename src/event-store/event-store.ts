@@ -40,8 +40,8 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
   // --- The event path -----------------------------------------------------------------------------------
 
   /** Asks for first attempts. A claim lasts as long as a consumer may take; it saves duplicates, no more. */
-  async admit(ref: SubscriptionRef, eventIds: readonly string[]) {
-    return await this.#store.admit(ref, eventIds);
+  async admit(ref: SubscriptionRef, eventIds: readonly string[], waited?: readonly string[]) {
+    return await this.#store.admit(ref, eventIds, waited);
   }
 
   /** Stores reports, all or nothing. A repeat changes nothing (see `recordResult` in domain/delivery.ts). */

@@ -92,6 +92,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     this.#admissions = new Admissions({
       known: (eventIds) => this.#deliveries.known(eventIds),
       isOpen: () => owner.enabled && this.#health.current.state === 'healthy',
+      endpoint: () => owner.ref?.endpoint,
       claimMs: () => claimMs(config().attemptTimeoutMs),
       attemptLeaseMs: () => this.#attemptLeaseMs(),
     });
@@ -117,9 +118,13 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
 
   // --- The event path -----------------------------------------------------------------------------------
 
-  async admit(ref: SubscriptionRef, eventIds: readonly string[]): Promise<Admission[]> {
+  async admit(
+    ref: SubscriptionRef,
+    eventIds: readonly string[],
+    waited: readonly string[] = [],
+  ): Promise<Admission[]> {
     return await this.#change(ref, (now) => {
-      return this.#admissions.admit(eventIds, now);
+      return this.#admissions.admit(eventIds, now, new Set(waited));
     });
   }
 

@@ -16,7 +16,8 @@ import type { SubscriptionRef } from '../domain/subscription.ts';
 /** The calls of an event store. Each is one transaction, and each may be repeated without harm. */
 export interface EventStoreRpc {
   // --- The event path ---
-  admit(ref: SubscriptionRef, eventIds: readonly string[]): Promise<Admission[]>;
+  /** @param waited those of the events that have waited once for the answers to others, and wait for no more */
+  admit(ref: SubscriptionRef, eventIds: readonly string[], waited?: readonly string[]): Promise<Admission[]>;
   settle(ref: SubscriptionRef, reports: readonly AttemptReport[]): Promise<SettleReply>;
   release(eventIds: readonly string[]): Promise<void>;
   begin(ref: SubscriptionRef, token: string, eventIds: readonly string[]): Promise<StartedAttempt[]>;

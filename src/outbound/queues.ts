@@ -52,11 +52,13 @@ export const PackedEvents = z.object({
   subscriptions: z.array(z.string()).optional(),
   /** Of a slice: how often work on it has failed before it was sent. */
   failures: z.number().optional(),
+  /** Of a slice: its events have waited once for the answers to others, and wait for no more. */
+  waited: z.literal(true).optional(),
 });
 export type PackedEvents = z.infer<typeof PackedEvents>;
 
 /** What a slice has beside its events. */
-export type SliceOf = Pick<PackedEvents, 'subscriptions' | 'failures'>;
+export type SliceOf = Pick<PackedEvents, 'subscriptions' | 'failures' | 'waited'>;
 
 type PackedEvent = z.infer<typeof PackedEvent>;
 

@@ -39,7 +39,8 @@ export async function consumeDeliveries(
     returnAll(messages);
     return;
   }
-  const invocation = new Invocation(ports, INVOCATION_BUDGET_MS);
+  const customers = new Set(readings.flatMap(({ dispatch }) => dispatch?.customerId ?? []));
+  const invocation = new Invocation(ports, INVOCATION_BUDGET_MS, customers);
   await Promise.all(
     readings.map(async (reading) => {
       const { kind } = await deliverOne(reading, subscriptions, invocation, queue);

@@ -30,12 +30,13 @@ export interface EventMessage extends SliceOf {
 export function readEventMessage(message: ReadableMessage, now: number): EventMessage {
   const packed = PackedEvents.safeParse(message.body);
   if (packed.success) {
-    const { subscriptions, failures } = packed.data;
+    const { subscriptions, failures, waited } = packed.data;
     return {
       events: unpackEvents(packed.data).map((event, position) => [position, event]),
       letters: [],
       ...(subscriptions === undefined ? {} : { subscriptions }),
       ...(failures === undefined ? {} : { failures }),
+      ...(waited === undefined ? {} : { waited }),
     };
   }
   const replayed = ReplayedEvent.safeParse(message.body);

@@ -13,7 +13,7 @@
 import type { LoadFilters } from '../delivery/filters.ts';
 import { FirstAttempts } from '../delivery/first-attempts.ts';
 import { Invocation } from '../delivery/invocation.ts';
-import type { DeliveryPorts } from '../delivery/ports.ts';
+import type { DeliveryPorts, SlicesQueue } from '../delivery/ports.ts';
 import { type Addressed, type Route, route, type Width, widthOf } from '../delivery/route.ts';
 import { split } from '../delivery/slices.ts';
 import {
@@ -61,6 +61,8 @@ interface Lane {
   routesAtOnce(routes: readonly Route[]): number;
   /** Deliveries of a slice with what this lane could not finish: the slices of a wide message stay as they are. */
   readonly restDeliveries: number;
+  /** The rest of a narrow message stays among the narrow ones: it must not wait behind wide ones. */
+  readonly restTo: SlicesQueue;
 }
 
 const EVENTS_LANE: Lane = {
@@ -69,6 +71,7 @@ const EVENTS_LANE: Lane = {
   budgetMs: EVENTS_BUDGET_MS,
   routesAtOnce: () => EVENTS_ROUTES_AT_ONCE,
   restDeliveries: SLICE_DELIVERIES,
+  restTo: 'events',
 };
 
 const SLICES_LANE: Lane = {
@@ -82,6 +85,7 @@ const SLICES_LANE: Lane = {
     return Math.max(2, Math.ceil(SLICES_EVENTS_AT_ONCE / each));
   },
   restDeliveries: Number.POSITIVE_INFINITY,
+  restTo: 'slices',
 };
 
 type Reading = EventMessage & { readonly message: Message<unknown> };
@@ -99,11 +103,12 @@ async function consumeIn(
   messages: readonly Message<unknown>[],
   ports: EventsPorts,
 ): Promise<void> {
-  const invocation = new Invocation(ports, lane.budgetMs);
   const readings = messages.map((message) => ({ message, ...readEventMessage(message, ports.now()) }));
+  const customers = new Set(readings.flatMap(({ events }) => events.map(([, { customerId }]) => customerId)));
+  const invocation = new Invocation(ports, lane.budgetMs, customers);
   let audiences: ReadonlyMap<string, Audience>;
   try {
-    audiences = await findAudiences(readings, ports);
+    audiences = await findAudiences(readings, [...customers], ports);
   } catch (error) {
     logWarn('batch returned to the queue', {
       queue: lane.queue,
@@ -124,16 +129,14 @@ async function consumeIn(
 /** Slices of one batch name their subscriptions, so only those are read. */
 async function findAudiences(
   readings: readonly Reading[],
+  customerIds: readonly string[],
   ports: EventsPorts,
 ): Promise<ReadonlyMap<string, Audience>> {
-  const customerIds = new Set(
-    readings.flatMap(({ events }) => events.map(([, { customerId }]) => customerId)),
-  );
-  if (customerIds.size === 0) return new Map();
+  if (customerIds.length === 0) return new Map();
   const named = readings.map(({ subscriptions }) => subscriptions);
   return named.every((ids) => ids !== undefined)
-    ? await ports.findAudiences([...customerIds], [...new Set(named.flat())])
-    : await ports.findAudiences([...customerIds]);
+    ? await ports.findAudiences(customerIds, [...new Set(named.flat())])
+    : await ports.findAudiences(customerIds);
 }
 
 /** The messages of one invocation: delivers what is narrow, and splits what is wide. */
@@ -185,8 +188,8 @@ class Batch {
   }
 
   #progressOf(reading: Reading): Progress {
-    return new Progress(reading.message, reading.failures ?? 0, {
-      sendSlices: this.#ports.sendSlices,
+    return new Progress(reading.message, reading, {
+      sendRest: (slices, delaySeconds) => this.#ports.sendSlices(this.#lane.restTo, slices, delaySeconds),
       giveUp: () => giveUp(reading, this.#ports),
       restDeliveries: this.#lane.restDeliveries,
     });
@@ -245,7 +248,7 @@ class Batch {
     progress: Progress,
   ): Promise<void> {
     try {
-      await this.#ports.sendSlices(split(group, subscriptions), 0);
+      await this.#ports.sendSlices('slices', split(group, subscriptions), 0);
       progress.endPart(true);
     } catch (error) {
       logWarn('slices not sent', { customerId: group.customerId, error: describeError(error) });
@@ -286,7 +289,7 @@ function isWider(width: Width, max: Width): boolean {
 }
 
 /** The events of a message by customer: a producer's array may name several. */
-function groupsOf({ events, subscriptions }: Reading): Addressed[] {
+function groupsOf({ events, subscriptions, waited }: Reading): Addressed[] {
   const byCustomer = Map.groupBy(
     events.map(([, event]) => event),
     ({ customerId }) => customerId,
@@ -295,6 +298,7 @@ function groupsOf({ events, subscriptions }: Reading): Addressed[] {
     customerId,
     events: own,
     ...(subscriptions === undefined ? {} : { subscriptionIds: new Set(subscriptions) }),
+    hasWaited: waited === true,
   }));
 }
 

@@ -10,12 +10,12 @@ import type { Disposition } from '../delivery/disposition.ts';
 import { slicesFor } from '../delivery/slices.ts';
 import type { IdentityEvent } from '../domain/event.ts';
 import { describeError, logInfo, logWarn } from '../log.ts';
-import type { PackedEvents } from '../outbound/queues.ts';
+import type { PackedEvents, SliceOf } from '../outbound/queues.ts';
 import { type Acknowledgeable, acknowledge, QUEUE_MAX_RETRIES, retryDelaySeconds } from './acknowledge.ts';
 
 /** What the progress of a message needs of the service. */
 interface ProgressPorts {
-  sendSlices(slices: Iterable<PackedEvents>, delaySeconds: number): Promise<void>;
+  sendRest(slices: Iterable<PackedEvents>, delaySeconds: number): Promise<void>;
   /** Deliveries of one slice, at most. */
   readonly restDeliveries: number;
   /** Makes dead letters of the whole message. */
@@ -38,6 +38,7 @@ export class Progress {
   readonly finished: Promise<void>;
   readonly #message: Acknowledgeable & { readonly id: string };
   readonly #failuresBefore: number;
+  readonly #hasWaited: boolean;
   readonly #ports: ProgressPorts;
   readonly #finish: () => void;
   /** The first part is the reading of the message: it ends when all other parts are known. */
@@ -48,14 +49,11 @@ export class Progress {
   /** By wait, s. */
   readonly #later = new Map<number, Rests>();
 
-  /** @param failuresBefore how often work on a slice had failed before it was sent */
-  constructor(
-    message: Acknowledgeable & { readonly id: string },
-    failuresBefore: number,
-    ports: ProgressPorts,
-  ) {
+  /** @param slice what is known of a slice from before: how often work on it had failed, and whether it has waited */
+  constructor(message: Acknowledgeable & { readonly id: string }, slice: SliceOf, ports: ProgressPorts) {
     this.#message = message;
-    this.#failuresBefore = failuresBefore;
+    this.#failuresBefore = slice.failures ?? 0;
+    this.#hasWaited = slice.waited === true;
     this.#ports = ports;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.finished = promise;
@@ -114,8 +112,13 @@ export class Progress {
   async #send(rests: Rests, failures: number, waitSeconds: number): Promise<void> {
     for (const [customerId, { subscriptionIds, events }] of rests) {
       const { restDeliveries } = this.#ports;
-      const slices = slicesFor([...events.values()], [...subscriptionIds], restDeliveries, failures);
-      await this.#ports.sendSlices(slices, waitSeconds);
+      const hasWaited = this.#hasWaited || waitSeconds > 0;
+      const marks = {
+        ...(failures === 0 ? {} : { failures }),
+        ...(hasWaited ? { waited: true as const } : {}),
+      };
+      const slices = slicesFor([...events.values()], [...subscriptionIds], restDeliveries, marks);
+      await this.#ports.sendRest(slices, waitSeconds);
       logInfo('sent on', {
         customerId,
         messageId: this.#message.id,

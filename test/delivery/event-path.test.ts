@@ -385,22 +385,30 @@ describe('a listener that does not answer', () => {
     expect(await subscription.listener.calls()).toHaveLength(3);
   });
 
-  it('new events are stored and sent a few at a time once a request has had no answer for two seconds', async () => {
+  it('new events are stored and sent a few at a time once two requests have had no answer for two seconds', async () => {
     const clock = holdClock();
     const customer = await newCustomer();
-    const subscription = await newSubscription(customer, { answers: [{ manner: 'hang' }, {}] });
-    const [first = '', second = ''] = newEventIds(clock.now(), 2, crypto.getRandomValues(new Uint8Array(16)));
+    const answers = [{ manner: 'hang' } as const, { manner: 'hang' } as const, {}];
+    const subscription = await newSubscription(customer, { answers });
+    const [one = '', two = '', next = ''] = newEventIds(
+      clock.now(),
+      3,
+      crypto.getRandomValues(new Uint8Array(16)),
+    );
     const messageOf = (id: string) => ({ body: { ...anEvent({ id }), customerId: customer.id } });
-    const hanging = consumeBatch('events', [messageOf(first)]);
-    await untilState(subscription, first, 'executing', 1);
+    const hanging: Promise<unknown>[] = [];
+    for (const id of [one, two]) {
+      hanging.push(consumeBatch('events', [messageOf(id)]));
+      await untilState(subscription, id, 'executing', 1);
+    }
     clock.advance(2000);
-    expect((await consumeBatch('events', [messageOf(second)])).acked).toHaveLength(1);
-    expect((await storeOf(subscription).read(second))?.state).toBe('awaiting-executing');
-    expect(await subscription.listener.calls()).toHaveLength(1);
+    expect((await consumeBatch('events', [messageOf(next)])).acked).toHaveLength(1);
+    expect((await storeOf(subscription).read(next))?.state).toBe('awaiting-executing');
+    expect(await subscription.listener.calls()).toHaveLength(2);
     await subscription.listener.release();
-    await hanging;
+    await Promise.all(hanging);
     await subscription.ring();
-    await untilState(subscription, second, 'success', 1);
+    await untilState(subscription, next, 'success', 1);
   });
 });
 

@@ -285,7 +285,7 @@ class Line {
       noteHealth: async () => undefined,
       findFilters: async () => new Map(),
       longestAttemptMs: 1000,
-      sendSlices: async (slices, delaySeconds) => {
+      sendSlices: async (_, slices, delaySeconds) => {
         if (invocation.dead) throw new Injected('dead');
         for (const body of slices) this.#enqueue('events', body, delaySeconds);
       },

@@ -91,13 +91,13 @@ function ports(
   return { recorded, fakes };
 }
 
-const route = (all: IdentityEvent[]): Route => ({ subscription, kid: 'kid', events: all });
+const route = (all: IdentityEvent[]): Route => ({ subscription, kid: 'kid', events: all, waited: new Set() });
 
 /** Makes the first attempts of events within ten seconds. @returns what became of each, by event id */
 async function deliver(
   fakes: DeliveryPorts,
   all: IdentityEvent[],
-  invocation = new Invocation(fakes, 10_000),
+  invocation = new Invocation(fakes, 10_000, ONE_CUSTOMER),
 ): Promise<Map<string, Disposition>> {
   const dispositions = new Map<string, Disposition>();
   await new FirstAttempts(invocation, 6).deliver(route(all), ({ id }, disposition) => {
@@ -106,6 +106,8 @@ async function deliver(
   });
   return dispositions;
 }
+
+const ONE_CUSTOMER = new Set(['customer']);
 
 describe('first attempts', () => {
   it('a consumer admits 250 events in portions, and attempts and dispositions all of them', async () => {
@@ -191,7 +193,7 @@ describe('first attempts', () => {
 
   it('a change of health is noted once, and an unchanged health is not noted', async () => {
     const { recorded, fakes } = ports({ outcome: { kind: 'timed_out', message: '' }, health: () => 'slow' });
-    const invocation = new Invocation(fakes, 10_000);
+    const invocation = new Invocation(fakes, 10_000, ONE_CUSTOMER);
     await deliver(fakes, events(3), invocation);
     await deliver(fakes, events(3), invocation);
     expect(recorded.noted).toEqual(['slow']);

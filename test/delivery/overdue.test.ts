@@ -15,6 +15,8 @@ import { aSubscription, ok, timedOut } from '../support/delivery-fixtures.ts';
 
 beforeEach(() => holdTimers());
 
+const ONE_CUSTOMER = new Set(['customer']);
+
 /** Listeners that answer when the test says so, in a world whose clock and timers the test moves. */
 class World {
   now = 1_000_000;
@@ -26,7 +28,7 @@ class World {
   refusesWaiting = false;
   readonly #answers = new Map<string, (outcome: Outcome) => void>();
 
-  readonly ports: DeliveryPorts = {
+  readonly ports: { -readonly [Name in keyof DeliveryPorts]: DeliveryPorts[Name] } = {
     store: () => ({
       admit: async (_, ids) => ids.map(() => ({ answer: 'new' })),
       begin: async (_, __, [eventId = '']) => [
@@ -81,19 +83,28 @@ function anEvent(id: string): IdentityEvent {
 }
 
 /** Delivers events and records how each ended. */
-function deliver(world: World, invocation: Invocation, subscription: Subscription, ids: readonly string[]) {
+function deliver(
+  world: World,
+  invocation: Invocation,
+  subscription: Subscription,
+  ids: readonly string[],
+  waited: ReadonlySet<string> = new Set(),
+) {
   const ended: Record<string, unknown> = {};
   const attempts = new FirstAttempts(invocation, 6);
-  void attempts.deliver({ subscription, kid: 'k', events: ids.map(anEvent) }, ({ id }, disposition) => {
-    ended[id] = disposition;
-  });
+  void attempts.deliver(
+    { subscription, kid: 'k', events: ids.map(anEvent), waited },
+    ({ id }, disposition) => {
+      ended[id] = disposition;
+    },
+  );
   return { ended, world };
 }
 
 /** A subscription whose listener has answered in 20 ms before. */
 async function quick(world: World): Promise<Subscription> {
   const subscription = aSubscription(0);
-  const invocation = new Invocation(world.ports, 10_000);
+  const invocation = new Invocation(world.ports, 10_000, ONE_CUSTOMER);
   deliver(world, invocation, subscription, [`first of ${subscription.id}`]);
   await world.advance(20);
   await world.answer(`first of ${subscription.id}`);
@@ -104,7 +115,7 @@ async function quick(world: World): Promise<Subscription> {
 describe('a first attempt without an answer', () => {
   it('a request that is overdue is reported as waiting, and its message needs it no more', async () => {
     const world = new World();
-    const invocation = new Invocation(world.ports, 10_000);
+    const invocation = new Invocation(world.ports, 10_000, ONE_CUSTOMER);
     const { ended } = deliver(world, invocation, await quick(world), ['a']);
     await world.advance(249);
     expect(ended).toEqual({});
@@ -121,7 +132,9 @@ describe('a first attempt without an answer', () => {
   it('the message waits for the answer when the store could not note the attempt', async () => {
     const world = new World();
     world.refusesWaiting = true;
-    const { ended } = deliver(world, new Invocation(world.ports, 10_000), aSubscription(0), ['a']);
+    const { ended } = deliver(world, new Invocation(world.ports, 10_000, ONE_CUSTOMER), aSubscription(0), [
+      'a',
+    ]);
     await world.advance(1250);
     expect(ended).toEqual({});
     await world.answer('a');
@@ -131,7 +144,7 @@ describe('a first attempt without an answer', () => {
 
   it('the events behind it wait for it elsewhere, until two seconds have passed', async () => {
     const world = new World();
-    const invocation = new Invocation(world.ports, 10_000);
+    const invocation = new Invocation(world.ports, 10_000, ONE_CUSTOMER);
     const { ended } = deliver(world, invocation, aSubscription(0), ['a', 'b', 'c']);
     await world.advance(1250);
     expect(world.posted).toEqual(['a']);
@@ -143,27 +156,118 @@ describe('a first attempt without an answer', () => {
     expect(world.released).toEqual(['b', 'c']);
   });
 
-  it('a listener that usually takes longer gets the next request all the same', async () => {
+  it('nobody waits for a listener that usually takes longer, and it gets the next request all the same', async () => {
     const world = new World();
     const subscription = aSubscription(0);
-    const invocation = new Invocation(world.ports, 10_000);
+    const invocation = new Invocation(world.ports, 10_000, ONE_CUSTOMER);
     deliver(world, invocation, subscription, ['first']);
     await world.advance(1400);
     await world.answer('first');
     const { ended } = deliver(world, invocation, subscription, ['a', 'b', 'c', 'd', 'e', 'f']);
-    await world.advance(1249);
+    await world.advance(0);
     expect(world.posted).toEqual(['first', 'a', 'b', 'c', 'd', 'e']);
     await world.answer('a');
-    await world.advance(1);
-    // The answer to the first request gave its slot to the last event.
-    expect(world.reports.filter(({ kind }) => kind === 'waiting')).toHaveLength(5);
+    await world.advance(250);
     expect(world.posted).toContain('f');
-    expect(ended).toMatchObject({ a: DONE, b: DONE, e: DONE });
+    expect(ended).toMatchObject({ a: DONE, b: DONE, c: DONE, d: DONE, e: DONE });
   });
 
-  it('three overdue requests send everything else on, to free connections', async () => {
+  it('one slow answer among quick ones stops no other event of its subscription', async () => {
     const world = new World();
-    const invocation = new Invocation(world.ports, 10_000);
+    const invocation = new Invocation(world.ports, 10_000, ONE_CUSTOMER);
+    const { ended } = deliver(world, invocation, await quick(world), ['slow', 'b', 'c', 'd', 'e', 'f', 'g']);
+    await world.advance(0);
+    for (const id of ['b', 'c', 'd', 'e']) await world.answer(id);
+    await world.advance(250);
+    for (const id of ['f', 'g']) await world.answer(id);
+    await world.advance(0);
+    expect(Object.values(ended)).toEqual(Array(7).fill(DONE));
+  });
+
+  it('an event that has waited once takes its turn, although two requests have no answer', async () => {
+    const world = new World();
+    const subscription = await quick(world);
+    const invocation = new Invocation(world.ports, 10_000, ONE_CUSTOMER);
+    deliver(world, invocation, subscription, ['a', 'b']);
+    await world.advance(250);
+    const { ended: others } = deliver(world, invocation, subscription, ['c']);
+    const { ended } = deliver(world, invocation, subscription, ['d'], new Set(['d']));
+    await world.advance(0);
+    expect(others).toEqual({ c: { kind: 'later', waitMs: 1750 } });
+    expect(world.posted).toContain('d');
+    expect(ended).toEqual({});
+  });
+
+  it('a store that does not answer within five seconds keeps no batch', async () => {
+    const world = new World();
+    const store = world.ports.store('');
+    world.ports.store = () => ({ ...store, admit: () => new Promise(() => {}) });
+    const { ended } = deliver(world, new Invocation(world.ports, 10_000, ONE_CUSTOMER), aSubscription(0), [
+      'a',
+    ]);
+    await world.advance(4999);
+    expect(ended).toEqual({});
+    await world.advance(1);
+    expect(ended).toEqual({ a: FAILED });
+  });
+
+  it('an event that could not be signed is released, for the next consumer', async () => {
+    const world = new World();
+    world.ports.sign = () => Promise.reject(new Error('no key'));
+    const { ended } = deliver(world, new Invocation(world.ports, 10_000, ONE_CUSTOMER), aSubscription(0), [
+      'a',
+    ]);
+    await world.advance(0);
+    expect(ended).toEqual({ a: FAILED });
+    expect(world.released).toEqual(['a']);
+  });
+
+  it('an event that another consumer works on is not released', async () => {
+    const world = new World();
+    const store = world.ports.store('');
+    world.ports.store = () => ({ ...store, admit: async () => [{ answer: 'busy', retryAfterMs: 40_000 }] });
+    const { ended } = deliver(world, new Invocation(world.ports, 10_000, ONE_CUSTOMER), aSubscription(0), [
+      'a',
+    ]);
+    await world.advance(0);
+    expect(ended).toEqual({ a: { kind: 'later', waitMs: 40_000 } });
+    expect(world.released).toEqual([]);
+  });
+
+  it('tokens that are not stored yet keep others from being made, beyond eight million characters', async () => {
+    const world = new World();
+    const store = world.ports.store('');
+    let storeAll = () => {};
+    const away = new Promise<void>((resolve) => {
+      storeAll = resolve;
+    });
+    world.ports.store = () => ({
+      ...store,
+      settle: (...all) => away.then(() => store.settle(...all)),
+    });
+    world.ports.sign = async (event) => event.id.padEnd(1_000_000, '.');
+    world.ports.post = async (_, set) => {
+      world.posted.push(set);
+      return ok;
+    };
+    const ids = Array.from({ length: 30 }, (_, index) => `e${index}`);
+    const { ended } = deliver(
+      world,
+      new Invocation(world.ports, 10_000, ONE_CUSTOMER),
+      aSubscription(0),
+      ids,
+    );
+    await world.advance(0);
+    expect(world.posted.length).toBeGreaterThanOrEqual(8);
+    expect(world.posted.length).toBeLessThanOrEqual(13);
+    storeAll();
+    await world.advance(0);
+    expect(Object.keys(ended)).toHaveLength(30);
+  });
+
+  it('four overdue requests send everything else on, to free connections', async () => {
+    const world = new World();
+    const invocation = new Invocation(world.ports, 10_000, ONE_CUSTOMER);
     for (let index = 0; index < 5; index++) {
       deliver(world, invocation, aSubscription(0), [`hangs ${index}`]);
     }
@@ -180,7 +284,7 @@ describe('a first attempt without an answer', () => {
 describe('the end of a batch', () => {
   it('a batch ends while a request goes on that needs at most 20 seconds more', async () => {
     const world = new World();
-    const invocation = new Invocation(world.ports, 10_000);
+    const invocation = new Invocation(world.ports, 10_000, ONE_CUSTOMER);
     deliver(world, invocation, aSubscription(0), ['a']);
     await world.advance(1250);
     await invocation.end();
@@ -189,7 +293,7 @@ describe('the end of a batch', () => {
 
   it('a batch waits for a request that may need longer than the platform lets it', async () => {
     const world = new World();
-    const invocation = new Invocation({ ...world.ports, longestAttemptMs: 64_000 }, 10_000);
+    const invocation = new Invocation({ ...world.ports, longestAttemptMs: 64_000 }, 10_000, ONE_CUSTOMER);
     deliver(world, invocation, aSubscription(0), ['a']);
     await world.advance(1250);
     let hasEnded = false;
@@ -204,7 +308,7 @@ describe('the end of a batch', () => {
 
   it('a batch ends at once when such a request was answered', async () => {
     const world = new World();
-    const invocation = new Invocation({ ...world.ports, longestAttemptMs: 64_000 }, 10_000);
+    const invocation = new Invocation({ ...world.ports, longestAttemptMs: 64_000 }, 10_000, ONE_CUSTOMER);
     deliver(world, invocation, aSubscription(0), ['a']);
     await world.advance(1250);
     await world.answer('a');
@@ -225,7 +329,11 @@ describe('a dispatched attempt without an answer', () => {
     const world = new World();
     const subscription = aSubscription(0);
     const dispatch = dispatchOf(subscription, ['a', 'b', 'c']);
-    const ended = deliverDispatched(new Invocation(world.ports, 10_000), subscription, dispatch);
+    const ended = deliverDispatched(
+      new Invocation(world.ports, 10_000, ONE_CUSTOMER),
+      subscription,
+      dispatch,
+    );
     await world.advance(1250);
     expect(await ended).toEqual(DONE);
     expect(world.posted).toEqual(['a']);
@@ -237,7 +345,11 @@ describe('a dispatched attempt without an answer', () => {
     const world = new World();
     const subscription = aSubscription(0);
     const dispatch = dispatchOf(subscription, ['a'], true);
-    const ended = deliverDispatched(new Invocation(world.ports, 10_000), subscription, dispatch);
+    const ended = deliverDispatched(
+      new Invocation(world.ports, 10_000, ONE_CUSTOMER),
+      subscription,
+      dispatch,
+    );
     await world.advance(1250);
     expect(await ended).toEqual(DONE);
     expect(world.reports).toEqual([]);
@@ -250,7 +362,11 @@ describe('a dispatched attempt without an answer', () => {
     const subscription = aSubscription(0);
     const ids = ['a', 'b', 'c', 'd', 'e', 'f', 'g'];
     const dispatch = dispatchOf(subscription, ids, true);
-    const ended = deliverDispatched(new Invocation(world.ports, 10_000), subscription, dispatch);
+    const ended = deliverDispatched(
+      new Invocation(world.ports, 10_000, ONE_CUSTOMER),
+      subscription,
+      dispatch,
+    );
     await world.advance(1250);
     expect(world.posted).toEqual(['a', 'b', 'c', 'd', 'e']);
     // All connections are overdue, so the rest goes on at once in another invocation.
@@ -260,7 +376,7 @@ describe('a dispatched attempt without an answer', () => {
 
   it('a message out of time is sent on with what has not begun, and costs no retry', async () => {
     const world = new World();
-    const invocation = new Invocation(world.ports, 10_000);
+    const invocation = new Invocation(world.ports, 10_000, ONE_CUSTOMER);
     const subscription = aSubscription(0);
     world.now += 10_001;
     const dispatch = dispatchOf(subscription, ['a', 'b']);
@@ -273,6 +389,7 @@ describe('a dispatched attempt without an answer', () => {
     const invocation = new Invocation(
       { ...world.ports, sendDispatches: () => Promise.reject(new Error('queue away')) },
       10_000,
+      ONE_CUSTOMER,
     );
     const subscription = aSubscription(0);
     world.now += 10_001;

@@ -7,7 +7,7 @@ describe('the patience with a listener', () => {
     expect(patience.overdueAfterMs('s', 0)).toBe(1250);
     expect(patience.hasAnswered('s', 0)).toBe(false);
     expect(patience.isUnusual('s', 0)).toBe(true);
-    patience.note('s', 1300, 0);
+    patience.note('s', 1200, 0);
     expect(patience.overdueAfterMs('s', 0)).toBe(1250);
     expect(patience.isUnusual('s', 0)).toBe(false);
   });
@@ -24,6 +24,13 @@ describe('the patience with a listener', () => {
     expect(patience.overdueAfterMs('s', 10)).toBeCloseTo(overdueMs, 6);
     expect(patience.isUnusual('s', 10)).toBe(usualMs * 4 <= 1250);
     expect(patience.hasAnswered('s', 10)).toBe(true);
+  });
+
+  it('nobody waits for a listener that usually takes longer than the longest patience', () => {
+    const patience = new Patience();
+    patience.note('s', 1500, 0);
+    expect(patience.overdueAfterMs('s', 0)).toBe(250);
+    expect(patience.isUnusual('s', 0)).toBe(false);
   });
 
   it('an isolate forgets a listener that has not answered for a minute', () => {

@@ -51,7 +51,7 @@ describe('splitting a wide message', () => {
 
   it('events that do not fit one message share several slices', () => {
     const big = events(3, { type: 'entityUpdated', attributes: ['x'.repeat(30_000)] });
-    const all = [...slicesFor(big, ['s1'], 100, 0)];
+    const all = [...slicesFor(big, ['s1'], 100, {})];
     expect(all.map(({ events: own }) => own.length)).toEqual([2, 1]);
     expect(all.every(({ subscriptions: ids }) => ids?.join() === 's1')).toBe(true);
   });

@@ -35,8 +35,8 @@ async function settled(): Promise<void> {
   for (let turn = 0; turn < 20; turn++) await Promise.resolve();
 }
 
-function newLine() {
-  const slots = new Slots();
+function newLine(isShared = false) {
+  const slots = new Slots(isShared);
   return { slots, line: new Line(slots) };
 }
 
@@ -83,12 +83,11 @@ describe('the slots of an invocation', () => {
     expect(line.order).toEqual(['a1', 'a1', 'a1']);
   });
 
-  it('three overdue requests close an invocation to all who wait', async () => {
+  it('four overdue requests close an invocation to all who wait', async () => {
     const { slots, line } = newLine();
     for (const name of ['a1', 'b1', 'c1', 'd1', 'e1', 'f1']) line.wait(name);
     await settled();
-    slots.overdue();
-    slots.overdue();
+    for (let count = 0; count < 3; count++) slots.overdue();
     await settled();
     expect(line.refused).toEqual([]);
     slots.overdue();
@@ -117,5 +116,31 @@ describe('the slots of an invocation', () => {
     await settled();
     expect(line.refused).toEqual([]);
     expect(line.order).toEqual(['a1', 'a1', 'a1', 'b1', 'b1', 'b1']);
+  });
+
+  it('a customer has three slots in a batch of several customers, and five in a batch of its own', async () => {
+    const { line } = newLine(true);
+    for (let index = 0; index < 9; index++) line.wait(`a${index}`);
+    await settled();
+    expect(line.order).toHaveLength(3);
+    line.wait('b1');
+    line.wait('b2');
+    await settled();
+    expect(line.order.slice(3)).toEqual(['b1', 'b2']);
+    line.release('a0');
+    await settled();
+    expect(line.order).toHaveLength(6);
+  });
+
+  it('a delivery that stays in line is not dismissed with the others of its subscription', async () => {
+    const { slots, line } = newLine();
+    for (let index = 0; index < 6; index++) line.wait('a1');
+    const stays = slots.take(names('a1'), true, true);
+    await settled();
+    slots.dismiss(names('a1'));
+    await settled();
+    expect(line.refused).toEqual(['a1']);
+    line.release('a1');
+    expect(await stays).toBeDefined();
   });
 });

@@ -8,6 +8,8 @@ import {
   isFinal,
   lastAnswer,
   recordResult,
+  recordWaiting,
+  redeliver,
 } from '../../src/domain/delivery.ts';
 import { DISPATCH_LEASE_MS } from '../../src/domain/leases.ts';
 import {
@@ -107,6 +109,26 @@ describe('the result of a first attempt', () => {
     }
     expect(delivery).toMatchObject({ state: 'failure', attempts: 4, dueAt: null });
     expect(delivery?.history.at(-1)).toMatchObject({ reason: 'HTTP 503' });
+  });
+});
+
+describe('an attempt without an answer yet', () => {
+  it('an attempt that is reported as waiting takes the lease token away, so that no dispatch begins it again', () => {
+    const dispatched = dispatch(arrive(FACTS, NOW, true), 'token', NOW);
+    const waiting = changed(recordWaiting(dispatched, FACTS, { attempt: 1, startedAt: NOW }, NOW + LEASE_MS));
+    expect(waiting).toMatchObject({
+      state: 'executing',
+      attempts: 1,
+      leaseToken: null,
+      dueAt: NOW + LEASE_MS,
+    });
+    expect(begin(waiting, 'token', NOW + 1, LEASE_MS)).toBeUndefined();
+  });
+
+  it('a report of an earlier run changes nothing', () => {
+    const failed = changed(disable(awaitingRetry(), NOW + 10));
+    const again = changed(redeliver(failed, NOW + 20));
+    expect(recordWaiting(again, FACTS, { attempt: 1, startedAt: NOW }, NOW + LEASE_MS)).toBeUndefined();
   });
 });
 

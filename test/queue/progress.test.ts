@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { DONE, FAILED, LATER } from '../../src/delivery/disposition.ts';
 import type { IdentityEvent } from '../../src/domain/event.ts';
-import type { PackedEvents } from '../../src/outbound/queues.ts';
+import type { PackedEvents, SliceOf } from '../../src/outbound/queues.ts';
 import { Progress } from '../../src/queue/progress.ts';
 
 function anEvent(id: string, customerId = 'c'): IdentityEvent {
@@ -11,7 +11,7 @@ function anEvent(id: string, customerId = 'c'): IdentityEvent {
 const [x, y] = [anEvent('x'), anEvent('y')];
 
 /** A message with two events for subscriptions that the test names. */
-function aMessage({ attempts = 1, failuresBefore = 0, isQueueAway = false, restDeliveries = 100 } = {}) {
+function aMessage({ attempts = 1, slice = {} as SliceOf, isQueueAway = false, restDeliveries = 100 } = {}) {
   const decisions: unknown[] = [];
   const sent: [PackedEvents, number][] = [];
   const message = {
@@ -20,8 +20,8 @@ function aMessage({ attempts = 1, failuresBefore = 0, isQueueAway = false, restD
     ack: () => void decisions.push('ack'),
     retry: ({ delaySeconds }: { delaySeconds: number }) => void decisions.push(delaySeconds),
   };
-  const progress = new Progress(message, failuresBefore, {
-    sendSlices: async (slices, seconds) => {
+  const progress = new Progress(message, slice, {
+    sendRest: async (slices, seconds) => {
       if (isQueueAway) throw new Error('away');
       for (const slice of slices) sent.push([slice, seconds]);
     },
@@ -102,7 +102,7 @@ describe('the progress of a message', () => {
   });
 
   it('being sent on costs no retry: the failures before stay as they were', async () => {
-    const { progress, sent } = aMessage({ attempts: 4, failuresBefore: 5 });
+    const { progress, sent } = aMessage({ attempts: 4, slice: { failures: 5 } });
     await end(progress, [['s1', x, LATER]]);
     expect(told(sent)).toEqual([['s1', 'x', 8, 0]]);
   });
@@ -127,7 +127,7 @@ describe('the progress of a message', () => {
   });
 
   it('a slice that has failed a hundred times is given up at its next failure', async () => {
-    const { progress, decisions } = aMessage({ failuresBefore: 100 });
+    const { progress, decisions } = aMessage({ slice: { failures: 100 } });
     await end(progress, [['s1', x, FAILED]]);
     expect(decisions).toEqual(['given up', 'ack']);
   });

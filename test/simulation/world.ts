@@ -711,10 +711,10 @@ export class World {
       },
       openKeys: async () => this.#mayFail(0.02, 'D1 fails'),
       longestAttemptMs: TIMEOUT_MS + 4 * SECOND_MS,
-      sendSlices: async (slices, delaySeconds) => {
+      sendSlices: async (queue, slices, delaySeconds) => {
         alive();
         this.#mayFail(0.04, 'send fails before');
-        for (const slice of slices) this.#enqueue(QUEUES.slices, slice, 0, delaySeconds);
+        for (const slice of slices) this.#enqueue(QUEUES[queue], slice, 0, delaySeconds);
         this.#mayFail(0.02, 'send fails after');
       },
       sendDispatches: async (dispatches, delaySeconds) => {
@@ -784,9 +784,9 @@ export class World {
     const allow = (eventId: string, attempt: number, isFirst: boolean) =>
       activity.allowed.set(`${place.row.id} ${eventId}`, { attempt, isFirst });
     return {
-      admit: async (ref, ids) => {
+      admit: async (ref, ids, waited) => {
         const answers = await call(async (store) => {
-          const admissions = await store.admit(ref, ids);
+          const admissions = await store.admit(ref, ids, waited);
           for (const [index, { answer }] of admissions.entries())
             if (answer !== 'done' && !place.isDeleted) this.#rule(() => ledger.admitted(ids[index] ?? ''));
           return admissions;

@@ -3,7 +3,7 @@
  * endpoint may hang, seconds before a time limit does (contract 10.4). They are in memory only: an object that was evicted
  * learns that the endpoint may hang from its next request without an answer.
  */
-import { SLOW_ANSWER_MS } from '../../domain/limits.ts';
+import { SLOW_ANSWER_MS, UNANSWERED_MIN } from '../../domain/limits.ts';
 
 interface Unanswered {
   readonly startedAt: number;
@@ -30,26 +30,22 @@ export class UnansweredRequests {
     this.#requests.clear();
   }
 
-  /** Whether a request has had no answer for as long as a slow answer takes: the endpoint is treated like a slow one. */
+  /** Whether requests have had no answer for as long as a slow answer takes: the endpoint is treated like a slow one. */
   areSlow(now: number): boolean {
-    return this.#some(now, ({ startedAt }) => now - startedAt >= SLOW_ANSWER_MS);
+    const slow = this.#open(now).filter(({ startedAt }) => now - startedAt >= SLOW_ANSWER_MS);
+    return slow.length >= UNANSWERED_MIN;
   }
 
-  /** How long new events should wait for the answer to an unusually slow request, ms; `undefined`: not at all. */
+  /** How long new events should wait for the answers to unusually slow requests, ms; `undefined`: not at all. */
   waitMs(now: number): number | undefined {
-    let waitMs: number | undefined;
-    this.#some(now, ({ startedAt, isUnusual }) => {
-      if (isUnusual) waitMs = Math.max(0, startedAt + SLOW_ANSWER_MS - now);
-      return isUnusual;
-    });
-    return waitMs;
+    const starts = this.#open(now).flatMap(({ isUnusual, startedAt }) => (isUnusual ? [startedAt] : []));
+    // From then on, so many are slow that the endpoint is treated like a slow one.
+    const start = starts.toSorted((a, b) => a - b)[UNANSWERED_MIN - 1];
+    return start === undefined ? undefined : Math.max(0, start + SLOW_ANSWER_MS - now);
   }
 
-  #some(now: number, is: (request: Unanswered) => boolean): boolean {
-    for (const [eventId, request] of this.#requests) {
-      if (request.until <= now) this.#requests.delete(eventId);
-      else if (is(request)) return true;
-    }
-    return false;
+  #open(now: number): Unanswered[] {
+    for (const [eventId, { until }] of this.#requests) if (until <= now) this.#requests.delete(eventId);
+    return [...this.#requests.values()];
   }
 }
