@@ -114,7 +114,8 @@ export class Invocation {
     void answer.then(() => this.#slots.answered());
     if (!isInTrouble) {
       if (isUnusual) this.#silence(ref, startedAt, answer);
-      const waiting = { ...facts, kind: 'waiting', attempt, startedAt, isUnusual } as const;
+      const isAlone = this.#isAlone();
+      const waiting = { ...facts, kind: 'waiting', attempt, startedAt, isUnusual, isAlone } as const;
       const stored = await this.report(reporter, waiting, ref);
       // The store does not know of the attempt: the message must wait for its end.
       if (stored.kind !== 'done') return await reported;
@@ -172,7 +173,7 @@ export class Invocation {
 
   /**
    * Notes that a request has had no answer for longer than usual. One may be a slow answer among quick ones. When two have none,
-   * or the listener has not answered lately at all, the other deliveries of its subscription do not wait here.
+   * of this listener or of two, or the listener has not answered lately at all, the other deliveries of its subscription do not wait here.
    */
   #silence(ref: SubscriptionRef, startedAt: number, answer: Promise<unknown>): void {
     const { subscriptionId } = ref;
@@ -185,7 +186,13 @@ export class Invocation {
 
   #isSilent({ subscriptionId }: SubscriptionRef): boolean {
     const count = this.#unanswered.get(subscriptionId)?.length ?? 0;
-    return count >= UNANSWERED_MIN || (count > 0 && !patience.hasAnswered(subscriptionId, this.ports.now()));
+    if (count === 0 || count >= UNANSWERED_MIN) return count > 0;
+    return !this.#isAlone() || !patience.hasAnswered(subscriptionId, this.ports.now());
+  }
+
+  /** Whether at most one listener does not answer: then it may be a slow answer among quick ones. */
+  #isAlone(): boolean {
+    return [...this.#unanswered.values()].filter(({ length }) => length > 0).length < 2;
   }
 
   /** Once the silence is as long as a slow answer, the store decides what becomes of the others (contract 10.4). */

@@ -7,12 +7,13 @@
  *
  * The slots are shared fairly. Customers take turns, and so do the subscriptions of a customer. In a batch of several customers
  * each has three slots at most. A subscription has two at most while others wait, and one until its listener has answered
- * (contract 10.4). When four requests have had no
+ * (contract 10.4). When three requests have had no
  * answer for longer than usual, the invocation closes: what still waits is better off in an invocation with free connections.
  */
 import type { SubscriptionRef } from '../domain/subscription.ts';
 import {
   CONNECTIONS_OVERDUE_MAX,
+  CONNECTIONS_OVERDUE_SHARED_MAX,
   FETCHES_PER_CUSTOMER,
   FETCHES_PER_INVOCATION,
   FETCHES_PER_SUBSCRIPTION,
@@ -46,6 +47,7 @@ interface Customer {
 
 export class Slots {
   readonly #mostPerCustomer: number;
+  readonly #mostOverdue: number;
   #free = FETCHES_PER_INVOCATION;
   #overdue = 0;
   #isClosed = false;
@@ -55,6 +57,7 @@ export class Slots {
   /** @param isShared whether the batch has messages of several customers */
   constructor(isShared: boolean) {
     this.#mostPerCustomer = isShared ? FETCHES_PER_CUSTOMER : FETCHES_PER_INVOCATION;
+    this.#mostOverdue = isShared ? CONNECTIONS_OVERDUE_SHARED_MAX : CONNECTIONS_OVERDUE_MAX;
   }
 
   /**
@@ -83,7 +86,7 @@ export class Slots {
   /** A request is overdue. It keeps its slot; when too many are overdue, nobody else gets a slot. */
   overdue(): void {
     this.#overdue++;
-    if (this.#overdue >= CONNECTIONS_OVERDUE_MAX) this.close();
+    if (this.#overdue >= this.#mostOverdue) this.close();
   }
 
   /** An overdue request has ended. */

@@ -16,7 +16,9 @@ export const FETCHES_PER_CUSTOMER = 3;
 /** Requests at once for a subscription whose listener has not answered lately: it may hang. */
 export const FETCHES_UNPROVEN = 1;
 /** Overdue requests that close an invocation: what waits is better off where all connections are free. */
-export const CONNECTIONS_OVERDUE_MAX = 4;
+export const CONNECTIONS_OVERDUE_MAX = 3;
+/** The same in a batch of several customers: one more than a customer can have. */
+export const CONNECTIONS_OVERDUE_SHARED_MAX = 4;
 /** Deliveries signed and stored at once without an attempt. They need no connection. */
 export const DEFERRALS_AT_ONCE = 2;
 /** Events of one subscription admitted at once: the invocation holds them in memory, and may have to send them on. */

@@ -63,8 +63,13 @@ export class Admissions {
       if (report.kind === 'attempted') this.unanswered.end(eventId);
       const isPresent = report.endpoint === this.#parts.endpoint();
       if (report.kind === 'waiting' && isPresent && stored[index]?.state === 'executing') {
-        const { startedAt, isUnusual } = report;
-        this.unanswered.add(eventId, { startedAt, isUnusual, until: now + this.#parts.attemptLeaseMs() });
+        const { startedAt, isUnusual, isAlone } = report;
+        this.unanswered.add(eventId, {
+          startedAt,
+          isUnusual,
+          isAlone,
+          until: now + this.#parts.attemptLeaseMs(),
+        });
       }
     }
   }

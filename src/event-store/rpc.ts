@@ -76,6 +76,8 @@ export type AttemptReport = DeliveryFacts &
         readonly startedAt: number;
         /** The listener usually answers far sooner. */
         readonly isUnusual: boolean;
+        /** No other listener failed to answer the consumer at that moment. */
+        readonly isAlone: boolean;
       }
     | /** The consumer made no attempt: the store keeps the delivery, and decides when it is attempted. */ {
         readonly kind: 'deferred';

@@ -184,6 +184,25 @@ describe('a first attempt without an answer', () => {
     expect(Object.values(ended)).toEqual(Array(7).fill(DONE));
   });
 
+  it('a slow answer is no single one when two listeners do not answer at once', async () => {
+    const world = new World();
+    const [one, two] = [await quick(world), await quick(world)];
+    const invocation = new Invocation(world.ports, 10_000, ONE_CUSTOMER);
+    deliver(world, invocation, one, ['a']);
+    await world.advance(100);
+    deliver(world, invocation, two, ['b']);
+    await world.advance(250);
+    expect(
+      world.reports.map(({ eventId, kind, ...rest }) => [eventId, kind, 'isAlone' in rest && rest.isAlone]),
+    ).toEqual([
+      ['a', 'waiting', true],
+      ['b', 'waiting', false],
+    ]);
+    const { ended } = deliver(world, invocation, two, ['c']);
+    await world.advance(0);
+    expect(ended).toEqual({ c: { kind: 'later', waitMs: 1750 } });
+  });
+
   it('an event that has waited once takes its turn, although two requests have no answer', async () => {
     const world = new World();
     const subscription = await quick(world);
@@ -265,7 +284,7 @@ describe('a first attempt without an answer', () => {
     expect(Object.keys(ended)).toHaveLength(30);
   });
 
-  it('four overdue requests send everything else on, to free connections', async () => {
+  it('three overdue requests send everything else on, to free connections', async () => {
     const world = new World();
     const invocation = new Invocation(world.ports, 10_000, ONE_CUSTOMER);
     for (let index = 0; index < 5; index++) {

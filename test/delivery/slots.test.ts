@@ -83,17 +83,25 @@ describe('the slots of an invocation', () => {
     expect(line.order).toEqual(['a1', 'a1', 'a1']);
   });
 
-  it('four overdue requests close an invocation to all who wait', async () => {
+  it('three overdue requests close an invocation to all who wait, and four one of several customers', async () => {
     const { slots, line } = newLine();
     for (const name of ['a1', 'b1', 'c1', 'd1', 'e1', 'f1']) line.wait(name);
     await settled();
-    for (let count = 0; count < 3; count++) slots.overdue();
+    for (let count = 0; count < 2; count++) slots.overdue();
     await settled();
     expect(line.refused).toEqual([]);
     slots.overdue();
     line.wait('g1');
     await settled();
     expect(line.refused).toEqual(['f1', 'g1']);
+    const shared = newLine(true);
+    for (const name of ['a1', 'b1', 'c1', 'd1', 'e1', 'f1']) shared.line.wait(name);
+    for (let count = 0; count < 3; count++) shared.slots.overdue();
+    await settled();
+    expect(shared.line.refused).toEqual([]);
+    shared.slots.overdue();
+    await settled();
+    expect(shared.line.refused).toEqual(['f1']);
   });
 
   it('an overdue request that was answered does not count any more', async () => {

@@ -3,9 +3,16 @@ import { describe, expect, it } from 'vitest';
 import { Bench, lost, ok, timedOut } from '../support/store-bench.ts';
 
 /** Reports that attempt 1 of an event has had no answer for 250 ms. */
-async function waiting(bench: Bench, eventId: string, isUnusual = true, attempt = 1) {
+async function waiting(bench: Bench, eventId: string, isUnusual = true, isAlone = true) {
   const startedAt = bench.clock.now() - 250;
-  const report = { ...bench.facts(eventId), kind: 'waiting' as const, attempt, startedAt, isUnusual };
+  const report = {
+    ...bench.facts(eventId),
+    kind: 'waiting' as const,
+    attempt: 1,
+    startedAt,
+    isUnusual,
+    isAlone,
+  };
   return (await bench.store.settle(bench.ref, [report])).settled[0];
 }
 
@@ -84,6 +91,16 @@ describe('new events while requests have no answer', () => {
     expect(await bench.store.admit(bench.ref, bench.ids(1))).toEqual([{ answer: 'new' }]);
     bench.clock.advance(5000);
     expect(await bench.store.admit(bench.ref, bench.ids(1))).toEqual([{ answer: 'new' }]);
+  });
+
+  it('one request without an answer counts as two when other listeners do not answer either', async () => {
+    const bench = new Bench();
+    await waiting(bench, bench.ids(1)[0] ?? '', true, false);
+    expect(await bench.store.admit(bench.ref, bench.ids(1))).toEqual([
+      { answer: 'busy', retryAfterMs: 1750 },
+    ]);
+    bench.clock.advance(1750);
+    expect(await bench.store.admit(bench.ref, bench.ids(1))).toEqual([{ answer: 'held' }]);
   });
 
   it('new events wait until two requests are two seconds old, and are not stored for that', async () => {
