@@ -110,8 +110,8 @@ export class Invocation {
     const overdueAfterMs = patience.overdueAfterMs(ref.subscriptionId, startedAt);
     if (await isWithin(answer, overdueAfterMs)) return await reported;
 
-    this.#slots.overdue();
-    void answer.then(() => this.#slots.answered());
+    this.#slots.overdue(ref);
+    void answer.then(() => this.#slots.answered(ref));
     if (!isInTrouble) {
       if (isUnusual) this.#silence(ref, startedAt, answer);
       const isAlone = this.#isAlone();

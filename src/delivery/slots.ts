@@ -51,6 +51,9 @@ export class Slots {
   #free = FETCHES_PER_INVOCATION;
   #overdue = 0;
   #isClosed = false;
+  /** Customers who get no more slots. */
+  readonly #closedFor = new Set<string>();
+  readonly #overdueOf = new Map<string, number>();
   #served = 0;
   readonly #customers = new Map<string, Customer>();
 
@@ -66,7 +69,7 @@ export class Slots {
    * @param staysInLine it is not dismissed
    */
   take(names: Names, isProven: boolean, staysInLine = false): Promise<Slot | undefined> {
-    if (this.#isClosed) return Promise.resolve(undefined);
+    if (this.#isClosed || this.#closedFor.has(names.customerId)) return Promise.resolve(undefined);
     const line = this.#line(names);
     line.isProven ||= isProven;
     return new Promise((resolve) => {
@@ -83,15 +86,22 @@ export class Slots {
     this.#serve();
   }
 
-  /** A request is overdue. It keeps its slot; when too many are overdue, nobody else gets a slot. */
-  overdue(): void {
+  /**
+   * A request is overdue. It keeps its slot. When all slots that its customer can have are overdue, the customer gets no more;
+   * when too many are, nobody does.
+   */
+  overdue({ customerId }: Names): void {
     this.#overdue++;
+    const own = (this.#overdueOf.get(customerId) ?? 0) + 1;
+    this.#overdueOf.set(customerId, own);
     if (this.#overdue >= this.#mostOverdue) this.close();
+    else if (own >= this.#mostPerCustomer) this.#closeFor(customerId);
   }
 
   /** An overdue request has ended. */
-  answered(): void {
+  answered({ customerId }: Names): void {
     this.#overdue--;
+    this.#overdueOf.set(customerId, (this.#overdueOf.get(customerId) ?? 1) - 1);
   }
 
   /** All who wait for a slot for this subscription now get none. */
@@ -106,10 +116,13 @@ export class Slots {
   /** Nobody gets a slot any more. */
   close(): void {
     this.#isClosed = true;
-    for (const { lines } of this.#customers.values()) {
-      for (const { waiting } of lines.values()) {
-        for (const { resolve } of waiting.splice(0)) resolve(undefined);
-      }
+    for (const customerId of this.#customers.keys()) this.#closeFor(customerId);
+  }
+
+  #closeFor(customerId: string): void {
+    this.#closedFor.add(customerId);
+    for (const { waiting } of this.#customers.get(customerId)?.lines.values() ?? []) {
+      for (const { resolve } of waiting.splice(0)) resolve(undefined);
     }
   }
 

@@ -87,19 +87,19 @@ describe('the slots of an invocation', () => {
     const { slots, line } = newLine();
     for (const name of ['a1', 'b1', 'c1', 'd1', 'e1', 'f1']) line.wait(name);
     await settled();
-    for (let count = 0; count < 2; count++) slots.overdue();
+    for (let count = 0; count < 2; count++) slots.overdue(names('x1'));
     await settled();
     expect(line.refused).toEqual([]);
-    slots.overdue();
+    slots.overdue(names('x1'));
     line.wait('g1');
     await settled();
     expect(line.refused).toEqual(['f1', 'g1']);
     const shared = newLine(true);
     for (const name of ['a1', 'b1', 'c1', 'd1', 'e1', 'f1']) shared.line.wait(name);
-    for (let count = 0; count < 3; count++) shared.slots.overdue();
+    for (const name of ['a1', 'b1', 'c1']) shared.slots.overdue(names(name));
     await settled();
     expect(shared.line.refused).toEqual([]);
-    shared.slots.overdue();
+    shared.slots.overdue(names('d1'));
     await settled();
     expect(shared.line.refused).toEqual(['f1']);
   });
@@ -107,8 +107,8 @@ describe('the slots of an invocation', () => {
   it('an overdue request that was answered does not count any more', async () => {
     const { slots, line } = newLine();
     for (let index = 0; index < 5; index++) {
-      slots.overdue();
-      slots.answered();
+      slots.overdue(names('x1'));
+      slots.answered(names('x1'));
     }
     line.wait('a1');
     await settled();
@@ -150,5 +150,17 @@ describe('the slots of an invocation', () => {
     expect(line.refused).toEqual(['a1']);
     line.release('a1');
     expect(await stays).toBeDefined();
+  });
+
+  it('a customer whose three slots are overdue gets no more, and the others go on', async () => {
+    const { slots, line } = newLine(true);
+    for (const name of ['a1', 'a2', 'a3', 'a4', 'b1']) line.wait(name);
+    await settled();
+    for (const name of ['a1', 'a2', 'a3']) slots.overdue(names(name));
+    line.wait('a5');
+    line.wait('b2');
+    await settled();
+    expect(line.refused).toEqual(['a4', 'a5']);
+    expect(line.order).toEqual(['a1', 'a2', 'a3', 'b1', 'b2']);
   });
 });
