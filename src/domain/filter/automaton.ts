@@ -7,6 +7,7 @@
  */
 import { RE2JS } from 're2js';
 import { ATTRIBUTES_MAX, EVENT_MAX_BYTES, FILTER_PATTERNS_MAX_SIZE } from '../limits.ts';
+import { stepsToRead } from './pattern-cost.ts';
 import { type Check, type Cost, type Meter, NOTHING } from './steps.ts';
 
 export interface Automaton extends Check {
@@ -40,12 +41,13 @@ const BEGIN_TEXT = 4;
 const UNANCHORED = 0;
 const END_TEXT = -1;
 const LATIN = 256;
-const BYTES_A_LATIN_TABLE = 2 * LATIN;
+/** The table of the first characters, and the objects around the tables. */
+const BYTES_A_TABLE = 2 * LATIN + 1000;
 /** States times classes of characters. */
 const MAX_ENTRIES = 16_384;
 /** Instructions that RE2 visits while it builds the table. */
 const MAX_VISITS = 50_000;
-/** Building visits sets and stacks; a step of evaluation does not. */
+/** Building is charged a tenth of its time: an isolate builds a pattern once, and evaluates it for many events. */
 const STEPS_A_VISIT = 2;
 
 /** Without a table, RE2 may visit every instruction for each character. */
@@ -72,16 +74,23 @@ interface Table {
   readonly visits: number;
 }
 
+/** Steps to compile a pattern, as far as its text alone shows. It is known before RE2 sees the pattern. */
+export function stepsToCompile(pattern: string): number {
+  return stepsToRead(RE2JS.translateRegExp(pattern));
+}
+
 /**
- * A pattern that matches anywhere in a text, as ECMA 262 says.
+ * A pattern that matches anywhere in a text, as ECMA 262 says with the flag `u`, with two differences: `.` matches `\r` and
+ * U+2028 and U+2029, and `\s` is ASCII only.
  * @throws Error when RE2 cannot express it
  */
 export function compilePattern(pattern: string): Automaton {
-  const re = RE2JS.compile(RE2JS.translateRegExp(pattern));
+  const translated = RE2JS.translateRegExp(pattern);
+  const re = RE2JS.compile(translated);
   const size = re.programSize();
   const builder = re.re2().dfa as Builder;
   const table = size > FILTER_PATTERNS_MAX_SIZE ? undefined : tableOf(builder);
-  if (table !== undefined) return byTable(table, size);
+  if (table !== undefined) return byTable(table, size, stepsToRead(translated));
   builder.stateBudget = SEARCH_BYTES;
   builder.memBudget = SEARCH_BYTES;
   return bySearch(re, size);
@@ -102,7 +111,7 @@ function bySearch(re: RE2JS, size: number): Automaton {
   };
 }
 
-function byTable({ next, classes, bounds, visits }: Table, size: number): Automaton {
+function byTable({ next, classes, bounds, visits }: Table, size: number, readSteps: number): Automaton {
   const latin = Uint16Array.from({ length: LATIN }, (_, character) => classOf(bounds, character));
   const width = classes + 1;
   const cost = worstOfTable(next, width);
@@ -128,8 +137,8 @@ function byTable({ next, classes, bounds, visits }: Table, size: number): Automa
     worst: (shape) => (shape.kind === 'text' ? cost : NOTHING),
     isTable: true,
     size,
-    buildSteps: STEPS_A_VISIT * (visits + size),
-    bytes: next.byteLength + bounds.byteLength + BYTES_A_LATIN_TABLE,
+    buildSteps: readSteps + STEPS_A_VISIT * (visits + size),
+    bytes: next.byteLength + bounds.byteLength + BYTES_A_TABLE,
   };
 }
 

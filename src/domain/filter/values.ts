@@ -28,6 +28,19 @@ function worstLook(maxCharacters: number): Cost {
     : fixed(STEPS_A_CHECK + maxCharacters / CHARACTERS_A_STEP);
 }
 
+/**
+ * A text as it goes into a set or a map. Some engines hash a text that is a decimal number by the number, and multiples of
+ * 8,192 all alike: a look at one of them would go through all. A mark before the digits makes such a text one like others.
+ */
+export function textKey(text: string): string {
+  const first = text.charCodeAt(0);
+  return (first >= 0x30 && first <= 0x39) || first === 0 ? `\0${text}` : text;
+}
+
+function scalarKey(value: unknown): unknown {
+  return typeof value === 'string' ? textKey(value) : value;
+}
+
 const TYPE_TESTS: Readonly<Record<string, (value: unknown) => boolean>> = {
   null: (value) => value === null,
   boolean: (value) => typeof value === 'boolean',
@@ -41,7 +54,11 @@ const TYPE_TESTS: Readonly<Record<string, (value: unknown) => boolean>> = {
 export const TYPES: readonly string[] = Object.keys(TYPE_TESTS);
 
 export function typeCheck(types: string | readonly string[]): Check {
-  const tests = [types].flat().map((type) => TYPE_TESTS[type] as (value: unknown) => boolean);
+  return typeof types === 'string' ? (ONE_TYPE.get(types) as Check) : oneOfTypes(types);
+}
+
+function oneOfTypes(types: readonly string[]): Check {
+  const tests = types.map((type) => TYPE_TESTS[type] as (value: unknown) => boolean);
   return {
     test: (value, meter) => {
       meter.steps += 1 + tests.length;
@@ -50,6 +67,8 @@ export function typeCheck(types: string | readonly string[]): Check {
     worst: () => fixed(1 + tests.length),
   };
 }
+
+const ONE_TYPE: ReadonlyMap<string, Check> = new Map(TYPES.map((type) => [type, oneOfTypes([type])]));
 
 /** Compares a value with a constant, part by part, until the first difference. */
 export function constCheck(constant: unknown): Check {
@@ -97,10 +116,13 @@ function worstEquals(constant: unknown, shape: Shape): number {
   }, STEPS_A_CHECK + shape.members.size);
 }
 
+const NO_KEYS: ReadonlySet<string> = new Set();
+
 /** Looks a value up among the constants, in one look however many there are. */
 export function enumCheck(constants: readonly unknown[]): Check {
-  const scalars = new Set(constants.filter(isScalar));
-  const keys = new Set(constants.filter((constant) => !isScalar(constant)).map((one) => keyOf(one)));
+  const scalars = new Set(constants.filter(isScalar).map(scalarKey));
+  const others = constants.filter((constant) => !isScalar(constant)).map((one) => keyOf(one));
+  const keys: ReadonlySet<string> = others.length === 0 ? NO_KEYS : new Set(others);
   const longest = [...keys].reduce((most, key) => Math.max(most, key.length), 0);
   const longestText = constants.reduce<number>(
     (most, constant) => (typeof constant === 'string' ? Math.max(most, constant.length) : most),
@@ -112,7 +134,7 @@ export function enumCheck(constants: readonly unknown[]): Check {
         // A text that is longer than every constant is not read.
         const reads = typeof value !== 'string' || value.length <= longestText;
         meter.steps += reads ? stepsOfLook(value) : STEPS_A_CHECK;
-        return reads && scalars.has(value);
+        return reads && scalars.has(scalarKey(value));
       }
       meter.steps += STEPS_A_CHECK;
       if (keys.size === 0) return false;
@@ -188,25 +210,23 @@ function worstKey(shape: Shape): number {
 }
 
 /** All items differ. Scalars go into a set unchanged, other values by their key. */
-export function uniqueCheck(): Check {
-  return {
-    test: (value, meter) => {
-      const seen = new Set<unknown>();
-      const seenKeys = new Set<string>();
-      for (const item of value as readonly unknown[]) {
-        meter.steps += STEPS_A_PART + stepsOfLook(item);
-        if (isScalar(item)) {
-          if (seen.size === seen.add(item).size) return false;
-        } else {
-          const key = boundedKeyOf(item, Number.POSITIVE_INFINITY, meter) as string;
-          if (seenKeys.size === seenKeys.add(key).size) return false;
-        }
+export const UNIQUE: Check = {
+  test: (value, meter) => {
+    const seen = new Set<unknown>();
+    const seenKeys = new Set<string>();
+    for (const item of value as readonly unknown[]) {
+      meter.steps += STEPS_A_PART + stepsOfLook(item);
+      if (isScalar(item)) {
+        if (seen.size === seen.add(scalarKey(item)).size) return false;
+      } else {
+        const key = boundedKeyOf(item, Number.POSITIVE_INFINITY, meter) as string;
+        if (seenKeys.size === seenKeys.add(key).size) return false;
       }
-      return true;
-    },
-    worst: (shape) =>
-      shape.kind === 'array'
-        ? fixed((STEPS_A_PART + STEPS_A_CHECK) * shape.maxItems + shape.maxCharacters / CHARACTERS_A_STEP)
-        : NOTHING,
-  };
-}
+    }
+    return true;
+  },
+  worst: (shape) =>
+    shape.kind === 'array'
+      ? fixed((STEPS_A_PART + STEPS_A_CHECK) * shape.maxItems + shape.maxCharacters / CHARACTERS_A_STEP)
+      : NOTHING,
+};
