@@ -243,32 +243,31 @@ describe('texts that are decimal numbers', () => {
   ])('%s takes about as long for texts that would have one hash as for others', (_, schemaOf) => {
     const fastest = (names: string[]) => {
       const { passes: evaluate } = compileFilter(schemaOf(names));
+      const text = JSON.stringify(names.slice(700));
       const times = Array.from({ length: 20 }, () => {
-        const items = names.slice(700).map((name) => [...name].join(''));
+        const copies = Array.from({ length: 30 }, () => JSON.parse(text));
         const started = performance.now();
-        for (let repeat = 0; repeat < 20; repeat++) expect(evaluate(items)).toBe(true);
+        for (const copy of copies) evaluate(copy);
         return performance.now() - started;
       });
       return Math.min(...times);
     };
-    // With collisions the ratio is 30. The clock of some runtimes counts whole milliseconds.
+    // With collisions it takes 30 times as long. The clock counts whole milliseconds.
     const plain = fastest(colliding.map((name) => `a${name}`));
-    expect(fastest(colliding)).toBeLessThan(10 * Math.max(plain, 2));
+    expect(fastest(colliding)).toBeLessThan(6 * Math.max(plain, 2));
   });
 
-  it('no text that is stored or looked up begins with a digit', () => {
-    expect(['8192', '0', '12x'].map(textKey)).toEqual(['\u00008192', '\u00000', '\u000012x']);
-    expect(textKey('a8192')).toBe('a8192');
-    // Two texts never have one key.
-    expect(textKey('\u00008192')).toBe('\u0000\u00008192');
-    const { passes: evaluate } = compileFilter({ enum: ['8192', '', '\u00001'] });
-    expect(['8192', '', '\u00001', '1', '\u00008192'].map((text) => evaluate(text))).toEqual([
-      true,
-      true,
-      true,
-      false,
-      false,
+  it('a text that is a decimal number goes into a set as that number, and no other text does', () => {
+    expect(['8192', '0', '9', '999999999999999'].map(textKey)).toEqual([8192, 0, 9, 999_999_999_999_999]);
+    const others = ['', 'a8192', '08', '00', '-1', '1.5', '1e3', ' 1', '9999999999999999', '１'];
+    expect(others.map(textKey)).toEqual(others);
+    const { passes: evaluate } = compileFilter({ enum: ['8192', '', 7] });
+    expect(['8192', '', 7, 8192, '7', '08192'].map((value) => evaluate(value))).toEqual([
+      ...[true, true, true],
+      ...[false, false, false],
     ]);
+    expect(compileFilter({ uniqueItems: true }).passes(['1', 1, '01', '2', 2])).toBe(true);
+    expect(compileFilter({ uniqueItems: true }).passes(['1', 2, '1'])).toBe(false);
     expect(compileFilter({ properties: { '8192': false } }).passes({ '8192': 1 })).toBe(false);
   });
 });

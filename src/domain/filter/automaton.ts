@@ -57,8 +57,9 @@ const SEARCH_BUILD_STEPS = 1_000_000_000;
 /** Memory for the states that RE2 keeps of a pattern without a table. */
 const SEARCH_BYTES = 500_000;
 
-/** With a table, two looks into it are a step. */
+/** With a table, two looks into it are a step. With many classes the class of a character takes a search, so one is. */
 const CHARACTERS_A_STEP = 2;
+const MANY_CLASSES = 64;
 /** A character is at most two UTF-16 units, and units are counted. */
 const UNITS = 2;
 
@@ -114,7 +115,8 @@ function bySearch(re: RE2JS, size: number): Automaton {
 function byTable({ next, classes, bounds, visits }: Table, size: number, readSteps: number): Automaton {
   const latin = Uint16Array.from({ length: LATIN }, (_, character) => classOf(bounds, character));
   const width = classes + 1;
-  const cost = worstOfTable(next, width);
+  const charactersAStep = classes > MANY_CLASSES ? 1 : CHARACTERS_A_STEP;
+  const cost = worstOfTable(next, width, charactersAStep);
   return {
     test: (value, meter) => {
       const text = value as string;
@@ -131,7 +133,7 @@ function byTable({ next, classes, bounds, visits }: Table, size: number, readSte
         state = next[state * width + group] as number;
         if (state < 0) break;
       }
-      meter.steps += 2 + Math.floor(index / CHARACTERS_A_STEP);
+      meter.steps += 2 + Math.floor(index / charactersAStep);
       return (state < 0 ? state : (next[state * width + classes] as number)) === YES;
     },
     worst: (shape) => (shape.kind === 'text' ? cost : NOTHING),
@@ -212,7 +214,7 @@ function withoutDeadEnds(rows: readonly number[], width: number): Int16Array {
  * A table without a cycle reads a few characters of any text: the longest path. One with a cycle, or with a path that is
  * longer than the texts of a large event are on average, can read all of them.
  */
-function worstOfTable(next: Int16Array, width: number): Cost {
+function worstOfTable(next: Int16Array, width: number, charactersAStep: number): Cost {
   const longest = new Map<number, number>();
   const under = new Set<number>();
   const walk = (state: number): number => {
@@ -232,6 +234,6 @@ function worstOfTable(next: Int16Array, width: number): Cost {
   };
   const characters = walk(0);
   return UNITS * characters > EVENT_MAX_BYTES / ATTRIBUTES_MAX
-    ? { fixed: 2, perCharacter: 1 / CHARACTERS_A_STEP }
-    : { fixed: 2 + (UNITS * characters) / CHARACTERS_A_STEP, perCharacter: 0 };
+    ? { fixed: 2, perCharacter: 1 / charactersAStep }
+    : { fixed: 2 + (UNITS * characters) / charactersAStep, perCharacter: 0 };
 }

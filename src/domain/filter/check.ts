@@ -44,12 +44,13 @@ export function checkFilter(raw: unknown): string | undefined {
 }
 
 function faultOfSteps(schema: Readonly<Record<string, unknown>>, patterns: Patterns): string | undefined {
-  const steps = compileFilter(schema, patterns).worstSteps();
+  const filter = compileFilter(schema, patterns);
+  const steps = filter.worstSteps();
   rememberSteps(schema, steps);
   if (steps <= FILTER_MAX_STEPS) return undefined;
   return (
-    `evaluating it may take ${steps} steps for one event, and the limit is ${FILTER_MAX_STEPS}: ` +
-    'give the items of arrays fewer schemas, or one enum instead of many constants'
+    `evaluating it may take ${steps} steps for one event (${filter.buildSteps} of them to build it), and the limit is ` +
+    `${FILTER_MAX_STEPS}: give arrays fewer schemas, and use one enum instead of many constants or patterns`
   );
 }
 

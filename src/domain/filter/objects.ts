@@ -16,7 +16,7 @@ type Members = Readonly<Record<string, unknown>>;
 
 interface MemberChecks {
   /** By the key of the name. */
-  readonly named: ReadonlyMap<string, Check>;
+  readonly named: ReadonlyMap<string | number, Check>;
   readonly patterns: readonly (readonly [Automaton, Check])[];
   /** For members that neither a name nor a pattern matches. */
   readonly others: Check | undefined;

@@ -28,17 +28,25 @@ function worstLook(maxCharacters: number): Cost {
     : fixed(STEPS_A_CHECK + maxCharacters / CHARACTERS_A_STEP);
 }
 
-/**
- * A text as it goes into a set or a map. Some engines hash a text that is a decimal number by the number, and multiples of
- * 8,192 all alike: a look at one of them would go through all. A mark before the digits makes such a text one like others.
- */
-export function textKey(text: string): string {
-  const first = text.charCodeAt(0);
-  return (first >= 0x30 && first <= 0x39) || first === 0 ? `\0${text}` : text;
-}
+/** Digits that make a whole number without loss. */
+const EXACT_DIGITS = 15;
 
-function scalarKey(value: unknown): unknown {
-  return typeof value === 'string' ? textKey(value) : value;
+/**
+ * A text as it goes into a set or a map with other texts. workerd hashes a text that is a decimal number by that number, and
+ * multiples of 8,192 all alike: a look at one of them would go through all. It hashes numbers well, so such a text goes in
+ * as the number. Texts alone have keys: the text `1` and the number 1 have one.
+ */
+export function textKey(text: string): string | number {
+  const { length } = text;
+  if (length === 0 || length > EXACT_DIGITS) return text;
+  let number = text.charCodeAt(0) - 0x30;
+  if (number < 0 || number > 9 || (number === 0 && length > 1)) return text;
+  for (let index = 1; index < length; index++) {
+    const digit = text.charCodeAt(index) - 0x30;
+    if (digit < 0 || digit > 9) return text;
+    number = 10 * number + digit;
+  }
+  return number;
 }
 
 const TYPE_TESTS: Readonly<Record<string, (value: unknown) => boolean>> = {
@@ -120,7 +128,8 @@ const NO_KEYS: ReadonlySet<string> = new Set();
 
 /** Looks a value up among the constants, in one look however many there are. */
 export function enumCheck(constants: readonly unknown[]): Check {
-  const scalars = new Set(constants.filter(isScalar).map(scalarKey));
+  const texts = new Set(constants.filter((constant) => typeof constant === 'string').map(textKey));
+  const scalars = new Set(constants.filter((constant) => isScalar(constant) && typeof constant !== 'string'));
   const others = constants.filter((constant) => !isScalar(constant)).map((one) => keyOf(one));
   const keys: ReadonlySet<string> = others.length === 0 ? NO_KEYS : new Set(others);
   const longest = [...keys].reduce((most, key) => Math.max(most, key.length), 0);
@@ -130,13 +139,14 @@ export function enumCheck(constants: readonly unknown[]): Check {
   );
   return {
     test: (value, meter) => {
-      if (isScalar(value)) {
+      if (typeof value === 'string') {
         // A text that is longer than every constant is not read.
-        const reads = typeof value !== 'string' || value.length <= longestText;
+        const reads = value.length <= longestText;
         meter.steps += reads ? stepsOfLook(value) : STEPS_A_CHECK;
-        return reads && scalars.has(scalarKey(value));
+        return reads && texts.has(textKey(value));
       }
       meter.steps += STEPS_A_CHECK;
+      if (isScalar(value)) return scalars.has(value);
       if (keys.size === 0) return false;
       const key = boundedKeyOf(value, longest, meter);
       return key !== undefined && keys.has(key);
@@ -209,18 +219,21 @@ function worstKey(shape: Shape): number {
   }
 }
 
-/** All items differ. Scalars go into a set unchanged, other values by their key. */
+/** All items differ. Texts and other values go into their sets by their keys, scalars unchanged. */
 export const UNIQUE: Check = {
   test: (value, meter) => {
-    const seen = new Set<unknown>();
-    const seenKeys = new Set<string>();
+    const texts = new Set<string | number>();
+    const scalars = new Set<unknown>();
+    const keys = new Set<string>();
     for (const item of value as readonly unknown[]) {
       meter.steps += STEPS_A_PART + stepsOfLook(item);
-      if (isScalar(item)) {
-        if (seen.size === seen.add(scalarKey(item)).size) return false;
+      if (typeof item === 'string') {
+        if (texts.size === texts.add(textKey(item)).size) return false;
+      } else if (isScalar(item)) {
+        if (scalars.size === scalars.add(item).size) return false;
       } else {
         const key = boundedKeyOf(item, Number.POSITIVE_INFINITY, meter) as string;
-        if (seenKeys.size === seenKeys.add(key).size) return false;
+        if (keys.size === keys.add(key).size) return false;
       }
     }
     return true;
