@@ -54,7 +54,7 @@ export const FILTER_PATTERNS_MAX_SIZE = 1000;
  * customers share the consumer. `npm run filters` measures a step.
  */
 export const FILTER_MAX_STEPS = 150_000;
-/** Steps that all filters of one customer may take for one event, at worst: about ten milliseconds. */
+/** Steps that all filters of one customer may take for one event, at worst: about ten milliseconds. It limits their memory too. */
 export const FILTERS_MAX_STEPS_PER_CUSTOMER = 2_000_000;
 
 // --- Endpoint health (contract 10.4) --------------------------------------------------------------------
