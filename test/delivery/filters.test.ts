@@ -6,7 +6,7 @@ import { aSubscription } from '../support/delivery-fixtures.ts';
 
 const claim = { entityCreated: { entityType: 'user' } };
 
-/** A subscription whose filter is like no other, takes about 2,200 bytes and drops the claim above. */
+/** A subscription whose filter is like no other, takes about 2,600 bytes and drops the claim above. */
 function filtered(overrides: Partial<Subscription> = {}): Subscription {
   const $comment = `${crypto.randomUUID()}${'x'.repeat(300)}`;
   const filter = { $comment, properties: { entityCreated: false } };
@@ -26,24 +26,31 @@ async function passes(filters: CompiledFilters, subscription: Subscription): Pro
   return evaluate(subscription, claim);
 }
 
+/** What each of the filters above takes in memory. */
+async function bytesOfOne(): Promise<number> {
+  const filters = new CompiledFilters(1_000_000);
+  await passes(filters, filtered());
+  return filters.bytes;
+}
+
 afterEach(() => vi.restoreAllMocks());
 
 describe('compiled filters', () => {
   it('compiled filters are kept until they have too many bytes together', async () => {
     const compile = vi.fn(compileFilter);
-    const filters = new CompiledFilters(22_500, compile);
+    const one = await bytesOfOne();
+    const filters = new CompiledFilters(10.5 * one, compile);
     const all = Array.from({ length: 100 }, () => filtered());
-    for (const one of all) expect(await passes(filters, one)).toBe(false);
-    expect(filters.bytes).toBeLessThanOrEqual(22_500);
-    expect(filters.bytes).toBeGreaterThan(18_000);
+    for (const subscription of all) expect(await passes(filters, subscription)).toBe(false);
+    expect(filters.bytes).toBe(10 * one);
     expect(compile).toHaveBeenCalledTimes(100);
-    for (const one of all.slice(-8)) await passes(filters, one);
+    for (const subscription of all.slice(-10)) await passes(filters, subscription);
     expect(compile).toHaveBeenCalledTimes(100);
   });
 
   it('the filter that was not used for longest is dropped, and the others stay', async () => {
     const compile = vi.fn(compileFilter);
-    const filters = new CompiledFilters(7000, compile);
+    const filters = new CompiledFilters(3.5 * (await bytesOfOne()), compile);
     const [first, second, third, fourth] = [filtered(), filtered(), filtered(), filtered()] as const;
     for (const one of [first, second, third, first, fourth]) await passes(filters, one);
     expect(compile).toHaveBeenCalledTimes(4);

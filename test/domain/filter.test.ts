@@ -3,6 +3,7 @@ import { RE2JS } from 're2js';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { checkFilter } from '../../src/domain/filter/check.ts';
 import { compileFilter, worstSteps } from '../../src/domain/filter/filter.ts';
+import { stepsToRead } from '../../src/domain/filter/pattern-cost.ts';
 import { textKey } from '../../src/domain/filter/values.ts';
 
 afterEach(() => vi.restoreAllMocks());
@@ -390,10 +391,71 @@ describe('a refused filter', () => {
     ['a long class that is repeated', `[${'aceg'.repeat(100)}]{20}`],
     ['a repeated group after a class that looks like one', `[(](?:[)]${'a'.repeat(100)}){100}`],
     ['a repeated group after a quoted bracket', `\\Q[\\E(?:${'a'.repeat(100)}){100}`],
+    ['a repetition behind flags', `(?:${'a'.repeat(100)})(?s){100}`],
+    ['a repetition behind an empty quotation', `(?:${'a'.repeat(100)})\\Q\\E{100}`],
   ])('a pattern that takes long to compile never reaches RE2: %s', (_, pattern) => {
     const compiling = vi.spyOn(RE2JS, 'compile');
     expect(checkFilter({ pattern })).toMatch('take more than 150000 steps to build');
     expect(compiling).not.toHaveBeenCalled();
+  });
+
+  it('a pattern has no more instructions than its text was charged for, three for each character', () => {
+    const parts = [
+      ...[
+        'a',
+        'é',
+        '[',
+        '[^',
+        '[(]',
+        '[)]',
+        '(',
+        '(?:',
+        '(?i)',
+        '(?i:',
+        '(?-i)',
+        '(?<n>',
+        '()',
+        ')',
+        ')',
+        ']',
+        ']',
+      ],
+      ...['-', '|', '*', '+?', '?', '{3}', '{2,5}', '{0,9}', '{7,}', '{', '}', '\\', '\\Q', '\\E', '\\Q\\E'],
+      ...[
+        '\\p{L}',
+        '\\PN',
+        '\\x{41}',
+        '\\-',
+        '[:alpha:]',
+        '[:',
+        '^',
+        '$',
+        '.',
+        '\\d',
+        '\\[',
+        '\\]',
+        '\\(',
+        '/',
+      ],
+    ];
+    let compiled = 0;
+    fc.assert(
+      fc.property(fc.array(fc.constantFrom(...parts), { minLength: 1, maxLength: 14 }), (some) => {
+        const pattern = RE2JS.translateRegExp(some.join('')) as string;
+        const steps = stepsToRead(pattern);
+        if (steps > 150_000) return;
+        let size: number;
+        try {
+          size = RE2JS.compile(pattern).programSize();
+        } catch {
+          return;
+        }
+        compiled += 1;
+        expect(size, pattern).toBeLessThan((3 * (steps - 1000)) / 30 + 20);
+      }),
+      { numRuns: 20_000, seed: 5 },
+    );
+    expect(compiled).toBeGreaterThan(2000);
   });
 
   it('the patterns of a filter have one limit together, and a pattern that is there twice counts once', () => {

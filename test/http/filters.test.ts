@@ -1,5 +1,6 @@
 import { env } from 'cloudflare:workers';
-import { describe, expect, it } from 'vitest';
+import { RE2JS } from 're2js';
+import { describe, expect, it, vi } from 'vitest';
 import { worstSteps } from '../../src/domain/filter/filter.ts';
 import { FILTERS_MAX_STEPS_PER_CUSTOMER } from '../../src/domain/limits.ts';
 import { openDatabase } from '../../src/storage/database.ts';
@@ -91,6 +92,21 @@ describe('a subscription with a filter', () => {
     );
     expect((await customer.call('PATCH', path, { filter: null })).body).not.toHaveProperty('filter');
     expect((await customer.call('GET', path)).body).not.toHaveProperty('filter');
+  });
+});
+
+describe('the compiling of a filter', () => {
+  it('a create and a change compile a filter once, and a change of the title compiles nothing', async () => {
+    const compiling = vi.spyOn(RE2JS, 'compile');
+    const filterOf = (pattern: string) => ({ properties: { entityDeleted: { propertyNames: { pattern } } } });
+    const customer = await newCustomer();
+    const { id } = (await create(customer, filterOf('^once'))).body;
+    expect(compiling).toHaveBeenCalledTimes(1);
+    await customer.call('PATCH', `/subscriptions/${id}`, { filter: filterOf('^twice') });
+    expect(compiling).toHaveBeenCalledTimes(2);
+    await customer.call('PATCH', `/subscriptions/${id}`, { title: 'another title' });
+    expect(compiling).toHaveBeenCalledTimes(2);
+    compiling.mockRestore();
   });
 });
 

@@ -16,6 +16,9 @@ const STEPS_A_UNICODE_CLASS = 7000;
 const STEPS_A_FOLDED_RANGE = 60_000;
 
 const FOLDS = /\(\?[a-z]*i/i;
+/** Flags alone are no part of their own: a repetition behind them repeats what is before them. So it is with `\Q\E`. */
+const NO_PART = /^(?:\(\?[a-z-]*\)|\\[QE])/i;
+const FLAGS = /\(\?[a-z-]*\)/iy;
 const REPETITION = /\{([0-9]+)(?:,([0-9]*))?\}/y;
 
 /**
@@ -36,7 +39,11 @@ export function stepsToRead(pattern: string): number {
     const end = endOfToken(pattern, index);
     const token = pattern.slice(index, end);
     index = end;
-    if (token === '(') {
+    if (NO_PART.test(token)) {
+      const before = part;
+      add(stepsOfOne(token));
+      part += before;
+    } else if (token === '(') {
       sums.push(0);
       part = 0;
     } else if (token === ')') {
@@ -51,13 +58,16 @@ export function stepsToRead(pattern: string): number {
   return STEPS_A_PATTERN + sums.reduce((total, sum) => total + sum, 0);
 }
 
-/** A token is a character, an escape, a whole class or a whole repetition. */
+/** A token is a character, an escape, a whole class, a whole repetition or a group of flags alone. */
 function endOfToken(pattern: string, start: number): number {
   switch (pattern[start]) {
     case '\\':
       return endOfEscape(pattern, start);
     case '[':
       return endOfClass(pattern, start);
+    case '(':
+      FLAGS.lastIndex = start;
+      return FLAGS.test(pattern) ? FLAGS.lastIndex : start + 1;
     case '{':
       REPETITION.lastIndex = start;
       return REPETITION.test(pattern) ? REPETITION.lastIndex : start + 1;
