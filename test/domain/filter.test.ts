@@ -259,8 +259,8 @@ describe('texts that are decimal numbers', () => {
   });
 
   it('a text that is a decimal number goes into a set as that number, and no other text does', () => {
-    expect(['8192', '0', '9', '999999999999999'].map(textKey)).toEqual([8192, 0, 9, 999_999_999_999_999]);
-    const others = ['', 'a8192', '08', '00', '-1', '1.5', '1e3', ' 1', '9999999999999999', '１'];
+    expect(['8192', '0', '9', '4294967295'].map(textKey)).toEqual([8192, 0, 9, 4_294_967_295]);
+    const others = ['', 'a8192', '08', '00', '-1', '1.5', '1e3', ' 1', '99999999999', '１'];
     expect(others.map(textKey)).toEqual(others);
     const { passes: evaluate } = compileFilter({ enum: ['8192', '', 7] });
     expect(['8192', '', 7, 8192, '7', '08192'].map((value) => evaluate(value))).toEqual([

@@ -28,17 +28,17 @@ function worstLook(maxCharacters: number): Cost {
     : fixed(STEPS_A_CHECK + maxCharacters / CHARACTERS_A_STEP);
 }
 
-/** Digits that make a whole number without loss. */
-const EXACT_DIGITS = 15;
+/** Digits of the largest index of an array: the engine hashes longer numbers like other texts. */
+const INDEX_DIGITS = 10;
 
 /**
- * A text as it goes into a set or a map with other texts. workerd hashes a text that is a decimal number by that number, and
- * multiples of 8,192 all alike: a look at one of them would go through all. It hashes numbers well, so such a text goes in
- * as the number. Texts alone have keys: the text `1` and the number 1 have one.
+ * A text as it goes into a set or a map with other texts. workerd hashes a text that is the index of an array by its number,
+ * and multiples of 8,192 all alike: a look at one of them would go through all. It hashes numbers well, so such a text goes
+ * in as the number. Texts alone have keys: the text `1` and the number 1 have one.
  */
 export function textKey(text: string): string | number {
   const { length } = text;
-  if (length === 0 || length > EXACT_DIGITS) return text;
+  if (length === 0 || length > INDEX_DIGITS) return text;
   let number = text.charCodeAt(0) - 0x30;
   if (number < 0 || number > 9 || (number === 0 && length > 1)) return text;
   for (let index = 1; index < length; index++) {
