@@ -1,19 +1,25 @@
 /**
- * Compiled filters, one per version of a subscription: compiling is slow, evaluating is not. An isolate keeps as many as fit
- * into some bytes, and drops the one that was not used for longest.
+ * Compiled filters: compiling is slow, evaluating is not. An isolate keeps them by what they say, so that neither a change of a
+ * title nor a second subscription with the same filter compiles anything. It keeps as many as fit into some bytes, and drops
+ * the one that was not used for longest.
  */
 import { compileFilter, type Filter } from '../domain/filter/filter.ts';
 import type { Recipient } from '../domain/subscription.ts';
 import { logError } from '../log.ts';
-import { FILTERS_COMPILED_MAX_BYTES } from './tuning.ts';
+import { FILTERS_COMPILED_MAX_BYTES, FILTERS_KNOWN_MAX } from './tuning.ts';
 
 type Schema = Readonly<Record<string, unknown>>;
 
 interface Kept {
-  readonly version: number;
   /** `undefined`: the filter did not compile, and will not compile when it is asked for again. */
   readonly filter: Filter | undefined;
   readonly bytes: number;
+}
+
+/** Which filter a version of a subscription has. */
+interface Known {
+  readonly version: number;
+  readonly digest: string;
 }
 
 /** The present filters of subscriptions, by subscription id; a subscription without one is missing. */
@@ -24,11 +30,16 @@ export type LoadFilters = (
 /** Whether an event passes the filter of a subscription. */
 type Passes = (subscription: Recipient, eventsClaim: Readonly<Record<string, object>>) => boolean;
 
+/** A digest as text, and its place in a map. */
+const BYTES_A_DIGEST = 200;
+
 export class CompiledFilters {
   readonly #maxBytes: number;
   readonly #compile: (schema: Schema) => Filter;
-  /** By subscription; the filter that was used last is at the end. */
+  /** By digest; the filter that was used last is at the end. */
   readonly #kept = new Map<string, Kept>();
+  /** By subscription; the one that was loaded last is at the end. */
+  readonly #known = new Map<string, Known>();
   #bytes = 0;
 
   constructor(maxBytes: number, compile: (schema: Schema) => Filter = compileFilter) {
@@ -36,7 +47,7 @@ export class CompiledFilters {
     this.#compile = compile;
   }
 
-  /** Schemas as JSON and their patterns, together. */
+  /** What the filters keep in memory, about. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -52,19 +63,22 @@ export class CompiledFilters {
     const ready = new Map<string, Kept>();
     const missing: Recipient[] = [];
     for (const subscription of filtered) {
-      const kept = this.#kept.get(subscription.id);
-      if (kept?.version === subscription.version) ready.set(subscription.id, kept);
-      else missing.push(subscription);
+      const kept = this.#find(subscription);
+      if (kept === undefined) missing.push(subscription);
+      else ready.set(subscription.id, kept);
     }
     if (missing.length > 0) {
       const loaded = await load(missing.map(({ id }) => id));
       for (const subscription of missing) {
         const found = loaded.get(subscription.id);
-        if (found !== undefined)
-          ready.set(subscription.id, this.#make(subscription, found.version, found.filter));
+        if (found === undefined) continue;
+        const digest = await digestOf(found.filter);
+        this.#know(subscription.id, { version: found.version, digest });
+        const kept = this.#kept.get(digest) ?? this.#make(subscription, found.filter);
+        this.#keep(digest, kept);
+        ready.set(subscription.id, kept);
       }
     }
-    for (const [id, kept] of ready) this.#keep(id, kept);
     return (subscription, eventsClaim) => {
       try {
         return ready.get(subscription.id)?.filter?.passes(eventsClaim) ?? true;
@@ -75,31 +89,55 @@ export class CompiledFilters {
     };
   }
 
-  #make(subscription: Recipient, version: number, schema: Schema): Kept {
-    const bytes = JSON.stringify(schema).length;
-    try {
-      const filter = this.#compile(schema);
-      return { version, filter, bytes: bytes + filter.patternBytes };
-    } catch (error) {
-      logFailure(subscription, error);
-      return { version, filter: undefined, bytes };
+  /** The filter of this version, if it is in memory. */
+  #find({ id, version }: Recipient): Kept | undefined {
+    const known = this.#known.get(id);
+    const kept = known?.version === version ? this.#kept.get(known.digest) : undefined;
+    if (known !== undefined && kept !== undefined) this.#keep(known.digest, kept);
+    return kept;
+  }
+
+  #know(id: string, known: Known): void {
+    this.#known.delete(id);
+    this.#known.set(id, known);
+    for (const oldest of this.#known.keys()) {
+      if (this.#known.size <= FILTERS_KNOWN_MAX) break;
+      this.#known.delete(oldest);
     }
   }
 
-  #keep(id: string, kept: Kept): void {
-    this.#forget(id);
-    this.#kept.set(id, kept);
-    this.#bytes += kept.bytes;
+  #make(subscription: Recipient, schema: Schema): Kept {
+    try {
+      const filter = this.#compile(schema);
+      return { filter, bytes: filter.bytes };
+    } catch (error) {
+      logFailure(subscription, error);
+      return { filter: undefined, bytes: 0 };
+    }
+  }
+
+  #keep(digest: string, kept: Kept): void {
+    this.#forget(digest);
+    this.#kept.set(digest, kept);
+    this.#bytes += kept.bytes + BYTES_A_DIGEST;
     for (const oldest of this.#kept.keys()) {
-      if (this.#bytes <= this.#maxBytes || oldest === id) break;
+      if (this.#bytes <= this.#maxBytes || oldest === digest) break;
       this.#forget(oldest);
     }
   }
 
-  #forget(id: string): void {
-    this.#bytes -= this.#kept.get(id)?.bytes ?? 0;
-    this.#kept.delete(id);
+  #forget(digest: string): void {
+    const kept = this.#kept.get(digest);
+    if (kept === undefined) return;
+    this.#bytes -= kept.bytes + BYTES_A_DIGEST;
+    this.#kept.delete(digest);
   }
+}
+
+/** A customer cannot make two filters with one digest, as it could with a shorter hash. */
+async function digestOf(schema: Schema): Promise<string> {
+  const bytes = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(JSON.stringify(schema)));
+  return new Uint8Array(bytes).toHex();
 }
 
 function logFailure({ customerId, id }: Recipient, error: unknown): void {

@@ -43,16 +43,18 @@ export const FILTER_MAX_BYTES = 65_536;
 export const FILTER_MAX_DEPTH = 32;
 /** All filters of one customer together: an isolate reads those that it has not compiled. */
 export const FILTERS_MAX_BYTES_PER_CUSTOMER = 1_048_576;
-/** Characters (UTF-16 units) of one pattern: it is limited before it is compiled. */
-export const FILTER_PATTERN_MAX_CHARACTERS = 4096;
-/** Instructions of a filter's patterns together: compiling a pattern takes time. */
+/** Schemas in one filter, the filter included: each is compiled, and kept in memory. */
+export const FILTER_MAX_SCHEMAS = 1000;
+/** Characters (UTF-16 units) of one pattern: it is limited before it is scanned. */
+export const FILTER_PATTERN_MAX_CHARACTERS = 1000;
+/** Instructions of a filter's patterns together: the automaton of a pattern takes memory. */
 export const FILTER_PATTERNS_MAX_SIZE = 1000;
 /**
- * Steps that one filter may take for one event, at worst: about a millisecond. All customers share the consumer. `npm run
- * filters` measures a step.
+ * Steps that one filter may take for one event, at worst: about a millisecond, and ten when all of them build the filter. All
+ * customers share the consumer. `npm run filters` measures a step.
  */
 export const FILTER_MAX_STEPS = 150_000;
-/** Steps that all filters of one customer may take for one event, at worst: about ten milliseconds. */
+/** Steps that all filters of one customer may take for one event, at worst: about ten milliseconds. It limits their memory too. */
 export const FILTERS_MAX_STEPS_PER_CUSTOMER = 2_000_000;
 
 // --- Endpoint health (contract 10.4) --------------------------------------------------------------------

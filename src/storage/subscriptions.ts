@@ -5,23 +5,21 @@
 import { and, asc, count, eq, gte, isNotNull, isNull, lt, lte, ne, type SQL, sql } from 'drizzle-orm';
 import type { HealthState } from '../domain/endpoint-health.ts';
 import { worstSteps } from '../domain/filter/filter.ts';
-import { FILTERS_MAX_STEPS_PER_CUSTOMER } from '../domain/limits.ts';
+import { FILTERS_MAX_BYTES_PER_CUSTOMER, FILTERS_MAX_STEPS_PER_CUSTOMER } from '../domain/limits.ts';
 import type { Recipient, Subscription, SubscriptionChange } from '../domain/subscription.ts';
 import { type Database, isDuplicate } from './database.ts';
 import { customers, signingKeys, subscriptions } from './schema.ts';
 
-type InsertSubscriptionResult =
-  | 'created'
-  | 'no customer'
-  | 'duplicate title'
-  | 'too many'
-  | 'filters too slow';
+type InsertSubscriptionResult = 'created' | 'no customer' | 'duplicate title' | 'too many' | FiltersDoNotFit;
+
+/** The limit of contract 4 that the customer's filters would exceed together. */
+type FiltersDoNotFit = 'filters too slow' | 'filters too large';
 
 const living = isNull(subscriptions.deletedAt);
 
 /**
  * Creates a subscription, unless its customer does not exist, its title is taken, the customer has too many, or the
- * customer's filters take too long together.
+ * customer's filters take too long or are too large together.
  */
 export async function insertSubscription(
   db: Database,
@@ -41,6 +39,7 @@ export async function insertSubscription(
     createdAt,
     updatedAt,
   } = subscription;
+  const size = { steps: filterSteps ?? 0, bytes: bytesOf(filter) };
   try {
     const created = await db
       .insert(subscriptions)
@@ -51,7 +50,7 @@ export async function insertSubscription(
             WHERE EXISTS (SELECT 1 FROM ${customers} WHERE id = ${customerId})
               AND (SELECT count(*) FROM ${subscriptions}
                    WHERE customer_id = ${customerId} AND deleted_at IS NULL) < ${maxSubscriptions}
-              AND ${stepsFit(customerId, id, filterSteps ?? 0)}`,
+              AND ${filterFits(customerId, id, size)}`,
       )
       .returning({ id: subscriptions.id });
     if (created.length > 0) return 'created';
@@ -61,7 +60,8 @@ export async function insertSubscription(
   }
   const found = await db.select({ id: customers.id }).from(customers).where(eq(customers.id, customerId));
   if (found.length === 0) return 'no customer';
-  return (await countSubscriptions(db, customerId)) >= maxSubscriptions ? 'too many' : 'filters too slow';
+  if ((await countSubscriptions(db, customerId)) >= maxSubscriptions) return 'too many';
+  return await whyFilterDoesNotFit(db, customerId, id, size);
 }
 
 export async function findSubscription(
@@ -92,32 +92,73 @@ export async function titleIsTaken(
   return rows[0] !== undefined && rows[0].id !== exceptId;
 }
 
+/** What a filter adds to the sums of its customer (contract 4). */
+interface FilterSize {
+  /** Of its JSON, in UTF-8. */
+  readonly bytes: number;
+  readonly steps: number;
+}
+
 /**
- * Bytes and steps of all filters of a customer's living subscriptions, without that of `exceptId`. Filters whose steps are
- * not known yet are `uncounted`.
+ * The sizes of the filters of a customer's living subscriptions: that of `id`, and all others together. Filters whose steps
+ * are not known yet are `uncounted`.
  */
 export async function filtersOfCustomer(
   db: Database,
   customerId: string,
-  exceptId = '',
-): Promise<{ bytes: number; steps: number; uncounted: number }> {
+  id = '',
+): Promise<{ own: FilterSize; others: FilterSize; uncounted: number }> {
+  const bytes = sql`length(CAST(${subscriptions.filter} AS BLOB))`;
+  const sumOf = (of: SQL, what: SQL | typeof subscriptions.filterSteps) =>
+    sql<number>`coalesce(sum(CASE WHEN ${of} THEN ${what} END), 0)`;
   const rows = await db
     .select({
-      bytes: sql<number>`coalesce(sum(length(CAST(${subscriptions.filter} AS BLOB))), 0)`,
-      steps: sql<number>`coalesce(sum(${subscriptions.filterSteps}), 0)`,
+      ownBytes: sumOf(eq(subscriptions.id, id), bytes),
+      ownSteps: sumOf(eq(subscriptions.id, id), subscriptions.filterSteps),
+      bytes: sumOf(ne(subscriptions.id, id), bytes),
+      steps: sumOf(ne(subscriptions.id, id), subscriptions.filterSteps),
       uncounted: sql<number>`coalesce(sum(${subscriptions.filterSteps} IS NULL), 0)`,
     })
     .from(subscriptions)
-    .where(and(eq(subscriptions.customerId, customerId), ne(subscriptions.id, exceptId), living));
-  return rows[0] ?? { bytes: 0, steps: 0, uncounted: 0 };
+    .where(and(eq(subscriptions.customerId, customerId), living));
+  const found = rows[0] ?? { ownBytes: 0, ownSteps: 0, bytes: 0, steps: 0, uncounted: 0 };
+  return {
+    own: { bytes: found.ownBytes, steps: found.ownSteps },
+    others: { bytes: found.bytes, steps: found.steps },
+    uncounted: found.uncounted,
+  };
 }
 
-/** Whether the customer's filters stay within their limit with a filter of this many steps. None takes no steps: it fits. */
-function stepsFit(customerId: string, id: string, steps: number): SQL {
-  if (steps === 0) return sql`1`;
-  return sql`(SELECT coalesce(sum(filter_steps), 0) FROM subscriptions AS other
-              WHERE other.customer_id = ${customerId} AND other.deleted_at IS NULL AND other.id <> ${id})
-             <= ${FILTERS_MAX_STEPS_PER_CUSTOMER - steps}`;
+export function bytesOf(filter: Subscription['filter']): number {
+  return filter === null ? 0 : new TextEncoder().encode(JSON.stringify(filter)).length;
+}
+
+/**
+ * Whether the customer's filters stay within their limits with a filter of this size in the place of that of `id`. One that
+ * is not larger than what it replaces fits always: a customer over a limit can come down in parts.
+ */
+function filterFits(customerId: string, id: string, { steps, bytes }: FilterSize): SQL {
+  if (steps === 0) return sql`1`; // no filter
+  const others = sql`FROM subscriptions AS other
+                     WHERE other.customer_id = ${customerId} AND other.deleted_at IS NULL AND other.id <> ${id}`;
+  const own = sql`FROM subscriptions AS own WHERE own.id = ${id}`;
+  return sql`((SELECT coalesce(sum(other.filter_steps), 0) ${others}) <= ${FILTERS_MAX_STEPS_PER_CUSTOMER - steps}
+              OR (SELECT own.filter_steps ${own}) >= ${steps})
+             AND ((SELECT coalesce(sum(length(CAST(other.filter AS BLOB))), 0) ${others})
+                  <= ${FILTERS_MAX_BYTES_PER_CUSTOMER - bytes}
+                  OR (SELECT length(CAST(own.filter AS BLOB)) ${own}) >= ${bytes})`;
+}
+
+/** The limit that a filter was refused for. */
+async function whyFilterDoesNotFit(
+  db: Database,
+  customerId: string,
+  id: string,
+  { bytes }: FilterSize,
+): Promise<FiltersDoNotFit> {
+  const { own, others } = await filtersOfCustomer(db, customerId, id);
+  const isTooLarge = others.bytes + bytes > FILTERS_MAX_BYTES_PER_CUSTOMER && bytes > own.bytes;
+  return isTooLarge ? 'filters too large' : 'filters too slow';
 }
 
 /** Living subscriptions of a customer whose filters have no count of steps yet. */
@@ -143,9 +184,13 @@ export async function noteFilterSteps(
 
 export type UpdateSubscriptionResult =
   | { readonly result: 'updated'; readonly subscription: Subscription }
-  | { readonly result: 'not found' | 'duplicate title' | 'filters too slow' };
+  | { readonly result: 'not found' | 'duplicate title' | FiltersDoNotFit };
 
-/** Changes the given members in one statement. Two changes at once are merged, and each adds one to the version. */
+/**
+ * Changes the given members in one statement. Two changes at once are merged, and each adds one to the version. The steps of a
+ * new filter are noted once more in the same transaction: the database forgets the steps of a filter that is replaced by one
+ * with as many, since code that does not know steps may have replaced it (migration 0007).
+ */
 export async function updateSubscription(
   db: Database,
   customerId: string,
@@ -154,36 +199,50 @@ export async function updateSubscription(
   now: number,
 ): Promise<UpdateSubscriptionResult> {
   const { title, endpoint, events, enabled, filter } = change;
-  const steps = worstSteps(filter ?? null);
+  const size = { steps: worstSteps(filter ?? null), bytes: bytesOf(filter ?? null) };
   try {
-    const rows = await db
-      .update(subscriptions)
-      .set({
-        ...(title === undefined ? {} : { title }),
-        ...(endpoint === undefined ? {} : { endpoint, ...healthOf(endpoint, now) }),
-        ...(events === undefined ? {} : { events }),
-        ...(enabled === undefined ? {} : { enabled }),
-        ...(filter === undefined ? {} : { filter, filterSteps: steps }),
-        updatedAt: now,
-        version: sql`${subscriptions.version} + 1`,
-      })
-      .where(
-        and(
-          eq(subscriptions.customerId, customerId),
-          eq(subscriptions.id, id),
-          living,
-          stepsFit(customerId, id, steps),
-        ),
-      )
-      .returning();
+    const [rows] = await db.batch([
+      db
+        .update(subscriptions)
+        .set({
+          ...(title === undefined ? {} : { title }),
+          ...(endpoint === undefined ? {} : { endpoint, ...healthOf(endpoint, now) }),
+          ...(events === undefined ? {} : { events }),
+          ...(enabled === undefined ? {} : { enabled }),
+          ...(filter === undefined ? {} : { filter, filterSteps: size.steps }),
+          updatedAt: now,
+          version: sql`${subscriptions.version} + 1`,
+        })
+        .where(
+          and(
+            eq(subscriptions.customerId, customerId),
+            eq(subscriptions.id, id),
+            living,
+            filterFits(customerId, id, size),
+          ),
+        )
+        .returning(),
+      ...(filter === undefined || filter === null ? [] : [noteStepsOf(db, id, filter, size.steps)]),
+    ]);
     if (rows[0] !== undefined) return { result: 'updated', subscription: rows[0] };
     const exists = (await findSubscription(db, customerId, id)) !== undefined;
-    return { result: exists && steps > 0 ? 'filters too slow' : 'not found' };
+    if (!exists || size.steps === 0) return { result: 'not found' };
+    return { result: await whyFilterDoesNotFit(db, customerId, id, size) };
   } catch (error) {
     if (isDuplicate(error, 'subscriptions.customer_id, subscriptions.title'))
       return { result: 'duplicate title' };
     throw error;
   }
+}
+
+/** Steps depend on nothing but the filter, so a repeat and a later change do no harm. */
+function noteStepsOf(db: Database, id: string, filter: NonNullable<Subscription['filter']>, steps: number) {
+  return db
+    .update(subscriptions)
+    .set({ filterSteps: steps })
+    .where(
+      and(eq(subscriptions.id, id), isNull(subscriptions.filterSteps), eq(subscriptions.filter, filter)),
+    );
 }
 
 /** Another endpoint begins healthy, because nothing is known of it yet. The same endpoint keeps its health. */

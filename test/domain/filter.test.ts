@@ -1,7 +1,12 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { RE2JS } from 're2js';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { checkFilter } from '../../src/domain/filter/check.ts';
-import { compileFilter } from '../../src/domain/filter/filter.ts';
+import { compileFilter, worstSteps } from '../../src/domain/filter/filter.ts';
+import { stepsToRead } from '../../src/domain/filter/pattern-cost.ts';
+import { textKey } from '../../src/domain/filter/values.ts';
+
+afterEach(() => vi.restoreAllMocks());
 
 const PHRASE = 'filter is invalid JSON Schema';
 
@@ -213,6 +218,61 @@ describe('a format', () => {
   });
 });
 
+describe('the format regex', () => {
+  it.each(['\\p{L}', '[\\P{Lu}]', '(?i:a)', '(?s-m:a)'])(
+    'a text with a Unicode class or flags of a group is not a regular expression for a filter: %s',
+    (text) => {
+      const engine = vi.spyOn(globalThis, 'RegExp');
+      expect(compileFilter({ format: 'regex' }).passes(text)).toBe(false);
+      expect(engine).not.toHaveBeenCalled();
+    },
+  );
+
+  it.each(['(?:a)', '(?<name>a)', '(?<=a)b', '(?!a)', '[^a-z]+', 'a\\d'])(
+    'a text with other syntax of ECMA 262 is one: %s',
+    (text) => expect(compileFilter({ format: 'regex' }).passes(text)).toBe(true),
+  );
+});
+
+describe('texts that are decimal numbers', () => {
+  /** workerd hashes decimal numbers so that multiples of 8,192 have one hash. */
+  const colliding = Array.from({ length: 1200 }, (_, index) => `${(index + 1) * 8192}`);
+
+  it.each([
+    ['enum', (names: string[]) => ({ not: { contains: { enum: names.slice(0, 700) } } })],
+    ['uniqueItems', () => ({ uniqueItems: true })],
+  ])('%s takes about as long for texts that would have one hash as for others', (_, schemaOf) => {
+    const fastest = (names: string[]) => {
+      const { passes: evaluate } = compileFilter(schemaOf(names));
+      const text = JSON.stringify(names.slice(700));
+      const times = Array.from({ length: 20 }, () => {
+        const copies = Array.from({ length: 30 }, () => JSON.parse(text));
+        const started = performance.now();
+        for (const copy of copies) evaluate(copy);
+        return performance.now() - started;
+      });
+      return Math.min(...times);
+    };
+    // With collisions it takes 30 times as long. The clock counts whole milliseconds.
+    const plain = fastest(colliding.map((name) => `a${name}`));
+    expect(fastest(colliding)).toBeLessThan(6 * Math.max(plain, 2));
+  });
+
+  it('a text that is a decimal number goes into a set as that number, and no other text does', () => {
+    expect(['8192', '0', '9', '4294967295'].map(textKey)).toEqual([8192, 0, 9, 4_294_967_295]);
+    const others = ['', 'a8192', '08', '00', '-1', '1.5', '1e3', ' 1', '99999999999', '１'];
+    expect(others.map(textKey)).toEqual(others);
+    const { passes: evaluate } = compileFilter({ enum: ['8192', '', 7] });
+    expect(['8192', '', 7, 8192, '7', '08192'].map((value) => evaluate(value))).toEqual([
+      ...[true, true, true],
+      ...[false, false, false],
+    ]);
+    expect(compileFilter({ uniqueItems: true }).passes(['1', 1, '01', '2', 2])).toBe(true);
+    expect(compileFilter({ uniqueItems: true }).passes(['1', 2, '1'])).toBe(false);
+    expect(compileFilter({ properties: { '8192': false } }).passes({ '8192': 1 })).toBe(false);
+  });
+});
+
 describe('a pattern that could backtrack', () => {
   it.each([
     '^(a+)+$',
@@ -311,17 +371,144 @@ describe('a refused filter', () => {
     expect(reason).toContain('steps');
   });
 
-  it('a pattern of more than 4,096 characters is refused before it is compiled', () => {
-    const text = `[${'a'.repeat(4095)}]`;
-    expect(checkFilter({ pattern: text })).toMatch('pattern must have at most 4096 characters');
-    expect(checkFilter({ patternProperties: { [text]: {} } })).toMatch('must have at most 4096 characters');
+  it('a pattern of more than 1,000 characters is refused before it is compiled', () => {
+    const compiling = vi.spyOn(RE2JS, 'compile');
+    const text = `[${'a'.repeat(999)}]`;
+    expect(checkFilter({ pattern: text })).toMatch('pattern must have at most 1000 characters');
+    expect(checkFilter({ patternProperties: { [text]: {} } })).toMatch('must have at most 1000 characters');
+    expect(compiling).not.toHaveBeenCalled();
     expect(checkFilter({ pattern: text.replace('a', '') })).toBeUndefined();
+  });
+
+  it.each([
+    ['Unicode classes', `^[${'\\pL\\PL'.repeat(12)}]Z`],
+    ['Unicode classes with names', `${'\\p{Lu}'.repeat(22)}`],
+    ['a repeated Unicode class', '(?:x\\pL){30}'],
+    ['ranges without case', `(?i)[${'B-\u{1e942}'.repeat(3)}]`],
+    ['ranges without case, by escapes', `(?is)[${'\\x{42}-\\x{1e942}'.repeat(3)}]`],
+    ['many repetitions', 'x{1000}'.repeat(6)],
+    ['a long repeated group', `(?:${'a'.repeat(100)}){100}`],
+    ['a long class that is repeated', `[${'aceg'.repeat(100)}]{20}`],
+    ['a repeated group after a class that looks like one', `[(](?:[)]${'a'.repeat(100)}){100}`],
+    ['a repeated group after a quoted bracket', `\\Q[\\E(?:${'a'.repeat(100)}){100}`],
+    ['a repetition behind flags', `(?:${'a'.repeat(100)})(?s){100}`],
+    ['a repetition behind an empty quotation', `(?:${'a'.repeat(100)})\\Q\\E{100}`],
+  ])('a pattern that takes long to compile never reaches RE2: %s', (_, pattern) => {
+    const compiling = vi.spyOn(RE2JS, 'compile');
+    expect(checkFilter({ pattern })).toMatch('take more than 150000 steps to build');
+    expect(compiling).not.toHaveBeenCalled();
+  });
+
+  it('a pattern has no more instructions than its text was charged for, three for each character', () => {
+    const parts = [
+      ...[
+        'a',
+        'é',
+        '[',
+        '[^',
+        '[(]',
+        '[)]',
+        '(',
+        '(?:',
+        '(?i)',
+        '(?i:',
+        '(?-i)',
+        '(?<n>',
+        '()',
+        ')',
+        ')',
+        ']',
+        ']',
+      ],
+      ...['-', '|', '*', '+?', '?', '{3}', '{2,5}', '{0,9}', '{7,}', '{', '}', '\\', '\\Q', '\\E', '\\Q\\E'],
+      ...[
+        '\\p{L}',
+        '\\PN',
+        '\\x{41}',
+        '\\-',
+        '[:alpha:]',
+        '[:',
+        '^',
+        '$',
+        '.',
+        '\\d',
+        '\\[',
+        '\\]',
+        '\\(',
+        '/',
+      ],
+    ];
+    let compiled = 0;
+    fc.assert(
+      fc.property(fc.array(fc.constantFrom(...parts), { minLength: 1, maxLength: 14 }), (some) => {
+        const pattern = RE2JS.translateRegExp(some.join('')) as string;
+        const steps = stepsToRead(pattern);
+        if (steps > 150_000) return;
+        let size: number;
+        try {
+          size = RE2JS.compile(pattern).programSize();
+        } catch {
+          return;
+        }
+        compiled += 1;
+        expect(size, pattern).toBeLessThan((3 * (steps - 1000)) / 30 + 20);
+      }),
+      { numRuns: 20_000, seed: 5 },
+    );
+    expect(compiled).toBeGreaterThan(2000);
+  });
+
+  it('the patterns of a filter have one limit together, and a pattern that is there twice counts once', () => {
+    const patterns = (count: number, name: (index: number) => string) => ({
+      anyOf: Array.from({ length: count }, (_, index) => ({ pattern: name(index) })),
+    });
+    const compiling = vi.spyOn(RE2JS, 'compile');
+    expect(checkFilter(patterns(400, () => '^name'))).toBeUndefined();
+    expect(compiling).toHaveBeenCalledTimes(1);
+    expect(checkFilter(patterns(400, (index) => `^${index}`))).toMatch('to build');
+    expect(compiling.mock.calls.length).toBeLessThan(151);
+  });
+
+  it('a filter is compiled once: its steps are known from its check', () => {
+    const schema = { anyOf: [{ pattern: 'once' }, { not: { pattern: 'and twice' } }] };
+    const compiling = vi.spyOn(RE2JS, 'compile');
+    expect(checkFilter(schema)).toBeUndefined();
+    const steps = worstSteps(schema);
+    expect(compiling).toHaveBeenCalledTimes(2);
+    expect(worstSteps(structuredClone(schema))).toBe(steps);
   });
 
   it('a filter whose patterns take too long to build is refused', () => {
     const anyOf = [...'abcdefghijklmnop'].map((letter) => ({ pattern: `.{40}${letter}$` }));
-    expect(checkFilter({ anyOf })).toMatch('makes the patterns of this filter too large');
+    expect(checkFilter({ anyOf })).toMatch('take more than 150000 steps to build');
+    expect(checkFilter({ pattern: 'x{1000}y' })).toMatch(
+      'makes the patterns of this filter larger than 1000',
+    );
     expect(checkFilter({ pattern: '[ab]*a[ab]{12}[cd]' })).toMatch('fewer states');
+  });
+
+  it.each([
+    ['\\p{Script=Greek}', 'invalid character class range: `\\p{Script=Greek}`'],
+    ['[\\b]', 'invalid escape sequence: `\\b`'],
+    ['(?=a)', 'invalid or unsupported Perl syntax: `(?=`'],
+    ['(a)\\1', 'invalid escape sequence: `\\1`'],
+    ['a{1001}', 'invalid repeat count: `{1001}`'],
+    ['[z-\u0007]', 'invalid character class range: `z-?`'],
+  ])('the refusal of the pattern %j has the words of RE2', (pattern, words) => {
+    expect(checkFilter({ pattern })).toBe(`${PHRASE}: pattern must be a regular expression of RE2: ${words}`);
+  });
+
+  it('the refusal of a pattern is short, however long the pattern is', () => {
+    const pattern = `(${'x'.repeat(900)}`;
+    expect(checkFilter({ pattern })?.length).toBeLessThan(300);
+    expect(checkFilter({ patternProperties: { [pattern]: {} } })?.length).toBeLessThan(500);
+  });
+
+  it('a filter has at most 1,000 schemas', () => {
+    const filter = (count: number) => ({ anyOf: times(count, { items: {} }) });
+    expect(checkFilter(filter(499))).toBeUndefined();
+    expect(checkFilter(filter(500))).toMatch('it has more than 1000 schemas');
+    expect(checkFilter({ anyOf: times(1000, true) })).toMatch('it has more than 1000 schemas');
   });
 
   it('a filter just within the limits is accepted', () => {

@@ -1,7 +1,10 @@
 import { env } from 'cloudflare:workers';
-import { describe, expect, it } from 'vitest';
+import { RE2JS } from 're2js';
+import { describe, expect, it, vi } from 'vitest';
 import { worstSteps } from '../../src/domain/filter/filter.ts';
 import { FILTERS_MAX_STEPS_PER_CUSTOMER } from '../../src/domain/limits.ts';
+import { openDatabase } from '../../src/storage/database.ts';
+import { updateSubscription } from '../../src/storage/subscriptions.ts';
 import { runCron } from '../support/cron.ts';
 import { until } from '../support/until.ts';
 import { anEvent, newCustomer, newSubscription, type TestCustomer, TestListener } from '../support/world.ts';
@@ -92,6 +95,21 @@ describe('a subscription with a filter', () => {
   });
 });
 
+describe('the compiling of a filter', () => {
+  it('a create and a change compile a filter once, and a change of the title compiles nothing', async () => {
+    const compiling = vi.spyOn(RE2JS, 'compile');
+    const filterOf = (pattern: string) => ({ properties: { entityDeleted: { propertyNames: { pattern } } } });
+    const customer = await newCustomer();
+    const { id } = (await create(customer, filterOf('^once'))).body;
+    expect(compiling).toHaveBeenCalledTimes(1);
+    await customer.call('PATCH', `/subscriptions/${id}`, { filter: filterOf('^twice') });
+    expect(compiling).toHaveBeenCalledTimes(2);
+    await customer.call('PATCH', `/subscriptions/${id}`, { title: 'another title' });
+    expect(compiling).toHaveBeenCalledTimes(2);
+    compiling.mockRestore();
+  });
+});
+
 describe('the refusal of a filter', () => {
   it.each([['x'], [1], [true], [[]], [{ $ref: '#' }], [{ propertys: {} }], [{ pattern: '(?=x)' }]])(
     'the invalid filter %j gets a 400 that names filter and begins with the documented phrase',
@@ -128,6 +146,35 @@ describe('the refusal of a filter', () => {
     expect(statuses.at(-1)).toBe(400);
     expect((await create(customer, onlyUsers)).status).toBe(201);
     expect((await create(await newCustomer(), large)).status).toBe(201);
+  });
+
+  it('filters that are created at once and exceed 1 MiB together are refused by the statement that stores them', async () => {
+    const customer = await newCustomer();
+    const large = { $comment: 'x'.repeat(65_000) };
+    const listener = new TestListener();
+    for (let number = 1; number <= 15; number++) await create(customer, large, listener);
+    const replies = await Promise.all(Array.from({ length: 4 }, () => create(customer, large, listener)));
+    expect(replies.map(({ status }) => status).sort()).toEqual([201, 400, 400, 400]);
+    for (const { status, body } of replies) {
+      if (status === 400) expect(body['invalid-body-params'][0].reason).toMatch('may have 1048576 bytes');
+    }
+    const plain = await create(customer, null, listener);
+    const path = `/subscriptions/${plain.body.id}`;
+    expect((await customer.call('PATCH', path, { filter: large })).status).toBe(400);
+  });
+
+  it('the statement that stores a filter counts its bytes, in characters of UTF-8', async () => {
+    const customer = await newCustomer();
+    const { id } = (await create(customer, null)).body;
+    const db = openDatabase(env.DB);
+    const half = { $comment: 'é'.repeat(300_000) };
+    const change = (filter: Readonly<Record<string, unknown>>) =>
+      updateSubscription(db, customer.id, id, { filter }, 1);
+    expect((await change(half)).result).toBe('updated');
+    const second = (await create(customer, null)).body.id;
+    const other = await updateSubscription(db, customer.id, second, { filter: half }, 1);
+    expect(other.result).toBe('filters too large');
+    expect((await change({ $comment: 'é'.repeat(299_999) })).result).toBe('updated');
   });
 });
 
@@ -203,6 +250,39 @@ describe('the steps of all filters of a customer', () => {
       plain.map(({ body }) => customer.call('PATCH', `/subscriptions/${body.id}`, { filter: costly })),
     );
     expect(changes.map(({ status }) => status).sort()).toEqual([200, 400]);
+  });
+
+  it('a filter replaced by one with equal steps keeps its count', async () => {
+    const customer = await newCustomer();
+    const { id } = (await create(customer, onlyUsers)).body;
+    const onlyOther = JSON.parse(JSON.stringify(onlyUsers).replace('"user"', '"role"'));
+    expect(worstSteps(onlyOther)).toBe(worstSteps(onlyUsers));
+    const changed = await customer.call('PATCH', `/subscriptions/${id}`, { filter: onlyOther });
+    expect(changed.body.filter).toEqual(onlyOther);
+    expect(await stored(id)).toBe(worstSteps(onlyUsers));
+    expect(await stored((await create(customer, onlyUsers)).body.id)).toBe(worstSteps(onlyUsers));
+  });
+
+  it('a customer over the sum can make a filter smaller, and no filter larger', async () => {
+    const { customer, ids } = await fill();
+    // As if the limit had been higher when they were accepted.
+    const change = env.DB.prepare(
+      'UPDATE subscriptions SET filter_steps = 2 * filter_steps WHERE customer_id = ?',
+    );
+    await change.bind(customer.id).run();
+    const [first = '', second = ''] = ids;
+    const patch = (id: string, filter: unknown) => customer.call('PATCH', `/subscriptions/${id}`, { filter });
+    expect((await patch(first, costly)).status).toBe(200);
+    expect(await stored(first)).toBe(worstSteps(costly));
+    expect((await patch(first, onlyUsers)).status).toBe(200);
+    const refused = await patch(first, costly);
+    expect(refused.status).toBe(400);
+    const [{ reason }] = refused.body['invalid-body-params'];
+    expect(reason).toContain(
+      `together may take ${FILTERS_MAX_STEPS_PER_CUSTOMER} steps: simplify or remove one`,
+    );
+    expect(reason).toMatch(new RegExp(`this filter ${worstSteps(costly)}, the others \\d+`));
+    expect((await patch(second, null)).status).toBe(200);
   });
 
   it('filters from before steps were counted are counted before the next filter is judged', async () => {

@@ -66,6 +66,8 @@ export function contains(check: Check): Check {
   };
 }
 
+const worstOfCount = () => fixed(2);
+
 export function itemCount(min: number, max: number): Check {
   return {
     test: (value, meter) => {
@@ -73,7 +75,7 @@ export function itemCount(min: number, max: number): Check {
       const { length } = value as readonly unknown[];
       return length >= min && length <= max;
     },
-    worst: () => fixed(2),
+    worst: worstOfCount,
   };
 }
 

@@ -7,6 +7,7 @@
  */
 import { RE2JS } from 're2js';
 import { ATTRIBUTES_MAX, EVENT_MAX_BYTES, FILTER_PATTERNS_MAX_SIZE } from '../limits.ts';
+import { stepsToRead } from './pattern-cost.ts';
 import { type Check, type Cost, type Meter, NOTHING } from './steps.ts';
 
 export interface Automaton extends Check {
@@ -40,12 +41,13 @@ const BEGIN_TEXT = 4;
 const UNANCHORED = 0;
 const END_TEXT = -1;
 const LATIN = 256;
-const BYTES_A_LATIN_TABLE = 2 * LATIN;
+/** The table of the first characters, and the objects around the tables. */
+const BYTES_A_TABLE = 2 * LATIN + 1000;
 /** States times classes of characters. */
 const MAX_ENTRIES = 16_384;
 /** Instructions that RE2 visits while it builds the table. */
 const MAX_VISITS = 50_000;
-/** Building visits sets and stacks; a step of evaluation does not. */
+/** Building is charged a tenth of its time: an isolate builds a pattern once, and evaluates it for many events. */
 const STEPS_A_VISIT = 2;
 
 /** Without a table, RE2 may visit every instruction for each character. */
@@ -55,8 +57,9 @@ const SEARCH_BUILD_STEPS = 1_000_000_000;
 /** Memory for the states that RE2 keeps of a pattern without a table. */
 const SEARCH_BYTES = 500_000;
 
-/** With a table, two looks into it are a step. */
+/** With a table, two looks into it are a step. With many classes the class of a character takes a search, so one is. */
 const CHARACTERS_A_STEP = 2;
+const MANY_CLASSES = 64;
 /** A character is at most two UTF-16 units, and units are counted. */
 const UNITS = 2;
 
@@ -72,16 +75,23 @@ interface Table {
   readonly visits: number;
 }
 
+/** Steps to compile a pattern, as far as its text alone shows. It is known before RE2 sees the pattern. */
+export function stepsToCompile(pattern: string): number {
+  return stepsToRead(RE2JS.translateRegExp(pattern));
+}
+
 /**
- * A pattern that matches anywhere in a text, as ECMA 262 says.
+ * A pattern that matches anywhere in a text, as ECMA 262 says with the flag `u`, with two differences: `.` matches `\r` and
+ * U+2028 and U+2029, and `\s` is ASCII only.
  * @throws Error when RE2 cannot express it
  */
 export function compilePattern(pattern: string): Automaton {
-  const re = RE2JS.compile(RE2JS.translateRegExp(pattern));
+  const translated = RE2JS.translateRegExp(pattern);
+  const re = RE2JS.compile(translated);
   const size = re.programSize();
   const builder = re.re2().dfa as Builder;
   const table = size > FILTER_PATTERNS_MAX_SIZE ? undefined : tableOf(builder);
-  if (table !== undefined) return byTable(table, size);
+  if (table !== undefined) return byTable(table, size, stepsToRead(translated));
   builder.stateBudget = SEARCH_BYTES;
   builder.memBudget = SEARCH_BYTES;
   return bySearch(re, size);
@@ -102,10 +112,11 @@ function bySearch(re: RE2JS, size: number): Automaton {
   };
 }
 
-function byTable({ next, classes, bounds, visits }: Table, size: number): Automaton {
+function byTable({ next, classes, bounds, visits }: Table, size: number, readSteps: number): Automaton {
   const latin = Uint16Array.from({ length: LATIN }, (_, character) => classOf(bounds, character));
   const width = classes + 1;
-  const cost = worstOfTable(next, width);
+  const charactersAStep = classes > MANY_CLASSES ? 1 : CHARACTERS_A_STEP;
+  const cost = worstOfTable(next, width, charactersAStep);
   return {
     test: (value, meter) => {
       const text = value as string;
@@ -122,14 +133,14 @@ function byTable({ next, classes, bounds, visits }: Table, size: number): Automa
         state = next[state * width + group] as number;
         if (state < 0) break;
       }
-      meter.steps += 2 + Math.floor(index / CHARACTERS_A_STEP);
+      meter.steps += 2 + Math.floor(index / charactersAStep);
       return (state < 0 ? state : (next[state * width + classes] as number)) === YES;
     },
     worst: (shape) => (shape.kind === 'text' ? cost : NOTHING),
     isTable: true,
     size,
-    buildSteps: STEPS_A_VISIT * (visits + size),
-    bytes: next.byteLength + bounds.byteLength + BYTES_A_LATIN_TABLE,
+    buildSteps: readSteps + STEPS_A_VISIT * (visits + size),
+    bytes: next.byteLength + bounds.byteLength + BYTES_A_TABLE,
   };
 }
 
@@ -203,7 +214,7 @@ function withoutDeadEnds(rows: readonly number[], width: number): Int16Array {
  * A table without a cycle reads a few characters of any text: the longest path. One with a cycle, or with a path that is
  * longer than the texts of a large event are on average, can read all of them.
  */
-function worstOfTable(next: Int16Array, width: number): Cost {
+function worstOfTable(next: Int16Array, width: number, charactersAStep: number): Cost {
   const longest = new Map<number, number>();
   const under = new Set<number>();
   const walk = (state: number): number => {
@@ -223,6 +234,6 @@ function worstOfTable(next: Int16Array, width: number): Cost {
   };
   const characters = walk(0);
   return UNITS * characters > EVENT_MAX_BYTES / ATTRIBUTES_MAX
-    ? { fixed: 2, perCharacter: 1 / CHARACTERS_A_STEP }
-    : { fixed: 2 + (UNITS * characters) / CHARACTERS_A_STEP, perCharacter: 0 };
+    ? { fixed: 2, perCharacter: 1 / charactersAStep }
+    : { fixed: 2 + (UNITS * characters) / charactersAStep, perCharacter: 0 };
 }

@@ -4,32 +4,28 @@
  * evaluated, and its cost is known.
  */
 import { jsonBytesExceed } from '../event.ts';
-import {
-  FILTER_MAX_BYTES,
-  FILTER_MAX_DEPTH,
-  FILTER_MAX_STEPS,
-  FILTER_PATTERN_MAX_CHARACTERS,
-  FILTER_PATTERNS_MAX_SIZE,
-} from '../limits.ts';
-import { type Automaton, compilePattern } from './automaton.ts';
-import { worstSteps } from './filter.ts';
+import { FILTER_MAX_BYTES, FILTER_MAX_DEPTH, FILTER_MAX_SCHEMAS, FILTER_MAX_STEPS } from '../limits.ts';
+import { compileFilter, rememberSteps } from './filter.ts';
 import { FORMATS } from './formats.ts';
-import { isObject, TYPES } from './values.ts';
+import { Patterns } from './patterns.ts';
+import { isObject, TYPES, textKey } from './values.ts';
 
 /** The start of every refusal (contract 4). */
 const REFUSAL = 'filter is invalid JSON Schema';
 
 const FORMAT_NAMES = Object.keys(FORMATS);
+/** Characters of the path to a keyword in a refusal. */
+const PATH_MAX_CHARACTERS = 200;
 const DRAFT_07 = /^https?:\/\/json-schema\.org\/draft-07\/schema#?$/;
 
 /** Checks the value of one keyword. It returns the reason for refusing the value, or `undefined`. */
 type KeywordCheck = (value: unknown, path: string, state: CheckState) => string | undefined;
 
 interface CheckState {
-  /** Instructions of all patterns so far. Building them takes time and memory. */
-  patternSize: number;
-  /** Steps to build them so far. */
-  buildSteps: number;
+  /** Compiled while the schemas are checked: the filter is compiled with them. */
+  readonly patterns: Patterns;
+  /** Schemas so far, `true` and `false` too. */
+  schemas: number;
 }
 
 /**
@@ -42,16 +38,26 @@ export function checkFilter(raw: unknown): string | undefined {
   if (jsonBytesExceed(raw, FILTER_MAX_BYTES))
     return `${REFUSAL}: it is larger than ${FILTER_MAX_BYTES} bytes`;
   if (depthExceeds(raw, FILTER_MAX_DEPTH)) return `${REFUSAL}: it is nested deeper than ${FILTER_MAX_DEPTH}`;
-  const fault = checkSchema(raw, '', { patternSize: 0, buildSteps: 0 }) ?? faultOfSteps(worstSteps(raw));
+  const state: CheckState = { patterns: new Patterns(), schemas: 0 };
+  const fault = checkSchema(raw, '', state) ?? faultOfSteps(raw, state.patterns);
   return fault === undefined ? undefined : `${REFUSAL}: ${fault}`;
 }
 
-function faultOfSteps(steps: number): string | undefined {
+function faultOfSteps(schema: Readonly<Record<string, unknown>>, patterns: Patterns): string | undefined {
+  const filter = compileFilter(schema, patterns);
+  const steps = filter.worstSteps();
+  rememberSteps(schema, steps);
   if (steps <= FILTER_MAX_STEPS) return undefined;
-  return `evaluating it may take ${steps} steps for one event, and the limit is ${FILTER_MAX_STEPS}`;
+  return (
+    `evaluating it may take ${steps} steps for one event (${filter.buildSteps} of them to build it), and the limit is ` +
+    `${FILTER_MAX_STEPS}: give arrays fewer schemas, and use one enum instead of many constants or patterns`
+  );
 }
 
 function checkSchema(schema: unknown, path: string, state: CheckState): string | undefined {
+  state.schemas += 1;
+  if (state.schemas > FILTER_MAX_SCHEMAS)
+    return `it has more than ${FILTER_MAX_SCHEMAS} schemas within each other: use enum for lists of constants`;
   if (typeof schema === 'boolean') return undefined;
   if (!isObject(schema)) return `${path || 'it'} must be a schema`;
   for (const [keyword, value] of Object.entries(schema)) {
@@ -87,24 +93,16 @@ const schemaMap: KeywordCheck = (value, path, state) => {
   return first(Object.entries(value), ([name, schema]) => checkSchema(schema, `${path}.${name}`, state));
 };
 
-const pattern: KeywordCheck = (value, path, state) => {
+const pattern: KeywordCheck = (value, path, { patterns }) => {
   if (typeof value !== 'string') return `${path} must be a string`;
-  if (value.length > FILTER_PATTERN_MAX_CHARACTERS)
-    return `${path} must have at most ${FILTER_PATTERN_MAX_CHARACTERS} characters`;
-  let found: Automaton;
-  try {
-    found = compilePattern(value);
-  } catch {
-    return `${path} must be a regular expression without look-around, back-reference or large repetition`;
-  }
-  state.patternSize += found.size;
-  if (state.patternSize > FILTER_PATTERNS_MAX_SIZE)
-    return `${path} makes the patterns of this filter too large`;
-  state.buildSteps += found.buildSteps;
-  if (found.isTable && state.buildSteps > FILTER_MAX_STEPS)
-    return `${path} makes the patterns of this filter too large`;
-  return found.isTable ? undefined : `${path} must be a regular expression with fewer states: repeat less`;
+  const fault = patterns.accept(value);
+  return fault === undefined ? undefined : `${shortened(path)} ${fault}`;
 };
+
+/** A path that has a pattern as a name is as long as the pattern. */
+function shortened(path: string): string {
+  return path.length <= PATH_MAX_CHARACTERS ? path : `${path.slice(0, PATH_MAX_CHARACTERS)}…`;
+}
 
 /** The closed list of contract 4. */
 const KEYWORDS: Readonly<Record<string, KeywordCheck>> = {
@@ -179,7 +177,7 @@ function isNames(value: unknown): value is string[] {
   return (
     Array.isArray(value) &&
     value.every((name) => typeof name === 'string') &&
-    new Set(value).size === value.length
+    new Set(value.map(textKey)).size === value.length
   );
 }
 

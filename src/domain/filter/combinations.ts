@@ -1,9 +1,12 @@
 /** Keywords that combine schemas: `allOf`, `anyOf`, `oneOf`, `not`, `if`. Each stops as soon as its answer is known. */
-import { type Check, larger, sum } from './steps.ts';
+import { type Check, larger, NOTHING, sum } from './steps.ts';
+
+const ALL_OF_NONE: Check = { test: () => true, worst: () => NOTHING };
 
 export function allOf(checks: readonly Check[]): Check {
   const [only] = checks;
-  if (only !== undefined && checks.length === 1) return only;
+  if (only === undefined) return ALL_OF_NONE;
+  if (checks.length === 1) return only;
   return {
     test: (value, meter) => {
       for (const check of checks) if (!check.test(value, meter)) return false;

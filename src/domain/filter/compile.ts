@@ -5,19 +5,23 @@
  * A schema that `checkFilter` accepted always compiles, and a compiled schema answers for every JSON value.
  */
 import { contains, everyItem, itemCount, tuple } from './arrays.ts';
-import { type Automaton, compilePattern } from './automaton.ts';
+import type { Automaton } from './automaton.ts';
 import { allOf, anyOf, ifThenElse, not, oneOf } from './combinations.ts';
 import { numberCheck } from './numbers.ts';
 import { dependency, memberCount, members, propertyNames, required } from './objects.ts';
-import { type Check, fixed, sum } from './steps.ts';
+import { type Check, fixed, NOTHING, sum } from './steps.ts';
 import { formatCheck, lengthCheck } from './texts.ts';
-import { constCheck, enumCheck, isObject, typeCheck, uniqueCheck } from './values.ts';
+import { constCheck, enumCheck, isObject, textKey, typeCheck, UNIQUE } from './values.ts';
 
 /** A schema: an object of keywords, `true` (everything matches it) or `false` (nothing matches it). */
 export type FilterSchema = Readonly<Record<string, unknown>> | boolean;
 
-/** Gets every automaton, once. */
-type Collect = (automaton: Automaton) => void;
+/** What compiling needs, and what it reports. */
+interface Needs {
+  automaton(pattern: string): Automaton;
+  /** Called once for each schema. */
+  countSchema(schema: FilterSchema): void;
+}
 
 /** Steps to find the checks for a value. */
 const STEPS_A_SCHEMA = 4;
@@ -31,9 +35,10 @@ interface Checks {
   readonly objects: readonly Check[];
 }
 
-export function compile(schema: FilterSchema, collect: Collect): Check {
-  if (typeof schema === 'boolean') return always(schema);
-  const compiler = new Compiler(schema, collect);
+export function compile(schema: FilterSchema, needs: Needs): Check {
+  needs.countSchema(schema);
+  if (typeof schema === 'boolean') return schema ? VALID : INVALID;
+  const compiler = new Compiler(schema, needs);
   return dispatch({
     any: compiler.any(),
     texts: compiler.texts(),
@@ -43,14 +48,21 @@ export function compile(schema: FilterSchema, collect: Collect): Check {
   });
 }
 
-/** A schema that has checks for one kind of value only needs no search for them: most schemas are so. */
+/** Most schemas have checks for one kind of value only: they need no search for the kind, and little memory. */
 function dispatch(checks: Checks): Check {
   const { any, texts, numbers, arrays, objects } = checks;
-  const others = [...numbers, ...arrays, ...objects];
-  if (others.length > 0 || (any.length > 0 && texts.length > 0)) return byKind(checks);
+  const kinds = [any, texts, numbers, arrays, objects].filter(({ length }) => length > 0);
+  if (kinds.length === 0) return VALID;
+  if (kinds.length > 1 || numbers.length > 0)
+    return byKind(allOf(any), allOf(texts), allOf(numbers), allOf(arrays), allOf(objects));
   if (any.length > 0) return allOf(any);
-  return texts.length > 0 ? ofTexts(allOf(texts)) : always(true);
+  if (texts.length > 0) return ofTexts(allOf(texts));
+  return arrays.length > 0 ? ofArrays(allOf(arrays)) : ofObjects(allOf(objects));
 }
+
+/** Those of all filters: a filter can have a thousand of them. */
+const VALID = always(true);
+const INVALID = always(false);
 
 function always(answer: boolean): Check {
   return {
@@ -72,31 +84,49 @@ function ofTexts(check: Check): Check {
   };
 }
 
-function byKind({ any, texts, numbers, arrays, objects }: Checks): Check {
-  const all = allOf(any);
-  const kinds = { text: allOf(texts), array: allOf(arrays), object: allOf(objects) };
-  const byNumber = allOf(numbers);
+function ofArrays(check: Check): Check {
+  return {
+    test: (value, meter) => {
+      meter.steps += 2;
+      return !Array.isArray(value) || check.test(value, meter);
+    },
+    worst: (shape) => sum([fixed(2), shape.kind === 'array' ? check.worst(shape) : NOTHING]),
+  };
+}
+
+function ofObjects(check: Check): Check {
+  return {
+    test: (value, meter) => {
+      meter.steps += 2;
+      return !isObject(value) || check.test(value, meter);
+    },
+    worst: (shape) => sum([fixed(2), shape.kind === 'object' ? check.worst(shape) : NOTHING]),
+  };
+}
+
+function byKind(any: Check, text: Check, number: Check, array: Check, object: Check): Check {
   return {
     test: (value, meter) => {
       meter.steps += STEPS_A_SCHEMA;
-      if (!all.test(value, meter)) return false;
-      if (typeof value === 'string') return kinds.text.test(value, meter);
-      if (Array.isArray(value)) return kinds.array.test(value, meter);
-      if (isObject(value)) return kinds.object.test(value, meter);
-      return typeof value !== 'number' || byNumber.test(value, meter);
+      if (!any.test(value, meter)) return false;
+      if (typeof value === 'string') return text.test(value, meter);
+      if (Array.isArray(value)) return array.test(value, meter);
+      if (isObject(value)) return object.test(value, meter);
+      return typeof value !== 'number' || number.test(value, meter);
     },
-    worst: (shape) => sum([fixed(STEPS_A_SCHEMA), all.worst(shape), kinds[shape.kind].worst(shape)]),
+    worst: (shape) =>
+      sum([fixed(STEPS_A_SCHEMA), any.worst(shape), { text, array, object }[shape.kind].worst(shape)]),
   };
 }
 
 /** Reads the keywords of one schema. The values have the right kinds, because `checkFilter` accepted them. */
 class Compiler {
   readonly #schema: Readonly<Record<string, unknown>>;
-  readonly #collect: Collect;
+  readonly #needs: Needs;
 
-  constructor(schema: Readonly<Record<string, unknown>>, collect: Collect) {
+  constructor(schema: Readonly<Record<string, unknown>>, needs: Needs) {
     this.#schema = schema;
-    this.#collect = collect;
+    this.#needs = needs;
   }
 
   any(): Check[] {
@@ -127,8 +157,9 @@ class Compiler {
   }
 
   numbers(): Check[] {
+    // What is compiled must not close over the compiler: that would keep the whole schema in memory.
     const compare = (keyword: string, test: (value: number, limit: number) => boolean) =>
-      this.#when(keyword, (limit) => numberCheck((value) => test(value, limit as number)));
+      this.#when(keyword, (limit) => numberCheck(test, limit as number));
     return [
       ...compare('minimum', (value, limit) => value >= limit),
       ...compare('maximum', (value, limit) => value <= limit),
@@ -148,7 +179,7 @@ class Compiler {
           : everyItem(this.#one(items)),
       ),
       ...this.#when('contains', (schema) => contains(this.#one(schema))),
-      ...(this.#get('uniqueItems', false) === true ? [uniqueCheck()] : []),
+      ...(this.#get('uniqueItems', false) === true ? [UNIQUE] : []),
     ];
   }
 
@@ -167,7 +198,9 @@ class Compiler {
   #members(): Check[] {
     const keywords = ['properties', 'patternProperties', 'additionalProperties'];
     if (!keywords.some((keyword) => this.#has(keyword))) return [];
-    const named = this.#entries('properties').map(([name, schema]) => [name, this.#one(schema)] as const);
+    const named = this.#entries('properties').map(
+      ([name, schema]) => [textKey(name), this.#one(schema)] as const,
+    );
     const patterns = this.#entries('patternProperties').map(
       ([pattern, schema]) => [this.#automaton(pattern), this.#one(schema)] as const,
     );
@@ -176,7 +209,7 @@ class Compiler {
   }
 
   #one(schema: unknown): Check {
-    return compile(schema as FilterSchema, this.#collect);
+    return compile(schema as FilterSchema, this.#needs);
   }
 
   #each(schemas: unknown): Check[] {
@@ -184,9 +217,7 @@ class Compiler {
   }
 
   #automaton(pattern: string): Automaton {
-    const automaton = compilePattern(pattern);
-    this.#collect(automaton);
-    return automaton;
+    return this.#needs.automaton(pattern);
   }
 
   #has(keyword: string): boolean {

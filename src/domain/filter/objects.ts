@@ -10,11 +10,13 @@ import {
   type Shape,
   worstOf,
 } from './steps.ts';
+import { textKey } from './values.ts';
 
 type Members = Readonly<Record<string, unknown>>;
 
 interface MemberChecks {
-  readonly named: ReadonlyMap<string, Check>;
+  /** By the key of the name. */
+  readonly named: ReadonlyMap<string | number, Check>;
   readonly patterns: readonly (readonly [Automaton, Check])[];
   /** For members that neither a name nor a pattern matches. */
   readonly others: Check | undefined;
@@ -24,7 +26,7 @@ interface MemberChecks {
 export function members({ named, patterns, others }: MemberChecks): Check {
   const testMember = (object: Members, name: string, meter: Meter): boolean => {
     meter.steps += 2;
-    const own = named.get(name);
+    const own = named.get(textKey(name));
     if (own !== undefined && !own.test(object[name], meter)) return false;
     let known = own !== undefined;
     for (const [pattern, check] of patterns) {
@@ -39,7 +41,7 @@ export function members({ named, patterns, others }: MemberChecks): Check {
     const matching = patterns
       .filter(([pattern]) => pattern.test(name, { steps: 0 }))
       .map(([, check]) => check);
-    const own = named.get(name);
+    const own = named.get(textKey(name));
     const checks = own === undefined ? matching : [own, ...matching];
     if (checks.length === 0 && others !== undefined) checks.push(others);
     const reading = patterns.reduce((total, [pattern]) => total + worstOf(pattern, text), 0);
@@ -95,6 +97,8 @@ export function dependency(name: string, check: Check): Check {
   };
 }
 
+const worstOfCount = ofObject((shape) => 1 + shape.members.size);
+
 export function memberCount(min: number, max: number): Check {
   return {
     test: (value, meter) => {
@@ -102,7 +106,7 @@ export function memberCount(min: number, max: number): Check {
       meter.steps += 1 + length;
       return length >= min && length <= max;
     },
-    worst: ofObject((shape) => 1 + shape.members.size),
+    worst: worstOfCount,
   };
 }
 

@@ -94,6 +94,9 @@ export const CLAIM_SHAPES: readonly ObjectShape[] = EVENT_TYPES.map((type) => ({
 
 export const NOTHING: Cost = { fixed: 0, perCharacter: 0 };
 
+/** The same for all checks of a kind: a filter may have thousands of them. */
+export const costsNothing = (): Cost => NOTHING;
+
 export function fixed(steps: number): Cost {
   return { fixed: steps, perCharacter: 0 };
 }

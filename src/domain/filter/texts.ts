@@ -1,8 +1,10 @@
 /** Keywords for texts: lengths and formats. Their values are texts: the compiler calls no other. */
 import { FORMATS } from './formats.ts';
-import { type Check, type Cost, fixed, NOTHING, type Shape } from './steps.ts';
+import { type Check, type Cost, costsNothing, NOTHING, type Shape } from './steps.ts';
 
 const CHARACTERS_A_STEP = 4;
+
+const worstOfLength = ofText({ fixed: 2, perCharacter: 1 / CHARACTERS_A_STEP });
 
 /** Lengths in characters (code points). A character is one or two units, so most texts need no counting. */
 export function lengthCheck(min: number, max: number): Check {
@@ -16,7 +18,7 @@ export function lengthCheck(min: number, max: number): Check {
       const length = characters(text);
       return length >= min && length <= max;
     },
-    worst: ofText({ fixed: 2, perCharacter: 1 / CHARACTERS_A_STEP }),
+    worst: worstOfLength,
   };
 }
 
@@ -30,17 +32,25 @@ function characters(text: string): number {
   return text.length - pairs;
 }
 
-export function formatCheck(name: string): Check {
-  const format = FORMATS[name];
-  if (format === undefined) return { test: () => true, worst: () => fixed(0) };
-  return {
-    test: (value, meter) => {
-      const text = value as string;
-      meter.steps += format.steps.fixed + Math.floor(format.steps.perCharacter * text.length);
-      return format.test(text);
+const FORMAT_CHECKS: ReadonlyMap<string, Check> = new Map(
+  Object.entries(FORMATS).map(([name, { test, steps }]) => [
+    name,
+    {
+      test: (value, meter) => {
+        const text = value as string;
+        meter.steps += steps.fixed + Math.floor(steps.perCharacter * text.length);
+        return test(text);
+      },
+      worst: ofText(steps),
     },
-    worst: ofText(format.steps),
-  };
+  ]),
+);
+
+/** A format that nobody knows accepts every text: a filter with one may have been accepted long ago. */
+const UNKNOWN: Check = { test: () => true, worst: costsNothing };
+
+export function formatCheck(name: string): Check {
+  return FORMAT_CHECKS.get(name) ?? UNKNOWN;
 }
 
 function ofText(cost: Cost): (shape: Shape) => Cost {

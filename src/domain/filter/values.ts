@@ -28,6 +28,27 @@ function worstLook(maxCharacters: number): Cost {
     : fixed(STEPS_A_CHECK + maxCharacters / CHARACTERS_A_STEP);
 }
 
+/** Digits of the largest index of an array: the engine hashes longer numbers like other texts. */
+const INDEX_DIGITS = 10;
+
+/**
+ * A text as it goes into a set or a map with other texts. workerd hashes a text that is the index of an array by its number,
+ * and multiples of 8,192 all alike: a look at one of them would go through all. It hashes numbers well, so such a text goes
+ * in as the number. Texts alone have keys: the text `1` and the number 1 have one.
+ */
+export function textKey(text: string): string | number {
+  const { length } = text;
+  if (length === 0 || length > INDEX_DIGITS) return text;
+  let number = text.charCodeAt(0) - 0x30;
+  if (number < 0 || number > 9 || (number === 0 && length > 1)) return text;
+  for (let index = 1; index < length; index++) {
+    const digit = text.charCodeAt(index) - 0x30;
+    if (digit < 0 || digit > 9) return text;
+    number = 10 * number + digit;
+  }
+  return number;
+}
+
 const TYPE_TESTS: Readonly<Record<string, (value: unknown) => boolean>> = {
   null: (value) => value === null,
   boolean: (value) => typeof value === 'boolean',
@@ -41,7 +62,11 @@ const TYPE_TESTS: Readonly<Record<string, (value: unknown) => boolean>> = {
 export const TYPES: readonly string[] = Object.keys(TYPE_TESTS);
 
 export function typeCheck(types: string | readonly string[]): Check {
-  const tests = [types].flat().map((type) => TYPE_TESTS[type] as (value: unknown) => boolean);
+  return typeof types === 'string' ? (ONE_TYPE.get(types) as Check) : oneOfTypes(types);
+}
+
+function oneOfTypes(types: readonly string[]): Check {
+  const tests = types.map((type) => TYPE_TESTS[type] as (value: unknown) => boolean);
   return {
     test: (value, meter) => {
       meter.steps += 1 + tests.length;
@@ -50,6 +75,8 @@ export function typeCheck(types: string | readonly string[]): Check {
     worst: () => fixed(1 + tests.length),
   };
 }
+
+const ONE_TYPE: ReadonlyMap<string, Check> = new Map(TYPES.map((type) => [type, oneOfTypes([type])]));
 
 /** Compares a value with a constant, part by part, until the first difference. */
 export function constCheck(constant: unknown): Check {
@@ -97,10 +124,14 @@ function worstEquals(constant: unknown, shape: Shape): number {
   }, STEPS_A_CHECK + shape.members.size);
 }
 
+const NO_KEYS: ReadonlySet<string> = new Set();
+
 /** Looks a value up among the constants, in one look however many there are. */
 export function enumCheck(constants: readonly unknown[]): Check {
-  const scalars = new Set(constants.filter(isScalar));
-  const keys = new Set(constants.filter((constant) => !isScalar(constant)).map((one) => keyOf(one)));
+  const texts = new Set(constants.filter((constant) => typeof constant === 'string').map(textKey));
+  const scalars = new Set(constants.filter((constant) => isScalar(constant) && typeof constant !== 'string'));
+  const others = constants.filter((constant) => !isScalar(constant)).map((one) => keyOf(one));
+  const keys: ReadonlySet<string> = others.length === 0 ? NO_KEYS : new Set(others);
   const longest = [...keys].reduce((most, key) => Math.max(most, key.length), 0);
   const longestText = constants.reduce<number>(
     (most, constant) => (typeof constant === 'string' ? Math.max(most, constant.length) : most),
@@ -108,13 +139,14 @@ export function enumCheck(constants: readonly unknown[]): Check {
   );
   return {
     test: (value, meter) => {
-      if (isScalar(value)) {
+      if (typeof value === 'string') {
         // A text that is longer than every constant is not read.
-        const reads = typeof value !== 'string' || value.length <= longestText;
+        const reads = value.length <= longestText;
         meter.steps += reads ? stepsOfLook(value) : STEPS_A_CHECK;
-        return reads && scalars.has(value);
+        return reads && texts.has(textKey(value));
       }
       meter.steps += STEPS_A_CHECK;
+      if (isScalar(value)) return scalars.has(value);
       if (keys.size === 0) return false;
       const key = boundedKeyOf(value, longest, meter);
       return key !== undefined && keys.has(key);
@@ -187,26 +219,27 @@ function worstKey(shape: Shape): number {
   }
 }
 
-/** All items differ. Scalars go into a set unchanged, other values by their key. */
-export function uniqueCheck(): Check {
-  return {
-    test: (value, meter) => {
-      const seen = new Set<unknown>();
-      const seenKeys = new Set<string>();
-      for (const item of value as readonly unknown[]) {
-        meter.steps += STEPS_A_PART + stepsOfLook(item);
-        if (isScalar(item)) {
-          if (seen.size === seen.add(item).size) return false;
-        } else {
-          const key = boundedKeyOf(item, Number.POSITIVE_INFINITY, meter) as string;
-          if (seenKeys.size === seenKeys.add(key).size) return false;
-        }
+/** All items differ. Texts and other values go into their sets by their keys, scalars unchanged. */
+export const UNIQUE: Check = {
+  test: (value, meter) => {
+    const texts = new Set<string | number>();
+    const scalars = new Set<unknown>();
+    const keys = new Set<string>();
+    for (const item of value as readonly unknown[]) {
+      meter.steps += STEPS_A_PART + stepsOfLook(item);
+      if (typeof item === 'string') {
+        if (texts.size === texts.add(textKey(item)).size) return false;
+      } else if (isScalar(item)) {
+        if (scalars.size === scalars.add(item).size) return false;
+      } else {
+        const key = boundedKeyOf(item, Number.POSITIVE_INFINITY, meter) as string;
+        if (keys.size === keys.add(key).size) return false;
       }
-      return true;
-    },
-    worst: (shape) =>
-      shape.kind === 'array'
-        ? fixed((STEPS_A_PART + STEPS_A_CHECK) * shape.maxItems + shape.maxCharacters / CHARACTERS_A_STEP)
-        : NOTHING,
-  };
-}
+    }
+    return true;
+  },
+  worst: (shape) =>
+    shape.kind === 'array'
+      ? fixed((STEPS_A_PART + STEPS_A_CHECK) * shape.maxItems + shape.maxCharacters / CHARACTERS_A_STEP)
+      : NOTHING,
+};

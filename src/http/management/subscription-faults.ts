@@ -1,19 +1,29 @@
 /** Faults of a subscription's body that need configuration, D1 or a name server (contract 3.1, 3.3 and 4). */
 import { checkEndpointUrl } from '../../domain/endpoint.ts';
 import type { Fault } from '../../domain/errors.ts';
-import type { FilterSchema } from '../../domain/filter/compile.ts';
 import { worstSteps } from '../../domain/filter/filter.ts';
 import { FILTERS_MAX_BYTES_PER_CUSTOMER, FILTERS_MAX_STEPS_PER_CUSTOMER } from '../../domain/limits.ts';
+import type { Subscription } from '../../domain/subscription.ts';
 import { countFilterSteps } from '../../operations/count-filter-steps.ts';
-import { filtersOfCustomer, titleIsTaken } from '../../storage/subscriptions.ts';
+import { bytesOf, filtersOfCustomer, titleIsTaken } from '../../storage/subscriptions.ts';
 import { type AppContext, param } from '../kit/context.ts';
 
 export const TITLE_TAKEN: Fault = { name: 'title', reason: 'is already used by another subscription' };
 
+type Schema = NonNullable<Subscription['filter']>;
+
+const PHRASE = 'filter is invalid JSON Schema: all filters of a customer together may';
+const REMEDY = 'simplify or remove one';
+
 /** Two changes at once can pass the check of faults, so the statement that stores a filter checks it again. */
 export const FILTERS_TOO_SLOW: Fault = {
   name: 'filter',
-  reason: `filter is invalid JSON Schema: all filters of a customer together may take ${FILTERS_MAX_STEPS_PER_CUSTOMER} steps`,
+  reason: `${PHRASE} take ${FILTERS_MAX_STEPS_PER_CUSTOMER} steps: ${REMEDY}`,
+};
+
+export const FILTERS_TOO_LARGE: Fault = {
+  name: 'filter',
+  reason: `${PHRASE} have ${FILTERS_MAX_BYTES_PER_CUSTOMER} bytes: ${REMEDY}`,
 };
 
 /** Judges the members in which the schema found no fault. */
@@ -32,29 +42,34 @@ export async function faultsBeyondSchema(
       found.push(TITLE_TAKEN);
   }
   if (typeof filter === 'object' && filter !== null && sound('filter')) {
-    found.push(...(await filterFaults(c, filter as FilterSchema)));
+    found.push(...(await filterFaults(c, filter as Schema)));
   }
   return found;
 }
 
 /** The event path reads and evaluates all filters of a customer: two limits hold for them together (contract 4). */
-async function filterFaults(c: AppContext, filter: FilterSchema): Promise<Fault[]> {
+async function filterFaults(c: AppContext, filter: Schema): Promise<Fault[]> {
   const { db } = c.get('services');
   const customerId = param(c, 'cid');
   const sid = c.req.param('sid');
-  let others = await filtersOfCustomer(db, customerId, sid);
-  if (others.uncounted > 0) {
+  let found = await filtersOfCustomer(db, customerId, sid);
+  if (found.uncounted > 0) {
     await countFilterSteps(db, customerId);
-    others = await filtersOfCustomer(db, customerId, sid);
+    found = await filtersOfCustomer(db, customerId, sid);
   }
-  const found: Fault[] = [];
-  const own = new TextEncoder().encode(JSON.stringify(filter)).length;
-  if (others.bytes + own > FILTERS_MAX_BYTES_PER_CUSTOMER) {
-    const limit = `all filters of a customer together may have ${FILTERS_MAX_BYTES_PER_CUSTOMER} bytes`;
-    found.push({ name: 'filter', reason: `filter is invalid JSON Schema: ${limit}` });
-  }
-  if (others.steps + worstSteps(filter) > FILTERS_MAX_STEPS_PER_CUSTOMER) found.push(FILTERS_TOO_SLOW);
-  return found;
+  const { own, others } = found;
+  const bytes = bytesOf(filter);
+  const steps = worstSteps(filter);
+  return [
+    ...faultOfSum(FILTERS_TOO_LARGE, others.bytes, bytes, own.bytes, FILTERS_MAX_BYTES_PER_CUSTOMER),
+    ...faultOfSum(FILTERS_TOO_SLOW, others.steps, steps, own.steps, FILTERS_MAX_STEPS_PER_CUSTOMER),
+  ];
+}
+
+/** A filter that is not larger than what it replaces is accepted always: a customer over the limit can come down in parts. */
+function faultOfSum(fault: Fault, others: number, size: number, replaced: number, limit: number): Fault[] {
+  if (others + size <= limit || size <= replaced) return [];
+  return [{ ...fault, reason: `${fault.reason} (this filter ${size}, the others ${others})` }];
 }
 
 /** Checks the form of the URL, then every address of its host (contract 3.3). */

@@ -17,7 +17,12 @@ import { idParam, notFound, withSubscription } from '../kit/load.ts';
 import { linksOfNumberedPage, pageOrLast, pageParameter } from '../kit/paging.ts';
 import { problems } from '../kit/problems.ts';
 import { customerPath, jsonContent, subscriptionPath } from '../kit/schemas.ts';
-import { FILTERS_TOO_SLOW, faultsBeyondSchema, TITLE_TAKEN } from './subscription-faults.ts';
+import {
+  FILTERS_TOO_LARGE,
+  FILTERS_TOO_SLOW,
+  faultsBeyondSchema,
+  TITLE_TAKEN,
+} from './subscription-faults.ts';
 import { SubscriptionResource, subscriptionResource } from './subscription-resource.ts';
 
 const common = { tags: ['Subscriptions'], security: [{ token: [] }] };
@@ -124,6 +129,8 @@ async function insert(c: AppContext, subscription: Subscription): Promise<void> 
       throw new ApiFailure({ code: 'invalid_body', faults: [TITLE_TAKEN] });
     case 'filters too slow':
       throw new ApiFailure({ code: 'invalid_body', faults: [FILTERS_TOO_SLOW] });
+    case 'filters too large':
+      throw new ApiFailure({ code: 'invalid_body', faults: [FILTERS_TOO_LARGE] });
     case 'too many':
       throw new ApiFailure({
         code: 'conflict',
@@ -189,6 +196,8 @@ function addChange(door: Door): void {
           throw new ApiFailure({ code: 'invalid_body', faults: [TITLE_TAKEN] });
         case 'filters too slow':
           throw new ApiFailure({ code: 'invalid_body', faults: [FILTERS_TOO_SLOW] });
+        case 'filters too large':
+          throw new ApiFailure({ code: 'invalid_body', faults: [FILTERS_TOO_LARGE] });
         case 'updated': {
           const { subscription } = changed;
           return c.json(subscriptionResource(subscription, await healthOf(c, subscription)), 200);
