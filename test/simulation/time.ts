@@ -4,6 +4,7 @@
  *
  * The service reads the time by `Date.now()` and waits by `setTimeout` alone. While a life runs, both are ours.
  */
+import { createHash } from 'node:crypto';
 import type { Random } from '../support/random.ts';
 
 interface Timer {
@@ -103,6 +104,13 @@ export class Time {
       }),
       replace(globalThis, 'scheduler', { wait: (ms: number) => this.sleep(ms) }),
       replace(crypto, 'randomUUID', () => uuidOf(random)),
+      // The runtime computes digests beside the event loop, in real time. Here they take none.
+      replace(
+        crypto.subtle,
+        'digest',
+        async (_: string, data: Uint8Array) =>
+          Uint8Array.from(createHash('sha256').update(data).digest()).buffer,
+      ),
       ...SILENT.map((level) => replace(console, level, () => undefined)),
     ];
     return () => {
