@@ -146,7 +146,7 @@ class Batch {
   readonly #audiences: ReadonlyMap<string, Audience>;
   readonly #invocation: Invocation;
   /** The messages that wait for an event of a narrow group. An event may come in several messages. */
-  readonly #waiting = new Map<string, Set<Progress>>();
+  readonly #waiting = new Map<string, Map<Progress, IdentityEvent>>();
 
   constructor(
     lane: Lane,
@@ -180,7 +180,7 @@ class Batch {
     });
     const routes = await this.#route(narrow);
     for (const { events } of routes ?? []) {
-      for (const event of events) for (const progress of this.#waitingFor(event)) progress.expect();
+      for (const event of events) for (const [progress] of this.#waitingFor(event)) progress.expect();
     }
     for (const progress of progresses) progress.endPart(routes !== undefined);
     if (routes !== undefined) await this.#deliver(routes);
@@ -200,11 +200,14 @@ class Batch {
   }
 
   #wait(event: IdentityEvent, progress: Progress): void {
-    const waiting = this.#waiting.get(keyOf(event)) ?? new Set();
-    this.#waiting.set(keyOf(event), waiting.add(progress));
+    const waiting = this.#waiting.get(keyOf(event)) ?? new Map();
+    // Each message has its own time of acceptance, and the first content counts within a message, too.
+    if (!waiting.has(progress)) waiting.set(progress, event);
+    this.#waiting.set(keyOf(event), waiting);
   }
 
-  #waitingFor(event: IdentityEvent): Iterable<Progress> {
+  /** The messages that wait for an event, each with the event as it is in that message. */
+  #waitingFor(event: IdentityEvent): Iterable<[Progress, IdentityEvent]> {
     return this.#waiting.get(keyOf(event)) ?? [];
   }
 
@@ -225,8 +228,8 @@ class Batch {
     await Promise.all(
       routes.map((one) =>
         attempts.deliver(one, (event, disposition) => {
-          for (const progress of this.#waitingFor(event)) {
-            progress.end(one.subscription.id, event, disposition);
+          for (const [progress, own] of this.#waitingFor(event)) {
+            progress.end(one.subscription.id, own, disposition);
           }
         }),
       ),

@@ -2,6 +2,7 @@ import { env, exports } from 'cloudflare:workers';
 import { createLocalJWKSet, jwtVerify } from 'jose';
 import { describe, expect, it, vi } from 'vitest';
 import { newEventIds } from '../../src/domain/ids.ts';
+import type { PackedEvents } from '../../src/outbound/queues.ts';
 import { type HeldClock, holdClock } from '../support/clock.ts';
 import { until } from '../support/until.ts';
 import {
@@ -409,6 +410,38 @@ describe('a listener that does not answer', () => {
     await Promise.all(hanging);
     await subscription.ring();
     await untilState(subscription, next, 'success', 1);
+  });
+});
+
+describe('an event that comes in two messages of a batch', () => {
+  it('the rest of each message keeps its own time of acceptance', async () => {
+    const customer = await newCustomer();
+    const subscription = await newSubscription(customer, { answers: [{ manner: 'hang' }, {}] });
+    const [x = '', y = '', z = ''] = newEventIds(Date.now(), 3, crypto.getRandomValues(new Uint8Array(16)));
+    const bodyOf = (...ids: string[]) => ids.map((id) => ({ ...anEvent({ id }), customerId: customer.id }));
+    const sent: PackedEvents[] = [];
+    const EVENTS = {
+      sendBatch: async (messages: Iterable<MessageSendRequest<unknown>>) => {
+        for (const { body } of messages) sent.push(body as PackedEvents);
+      },
+    } as unknown as Queue<unknown>;
+    const [earlier, later] = [Date.now() - 60_000, Date.now()];
+    const batch = consumeBatch(
+      'events',
+      [
+        { timestamp: earlier, body: bodyOf(x, y) },
+        { timestamp: later, body: bodyOf(y, z) },
+      ],
+      { ...env, EVENTS },
+    );
+    await until(async () => sent.length === 2, 'the rests of both messages');
+    await subscription.listener.release();
+    await batch;
+    const rests = sent.map(({ acceptedAt, events }) => [acceptedAt, events.map(([id]) => id)]);
+    expect(rests.toSorted()).toEqual([
+      [earlier, [y]],
+      [later, [y, z]],
+    ]);
   });
 });
 

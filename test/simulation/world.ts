@@ -768,7 +768,13 @@ export class World {
     alive: () => void,
   ): Pick<EventStoreRpc, 'admit' | 'begin' | 'settle' | 'mayStart' | 'release'> {
     const { ledger, object } = place;
-    const call = async <T>(work: (store: EventStore) => Promise<T>): Promise<T> => {
+    // A consumer may give up a slow call, which takes effect all the same.
+    const call = <T>(work: (store: EventStore) => Promise<T>): Promise<T> => {
+      const answer = callNow(work);
+      this.#start('call', () => answer);
+      return answer;
+    };
+    const callNow = async <T>(work: (store: EventStore) => Promise<T>): Promise<T> => {
       alive();
       this.#mayFail(0.03, 'call fails before');
       if (this.#random.chance(0.1)) await this.#time.sleep(this.#random.whole(1, 50));
