@@ -7,8 +7,10 @@
  *
  * The slots are shared fairly. Customers take turns, and so do the subscriptions of a customer. In a batch of several customers
  * each has three slots at most. A subscription has two at most while others wait, and one until its listener has answered
- * (contract 10.4). When three requests have had no
- * answer for longer than usual, the invocation closes: what still waits is better off in an invocation with free connections.
+ * (contract 10.4).
+ *
+ * When three requests have had no answer for longer than usual (four in a batch of several customers), the invocation closes:
+ * what still waits is better off in an invocation with free connections.
  */
 import type { SubscriptionRef } from '../domain/subscription.ts';
 import {
@@ -24,6 +26,7 @@ import {
 export type Slot = { release(): void };
 
 type Names = Pick<SubscriptionRef, 'customerId' | 'subscriptionId'>;
+
 interface Waiter {
   resolve(slot: Slot | undefined): void;
   /** It stays when the others of its subscription are dismissed. */
