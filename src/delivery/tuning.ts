@@ -42,7 +42,7 @@ export const NARROW_MAX_DELIVERIES = 400;
 /** Steps of filters (contract 4) that one message may take there at worst, about 20 ms: others of its batch wait for them. */
 export const NARROW_MAX_FILTER_STEPS = 3_000_000;
 /** No attempt starts later than this in an invocation for `webhook-events`: the events behind it must not wait. */
-export const EVENTS_BUDGET_MS = 1500;
+export const EVENTS_BUDGET_MS = 3 * SECOND_MS;
 /** The same for `webhook-slices`: the queue adds consumers only when an invocation ends, and slices take turns. */
 export const SLICES_BUDGET_MS = 3 * SECOND_MS;
 /** Deliveries of a slice when a message is split into few: an invocation ends soon, and the queue adds another. */

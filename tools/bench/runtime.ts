@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { convertV4MiniflareOptions, Miniflare } from 'miniflare';
-import { unstable_getMiniflareWorkerOptions } from 'wrangler';
+import { unstable_getMiniflareWorkerOptions, unstable_splitSqlQuery } from 'wrangler';
 import { freePort } from '../harness/service.ts';
 
 const run = promisify(execFile);
@@ -168,7 +168,7 @@ async function migrate(db: { prepare(query: string): { run(): Promise<unknown> }
   const folder = join(ROOT, 'migrations');
   for (const file of readdirSync(folder).sort()) {
     const text = readFileSync(join(folder, file), 'utf8').replaceAll(/^--.*$/gm, '');
-    for (const statement of text.split(/;\s*$/m))
-      if (statement.trim() !== '') await db.prepare(statement).run();
+    // As `wrangler d1 migrations apply` splits it: a trigger has semicolons of its own.
+    for (const statement of unstable_splitSqlQuery(text)) await db.prepare(statement).run();
   }
 }
