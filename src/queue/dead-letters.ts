@@ -42,9 +42,11 @@ function readLetters(message: Message<unknown>, now: number): readonly DeadLette
     const { deadLetter: _, ...letter } = own.data;
     return [letter];
   }
-  if (Dispatch.safeParse(message.body).success) {
+  const dispatch = Dispatch.safeParse(message.body).data;
+  if (dispatch !== undefined) {
     // The store dispatches again what was not begun.
-    logWarn('dispatch given up', { queue: QUEUES.deliveries, messageId: message.id });
+    const queue = dispatch.unhealthy === true ? QUEUES.unhealthy : QUEUES.deliveries;
+    logWarn('dispatch given up', { queue, messageId: message.id });
     return [];
   }
   const { events, letters } = readEventMessage(message, now);
