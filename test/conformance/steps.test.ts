@@ -5,7 +5,8 @@ import { compileFilter } from '../../src/domain/filter/filter.ts';
 import { FILTER_MAX_STEPS } from '../../src/domain/limits.ts';
 import { largeEvents } from '../../tools/filters/events.ts';
 import { HOSTILE, onAttributes, search } from '../../tools/filters/hostile.ts';
-import { Generator, seeded } from '../../tools/filters/random.ts';
+import { Generator } from '../../tools/filters/random.ts';
+import { seeded } from '../support/random.ts';
 
 const events = largeEvents();
 

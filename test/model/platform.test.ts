@@ -1,11 +1,12 @@
 /** The modelled platform keeps the documented limits: consumers, connections, processor time, retries and `waitUntil`. */
 import { afterEach, describe, expect, it } from 'vitest';
-import { Clock, install, seeded } from '../../tools/model/clock.ts';
+import { Clock, install } from '../../tools/model/clock.ts';
 import { currentInvocation } from '../../tools/model/invocation.ts';
 import { createFetch, Hook } from '../../tools/model/listeners.ts';
 import { Meters } from '../../tools/model/meters.ts';
 import { type Deployment, TIMES } from '../../tools/model/platform.ts';
 import { type Handler, ModelQueue } from '../../tools/model/queue.ts';
+import { seeded } from '../support/random.ts';
 
 const ENDPOINT = 'https://listener.example.com/';
 

@@ -1,4 +1,10 @@
 /** Random choices that can be repeated: the same seed gives the same choices. */
+/** @returns a source of numbers from 0 up to 1, without 1 */
+export function seeded(seed: number): () => number {
+  const random = new Random(seed);
+  return () => random.next();
+}
+
 export class Random {
   #state: number;
 

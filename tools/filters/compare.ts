@@ -3,7 +3,8 @@ import { Ajv } from 'ajv';
 import formats from 'ajv-formats';
 import { checkFilter } from '../../src/domain/filter/check.ts';
 import { compileFilter } from '../../src/domain/filter/filter.ts';
-import { Generator, seeded } from './random.ts';
+import { seeded } from '../../test/support/random.ts';
+import { Generator } from './random.ts';
 
 const VALUES_A_SCHEMA = 8;
 

@@ -1,8 +1,9 @@
 /** Filters that were made to be slow: those that reviews found, and those that a random search finds below the limit. */
 import { checkFilter } from '../../src/domain/filter/check.ts';
 import { compileFilter } from '../../src/domain/filter/filter.ts';
+import { seeded } from '../../test/support/random.ts';
 import type { LargeEvent } from './events.ts';
-import { FORMAT_NAMES, Generator, seeded } from './random.ts';
+import { FORMAT_NAMES, Generator } from './random.ts';
 
 type Filter = Readonly<Record<string, unknown>>;
 

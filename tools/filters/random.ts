@@ -2,18 +2,6 @@
 
 export type Random = () => number;
 
-/** @returns numbers from 0 to before 1 */
-export function seeded(seed: number): Random {
-  let state = seed >>> 0;
-  return () => {
-    // A step of mulberry32's kind: a counter, mixed twice.
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 const CLAIMS = [
   'captureApplicationId',
   'captureClientId',

@@ -1,6 +1,7 @@
 /** A world: the service of src on a modelled platform, with customers, their listeners, and a clock of its own. */
 import { publish } from '../../src/delivery/publish.ts';
-import { Clock, install, seeded } from './clock.ts';
+import { seeded } from '../../test/support/random.ts';
+import { Clock, install } from './clock.ts';
 import { D1 } from './d1.ts';
 import { readDeployment } from './deployment.ts';
 import { createHandler, createObject, eventIdOf } from './entry.ts';
