@@ -15,8 +15,8 @@ import { type DeadLetterMessage, type Sender, sendAll, sendDispatches } from './
 import { createSigner, type Signer } from './signing/signer.ts';
 import { type Database, openDatabase } from './storage/database.ts';
 import { type DeadLetter, insertDeadLetters } from './storage/dead-letters.ts';
+import { noteHealth } from './storage/recipients.ts';
 import { sealedKeys } from './storage/signing-keys.ts';
-import { noteHealth } from './storage/subscriptions.ts';
 
 export interface Services {
   readonly config: Config;

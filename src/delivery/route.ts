@@ -8,7 +8,7 @@ import type { IdentityEvent } from '../domain/event.ts';
 import { FILTER_MAX_STEPS } from '../domain/limits.ts';
 import { eventsClaim } from '../domain/security-event-token.ts';
 import type { Recipient } from '../domain/subscription.ts';
-import type { Audience } from '../storage/subscriptions.ts';
+import type { Audience } from '../storage/recipients.ts';
 import { compiledFilters, type LoadFilters } from './filters.ts';
 
 /** The events of a batch that one subscription receives; each once: of several with one id the first counts (contract 10.1). */

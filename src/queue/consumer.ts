@@ -3,7 +3,7 @@ import { ConfigError } from '../config.ts';
 import { logError } from '../log.ts';
 import { QUEUES } from '../outbound/queues.ts';
 import type { Services } from '../services.ts';
-import { findAudiences, findFilters, findSubscriptionsById } from '../storage/subscriptions.ts';
+import { findAudiences, findFilters, findSubscriptionsById } from '../storage/recipients.ts';
 import { returnAll } from './acknowledge.ts';
 import { consumeDeadLetters } from './dead-letters.ts';
 import { consumeDeliveries } from './deliveries.ts';

@@ -10,7 +10,7 @@ import type { DeliveryPorts } from '../delivery/ports.ts';
 import { INVOCATION_BUDGET_MS } from '../domain/leases.ts';
 import { describeError, logWarn } from '../log.ts';
 import { Dispatch, QUEUES } from '../outbound/queues.ts';
-import type { SubscriptionStatus } from '../storage/subscriptions.ts';
+import type { SubscriptionStatus } from '../storage/recipients.ts';
 import { acknowledge, returnAll } from './acknowledge.ts';
 
 interface DeliveriesPorts extends DeliveryPorts {

@@ -30,7 +30,7 @@ import type { Recipient } from '../domain/subscription.ts';
 import { describeError, logWarn } from '../log.ts';
 import { QUEUES } from '../outbound/queues.ts';
 import type { DeadLetter } from '../storage/dead-letters.ts';
-import type { Audience } from '../storage/subscriptions.ts';
+import type { Audience } from '../storage/recipients.ts';
 import { acknowledge, QUEUE_MAX_RETRIES } from './acknowledge.ts';
 import { deadLetterOf, type EventMessage, readEventMessage } from './event-message.ts';
 import { Progress } from './progress.ts';

@@ -1,14 +1,13 @@
 /**
- * Subscriptions in D1. Every query names its customer, except those of the event path and of maintenance. The event path
- * reads the subscriptions of all customers of a batch at once, each with its customer.
+ * Subscriptions in D1, for the API and for maintenance. Every query of the API names its customer. The event path reads them in
+ * `recipients.ts`.
  */
-import { and, asc, count, eq, gte, isNotNull, isNull, lt, lte, ne, type SQL, sql } from 'drizzle-orm';
-import type { HealthState } from '../domain/endpoint-health.ts';
+import { and, asc, count, eq, gte, isNotNull, isNull, lt, ne, type SQL, sql } from 'drizzle-orm';
 import { worstSteps } from '../domain/filter/filter.ts';
 import { FILTERS_MAX_BYTES_PER_CUSTOMER, FILTERS_MAX_STEPS_PER_CUSTOMER } from '../domain/limits.ts';
-import type { Recipient, Subscription, SubscriptionChange } from '../domain/subscription.ts';
+import type { Subscription, SubscriptionChange } from '../domain/subscription.ts';
 import { type Database, isDuplicate } from './database.ts';
-import { customers, signingKeys, subscriptions } from './schema.ts';
+import { customers, subscriptions } from './schema.ts';
 
 type InsertSubscriptionResult = 'created' | 'no customer' | 'duplicate title' | 'too many' | FiltersDoNotFit;
 
@@ -294,107 +293,6 @@ export async function countSubscriptions(db: Database, customerId: string): Prom
     .from(subscriptions)
     .where(and(eq(subscriptions.customerId, customerId), living));
   return rows[0]?.total ?? 0;
-}
-
-// --- The event path -------------------------------------------------------------------------------
-
-/** The columns that the event path reads. */
-const recipient = {
-  id: subscriptions.id,
-  customerId: subscriptions.customerId,
-  endpoint: subscriptions.endpoint,
-  events: subscriptions.events,
-  enabled: subscriptions.enabled,
-  filterSteps: subscriptions.filterSteps,
-  health: subscriptions.health,
-  version: subscriptions.version,
-};
-
-function isOneOf(ids: readonly string[]): SQL {
-  return sql`${subscriptions.id} IN (SELECT value FROM json_each(${JSON.stringify(ids)}))`;
-}
-
-/** What the event path must know of a customer: its subscriptions, and which key signs. */
-export interface Audience {
-  readonly customerId: string;
-  /** Key id of the current signing key. */
-  readonly kid: string;
-  readonly subscriptions: readonly Recipient[];
-}
-
-/**
- * The audiences of all customers of a batch, in one query.
- * @param subscriptionIds only these subscriptions; absent: all of the customers
- * @returns by customer id; customers that do not exist are missing
- */
-export async function findAudiences(
-  db: Database,
-  customerIds: readonly string[],
-  subscriptionIds?: readonly string[],
-): Promise<Map<string, Audience>> {
-  const named = subscriptionIds && isOneOf(subscriptionIds);
-  const rows = await db
-    .select({ customerId: customers.id, kid: signingKeys.kid, subscription: recipient })
-    .from(customers)
-    .innerJoin(signingKeys, and(eq(signingKeys.customerId, customers.id), eq(signingKeys.role, 'current')))
-    .leftJoin(subscriptions, and(eq(subscriptions.customerId, customers.id), living, named))
-    .where(sql`${customers.id} IN (SELECT value FROM json_each(${JSON.stringify(customerIds)}))`);
-  const audiences = new Map<string, Audience & { subscriptions: Recipient[] }>();
-  for (const { customerId, kid, subscription } of rows) {
-    let audience = audiences.get(customerId);
-    if (audience === undefined) {
-      audience = { customerId, kid, subscriptions: [] };
-      audiences.set(customerId, audience);
-    }
-    if (subscription !== null) audience.subscriptions.push(subscription);
-  }
-  return audiences;
-}
-
-/** Filters by subscription id, in one query; subscriptions without one are missing. */
-export async function findFilters(db: Database, ids: readonly string[]) {
-  const rows = await db
-    .select({ id: subscriptions.id, version: subscriptions.version, filter: subscriptions.filter })
-    .from(subscriptions)
-    .where(isOneOf(ids));
-  return new Map(
-    rows.flatMap(({ id, version, filter }) => (filter === null ? [] : [[id, { version, filter }] as const])),
-  );
-}
-
-export type SubscriptionStatus = Recipient & { readonly deletedAt: number | null };
-
-/** Subscriptions by id in one query, tombstones included; unknown ids are missing. */
-export async function findSubscriptionsById(
-  db: Database,
-  ids: readonly string[],
-): Promise<Map<string, SubscriptionStatus>> {
-  const rows = await db
-    .select({ ...recipient, deletedAt: subscriptions.deletedAt })
-    .from(subscriptions)
-    .where(isOneOf(ids));
-  return new Map(rows.map((row) => [row.id, row]));
-}
-
-/**
- * Notes the health of an endpoint. `since` (ms) makes a repeat harmless: older news than the row's changes nothing. A
- * `since` of 0 says that the endpoint has always been healthy; it is always noted.
- */
-export async function noteHealth(
-  db: Database,
-  id: string,
-  health: { readonly state: HealthState; readonly since: number },
-): Promise<void> {
-  await db
-    .update(subscriptions)
-    .set({ health: health.state, healthSince: health.since })
-    .where(
-      and(
-        eq(subscriptions.id, id),
-        health.since === 0 ? undefined : lte(subscriptions.healthSince, health.since),
-        living,
-      ),
-    );
 }
 
 // --- Maintenance ----------------------------------------------------------------------------------
