@@ -5,6 +5,7 @@
 export interface Env {
   DB: D1Database;
   EVENT_STORE: DurableObjectNamespace;
+  HOST_LIMIT: DurableObjectNamespace;
   EVENTS: Queue<unknown>;
   SLICES: Queue<unknown>;
   DELIVERIES: Queue<unknown>;

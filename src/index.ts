@@ -7,6 +7,7 @@ import { consume } from './queue/consumer.ts';
 import { createServices } from './services.ts';
 
 export { EventStore } from './event-store/event-store.ts';
+export { HostLimit } from './host-limit/host-limit.ts';
 export { Publisher } from './publisher.ts';
 
 const checkAddress = createAddressCheck();

@@ -198,6 +198,13 @@ export const LOG_EVENTS = {
         'Nothing about single lines: a deploy causes some. If they go on for `sign`, look for `signing key does not open` and `signing keys not read`. For the other calls see [Outages](#outages).',
       fields: ['call', 'customerId', 'subscriptionId', 'error'],
     },
+    'host limit not asked': {
+      meaning:
+        'The object that limits the requests to `host` for a customer did not answer within a second. The consumer or the event store made at most one request there at once, in its stead.',
+      action:
+        'Nothing about single lines: an object restarts at each deploy. If they go on for 10 minutes, see [Outages](#outages).',
+      fields: ['customerId', 'host', 'error'],
+    },
     'dispatch given up': {
       meaning:
         'The platform moved a message of `webhook-deliveries` or `webhook-unhealthy` to the dead letters after its last retry. Nothing is lost: the event store dispatches its deliveries again. A message that the consumer itself gives up leaves no line.',

@@ -9,6 +9,7 @@ import { eventsClaim } from './domain/security-event-token.ts';
 import type { Env } from './env.ts';
 import { openEventStore } from './event-store/client.ts';
 import type { EventStoreRpc } from './event-store/rpc.ts';
+import { openHostLimit } from './host-limit/client.ts';
 import type { AddressCheck } from './outbound/address-check.ts';
 import { postSet } from './outbound/listener-client.ts';
 import { type DeadLetterMessage, type Sender, sendAll, sendDispatches } from './outbound/queues.ts';
@@ -91,6 +92,7 @@ function createDelivery(
   };
   return {
     store: eventStore,
+    host: (customerId, host) => openHostLimit(env.HOST_LIMIT, customerId, host),
     sign: (event, subscription, kid) =>
       signer.sign(kid, {
         customerId: event.customerId,

@@ -2,10 +2,12 @@
  * Dispatched attempts: begin, post, settle. An event store's alarm dispatched the deliveries, as ids and a lease token; the
  * store has the content. A delivery that has begun has spent its token, so a message that comes twice begins nothing.
  */
+import { dispatchPlacesLeaseMs } from '../domain/leases.ts';
 import { type Recipient, refOf, type SubscriptionRef } from '../domain/subscription.ts';
 import type { StartedAttempt } from '../event-store/rpc.ts';
 import type { Dispatch } from '../outbound/queues.ts';
-import { type Disposition, DONE, FAILED } from './disposition.ts';
+import { type Disposition, DONE, FAILED, LATER } from './disposition.ts';
+import { DispatchPlaces } from './host-share.ts';
 import { answerOf, type Invocation, logFailedCall } from './invocation.ts';
 
 /**
@@ -23,6 +25,7 @@ export async function deliverDispatched(
   const store = invocation.ports.store(subscription.id);
   const reporter = invocation.reporter(store, subscription, dispatch.eventIds.length);
   const isInTrouble = dispatch.unhealthy === true;
+  const places = placesOf(invocation, dispatch);
 
   async function begin(eventId: string): Promise<StartedAttempt | Disposition> {
     try {
@@ -35,27 +38,53 @@ export async function deliverDispatched(
 
   async function deliver(eventId: string): Promise<Disposition> {
     const slot = await invocation.takeSlot(ref, isInTrouble, false);
-    if (!('release' in slot)) {
+    if ('kind' in slot) {
       reporter.expectOneLess();
-      return slot;
+      return slot.kind === 'to store' ? LATER : slot;
     }
     await invocation.memory.room();
     const begun = await begin(eventId);
     if ('kind' in begun) {
       slot.release();
       reporter.expectOneLess();
+      // What failed here comes again with its place.
+      if (begun.kind === 'done') places?.leave();
       return begun;
     }
     const { attempt, ...facts } = begun;
-    const made = await invocation.request({ ref, facts, attempt, slot, reporter, isInTrouble });
+    const made = await invocation.request({
+      ref,
+      facts,
+      attempt,
+      slot,
+      reporter,
+      isInTrouble,
+      place: places,
+    });
     // The token is spent: delivering the message again would do nothing.
     return made.kind === 'failed' ? DONE : made;
   }
 
   const each = await Promise.all(dispatch.eventIds.map(deliver));
+  places?.end();
   if (each.some(({ kind }) => kind === 'failed')) return FAILED;
   const later = dispatch.eventIds.filter((_, index) => each[index]?.kind === 'later');
   return later.length === 0 ? DONE : await sendOn(invocation, ref, { ...dispatch, eventIds: later }, each);
+}
+
+/** Returns the places of a dispatch that nobody works on: its subscription is gone. */
+export function returnPlaces(invocation: Invocation, dispatch: Dispatch): void {
+  const places = placesOf(invocation, dispatch);
+  for (const _ of dispatch.eventIds) places?.leave();
+  places?.end();
+}
+
+/** Deliveries that are sent on take their places with them. */
+function placesOf({ ports }: Invocation, { customerId, places }: Dispatch): DispatchPlaces | undefined {
+  if (places === undefined) return undefined;
+  const limit = ports.host(customerId, places.host);
+  const leaseMs = dispatchPlacesLeaseMs(ports.longestAttemptMs);
+  return new DispatchPlaces(limit, places.id, leaseMs, (work) => ports.waitUntil(work));
 }
 
 /** Deliveries for an endpoint that does not answer go on in the queue of endpoints in trouble, where they delay no other's. */

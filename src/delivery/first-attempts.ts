@@ -13,6 +13,7 @@ import type { IdentityEvent } from '../domain/event.ts';
 import { type Recipient, refOf, type SubscriptionRef } from '../domain/subscription.ts';
 import type { Admission } from '../event-store/rpc.ts';
 import { type Disposition, DONE, FAILED, LATER } from './disposition.ts';
+import type { HostShare } from './host-share.ts';
 import { answerOf, type Invocation, logFailedCall } from './invocation.ts';
 import type { DeliveryStore } from './ports.ts';
 import type { Reporter } from './reporter.ts';
@@ -33,6 +34,7 @@ interface Portion {
   readonly store: DeliveryStore;
   readonly reporter: Reporter;
   readonly gate: Gate;
+  readonly share: HostShare | undefined;
   readonly waited: ReadonlySet<string>;
 }
 
@@ -69,6 +71,8 @@ export class FirstAttempts {
   ): Promise<void> {
     const ref = refOf(subscription);
     const store = this.#invocation.ports.store(subscription.id);
+    // The host is asked beside the store, so that no round trip is added.
+    const share = this.#invocation.share(subscription);
     let admissions: Admission[];
     try {
       const ids = events.map(({ id }) => id);
@@ -82,7 +86,7 @@ export class FirstAttempts {
     const work = admissions.filter(({ answer }) => answer === 'new' || answer === 'held').length;
     const reporter = this.#invocation.reporter(store, subscription, work);
     const gate = new Gate(store, reporter, this.#invocation.ports.now);
-    const portion: Portion = { subscription, ref, kid, store, reporter, gate, waited };
+    const portion: Portion = { subscription, ref, kid, store, reporter, gate, share, waited };
     const postponed: [IdentityEvent, Disposition][] = [];
     await Promise.all(
       events.map(async (event, index) => {
@@ -122,9 +126,10 @@ export class FirstAttempts {
 
   /** Signs one event, and makes its first attempt unless it must be deferred. */
   async #attempt(portion: Portion, event: IdentityEvent): Promise<Disposition> {
-    const { ref, reporter, gate, waited } = portion;
-    const slot = await this.#invocation.takeSlot(ref, false, waited.has(event.id));
-    if (!('release' in slot)) {
+    const { ref, reporter, gate, share, waited } = portion;
+    const slot = await this.#invocation.takeSlot(ref, false, waited.has(event.id), share);
+    if ('kind' in slot) {
+      if (slot.kind === 'to store') return await this.#defer(portion, event);
       reporter.expectOneLess();
       return slot;
     }
@@ -140,7 +145,8 @@ export class FirstAttempts {
       return NOT_SIGNED;
     }
     const facts = factsOf(portion, event, set);
-    return await this.#invocation.request({ ref, facts, attempt: 1, slot, reporter, isInTrouble: false });
+    const request = { ref, facts, attempt: 1, slot, reporter, isInTrouble: false, place: share };
+    return await this.#invocation.request(request);
   }
 
   /** Signs one event and stores it without an attempt: the store decides when it is attempted. */

@@ -15,19 +15,27 @@ import pLimit from 'p-limit';
 import type { Outcome } from '../domain/attempt.ts';
 import type { DeliveryFacts } from '../domain/delivery.ts';
 import type { HealthState } from '../domain/endpoint-health.ts';
-import { OUTLIVES_BATCH_MS } from '../domain/leases.ts';
+import { OUTLIVES_BATCH_MS, placesLeaseMs } from '../domain/leases.ts';
 import { SLOW_ANSWER_MS, UNANSWERED_MIN } from '../domain/limits.ts';
 import { type Recipient, refOf, type SubscriptionRef } from '../domain/subscription.ts';
 import type { AttemptedReport, AttemptReport } from '../event-store/rpc.ts';
+import { hostOf } from '../host-limit/client.ts';
 import { describeError, logWarn } from '../log.ts';
 import { logStored } from './attempt-log.ts';
 import { type Disposition, DONE, FAILED, LATER } from './disposition.ts';
+import { HostShare } from './host-share.ts';
+import { hostKey } from './hosts.ts';
 import { Memory } from './memory.ts';
 import { Patience } from './patience.ts';
 import type { DeliveryPorts, DeliveryStore } from './ports.ts';
 import { Reporter } from './reporter.ts';
 import { type Slot, Slots } from './slots.ts';
-import { DEFERRALS_AT_ONCE, SPLITS_AT_ONCE, STORE_ANSWERS_WITHIN_MS } from './tuning.ts';
+import {
+  DEFERRALS_AT_ONCE,
+  FETCHES_PER_INVOCATION,
+  SPLITS_AT_ONCE,
+  STORE_ANSWERS_WITHIN_MS,
+} from './tuning.ts';
 
 /** A delivery whose attempt is to be made now. */
 export interface Request {
@@ -39,7 +47,12 @@ export interface Request {
   readonly reporter: Reporter;
   /** The store knows that the endpoint is in trouble: nothing is reported when the request is overdue. */
   readonly isInTrouble: boolean;
+  /** Its place at its host takes note of the outcome. */
+  readonly place?: { note(outcome: Outcome): void } | undefined;
 }
+
+/** The host gives no place soon: the store keeps the delivery, and decides when it is attempted. */
+const TO_STORE = { kind: 'to store' } as const;
 
 /** What listeners usually take, as this isolate has seen it. */
 const patience = new Patience();
@@ -58,6 +71,10 @@ export class Invocation {
   /** Health of endpoints as this invocation noted it. */
   readonly #noted = new Map<string, HealthState>();
   readonly #leftBehind = new Set<Promise<unknown>>();
+  /** Places at hosts that several subscriptions of a customer share, by customer and host. */
+  readonly #shares = new Map<string, HostShare>();
+  /** Deliveries that the batch has for each of these hosts. */
+  #sharedHosts: ReadonlyMap<string, number> = new Map();
   #lastEndsAt = 0;
 
   /**
@@ -75,22 +92,50 @@ export class Invocation {
     return this.ports.now() > this.#lastStart;
   }
 
+  /** Names the hosts that need places (`hosts.ts`), with the deliveries that the batch has for each. */
+  expectHosts(deliveries: ReadonlyMap<string, number>): void {
+    this.#sharedHosts = deliveries;
+  }
+
+  /** The places of this invocation at the host of an endpoint; asks for them at the first call. `undefined`: it needs none. */
+  share({ customerId, endpoint }: Pick<Recipient, 'customerId' | 'endpoint'>): HostShare | undefined {
+    if (this.#sharedHosts.size === 0) return undefined;
+    const key = hostKey(customerId, endpoint);
+    const deliveries = this.#sharedHosts.get(key);
+    if (deliveries === undefined) return undefined;
+    const known = this.#shares.get(key);
+    if (known !== undefined) return known;
+    const share: HostShare = new HostShare({
+      limit: this.ports.host(customerId, hostOf(endpoint)),
+      want: Math.min(FETCHES_PER_INVOCATION, deliveries),
+      leaseMs: placesLeaseMs(this.ports.longestAttemptMs),
+      waitUntil: (work) => this.ports.waitUntil(work),
+      onChange: () => this.#slots.placesChanged(share, share.isSpent),
+    });
+    this.#shares.set(key, share);
+    return share;
+  }
+
   /**
    * Waits for a connection.
    * @param isInTrouble the store limits the requests of this endpoint: its listener need not show first that it answers
    * @param hasWaited it has waited once for the answers to others, and waits for no more
+   * @param share the places at its host, if it needs one
    * @returns what becomes of the delivery if it gets none here
    */
   async takeSlot(
     ref: SubscriptionRef,
     isInTrouble: boolean,
     hasWaited: boolean,
-  ): Promise<Slot | Disposition> {
+    share?: HostShare,
+  ): Promise<Slot | Disposition | typeof TO_STORE> {
+    if (share !== undefined && !(await share.hasPlaces())) return withoutPlace(share, hasWaited);
     if (this.isOver()) return LATER;
     if (!hasWaited && this.#isSilent(ref)) return this.#laterThanSilence(ref);
     const isProven = isInTrouble || patience.hasAnswered(ref.subscriptionId, this.ports.now());
-    const slot = await this.#slots.take(ref, isProven, hasWaited);
-    if (slot === undefined) return this.#laterThanSilence(ref);
+    const slot = await this.#slots.take(ref, isProven, hasWaited, share);
+    if (slot === undefined)
+      return share?.isSpent === true ? withoutPlace(share, hasWaited) : this.#laterThanSilence(ref);
     if (!this.isOver()) return slot;
     slot.release();
     return LATER;
@@ -153,13 +198,14 @@ export class Invocation {
 
   /** Resolves when the batch may end: what is left behind may then outlive it. */
   async end(): Promise<void> {
+    for (const share of this.#shares.values()) share.end();
     const work = Promise.all(this.#leftBehind);
     this.ports.waitUntil(work);
     const waitMs = this.#lastEndsAt - OUTLIVES_BATCH_MS - this.ports.now();
     if (waitMs > 0) await isWithin(work, waitMs);
   }
 
-  async #post({ ref, facts, attempt, slot }: Request, startedAt: number): Promise<AttemptedReport> {
+  async #post({ ref, facts, attempt, slot, place }: Request, startedAt: number): Promise<AttemptedReport> {
     const outcome = await this.ports.post(facts.endpoint, facts.set);
     const now = this.ports.now();
     const durationMs = Math.max(0, now - startedAt);
@@ -167,6 +213,7 @@ export class Invocation {
       patience.note(ref.subscriptionId, durationMs, now);
       this.#slots.proven(ref);
     }
+    place?.note(outcome);
     slot.release();
     return { ...facts, kind: 'attempted', result: { attempt, startedAt, durationMs, outcome } };
   }
@@ -208,6 +255,14 @@ export class Invocation {
     void work.then(() => this.#leftBehind.delete(work));
     this.#lastEndsAt = Math.max(this.#lastEndsAt, startedAt + this.ports.longestAttemptMs);
   }
+}
+
+/**
+ * What becomes of a delivery whose host gives no place: it waits once, in a slice. If the host still does not answer, the store keeps it,
+ * so that nothing goes round in the queues. A host that answers has room soon.
+ */
+function withoutPlace(share: HostShare, hasWaited: boolean): Disposition | typeof TO_STORE {
+  return hasWaited && !share.isAnswering ? TO_STORE : { kind: 'later', waitMs: share.waitMs };
 }
 
 /** Whether the listener answered, with whatever status. */

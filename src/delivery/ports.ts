@@ -3,6 +3,7 @@ import type { Outcome } from '../domain/attempt.ts';
 import type { IdentityEvent } from '../domain/event.ts';
 import type { Recipient } from '../domain/subscription.ts';
 import type { EventStoreRpc, HealthNote } from '../event-store/rpc.ts';
+import type { HostLimitRpc } from '../host-limit/rpc.ts';
 import type { Dispatch, PackedEvents } from '../outbound/queues.ts';
 
 /** The calls of an event store that delivering needs. */
@@ -13,6 +14,8 @@ export type SlicesQueue = 'events' | 'slices';
 
 export interface DeliveryPorts {
   store(subscriptionId: string): DeliveryStore;
+  /** The limit of a host for a customer. Its calls never reject. */
+  host(customerId: string, host: string): HostLimitRpc;
   /** Signs the SET of an event for a subscription with the customer's key `kid`. */
   sign(event: IdentityEvent, subscription: Recipient, kid: string): Promise<string>;
   /** Makes one request; never throws. */

@@ -8,8 +8,15 @@
 import type { IdentityEvent } from '../domain/event.ts';
 import type { Recipient } from '../domain/subscription.ts';
 import { type PackedEvents, packEvents, type SliceOf } from '../outbound/queues.ts';
+import { hostsOfSeveral } from './hosts.ts';
 import { type Addressed, recipients, widthOf } from './route.ts';
-import { SLICE_DELIVERIES, SLICE_FILTER_STEPS, SLICE_MAX_SUBSCRIPTIONS, SLICES_MAX } from './tuning.ts';
+import {
+  SLICE_DELIVERIES,
+  SLICE_FILTER_STEPS,
+  SLICE_MAX_HOSTS,
+  SLICE_MAX_SUBSCRIPTIONS,
+  SLICES_MAX,
+} from './tuning.ts';
 
 /**
  * Packs events of one message for some subscriptions, into several slices if they are many.
@@ -40,6 +47,8 @@ function slicesOf(events: readonly IdentityEvent[], slice: SliceOf): PackedEvent
  */
 export function* split(group: Addressed, audience: readonly Recipient[]): Iterable<PackedEvents> {
   const subscriptions = recipients(group, audience).map(({ id }) => id);
+  const shared = hostsOfSeveral(audience);
+  const sharedHosts = shared.size > SLICE_MAX_HOSTS ? {} : { sharedHosts: [...shared] };
   const { deliveries, steps } = widthOf(group, audience);
   const parts = Math.min(SLICES_MAX, Math.max(deliveries / SLICE_DELIVERIES, steps / SLICE_FILTER_STEPS));
   const size = Math.min(
@@ -47,6 +56,9 @@ export function* split(group: Addressed, audience: readonly Recipient[]): Iterab
     Math.ceil(subscriptions.length / Math.max(1, Math.ceil(parts))),
   );
   for (let start = 0; start < subscriptions.length; start += size) {
-    yield* slicesOf(group.events, { subscriptions: subscriptions.slice(start, start + size) });
+    yield* slicesOf(group.events, {
+      subscriptions: subscriptions.slice(start, start + size),
+      ...sharedHosts,
+    });
   }
 }

@@ -27,6 +27,13 @@ export type Slot = { release(): void };
 
 type Names = Pick<SubscriptionRef, 'customerId' | 'subscriptionId'>;
 
+/** The places that the invocation has at one host: a slot there needs one, too. */
+interface SlotPlaces {
+  readonly hasRoom: boolean;
+  take(): void;
+  giveBack(): void;
+}
+
 interface Waiter {
   resolve(slot: Slot | undefined): void;
   /** It stays when the others of its subscription are dismissed. */
@@ -38,6 +45,8 @@ interface Line {
   waiting: Waiter[];
   inUse: number;
   isProven: boolean;
+  /** Absent: nobody else sends requests of this customer to its host. */
+  readonly places: SlotPlaces | undefined;
   /** When it got a slot last, counted in slots. */
   servedAt: number;
 }
@@ -70,10 +79,11 @@ export class Slots {
    * Resolves when a slot is free for the subscription; with `undefined` when the invocation closes, or the subscription is
    * dismissed.
    * @param staysInLine it is not dismissed
+   * @param places at its host
    */
-  take(names: Names, isProven: boolean, staysInLine = false): Promise<Slot | undefined> {
+  take(names: Names, isProven: boolean, staysInLine = false, places?: SlotPlaces): Promise<Slot | undefined> {
     if (this.#isClosed || this.#closedFor.has(names.customerId)) return Promise.resolve(undefined);
-    const line = this.#line(names);
+    const line = this.#line(names, places);
     line.isProven ||= isProven;
     return new Promise((resolve) => {
       line.waiting.push({ resolve, staysInLine });
@@ -116,6 +126,19 @@ export class Slots {
     for (const { resolve } of dismissed) resolve(undefined);
   }
 
+  /** The places of a host have changed. @param isSpent no request can start there any more: all who wait for it get none */
+  placesChanged(places: SlotPlaces, isSpent: boolean): void {
+    if (isSpent) {
+      for (const { lines } of this.#customers.values()) {
+        for (const line of lines.values()) {
+          if (line.places !== places) continue;
+          for (const { resolve } of line.waiting.splice(0)) resolve(undefined);
+        }
+      }
+    }
+    this.#serve();
+  }
+
   /** Nobody gets a slot any more. */
   close(): void {
     this.#isClosed = true;
@@ -129,7 +152,7 @@ export class Slots {
     }
   }
 
-  #line(names: Names): Line {
+  #line(names: Names, places: SlotPlaces | undefined): Line {
     const { customerId, subscriptionId } = names;
     const customer = this.#customers.get(customerId) ?? {
       lines: new Map<string, Line>(),
@@ -139,7 +162,7 @@ export class Slots {
     this.#customers.set(customerId, customer);
     let line = customer.lines.get(subscriptionId);
     if (line === undefined) {
-      line = { names, waiting: [], inUse: 0, isProven: false, servedAt: 0 };
+      line = { names, waiting: [], inUse: 0, isProven: false, places, servedAt: 0 };
       customer.lines.set(subscriptionId, line);
     }
     return line;
@@ -152,6 +175,7 @@ export class Slots {
       if (line === undefined || waiter === undefined) return;
       this.#free--;
       line.inUse++;
+      line.places?.take();
       line.servedAt = ++this.#served;
       const customer = this.#customers.get(line.names.customerId);
       if (customer !== undefined) {
@@ -165,6 +189,7 @@ export class Slots {
   #release(line: Line): void {
     this.#free++;
     line.inUse--;
+    line.places?.giveBack();
     const customer = this.#customers.get(line.names.customerId);
     if (customer !== undefined) customer.inUse--;
     if (line.inUse === 0 && line.waiting.length === 0) this.#forget(line.names);
@@ -179,7 +204,7 @@ export class Slots {
       if (servedAt > since || inUse >= this.#mostPerCustomer) continue;
       for (const line of lines.values()) {
         const limit = line.isProven ? most : FETCHES_UNPROVEN;
-        if (line.waiting.length === 0 || line.inUse >= limit) continue;
+        if (line.waiting.length === 0 || line.inUse >= limit || line.places?.hasRoom === false) continue;
         if (servedAt < since || next === undefined || line.servedAt < next.servedAt) next = line;
         since = servedAt;
       }

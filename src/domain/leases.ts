@@ -36,6 +36,19 @@ export function longestAttemptMs(attemptTimeoutMs: number): number {
   return RESOLVE_TIMEOUT_MS + attemptTimeoutMs + SETTLE_INTERVAL_MS;
 }
 
+/**
+ * How long places at a host last that nobody returns, ms. `longestMs` is the longest attempt. An invocation that is dead has
+ * them for this long; one that is alive has returned them by then.
+ */
+export function placesLeaseMs(longestMs: number): number {
+  return INVOCATION_BUDGET_MS + longestMs + SETTLE_MAY_TAKE_MS;
+}
+
+/** The same for places that a dispatch takes with it through its queue. */
+export function dispatchPlacesLeaseMs(longestMs: number): number {
+  return DISPATCH_LEASE_MS + longestMs + SETTLE_MAY_TAKE_MS;
+}
+
 /** A store may take this long to store a result: a slow store must not make a finished attempt lapse. */
 const SETTLE_MAY_TAKE_MS = 10_000;
 

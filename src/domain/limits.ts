@@ -74,6 +74,19 @@ export const PROBE_WAIT_FIRST_MS = 3 * SECOND_MS;
 /** The longest wait before a probe. */
 export const PROBE_WAIT_MAX_MS = 5 * MINUTE_MS;
 
+// --- Requests to one host (contract 10.4) ---------------------------------------------------------------
+
+/** Requests at once to one host for one customer, until the host answers with a success. */
+export const HOST_PLACES_FIRST = 5;
+/** The most requests at once to one host for one customer: as many as all consumers of a queue together can make. */
+export const HOST_PLACES_MAX = 1250;
+/** How many places a failed attempt takes from a host that answers. A success adds one. */
+export const HOST_PLACES_PER_FAILURE = 2;
+/** A success counts this long. After that the host begins again with the first places. */
+export const HOST_ANSWERS_FOR_MS = MINUTE_MS;
+/** After a failed attempt at a host that does not answer, its place rests this long: no more than five requests a second. */
+export const HOST_PLACE_RESTS_MS = SECOND_MS;
+
 // --- Listener answers (contract 5.1 and 6.4) --------------------------------------------------------------
 
 /** Bytes of an answer's body that are read. */

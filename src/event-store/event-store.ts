@@ -11,6 +11,7 @@ import { DurableObject } from 'cloudflare:workers';
 import { readConfig } from '../config.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
 import type { Env } from '../env.ts';
+import { openHostLimit } from '../host-limit/client.ts';
 import { sendDispatches } from '../outbound/queues.ts';
 import { StoreDatabase } from './database.ts';
 import { ErasedStore } from './erased-store.ts';
@@ -33,7 +34,14 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
     const config = () => readConfig(env);
     this.#store =
       owner.deletedAt === null
-        ? new LivingStore({ state, database, owner, send: (all) => sendDispatches(env, all), config })
+        ? new LivingStore({
+            state,
+            database,
+            owner,
+            send: (all) => sendDispatches(env, all),
+            limit: (customerId, host) => openHostLimit(env.HOST_LIMIT, customerId, host),
+            config,
+          })
         : new ErasedStore(state.storage, owner.deletedAt);
   }
 

@@ -7,9 +7,10 @@
  */
 import type { Config } from '../config.ts';
 import { type Delivery, disable, type EndpointNow, redeliver } from '../domain/delivery.ts';
-import { attemptLeaseMs, claimMs } from '../domain/leases.ts';
+import { attemptLeaseMs, claimMs, dispatchPlacesLeaseMs, longestAttemptMs } from '../domain/leases.ts';
 import { expiresAt } from '../domain/retention.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
+import type { HostLimitRpc } from '../host-limit/rpc.ts';
 import { logError } from '../log.ts';
 import type { Dispatch } from '../outbound/queues.ts';
 import { Admissions } from './admission.ts';
@@ -49,6 +50,8 @@ interface Surroundings {
   readonly owner: Owner;
   /** Sends dispatches to the queue of their lane. @throws Outage when the queue does not take them */
   send(dispatches: readonly Dispatch[]): Promise<void>;
+  /** The limit of a host for a customer. */
+  limit(customerId: string, host: string): HostLimitRpc;
   /** @throws ConfigError while the configuration is wrong */
   config(): Config;
 }
@@ -66,9 +69,10 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   readonly #redeliveries: Redeliveries;
   readonly #summaries: Summaries;
   readonly #alarm: Alarm;
+  readonly #dispatch: Dispatching;
   #isCounting = false;
 
-  constructor({ state, database, owner, send, config }: Surroundings) {
+  constructor({ state, database, owner, send, limit, config }: Surroundings) {
     this.#state = state;
     this.#database = database;
     this.#owner = owner;
@@ -109,7 +113,11 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       endpointNow,
       probePatienceMs,
     });
-    const dispatch = new Dispatching(rows, send, () => owner.ref, endpointNow);
+    const dispatch = new Dispatching(rows, send, () => owner.ref, endpointNow, {
+      limit,
+      leaseMs: () => dispatchPlacesLeaseMs(longestAttemptMs(config().attemptTimeoutMs)),
+    });
+    this.#dispatch = dispatch;
     const sweep = new Sweep(database, this.#deliveries, this.#exports, this.#redeliveries, retentionMs);
     // In this order: the backlog makes deliveries due, which the same alarm then dispatches.
     const duties = [backlog, dispatch, this.#exports, sweep, this.#redeliveries, merging];
@@ -129,6 +137,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   }
 
   async settle(ref: SubscriptionRef, reports: readonly AttemptReport[]): Promise<SettleReply> {
+    if (reports.some(({ neverHeld }) => neverHeld === true)) this.#dispatch.hurry();
     const settled = await this.#change(ref, (now) => {
       const each = this.#attempts.record(reports, now);
       this.#redeliveries.complete(now);
@@ -190,6 +199,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       const waitMs = (this.#owner.redeliveredAt ?? 0) + this.#config().redeliverIntervalMs - now;
       if (waitMs > 0) return { answer: 'too soon', waitMs };
       this.#deliveries.put(again);
+      this.#dispatch.hurry();
       this.#owner.markRedelivered(now);
       return { answer: 'accepted', delivery: again };
     });

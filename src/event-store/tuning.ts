@@ -19,6 +19,8 @@ export const DELETED_MARK_MS = HOUR_MS;
 
 /** Due deliveries that one alarm dispatches. The next alarm rings at once for the rest. */
 export const DISPATCH_MAX_PER_ALARM = 1000;
+/** Hosts that one alarm asks for places: nearly always one. The next alarm asks the others. */
+export const DISPATCH_MAX_HOSTS = 5;
 /** Deliveries of an unhealthy endpoint on their way at once, so that it cannot fill the queue that endpoints in trouble share. */
 export const UNHEALTHY_UNDER_WAY_MAX = 40;
 /** The backlog releases deliveries in drain steps of this length. */

@@ -54,11 +54,13 @@ export const PackedEvents = z.object({
   failures: z.number().optional(),
   /** Of a slice: its events have waited once for the answers to others, and wait for no more. */
   waited: z.literal(true).optional(),
+  /** Of a slice: the hosts that several subscriptions of the customer share (contract 10.4). Absent: it may be any host. */
+  sharedHosts: z.array(z.string()).optional(),
 });
 export type PackedEvents = z.infer<typeof PackedEvents>;
 
 /** What a slice has beside its events. */
-export type SliceOf = Pick<PackedEvents, 'subscriptions' | 'failures' | 'waited'>;
+export type SliceOf = Pick<PackedEvents, 'subscriptions' | 'failures' | 'waited' | 'sharedHosts'>;
 
 type PackedEvent = z.infer<typeof PackedEvent>;
 
@@ -126,6 +128,8 @@ export const Dispatch = z.object({
   eventIds: z.array(z.string()).min(1),
   /** The endpoint is not healthy, so these deliveries may not take all slots of an invocation (contract 10.4). */
   unhealthy: z.literal(true).optional(),
+  /** The places at their host that the store got for these deliveries (contract 10.4): who returns them, and where. */
+  places: z.object({ id: z.string(), host: z.string() }).optional(),
 });
 export type Dispatch = z.infer<typeof Dispatch>;
 

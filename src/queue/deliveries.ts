@@ -3,7 +3,7 @@
  * not healthy have a queue of their own, so that those that hang delay nobody else's retries (contract 10.4). A message is only
  * a hint: whatever is lost here, its store dispatches again.
  */
-import { deliverDispatched } from '../delivery/dispatched-attempts.ts';
+import { deliverDispatched, returnPlaces } from '../delivery/dispatched-attempts.ts';
 import { DONE, FAILED } from '../delivery/disposition.ts';
 import { Invocation } from '../delivery/invocation.ts';
 import type { DeliveryPorts } from '../delivery/ports.ts';
@@ -69,6 +69,7 @@ async function deliverOne(
       subscriptionId: dispatch.subscriptionId,
       deleted: subscription !== undefined,
     });
+    returnPlaces(invocation, dispatch);
     return DONE;
   }
   return await deliverDispatched(invocation, subscription, dispatch).catch(() => FAILED);

@@ -30,13 +30,14 @@ export interface EventMessage extends SliceOf {
 export function readEventMessage(message: ReadableMessage, now: number): EventMessage {
   const packed = PackedEvents.safeParse(message.body);
   if (packed.success) {
-    const { subscriptions, failures, waited } = packed.data;
+    const { subscriptions, failures, waited, sharedHosts } = packed.data;
     return {
       events: unpackEvents(packed.data).map((event, position) => [position, event]),
       letters: [],
       ...(subscriptions === undefined ? {} : { subscriptions }),
       ...(failures === undefined ? {} : { failures }),
       ...(waited === undefined ? {} : { waited }),
+      ...(sharedHosts === undefined ? {} : { sharedHosts }),
     };
   }
   const replayed = ReplayedEvent.safeParse(message.body);

@@ -12,6 +12,7 @@
  */
 import type { LoadFilters } from '../delivery/filters.ts';
 import { FirstAttempts } from '../delivery/first-attempts.ts';
+import { hostsOfSeveral, sharedHosts } from '../delivery/hosts.ts';
 import { Invocation } from '../delivery/invocation.ts';
 import type { DeliveryPorts, SlicesQueue } from '../delivery/ports.ts';
 import { type Addressed, type Route, route, type Width, widthOf } from '../delivery/route.ts';
@@ -145,6 +146,7 @@ class Batch {
   readonly #ports: EventsPorts;
   readonly #audiences: ReadonlyMap<string, Audience>;
   readonly #invocation: Invocation;
+  #readings: readonly Reading[] = [];
   /** The messages that wait for an event of a narrow group. An event may come in several messages. */
   readonly #waiting = new Map<string, Map<Progress, IdentityEvent>>();
 
@@ -162,6 +164,7 @@ class Batch {
 
   /** Resolves when every message is acknowledged, or returned to its queue. */
   async work(readings: readonly Reading[]): Promise<void> {
+    this.#readings = readings;
     const narrow: Addressed[] = [];
     const progresses = readings.map((reading) => {
       const progress = this.#progressOf(reading);
@@ -199,6 +202,16 @@ class Batch {
     return this.#audiences.get(customerId)?.subscriptions ?? [];
   }
 
+  /** Slices of a wide message say which hosts are shared: their audience is a part of the customer's subscriptions. */
+  #sharedHostsOf(customerId: string): ReadonlySet<string> | undefined {
+    const named = this.#readings.filter(
+      ({ events, sharedHosts: hosts }) => hosts !== undefined && events[0]?.[1].customerId === customerId,
+    );
+    const here = hostsOfSeveral(this.#audiences.get(customerId)?.subscriptions ?? []);
+    if (this.#lane === SLICES_LANE && named.length < this.#readings.length) return undefined;
+    return new Set([...here, ...named.flatMap(({ sharedHosts: hosts = [] }) => hosts)]);
+  }
+
   #wait(event: IdentityEvent, progress: Progress): void {
     const waiting = this.#waiting.get(keyOf(event)) ?? new Map();
     // Each message has its own time of acceptance, and the first content counts within a message, too.
@@ -223,6 +236,7 @@ class Batch {
   }
 
   async #deliver(routes: readonly Route[]): Promise<void> {
+    this.#invocation.expectHosts(sharedHosts(routes, (customerId) => this.#sharedHostsOf(customerId)));
     await this.#openKeys(routes);
     const attempts = new FirstAttempts(this.#invocation, this.#lane.routesAtOnce(routes));
     await Promise.all(

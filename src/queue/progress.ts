@@ -39,6 +39,7 @@ export class Progress {
   readonly #message: Acknowledgeable & { readonly id: string };
   readonly #failuresBefore: number;
   readonly #hasWaited: boolean;
+  readonly #sharedHosts: SliceOf['sharedHosts'];
   readonly #ports: ProgressPorts;
   readonly #finish: () => void;
   /** The first part is the reading of the message: it ends when all other parts are known. */
@@ -54,6 +55,7 @@ export class Progress {
     this.#message = message;
     this.#failuresBefore = slice.failures ?? 0;
     this.#hasWaited = slice.waited === true;
+    this.#sharedHosts = slice.sharedHosts;
     this.#ports = ports;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.finished = promise;
@@ -116,6 +118,7 @@ export class Progress {
       const marks = {
         ...(failures === 0 ? {} : { failures }),
         ...(hasWaited ? { waited: true as const } : {}),
+        ...(this.#sharedHosts === undefined ? {} : { sharedHosts: this.#sharedHosts }),
       };
       const slices = slicesFor([...events.values()], [...subscriptionIds], restDeliveries, marks);
       await this.#ports.sendRest(slices, waitSeconds);

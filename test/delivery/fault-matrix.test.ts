@@ -20,6 +20,7 @@ import { consumeEvents, type EventsPorts } from '../../src/queue/events.ts';
 import { type HeldClock, holdClock } from '../support/clock.ts';
 import { aSet, aSubscription } from '../support/delivery-fixtures.ts';
 import { eventStoreStub } from '../support/event-store.ts';
+import { unlimited } from '../support/host-limit.ts';
 import { anEvent } from '../support/world.ts';
 
 const STEPS = [
@@ -260,6 +261,7 @@ class Line {
         release: async (ids: readonly string[]) => this.#store.release(ids),
         mayStart: async () => this.#store.mayStart(),
       }),
+      host: () => unlimited,
       sign: async (event) => {
         if (this.#fires('sign and POST', 'throws before')) throw new Injected('sign');
         return aSet(event.id);

@@ -9,6 +9,7 @@ import type { HealthState } from '../../src/domain/endpoint-health.ts';
 import type { IdentityEvent } from '../../src/domain/event.ts';
 import type { Admission, AttemptReport } from '../../src/event-store/rpc.ts';
 import { aSubscription } from '../support/delivery-fixtures.ts';
+import { unlimited } from '../support/host-limit.ts';
 
 /** A subscription of its own for each test: the isolate remembers how quick its listener is. */
 let subscription = aSubscription(0);
@@ -69,6 +70,7 @@ function ports(
   };
   const fakes: DeliveryPorts = {
     store: () => store,
+    host: () => unlimited,
     sign: async (event) => {
       recorded.signed.push(event.id);
       return `set of ${event.id} ${event.entityType}`;

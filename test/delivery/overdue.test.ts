@@ -12,6 +12,7 @@ import type { AttemptReport } from '../../src/event-store/rpc.ts';
 import type { Dispatch } from '../../src/outbound/queues.ts';
 import { holdTimers } from '../support/clock.ts';
 import { aSubscription, ok, timedOut } from '../support/delivery-fixtures.ts';
+import { unlimited } from '../support/host-limit.ts';
 
 beforeEach(() => holdTimers());
 
@@ -45,6 +46,7 @@ class World {
         };
       },
     }),
+    host: () => unlimited,
     sign: async (event) => event.id,
     post: (_, set) => {
       this.posted.push(set);

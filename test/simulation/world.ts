@@ -22,6 +22,8 @@ import {
 import type { Env } from '../../src/env.ts';
 import type { EventStore } from '../../src/event-store/event-store.ts';
 import type { AttemptReport, EventStoreRpc } from '../../src/event-store/rpc.ts';
+import { Places } from '../../src/host-limit/places.ts';
+import type { HostLimitRpc } from '../../src/host-limit/rpc.ts';
 import { type DeadLetterMessage, type Dispatch, QUEUES } from '../../src/outbound/queues.ts';
 import { consumeDeadLetters } from '../../src/queue/dead-letters.ts';
 import { consumeDeliveries } from '../../src/queue/deliveries.ts';
@@ -67,6 +69,8 @@ const HARMLESS = new Set([
   'endpoint changed',
   'alarm rings twice',
   'alarm lost',
+  'host limit evicted',
+  'host limit away',
   'days without anything',
   'publish fails before',
   'publish fails after',
@@ -148,9 +152,18 @@ export class World {
   readonly #activities = new Set<Activity>();
   readonly #moods = new Map<string, Mood>();
   readonly #letters = new Map<string, DeadLetter>();
+  readonly #hosts = new Map<string, Places>();
   readonly #published = new Map<string, { readonly customerId: string; readonly event: object }>();
   /** Calls of `settle` that failed for their caller and take effect later. */
   #late: (() => Promise<unknown>)[] = [];
+  /** The binding, as an event store uses it. */
+  readonly #hostNamespace = {
+    idFromName: (name: string) => name,
+    get: (name: string) => {
+      const at = name.indexOf(' ');
+      return this.#host(name.slice(0, at), name.slice(at + 1));
+    },
+  } as unknown as DurableObjectNamespace;
   #kid = 0;
   #hasFaults = true;
   /** Whether anything went wrong that may cost a second request. */
@@ -696,6 +709,7 @@ export class World {
     };
     return {
       store: (subscriptionId) => this.#storePort(this.#place(subscriptionId), activity, alive),
+      host: (customerId, host) => this.#host(customerId, host),
       sign: async (event, subscription) => {
         alive();
         return this.#set(subscription, event.id);
@@ -834,6 +848,26 @@ export class World {
     };
   }
 
+  /** The limit of a host. Whatever happens to it, no event is lost. */
+  #host(customerId: string, host: string): HostLimitRpc {
+    return {
+      visit: async (visit) => {
+        await this.#time.hop();
+        const name = `${customerId} ${host}`;
+        if (this.#happens(0.01, 'host limit evicted')) this.#hosts.delete(name);
+        if (this.#happens(0.02, 'host limit away')) {
+          const granted = Math.min(1, visit.want);
+          return { granted, waitMs: SECOND_MS, isAnswering: false, isGrowing: false };
+        }
+        const places = this.#hosts.get(name) ?? new Places(() => this.#random.whole(0, 99) / 100);
+        this.#hosts.set(name, places);
+        const answer = places.visit(visit, this.#time.now);
+        await this.#time.hop();
+        return answer;
+      },
+    };
+  }
+
   // --- The outside ------------------------------------------------------------------------------------------
 
   async #post(endpoint: string, set: string, activity: Activity): Promise<Outcome> {
@@ -939,7 +973,9 @@ export class World {
     const customerId = random.pick(this.#customers);
     const urls = [`https://${index}.example/one`, `https://${index}.example/two`];
     for (const url of urls) this.#moods.set(url, random.chance(0.5) ? 'well' : random.pick(MOODS));
-    const object = new SimulatedObject(this.#time, ENV, (bodies) => this.#sendDispatches(bodies));
+    const object = new SimulatedObject(this.#time, { ...ENV, HOST_LIMIT: this.#hostNamespace }, (bodies) =>
+      this.#sendDispatches(bodies),
+    );
     object.onRefused = () => this.#count('write refused');
     const { now } = this.#time;
     const row: Subscription = {

@@ -17,7 +17,17 @@ interface Rule {
   readonly packages: readonly string[];
 }
 
-const BELOW_DELIVERY = ['domain', 'storage', 'signing', 'outbound', 'event-store', 'config', 'env', 'log'];
+const BELOW_DELIVERY = [
+  'domain',
+  'storage',
+  'signing',
+  'outbound',
+  'host-limit',
+  'event-store',
+  'config',
+  'env',
+  'log',
+];
 const DOORS = ['services', 'operations', 'delivery', ...BELOW_DELIVERY];
 
 const RULES: Readonly<Record<string, Rule>> = {
@@ -31,9 +41,10 @@ const RULES: Readonly<Record<string, Rule>> = {
   // and the configuration they come from; both are handed in.
   signing: { ours: ['domain', 'log'], types: ['storage'], packages: ['jose', 'zod'] },
   outbound: { ours: ['domain'], packages: ['zod'] },
-  // The alarm sends what is due to a queue.
+  'host-limit': { ours: ['domain', 'log'], types: ['env'], packages: ['cloudflare:workers'] },
+  // The alarm asks hosts for places, and sends what is due to a queue.
   'event-store': {
-    ours: ['domain', 'outbound/queues.ts', 'config', 'log'],
+    ours: ['domain', 'outbound/queues.ts', 'host-limit', 'config', 'log'],
     types: ['env'],
     packages: ['cloudflare:workers', 'zod', 'node:zlib'],
   },

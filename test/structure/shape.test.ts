@@ -115,7 +115,11 @@ describe('casts', () => {
 
 describe('what only one file may do', () => {
   it.each([
-    ['opens an event store', /\.idFromName\(/, ['event-store/client.ts']],
+    [
+      'opens an event store, and only one the limit of a host',
+      /\.idFromName\(/,
+      ['event-store/client.ts', 'host-limit/client.ts'],
+    ],
     ['writes to the console', /\bconsole\b/, ['log.ts']],
     [
       'acknowledges or returns a queue message',

@@ -7,6 +7,7 @@ import { compiledFilters } from '../../src/delivery/filters.ts';
 import { eventsClaim, setHeader, setPayload, signingInput } from '../../src/domain/security-event-token.ts';
 import type { Env } from '../../src/env.ts';
 import { EventStore } from '../../src/event-store/event-store.ts';
+import { HostLimit } from '../../src/host-limit/host-limit.ts';
 import { consume } from '../../src/queue/consumer.ts';
 import { createServices, type Services } from '../../src/services.ts';
 import { currentInvocation } from './invocation.ts';
@@ -43,6 +44,15 @@ export function createObject(
   env: unknown,
 ): Record<string, (...values: unknown[]) => unknown> {
   return new EventStore(state as never, env as Env) as never;
+}
+
+/** The limit of a host: an object without storage. */
+export function createHostLimit(
+  state: unknown,
+  env: unknown,
+): Record<string, (...values: unknown[]) => unknown> {
+  type Made = new (state: unknown, env: unknown) => Record<string, (...values: unknown[]) => unknown>;
+  return new (HostLimit as unknown as Made)(state, env);
 }
 
 /** Keys need no opening, and a signature costs processor time of the model only. */

@@ -82,7 +82,7 @@ export const SCALING: Scaling = { first: 1, added: 1 };
 export interface Deployment {
   readonly producers: readonly { readonly binding: string; readonly queue: string }[];
   readonly consumers: readonly Consumer[];
-  readonly objects: readonly { readonly name: string }[];
+  readonly objects: readonly { readonly name: string; readonly class_name: string }[];
   readonly databases: readonly { readonly binding: string }[];
   readonly rateLimits: readonly { readonly name: string }[];
   readonly vars: Readonly<Record<string, string>>;

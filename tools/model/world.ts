@@ -4,7 +4,7 @@ import { seeded } from '../../test/support/random.ts';
 import { Clock, install } from './clock.ts';
 import { D1 } from './d1.ts';
 import { readDeployment } from './deployment.ts';
-import { createHandler, createObject, eventIdOf } from './entry.ts';
+import { createHandler, createHostLimit, createObject, eventIdOf } from './entry.ts';
 import { createFetch, Hook, type Mood } from './listeners.ts';
 import { count, Meters } from './meters.ts';
 import { Namespace, type ObjectParts } from './object.ts';
@@ -47,6 +47,7 @@ export class World {
   readonly queues = new Map<string, ModelQueue>();
   readonly customers: Customer[] = [];
   readonly namespace: Namespace;
+  readonly hostLimits: Namespace;
   readonly d1: D1;
   readonly #hooksByUrl = new Map<string, Hook>();
   readonly #hooksById = new Map<string, Hook>();
@@ -100,13 +101,22 @@ export class World {
       console: this.#console(),
     });
     this.namespace = new Namespace(objects, this.#emptyStore(objects));
-    for (const { name } of deployment.objects) env[name] = this.namespace;
+    this.hostLimits = new Namespace({
+      ...parts,
+      create: (state) => createHostLimit(state, env),
+      onAnswer: () => undefined,
+    });
+    for (const { name, class_name } of deployment.objects) {
+      env[name] = class_name === 'HostLimit' ? this.hostLimits : this.namespace;
+    }
   }
 
   /** Gives the globals back. */
   close(): void {
     this.#restore();
-    for (const { sqlite } of this.namespace.objects.values()) sqlite.close();
+    for (const { objects } of [this.namespace, this.hostLimits]) {
+      for (const { sqlite } of objects.values()) sqlite.close();
+    }
     this.d1.sqlite.close();
   }
 

@@ -173,14 +173,33 @@ export class Rows {
     return this.#database.first<{ at: number | null }>(query)?.at ?? undefined;
   }
 
-  /** Due deliveries, the longest waiting first. @param neverHeld only tests, redeliveries and probes */
-  due(now: number, limit: number, neverHeld = false): Delivery[] {
+  /**
+   * Due deliveries, the longest waiting first.
+   * @param neverHeld only tests, redeliveries and probes
+   * @param endpoints only deliveries to these
+   */
+  due(now: number, limit: number, neverHeld: boolean, endpoints: readonly string[]): Delivery[] {
     return this.#deliveries(
       `SELECT * FROM deliveries WHERE due_at IS NOT NULL AND due_at <= ? ${neverHeld ? "AND hold = 'never'" : ''}
+         AND endpoint IN (SELECT value FROM json_each(?))
        ORDER BY due_at LIMIT ?`,
+      now,
+      JSON.stringify(endpoints),
+      limit,
+    );
+  }
+
+  /** How many of the deliveries that are due first go to each endpoint. @param neverHeld only tests, redeliveries and probes */
+  dueByEndpoint(now: number, limit: number, neverHeld: boolean): Map<string, number> {
+    const rows = this.#database.rows<{ endpoint: string; n: number }>(
+      `SELECT endpoint, count(*) AS n FROM (
+         SELECT endpoint FROM deliveries
+         WHERE due_at IS NOT NULL AND due_at <= ? ${neverHeld ? "AND hold = 'never'" : ''} ORDER BY due_at LIMIT ?)
+       GROUP BY endpoint`,
       now,
       limit,
     );
+    return new Map(rows.map(({ endpoint, n }) => [endpoint, n]));
   }
 
   /** Deliveries held for a failing endpoint, oldest first. @param endpoint only deliveries to this one */

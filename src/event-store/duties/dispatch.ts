@@ -2,18 +2,24 @@
  * Dispatch: due deliveries go to a queue, as ids and a lease token: to `webhook-unhealthy` if their endpoint is not healthy, else
  * to `webhook-deliveries`. A consumer makes the attempts.
  *
+ * Before it dispatches, the store asks the limit of the host for places (contract 10.4), and dispatches as many deliveries as
+ * it got. The consumer returns the places. What got none stays due; it is in no queue.
+ *
  * The lease is written first. If the queue refuses the send, these deliveries are due again after a wait that grows; others
  * keep their times. If the object dies in between, they are due again when the lease lapses. Of an endpoint that is not healthy only a few deliveries are on
  * their way at once.
  */
 import { type Delivery, dispatchOrHold, type EndpointNow } from '../../domain/delivery.ts';
 import type { SubscriptionRef } from '../../domain/subscription.ts';
+import { hostOf } from '../../host-limit/client.ts';
+import type { HostLimitRpc } from '../../host-limit/rpc.ts';
 import { logError } from '../../log.ts';
 import { type Dispatch, packDispatch } from '../../outbound/queues.ts';
 import type { Duty } from '../alarm.ts';
 import type { Rows } from '../deliveries/rows.ts';
 import {
   DELIVERIES_BITE,
+  DISPATCH_MAX_HOSTS,
   DISPATCH_MAX_PER_ALARM,
   DRAIN_STEP_MS,
   DUTY_PAUSE_MS,
@@ -21,6 +27,26 @@ import {
   SEND_BACKOFF_MAX_MS,
   UNHEALTHY_UNDER_WAY_MAX,
 } from '../tuning.ts';
+
+/** Deliveries that may be dispatched: tests, redeliveries and probes, and then any. */
+interface Room {
+  first: number;
+  others: number;
+}
+
+interface DueHost {
+  readonly name: string;
+  readonly endpoints: readonly string[];
+  /** Deliveries that are due there. */
+  readonly want: number;
+}
+
+/** The limits of hosts, for a dispatch. */
+interface HostLimits {
+  limit(customerId: string, host: string): HostLimitRpc;
+  /** How long the places of a dispatch last that nobody returns, ms. */
+  leaseMs(): number;
+}
 
 export class Dispatching implements Duty {
   readonly name = 'dispatch';
@@ -33,8 +59,10 @@ export class Dispatching implements Duty {
   #refusals = 0;
   /** Enough deliveries are on their way; the next ones wait until this time, ms. */
   #nextAt = 0;
+  readonly #hosts: HostLimits;
 
   /**
+   * @param hosts the limits of hosts
    * @param send sends dispatches to the queue of their lane
    * @param ref the newest version of the subscription; `undefined` before the first call that brings one */
   constructor(
@@ -42,8 +70,10 @@ export class Dispatching implements Duty {
     send: (dispatches: readonly Dispatch[]) => Promise<void>,
     ref: () => SubscriptionRef | undefined,
     endpointNow: (now: number) => EndpointNow,
+    hosts: HostLimits,
   ) {
     this.#deliveries = deliveries;
+    this.#hosts = hosts;
     this.#send = send;
     this.#ref = ref;
     this.#endpointNow = endpointNow;
@@ -54,29 +84,39 @@ export class Dispatching implements Duty {
     return due === undefined ? undefined : Math.max(due, this.#nextAt);
   }
 
-  async work(now: number): Promise<void> {
+  /** Somebody waits for a test or a redelivery: the host is asked for a place at once. */
+  hurry(): void {
+    this.#nextAt = 0;
+  }
+
+  async work(asked: number): Promise<void> {
     const ref = this.#ref();
     if (ref === undefined) return;
+    const hosts = this.#dueHosts(asked, this.#room(asked));
+    // Calls that come while the hosts are asked need not ring again.
+    this.#nextAt = asked + DRAIN_STEP_MS;
+    const granted = await Promise.all(hosts.map((host) => this.#ask(ref, host)));
+    const now = Date.now();
     const endpoint = this.#endpointNow(now);
     const isUnhealthy = endpoint.state !== 'healthy';
-    const outgoing = new Outgoing(this.#deliveries, now, endpoint);
-    let room = DISPATCH_MAX_PER_ALARM;
-    if (isUnhealthy) {
-      // Tests and redeliveries go first, up to twice the window: they must not wait for all others (contract 10.4).
-      const most = 2 * UNHEALTHY_UNDER_WAY_MAX;
-      const first = Math.min(most - this.#deliveries.underWay(now, most), DELIVERIES_BITE);
-      if (first > 0) outgoing.take(this.#deliveries.due(now, first, true));
-      room = UNHEALTHY_UNDER_WAY_MAX - this.#deliveries.underWay(now, UNHEALTHY_UNDER_WAY_MAX);
+    const room = this.#room(now);
+    this.#nextAt = now + Math.max(0, ...granted.map(({ waitMs }) => waitMs));
+    const messages: Dispatch[] = [];
+    const sent: string[] = [];
+    for (const { host, id, places } of granted) {
+      const outgoing = new Outgoing(this.#deliveries, now, endpoint);
+      const taken = this.#fill(outgoing, host.endpoints, room, places, now);
+      if (places > taken) await this.#visit(ref, host, id, 0, places - taken);
+      messages.push(...messagesOf(ref, outgoing.idsByToken, isUnhealthy, { id, host: host.name }));
+      sent.push(...[...outgoing.idsByToken.values()].flat());
     }
-    room -= this.#fill(outgoing, now, room);
-    if (room <= 0 && isUnhealthy) this.#nextAt = now + DRAIN_STEP_MS;
-    const messages = messagesOf(ref, outgoing.idsByToken, isUnhealthy);
+    if (room.others <= 0 && isUnhealthy) this.#nextAt = Math.max(this.#nextAt, now + DRAIN_STEP_MS);
     if (messages.length === 0) return;
     try {
       await this.#send(messages);
       this.#refusals = 0;
     } catch (error) {
-      this.#postpone([...outgoing.idsByToken.values()].flat());
+      this.#postpone(sent);
       logError('duty failed', error, {
         customerId: ref.customerId,
         subscriptionId: ref.subscriptionId,
@@ -85,13 +125,62 @@ export class Dispatching implements Duty {
     }
   }
 
-  /** Takes due deliveries while there is room. @returns how many go out */
-  #fill(outgoing: Outgoing, now: number, room: number): number {
-    let sent = 0;
-    for (let looked = 0; sent < room && looked < DISPATCH_MAX_PER_ALARM; ) {
-      const limit = Math.min(room - sent, DELIVERIES_BITE);
-      const due = this.#deliveries.due(now, limit);
-      sent += outgoing.take(due);
+  /** How many deliveries may be dispatched now. */
+  #room(now: number): Room {
+    if (this.#endpointNow(now).state === 'healthy') return { first: 0, others: DISPATCH_MAX_PER_ALARM };
+    // Tests and redeliveries go first, up to twice the window: they must not wait for all others (contract 10.4).
+    const most = 2 * UNHEALTHY_UNDER_WAY_MAX;
+    return {
+      first: Math.min(most - this.#deliveries.underWay(now, most), DELIVERIES_BITE),
+      others: UNHEALTHY_UNDER_WAY_MAX - this.#deliveries.underWay(now, UNHEALTHY_UNDER_WAY_MAX),
+    };
+  }
+
+  /** The hosts of what is due. An event keeps the endpoint with which it was stored, so there may be several. */
+  #dueHosts(now: number, { first, others }: Room): DueHost[] {
+    const wants = new Map<string, number>();
+    const note = (counts: Map<string, number>) => {
+      for (const [endpoint, n] of counts) wants.set(endpoint, Math.max(wants.get(endpoint) ?? 0, n));
+    };
+    if (first > 0) note(this.#deliveries.dueByEndpoint(now, first, true));
+    if (others > 0) note(this.#deliveries.dueByEndpoint(now, others, false));
+    const byHost = Map.groupBy(wants, ([endpoint]) => hostOf(endpoint));
+    return [...byHost].slice(0, DISPATCH_MAX_HOSTS).map(([name, each]) => ({
+      name,
+      endpoints: each.map(([endpoint]) => endpoint),
+      want: each.reduce((sum, [, n]) => sum + n, 0),
+    }));
+  }
+
+  async #ask(ref: SubscriptionRef, host: DueHost) {
+    const id = crypto.randomUUID();
+    const { granted, waitMs } = await this.#visit(ref, host, id, host.want, 0);
+    return { host, id, places: granted, waitMs };
+  }
+
+  async #visit({ customerId }: SubscriptionRef, { name }: DueHost, id: string, want: number, left: number) {
+    const { limit, leaseMs } = this.#hosts;
+    return await limit(customerId, name).visit({
+      id,
+      want,
+      left,
+      succeeded: 0,
+      failed: 0,
+      leaseMs: leaseMs(),
+    });
+  }
+
+  /** Takes due deliveries while there is room, and places at their host. @returns how many go out */
+  #fill(outgoing: Outgoing, endpoints: readonly string[], room: Room, places: number, now: number): number {
+    const first = Math.min(room.first, places);
+    let sent = first <= 0 ? 0 : outgoing.take(this.#deliveries.due(now, first, true, endpoints));
+    room.first -= sent;
+    for (let looked = 0; sent < places && room.others > 0 && looked < DISPATCH_MAX_PER_ALARM; ) {
+      const limit = Math.min(places - sent, room.others, DELIVERIES_BITE);
+      const due = this.#deliveries.due(now, limit, false, endpoints);
+      const taken = outgoing.take(due);
+      sent += taken;
+      room.others -= taken;
       looked += due.length;
       if (due.length < limit) break;
     }
@@ -146,9 +235,10 @@ function messagesOf(
   { customerId, subscriptionId }: SubscriptionRef,
   idsByToken: ReadonlyMap<string, string[]>,
   isUnhealthy: boolean,
+  places: Dispatch['places'],
 ) {
   const mark = isUnhealthy ? { unhealthy: true as const } : {};
   return [...idsByToken].flatMap(([token, eventIds]) =>
-    packDispatch({ customerId, subscriptionId, token, eventIds, ...mark }),
+    packDispatch({ customerId, subscriptionId, token, eventIds, ...mark, places }),
   );
 }

@@ -1,0 +1,13 @@
+/** How the limit of a host is tuned. A customer sees none of these figures; the limits of the product are in `domain/limits.ts`. */
+import { MINUTE_MS, SECOND_MS } from '../domain/limits.ts';
+
+/** How long a place is usually taken at a host that answers. */
+export const TURN_ANSWERING_MS = 250;
+/** The same at a host that does not: a request may take its whole time limit. */
+export const TURN_SILENT_MS = 10 * SECOND_MS;
+/** The shortest wait before a holder that got too few places asks again. */
+export const WAIT_MIN_MS = SECOND_MS;
+/** The longest. A thousand subscriptions at a host that hangs then ask 17 times a second together. */
+export const WAIT_MAX_MS = MINUTE_MS;
+/** A limit that takes longer to answer counts as away. */
+export const LIMIT_ANSWERS_WITHIN_MS = SECOND_MS;
