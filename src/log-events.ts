@@ -200,7 +200,7 @@ export const LOG_EVENTS = {
     },
     'host limit not asked': {
       meaning:
-        'The object that limits the requests to `host` for a customer did not answer within a second. The consumer or the event store made at most one request there at once, in its stead.',
+        'The object that limits the requests to `host` for a customer could not be called. The consumer or the event store made at most one request there at once, in its stead.',
       action:
         'Nothing about single lines: an object restarts at each deploy. If they go on for 10 minutes, see [Outages](#outages).',
       fields: ['customerId', 'host', 'error'],

@@ -42,6 +42,8 @@ interface ShareOf {
   readonly limit: HostLimitRpc;
   /** Requests that the invocation could make at once there. */
   readonly want: number;
+  /** Deliveries that it has for the host. */
+  readonly deliveries: number;
   readonly leaseMs: number;
   waitUntil(work: Promise<unknown>): void;
   /** The share has changed: more may start, or none may. */
@@ -101,7 +103,7 @@ export class HostShare {
     if (this.isSpent && isSpent) {
       this.#report(0);
       this.#of.onChange();
-    } else if (this.#succeeded >= this.#reportAt && !this.#isEnded) {
+    } else if (this.#succeeded >= this.#reportAt && this.#succeeded < this.#of.deliveries && !this.#isEnded) {
       this.#reportAt *= 2;
       this.#report(Math.max(0, this.#of.want - this.#places));
     }

@@ -108,6 +108,7 @@ export class Invocation {
     const share: HostShare = new HostShare({
       limit: this.ports.host(customerId, hostOf(endpoint)),
       want: Math.min(FETCHES_PER_INVOCATION, deliveries),
+      deliveries,
       leaseMs: placesLeaseMs(this.ports.longestAttemptMs),
       waitUntil: (work) => this.ports.waitUntil(work),
       onChange: () => this.#slots.placesChanged(share, share.isSpent),

@@ -1,7 +1,7 @@
 /** How the rest of the service asks for places at a host. */
 import { describeError, logWarn } from '../log.ts';
-import type { Answer, HostLimitRpc, Visit } from './rpc.ts';
-import { LIMIT_ANSWERS_WITHIN_MS, WAIT_MIN_MS } from './tuning.ts';
+import type { Answer, HostLimitRpc } from './rpc.ts';
+import { LIMIT_ANSWERS_WITHIN_MS, OVERLOADED_WAIT_MS, WAIT_MIN_MS } from './tuning.ts';
 
 /** The host of an endpoint, with its port. Other spellings of a name are the same host. */
 export function hostOf(endpoint: string): string {
@@ -10,45 +10,49 @@ export function hostOf(endpoint: string): string {
 
 /**
  * The limit of a host for a customer.
- * @returns a call that never rejects: while the object is away, a holder gets one place. It makes at most one call, because a
- *   repeat would take places twice
+ * @returns a call that never rejects, and never makes a second visit that might take places twice. While the object is away, a holder
+ *   gets one place. While it has too much to do, a holder gets none, and waits: more requests are not what helps then
  */
 export function openHostLimit(
   namespace: DurableObjectNamespace,
   customerId: string,
   host: string,
 ): HostLimitRpc {
+  const open = () => namespace.get(namespace.idFromName(`${customerId} ${host}`)) as unknown as HostLimitRpc;
   return {
     visit: async (visit) => {
       try {
-        const object = namespace.get(
-          namespace.idFromName(`${customerId} ${host}`),
-        ) as unknown as HostLimitRpc;
-        return await inTime(object.visit(visit));
+        const call = open().visit(visit);
+        if (await isInTime(call)) return await call;
+        // Places that come too late go back.
+        call
+          .then(({ granted }) => {
+            if (granted === 0) return;
+            return open().visit({ ...visit, want: 0, left: granted, succeeded: 0, failed: 0 });
+          })
+          .catch(() => undefined);
+        return without(0, OVERLOADED_WAIT_MS);
       } catch (error) {
         logWarn('host limit not asked', { customerId, host, error: describeError(error) });
-        return withoutLimit(visit);
+        const isOverloaded = error instanceof Error && Reflect.get(error, 'overloaded') === true;
+        return isOverloaded ? without(0, OVERLOADED_WAIT_MS) : without(Math.min(1, visit.want), WAIT_MIN_MS);
       }
     },
   };
 }
 
-function withoutLimit({ want }: Visit): Answer {
-  return { granted: Math.min(1, want), waitMs: WAIT_MIN_MS, isAnswering: false, isGrowing: false };
+/** An answer in the place of the object's. The wait has a random part, so that not all come back together. */
+function without(granted: number, waitMs: number): Answer {
+  return { granted, waitMs: Math.round(waitMs * (1 + Math.random())), isAnswering: false, isGrowing: false };
 }
 
-async function inTime(call: Promise<Answer>): Promise<Answer> {
+async function isInTime(call: Promise<unknown>): Promise<boolean> {
   let timer: number | null = null;
-  const timeout = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new Error('the limit of the host did not answer in time')),
-      LIMIT_ANSWERS_WITHIN_MS,
-    );
+  const timeout = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), LIMIT_ANSWERS_WITHIN_MS);
   });
-  // A call that fails after its time is over concerns nobody.
-  call.catch(() => undefined);
   try {
-    return await Promise.race([call, timeout]);
+    return await Promise.race([call.then(() => true), timeout]);
   } finally {
     clearTimeout(timer);
   }

@@ -9,5 +9,7 @@ export const TURN_SILENT_MS = 10 * SECOND_MS;
 export const WAIT_MIN_MS = SECOND_MS;
 /** The longest. A thousand subscriptions at a host that hangs then ask 17 times a second together. */
 export const WAIT_MAX_MS = MINUTE_MS;
-/** A limit that takes longer to answer counts as away. */
+/** Those that a limit with too much to do sends away wait this long, and up to as long again. */
+export const OVERLOADED_WAIT_MS = 30 * SECOND_MS;
+/** A limit that takes longer to answer has too much to do. */
 export const LIMIT_ANSWERS_WITHIN_MS = SECOND_MS;

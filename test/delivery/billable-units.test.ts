@@ -25,6 +25,7 @@ interface Units {
   queueOperations: number;
   d1Queries: number;
   storeCalls: Record<string, number>;
+  hostVisits: number;
   storeRowsWritten: number;
   alarmsSet: number;
   logLines: number;
@@ -39,7 +40,15 @@ beforeEach(() => {
 afterEach(() => vi.restoreAllMocks());
 
 function emptyUnits(): Units {
-  return { queueOperations: 0, d1Queries: 0, storeCalls: {}, storeRowsWritten: 0, alarmsSet: 0, logLines: 0 };
+  return {
+    queueOperations: 0,
+    d1Queries: 0,
+    storeCalls: {},
+    hostVisits: 0,
+    storeRowsWritten: 0,
+    alarmsSet: 0,
+    logLines: 0,
+  };
 }
 
 /** Publishes events in one call, consumes the queued messages, and counts everything that is billed. */
@@ -69,7 +78,7 @@ async function deliver(subscription: TestSubscription, count: number): Promise<U
   const { acked } = await consumeBatch(
     'events',
     bodies.map((body) => ({ body })),
-    { ...env, DB: countQueries(units), EVENT_STORE: countCalls(units) },
+    { ...env, DB: countQueries(units), EVENT_STORE: countCalls(units), HOST_LIMIT: countVisits(units) },
   );
   expect(acked).toHaveLength(bodies.length);
   units.logLines = logged() - loggedBefore;
@@ -102,6 +111,15 @@ function countCalls(units: Units): typeof env.EVENT_STORE {
         };
       },
     });
+  return { idFromName: (name: string) => namespace.idFromName(name), get } as unknown as typeof namespace;
+}
+
+function countVisits(units: Units): typeof env.HOST_LIMIT {
+  const namespace = env.HOST_LIMIT;
+  const get = (id: DurableObjectId) => {
+    units.hostVisits++;
+    return namespace.get(id);
+  };
   return { idFromName: (name: string) => namespace.idFromName(name), get } as unknown as typeof namespace;
 }
 
@@ -156,6 +174,7 @@ describe('the cost of healthy deliveries', () => {
         queueOperations: 3,
         d1Queries: 1,
         storeCalls: { admit: 1, settle: 1 },
+        hostVisits: 0,
         storeRowsWritten: 1,
         alarmsSet: 0,
         logLines: 1,
@@ -195,6 +214,27 @@ describe('the cost of healthy deliveries', () => {
     for (let round = 0; round < 5; round++) await deliver(subscription, 200);
     expect(await deliver(subscription, 100)).toEqual(first);
   });
+});
+
+describe('the cost of a shared host', () => {
+  it.each([
+    [2, 1, 2],
+    [20, 1, 4],
+    [20, 20, 9],
+  ])(
+    '%i subscriptions at one host, and %i events for each, take %i visits of its limit',
+    async (count, events, visits) => {
+      holdClock();
+      const customer = await newCustomer();
+      for (let index = 0; index < count; index++) await newSubscription(customer);
+      const units = emptyUnits();
+      const body = Array.from({ length: events }, () => ({ ...anEvent(), customerId: customer.id }));
+      const environment = { ...env, EVENT_STORE: countCalls(units), HOST_LIMIT: countVisits(units) };
+      await consumeBatch('events', [{ body }], environment);
+      expect(units.storeCalls).toEqual({ admit: count, settle: count });
+      expect(units.hostVisits).toBe(visits);
+    },
+  );
 });
 
 describe('the cost of a repeat', () => {

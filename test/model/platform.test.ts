@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { Clock, install } from '../../tools/model/clock.ts';
 import { currentInvocation } from '../../tools/model/invocation.ts';
-import { createFetch, Hook } from '../../tools/model/listeners.ts';
+import { createFetch, Hook, HostMeter } from '../../tools/model/listeners.ts';
 import { Meters } from '../../tools/model/meters.ts';
 import { type Deployment, TIMES } from '../../tools/model/platform.ts';
 import { type Handler, ModelQueue } from '../../tools/model/queue.ts';
@@ -16,7 +16,7 @@ afterEach(() => restore());
 /** A queue whose consumer is the handler given, and what is counted. */
 function aQueue(handler: Handler, settings: Partial<Deployment['consumers'][number]> = {}, others = {}) {
   const [clock, meters, random] = [new Clock(), new Meters(), seeded(1)];
-  const hook = new Hook(ENDPOINT, 'customer', { kind: 'well', latency: 1000 });
+  const hook = new Hook(ENDPOINT, 'customer', { kind: 'well', latency: 1000 }, new HostMeter());
   const fetch = createFetch(new Map([[ENDPOINT, hook]]), () => 'event', { clock, random, times: TIMES });
   restore = install(clock, random, { fetch });
   const consumer = {

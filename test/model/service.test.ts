@@ -1,6 +1,6 @@
 /** The service on the modelled platform: small copies of the scenarios of `npm run model`, in virtual time. */
 import { describe, expect, it } from 'vitest';
-import { filters, memory, onset, throughput, wide } from '../../tools/model/scenarios.ts';
+import { filters, memory, oneHost, onset, throughput, wide } from '../../tools/model/scenarios.ts';
 
 const options = { seed: 1 };
 
@@ -35,6 +35,26 @@ describe('endpoints in trouble', () => {
     );
     expect(targets.filter(({ isMet }) => !isMet)).toEqual([]);
     expect(figures['dead letters']).toBe(0);
+  });
+});
+
+describe('many subscriptions at one host', () => {
+  const size = { subscriptions: 60, messages: 4, events: 4, everyMs: 1000, forMs: 60_000 };
+
+  it.each(['hanging', 'refusing'] as const)(
+    'a host that is %s has five requests at once, whatever the number of subscriptions, and no queue turns round',
+    async (kind) => {
+      const { targets, figures } = await oneHost({ ...size, mood: { kind }, mostAtOnce: 5 }, options);
+      expect(targets.filter(({ isMet }) => !isMet)).toEqual([]);
+      expect(figures['requests to the host']).toBeLessThanOrEqual(5 * 60);
+      expect(figures['queue operations']).toBeLessThan(1500);
+    },
+  );
+
+  it('a host that answers gets everything', async () => {
+    const mood = { kind: 'well', latency: 20 } as const;
+    const { targets } = await oneHost({ ...size, mood, mostAtOnce: 1250 }, options);
+    expect(targets.filter(({ isMet }) => !isMet)).toEqual([]);
   });
 });
 

@@ -25,6 +25,17 @@ interface Reply {
   readonly afterMs: number;
 }
 
+/** Requests at once to one host. */
+export class HostMeter {
+  underWay = 0;
+  most = 0;
+
+  begin(): void {
+    this.underWay++;
+    this.most = Math.max(this.most, this.underWay);
+  }
+}
+
 export class Hook {
   readonly url: string;
   readonly customer: string;
@@ -35,11 +46,14 @@ export class Hook {
   /** Event id → when the store had the success. */
   readonly stored = new Map<string, number>();
   requests = 0;
+  /** Requests on their way to its host, shared with the other listeners there. */
+  readonly host: HostMeter;
   /** Requests for an event that had got a 2xx already. */
   repeats = 0;
   #second = { at: 0, requests: 0 };
 
-  constructor(url: string, customer: string, mood: Mood) {
+  constructor(url: string, customer: string, mood: Mood, host: HostMeter) {
+    this.host = host;
     this.url = url;
     this.customer = customer;
     this.mood = mood;
@@ -116,9 +130,11 @@ export function createFetch(
     return await new Promise((resolve, reject) => {
       let isOver = false;
       let hasConnection = false;
+      let hasBegun = false;
       let leave = (): void => undefined;
       const over = () => {
         isOver = true;
+        if (hasBegun) hook.host.underWay--;
         signal?.removeEventListener('abort', abort);
       };
       const abort = () => {
@@ -132,6 +148,8 @@ export function createFetch(
         hasConnection = true;
         const startAt = Math.max(clock.now, currentActor()?.busyUntil ?? 0) + times.listenerNetwork / 2;
         const cancelStart = clock.at(startAt, () => {
+          hook.host.begin();
+          hasBegun = true;
           const { status, afterMs } = hook.answer(eventIdOf(body), clock.now, random);
           if (afterMs === Number.POSITIVE_INFINITY) return;
           clock.at(

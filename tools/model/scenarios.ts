@@ -329,6 +329,89 @@ export async function memory(
   });
 }
 
+// --- One host -----------------------------------------------------------------------------------------
+
+interface OneHost {
+  readonly subscriptions: number;
+  readonly messages: number;
+  readonly events: number;
+  readonly mood: Mood;
+  readonly everyMs: number;
+  readonly forMs: number;
+  readonly mostAtOnce: number;
+}
+
+/** All subscriptions of a customer at one host, beside a small customer. */
+export async function oneHost(size: OneHost, options: RunOptions): Promise<Outcome> {
+  return await inWorld(options, async (world) => {
+    const customer = world.addCustomer('large', size.subscriptions, () => size.mood, { isOneHost: true });
+    for (let message = 0; message < size.messages; message++) {
+      world.at(message * size.everyMs, () => world.publish(customer, size.events));
+    }
+    const small = world.addCustomer('small', 1, well(50));
+    world.publishEvery(small, 1000, 1000, 21_000);
+    const isWell = size.mood.kind === 'well';
+    await world.run(size.forMs, isWell ? undefined : () => false);
+    const most = world.hosts.get('large')?.most ?? 0;
+    return {
+      title: `${size.subscriptions} subscriptions at one host (${size.mood.kind}), ${size.messages} × ${size.events} events`,
+      customers: customersOf(world),
+      figures: {
+        ...figuresOf(world),
+        'most requests at once to the host': most,
+        'requests to the host': customer.hooks.reduce((sum, { requests }) => sum + requests, 0),
+      },
+      targets: [
+        {
+          what: `at most ${size.mostAtOnce} requests at once to the host: ${most}`,
+          isMet: most <= size.mostAtOnce,
+        },
+        smallIsQuick(world, small),
+        ...(isWell ? nothingIsLost(world) : []),
+      ],
+    };
+  });
+}
+
+const ONE_HOST: readonly OneHost[] = [
+  {
+    subscriptions: 1000,
+    messages: 1,
+    events: 1,
+    mood: { kind: 'well', latency: 100 },
+    everyMs: 0,
+    forMs: 10 * MINUTE_MS,
+    mostAtOnce: 1250,
+  },
+  {
+    subscriptions: 1000,
+    messages: 20,
+    events: 5,
+    mood: { kind: 'well', latency: 300 },
+    everyMs: 1000,
+    forMs: 60 * MINUTE_MS,
+    mostAtOnce: 1250,
+  },
+  {
+    subscriptions: 1000,
+    messages: 20,
+    events: 5,
+    mood: { kind: 'hanging' },
+    everyMs: 1000,
+    forMs: 10 * MINUTE_MS,
+    mostAtOnce: 5,
+  },
+  {
+    subscriptions: 1000,
+    messages: 20,
+    events: 5,
+    mood: { kind: 'refusing' },
+    everyMs: 1000,
+    forMs: 10 * MINUTE_MS,
+    mostAtOnce: 5,
+  },
+];
+
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   wide: async (options) => [
     await wide({ customers: 1, subscriptions: 1000, events: 500, latency: 300 }, options),
@@ -339,6 +422,11 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   onset: async (options) => {
     const outcomes: Outcome[] = [];
     for (const one of ONSETS) outcomes.push(await onset(one, options));
+    return outcomes;
+  },
+  host: async (options) => {
+    const outcomes: Outcome[] = [];
+    for (const one of ONE_HOST) outcomes.push(await oneHost(one, options));
     return outcomes;
   },
   quick,

@@ -5,7 +5,7 @@ import { Clock, install } from './clock.ts';
 import { D1 } from './d1.ts';
 import { readDeployment } from './deployment.ts';
 import { createHandler, createHostLimit, createObject, eventIdOf } from './entry.ts';
-import { createFetch, Hook, type Mood } from './listeners.ts';
+import { createFetch, Hook, HostMeter, type Mood } from './listeners.ts';
 import { count, Meters } from './meters.ts';
 import { Namespace, type ObjectParts } from './object.ts';
 import { CPU, SCALING, type Scaling, STEPS_PER_MS, TIMES, type Times } from './platform.ts';
@@ -38,6 +38,8 @@ export interface Customer {
 export interface Traits {
   /** Processor time that the filters of all its subscriptions take for one event, ms. */
   readonly filterMs?: number;
+  /** All its listeners are at one host. */
+  readonly isOneHost?: boolean;
 }
 
 export class World {
@@ -46,6 +48,7 @@ export class World {
   readonly random: () => number;
   readonly queues = new Map<string, ModelQueue>();
   readonly customers: Customer[] = [];
+  readonly hosts = new Map<string, HostMeter>();
   readonly namespace: Namespace;
   readonly hostLimits: Namespace;
   readonly d1: D1;
@@ -103,6 +106,8 @@ export class World {
     this.namespace = new Namespace(objects, this.#emptyStore(objects));
     this.hostLimits = new Namespace({
       ...parts,
+      // It writes no row, and computes little.
+      times: { ...parts.times, objectCall: 1 },
       create: (state) => createHostLimit(state, env),
       onAnswer: () => undefined,
     });
@@ -140,7 +145,10 @@ export class World {
     const filterSteps = Math.floor(((traits.filterMs ?? 0) * STEPS_PER_MS) / subscriptions);
     const hooks = Array.from({ length: subscriptions }, (_, index) => {
       const subscriptionId = this.#uuid();
-      const hook = new Hook(`https://${name}-${index}.example.com/hook`, name, mood(index));
+      const host = traits.isOneHost === true ? name : `${name}-${index}`;
+      const meter = this.hosts.get(host) ?? new HostMeter();
+      this.hosts.set(host, meter);
+      const hook = new Hook(`https://${host}.example.com/hook/${index}`, name, mood(index), meter);
       this.#hooksByUrl.set(hook.url, hook);
       this.#hooksById.set(subscriptionId, hook);
       sqlite.query(

@@ -44,6 +44,8 @@ for (const level of ['log', 'info', 'warn', 'error'] as const) {
 }
 
 /** An event store whose rows are counted. */
+export { HostLimit } from '../../../src/host-limit/host-limit.ts';
+
 export class EventStore extends Store {
   constructor(state: DurableObjectState, env: Env) {
     super(metered(state), env);
@@ -237,6 +239,7 @@ function meter(env: Env): Env {
       DELIVERIES: meteredQueue(env.DELIVERIES),
       UNHEALTHY: meteredQueue(env.UNHEALTHY),
       EVENT_STORE: meteredStores(env.EVENT_STORE),
+      HOST_LIMIT: meteredStores(env.HOST_LIMIT),
     };
     environments.set(env.DB, known);
   }
