@@ -26,6 +26,7 @@ export interface Env {
   MAX_SUBSCRIPTIONS?: string;
   ALLOW_PRIVATE_ENDPOINTS?: string;
   LOG_LEVEL?: string;
+  SECURITY_CONTACT?: string;
 
   OPERATOR_TOKEN?: string;
   KEY_ENCRYPTION_KEY?: string;
