@@ -110,12 +110,17 @@ export const TOMBSTONE_MS = 30 * DAY_MS;
 /** A retired signing key stays published this long (contract 6.3). */
 export const RETIRED_KEY_PUBLISHED_MS = 35 * DAY_MS;
 
-// --- Lists (contract 5.2) -----------------------------------------------------------------------------------
+// --- Costly reads (contract 5.2 and 8) ------------------------------------------------------------------------
 
-/** Events of one page when a client names no limit. */
-export const EVENTS_PAGE_MAX = 10_000;
-/** The largest `limit` that a client may name. */
+/** Events of one page: signing them again takes a second. Also the largest `limit` that a client may name. */
 export const EVENTS_LIMIT_MAX = 1000;
+/**
+ * Tokens that are signed again for one unit of work, about 20 ms. It is also the longest time for which a list keeps other
+ * work of the isolate waiting.
+ */
+export const SIGNATURES_PER_UNIT = 20;
+/** Subscriptions that a list shows for one unit of work. */
+export const SUBSCRIPTIONS_PER_UNIT = 100;
 
 // --- Access tokens and clients (contract 2 and 10.2) -----------------------------------------------------------
 

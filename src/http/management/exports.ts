@@ -12,6 +12,7 @@ import { collectionOf, Link, link } from '../kit/links.ts';
 import { idParam, notFound, type SubscriptionContext, withSubscription } from '../kit/load.ts';
 import { problems } from '../kit/problems.ts';
 import { jsonContent, subscriptionPath, time } from '../kit/schemas.ts';
+import { takeUnits } from '../kit/work.ts';
 
 const ExportResource = z
   .object({
@@ -54,6 +55,7 @@ function addStart(door: Door): void {
 }
 
 async function start(c: SubscriptionContext): Promise<ExportJob> {
+  await takeUnits(c, 1);
   const { config, eventStore } = c.get('services');
   const subscription = c.get('subscription');
   const started = await eventStore(subscription.id).startExport(refOf(subscription));
