@@ -105,6 +105,8 @@ export const SUMMARY_WINDOW_MS = 7 * DAY_MS;
 export const EXPORT_LIFE_MS = 7 * DAY_MS;
 /** A bulk redelivery that ended is shown this long (contract 10.3). */
 export const REDELIVERY_LIFE_MS = 7 * DAY_MS;
+/** Exports, and as many bulk redeliveries, that one subscription keeps: their lists are not paged (contract 7 and 10.3). */
+export const JOBS_KEPT_MAX = 100;
 /** A deleted subscription leaves a tombstone for this long, so that a late message still finds its customer. */
 export const TOMBSTONE_MS = 30 * DAY_MS;
 /** A retired signing key stays published this long (contract 6.3). */

@@ -165,7 +165,7 @@ function addCancel(door: Door): void {
 /** The job `{redeliveryId}` of the subscription. @throws ApiFailure `not_found` */
 async function readJob(c: SubscriptionContext): Promise<RedeliveryJob> {
   const id = idParam(c, 'redeliveryId', 'Redelivery');
-  const jobs = await c.get('services').eventStore(c.get('subscription').id).redeliveries();
+  const jobs = await c.get('services').eventStore(c.get('subscription').id).redeliveries(id);
   const job = jobs.find((one) => one.id === id);
   if (job === undefined) throw notFound('Redelivery');
   return job;
