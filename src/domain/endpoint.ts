@@ -14,8 +14,49 @@ export type EndpointCheck =
   | { readonly ok: true; readonly hostname: string }
   | { readonly ok: false; readonly reason: string };
 
+/** Characters that nobody sees, or that change how the others are shown: controls, formats and what may be ignored. */
+const HIDDEN = /[\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}]/u;
+
 /**
- * Checks an endpoint URL as text.
+ * Checks an endpoint URL that a customer configures: it must be reached as it is shown. An endpoint that was stored before
+ * these rules stays, so an attempt goes by `checkEndpointUrl`.
+ */
+export function checkNewEndpoint(text: string, allowPrivate: boolean): EndpointCheck {
+  const url = checkEndpointUrl(text, allowPrivate);
+  if (!url.ok) return url;
+  if (HIDDEN.test(text)) return refuse('must not contain hidden characters; write them percent-encoded');
+  const [, host] = /^https?:\/\/([^/?]+)/i.exec(text) ?? [];
+  if (host === undefined) return refuse('must be an https URL');
+  if (host.startsWith('[')) return url;
+  return isReachedAsShown(host.replace(/:\d*$/, ''), new URL(text).hostname)
+    ? url
+    : refuse('must name a host by letters, digits and hyphens, as it is reached');
+}
+
+/**
+ * Whether a host is reached under the name that is shown. The URL parser decodes `%61`, takes a full-width letter for a plain
+ * one, and splits at other full stops than `.`; it accepts `*` and other punctuation.
+ */
+function isReachedAsShown(shown: string, reached: string): boolean {
+  const labels = reached.split('.');
+  const names = shown.toLowerCase().split('.');
+  return (
+    shown === shown.normalize('NFKC') &&
+    names.length === labels.length &&
+    labels.every((label, index) => {
+      const isName = /^[a-z0-9_-]*$/.test(label);
+      return isName && (label === names[index] || (label.startsWith('xn--') && hasOther(names[index] ?? '')));
+    })
+  );
+}
+
+/** Whether a text has a character that is not ASCII. */
+function hasOther(text: string): boolean {
+  return /\P{ASCII}/u.test(text);
+}
+
+/**
+ * Checks an endpoint URL as text, as an attempt needs it.
  * @param allowPrivate admits `http`, any port and any host; for development and tests
  * @returns the host name to resolve, or why the URL is refused
  */
