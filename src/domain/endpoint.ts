@@ -97,9 +97,10 @@ function checkHostname(hostname: string): EndpointCheck {
  * 6to4, RFC 3056; NAT64, RFC 6052; Teredo, RFC 4380) are judged by what they embed.
  */
 export function isPublicAddress(address: string): boolean {
-  if (!ipaddr.isValid(address)) return false;
-  const parsed = ipaddr.parse(address);
-  if (parsed instanceof ipaddr.IPv4) return isPublicIPv4(parsed);
+  // The library also reads what inet_aton reads (octal, hex, fewer parts) and a zone. No answer of a name server has those.
+  if (ipaddr.IPv4.isValidFourPartDecimal(address)) return isPublicIPv4(ipaddr.IPv4.parse(address));
+  if (!ipaddr.IPv6.isValid(address) || address.includes('%')) return false;
+  const parsed = ipaddr.IPv6.parse(address);
   const bytes = parsed.toByteArray();
   const embedded = embeddedIPv4(bytes);
   if (embedded.length > 0) return embedded.every(isPublicIPv4);

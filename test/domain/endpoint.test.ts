@@ -357,6 +357,13 @@ describe('an address that is not public', () => {
     '8.8.8.8/32',
     '[2606:4700:4700::1111]',
     ':::1',
+    '"8.8.8.8"',
+    // spellings that no name service gives
+    '8.8',
+    '134744072',
+    '010.8.8.8',
+    '0x8.8.8.8',
+    '2606:4700:4700::1111%eth0',
   ])('the address %j is not public', (address) => {
     expect(isPublicAddress(address)).toBe(false);
   });
