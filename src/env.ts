@@ -13,6 +13,7 @@ export interface Env {
   FAILED_AUTH_BY_CLIENT: RateLimit;
   FAILED_AUTH_BY_ADDRESS: RateLimit;
   MANAGEMENT_CALLS: RateLimit;
+  COSTLY_WORK: RateLimit;
 
   BASE_URL?: string;
   CAPTURE_DOMAIN?: string;

@@ -105,17 +105,24 @@ export const SUMMARY_WINDOW_MS = 7 * DAY_MS;
 export const EXPORT_LIFE_MS = 7 * DAY_MS;
 /** A bulk redelivery that ended is shown this long (contract 10.3). */
 export const REDELIVERY_LIFE_MS = 7 * DAY_MS;
+/** Exports, and as many bulk redeliveries, that one subscription keeps: their lists are not paged (contract 7 and 10.3). */
+export const JOBS_KEPT_MAX = 100;
 /** A deleted subscription leaves a tombstone for this long, so that a late message still finds its customer. */
 export const TOMBSTONE_MS = 30 * DAY_MS;
 /** A retired signing key stays published this long (contract 6.3). */
 export const RETIRED_KEY_PUBLISHED_MS = 35 * DAY_MS;
 
-// --- Lists (contract 5.2) -----------------------------------------------------------------------------------
+// --- Costly reads (contract 5.2 and 8) ------------------------------------------------------------------------
 
-/** Events of one page when a client names no limit. */
-export const EVENTS_PAGE_MAX = 10_000;
-/** The largest `limit` that a client may name. */
+/** Events of one page: signing them again takes a second. Also the largest `limit` that a client may name. */
 export const EVENTS_LIMIT_MAX = 1000;
+/**
+ * Tokens that are signed again for one unit of work, about 20 ms. It is also the longest time for which a list keeps other
+ * work of the isolate waiting.
+ */
+export const SIGNATURES_PER_UNIT = 20;
+/** Subscriptions that a list shows for one unit of work. */
+export const SUBSCRIPTIONS_PER_UNIT = 100;
 
 // --- Access tokens and clients (contract 2 and 10.2) -----------------------------------------------------------
 

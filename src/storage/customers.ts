@@ -1,8 +1,9 @@
 /** Customers in D1. The operator creates them with their signing keys, and erases them with everything they own. */
-import { and, asc, count, eq, isNull, sql } from 'drizzle-orm';
+import { and, asc, count, eq, isNull } from 'drizzle-orm';
 import { type Database, isDuplicate } from './database.ts';
 import { customers, signingKeys, subscriptions } from './schema.ts';
 import type { NewSigningKey } from './signing-keys.ts';
+import { tombstone } from './tombstone.ts';
 
 export interface Customer {
   readonly id: string;
@@ -59,7 +60,7 @@ export async function deleteCustomer(db: Database, id: string, now: number): Pro
   const [, removed] = await db.batch([
     db
       .update(subscriptions)
-      .set({ deletedAt: now, updatedAt: now, version: sql`${subscriptions.version} + 1` })
+      .set(tombstone(now))
       .where(and(eq(subscriptions.customerId, id), isNull(subscriptions.deletedAt))),
     db.delete(customers).where(eq(customers.id, id)).returning({ id: customers.id }),
   ]);

@@ -445,6 +445,7 @@ describe('erasing a customer', () => {
     for (const tombstone of tombstones) {
       expect(tombstone['deleted_at']).not.toBeNull();
       expect(tombstone['erased_at']).not.toBeNull();
+      expect(tombstone).toMatchObject({ title: '', endpoint: '', events: '[]', filter: null });
     }
     for (const { id } of subscriptions) {
       const rows = await runInDurableObject(storeOf({ id }), (_, state) =>

@@ -1,5 +1,6 @@
 /** Who may call: a client with an access token (contract 2), or the operator with a token (contract 10.2). */
 import { createMiddleware } from 'hono/factory';
+import { BoundedCache } from '../../bounded-cache.ts';
 import { ApiFailure } from '../../domain/errors.ts';
 import { CREDENTIAL_CACHE_MS } from '../../domain/limits.ts';
 import { parseScopes, permits } from '../../domain/scope.ts';
@@ -10,9 +11,7 @@ import type { Database } from '../../storage/database.ts';
 import { type AppContext, type AppEnv, param } from './context.ts';
 
 /** Credentials by the id of their secret, cached for `CREDENTIAL_CACHE_MS`: a revoked secret works for so long (contract 2). */
-const credentials = new Map<string, { credential: Credential; until: number }>();
-/** A cache with as many entries is emptied, so that it cannot fill the memory of the isolate. */
-const CREDENTIALS_MAX = 10_000;
+const credentials = new BoundedCache<{ credential: Credential; until: number }>(10_000);
 
 /**
  * The guard of the management door. It answers 403 unless the token is valid, belongs to the customer of the path, and
@@ -54,10 +53,7 @@ async function credentialOf(db: Database, secretId: string, now: number): Promis
   if (known !== undefined && known.until > now) return known.credential;
   const credential = await findCredential(db, secretId);
   if (credential === undefined) credentials.delete(secretId);
-  else {
-    if (credentials.size >= CREDENTIALS_MAX) credentials.clear();
-    credentials.set(secretId, { credential, until: now + CREDENTIAL_CACHE_MS });
-  }
+  else credentials.set(secretId, { credential, until: now + CREDENTIAL_CACHE_MS });
   return credential;
 }
 
