@@ -178,7 +178,8 @@ function factsOf({ subscription }: Portion, event: IdentityEvent, set: string): 
 
 /**
  * Whether attempts of an admitted portion may still start. The gate closes once a result showed that the endpoint is not
- * healthy: the rest of the portion goes to the store (contract 10.4). The gate asks the store again when it was last asked more
+ * healthy: the rest of the portion goes to the store (contract 10.4). While five failures are on their way to the store, it
+ * waits for the answer. The gate asks the store again when it was last asked more
  * than a second ago, because an event that waits for a slot must not be sent after its subscription was disabled (contract 3.6).
  */
 class Gate {
@@ -195,13 +196,15 @@ class Gate {
     this.#askedAt = now();
   }
 
-  isOpen(): Promise<boolean> {
+  async isOpen(): Promise<boolean> {
+    // Five failures are on their way to the store: its answer decides about the next request.
+    await answerOf(this.#reporter.verdict).catch(() => undefined);
     const { health } = this.#reporter;
-    if (health !== undefined && health.state !== 'healthy') return Promise.resolve(false);
+    if (health !== undefined && health.state !== 'healthy') return false;
     if (this.#now() - this.#askedAt > ASK_AGAIN_MS) {
       this.#askedAt = this.#now();
       this.#answer = answerOf(this.#store.mayStart()).catch(() => true);
     }
-    return this.#answer;
+    return await this.#answer;
   }
 }
