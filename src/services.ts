@@ -11,7 +11,7 @@ import { openEventStore } from './event-store/client.ts';
 import type { EventStoreRpc } from './event-store/rpc.ts';
 import type { AddressCheck } from './outbound/address-check.ts';
 import { postSet } from './outbound/listener-client.ts';
-import { type DeadLetterMessage, type Sender, sendAll, sendDispatches } from './outbound/queues.ts';
+import { letterMessage, type Sender, sendAll, sendDispatches } from './outbound/queues.ts';
 import { createSigner, type Signer } from './signing/signer.ts';
 import { type Database, openDatabase } from './storage/database.ts';
 import { type DeadLetter, insertDeadLetters } from './storage/dead-letters.ts';
@@ -68,11 +68,7 @@ export function createServices(env: Env, checkAddress: AddressCheck): Services {
     delivery: createDelivery(env, config, db, signer, eventStore, checkAddress),
     deadLetters: {
       store: (letters) => insertDeadLetters(db, letters),
-      send: (letters) =>
-        sendAll(
-          env.DEAD_LETTERS,
-          letters.map((letter): DeadLetterMessage => ({ deadLetter: 1, ...letter })),
-        ),
+      send: (letters) => sendAll(env.DEAD_LETTERS, letters.map(letterMessage)),
     },
   };
 }

@@ -22,6 +22,11 @@ export const PUBLISH_MAX_EVENTS = 500;
 
 /** One event as JSON: it must fit a packed queue message. */
 export const EVENT_MAX_BYTES = 60_000;
+/**
+ * What an event may have more when it comes back as we keep it: the members `id`, `customerId` and `occurredAt` that we added, and
+ * other spelling. So every event that was accepted can be replayed.
+ */
+export const EVENT_KEPT_MORE_BYTES = 256;
 /** How far the time in an event id may be before acceptance. It keeps the store in order of time. */
 export const EVENT_ID_MAX_PAST_MS = 24 * HOUR_MS;
 /** How far the time in an event id may be after acceptance: clocks differ. */
@@ -147,3 +152,17 @@ export const DEAD_LETTERS_PER_MESSAGE = 1000;
 export const DEAD_LETTERS_MAX = 100_000;
 /** A dead letter is kept this long. */
 export const DEAD_LETTER_RETENTION_MS = 30 * DAY_MS;
+/**
+ * Dead letters of one customer for events that were refused. Those that name no customer of ours count as one customer. So a
+ * producer that sends nonsense drops its own letters, and no event that was accepted.
+ */
+export const DEAD_LETTERS_MAX_REFUSED = 10_000;
+/**
+ * How long before its queue message an event may have been accepted: a letter waits in a queue for up to 14 days, then 30 days in
+ * the list, and may come back as a letter once.
+ */
+export const ACCEPTANCE_MAX_AGE_MS = 2 * DEAD_LETTER_RETENTION_MS;
+/** How far acceptance may be after the queue message and the consumer's clock: clocks differ. */
+export const ACCEPTANCE_MAX_FUTURE_MS = 5 * MINUTE_MS;
+/** Characters of the reason of a dead letter. */
+export const DEAD_LETTER_REASON_MAX_CHARACTERS = 1000;

@@ -103,7 +103,8 @@ describe('maintenance by the cron', () => {
 
   it('maintenance drops dead letters after 30 days', async () => {
     const clock = holdClock();
-    const letter = { queue: 'webhook-events', reason: 'r', body: '{}', acceptedAt: clock.now() };
+    const about = { queue: 'webhook-events', customerId: null, refused: false };
+    const letter = { ...about, reason: 'r', body: '{}', acceptedAt: clock.now() };
     await insertDeadLetters(openDatabase(env.DB), [
       { ...letter, id: crypto.randomUUID(), createdAt: clock.now() },
       { ...letter, id: crypto.randomUUID(), createdAt: clock.now() + DAY_MS },

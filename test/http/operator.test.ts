@@ -495,6 +495,8 @@ describe('dead letters', () => {
       body: JSON.stringify(bodyOf(index)),
       acceptedAt: 1_000 + index,
       createdAt: 2_000 + index,
+      customerId: null,
+      refused: true,
     }));
     ids = letters.map(({ id }) => id);
     await insertDeadLetters(openDatabase(env.DB), letters);
@@ -593,6 +595,8 @@ describe('dead letters', () => {
       body: JSON.stringify({ replay: 1, acceptedAt: now, eventId, event }),
       acceptedAt: now,
       createdAt: now,
+      customerId: customer.id,
+      refused: true,
     };
     await insertDeadLetters(openDatabase(env.DB), [letter]);
     expect((await asOperator('POST', `/dead-letters/${letter.id}/replay`)).status).toBe(202);

@@ -180,7 +180,9 @@ describe('the consumer of dead letters', () => {
 
   it('a dispatch among the dead letters is dropped, because its store makes it again', async () => {
     const before = (await letters()).length;
-    const dispatch = { customerId: 'c', subscriptionId: 's', token: 't', eventIds: ['e'] };
+    const eventIds = newEventIds(Date.now(), 1, crypto.getRandomValues(new Uint8Array(16)));
+    const [customerId, subscriptionId, token] = Array.from({ length: 3 }, () => crypto.randomUUID());
+    const dispatch = { customerId, subscriptionId, token, eventIds };
     const { acked } = await consumeBatch('deadLetters', [{ body: dispatch }]);
     expect(acked).toHaveLength(1);
     expect(await letters()).toHaveLength(before);
@@ -200,7 +202,8 @@ describe('the consumer of deliveries', () => {
     const customer = await newCustomer();
     const subscription = await newSubscription(customer);
     const eventIds = newEventIds(Date.now(), 1, crypto.getRandomValues(new Uint8Array(16)));
-    const dispatch = { customerId: customer.id, subscriptionId: subscription.id, token: 'stale', eventIds };
+    const token = crypto.randomUUID();
+    const dispatch = { customerId: customer.id, subscriptionId: subscription.id, token, eventIds };
     const { acked } = await consumeBatch('deliveries', [
       { body: dispatch },
       { body: { ...dispatch, subscriptionId: crypto.randomUUID() } },

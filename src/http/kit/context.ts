@@ -1,5 +1,6 @@
 /** The context of a request: what the service puts into it, and small readers of it. */
 import type { Context } from 'hono';
+import { rfc3339Time } from '../../domain/time.ts';
 import type { Env } from '../../env.ts';
 import type { Services } from '../../services.ts';
 
@@ -19,7 +20,5 @@ export function param(c: AppContext, name: string): string {
   return c.req.param(name) ?? '';
 }
 
-/** A time in a resource: RFC 3339, UTC, milliseconds (contract 1). */
-export function timestamp(ms: number): string {
-  return new Date(ms).toISOString();
-}
+/** A time in a resource (contract 1). Any number has one. */
+export const timestamp = rfc3339Time;
