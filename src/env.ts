@@ -13,6 +13,7 @@ export interface Env {
   FAILED_AUTH_BY_CLIENT: RateLimit;
   FAILED_AUTH_BY_ADDRESS: RateLimit;
   MANAGEMENT_CALLS: RateLimit;
+  PUBLIC_LOOK_UPS: RateLimit;
 
   BASE_URL?: string;
   CAPTURE_DOMAIN?: string;

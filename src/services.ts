@@ -28,6 +28,7 @@ export interface Services {
     readonly managementCalls: RateLimit;
     readonly failedAuthByClient: RateLimit;
     readonly failedAuthByAddress: RateLimit;
+    readonly publicLookUps: RateLimit;
   };
   eventStore(subscriptionId: string): EventStoreRpc;
   /** What the path of an event needs: stores, signatures, requests. */
@@ -61,6 +62,7 @@ export function createServices(env: Env, checkAddress: AddressCheck): Services {
       managementCalls: env.MANAGEMENT_CALLS,
       failedAuthByClient: env.FAILED_AUTH_BY_CLIENT,
       failedAuthByAddress: env.FAILED_AUTH_BY_ADDRESS,
+      publicLookUps: env.PUBLIC_LOOK_UPS,
     },
     eventStore,
     delivery: createDelivery(env, config, db, signer, eventStore, checkAddress),
