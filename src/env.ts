@@ -14,6 +14,7 @@ export interface Env {
   FAILED_AUTH_BY_ADDRESS: RateLimit;
   MANAGEMENT_CALLS: RateLimit;
   COSTLY_WORK: RateLimit;
+  PUBLIC_LOOK_UPS: RateLimit;
 
   BASE_URL?: string;
   CAPTURE_DOMAIN?: string;

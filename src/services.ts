@@ -29,6 +29,7 @@ export interface Services {
     readonly costlyWork: RateLimit;
     readonly failedAuthByClient: RateLimit;
     readonly failedAuthByAddress: RateLimit;
+    readonly publicLookUps: RateLimit;
   };
   eventStore(subscriptionId: string): EventStoreRpc;
   /** What the path of an event needs: stores, signatures, requests. */
@@ -63,6 +64,7 @@ export function createServices(env: Env, checkAddress: AddressCheck): Services {
       costlyWork: env.COSTLY_WORK,
       failedAuthByClient: env.FAILED_AUTH_BY_CLIENT,
       failedAuthByAddress: env.FAILED_AUTH_BY_ADDRESS,
+      publicLookUps: env.PUBLIC_LOOK_UPS,
     },
     eventStore,
     delivery: createDelivery(env, config, db, signer, eventStore, checkAddress),

@@ -141,6 +141,16 @@ export const TOKEN_SCOPE_MAX_CHARACTERS = 88;
 export const SCOPE_MAX_CHARACTERS = 500;
 /** An isolate looks up a client's secret again after this long: a revoked one ends within 60 s. */
 export const CREDENTIAL_CACHE_MS = 30 * SECOND_MS;
+/** Guesses at secrets are counted for this long. */
+export const GUESS_WINDOW_MS = MINUTE_MS;
+/** Failures of one client, or of the operator, from one address. Further guesses are not judged. */
+export const FAILURES_MAX_PER_CLIENT = 20;
+/** Failures from one address over all clients. */
+export const FAILURES_MAX_PER_ADDRESS = 200;
+/** An isolate remembers published keys this long (contract 6.3). */
+export const KEY_SET_CACHE_MS = 30 * SECOND_MS;
+/** An isolate remembers this long that an id is no customer's: a customer that was just created may have to wait for it. */
+export const UNKNOWN_CUSTOMER_CACHE_MS = 10 * SECOND_MS;
 /** Clients of one customer. */
 export const CLIENTS_MAX_PER_CUSTOMER = 100;
 

@@ -112,46 +112,50 @@ export async function rotateSecret(
   return made.length > 0;
 }
 
-/** The valid secrets of a client; empty for an unknown client or customer. */
+/**
+ * The valid secrets of a client, each with the client; empty for an unknown client.
+ * @returns `undefined` when there is no such customer
+ */
 export async function findCredentials(
   db: Database,
   customerId: string,
   clientId: string,
   now: number,
-): Promise<Credential[]> {
-  return await credentials(
-    db,
-    and(
-      eq(clientSecrets.customerId, customerId),
-      eq(clientSecrets.clientId, clientId),
-      or(isNull(clientSecrets.expiresAt), gt(clientSecrets.expiresAt, now)),
-    ),
+): Promise<Credential[] | undefined> {
+  const rows = await db
+    .select({ client: clients, secret: clientSecrets })
+    .from(customers)
+    .leftJoin(clients, and(eq(clients.customerId, customers.id), eq(clients.clientId, clientId)))
+    .leftJoin(clientSecrets, and(ofClient(), isLive(now)))
+    .where(eq(customers.id, customerId));
+  if (rows.length === 0) return undefined;
+  return rows.flatMap(({ client, secret }) =>
+    client === null || secret === null ? [] : credentialOf(client, secret),
   );
 }
 
 /** The secret that an access token names, with its client, if both still exist. The secret may have expired. */
 export async function findCredential(db: Database, secretId: string): Promise<Credential | undefined> {
-  return (await credentials(db, eq(clientSecrets.id, secretId)))[0];
+  const [row] = await db
+    .select({ client: clients, secret: clientSecrets })
+    .from(clientSecrets)
+    .innerJoin(clients, ofClient())
+    .where(eq(clientSecrets.id, secretId));
+  return row === undefined ? undefined : credentialOf(row.client, row.secret);
 }
 
-async function credentials(db: Database, where: ReturnType<typeof and>): Promise<Credential[]> {
-  return await db
-    .select({
-      customerId: clients.customerId,
-      clientId: clients.clientId,
-      name: clients.name,
-      scope: clients.scope,
-      createdAt: clients.createdAt,
-      secretId: clientSecrets.id,
-      secretHash: clientSecrets.secretHash,
-      expiresAt: clientSecrets.expiresAt,
-    })
-    .from(clientSecrets)
-    .innerJoin(
-      clients,
-      and(eq(clients.customerId, clientSecrets.customerId), eq(clients.clientId, clientSecrets.clientId)),
-    )
-    .where(where);
+function ofClient() {
+  return and(eq(clientSecrets.customerId, clients.customerId), eq(clientSecrets.clientId, clients.clientId));
+}
+
+/** Whether a secret has not ended at `now` (ms). */
+function isLive(now: number) {
+  return or(isNull(clientSecrets.expiresAt), gt(clientSecrets.expiresAt, now));
+}
+
+function credentialOf(client: Client, secret: typeof clientSecrets.$inferSelect): Credential {
+  const { id: secretId, secretHash, expiresAt } = secret;
+  return { ...client, secretId, secretHash, expiresAt };
 }
 
 /** Inserts nothing when the client does not exist, so that a batch for an unknown client changes nothing. */

@@ -360,50 +360,6 @@ describe('the end of a token', () => {
   });
 });
 
-describe('failed authentications', () => {
-  /** Counts the answers with 401 before the first 429, and returns that 429 too. */
-  async function failuresBefore429(attempt: (count: number) => Promise<Reply>): Promise<[number, Reply]> {
-    for (let count = 0; count <= 400; count++) {
-      const reply = await attempt(count);
-      if (reply.status === 429) return [count, reply];
-      expect(reply.status).toBe(401);
-    }
-    throw new Error('no 429');
-  }
-
-  // The count starts again with each minute of the real clock. That can happen in one of the two rounds, not in both.
-
-  it('one client gets a 429 with Retry-After after 20 failures, and right credentials still work', async () => {
-    const counts: number[] = [];
-    for (const address of ['198.51.100.1', '198.51.100.2']) {
-      const from = { 'cf-connecting-ip': address };
-      const { clientId, clientSecret } = await newClient({});
-      const wrong = { ...from, authorization: basic(clientId, 'wrong') };
-      const [count, refused] = await failuresBefore429(() => ask(GRANT, wrong));
-      counts.push(count);
-      expect(refused.body.error).toBe('temporarily_unavailable');
-      expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
-      expect(refused.headers.get('cache-control')).toBe('no-store');
-      expect((await ask(GRANT, { ...from, authorization: basic(clientId, clientSecret) })).status).toBe(200);
-      expect((await ask(GRANT, { ...from, authorization: basic('stranger', 'wrong') })).status).toBe(401);
-    }
-    expect(Math.min(...counts)).toBe(20);
-  });
-
-  it('one address gets a 429 after 200 failures of any client, and right credentials still work', async () => {
-    const counts: number[] = [];
-    for (const address of ['198.51.100.3', '198.51.100.4']) {
-      const from = { 'cf-connecting-ip': address };
-      const [count] = await failuresBefore429((nth) =>
-        ask(GRANT, { ...from, authorization: basic(`${address}-${nth}`, 'wrong') }),
-      );
-      counts.push(count);
-      expect((await ask(GRANT, from)).status).toBe(200);
-    }
-    expect(Math.min(...counts)).toBe(200);
-  });
-});
-
 describe('other methods on the token path', () => {
   it('GET of the token path gets a 405 with Allow', async () => {
     const reply = await call('GET', `/${customer.id}/login/token`);

@@ -2,13 +2,13 @@
 import { createMiddleware } from 'hono/factory';
 import { BoundedCache } from '../../bounded-cache.ts';
 import { ApiFailure } from '../../domain/errors.ts';
-import { CREDENTIAL_CACHE_MS } from '../../domain/limits.ts';
+import { CREDENTIAL_CACHE_MS, FAILURES_MAX_PER_CLIENT } from '../../domain/limits.ts';
 import { parseScopes, permits } from '../../domain/scope.ts';
 import { readAccessToken } from '../../signing/access-token.ts';
 import { equalSecrets } from '../../signing/secrets.ts';
 import { type Credential, findCredential } from '../../storage/clients.ts';
 import type { Database } from '../../storage/database.ts';
-import { type AppContext, type AppEnv, param } from './context.ts';
+import { type AppContext, type AppEnv, callerKey, param } from './context.ts';
 
 /** Credentials by the id of their secret, cached for `CREDENTIAL_CACHE_MS`: a revoked secret works for so long (contract 2). */
 const credentials = new BoundedCache<{ credential: Credential; until: number }>(10_000);
@@ -57,13 +57,28 @@ async function credentialOf(db: Database, secretId: string, now: number): Promis
   return credential;
 }
 
-/** The guard of the operator door. Without a configured token, every path behind it is a 404 (contract 10.2). */
+/**
+ * The guard of the operator door. Without a configured token, every path behind it is a 404. After too many wrong tokens
+ * from an address, tokens from there are not compared for a while (contract 10.2).
+ */
 export const authorizeOperator = createMiddleware<AppEnv>(async (c, next) => {
   const { operatorToken } = c.get('services').config;
   if (operatorToken === undefined) throw new ApiFailure({ code: 'not_found', what: 'Route' });
   const bearer = /^Bearer (.+)$/i.exec(c.req.header('authorization') ?? '');
-  if (bearer?.[1] === undefined || !(await equalSecrets(bearer[1], operatorToken))) {
-    throw new ApiFailure({ code: 'forbidden' });
+  const token = bearer?.[1];
+  if (token === undefined) throw new ApiFailure({ code: 'forbidden' });
+  const shared = c.get('services').rateLimits.failedAuthByClient;
+  const limit = { key: `operator ${callerKey(c)}`, failuresMax: FAILURES_MAX_PER_CLIENT, shared };
+  const verdict = await c
+    .get('isolate')
+    .guesses.judge([limit], async () => ((await equalSecrets(token, operatorToken)) ? true : undefined));
+  if (verdict.kind === 'wrong') throw new ApiFailure({ code: 'forbidden' });
+  if (verdict.kind === 'not judged') {
+    throw new ApiFailure({
+      code: 'too_many_requests',
+      details: `${FAILURES_MAX_PER_CLIENT} wrong operator tokens in a minute from this address`,
+      retryAfterSeconds: verdict.retryAfterSeconds,
+    });
   }
   await next();
 });

@@ -1,13 +1,17 @@
 /** The context of a request: what the service puts into it, and small readers of it. */
 import type { Context } from 'hono';
+import { addressKey } from '../../domain/caller.ts';
 import { rfc3339Time } from '../../domain/time.ts';
+
 import type { Env } from '../../env.ts';
 import type { Services } from '../../services.ts';
+import type { IsolateMemory } from './isolate.ts';
 
 export interface AppEnv {
   Bindings: Env;
   Variables: {
     services: Services;
+    isolate: IsolateMemory;
     requestId: string;
   };
 }
@@ -18,6 +22,11 @@ export type AppContext = Omit<Context<AppEnv>, 'set'>;
 /** A path parameter the route declares. */
 export function param(c: AppContext, name: string): string {
   return c.req.param(name) ?? '';
+}
+
+/** The key under which limits count the address of the caller. */
+export function callerKey(c: AppContext): string {
+  return addressKey(c.req.header('cf-connecting-ip'));
 }
 
 /** A time in a resource (contract 1). Any number has one. */

@@ -121,7 +121,6 @@ function addCreate(door: Door): void {
       createdAt: Date.now(),
     };
     await insert(c, client, await newSecret(client, secret));
-    c.header('cache-control', 'no-store');
     return c.json({ ...clientResource(client), clientSecret: secret }, 201);
   });
 }
@@ -214,7 +213,6 @@ function addRotateSecret(door: Door): void {
         now + c.req.valid('json').keepOldSeconds * SECOND_MS,
       );
       if (!rotated) throw notFound('Client'); // deleted while the call was under way
-      c.header('cache-control', 'no-store');
       return c.json({ ...clientResource(client), clientSecret: secret }, 200);
     },
     // A media type announces a body: a call that has lost its body must not end a secret.
