@@ -92,7 +92,7 @@ describe('a batch of events', () => {
     expect(posted).toEqual(['https://two.example/']);
   });
 
-  it('while the database is away the filters of a batch are asked for once', async () => {
+  it('the filters of a batch are asked for once while the database is away', async () => {
     const [one, two] = [withFilter('https://one.example/'), withFilter('https://two.example/')];
     let asked = 0;
     const messages = batchOf(one, two);
@@ -164,7 +164,7 @@ describe('a batch of dead letters', () => {
     expect(stored).toEqual(['one', 'three']);
   });
 
-  it('while the database is away a batch of letters is one call, and returns to the queue', async () => {
+  it('a batch of letters is one call while the database is away, and returns to the queue', async () => {
     const messages = letters();
     let calls = 0;
     await consumeDeadLetters(messages, {
