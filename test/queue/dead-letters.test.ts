@@ -1,6 +1,8 @@
 import { env } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
+import { checkPublishedEvent } from '../../src/domain/event.ts';
 import { newEventIds } from '../../src/domain/ids.ts';
+import { packEvents } from '../../src/outbound/queues.ts';
 import { until } from '../support/until.ts';
 import { anEvent, asOperator, consumeBatch, newCustomer, newSubscription } from '../support/world.ts';
 
@@ -163,6 +165,101 @@ describe('a message at its last delivery', () => {
       return all.length === 2 && all;
     }, 'the letters');
     expect(new Set(found.map(({ reason }) => reason))).toEqual(new Set(['not delivered after 100 retries']));
+  });
+});
+
+describe('a large dead letter', () => {
+  const QUOTES = '"'.repeat(200);
+
+  /** An event of nearly 60,000 bytes as JSON, without what we add to it. Each of its characters is escaped in JSON. */
+  const largeEvent = () => ({
+    ...anEvent(),
+    type: 'entityUpdated',
+    attributes: [...Array.from({ length: 148 }, () => QUOTES), '"'.repeat(70)],
+  });
+
+  it('an event of 60,000 bytes that was accepted can become a dead letter, and be replayed', async () => {
+    const customer = await newCustomer();
+    const subscription = await newSubscription(customer);
+    const now = Date.now();
+    const bytes = JSON.stringify(largeEvent()).length;
+    expect(60_000 - bytes).toBeGreaterThanOrEqual(0);
+    expect(60_000 - bytes).toBeLessThan(10);
+    const check = checkPublishedEvent(largeEvent(), now, customer.id);
+    if (!check.ok) throw new Error('refused');
+    const [id = ''] = newEventIds(now, 1, crypto.getRandomValues(new Uint8Array(16)));
+    const [body] = packEvents([{ ...check.event, id }], now);
+    const swapKeys = (from: string, to: string) =>
+      env.DB.prepare(`UPDATE signing_keys SET ${to} WHERE customer_id = ? AND ${from}`)
+        .bind(customer.id)
+        .run();
+    await swapKeys("role = 'current'", "sealed_private_key = 'x' || sealed_private_key");
+    await consumeBatch('events', [{ body, attempts: 101 }]);
+    await swapKeys("role = 'current'", 'sealed_private_key = substr(sealed_private_key, 2)');
+    const letter = await until(async () => (await lettersAbout(customer.id))[0], 'the letter');
+    expect(letter.reason).toBe('not delivered after 100 retries');
+    expect(letter.body.event.attributes).toEqual(largeEvent().attributes);
+    expect((await asOperator('POST', `/dead-letters/${letter.id}/replay`)).status).toBe(202);
+    await until(async () => (await subscription.events()).length === 1, 'the replayed event');
+    expect((await subscription.events())[0].id).toBe(id);
+  });
+
+  it('a refused event that is too large for a letter shows how it begins', async () => {
+    const marker = crypto.randomUUID();
+    const event = {
+      marker,
+      ...largeEvent(),
+      type: 'entityRenamed',
+      more: Array.from({ length: 100 }, () => QUOTES),
+    };
+    for (const queue of ['events', 'deadLetters'] as const)
+      expect((await consumeBatch(queue, [{ body: event }])).acked).toHaveLength(1);
+    const found = await lettersAbout(marker);
+    expect(found).toHaveLength(2);
+    for (const { body } of found) expect(body.event.truncated).toMatch(new RegExp(`^{"marker":"${marker}"`));
+  });
+
+  it('fifty letters of the highest size are stored in one batch', async () => {
+    const marker = crypto.randomUUID();
+    const messages = Array.from({ length: 50 }, () => ({
+      body: { marker, ...largeEvent(), customerId: marker },
+    }));
+    expect((await consumeBatch('deadLetters', messages)).acked).toHaveLength(50);
+    const stored = await env.DB.prepare('SELECT count(*) AS n FROM dead_letters WHERE customer_id = ?')
+      .bind(marker)
+      .first('n');
+    expect(stored).toBe(50);
+    await env.DB.prepare('DELETE FROM dead_letters WHERE customer_id = ?').bind(marker).run();
+  });
+
+  it('an event that is refused again keeps the id that it was given', async () => {
+    const marker = crypto.randomUUID();
+    const [eventId] = newEventIds(Date.now(), 1, crypto.getRandomValues(new Uint8Array(16)));
+    const body = { replay: 1, acceptedAt: Date.now(), eventId, event: { marker } };
+    await consumeBatch('events', [{ body }]);
+    expect((await lettersAbout(marker))[0].body.eventId).toBe(eventId);
+  });
+});
+
+describe('the list of dead letters', () => {
+  it('a letter whose times and body an earlier version stored unchecked is shown, and can be replayed', async () => {
+    const id = crypto.randomUUID();
+    await env.DB.prepare(
+      "INSERT INTO dead_letters (id, queue, reason, body, accepted_at, created_at) VALUES (?, 'q', 'r', 'not json', 9e15, -9e15)",
+    )
+      .bind(id)
+      .run();
+    expect((await asOperator('GET', '/dead-letters')).status).toBe(200);
+    const { status, body } = await asOperator('GET', `/dead-letters/${id}`);
+    expect({ status, body }).toMatchObject({
+      status: 200,
+      body: {
+        body: 'not json',
+        acceptedAt: '9999-12-31T23:59:59.999Z',
+        createdAt: '0000-01-01T00:00:00.000Z',
+      },
+    });
+    expect((await asOperator('POST', `/dead-letters/${id}/replay`)).status).toBe(202);
   });
 });
 

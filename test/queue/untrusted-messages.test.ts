@@ -5,6 +5,7 @@
 import { env } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
 import { newEventIds } from '../../src/domain/ids.ts';
+import { readEventMessage } from '../../src/queue/event-message.ts';
 import { anEvent, asOperator, consumeBatch, newCustomer, newSubscription } from '../support/world.ts';
 
 const MINUTE_MS = 60_000;
@@ -20,6 +21,9 @@ async function lettersAbout(marker: string): Promise<any[]> {
     .all();
   return results.map((row) => ({ ...row, body: JSON.parse(String(row['body'])) }));
 }
+
+const countLetters = async () =>
+  Number(await env.DB.prepare('SELECT count(*) AS n FROM dead_letters').first('n'));
 
 const newId = (time = Date.now()) =>
   newEventIds(time, 1, crypto.getRandomValues(new Uint8Array(16)))[0] ?? '';
@@ -130,6 +134,127 @@ describe('a packed message that the service did not pack', () => {
     const { acked } = await consumeBatch('events', [{ body: good }, { body: bad }, { body: good }]);
     expect(acked).toHaveLength(3);
     expect(await subscription.listener.calls()).toHaveLength(2);
+    expect(await lettersAbout(bad.customerId)).toHaveLength(1);
+  });
+
+  it('a packed event that was accepted 59 days ago is delivered, and one of 61 days ago is refused', async () => {
+    const customer = await newCustomer();
+    const subscription = await newSubscription(customer);
+    const messageOf = (days: number) => {
+      const acceptedAt = Date.now() - days * DAY_MS;
+      return { body: { ...packed(customer.id, [tuple({ 0: newId(acceptedAt) })]), acceptedAt } };
+    };
+    await consumeBatch('events', [messageOf(59), messageOf(61)]);
+    expect(await subscription.listener.calls()).toHaveLength(1);
+    expect((await lettersAbout(customer.id)).map(({ reason }) => reason)).toEqual([
+      'message not understood: acceptedAt is more than 60 days ago',
+    ]);
+  });
+
+  it('an event with a type is a published event, whatever its other members are named', async () => {
+    const customer = await newCustomer();
+    const subscription = await newSubscription(customer);
+    const event = { ...anEvent(), customerId: customer.id };
+    const bodies = [{ packed: 1 }, { replay: 1 }, { deadLetter: 1 }].map((mark) => ({ ...event, ...mark }));
+    await consumeBatch('events', [{ body: bodies }, ...bodies.map((body) => ({ body }))]);
+    expect(await subscription.listener.calls()).toHaveLength(6);
+  });
+});
+
+describe('a message that did not come as JSON', () => {
+  const cycle: Record<string, unknown> = {};
+  cycle['self'] = cycle;
+  const large = { text: 'x'.repeat(60_000) };
+
+  it.each<[string, unknown]>([
+    ['four thousand million members', new Array(4_294_967_295)],
+    ['a thousand references to one object', Array.from({ length: 1000 }, () => large)],
+    ['an object in itself', cycle],
+    ['a number without JSON', { ...anEvent(), sub: 1n }],
+    ['a map', new Map([['type', 'entityCreated']])],
+    ['bytes', new Uint8Array(100_000)],
+    ['a date', new Date(Number.NaN)],
+    ['a thousand arrays in one another', JSON.parse('['.repeat(1000) + ']'.repeat(1000))],
+  ])('a message with %s becomes one dead letter, and does not hold up the others', async (_, body) => {
+    const customer = await newCustomer();
+    const subscription = await newSubscription(customer);
+    const good = { ...anEvent(), customerId: customer.id };
+    const before = await countLetters();
+    const { acked } = await consumeBatch('events', [{ body: good }, { body }, { body: good }]);
+    expect(acked).toHaveLength(3);
+    expect(await subscription.listener.calls()).toHaveLength(2);
+    expect(await countLetters()).toBe(before + 1);
+    for (const queue of ['slices', 'deliveries', 'unhealthy', 'deadLetters'] as const)
+      expect((await consumeBatch(queue, [{ body }])).acked).toHaveLength(1);
+  });
+
+  it('fifty thousand arrays in one another become a dead letter', () => {
+    const body: unknown = JSON.parse('['.repeat(50_000) + ']'.repeat(50_000));
+    const message = { id: crypto.randomUUID(), timestamp: new Date(), body };
+    const { events, letters } = readEventMessage(message, Date.now());
+    expect(events).toEqual([]);
+    expect(letters).toHaveLength(1);
+  });
+
+  it('a body that throws when it is read becomes a dead letter', () => {
+    const body = new Proxy(
+      {},
+      {
+        has: () => {
+          throw new Error('no');
+        },
+        ownKeys: () => {
+          throw new Error('no');
+        },
+      },
+    );
+    const message = { id: crypto.randomUUID(), timestamp: new Date(), body };
+    const { events, letters } = readEventMessage(message, Date.now());
+    expect(events).toEqual([]);
+    expect(letters.map(({ reason }) => reason)).toEqual(['message not understood: cannot be read']);
+  });
+});
+
+describe('a queue message that needs no trust', () => {
+  it('a message of webhook-slices that is no slice becomes a dead letter', async () => {
+    const customer = await newCustomer();
+    const subscription = await newSubscription(customer);
+    const bodies = [
+      packed(customer.id, [tuple()]),
+      { ...anEvent(), customerId: customer.id },
+      packed(customer.id, [tuple()], { subscriptions: [subscription.id] }),
+    ];
+    for (const body of bodies) expect((await consumeBatch('slices', [{ body }])).acked).toHaveLength(1);
+    expect(await subscription.listener.calls()).toHaveLength(1);
+    expect((await lettersAbout(customer.id)).map(({ reason }) => reason)).toEqual([
+      'message not understood: is no slice',
+      'message not understood: is no slice',
+    ]);
+  });
+
+  it.each<[string, Readonly<Record<string, unknown>>]>([
+    ['21 events', { eventIds: newEventIds(Date.now(), 21, crypto.getRandomValues(new Uint8Array(16))) }],
+    ['an event id that is no UUID', { eventIds: ['x'] }],
+    ['a token that is no UUID', { token: 'x' }],
+    ['a member that we do not know', { priority: 1 }],
+  ])('a dispatch with %s reaches no event store, and is acknowledged', async (_, values) => {
+    const customer = await newCustomer();
+    const subscription = await newSubscription(customer);
+    const calls: unknown[] = [];
+    const EVENT_STORE = {
+      idFromName: (name: string) => calls.push(name),
+      getByName: (name: string) => calls.push(name),
+    } as unknown as typeof env.EVENT_STORE;
+    const dispatch = {
+      customerId: customer.id,
+      subscriptionId: subscription.id,
+      token: crypto.randomUUID(),
+      eventIds: [newId()],
+      ...values,
+    };
+    const { acked } = await consumeBatch('deliveries', [{ body: dispatch }], { ...env, EVENT_STORE });
+    expect(acked).toHaveLength(1);
+    expect(calls).toEqual([]);
   });
 });
 
