@@ -1,7 +1,6 @@
 /** What caches may keep, and what an isolate remembers for strangers. */
 import { env } from 'cloudflare:workers';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { BoundedMap } from '../../src/http/kit/bounded-map.ts';
 import { CustomerMemory } from '../../src/http/kit/customer-memory.ts';
 import { holdClock } from '../support/clock.ts';
 import {
@@ -234,14 +233,5 @@ describe('what an isolate remembers of a customer', () => {
       throw new Error('was asked for');
     });
     expect(again).toBe(keys);
-  });
-
-  it('a bounded map keeps what was used last', () => {
-    const map = new BoundedMap<string, number>(2);
-    map.set('a', 1);
-    map.set('b', 2);
-    map.get('a');
-    map.set('c', 3);
-    expect([map.get('a'), map.get('b'), map.get('c'), map.size]).toEqual([1, undefined, 3, 2]);
   });
 });

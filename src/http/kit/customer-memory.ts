@@ -3,8 +3,9 @@
  * the keys that a customer publishes, and which ids are no customer. The two are bounded separately: made-up ids push out
  * other made-up ids and no key set.
  */
+
+import { BoundedCache } from '../../bounded-cache.ts';
 import { KEY_SET_CACHE_MS, UNKNOWN_CUSTOMER_CACHE_MS } from '../../domain/limits.ts';
-import { BoundedMap } from './bounded-map.ts';
 
 /** Key sets in memory, of 2 to 4 KB each. */
 const KEY_SETS_MAX = 1000;
@@ -12,9 +13,9 @@ const KEY_SETS_MAX = 1000;
 const UNKNOWN_MAX = 10_000;
 
 export class CustomerMemory {
-  readonly #keySets = new BoundedMap<string, { keys: readonly JsonWebKey[]; until: number }>(KEY_SETS_MAX);
+  readonly #keySets = new BoundedCache<{ keys: readonly JsonWebKey[]; until: number }>(KEY_SETS_MAX);
   /** Until when each id counts as that of no customer, ms. */
-  readonly #unknown = new BoundedMap<string, number>(UNKNOWN_MAX);
+  readonly #unknown = new BoundedCache<number>(UNKNOWN_MAX);
   /** Calls of `forget`. What was read before one of them may be old, and is not kept. */
   #forgotten = 0;
 

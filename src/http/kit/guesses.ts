@@ -19,8 +19,9 @@
  * The Cache API could carry the closed counts from isolate to isolate before the first failure. It is not used: the
  * platform gives it no effect on workers.dev and behind Access.
  */
+
+import { BoundedCache } from '../../bounded-cache.ts';
 import { GUESS_WINDOW_MS, SECOND_MS } from '../../domain/limits.ts';
-import { BoundedMap } from './bounded-map.ts';
 
 /** Counts in memory, of about 300 bytes each. */
 const COUNTS_MAX = 20_000;
@@ -45,7 +46,7 @@ export type Verdict<Right> =
   | { readonly kind: 'not judged'; readonly retryAfterSeconds: number };
 
 export class Guesses {
-  readonly #counts = new BoundedMap<string, Count>(COUNTS_MAX);
+  readonly #counts = new BoundedCache<Count>(COUNTS_MAX);
 
   get size(): number {
     return this.#counts.size;

@@ -1,6 +1,6 @@
 /** `GET /openapi.json` (contract 10.5): OpenAPI 3.1, from the schemas that validate. */
 import { z } from 'zod';
-import { BoundedMap } from '../kit/bounded-map.ts';
+import { BoundedCache } from '../../bounded-cache.ts';
 import type { Door } from '../kit/door.ts';
 import { jsonContent } from '../kit/schemas.ts';
 
@@ -34,7 +34,7 @@ export function addOpenApi(door: Door, api: Door): void {
     },
   });
   /** The document as text, by `BASE_URL`: making it takes tens of milliseconds, and anybody may ask for it. */
-  const made = new BoundedMap<string, string>(2);
+  const made = new BoundedCache<string>(2);
   door.get('/openapi.json', (c) => {
     const { baseUrl } = c.get('services').config;
     const text = made.get(baseUrl) ?? JSON.stringify(makeDocument(api, baseUrl));
