@@ -153,6 +153,8 @@ export const KEY_SET_CACHE_MS = 30 * SECOND_MS;
 export const UNKNOWN_CUSTOMER_CACHE_MS = 10 * SECOND_MS;
 /** Clients of one customer. */
 export const CLIENTS_MAX_PER_CUSTOMER = 100;
+/** Secrets of one client that have not ended. */
+export const CLIENT_SECRETS_MAX = 10;
 
 // --- Dead letters (contract 10.1 and 10.2) ---------------------------------------------------------------------
 

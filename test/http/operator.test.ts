@@ -248,8 +248,8 @@ describe('clients', () => {
     expect(reply.headers.get('cache-control')).toBe('no-store');
     const { _links, ...client } = reply.body;
     expect(client).toEqual({
-      clientId: expect.stringMatching(/^[a-z0-9]{32}$/),
-      clientSecret: expect.stringMatching(/^[A-Za-z0-9]{32,}$/),
+      clientId: expect.stringMatching(/^iwh_client_[a-z0-9]{32}$/),
+      clientSecret: expect.stringMatching(/^iwh_secret_[a-z0-9]{48}$/),
       name: 'main',
       scope: 'GET:webhooks/**',
       createdAt: expect.stringMatching(TIME),
@@ -278,7 +278,7 @@ describe('clients', () => {
   });
 
   it('a client keeps a given id and secret; the same id again gets a 409', async () => {
-    const given = { clientId: 'Moved-Client', clientSecret: 'a-secret-from-elsewhere' };
+    const given = { clientId: 'Moved-Client', clientSecret: 'a-secret-from-elsewhere-32-long.' };
     const made = await asOperator('POST', clientsPath, { name: 'moved', ...given });
     expect(made.body).toMatchObject(given);
     expect(await everythingStored()).not.toContain(given.clientSecret);
@@ -298,7 +298,7 @@ describe('clients', () => {
       name: '',
       scope: 'webhooks',
       clientId: 'with space',
-      clientSecret: 'short',
+      clientSecret: 'thirty-one-characters-is-short.',
     });
     expect(faultNames(reply).sort()).toEqual(['clientId', 'clientSecret', 'name', 'scope']);
     expect((await asOperator('GET', clientsPath)).body.total).toBe(0);
@@ -358,6 +358,33 @@ describe('clients', () => {
       expect(reply.status).toBe(200);
     },
   );
+
+  it('a client has at most 10 secrets at once: one more that keeps the others is refused and ends none', async () => {
+    const made = (await asOperator('POST', clientsPath, { name: 'main' })).body;
+    const path = `${clientsPath}/${made.clientId}/rotate-secret`;
+    for (let nth = 2; nth <= 10; nth++) {
+      expect((await asOperator('POST', path, { keepOldSeconds: 600 })).status).toBe(200);
+    }
+    const before = await rowsOf('client_secrets', customerId);
+    const refused = await asOperator('POST', path, { keepOldSeconds: 60 });
+    expect(refused.status).toBe(409);
+    expect(refused.body.details).toBe(
+      'Too many secrets: at most 10 at once; rotate with keepOldSeconds 0, or wait until one ends',
+    );
+    expect(await rowsOf('client_secrets', customerId)).toEqual(before);
+    expect((await getToken(customerId, made.clientId, made.clientSecret)).status).toBe(200);
+  });
+
+  it('a rotation that keeps no secret succeeds however many there are', async () => {
+    const made = (await asOperator('POST', clientsPath, { name: 'main' })).body;
+    const path = `${clientsPath}/${made.clientId}/rotate-secret`;
+    for (let nth = 2; nth <= 10; nth++) await asOperator('POST', path, { keepOldSeconds: 600 });
+    const rotated = await asOperator('POST', path);
+    expect(rotated.status).toBe(200);
+    expect((await getToken(customerId, made.clientId, made.clientSecret)).status).toBe(401);
+    expect((await getToken(customerId, made.clientId, rotated.body.clientSecret)).status).toBe(200);
+    expect((await asOperator('POST', path, { keepOldSeconds: 600 })).status).toBe(200);
+  });
 
   it.each([
     ['that is not sent as JSON', '{"keepOldSeconds":600}', 'text/plain', 415],

@@ -141,13 +141,17 @@ describe('a client with a given id and secret', () => {
   });
 
   it('a client may send its id and secret form-encoded', async () => {
-    const given = { clientId: 'Legacy.Client.2', clientSecret: 'legacy+secret&with=signs' };
+    const given = { clientId: 'Legacy.Client.2', clientSecret: 'legacy+secret&with=signs-and-more' };
     await newClient(given);
     const encoded = basic(given.clientId, encodeURIComponent(given.clientSecret));
     expect((await ask(GRANT, { authorization: encoded })).status).toBe(200);
   });
 
-  it.each(['legacy-secret-%41-bare', 'legacy-secret-%zz%41-odd', 'legacy-secret-100%-sure'])(
+  it.each([
+    'legacy-secret-%41-bare-and-longer',
+    'legacy-secret-%zz%41-odd-and-long',
+    'legacy-secret-100%-sure-and-long',
+  ])(
     'a client with the secret %s gets a token, whether the secret is encoded or not',
     async (clientSecret) => {
       const { clientId } = await newClient({ clientSecret });
