@@ -7,7 +7,10 @@ export interface AppEnv {
   Bindings: Env;
   Variables: {
     services: Services;
+    /** Ours. */
     requestId: string;
+    /** The caller's, if it sent one of the known form. */
+    callerRequestId: string | undefined;
   };
 }
 
