@@ -1,7 +1,6 @@
 /** The HTTP face of the service: the middleware of every request, in the order of contract 8, and the three doors. */
 import { createMiddleware } from 'hono/factory';
 import { methodNotAllowed } from 'hono/method-not-allowed';
-import { requestId } from 'hono/request-id';
 import { secureHeaders } from 'hono/secure-headers';
 import type { AddressCheck } from '../outbound/address-check.ts';
 import { createServices } from '../services.ts';
@@ -9,6 +8,7 @@ import type { AppEnv } from './kit/context.ts';
 import { type Door, newDoor } from './kit/door.ts';
 import { answerError, handleError } from './kit/errors.ts';
 import { newIsolateMemory } from './kit/isolate.ts';
+import { identifyRequest } from './kit/request-id.ts';
 import { managementDoor } from './management/door.ts';
 import { operatorDoor } from './operator/door.ts';
 import { publicDoor } from './public/door.ts';
@@ -16,7 +16,7 @@ import { publicDoor } from './public/door.ts';
 /** @param checkAddress judges the hosts of endpoints; tests bring a resolver of their own */
 export function createApp(checkAddress: AddressCheck): Door {
   const app = newDoor();
-  app.use(requestId());
+  app.use(identifyRequest);
   app.use(secureHeaders());
   app.use(noStore);
   app.onError(handleError);

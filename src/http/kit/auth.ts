@@ -9,6 +9,7 @@ import { equalSecrets } from '../../signing/secrets.ts';
 import { type Credential, findCredential } from '../../storage/clients.ts';
 import type { Database } from '../../storage/database.ts';
 import { type AppContext, type AppEnv, callerKey, param } from './context.ts';
+import { logRefusal, type Refusal } from './refusals.ts';
 
 /** Credentials by the id of their secret, cached for `CREDENTIAL_CACHE_MS`: a revoked secret works for so long (contract 2). */
 const credentials = new BoundedCache<{ credential: Credential; until: number }>(10_000);
@@ -20,7 +21,11 @@ const credentials = new BoundedCache<{ credential: Credential; until: number }>(
  */
 export const authorizeClient = createMiddleware<AppEnv>(async (c, next) => {
   const customerId = param(c, 'cid');
-  if (!(await isAuthorized(c, customerId))) throw new ApiFailure({ code: 'forbidden' });
+  const refusal = await refusalOf(c, customerId);
+  if (refusal !== undefined) {
+    logRefusal(c, 'management', refusal.reason, { customerId, clientId: refusal.clientId });
+    throw new ApiFailure({ code: 'forbidden' });
+  }
   const publishing = c.req.method === 'POST' && c.req.path === `/${customerId}/webhooks/events`;
   if (
     !publishing &&
@@ -35,17 +40,27 @@ export const authorizeClient = createMiddleware<AppEnv>(async (c, next) => {
   await next();
 });
 
-async function isAuthorized(c: AppContext, customerId: string): Promise<boolean> {
-  const bearer = /^Bearer ([A-Za-z0-9._-]{1,255})$/i.exec(c.req.header('authorization') ?? '');
-  if (bearer?.[1] === undefined) return false;
+/** Why the call is refused, and the client if it is known; `undefined` when it is permitted. */
+async function refusalOf(
+  c: AppContext,
+  customerId: string,
+): Promise<{ reason: Refusal; clientId?: string } | undefined> {
+  const header = c.req.header('authorization') ?? '';
+  if (header === '') return { reason: 'missing' };
+  const bearer = /^Bearer ([A-Za-z0-9._-]{1,255})$/i.exec(header);
+  if (bearer?.[1] === undefined) return { reason: 'malformed' };
   const now = Date.now();
   const token = await readAccessToken(c.get('services').config.tokenSigningKey, bearer[1], now);
-  if (token === undefined) return false;
+  if (typeof token === 'string') return { reason: token };
   const credential = await credentialOf(c.get('services').db, token.secretId, now);
-  if (credential?.customerId !== customerId) return false;
-  if (credential.expiresAt !== null && credential.expiresAt <= now) return false;
+  if (credential === undefined) return { reason: 'revoked' };
+  const { clientId } = credential;
+  if (credential.customerId !== customerId) return { reason: 'other customer', clientId };
+  if (credential.expiresAt !== null && credential.expiresAt <= now) return { reason: 'revoked', clientId };
   const scopes = parseScopes(token.scope === '' ? credential.scope : token.scope);
-  return scopes !== undefined && permits(scopes, c.req.method, c.req.path.slice(customerId.length + 2));
+  const path = c.req.path.slice(customerId.length + 2);
+  if (scopes === undefined || !permits(scopes, c.req.method, path)) return { reason: 'scope', clientId };
+  return undefined;
 }
 
 async function credentialOf(db: Database, secretId: string, now: number): Promise<Credential | undefined> {
@@ -64,15 +79,21 @@ async function credentialOf(db: Database, secretId: string, now: number): Promis
 export const authorizeOperator = createMiddleware<AppEnv>(async (c, next) => {
   const { operatorToken } = c.get('services').config;
   if (operatorToken === undefined) throw new ApiFailure({ code: 'not_found', what: 'Route' });
-  const bearer = /^Bearer (.+)$/i.exec(c.req.header('authorization') ?? '');
-  const token = bearer?.[1];
-  if (token === undefined) throw new ApiFailure({ code: 'forbidden' });
+  const header = c.req.header('authorization') ?? '';
+  const token = /^Bearer (.+)$/i.exec(header)?.[1];
+  if (token === undefined) {
+    logRefusal(c, 'operator', header === '' ? 'missing' : 'malformed');
+    throw new ApiFailure({ code: 'forbidden' });
+  }
   const shared = c.get('services').rateLimits.failedAuthByClient;
   const limit = { key: `operator ${callerKey(c)}`, failuresMax: FAILURES_MAX_PER_CLIENT, shared };
   const verdict = await c
     .get('isolate')
     .guesses.judge([limit], async () => ((await equalSecrets(token, operatorToken)) ? true : undefined));
-  if (verdict.kind === 'wrong') throw new ApiFailure({ code: 'forbidden' });
+  if (verdict.kind === 'wrong') {
+    logRefusal(c, 'operator', 'wrong token');
+    throw new ApiFailure({ code: 'forbidden' });
+  }
   if (verdict.kind === 'not judged') {
     throw new ApiFailure({
       code: 'too_many_requests',

@@ -12,7 +12,10 @@ export interface AppEnv {
   Variables: {
     services: Services;
     isolate: IsolateMemory;
+    /** Ours. */
     requestId: string;
+    /** The caller's, if it sent one of the known form. */
+    callerRequestId: string | undefined;
   };
 }
 
