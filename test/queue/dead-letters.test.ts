@@ -8,14 +8,21 @@ import { anEvent, asOperator, consumeBatch, newCustomer, newSubscription } from 
 
 const DAY_MS = 86_400_000;
 
+/** The letters whose body contains a text, as the operator reads them. Other tests leave letters, too: one page may not show all. */
 // biome-ignore lint/suspicious/noExplicitAny: bodies of answers
-async function letters(): Promise<any[]> {
-  const list = (await asOperator('GET', '/dead-letters')).body._embedded.deadLetters as { id: string }[];
-  return await Promise.all(list.map(async ({ id }) => (await asOperator('GET', `/dead-letters/${id}`)).body));
+async function lettersAbout(marker: string): Promise<any[]> {
+  const { results } = await env.DB.prepare(
+    'SELECT id FROM dead_letters WHERE instr(body, ?) > 0 ORDER BY created_at, id',
+  )
+    .bind(marker)
+    .all();
+  return await Promise.all(
+    results.map(async ({ id }) => (await asOperator('GET', `/dead-letters/${id}`)).body),
+  );
 }
 
-async function lettersAbout(marker: string) {
-  return (await letters()).filter(({ body }) => JSON.stringify(body).includes(marker));
+async function countLetters(): Promise<number> {
+  return (await asOperator('GET', '/dead-letters')).body.total;
 }
 
 describe('a message that can never be processed', () => {
@@ -44,10 +51,10 @@ describe('a message that can never be processed', () => {
     ['binary data', new ArrayBuffer(3)],
     ['a packed message of another version', { packed: 2, events: [] }],
   ])('a message that is %s becomes a dead letter and is acknowledged', async (_, body) => {
-    const before = (await letters()).length;
+    const before = await countLetters();
     const { acked } = await consumeBatch('events', [{ body }]);
     expect(acked).toHaveLength(1);
-    expect(await letters()).toHaveLength(before + 1);
+    expect(await countLetters()).toBe(before + 1);
   });
 
   it('a message that the queue brings again adds no second dead letter', async () => {
@@ -105,11 +112,11 @@ describe('a message that can never be processed', () => {
 
 describe('a message of nonsense', () => {
   it('the invalid members of a message beyond the first thousand share one dead letter', async () => {
-    const before = (await asOperator('GET', '/dead-letters')).body.total;
+    const before = await countLetters();
     const message = { id: crypto.randomUUID(), body: Array.from({ length: 20_000 }, () => 0) };
     const { acked } = await consumeBatch('events', [message]);
     expect(acked).toHaveLength(1);
-    const after = (await asOperator('GET', '/dead-letters')).body.total;
+    const after = await countLetters();
     expect(after - before).toBe(1000);
     const shared = await env.DB.prepare(
       "SELECT body FROM dead_letters WHERE reason LIKE '19001 more%'",
@@ -276,13 +283,13 @@ describe('the consumer of dead letters', () => {
   });
 
   it('a dispatch among the dead letters is dropped, because its store makes it again', async () => {
-    const before = (await letters()).length;
+    const before = await countLetters();
     const eventIds = newEventIds(Date.now(), 1, crypto.getRandomValues(new Uint8Array(16)));
     const [customerId, subscriptionId, token] = Array.from({ length: 3 }, () => crypto.randomUUID());
     const dispatch = { customerId, subscriptionId, token, eventIds };
     const { acked } = await consumeBatch('deadLetters', [{ body: dispatch }]);
     expect(acked).toHaveLength(1);
-    expect(await letters()).toHaveLength(before);
+    expect(await countLetters()).toBe(before);
   });
 });
 
