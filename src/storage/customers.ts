@@ -1,7 +1,7 @@
 /** Customers in D1. The operator creates them with their signing keys, and erases them with everything they own. */
-import { and, asc, count, eq, isNull } from 'drizzle-orm';
+import { and, asc, count, eq, inArray, isNull } from 'drizzle-orm';
 import { type Database, isDuplicate } from './database.ts';
-import { customers, signingKeys, subscriptions } from './schema.ts';
+import { customers, deadLetters, signingKeys, subscriptions } from './schema.ts';
 import type { NewSigningKey } from './signing-keys.ts';
 import { tombstone } from './tombstone.ts';
 
@@ -52,7 +52,7 @@ export async function listCustomers(
 }
 
 /**
- * Erases a customer. Foreign keys delete its clients, secrets and signing keys with its row. Its subscriptions become
+ * Erases a customer. Foreign keys delete its clients, secrets and signing keys with its row. Its dead letters go, too. Its subscriptions become
  * tombstones, and the caller erases their event stores next. A repeat changes nothing.
  * @returns false when there is no such customer
  */
@@ -63,6 +63,10 @@ export async function deleteCustomer(db: Database, id: string, now: number): Pro
       .set(tombstone(now))
       .where(and(eq(subscriptions.customerId, id), isNull(subscriptions.deletedAt))),
     db.delete(customers).where(eq(customers.id, id)).returning({ id: customers.id }),
+    // `refused` is named because the index begins with it.
+    db
+      .delete(deadLetters)
+      .where(and(inArray(deadLetters.refused, [true, false]), eq(deadLetters.customerId, id))),
   ]);
   return removed.length > 0;
 }

@@ -11,6 +11,7 @@ import {
   anEvent,
   asOperator,
   call,
+  consumeBatch,
   getToken,
   newCustomer,
   newSubscription,
@@ -481,6 +482,17 @@ describe('erasing a customer', () => {
       expect(rows).toEqual([]);
     }
     expect((await bystander.call('GET', `/subscriptions/${kept.id}`)).status).toBe(200);
+  });
+
+  it('erasing a customer deletes the dead letters of its events, and those of no other', async () => {
+    const [customer, bystander] = [await newCustomer(), await newCustomer()];
+    for (const { id } of [customer, bystander]) {
+      await consumeBatch('events', [{ body: { ...anEvent(), customerId: id, sub: 'nobody' } }]);
+      expect(await rowsOf('dead_letters', id)).toHaveLength(1);
+    }
+    await asOperator('DELETE', `/customers/${customer.id}`);
+    expect(await rowsOf('dead_letters', customer.id)).toEqual([]);
+    expect(await rowsOf('dead_letters', bystander.id)).toHaveLength(1);
   });
 
   it('a new customer with the id of an erased one starts empty', async () => {
