@@ -5,7 +5,7 @@ import type { Delivery } from '../../src/domain/delivery.ts';
 import { newEventIds } from '../../src/domain/ids.ts';
 import { withSignatures } from '../../src/operations/show-deliveries.ts';
 import { aSet, awaitingRetry, ok } from '../support/delivery-fixtures.ts';
-import { reportOf } from '../support/reports.ts';
+import { refTo, reportOf } from '../support/reports.ts';
 import { callIn, environmentWith } from '../support/requests.ts';
 import {
   newCustomer,
@@ -19,15 +19,15 @@ import {
 const redirected: Outcome = { kind: 'http_error', response: { statusCode: 302, headers: {} } };
 
 /** Stores events of a subscription. Those that succeeded are packed: their tokens lack the signature. */
-async function store({ id, customer, listener }: TestSubscription, count: number, outcome: Outcome) {
+async function store(subscription: TestSubscription, count: number, outcome: Outcome) {
   const now = Date.now();
   const ids = newEventIds(now, count, crypto.getRandomValues(new Uint8Array(16)));
-  const { endpoint } = listener;
-  const ref = { customerId: customer.id, subscriptionId: id, version: 1, enabled: true, endpoint };
+  const { endpoint } = subscription.listener;
+  const ref = refTo(subscription);
   const result = { attempt: 1, startedAt: now, durationMs: 1, outcome };
   for (let start = 0; start < count; start += 100) {
     const some = ids.slice(start, start + 100);
-    await storeOf({ id }).settle(
+    await storeOf(subscription).settle(
       ref,
       some.map((eventId) => reportOf({ eventId, acceptedAt: now, endpoint, set: aSet(eventId), result })),
     );

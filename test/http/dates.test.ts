@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { newEventIds } from '../../src/domain/ids.ts';
 import { ok } from '../support/delivery-fixtures.ts';
 import { eventStoreStub } from '../support/event-store.ts';
-import { reportOf } from '../support/reports.ts';
+import { refTo, reportOf } from '../support/reports.ts';
 import { newCustomer, newSubscription } from '../support/world.ts';
 
 describe('an event whose stored times are beyond all dates', () => {
@@ -12,13 +12,7 @@ describe('an event whose stored times are beyond all dates', () => {
     const customer = await newCustomer();
     const subscription = await newSubscription(customer);
     const endpoint = 'https://listener.example/';
-    const ref = {
-      customerId: customer.id,
-      subscriptionId: subscription.id,
-      version: 1,
-      enabled: true,
-      endpoint,
-    };
+    const ref = refTo(subscription);
     const ids = newEventIds(Date.now(), 2, crypto.getRandomValues(new Uint8Array(16)));
     const facts = (eventId = '') => ({ eventId, acceptedAt: 9e15, endpoint, set: 'header.claims.signature' });
     const moved = { kind: 'http_error', response: { statusCode: 301, headers: {} } } as const;

@@ -5,7 +5,7 @@ import { newEventIds } from '../../src/domain/ids.ts';
 import { EventStore } from '../../src/event-store/event-store.ts';
 import { holdClock } from '../support/clock.ts';
 import { eventStoreStub } from '../support/event-store.ts';
-import { reportOf } from '../support/reports.ts';
+import { refTo, reportOf } from '../support/reports.ts';
 import { BASE_URL, getToken, newCustomer, newSubscription, type TestSubscription } from '../support/world.ts';
 
 const DAY_MS = 86_400_000;
@@ -18,13 +18,7 @@ async function fail(
 ): Promise<string[]> {
   const now = Date.now();
   const ids = newEventIds(now, count, crypto.getRandomValues(new Uint8Array(16)));
-  const ref = {
-    customerId: subscription.customer.id,
-    subscriptionId: subscription.id,
-    version: 1,
-    enabled: true,
-    endpoint: 'https://listener.example/',
-  };
+  const ref = refTo(subscription);
   const outcome = { kind: 'http_error', response: { statusCode: 302, headers: { Server: 'test' } } } as const;
   for (let start = 0; start < ids.length; start += 500) {
     await eventStoreStub(subscription.id).settle(
@@ -110,13 +104,7 @@ describe('an export', () => {
       `/subscriptions/${subscription.id}/events/${first[0]}/redeliver`,
     );
     const store = eventStoreStub(subscription.id);
-    const ref = {
-      customerId: subscription.customer.id,
-      subscriptionId: subscription.id,
-      version: 1,
-      enabled: true,
-      endpoint: 'https://listener.example/',
-    };
+    const ref = refTo(subscription);
     const outcome = { kind: 'http_error', response: { statusCode: 302, headers: {} } } as const;
     const facts = {
       eventId: first[0] ?? '',
@@ -244,13 +232,7 @@ describe('canceling an export', () => {
     const clock = holdClock();
     const subscription = await newSubscription(await newCustomer());
     const store = eventStoreStub(subscription.id);
-    const ref = {
-      customerId: subscription.customer.id,
-      subscriptionId: subscription.id,
-      version: 1,
-      enabled: true,
-      endpoint: subscription.listener.endpoint,
-    };
+    const ref = refTo(subscription);
     const completed = await complete(subscription);
     clock.advance(DAY_MS);
     const canceled: string[] = [];
