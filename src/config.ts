@@ -34,6 +34,8 @@ export interface Config {
   readonly allowPrivateEndpoints: boolean;
   /** `debug` logs every success in a line of its own. */
   readonly logLevel: 'debug' | 'info';
+  /** Where to report a fault: a `mailto:` or `https:` URL, for `/.well-known/security.txt` (contract 10.5). */
+  readonly securityContact?: string;
   /** Without it there is no operator API (contract 10.2). */
   readonly operatorToken?: string;
   /** 32 bytes; seals private signing keys. */
@@ -115,6 +117,13 @@ const Variables = z.object({
   MAX_SUBSCRIPTIONS: wholeNumber('subscriptions', 1, 100_000, 1000),
   ALLOW_PRIVATE_ENDPOINTS: z.enum(['true', 'false'], { error: 'must be true or false' }).default('false'),
   LOG_LEVEL: z.enum(['debug', 'info'], { error: 'must be debug or info' }).default('info'),
+  SECURITY_CONTACT: z
+    .string()
+    .regex(/^(mailto:[^\s@]+@[^\s@]+|https:\/\/[^\s/]+\S*)$/, {
+      error: 'must be a mailto: or https: URL, such as mailto:security@your.domain',
+    })
+    .max(300, { error: 'must have at most 300 characters' })
+    .optional(),
   OPERATOR_TOKEN: z.string().min(16, { error: 'must have at least 16 characters' }).optional(),
   KEY_ENCRYPTION_KEY: key32,
   KEY_ENCRYPTION_KEY_PREVIOUS: key32.optional(),
@@ -164,6 +173,7 @@ function parseConfig(env: Env): Config | ConfigError {
     maxSubscriptions: vars.MAX_SUBSCRIPTIONS,
     allowPrivateEndpoints: vars.ALLOW_PRIVATE_ENDPOINTS === 'true',
     logLevel: vars.LOG_LEVEL,
+    ...(vars.SECURITY_CONTACT === undefined ? {} : { securityContact: vars.SECURITY_CONTACT }),
     ...(vars.OPERATOR_TOKEN === undefined ? {} : { operatorToken: vars.OPERATOR_TOKEN }),
     keyEncryptionKey: vars.KEY_ENCRYPTION_KEY,
     ...(vars.KEY_ENCRYPTION_KEY_PREVIOUS === undefined

@@ -14,6 +14,8 @@ export interface Env {
   FAILED_AUTH_BY_CLIENT: RateLimit;
   FAILED_AUTH_BY_ADDRESS: RateLimit;
   MANAGEMENT_CALLS: RateLimit;
+  COSTLY_WORK: RateLimit;
+  PUBLIC_LOOK_UPS: RateLimit;
 
   BASE_URL?: string;
   CAPTURE_DOMAIN?: string;
@@ -27,6 +29,7 @@ export interface Env {
   MAX_SUBSCRIPTIONS?: string;
   ALLOW_PRIVATE_ENDPOINTS?: string;
   LOG_LEVEL?: string;
+  SECURITY_CONTACT?: string;
 
   OPERATOR_TOKEN?: string;
   KEY_ENCRYPTION_KEY?: string;

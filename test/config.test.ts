@@ -90,6 +90,8 @@ describe('the configuration', () => {
     ['MAX_SUBSCRIPTIONS', '5', { maxSubscriptions: 5 }],
     ['ALLOW_PRIVATE_ENDPOINTS', 'false', { allowPrivateEndpoints: false }],
     ['LOG_LEVEL', 'debug', { logLevel: 'debug' }],
+    ['SECURITY_CONTACT', 'mailto:a@example.com', { securityContact: 'mailto:a@example.com' }],
+    ['SECURITY_CONTACT', 'https://example.com/report', { securityContact: 'https://example.com/report' }],
     ['OPERATOR_TOKEN', 'sixteen letters.', { operatorToken: 'sixteen letters.' }],
     ['KEY_ENCRYPTION_KEY_PREVIOUS', key(3), { keyEncryptionKeyPrevious: bytes(3) }],
   ])('%s may be %s', (name, value, expected) => {
@@ -129,6 +131,15 @@ describe('a bad value of a variable', () => {
     ['MAX_SUBSCRIPTIONS', ['0', '100001', 'canary']],
     ['ALLOW_PRIVATE_ENDPOINTS', ['yes', 'TRUE', '1']],
     ['LOG_LEVEL', ['warn', 'INFO', 'canary']],
+    [
+      'SECURITY_CONTACT',
+      [
+        'security@example.com',
+        'http://example.com',
+        'mailto:a@b\nContact: mailto:c@d',
+        `https://${'a'.repeat(300)}`,
+      ],
+    ],
     ['OPERATOR_TOKEN', ['short canary']],
     ['KEY_ENCRYPTION_KEY', ['canary', btoa('canary'), btoa('x'.repeat(33)), 'not base64 canary!!']],
     ['KEY_ENCRYPTION_KEY_PREVIOUS', ['canary', btoa('x'.repeat(31))]],

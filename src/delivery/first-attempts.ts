@@ -184,8 +184,7 @@ function factsOf({ subscription }: Portion, event: IdentityEvent, set: string): 
 
 /**
  * Whether attempts of an admitted portion may still start. The gate closes once a result showed that the endpoint is not
- * healthy: the rest of the portion goes to the store (contract 10.4). While five failures are on their way to the store, it
- * waits for the answer. The gate asks the store again when it was last asked more
+ * healthy: the rest of the portion goes to the store (contract 10.4). The gate asks the store again when it was last asked more
  * than a second ago, because an event that waits for a slot must not be sent after its subscription was disabled (contract 3.6).
  */
 class Gate {

@@ -7,16 +7,16 @@
  */
 import type { IdentityEvent } from '../domain/event.ts';
 import type { Recipient } from '../domain/subscription.ts';
-import { type PackedEvents, packEvents, type SliceOf } from '../outbound/queues.ts';
-import { hostsOfSeveral } from './hosts.ts';
-import { type Addressed, recipients, widthOf } from './route.ts';
 import {
-  SLICE_DELIVERIES,
-  SLICE_FILTER_STEPS,
+  type PackedEvents,
+  packEvents,
   SLICE_MAX_HOSTS,
   SLICE_MAX_SUBSCRIPTIONS,
-  SLICES_MAX,
-} from './tuning.ts';
+  type SliceOf,
+} from '../outbound/queues.ts';
+import { hostsOfSeveral } from './hosts.ts';
+import { type Addressed, recipients, widthOf } from './route.ts';
+import { SLICE_DELIVERIES, SLICE_FILTER_STEPS, SLICES_MAX } from './tuning.ts';
 
 /**
  * Packs events of one message for some subscriptions, into several slices if they are many.

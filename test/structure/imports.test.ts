@@ -24,6 +24,7 @@ const BELOW_DELIVERY = [
   'outbound',
   'host-limit',
   'event-store',
+  'bounded-cache',
   'config',
   'env',
   'log',
@@ -35,12 +36,13 @@ const RULES: Readonly<Record<string, Rule>> = {
   log: { ours: [], types: ['log-events'], packages: [] },
   'log-events': { ours: [], packages: [] },
   env: { ours: [], packages: [] },
+  'bounded-cache': { ours: [], packages: [] },
   config: { ours: ['domain/leases.ts'], types: ['env'], packages: ['zod'] },
   storage: { ours: ['domain'], packages: ['drizzle-orm'] },
   // A key that does not open is logged where it is skipped. Keys and what seals them are described by the rows
   // and the configuration they come from; both are handed in.
-  signing: { ours: ['domain', 'log'], types: ['storage'], packages: ['jose', 'zod'] },
-  outbound: { ours: ['domain'], packages: ['zod'] },
+  signing: { ours: ['domain', 'bounded-cache', 'log'], types: ['storage'], packages: ['jose', 'zod'] },
+  outbound: { ours: ['domain', 'bounded-cache'], packages: ['zod'] },
   'host-limit': { ours: ['domain', 'log'], types: ['env'], packages: ['cloudflare:workers'] },
   // The alarm asks hosts for places, and sends what is due to a queue.
   'event-store': {
