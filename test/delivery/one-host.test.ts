@@ -1,6 +1,9 @@
 /** Many subscriptions of one customer at one host: how many requests it gets, whatever the number of batches and queues. */
 import { env } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
+import type { IdentityEvent } from '../../src/domain/event.ts';
+import { newEventIds } from '../../src/domain/ids.ts';
+import { packEvents } from '../../src/outbound/queues.ts';
 import { holdClock } from '../support/clock.ts';
 import type { Answer } from '../support/listener-script.ts';
 import { until } from '../support/until.ts';
@@ -44,6 +47,15 @@ const messagesOf = (customer: TestCustomer, events: number) => [
   { body: Array.from({ length: events }, () => ({ ...anEvent(), customerId: customer.id })) },
 ];
 
+/** A slice with one event, which has not waited yet. */
+function sliceOf(customer: TestCustomer, all: readonly TestSubscription[]) {
+  const now = Date.now();
+  const [id = ''] = newEventIds(now, 1, crypto.getRandomValues(new Uint8Array(16)));
+  const event = { ...anEvent(), id, customerId: customer.id, acceptedAt: now, occurredAt: now } as IdentityEvent;
+  const [packed] = packEvents([event], now);
+  return { body: { ...packed, subscriptions: all.map(({ id }) => id) } };
+}
+
 describe('many subscriptions at one host', () => {
   it('a host that hangs has five requests at once, from two batches, tests and redeliveries together', async () => {
     holdClock();
@@ -56,7 +68,7 @@ describe('many subscriptions at one host', () => {
       expect((await customer.call('POST', `/subscriptions/${subscription.id}/test`)).status).toBe(202);
       await subscription.ring();
     }
-    const slices = consumeBatch('slices', messagesOf(customer, 1), environment);
+    const slices = consumeBatch('slices', [sliceOf(customer, all)], environment);
     await until(async () => deliveries() >= 3 * SUBSCRIPTIONS - 10, 'what the slice sends on');
     // No request ends, so this is the most that were on their way at once.
     expect(await requests(all)).toBe(5);
