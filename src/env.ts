@@ -13,6 +13,7 @@ export interface Env {
   FAILED_AUTH_BY_CLIENT: RateLimit;
   FAILED_AUTH_BY_ADDRESS: RateLimit;
   MANAGEMENT_CALLS: RateLimit;
+  TESTS: RateLimit;
 
   BASE_URL?: string;
   CAPTURE_DOMAIN?: string;
@@ -25,6 +26,7 @@ export interface Env {
   KEY_ROTATION_DAYS?: string;
   MAX_SUBSCRIPTIONS?: string;
   ALLOW_PRIVATE_ENDPOINTS?: string;
+  VERIFY_ENDPOINTS?: string;
   LOG_LEVEL?: string;
 
   OPERATOR_TOKEN?: string;

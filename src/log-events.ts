@@ -63,6 +63,13 @@ export const LOG_EVENTS = {
         'Nothing about single lines. If one store goes on for 10 minutes, read `error`: a queue that is away comes back by itself, `SQLITE_FULL` means [a full event store](#an-event-store-is-full), a variable means a wrong configuration. Anything else is a fault in the code: roll back if it began with a deploy.',
       fields: ['customerId', 'subscriptionId', 'duty'],
     },
+    'endpoint not asked for its proof': {
+      meaning:
+        'The test notification that verifies a new endpoint was not stored, because a part of the service was away. The subscription was created or changed all the same. Its events wait until a test notification succeeds.',
+      action:
+        'Nothing: the daily visit of the event store sends the test notification, and the customer can send one at once. If the lines go on, see [Outages](#outages).',
+      fields: ['subscriptionId'],
+    },
     'event store not asked for health': {
       meaning:
         'An event store did not answer when its subscription was read. The caller got the subscription with the state of health that D1 has, without `since` and `waiting`.',

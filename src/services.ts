@@ -26,6 +26,7 @@ export interface Services {
   readonly queues: { readonly events: Sender };
   readonly rateLimits: {
     readonly managementCalls: RateLimit;
+    readonly tests: RateLimit;
     readonly failedAuthByClient: RateLimit;
     readonly failedAuthByAddress: RateLimit;
   };
@@ -59,6 +60,7 @@ export function createServices(env: Env, checkAddress: AddressCheck): Services {
     queues: { events: env.EVENTS },
     rateLimits: {
       managementCalls: env.MANAGEMENT_CALLS,
+      tests: env.TESTS,
       failedAuthByClient: env.FAILED_AUTH_BY_CLIENT,
       failedAuthByAddress: env.FAILED_AUTH_BY_ADDRESS,
     },

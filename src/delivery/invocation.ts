@@ -14,9 +14,9 @@
 import pLimit from 'p-limit';
 import type { Outcome } from '../domain/attempt.ts';
 import type { DeliveryFacts } from '../domain/delivery.ts';
-import type { HealthState } from '../domain/endpoint-health.ts';
 import { OUTLIVES_BATCH_MS } from '../domain/leases.ts';
 import { SLOW_ANSWER_MS, UNANSWERED_MIN } from '../domain/limits.ts';
+import type { ShownState } from '../domain/proof.ts';
 import { type Recipient, refOf, type SubscriptionRef } from '../domain/subscription.ts';
 import type { AttemptedReport, AttemptReport } from '../event-store/rpc.ts';
 import { describeError, logWarn } from '../log.ts';
@@ -56,7 +56,7 @@ export class Invocation {
   /** By subscription: when its unusual requests began that have no answer. */
   readonly #unanswered = new Map<string, number[]>();
   /** Health of endpoints as this invocation noted it. */
-  readonly #noted = new Map<string, HealthState>();
+  readonly #noted = new Map<string, ShownState>();
   readonly #leftBehind = new Set<Promise<unknown>>();
   #lastEndsAt = 0;
 

@@ -74,6 +74,13 @@ export const PROBE_WAIT_FIRST_MS = 3 * SECOND_MS;
 /** The longest wait before a probe. */
 export const PROBE_WAIT_MAX_MS = 5 * MINUTE_MS;
 
+// --- Test notifications (contract 3.7) --------------------------------------------------------------------
+
+/** Test notifications of one subscription at once: each is a request that a customer can aim. */
+export const TESTS_AT_ONCE = 10;
+/** After those, one test notification of a subscription in this time. */
+export const TEST_INTERVAL_MS = 6 * SECOND_MS;
+
 // --- Listener answers (contract 5.1 and 6.4) --------------------------------------------------------------
 
 /** Bytes of an answer's body that are read. */

@@ -1,6 +1,7 @@
 /** Attempts as the store sees them: how one begins, and what the reports of consumers change. */
 import {
   arrive,
+  awaitProof,
   begin,
   type Delivery,
   type EndpointNow,
@@ -8,8 +9,11 @@ import {
   recordResult,
   recordWaiting,
 } from '../domain/delivery.ts';
+import { takeTest } from '../domain/proof.ts';
+import type { SubscriptionRef } from '../domain/subscription.ts';
 import type { Deliveries } from './deliveries/deliveries.ts';
 import type { Health } from './endpoint/health.ts';
+import type { Proofs } from './endpoint/proofs.ts';
 import type { Owner } from './owner.ts';
 import type { AttemptReport, StartedAttempt, StoredReport } from './rpc.ts';
 
@@ -17,6 +21,7 @@ import type { AttemptReport, StartedAttempt, StoredReport } from './rpc.ts';
 interface AttemptParts {
   readonly deliveries: Deliveries;
   readonly health: Health;
+  readonly proofs: Proofs;
   readonly owner: Owner;
   retryDelaysMs(): readonly number[];
   attemptLeaseMs(): number;
@@ -47,9 +52,13 @@ export class Attempts {
     return { eventId, acceptedAt, endpoint, set, attempt: attempts };
   }
 
-  /** Stores what reports change, and what they show about the endpoint. @returns one answer for each, in order */
-  record(sent: readonly AttemptReport[], now: number): StoredReport[] {
-    const { deliveries } = this.#parts;
+  /**
+   * Stores what reports change, and what they show about the endpoint.
+   * @param ref the version of the subscription that the reports are of
+   * @returns one answer for each, in order
+   */
+  record(ref: SubscriptionRef, sent: readonly AttemptReport[], now: number): StoredReport[] {
+    const { deliveries, proofs } = this.#parts;
     const reports = sent.map(ofThisVersion);
     const stored = deliveries.findAll(reports.map(({ eventId }) => eventId));
     // Deliveries that are not stored yet are added together, so that they can share a segment.
@@ -57,8 +66,11 @@ export class Attempts {
     const each = reports.map((report): StoredReport => {
       const { eventId } = report;
       const existing = arrived.get(eventId) ?? stored.get(eventId);
-      const changed = this.#changedBy(report, existing, now);
+      const waitMs = this.#testWaitMs(report, existing, now);
+      if (waitMs !== undefined) return { eventId, state: 'dropped', attempts: 0, waitMs };
+      const changed = this.#changedBy(ref, report, existing, now);
       if (changed === undefined) return { eventId, state: 'dropped', attempts: existing?.attempts ?? 0 };
+      if (changed.state === 'success' && changed.proof !== null) proofs.give(changed.proof, now);
       if (stored.has(eventId)) {
         deliveries.put(changed);
         stored.set(eventId, changed);
@@ -73,7 +85,12 @@ export class Attempts {
   }
 
   /** @returns the delivery to store; `undefined` when the report changes nothing */
-  #changedBy(report: AttemptReport, existing: Delivery | undefined, now: number): Delivery | undefined {
+  #changedBy(
+    ref: SubscriptionRef,
+    report: AttemptReport,
+    existing: Delivery | undefined,
+    now: number,
+  ): Delivery | undefined {
     const { owner, retryDelaysMs, retentionMs, attemptLeaseMs, endpointNow } = this.#parts;
     const { enabled } = owner;
     let changed: Delivery | undefined;
@@ -88,10 +105,30 @@ export class Attempts {
         changed = recordWaiting(existing, report, report, now + attemptLeaseMs());
         break;
       case 'deferred':
-        if (existing === undefined) changed = arrive(report, now, enabled);
+        if (existing === undefined) changed = this.#arrived(ref, arrive(report, now, enabled), now);
         break;
     }
     return changed && heldIfFailing(changed, endpointNow(now));
+  }
+
+  /** A delivery that was just stored waits for the proof of its endpoint, unless the proof was given (contract 10.7). */
+  #arrived(ref: SubscriptionRef, delivery: Delivery, now: number): Delivery {
+    const { owner, proofs, endpointNow } = this.#parts;
+    const proof = owner.proofOf(ref);
+    if (proof === null || proofs.isGiven(proof)) return delivery;
+    proofs.ask(proof, delivery.endpoint, now);
+    if (delivery.hold === 'never') proofs.markTested(proof);
+    return awaitProof(delivery, proof, endpointNow(now).holdUntil);
+  }
+
+  /** Counts a new test (contract 3.7). @returns how long its caller must wait; `undefined`: the test may be stored */
+  #testWaitMs(report: AttemptReport, existing: Delivery | undefined, now: number): number | undefined {
+    if (report.kind !== 'deferred' || report.neverHeld !== true || existing !== undefined) return undefined;
+    const { owner } = this.#parts;
+    const taken = takeTest(owner.testsWholeAt, now);
+    if ('waitMs' in taken) return taken.waitMs;
+    owner.markTested(taken.wholeAt);
+    return undefined;
   }
 
   /** A report that changed nothing shows nothing new; a result of an earlier endpoint shows nothing about this one. */

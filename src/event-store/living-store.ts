@@ -22,6 +22,7 @@ import { Dispatching } from './duties/dispatch.ts';
 import { Sweep } from './duties/sweep.ts';
 import { Backlog } from './endpoint/backlog.ts';
 import { Health } from './endpoint/health.ts';
+import { Proofs } from './endpoint/proofs.ts';
 import { Exports } from './jobs/exports.ts';
 import { Redeliveries } from './jobs/redeliveries.ts';
 import type { Owner } from './owner.ts';
@@ -53,6 +54,9 @@ interface Surroundings {
   config(): Config;
 }
 
+/** A proof that the store has not learned of yet. */
+const NEVER_ASKED = { askedAt: 0, givenAt: null, isTested: false };
+
 export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   readonly #state: DurableObjectState;
   readonly #database: StoreDatabase;
@@ -61,6 +65,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   readonly #admissions: Admissions;
   readonly #deliveries: Deliveries;
   readonly #health: Health;
+  readonly #proofs: Proofs;
   readonly #attempts: Attempts;
   readonly #exports: Exports;
   readonly #redeliveries: Redeliveries;
@@ -78,10 +83,13 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     this.#deliveries = new Deliveries(database, Date.now());
     const { rows, merging } = this.#deliveries;
     this.#health = new Health(database);
+    this.#proofs = new Proofs(database, (proof) => rows.names(proof));
+    const proofs = this.#proofs;
     const probePatienceMs = () => this.#attemptLeaseMs() + DRAIN_STEP_MS;
     this.#attempts = new Attempts({
       deliveries: this.#deliveries,
       health: this.#health,
+      proofs,
       owner,
       retryDelaysMs: () => config().retryDelaysMs,
       attemptLeaseMs: () => this.#attemptLeaseMs(),
@@ -97,7 +105,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       attemptLeaseMs: () => this.#attemptLeaseMs(),
     });
     this.#exports = new Exports(database, () => config().userAgent);
-    this.#redeliveries = new Redeliveries(database, rows, retentionMs);
+    this.#redeliveries = new Redeliveries(database, rows, retentionMs, () => proofs.given());
     this.#summaries = new Summaries(database, this.#deliveries, (after) =>
       this.#exports.countExported(after),
     );
@@ -106,10 +114,12 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       deliveries: rows,
       redeliveries: this.#redeliveries,
       health: this.#health,
+      proofs,
       endpointNow,
       probePatienceMs,
     });
-    const dispatch = new Dispatching(rows, send, () => owner.ref, endpointNow);
+    const isGiven = (proof: number) => proofs.isGiven(proof);
+    const dispatch = new Dispatching(rows, send, () => owner.ref, endpointNow, isGiven);
     const sweep = new Sweep(database, this.#deliveries, this.#exports, this.#redeliveries, retentionMs);
     // In this order: the backlog makes deliveries due, which the same alarm then dispatches.
     const duties = [backlog, dispatch, this.#exports, sweep, this.#redeliveries, merging];
@@ -124,13 +134,13 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     waited: readonly string[] = [],
   ): Promise<Admission[]> {
     return await this.#change(ref, (now) => {
-      return this.#admissions.admit(eventIds, now, new Set(waited));
+      return this.#admissions.admit(eventIds, now, new Set(waited), this.#isVerified(ref));
     });
   }
 
   async settle(ref: SubscriptionRef, reports: readonly AttemptReport[]): Promise<SettleReply> {
     const settled = await this.#change(ref, (now) => {
-      const each = this.#attempts.record(reports, now);
+      const each = this.#attempts.record(ref, reports, now);
       this.#redeliveries.complete(now);
       return each;
     });
@@ -174,8 +184,8 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     return summary;
   }
 
-  health() {
-    return { ...this.#healthNote(), waiting: this.#deliveries.rows.countOpen() };
+  health(ref?: SubscriptionRef) {
+    return { ...this.#healthNote(ref), waiting: this.#deliveries.rows.countOpen() };
   }
 
   // --- Redelivery and jobs ------------------------------------------------------------------------------
@@ -187,6 +197,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       if (!this.#owner.enabled) return { answer: 'disabled' };
       const again = redeliver(delivery, now);
       if (again === undefined) return { answer: 'not failed' };
+      if (delivery.proof !== null && !this.#proofs.isGiven(delivery.proof)) return { answer: 'not verified' };
       const waitMs = (this.#owner.redeliveredAt ?? 0) + this.#config().redeliverIntervalMs - now;
       if (waitMs > 0) return { answer: 'too soon', waitMs };
       this.#deliveries.put(again);
@@ -198,6 +209,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   async startRedelivery(ref: SubscriptionRef, span: Span): Promise<StartedRedelivery> {
     return await this.#change(ref, (now): StartedRedelivery => {
       if (!this.#owner.enabled) return { answer: 'disabled' };
+      if (!this.#isVerified(ref)) return { answer: 'not verified' };
       const job = this.#redeliveries.start(crypto.randomUUID(), span, now);
       return job === undefined ? { answer: 'active' } : { answer: 'started', job };
     });
@@ -260,6 +272,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     const now = Date.now();
     const answer = this.#database.transaction(() => {
       this.#adopt(ref, now);
+      if (!this.#config().verifyEndpoints) this.#proofs.giveAll(now);
       return work(now);
     });
     await this.#alarm.arm(now);
@@ -269,6 +282,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   #adopt(ref: SubscriptionRef, now: number): void {
     const before = this.#owner.ref?.endpoint;
     if (!this.#owner.adopt(ref)) return;
+    if (typeof ref.proof === 'number') this.#proofs.ask(ref.proof, ref.endpoint, now);
     // The endpoint changed: start with a clean record. Deliveries held for the old endpoint still go to its URL; they
     // are now released at the new endpoint's pace.
     if (before !== undefined && before !== ref.endpoint) {
@@ -318,14 +332,27 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   #endpointNow(now: number): EndpointNow {
     const { enabled, ref } = this.#owner;
     const known = this.#health.current.state;
-    // An endpoint that has not answered for seconds is treated like a slow one before a time limit says so.
-    const state = known === 'healthy' && this.#admissions.unanswered.areSlow(now) ? 'slow' : known;
+    // An endpoint that has not answered for seconds, or is not verified, is treated like a slow one before a time limit says so.
+    const isDoubtful = this.#admissions.unanswered.areSlow(now) || !this.#isVerified(ref);
+    const state = known === 'healthy' && isDoubtful ? 'slow' : known;
     return { state, endpoint: ref?.endpoint ?? '', enabled, holdUntil: now + this.#config().retentionMs };
   }
 
-  #healthNote(): HealthNote {
+  /** @param ref the caller's version, when that may be newer than the store's */
+  #healthNote(ref?: SubscriptionRef): HealthNote {
     const { state, since } = this.#health.current;
-    return { state, since };
+    const newest = this.#owner.newestOf(ref);
+    const proof = newest && this.#owner.proofOf(newest);
+    if (proof == null) return { state, since };
+    const { askedAt, givenAt, isTested } = this.#proofs.find(proof) ?? NEVER_ASKED;
+    if (givenAt !== null) return { state, since: Math.max(since, givenAt), proof };
+    return { state: 'unverified', since: askedAt, ...(isTested ? {} : { isUntested: true as const }) };
+  }
+
+  /** Whether the endpoint of a version may get events (contract 10.7). */
+  #isVerified(ref: SubscriptionRef | undefined): boolean {
+    const proof = ref && this.#owner.proofOf(ref);
+    return proof == null || this.#proofs.isGiven(proof);
   }
 
   #attemptLeaseMs(): number {

@@ -17,6 +17,7 @@ import { deleteTombstones, findRange } from '../storage/subscriptions.ts';
 import { countSteps } from './count-filter-steps.ts';
 import { eraseDeleted } from './erase.ts';
 import { rotateSigningKeys } from './rotate-keys.ts';
+import { askForProof, type SendTestNeeds } from './send-test.ts';
 
 const ERASED_PER_RUN = 200;
 /** Making an RSA key takes a good part of a second. */
@@ -29,7 +30,8 @@ const VISITS_AT_ONCE = 6;
 interface MaintenanceNeeds {
   readonly config: Config;
   readonly db: Database;
-  eventStore(subscriptionId: string): Pick<EventStoreRpc, 'erase' | 'ensureAlarm'>;
+  readonly signer: SendTestNeeds['signer'];
+  eventStore(subscriptionId: string): Pick<EventStoreRpc, 'erase' | 'ensureAlarm' | 'settle' | 'read'>;
 }
 
 /** @param now the time of the run, ms: chooses the range of event stores to visit */
@@ -37,7 +39,7 @@ export async function maintain(needs: MaintenanceNeeds, now: number): Promise<vo
   const { config, db } = needs;
   const tasks: Record<string, () => Promise<unknown>> = {
     'erase deleted stores': () => eraseDeleted(needs, ERASED_PER_RUN),
-    'visit event stores': () => visitRange(needs, Math.floor(now / RUN_EVERY_MS) % RANGES),
+    'visit event stores': () => visitRange(needs, Math.floor(now / RUN_EVERY_MS) % RANGES, now),
     'rotate signing keys': () => rotateDueKeys(db, config, now),
     'trim dead letters': async () => {
       const dropped = await trimDeadLetters(db, now - DEAD_LETTER_RETENTION_MS);
@@ -66,8 +68,12 @@ async function rotateDueKeys(db: Database, config: Config, now: number): Promise
   await deleteRetiredKeys(db, now);
 }
 
-/** Visits the stores of one range: arms alarms that were lost, and notes in D1 health that is news, and steps of old filters. */
-async function visitRange({ db, eventStore }: MaintenanceNeeds, range: number): Promise<void> {
+/**
+ * Visits the stores of one range: arms alarms that were lost, and notes in D1 health that is news, and steps of old filters. An
+ * endpoint that is not verified, and whose test notification was lost, gets one.
+ */
+async function visitRange(needs: MaintenanceNeeds, range: number, now: number): Promise<void> {
+  const { db, eventStore } = needs;
   const digits = (number: number) => number.toString(16).padStart(2, '0');
   const to = range === RANGES - 1 ? 'g' : digits(range + 1);
   const slots = pLimit(VISITS_AT_ONCE);
@@ -78,6 +84,7 @@ async function visitRange({ db, eventStore }: MaintenanceNeeds, range: number): 
         try {
           const health = await eventStore(subscription.id).ensureAlarm(refOf(subscription));
           if (health.state !== subscription.health) await noteHealth(db, subscription.id, health);
+          if (health.isUntested === true) await askForProof(needs, subscription, now);
           await countSteps(db, subscription);
         } catch (error) {
           logError('event store not visited', error, { subscriptionId: subscription.id });

@@ -2,9 +2,11 @@
  * D1 as drizzle sees it: the tables of `migrations/`, column for column (a test compares the two). The constraints are
  * in the migrations only.
  */
+import { sql } from 'drizzle-orm';
 import { integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core';
 import { HEALTH_STATES } from '../domain/endpoint-health.ts';
 import type { EventType } from '../domain/event.ts';
+import type { ShownState } from '../domain/proof.ts';
 
 export const customers = sqliteTable('customers', {
   id: text('id').primaryKey(),
@@ -62,7 +64,13 @@ export const subscriptions = sqliteTable('subscriptions', {
   health: text('health', { enum: HEALTH_STATES }).notNull(),
   healthSince: integer('health_since').notNull(),
   filterSteps: integer('filter_steps'),
+  proof: integer('proof'),
+  proven: integer('proven'),
 });
+
+/** The state that a subscription shows, as far as D1 knows it (contract 10.4 and 10.7). */
+export const shownState = sql<ShownState>`CASE WHEN ${subscriptions.proof} IS NULL
+  OR ${subscriptions.proof} IS ${subscriptions.proven} THEN ${subscriptions.health} ELSE 'unverified' END`;
 
 export const deadLetters = sqliteTable('dead_letters', {
   id: text('id').primaryKey(),

@@ -951,6 +951,7 @@ export class World {
       enabled: random.chance(0.9),
       ...(random.chance(0.3) ? { filter: FILTER, filterSteps: 100 } : { filter: null, filterSteps: 0 }),
       health: 'healthy',
+      proof: null,
       version: 1,
       createdAt: now,
       updatedAt: now,

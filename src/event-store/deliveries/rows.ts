@@ -25,6 +25,7 @@ export type DeliveryRow = {
   set_token: string;
   hold: 'held' | 'never' | null;
   redelivery_id: string | null;
+  proof: number | null;
 };
 
 /** Which failed deliveries a bulk redelivery takes; times in ms. */
@@ -39,10 +40,13 @@ interface FailedQuery {
   /** Deliveries that expired before are left out, though the sweep has not deleted them yet. */
   readonly now: number;
   readonly retentionMs: number;
+  /** Proofs that were given: a delivery that waits for another one is left out (contract 10.7). */
+  readonly given: readonly number[];
 }
 
 const FAILED_IN = `state = 'failure' AND event_id > ? AND accepted_at >= ? AND accepted_at <= ? AND updated_at <= ?
-  AND min(updated_at + ?, accepted_at + ${EVENT_MAX_AGE_MS}) > ?`;
+  AND min(updated_at + ?, accepted_at + ${EVENT_MAX_AGE_MS}) > ?
+  AND (proof IS NULL OR proof IN (SELECT value FROM json_each(?)))`;
 
 export class Rows {
   readonly #database: StoreDatabase;
@@ -104,12 +108,12 @@ export class Rows {
     if (delivery.hold === 'held') this.#mayHold = true;
     this.#database.run(
       `INSERT INTO deliveries (event_id, state, attempts, run_base, accepted_at, updated_at, due_at, lease_token,
-         endpoint, history, set_token, hold, redelivery_id)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+         endpoint, history, set_token, hold, redelivery_id, proof)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT (event_id) DO UPDATE SET state = excluded.state, attempts = excluded.attempts,
          run_base = excluded.run_base, updated_at = excluded.updated_at, due_at = excluded.due_at,
          lease_token = excluded.lease_token, history = excluded.history, hold = excluded.hold,
-         redelivery_id = excluded.redelivery_id`,
+         redelivery_id = excluded.redelivery_id, proof = excluded.proof`,
       delivery.eventId,
       delivery.state,
       delivery.attempts,
@@ -123,6 +127,7 @@ export class Rows {
       delivery.set,
       delivery.hold === 'possible' ? null : delivery.hold,
       delivery.redeliveryId,
+      delivery.proof,
     );
   }
 
@@ -197,6 +202,26 @@ export class Rows {
   hasHeld(): boolean {
     if (this.#mayHold) this.#mayHold = this.held(1).length > 0;
     return this.#mayHold;
+  }
+
+  /** Deliveries that waited for one of these proofs and are not released yet: of one proof, oldest first. */
+  waitingFor(proofs: readonly number[], limit: number): Delivery[] {
+    for (const proof of proofs) {
+      const found = this.#deliveries(
+        `SELECT * FROM deliveries INDEXED BY proof
+         WHERE proof = ? AND state = 'awaiting-executing' AND hold IS NOT 'never' ORDER BY event_id LIMIT ?`,
+        proof,
+        limit,
+      );
+      if (found.length > 0) return found;
+    }
+    return [];
+  }
+
+  /** Whether a delivery names this proof. */
+  names(proof: number): boolean {
+    const query = 'SELECT event_id FROM deliveries INDEXED BY proof WHERE proof = ? LIMIT 1';
+    return this.#database.first(query, proof) !== undefined;
   }
 
   /** Which of these deliveries may be attempted at any time, or are being attempted. */
@@ -329,13 +354,14 @@ export function fromRow(row: DeliveryRow): Delivery {
     leaseToken: row.lease_token,
     hold: row.hold ?? 'possible',
     redeliveryId: row.redelivery_id,
+    proof: row.proof,
     history: JSON.parse(row.history) as HistoryEntry[],
   };
 }
 
 function failedValues(query: FailedQuery): (string | number)[] {
-  const { after, since, until, failedBefore, retentionMs, now } = query;
-  return [after, since, until, failedBefore, retentionMs, now];
+  const { after, since, until, failedBefore, retentionMs, now, given } = query;
+  return [after, since, until, failedBefore, retentionMs, now, JSON.stringify(given)];
 }
 
 function countedRow({ eventId }: Pick<Delivery, 'eventId'>): CountedRow {

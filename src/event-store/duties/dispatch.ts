@@ -29,6 +29,7 @@ export class Dispatching implements Duty {
   readonly #send: (dispatches: readonly Dispatch[]) => Promise<void>;
   readonly #ref: () => SubscriptionRef | undefined;
   readonly #endpointNow: (now: number) => EndpointNow;
+  readonly #isGiven: (proof: number) => boolean;
   /** How often in a row the queue refused a send. */
   #refusals = 0;
   /** Enough deliveries are on their way; the next ones wait until this time, ms. */
@@ -36,13 +37,17 @@ export class Dispatching implements Duty {
 
   /**
    * @param send sends dispatches to the queue of their lane
-   * @param ref the newest version of the subscription; `undefined` before the first call that brings one */
+   * @param ref the newest version of the subscription; `undefined` before the first call that brings one
+   * @param isGiven whether a proof was given (contract 10.7)
+   */
   constructor(
     deliveries: Rows,
     send: (dispatches: readonly Dispatch[]) => Promise<void>,
     ref: () => SubscriptionRef | undefined,
     endpointNow: (now: number) => EndpointNow,
+    isGiven: (proof: number) => boolean,
   ) {
+    this.#isGiven = isGiven;
     this.#deliveries = deliveries;
     this.#send = send;
     this.#ref = ref;
@@ -59,7 +64,7 @@ export class Dispatching implements Duty {
     if (ref === undefined) return;
     const endpoint = this.#endpointNow(now);
     const isUnhealthy = endpoint.state !== 'healthy';
-    const outgoing = new Outgoing(this.#deliveries, now, endpoint);
+    const outgoing = new Outgoing(this.#deliveries, now, endpoint, this.#isGiven);
     let room = DISPATCH_MAX_PER_ALARM;
     if (isUnhealthy) {
       // Tests and redeliveries go first, up to twice the window: they must not wait for all others (contract 10.4).
@@ -117,9 +122,11 @@ class Outgoing {
   readonly #deliveries: Rows;
   readonly #now: number;
   readonly #endpoint: EndpointNow;
+  readonly #isGiven: (proof: number) => boolean;
   readonly #freshToken = crypto.randomUUID();
 
-  constructor(deliveries: Rows, now: number, endpoint: EndpointNow) {
+  constructor(deliveries: Rows, now: number, endpoint: EndpointNow, isGiven: (proof: number) => boolean) {
+    this.#isGiven = isGiven;
     this.#deliveries = deliveries;
     this.#now = now;
     this.#endpoint = endpoint;
@@ -129,7 +136,8 @@ class Outgoing {
   take(due: readonly Delivery[]): number {
     let sent = 0;
     for (const delivery of due) {
-      const next = dispatchOrHold(delivery, this.#freshToken, this.#now, this.#endpoint);
+      const isProven = delivery.proof === null || this.#isGiven(delivery.proof);
+      const next = dispatchOrHold(delivery, this.#freshToken, this.#now, this.#endpoint, isProven);
       if (next === undefined) continue;
       this.#deliveries.put(next);
       if (next.leaseToken === null) continue;

@@ -3,10 +3,15 @@ import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { ApiFailure } from '../../domain/errors.ts';
 import { worstSteps } from '../../domain/filter/filter.ts';
-import { NewSubscription, type Subscription, SubscriptionChange } from '../../domain/subscription.ts';
+import { NewSubscription, refOf, type Subscription, SubscriptionChange } from '../../domain/subscription.ts';
 import type { HealthReport } from '../../event-store/rpc.ts';
 import { logError } from '../../log.ts';
-import { changeSubscription, removeSubscription } from '../../operations/change-subscription.ts';
+import {
+  asksForProof,
+  changeSubscription,
+  removeSubscription,
+} from '../../operations/change-subscription.ts';
+import { askForProof } from '../../operations/send-test.ts';
 import { countSubscriptions, insertSubscription, listSubscriptions } from '../../storage/subscriptions.ts';
 import { addRouteWithBody } from '../kit/body.ts';
 import type { AppContext } from '../kit/context.ts';
@@ -17,6 +22,7 @@ import { idParam, notFound, withSubscription } from '../kit/load.ts';
 import { linksOfNumberedPage, pageOrLast, pageParameter } from '../kit/paging.ts';
 import { problems } from '../kit/problems.ts';
 import { customerPath, jsonContent, subscriptionPath } from '../kit/schemas.ts';
+import { countTest } from '../kit/test-limit.ts';
 import {
   FILTERS_TOO_LARGE,
   FILTERS_TOO_SLOW,
@@ -24,6 +30,9 @@ import {
   TITLE_TAKEN,
 } from './subscription-faults.ts';
 import { SubscriptionResource, subscriptionResource } from './subscription-resource.ts';
+
+const FIRST_VERSION = 1;
+const BORN_HEALTHY: HealthReport = { state: 'healthy', since: 0, waiting: 0 };
 
 const common = { tags: ['Subscriptions'], security: [{ token: [] }] };
 
@@ -96,6 +105,8 @@ function addCreate(door: Door): void {
     async (c) => {
       const now = Date.now();
       const { title, endpoint, events, enabled, filter } = c.req.valid('json');
+      const services = c.get('services');
+      const needsProof = services.config.verifyEndpoints;
       const subscription: Subscription = {
         id: crypto.randomUUID(),
         customerId: c.req.valid('param').cid,
@@ -105,14 +116,18 @@ function addCreate(door: Door): void {
         enabled,
         filter: filter ?? null,
         filterSteps: worstSteps(filter ?? null),
-        health: 'healthy',
-        version: 1,
+        health: needsProof ? 'unverified' : 'healthy',
+        proof: needsProof ? FIRST_VERSION : null,
+        version: FIRST_VERSION,
         createdAt: now,
         updatedAt: now,
       };
+      if (needsProof && enabled) await countTest(c, subscription.customerId);
       await insert(c, subscription);
+      if (needsProof) await askForProof(services, subscription, now);
       c.header('location', subscriptionHref(subscription));
-      return c.json(subscriptionResource(subscription, { state: 'healthy', since: 0, waiting: 0 }), 201);
+      const health = needsProof ? await healthOf(c, subscription) : BORN_HEALTHY;
+      return c.json(subscriptionResource(subscription, health), 201);
     },
     { moreFaults: faultsBeyondSchema },
   );
@@ -188,7 +203,10 @@ function addChange(door: Door): void {
     changeRoute,
     async (c) => {
       const found = c.get('subscription');
-      const changed = await changeSubscription(c.get('services'), found, c.req.valid('json'), Date.now());
+      const services = c.get('services');
+      const change = c.req.valid('json');
+      if (asksForProof(services.config, found, change)) await countTest(c, found.customerId);
+      const changed = await changeSubscription(services, found, change, Date.now());
       switch (changed.result) {
         case 'not found':
           throw notFound('Subscription'); // deleted while the call was under way
@@ -229,9 +247,10 @@ function addDelete(door: Door): void {
 }
 
 /** The health of the endpoint; `undefined` while the event store is away: the subscription can be read all the same. */
-async function healthOf(c: AppContext, { id }: Subscription): Promise<HealthReport | undefined> {
+async function healthOf(c: AppContext, subscription: Subscription): Promise<HealthReport | undefined> {
+  const { id } = subscription;
   try {
-    return await c.get('services').eventStore(id).health();
+    return await c.get('services').eventStore(id).health(refOf(subscription));
   } catch (error) {
     logError('event store not asked for health', error, { subscriptionId: id });
     return undefined;
