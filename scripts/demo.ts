@@ -65,6 +65,7 @@ async function main(): Promise<void> {
   listener = createListener({
     jwksUrl: `${url}/${customerId}/login/jwk`,
     issuer: `${url}/${customerId}/webhooks`,
+    endpoints: ['/hooks', '/flaky'].map((path) => `http://127.0.0.1:${port}${path}`),
     onEvent: (claims, token) => received.push({ claims, token }),
     onRefused: (reason) => refused.push(reason),
     // The first request to /flaky is answered 503, as a listener that is being restarted would.

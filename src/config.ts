@@ -36,6 +36,8 @@ export interface Config {
   readonly verifyEndpoints: boolean;
   /** `debug` logs every success in a line of its own. */
   readonly logLevel: 'debug' | 'info';
+  /** Where to report a fault: a `mailto:` or `https:` URL, for `/.well-known/security.txt` (contract 10.5). */
+  readonly securityContact?: string;
   /** Without it there is no operator API (contract 10.2). */
   readonly operatorToken?: string;
   /** 32 bytes; seals private signing keys. */
@@ -118,6 +120,13 @@ const Variables = z.object({
   ALLOW_PRIVATE_ENDPOINTS: z.enum(['true', 'false'], { error: 'must be true or false' }).default('false'),
   VERIFY_ENDPOINTS: z.enum(['true', 'false'], { error: 'must be true or false' }).default('false'),
   LOG_LEVEL: z.enum(['debug', 'info'], { error: 'must be debug or info' }).default('info'),
+  SECURITY_CONTACT: z
+    .string()
+    .regex(/^(mailto:[^\s@]+@[^\s@]+|https:\/\/[^\s/]+\S*)$/, {
+      error: 'must be a mailto: or https: URL, such as mailto:security@your.domain',
+    })
+    .max(300, { error: 'must have at most 300 characters' })
+    .optional(),
   OPERATOR_TOKEN: z.string().min(16, { error: 'must have at least 16 characters' }).optional(),
   KEY_ENCRYPTION_KEY: key32,
   KEY_ENCRYPTION_KEY_PREVIOUS: key32.optional(),
@@ -168,6 +177,7 @@ function parseConfig(env: Env): Config | ConfigError {
     allowPrivateEndpoints: vars.ALLOW_PRIVATE_ENDPOINTS === 'true',
     verifyEndpoints: vars.VERIFY_ENDPOINTS === 'true',
     logLevel: vars.LOG_LEVEL,
+    ...(vars.SECURITY_CONTACT === undefined ? {} : { securityContact: vars.SECURITY_CONTACT }),
     ...(vars.OPERATOR_TOKEN === undefined ? {} : { operatorToken: vars.OPERATOR_TOKEN }),
     keyEncryptionKey: vars.KEY_ENCRYPTION_KEY,
     ...(vars.KEY_ENCRYPTION_KEY_PREVIOUS === undefined

@@ -13,6 +13,8 @@ export interface Env {
   FAILED_AUTH_BY_CLIENT: RateLimit;
   FAILED_AUTH_BY_ADDRESS: RateLimit;
   MANAGEMENT_CALLS: RateLimit;
+  COSTLY_WORK: RateLimit;
+  PUBLIC_LOOK_UPS: RateLimit;
   TESTS: RateLimit;
 
   BASE_URL?: string;
@@ -28,6 +30,7 @@ export interface Env {
   ALLOW_PRIVATE_ENDPOINTS?: string;
   VERIFY_ENDPOINTS?: string;
   LOG_LEVEL?: string;
+  SECURITY_CONTACT?: string;
 
   OPERATOR_TOKEN?: string;
   KEY_ENCRYPTION_KEY?: string;

@@ -41,7 +41,7 @@ export const LOG_EVENTS = {
         'D1, a queue or an event store did not answer during a request. The caller got 503 and repeats the request.',
       action:
         'Nothing about single lines. If they go on, `error` says which part is away: see [Outages](#outages).',
-      fields: ['requestId', 'method'],
+      fields: ['requestId', 'callerRequestId', 'method'],
     },
     'batch refused: configuration is wrong': {
       meaning:
@@ -54,7 +54,7 @@ export const LOG_EVENTS = {
       meaning: 'A variable or a secret is wrong. Every request gets 500.',
       action:
         'Act now: see [The configuration is wrong](#the-configuration-is-wrong). `error` names the variable.',
-      fields: ['requestId', 'method'],
+      fields: ['requestId', 'callerRequestId', 'method'],
     },
     'duty failed': {
       meaning:
@@ -121,13 +121,13 @@ export const LOG_EVENTS = {
       meaning:
         'The queue did not take the events of a publish. The producer got 503 and must repeat the publish with the same ids.',
       action: 'See [A queue is away](#a-queue-is-away).',
-      fields: ['customerId', 'requestId'],
+      fields: ['customerId', 'requestId', 'callerRequestId'],
     },
     'request failed': {
       meaning: 'A request failed in a way that the code does not expect. The caller got 500.',
       action:
         'Read `error`. The caller has `requestId` in the header `X-Request-Id`. This is a fault in the code: roll back if it began with a deploy, and report it.',
-      fields: ['requestId', 'method'],
+      fields: ['requestId', 'callerRequestId', 'method'],
     },
     'schedule not readable': {
       meaning:
@@ -218,6 +218,20 @@ export const LOG_EVENTS = {
       action:
         'Nothing with `deleted` true. With `deleted` false for more than 10 minutes see [Restoring D1](#restoring-d1).',
       fields: ['customerId', 'subscriptionId', 'deleted'],
+    },
+    forbidden: {
+      meaning:
+        'A call got 403. `door` is `management` or `operator`, and `reason` is `missing`, `malformed` (also a token that the service did not sign), `expired`, `revoked` (its client, secret or customer is gone), `other customer`, `scope` or `wrong token`. `customerId` is that of the path, and `clientId` that of the token. Like refusals of a minute share this line in each isolate, and `forbidden again` counts the others.',
+      action:
+        'Nothing about single lines. `wrong token` at the door `operator` that nobody of yours explains means that somebody tries tokens. For a customer who asks why its calls are refused, look for the `X-Request-Id` of an answer, or for its `customerId`.',
+      fields: ['door', 'reason', 'customerId', 'clientId', 'method', 'requestId', 'callerRequestId'],
+    },
+    'forbidden again': {
+      meaning:
+        "`count` more calls of this kind got 403 in an earlier minute. The line comes with the isolate's next refusal, and is lost if the isolate ends before. After a hundred kinds in a minute, `reason` is `others`, and the line counts all further kinds together.",
+      action:
+        'Nothing about single lines. Many such lines mean that somebody calls with a bad token over and over: tell the owner of the `clientId`, or block the address.',
+      fields: ['door', 'reason', 'customerId', 'clientId', 'method', 'count'],
     },
     'message not understood': {
       meaning: 'A message of `webhook-deliveries` or `webhook-unhealthy` is not a dispatch. It was dropped.',

@@ -11,7 +11,7 @@ import { openEventStore } from './event-store/client.ts';
 import type { EventStoreRpc } from './event-store/rpc.ts';
 import type { AddressCheck } from './outbound/address-check.ts';
 import { postSet } from './outbound/listener-client.ts';
-import { type DeadLetterMessage, type Sender, sendAll, sendDispatches } from './outbound/queues.ts';
+import { letterMessage, type Sender, sendAll, sendDispatches } from './outbound/queues.ts';
 import { createSigner, type Signer } from './signing/signer.ts';
 import { type Database, openDatabase } from './storage/database.ts';
 import { type DeadLetter, insertDeadLetters } from './storage/dead-letters.ts';
@@ -27,8 +27,10 @@ export interface Services {
   readonly rateLimits: {
     readonly managementCalls: RateLimit;
     readonly tests: RateLimit;
+    readonly costlyWork: RateLimit;
     readonly failedAuthByClient: RateLimit;
     readonly failedAuthByAddress: RateLimit;
+    readonly publicLookUps: RateLimit;
   };
   eventStore(subscriptionId: string): EventStoreRpc;
   /** What the path of an event needs: stores, signatures, requests. */
@@ -61,18 +63,16 @@ export function createServices(env: Env, checkAddress: AddressCheck): Services {
     rateLimits: {
       managementCalls: env.MANAGEMENT_CALLS,
       tests: env.TESTS,
+      costlyWork: env.COSTLY_WORK,
       failedAuthByClient: env.FAILED_AUTH_BY_CLIENT,
       failedAuthByAddress: env.FAILED_AUTH_BY_ADDRESS,
+      publicLookUps: env.PUBLIC_LOOK_UPS,
     },
     eventStore,
     delivery: createDelivery(env, config, db, signer, eventStore, checkAddress),
     deadLetters: {
       store: (letters) => insertDeadLetters(db, letters),
-      send: (letters) =>
-        sendAll(
-          env.DEAD_LETTERS,
-          letters.map((letter): DeadLetterMessage => ({ deadLetter: 1, ...letter })),
-        ),
+      send: (letters) => sendAll(env.DEAD_LETTERS, letters.map(letterMessage)),
     },
   };
 }

@@ -93,6 +93,8 @@ describe('the configuration', () => {
     ['ALLOW_PRIVATE_ENDPOINTS', 'false', { allowPrivateEndpoints: false }],
     ['VERIFY_ENDPOINTS', 'true', { verifyEndpoints: true }],
     ['LOG_LEVEL', 'debug', { logLevel: 'debug' }],
+    ['SECURITY_CONTACT', 'mailto:a@example.com', { securityContact: 'mailto:a@example.com' }],
+    ['SECURITY_CONTACT', 'https://example.com/report', { securityContact: 'https://example.com/report' }],
     ['OPERATOR_TOKEN', 'sixteen letters.', { operatorToken: 'sixteen letters.' }],
     ['KEY_ENCRYPTION_KEY_PREVIOUS', key(3), { keyEncryptionKeyPrevious: bytes(3) }],
   ])('%s may be %s', (name, value, expected) => {
@@ -133,6 +135,15 @@ describe('a bad value of a variable', () => {
     ['ALLOW_PRIVATE_ENDPOINTS', ['yes', 'TRUE', '1']],
     ['VERIFY_ENDPOINTS', ['yes', 'TRUE', '1']],
     ['LOG_LEVEL', ['warn', 'INFO', 'canary']],
+    [
+      'SECURITY_CONTACT',
+      [
+        'security@example.com',
+        'http://example.com',
+        'mailto:a@b\nContact: mailto:c@d',
+        `https://${'a'.repeat(300)}`,
+      ],
+    ],
     ['OPERATOR_TOKEN', ['short canary']],
     ['KEY_ENCRYPTION_KEY', ['canary', btoa('canary'), btoa('x'.repeat(33)), 'not base64 canary!!']],
     ['KEY_ENCRYPTION_KEY_PREVIOUS', ['canary', btoa('x'.repeat(31))]],

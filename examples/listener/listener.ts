@@ -3,6 +3,8 @@
  * service's published keys and drops repeats; this program prints what is left.
  *
  *     npm run listener -- --jwks http://127.0.0.1:8787/{CID}/login/jwk --port 9000
+ *
+ * It takes tokens for the endpoint http://127.0.0.1:{port}/hooks; `--endpoint URL` names another.
  */
 import { createServer, type Server } from 'node:http';
 import { argv } from 'node:process';
@@ -15,6 +17,8 @@ export interface ListenerOptions {
   readonly jwksUrl: string;
   /** `iss` of every token: `{BASE_URL}/{CID}/webhooks`. Unset: any. */
   readonly issuer?: string;
+  /** The URLs of the endpoints that this listener serves, as the subscriptions have them: `aud` of every token. */
+  readonly endpoints: readonly string[];
   /** Called once for each event that verified, however often it was sent. */
   onEvent(claims: Claims, token: string): void;
   /** Called for each request that was refused. */
@@ -24,12 +28,13 @@ export interface ListenerOptions {
 }
 
 export function createListener(options: ListenerOptions): Server {
-  const { jwksUrl, issuer } = options;
+  const { jwksUrl, issuer, endpoints } = options;
   const listen = onNode(
     createReceiver({
       jwksUrl,
       ...(issuer === undefined ? {} : { issuer }),
-      // In production: also the URL of your endpoint as `audience`, and a table of your database as `seen`.
+      audience: endpoints,
+      // In production: also a table of your database as `seen`.
       onEvent: (claims, token) => options.onEvent(claims, token),
       onRefused: ({ message }) => options.onRefused(message),
       onFailed: (error) => options.onRefused(error instanceof Error ? error.message : String(error)),
@@ -48,16 +53,20 @@ function main(): void {
     options: {
       jwks: { type: 'string' },
       issuer: { type: 'string' },
+      endpoint: { type: 'string' },
       port: { type: 'string', default: '9000' },
     },
   });
   if (values.jwks === undefined) {
-    console.error('usage: npm run listener -- --jwks http://127.0.0.1:8787/{CID}/login/jwk [--port 9000]');
+    console.error(
+      'usage: npm run listener -- --jwks http://127.0.0.1:8787/{CID}/login/jwk [--port 9000] [--endpoint URL]',
+    );
     process.exit(2);
   }
   const server = createListener({
     jwksUrl: values.jwks,
     ...(values.issuer === undefined ? {} : { issuer: values.issuer }),
+    endpoints: [values.endpoint ?? `http://127.0.0.1:${values.port}/hooks`],
     onEvent: (claims) => console.log(`verified ${claims.jti}\n${JSON.stringify(claims, null, 2)}`),
     onRefused: (reason) => console.log(`refused: ${reason}`),
   });

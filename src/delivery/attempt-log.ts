@@ -5,6 +5,7 @@
 import { reasonOf } from '../domain/attempt.ts';
 import { eventIdTime } from '../domain/ids.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
+import { rfc3339Time } from '../domain/time.ts';
 import type { AttemptedReport, AttemptReport, StoredReport } from '../event-store/rpc.ts';
 import { logInfo, logWarn } from '../log.ts';
 
@@ -56,7 +57,7 @@ function attemptFields(
     eventAgeMs: result.startedAt - eventIdTime(eventId),
     state,
     attempts,
-    nextAttemptAt: nextAttemptAt === undefined ? null : new Date(nextAttemptAt).toISOString(),
+    nextAttemptAt: nextAttemptAt === undefined ? null : rfc3339Time(nextAttemptAt),
   };
 }
 

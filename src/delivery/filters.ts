@@ -3,6 +3,7 @@
  * title nor a second subscription with the same filter compiles anything. It keeps as many as fit into some bytes, and drops
  * the one that was not used for longest.
  */
+import { BoundedCache } from '../bounded-cache.ts';
 import { compileFilter, type Filter } from '../domain/filter/filter.ts';
 import type { Recipient } from '../domain/subscription.ts';
 import { logError } from '../log.ts';
@@ -34,22 +35,20 @@ type Passes = (subscription: Recipient, eventsClaim: Readonly<Record<string, obj
 const BYTES_A_DIGEST = 200;
 
 export class CompiledFilters {
-  readonly #maxBytes: number;
   readonly #compile: (schema: Schema) => Filter;
-  /** By digest; the filter that was used last is at the end. */
-  readonly #kept = new Map<string, Kept>();
-  /** By subscription; the one that was loaded last is at the end. */
-  readonly #known = new Map<string, Known>();
-  #bytes = 0;
+  /** By digest. */
+  readonly #kept: BoundedCache<Kept>;
+  /** By subscription. */
+  readonly #known = new BoundedCache<Known>(FILTERS_KNOWN_MAX);
 
   constructor(maxBytes: number, compile: (schema: Schema) => Filter = compileFilter) {
-    this.#maxBytes = maxBytes;
+    this.#kept = new BoundedCache(maxBytes, ({ bytes }) => bytes + BYTES_A_DIGEST);
     this.#compile = compile;
   }
 
   /** What the filters keep in memory, about. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#kept.size;
   }
 
   /**
@@ -73,9 +72,9 @@ export class CompiledFilters {
         const found = loaded.get(subscription.id);
         if (found === undefined) continue;
         const digest = await digestOf(found.filter);
-        this.#know(subscription.id, { version: found.version, digest });
+        this.#known.set(subscription.id, { version: found.version, digest });
         const kept = this.#kept.get(digest) ?? this.#make(subscription, found.filter);
-        this.#keep(digest, kept);
+        this.#kept.set(digest, kept);
         ready.set(subscription.id, kept);
       }
     }
@@ -92,18 +91,7 @@ export class CompiledFilters {
   /** The filter of this version, if it is in memory. */
   #find({ id, version }: Recipient): Kept | undefined {
     const known = this.#known.get(id);
-    const kept = known?.version === version ? this.#kept.get(known.digest) : undefined;
-    if (known !== undefined && kept !== undefined) this.#keep(known.digest, kept);
-    return kept;
-  }
-
-  #know(id: string, known: Known): void {
-    this.#known.delete(id);
-    this.#known.set(id, known);
-    for (const oldest of this.#known.keys()) {
-      if (this.#known.size <= FILTERS_KNOWN_MAX) break;
-      this.#known.delete(oldest);
-    }
+    return known?.version === version ? this.#kept.get(known.digest) : undefined;
   }
 
   #make(subscription: Recipient, schema: Schema): Kept {
@@ -114,23 +102,6 @@ export class CompiledFilters {
       logFailure(subscription, error);
       return { filter: undefined, bytes: 0 };
     }
-  }
-
-  #keep(digest: string, kept: Kept): void {
-    this.#forget(digest);
-    this.#kept.set(digest, kept);
-    this.#bytes += kept.bytes + BYTES_A_DIGEST;
-    for (const oldest of this.#kept.keys()) {
-      if (this.#bytes <= this.#maxBytes || oldest === digest) break;
-      this.#forget(oldest);
-    }
-  }
-
-  #forget(digest: string): void {
-    const kept = this.#kept.get(digest);
-    if (kept === undefined) return;
-    this.#bytes -= kept.bytes + BYTES_A_DIGEST;
-    this.#kept.delete(digest);
   }
 }
 

@@ -195,13 +195,15 @@ class Gate {
     this.#askedAt = now();
   }
 
-  isOpen(): Promise<boolean> {
+  async isOpen(): Promise<boolean> {
+    // Five failures are on their way to the store: its answer decides about the next request.
+    await answerOf(this.#reporter.verdict).catch(() => undefined);
     const { health } = this.#reporter;
-    if (health !== undefined && health.state !== 'healthy') return Promise.resolve(false);
+    if (health !== undefined && health.state !== 'healthy') return false;
     if (this.#now() - this.#askedAt > ASK_AGAIN_MS) {
       this.#askedAt = this.#now();
       this.#answer = answerOf(this.#store.mayStart()).catch(() => true);
     }
-    return this.#answer;
+    return await this.#answer;
   }
 }

@@ -5,6 +5,7 @@
  * The isolate remembers what is usual, for a minute after the last answer. That is a hint: without it a listener has 1.25 s,
  * and one slot until it has answered.
  */
+import { BoundedCache } from '../bounded-cache.ts';
 import { OVERDUE_AFTER_MAX_MS, OVERDUE_AFTER_MIN_MS } from '../domain/leases.ts';
 import { MINUTE_MS } from '../domain/limits.ts';
 
@@ -21,16 +22,14 @@ interface Usual {
 }
 
 export class Patience {
-  /** By subscription; the one that answered last is at the end. */
-  readonly #usual = new Map<string, Usual>();
+  /** By subscription. */
+  readonly #usual = new BoundedCache<Usual>(REMEMBERED_MAX);
 
   /** A listener answered, with whatever status. */
   note(subscriptionId: string, durationMs: number, now: number): void {
     const known = this.#recent(subscriptionId, now);
     const ms = known === undefined ? durationMs : known.ms + WEIGHT * (durationMs - known.ms);
-    this.#usual.delete(subscriptionId);
     this.#usual.set(subscriptionId, { ms, at: now });
-    if (this.#usual.size > REMEMBERED_MAX) this.#usual.delete(this.#usual.keys().next().value as string);
   }
 
   /** Whether the listener has answered within the last minute. */

@@ -35,10 +35,16 @@ export class Reporter {
   /** Failed attempts whose reports wait here. */
   #failedWaiting = 0;
   #health: HealthNote | undefined;
+  #verdict: Promise<unknown> = Promise.resolve();
 
   /** The endpoint's health as the store answered it last; `undefined` before the first answer. */
   get health(): HealthNote | undefined {
     return this.#health;
+  }
+
+  /** Ends when the store has answered to the last reports that may turn the endpoint's health. Never rejects. */
+  get verdict(): Promise<unknown> {
+    return this.#verdict;
   }
 
   /** @param expected how many reports will come: the last one goes out at once */
@@ -86,9 +92,10 @@ export class Reporter {
     if (waiting.length === 0) return;
     this.#waiting = [];
     this.#characters = 0;
+    const mayTurnHealth = this.#failedWaiting >= FAILED_IN_A_ROW;
     this.#failedWaiting = 0;
     const reports = waiting.map(({ report }) => report);
-    this.#store.settle(this.#ref, reports).then(
+    const stored = this.#store.settle(this.#ref, reports).then(
       ({ settled, health }) => {
         this.#health = health;
         this.#pass(waiting, settled, health);
@@ -97,6 +104,7 @@ export class Reporter {
         for (const { reject } of waiting) reject(error);
       },
     );
+    if (mayTurnHealth) this.#verdict = stored;
   }
 
   #pass(waiting: readonly Waiting[], settled: readonly StoredReport[], health: HealthNote): void {

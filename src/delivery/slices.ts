@@ -7,9 +7,9 @@
  */
 import type { IdentityEvent } from '../domain/event.ts';
 import type { Recipient } from '../domain/subscription.ts';
-import { type PackedEvents, packEvents, type SliceOf } from '../outbound/queues.ts';
+import { type PackedEvents, packEvents, SLICE_MAX_SUBSCRIPTIONS, type SliceOf } from '../outbound/queues.ts';
 import { type Addressed, recipients, widthOf } from './route.ts';
-import { SLICE_DELIVERIES, SLICE_FILTER_STEPS, SLICE_MAX_SUBSCRIPTIONS, SLICES_MAX } from './tuning.ts';
+import { SLICE_DELIVERIES, SLICE_FILTER_STEPS, SLICES_MAX } from './tuning.ts';
 
 /**
  * Packs events of one message for some subscriptions, into several slices if they are many.

@@ -53,8 +53,6 @@ export const SLICE_FILTER_STEPS = 15_000_000;
 export const SLICES_MAX = 64;
 /** Messages that an invocation splits at once: each has up to 256 KB of slices in memory. */
 export const SPLITS_AT_ONCE = 4;
-/** Subscriptions that one slice names: their ids share a queue message with the events. */
-export const SLICE_MAX_SUBSCRIPTIONS = 500;
 /** Compiled filters that an isolate keeps, in memory as they are. An isolate has 128 MB for everything. */
 export const FILTERS_COMPILED_MAX_BYTES = 8_388_608;
 /** Subscriptions of which an isolate knows which compiled filter they have: about 200 bytes each. */

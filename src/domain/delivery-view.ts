@@ -1,6 +1,7 @@
 /** A delivery as others see it (contract 5.1), without links: a resource of the API, or a line of an export. */
 import type { AttemptError, ListenerResponse } from './attempt.ts';
 import { type Delivery, type DeliveryState, lastAnswer } from './delivery.ts';
+import { rfc3339Time } from './time.ts';
 
 interface DeliveryView {
   id: string;
@@ -20,11 +21,13 @@ export function describeDelivery(delivery: Delivery, userAgent: string): Deliver
   const { response, error } = lastAnswer(delivery);
   return {
     id: delivery.eventId,
-    createdAt: time(delivery.acceptedAt),
-    updatedAt: time(delivery.updatedAt),
+    createdAt: rfc3339Time(delivery.acceptedAt),
+    updatedAt: rfc3339Time(delivery.updatedAt),
     state: delivery.state,
     attempts: delivery.attempts,
-    ...(delivery.state === 'awaiting-retry' && next !== undefined ? { nextAttemptAt: time(next) } : {}),
+    ...(delivery.state === 'awaiting-retry' && next !== undefined
+      ? { nextAttemptAt: rfc3339Time(next) }
+      : {}),
     request: {
       endpoint: delivery.endpoint,
       headers: {
@@ -43,8 +46,4 @@ export function describeDelivery(delivery: Delivery, userAgent: string): Deliver
 
 function copy(response: ListenerResponse) {
   return { statusCode: response.statusCode, headers: { ...response.headers } };
-}
-
-function time(ms: number): string {
-  return new Date(ms).toISOString();
 }

@@ -4,6 +4,9 @@
  *     healthy ──one time-out, or three slow answers in a row──► slow ──three quick successes in a row──► healthy
  *     healthy | slow ──five failed attempts in a row──► failing ──a success──► healthy
  *
+ * Every attempt that the listener or the network let fail counts as failed, a 404 and a redirect too: a listener that answers
+ * but takes nothing gets probes, not everything. A fault of ours shows nothing, and for a blocked host no request was made.
+ *
  * While an endpoint is not healthy, new events leave the fast lane: the event store keeps them and dispatches a few at a
  * time. While it is failing, the store holds events that nobody has attempted. Retries, tests
  * and redeliveries still go out, and each shows whether the endpoint answers again. When no attempt has ended for the length of the current wait, the backlog releases
@@ -73,10 +76,6 @@ function judged(health: EndpointHealth, outcome: Outcome, durationMs: number, no
       return health;
     case 'success':
       return succeeded(health, durationMs, now);
-    case 'answered':
-      // The endpoint answered, but did not accept the SET. For its health that is neither a failure nor a success.
-      if (health.state === 'failing') return probedInVain({ ...health, failed: 0 }, now);
-      return withAnswer({ ...health, failed: 0 }, durationMs, now);
     case 'failed': {
       const failed = { ...health, failed: health.failed + 1, quick: 0 };
       const answered = outcome.kind === 'http_error' ? withAnswer(failed, durationMs, now) : failed;
@@ -90,18 +89,15 @@ export function probed(health: EndpointHealth, now: number, patienceMs: number):
   return { ...health, probeAt: now + patienceMs };
 }
 
-function verdictOf(outcome: Outcome): 'success' | 'answered' | 'failed' | 'nothing' {
+function verdictOf(outcome: Outcome): 'success' | 'failed' | 'nothing' {
   switch (outcome.kind) {
     case 'success':
       return 'success';
-    case 'http_error': {
-      const { statusCode } = outcome.response;
-      return statusCode >= 500 || statusCode === 429 ? 'failed' : 'answered';
-    }
+    case 'http_error':
     case 'timed_out':
     case 'unreachable':
-      return 'failed';
     case 'invalid_response':
+      return 'failed';
     case 'blocked':
     case 'our_fault':
       return 'nothing';

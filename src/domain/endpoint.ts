@@ -14,8 +14,49 @@ export type EndpointCheck =
   | { readonly ok: true; readonly hostname: string }
   | { readonly ok: false; readonly reason: string };
 
+/** Characters that nobody sees, or that change how the others are shown: controls, formats and what may be ignored. */
+const HIDDEN = /[\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}]/u;
+
 /**
- * Checks an endpoint URL as text.
+ * Checks an endpoint URL that a customer configures: it must be reached as it is shown. An endpoint that was stored before
+ * these rules stays, so an attempt goes by `checkEndpointUrl`.
+ */
+export function checkNewEndpoint(text: string, allowPrivate: boolean): EndpointCheck {
+  const url = checkEndpointUrl(text, allowPrivate);
+  if (!url.ok) return url;
+  if (HIDDEN.test(text)) return refuse('must not contain hidden characters; write them percent-encoded');
+  const [, host] = /^https?:\/\/([^/?]+)/i.exec(text) ?? [];
+  if (host === undefined) return refuse('must be an https URL');
+  if (host.startsWith('[')) return url;
+  return isReachedAsShown(host.replace(/:\d*$/, ''), new URL(text).hostname)
+    ? url
+    : refuse('must name a host by letters, digits and hyphens, as it is reached');
+}
+
+/**
+ * Whether a host is reached under the name that is shown. The URL parser decodes `%61`, takes a full-width letter for a plain
+ * one, and splits at other full stops than `.`; it accepts `*` and other punctuation.
+ */
+function isReachedAsShown(shown: string, reached: string): boolean {
+  const labels = reached.split('.');
+  const names = shown.toLowerCase().split('.');
+  return (
+    shown === shown.normalize('NFKC') &&
+    names.length === labels.length &&
+    labels.every((label, index) => {
+      const isName = /^[a-z0-9_-]*$/.test(label);
+      return isName && (label === names[index] || (label.startsWith('xn--') && hasOther(names[index] ?? '')));
+    })
+  );
+}
+
+/** Whether a text has a character that is not ASCII. */
+function hasOther(text: string): boolean {
+  return /\P{ASCII}/u.test(text);
+}
+
+/**
+ * Checks an endpoint URL as text, as an attempt needs it.
  * @param allowPrivate admits `http`, any port and any host; for development and tests
  * @returns the host name to resolve, or why the URL is refused
  */
@@ -56,9 +97,10 @@ function checkHostname(hostname: string): EndpointCheck {
  * 6to4, RFC 3056; NAT64, RFC 6052; Teredo, RFC 4380) are judged by what they embed.
  */
 export function isPublicAddress(address: string): boolean {
-  if (!ipaddr.isValid(address)) return false;
-  const parsed = ipaddr.parse(address);
-  if (parsed instanceof ipaddr.IPv4) return isPublicIPv4(parsed);
+  // The library also reads what inet_aton reads (octal, hex, fewer parts) and a zone. No answer of a name server has those.
+  if (ipaddr.IPv4.isValidFourPartDecimal(address)) return isPublicIPv4(ipaddr.IPv4.parse(address));
+  if (!ipaddr.IPv6.isValid(address) || address.includes('%')) return false;
+  const parsed = ipaddr.IPv6.parse(address);
   const bytes = parsed.toByteArray();
   const embedded = embeddedIPv4(bytes);
   if (embedded.length > 0) return embedded.every(isPublicIPv4);

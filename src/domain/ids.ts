@@ -17,6 +17,11 @@ export function isUuid(text: string): boolean {
   return UUID.test(text);
 }
 
+/** True for a text that can be the id of a client (contract 10.2). */
+export function isClientId(text: string): boolean {
+  return /^[A-Za-z0-9._~-]{1,64}$/.test(text);
+}
+
 /** True for a UUID version 7 in lower case. */
 export function isEventId(text: string): boolean {
   return isUuid(text) && validate(text) && version(text) === 7;

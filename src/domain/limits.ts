@@ -22,6 +22,11 @@ export const PUBLISH_MAX_EVENTS = 500;
 
 /** One event as JSON: it must fit a packed queue message. */
 export const EVENT_MAX_BYTES = 60_000;
+/**
+ * What an event may have more when it comes back as we keep it: the members `id`, `customerId` and `occurredAt` that we added, and
+ * other spelling. So every event that was accepted can be replayed.
+ */
+export const EVENT_KEPT_MORE_BYTES = 256;
 /** How far the time in an event id may be before acceptance. It keeps the store in order of time. */
 export const EVENT_ID_MAX_PAST_MS = 24 * HOUR_MS;
 /** How far the time in an event id may be after acceptance: clocks differ. */
@@ -112,17 +117,24 @@ export const SUMMARY_WINDOW_MS = 7 * DAY_MS;
 export const EXPORT_LIFE_MS = 7 * DAY_MS;
 /** A bulk redelivery that ended is shown this long (contract 10.3). */
 export const REDELIVERY_LIFE_MS = 7 * DAY_MS;
+/** Exports, and as many bulk redeliveries, that one subscription keeps: their lists are not paged (contract 7 and 10.3). */
+export const JOBS_KEPT_MAX = 100;
 /** A deleted subscription leaves a tombstone for this long, so that a late message still finds its customer. */
 export const TOMBSTONE_MS = 30 * DAY_MS;
 /** A retired signing key stays published this long (contract 6.3). */
 export const RETIRED_KEY_PUBLISHED_MS = 35 * DAY_MS;
 
-// --- Lists (contract 5.2) -----------------------------------------------------------------------------------
+// --- Costly reads (contract 5.2 and 8) ------------------------------------------------------------------------
 
-/** Events of one page when a client names no limit. */
-export const EVENTS_PAGE_MAX = 10_000;
-/** The largest `limit` that a client may name. */
+/** Events of one page: signing them again takes a second. Also the largest `limit` that a client may name. */
 export const EVENTS_LIMIT_MAX = 1000;
+/**
+ * Tokens that are signed again for one unit of work, about 20 ms. It is also the longest time for which a list keeps other
+ * work of the isolate waiting.
+ */
+export const SIGNATURES_PER_UNIT = 20;
+/** Subscriptions that a list shows for one unit of work. */
+export const SUBSCRIPTIONS_PER_UNIT = 100;
 
 // --- Access tokens and clients (contract 2 and 10.2) -----------------------------------------------------------
 
@@ -136,8 +148,20 @@ export const TOKEN_SCOPE_MAX_CHARACTERS = 88;
 export const SCOPE_MAX_CHARACTERS = 500;
 /** An isolate looks up a client's secret again after this long: a revoked one ends within 60 s. */
 export const CREDENTIAL_CACHE_MS = 30 * SECOND_MS;
+/** Guesses at secrets are counted for this long. */
+export const GUESS_WINDOW_MS = MINUTE_MS;
+/** Failures of one client, or of the operator, from one address. Further guesses are not judged. */
+export const FAILURES_MAX_PER_CLIENT = 20;
+/** Failures from one address over all clients. */
+export const FAILURES_MAX_PER_ADDRESS = 200;
+/** An isolate remembers published keys this long (contract 6.3). */
+export const KEY_SET_CACHE_MS = 30 * SECOND_MS;
+/** An isolate remembers this long that an id is no customer's: a customer that was just created may have to wait for it. */
+export const UNKNOWN_CUSTOMER_CACHE_MS = 10 * SECOND_MS;
 /** Clients of one customer. */
 export const CLIENTS_MAX_PER_CUSTOMER = 100;
+/** Secrets of one client that have not ended. */
+export const CLIENT_SECRETS_MAX = 10;
 
 // --- Dead letters (contract 10.1 and 10.2) ---------------------------------------------------------------------
 
@@ -147,3 +171,17 @@ export const DEAD_LETTERS_PER_MESSAGE = 1000;
 export const DEAD_LETTERS_MAX = 100_000;
 /** A dead letter is kept this long. */
 export const DEAD_LETTER_RETENTION_MS = 30 * DAY_MS;
+/**
+ * Dead letters of one customer for events that were refused. Those that name no customer of ours count as one customer. So a
+ * producer that sends nonsense drops its own letters, and no event that was accepted.
+ */
+export const DEAD_LETTERS_MAX_REFUSED = 10_000;
+/**
+ * How long before its queue message an event may have been accepted: a letter waits in a queue for up to 14 days, then 30 days in
+ * the list, and may come back as a letter once.
+ */
+export const ACCEPTANCE_MAX_AGE_MS = 2 * DEAD_LETTER_RETENTION_MS;
+/** How far acceptance may be after the queue message and the consumer's clock: clocks differ. */
+export const ACCEPTANCE_MAX_FUTURE_MS = 5 * MINUTE_MS;
+/** Characters of the reason of a dead letter. */
+export const DEAD_LETTER_REASON_MAX_CHARACTERS = 1000;

@@ -1,5 +1,6 @@
 /** Small zod schemas shared by the nouns of the domain, with reasons a client can act on. */
 import { z } from 'zod';
+import { isMoment } from './time.ts';
 
 type IssueInput = { readonly input?: unknown };
 
@@ -15,15 +16,30 @@ export function characters(value: string): number {
   return count;
 }
 
+/** Whether a string has so many characters. It has at most as many as UTF-16 units, so only long ones are counted. */
+function hasLength(value: string, min: number, max: number): boolean {
+  if (min <= 1 && value.length <= max) return value.length >= min;
+  const count = characters(value);
+  return count >= min && count <= max;
+}
+
+/** Whether a string is Unicode that JSON, SQLite and a SET keep unchanged. */
+function isCleanText(value: string): boolean {
+  return value.isWellFormed() && !value.includes('\0');
+}
+
+/** Whether a value obeys `text(min, max)`. */
+export function isText(value: unknown, min: number, max: number): value is string {
+  return typeof value === 'string' && hasLength(value, min, max) && isCleanText(value);
+}
+
 /** A string of `min` to `max` characters that is well-formed Unicode and holds no NUL. */
 export function text(min: number, max: number) {
   const reason = `must be a string of ${min} to ${max} characters`;
   return z
     .string({ error: required(reason) })
-    .refine((value) => characters(value) >= min && characters(value) <= max, { error: reason })
-    .refine((value) => value.isWellFormed() && !value.includes('\0'), {
-      error: 'must be well-formed Unicode without NUL',
-    });
+    .refine((value) => hasLength(value, min, max), { error: reason })
+    .refine(isCleanText, { error: 'must be well-formed Unicode without NUL' });
 }
 
 /** A UUID of any version, lower-cased (contract 10.1). */
@@ -36,12 +52,10 @@ export const uuid = z
   .toLowerCase();
 
 const RFC_3339 = 'must be an RFC 3339 time, e.g. 2026-01-31T12:00:00Z';
-/** The last moment that RFC 3339 can write in UTC. */
-const LATEST_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 
 /** A time as text that `Date.parse` reads. */
 export const rfc3339 = z
   .string({ error: RFC_3339 })
   .toUpperCase() // RFC 3339, 5.6: t and z may be lower case
   .pipe(z.iso.datetime({ offset: true, error: RFC_3339, abort: true }))
-  .refine((text) => Date.parse(text) <= LATEST_MS, { error: RFC_3339 });
+  .refine((text) => isMoment(Date.parse(text)), { error: RFC_3339 });

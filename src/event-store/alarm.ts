@@ -8,7 +8,7 @@
  * A duty that throws is paused by itself: its next call waits. The other duties go on.
  */
 import { logError } from '../log.ts';
-import { SCHEDULE_UNREADABLE_MS } from './tuning.ts';
+import { ALARM_MAX_AHEAD_MS, SCHEDULE_UNREADABLE_MS } from './tuning.ts';
 
 export interface Duty {
   readonly name: string;
@@ -71,7 +71,9 @@ export class Alarm {
       const due = this.#dueAt(duty, now);
       return due === undefined ? [] : [Math.max(due, this.#pauses.get(duty) ?? 0)];
     });
-    return times.length === 0 ? undefined : Math.max(now, Math.min(...times));
+    return times.length === 0
+      ? undefined
+      : Math.min(Math.max(now, Math.min(...times)), now + ALARM_MAX_AHEAD_MS);
   }
 
   /** A duty whose time cannot be read must not stop the alarm: it is called later. */

@@ -72,7 +72,7 @@ export class ErasedStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     return { answer: 'disabled' as const };
   }
 
-  redeliveries() {
+  redeliveries(_id?: string) {
     return [];
   }
 
@@ -84,7 +84,7 @@ export class ErasedStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     return { answer: 'active' as const };
   }
 
-  exports() {
+  exports(_id?: string) {
     return [];
   }
 

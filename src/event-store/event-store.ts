@@ -110,8 +110,8 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
     return await this.#store.startRedelivery(ref, span);
   }
 
-  redeliveries() {
-    return this.#store.redeliveries();
+  redeliveries(id?: string) {
+    return this.#store.redeliveries(id);
   }
 
   /** Cancels a bulk redelivery. @returns its state then; `undefined` when there is none */
@@ -124,8 +124,8 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
     return await this.#store.startExport(ref);
   }
 
-  exports() {
-    return this.#store.exports();
+  exports(id?: string) {
+    return this.#store.exports(id);
   }
 
   /** One part of a completed export's file. */

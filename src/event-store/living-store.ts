@@ -215,8 +215,8 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     });
   }
 
-  redeliveries() {
-    return this.#redeliveries.list();
+  redeliveries(id?: string) {
+    return this.#redeliveries.list(id);
   }
 
   cancelRedelivery(jobId: string) {
@@ -229,8 +229,8 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     );
   }
 
-  exports() {
-    return this.#exports.list();
+  exports(id?: string) {
+    return this.#exports.list(id);
   }
 
   exportPart(exportId: string, part: number) {

@@ -32,10 +32,12 @@ export interface EventStoreRpc {
   // --- Redelivery and jobs ---
   redeliver(ref: SubscriptionRef, eventId: string): Promise<Redelivery>;
   startRedelivery(ref: SubscriptionRef, span: Span): Promise<StartedRedelivery>;
-  redeliveries(): Promise<RedeliveryJob[]>;
+  /** @param id only this one; a store of version 0.1.0 answers with all all the same */
+  redeliveries(id?: string): Promise<RedeliveryJob[]>;
   cancelRedelivery(jobId: string): Promise<RedeliveryState | undefined>;
   startExport(ref: SubscriptionRef): Promise<StartedExport>;
-  exports(): Promise<ExportJob[]>;
+  /** @param id only this one; a store of version 0.1.0 answers with all all the same */
+  exports(id?: string): Promise<ExportJob[]>;
   exportPart(exportId: string, part: number): Promise<string | undefined>;
   cancelExport(exportId: string): Promise<ExportState | undefined>;
   // --- Changes of the subscription ---
@@ -206,4 +208,9 @@ export interface ExportJob {
 export type StartedExport =
   | { readonly answer: 'started'; readonly job: ExportJob }
   | { readonly answer: 'active' }
-  | { readonly answer: 'too soon'; readonly waitMs: number };
+  | {
+      readonly answer: 'too soon';
+      readonly waitMs: number;
+      /** Absent: a job completed a short time ago. */
+      readonly because?: 'too many kept';
+    };

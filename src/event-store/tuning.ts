@@ -2,7 +2,7 @@
  * How the event store is tuned: sizes of its bites, pauses between them, and the shape of segments. A customer sees none of
  * these figures; the limits of the product are in `domain/limits.ts`.
  */
-import { HOUR_MS, MINUTE_MS, SECOND_MS } from '../domain/limits.ts';
+import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '../domain/limits.ts';
 
 // --- The alarm ------------------------------------------------------------------------------------
 
@@ -10,6 +10,11 @@ import { HOUR_MS, MINUTE_MS, SECOND_MS } from '../domain/limits.ts';
 export const DUTY_PAUSE_MS = 10 * SECOND_MS;
 /** When the schedule cannot be read, because the configuration is wrong, the alarm looks again after this long. */
 export const SCHEDULE_UNREADABLE_MS = 15 * MINUTE_MS;
+/**
+ * The alarm rings after this long at the latest. Nothing is due later, unless an earlier version stored a time beyond all dates: the
+ * platform refuses to set such an alarm, and then the store would have none.
+ */
+export const ALARM_MAX_AHEAD_MS = 400 * DAY_MS;
 /** Deliveries that one bite of work holds in memory at once. One delivery may take 100 KB. */
 export const DELIVERIES_BITE = 50;
 /** A deleted store drops late results for this long. After that it erases itself for good. */

@@ -1,11 +1,14 @@
 /** The HTTP face of the service: the middleware of every request, in the order of contract 8, and the three doors. */
+import { createMiddleware } from 'hono/factory';
 import { methodNotAllowed } from 'hono/method-not-allowed';
-import { requestId } from 'hono/request-id';
 import { secureHeaders } from 'hono/secure-headers';
 import type { AddressCheck } from '../outbound/address-check.ts';
 import { createServices } from '../services.ts';
+import type { AppEnv } from './kit/context.ts';
 import { type Door, newDoor } from './kit/door.ts';
 import { answerError, handleError } from './kit/errors.ts';
+import { newIsolateMemory } from './kit/isolate.ts';
+import { identifyRequest } from './kit/request-id.ts';
 import { managementDoor } from './management/door.ts';
 import { operatorDoor } from './operator/door.ts';
 import { publicDoor } from './public/door.ts';
@@ -13,8 +16,9 @@ import { publicDoor } from './public/door.ts';
 /** @param checkAddress judges the hosts of endpoints; tests bring a resolver of their own */
 export function createApp(checkAddress: AddressCheck): Door {
   const app = newDoor();
-  app.use(requestId());
+  app.use(identifyRequest);
   app.use(secureHeaders());
+  app.use(noStore);
   app.onError(handleError);
   app.notFound((c) => answerError(c, { code: 'not_found', what: 'Route' }));
   app.use(
@@ -23,13 +27,21 @@ export function createApp(checkAddress: AddressCheck): Door {
       onMethodNotAllowed: (c, allow) => answerError(c, { code: 'method_not_allowed', allow }),
     }),
   );
+  const isolate = newIsolateMemory();
   app.use(async (c, next) => {
+    c.set('isolate', isolate);
     c.set('services', createServices(c.env, checkAddress));
     await next();
   });
   mountDoors(app);
   return app;
 }
+
+/** No cache keeps an answer, except one whose route says so itself (contract 1): a new route cannot be forgotten. */
+const noStore = createMiddleware<AppEnv>(async (c, next) => {
+  await next();
+  if (!c.res.headers.has('cache-control')) c.header('cache-control', 'no-store');
+});
 
 function mountDoors(app: Door): void {
   // The same doors without the middleware, for the OpenAPI document.

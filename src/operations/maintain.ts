@@ -43,8 +43,13 @@ export async function maintain(needs: MaintenanceNeeds, now: number): Promise<vo
     'rotate signing keys': () => rotateDueKeys(db, config, now),
     'trim dead letters': async () => {
       const dropped = await trimDeadLetters(db, now - DEAD_LETTER_RETENTION_MS);
-      if (dropped > 0)
-        logWarn('dead letters dropped', { count: dropped, reason: 'more than the list holds' });
+      const causes = {
+        'more refused events of one customer than the list keeps': dropped.ofOneCustomer,
+        'more than the list holds': dropped.beyondAll,
+      };
+      for (const [reason, count] of Object.entries(causes)) {
+        if (count > 0) logWarn('dead letters dropped', { count, reason });
+      }
     },
     'forget tombstones': () => deleteTombstones(db, now - TOMBSTONE_MS),
   };

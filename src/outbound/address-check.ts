@@ -9,6 +9,7 @@
  * says what the last look-up found, for ten minutes. An attempt goes by that; a customer who configures an endpoint must
  * wait. Such a host is asked about once in five seconds, so that attempts do not wait for a service that hangs.
  */
+import { BoundedCache } from '../bounded-cache.ts';
 import { isPublicAddress } from '../domain/endpoint.ts';
 import { RESOLVE_TIMEOUT_MS } from '../domain/leases.ts';
 import { ADDRESS_CACHE_MS, ADDRESS_STALE_MS, RESOLVER_PAUSE_MS } from '../domain/limits.ts';
@@ -57,14 +58,10 @@ export function createAddressCheck(
   resolver: Resolver = createResolver(),
   hostsKeptMax = HOSTS_KEPT_MAX,
 ): AddressCheck {
-  const hosts = new Map<string, Known>();
+  const hosts = new BoundedCache<Known>(hostsKeptMax);
   const underWay = new Map<string, Asked>();
 
   const remember = (hostname: string, known: Known): AddressVerdict => {
-    // The map is in order of the last look-up, so its first host is the oldest.
-    hosts.delete(hostname);
-    const [oldest] = hosts.keys();
-    if (oldest !== undefined && hosts.size >= hostsKeptMax) hosts.delete(oldest);
     hosts.set(hostname, known);
     return known.verdict;
   };

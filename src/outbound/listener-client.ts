@@ -3,6 +3,7 @@
  * an `Outcome`. It reads at most 4 KiB of an answer's body, and only where the contract gives the body a meaning.
  */
 import { z } from 'zod';
+import { BoundedCache } from '../bounded-cache.ts';
 import type { ListenerResponse, Outcome } from '../domain/attempt.ts';
 import { checkEndpointUrl, type EndpointCheck } from '../domain/endpoint.ts';
 import {
@@ -84,13 +85,12 @@ async function checkBefore(options: ListenerClientOptions, endpoint: string): Pr
 }
 
 /** Verdicts on URLs, kept so that an endpoint is not parsed again for each request. A verdict never changes. */
-const verdicts = new Map<string, EndpointCheck>();
+const verdicts = new BoundedCache<EndpointCheck>(ENDPOINTS_CHECKED_MAX);
 
 function checked(endpoint: string, allowPrivate: boolean): EndpointCheck {
   const name = `${allowPrivate} ${endpoint}`;
   let verdict = verdicts.get(name);
   if (verdict === undefined) {
-    if (verdicts.size >= ENDPOINTS_CHECKED_MAX) verdicts.clear();
     verdict = checkEndpointUrl(endpoint, allowPrivate);
     verdicts.set(name, verdict);
   }

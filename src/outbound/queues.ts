@@ -9,7 +9,11 @@
  */
 import { z } from 'zod';
 import { Outage } from '../domain/errors.ts';
-import { EVENT_TYPES, type IdentityEvent } from '../domain/event.ts';
+import type { EventType, IdentityEvent } from '../domain/event.ts';
+import { isEventId } from '../domain/ids.ts';
+import { DEAD_LETTER_REASON_MAX_CHARACTERS } from '../domain/limits.ts';
+import { text, uuid } from '../domain/schemas.ts';
+import { isMoment } from '../domain/time.ts';
 
 export const QUEUES = {
   events: 'webhook-events',
@@ -27,40 +31,85 @@ const QUEUE_SEND_MAX_MESSAGES = 100;
 const QUEUE_SEND_MAX_BYTES = 250_000;
 /** Delivery ids in one dispatch, so that a lost message costs little. */
 const DISPATCH_MAX_IDS = 20;
+/** `max_retries` of every consumer in wrangler.toml: the platform's highest. */
+export const QUEUE_MAX_RETRIES = 100;
+/** Subscriptions that one slice names: their ids share a queue message with the events. */
+export const SLICE_MAX_SUBSCRIPTIONS = 500;
+/** More events than a packed message of 64,000 bytes can hold: the smallest takes 122 bytes. */
+const PACKED_MAX_EVENTS = 600;
+/**
+ * Bytes of a dead letter's body once it is text within the JSON of a message: the platform takes 128 KB. An event that was
+ * accepted has 60,256 bytes, and twice as many when each is escaped.
+ */
+const DEAD_LETTER_BODY_MAX_BYTES = 124_000;
+
+// --- Schemas of all messages -----------------------------------------------------------------------
+//
+// Any Worker with a producer binding can send anything to a queue. So every form is strict, every number is in range, every list
+// is bounded, and no reason repeats what a message says.
+
+/** An object without any other members. */
+function strict<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
+  return z.strictObject(shape, {
+    error: (issue) =>
+      issue.code === 'unrecognized_keys' ? 'has members that are not known' : 'must be an object',
+  });
+}
+
+const moment = z.custom<number>(isMoment, { error: 'must be a time in milliseconds' });
+
+const eventId = uuid.refine(isEventId, { error: 'must be a UUID version 7' });
+
+function list<Member extends z.ZodType>(member: Member, max: number) {
+  const error = `must be an array of 1 to ${max}`;
+  return z.array(member, { error }).min(1, { error }).max(max, { error });
+}
+
+const QUEUE = { error: 'must be a queue of the service' };
+
+const FAILURES = { error: `must be a whole number from 0 to ${QUEUE_MAX_RETRIES}` };
 
 // --- webhook-events and webhook-slices: packed events -----------------------------------------------
 
-const PackedEvent = z.tuple([
-  z.string(), // id
-  z.enum(EVENT_TYPES),
-  z.number().nullable(), // occurredAt, ms; null: the time of acceptance
-  z.string(), // captureApplicationId
-  z.string(), // captureClientId
-  z.string(), // entityType
-  z.string(), // sub
-  z.string().nullable(), // globalSub
-  z.array(z.string()).nullable(), // attributes
-]);
+/** One event without names of members. */
+type PackedEvent = [
+  id: string,
+  type: EventType,
+  /** ms; null: the time of acceptance. */
+  occurredAt: number | null,
+  captureApplicationId: string,
+  captureClientId: string,
+  entityType: string,
+  sub: string,
+  globalSub: string | null,
+  attributes: string[] | null,
+];
 
-/** `packed` is the version of the format. */
-export const PackedEvents = z.object({
-  packed: z.literal(1),
-  customerId: z.string(),
-  acceptedAt: z.number(),
-  events: z.array(PackedEvent),
+/** Values of a packed event. */
+const PACKED_EVENT_VALUES = 9;
+
+/**
+ * `packed` is the version of the format. The members of `events` are not checked here: each is checked by itself
+ * (`queue/event-message.ts`), because one faulty event must not take the others with it.
+ */
+export const PackedEvents = strict({
+  packed: z.literal(1, { error: 'must be 1' }),
+  customerId: uuid,
+  acceptedAt: moment,
+  events: list(z.unknown(), PACKED_MAX_EVENTS),
   /** A slice: only these subscriptions receive the events. Absent: all subscriptions of the customer. */
-  subscriptions: z.array(z.string()).optional(),
+  subscriptions: list(uuid, SLICE_MAX_SUBSCRIPTIONS).optional(),
   /** Of a slice: how often work on it has failed before it was sent. */
-  failures: z.number().optional(),
+  failures: z.number(FAILURES).int(FAILURES).min(0, FAILURES).max(QUEUE_MAX_RETRIES, FAILURES).optional(),
   /** Of a slice: its events have waited once for the answers to others, and wait for no more. */
-  waited: z.literal(true).optional(),
+  waited: z.literal(true, { error: 'must be true' }).optional(),
 });
-export type PackedEvents = z.infer<typeof PackedEvents>;
+
+/** A packed message as the service makes it. */
+export type PackedEvents = Omit<z.infer<typeof PackedEvents>, 'events'> & { events: PackedEvent[] };
 
 /** What a slice has beside its events. */
 export type SliceOf = Pick<PackedEvents, 'subscriptions' | 'failures' | 'waited'>;
-
-type PackedEvent = z.infer<typeof PackedEvent>;
 
 function pack(event: IdentityEvent): PackedEvent {
   return [
@@ -76,21 +125,30 @@ function pack(event: IdentityEvent): PackedEvent {
   ];
 }
 
-/** The events of a packed message. */
-export function unpackEvents(message: PackedEvents): IdentityEvent[] {
-  return message.events.map(([id, type, occurredAt, app, client, entityType, sub, globalSub, names]) => ({
-    customerId: message.customerId,
+/**
+ * One member of a packed message as an event. Its values are as they came: `isAcceptedEvent` says whether they are what their
+ * types say.
+ * @returns `undefined` when it is no packed event
+ */
+export function unpackEvent(
+  member: unknown,
+  { customerId, acceptedAt }: Pick<PackedEvents, 'customerId' | 'acceptedAt'>,
+): IdentityEvent | undefined {
+  if (!Array.isArray(member) || member.length !== PACKED_EVENT_VALUES) return undefined;
+  const [id, type, occurredAt, app, client, entityType, sub, globalSub, names] = member as PackedEvent;
+  return {
+    customerId,
     id,
     type,
-    acceptedAt: message.acceptedAt,
-    occurredAt: occurredAt ?? message.acceptedAt,
+    acceptedAt,
+    occurredAt: occurredAt ?? acceptedAt,
     captureApplicationId: app,
     captureClientId: client,
     entityType,
     sub,
     ...(globalSub === null ? {} : { globalSub }),
     ...(names === null ? {} : { attributes: names }),
-  }));
+  };
 }
 
 /**
@@ -119,13 +177,13 @@ export function packEvents(events: readonly IdentityEvent[], acceptedAt: number)
 // --- webhook-deliveries ---------------------------------------------------------------------------
 
 /** Deliveries of one event store that are due. */
-export const Dispatch = z.object({
-  customerId: z.string(),
-  subscriptionId: z.string(),
-  token: z.string(),
-  eventIds: z.array(z.string()).min(1),
+export const Dispatch = strict({
+  customerId: uuid,
+  subscriptionId: uuid,
+  token: uuid,
+  eventIds: list(eventId, DISPATCH_MAX_IDS),
   /** The endpoint is not healthy, so these deliveries may not take all slots of an invocation (contract 10.4). */
-  unhealthy: z.literal(true).optional(),
+  unhealthy: z.literal(true, { error: 'must be true' }).optional(),
 });
 export type Dispatch = z.infer<typeof Dispatch>;
 
@@ -157,11 +215,11 @@ export async function sendDispatches(
  * One event as it was published, with the time of acceptance and the id that it was given then. Both stay the same through
  * dead letters and replay. This is also the body of a dead letter.
  */
-export const ReplayedEvent = z.object({
-  replay: z.literal(1),
-  acceptedAt: z.number(),
+export const ReplayedEvent = strict({
+  replay: z.literal(1, { error: 'must be 1' }),
+  acceptedAt: moment,
   /** The id that the event was given, for an event that has none of its own. */
-  eventId: z.string(),
+  eventId,
   event: z.unknown(),
 });
 export type ReplayedEvent = z.infer<typeof ReplayedEvent>;
@@ -169,17 +227,55 @@ export type ReplayedEvent = z.infer<typeof ReplayedEvent>;
 // --- webhook-dead-letters -------------------------------------------------------------------------
 
 /** A letter for the operator's list, on its way to D1. */
-export const DeadLetterMessage = z.object({
-  deadLetter: z.literal(1),
-  id: z.string(),
-  queue: z.string(),
-  reason: z.string(),
+export const DeadLetterMessage = strict({
+  deadLetter: z.literal(1, { error: 'must be 1' }),
+  id: uuid,
+  queue: z.string(QUEUE).refine((name) => Object.values<string>(QUEUES).includes(name), QUEUE),
+  reason: text(1, DEAD_LETTER_REASON_MAX_CHARACTERS),
   /** JSON text. */
-  body: z.string(),
-  acceptedAt: z.number(),
-  createdAt: z.number(),
+  body: z
+    .string({ error: 'must be text' })
+    .refine(isLetterBody, { error: 'must be a replayed event as JSON' }),
+  acceptedAt: moment,
+  createdAt: moment,
+  /** The customer that the event names. A letter of version 0.1.0 has none. */
+  customerId: uuid.nullish(),
+  /** The event was refused; absent: it was accepted. */
+  refused: z.literal(true, { error: 'must be true' }).optional(),
 });
-export type DeadLetterMessage = z.infer<typeof DeadLetterMessage>;
+type DeadLetterMessage = z.infer<typeof DeadLetterMessage>;
+
+/** A letter as the list has it. */
+type Letter = Omit<DeadLetterMessage, 'deadLetter' | 'customerId' | 'refused'> & {
+  readonly customerId: string | null;
+  readonly refused: boolean;
+};
+
+export function letterMessage({ customerId, refused, ...letter }: Letter): DeadLetterMessage {
+  return {
+    deadLetter: 1,
+    ...letter,
+    ...(customerId === null ? {} : { customerId }),
+    ...(refused ? { refused } : {}),
+  };
+}
+
+function isLetterBody(body: string): boolean {
+  if (!fitsLetter(body)) return false;
+  try {
+    return ReplayedEvent.safeParse(JSON.parse(body)).success;
+  } catch {
+    return false;
+  }
+}
+
+/** Whether the body of a dead letter fits into a message, and into a row of the list. */
+export function fitsLetter(body: string): boolean {
+  return (
+    body.length <= DEAD_LETTER_BODY_MAX_BYTES &&
+    utf8Length(JSON.stringify(body)) <= DEAD_LETTER_BODY_MAX_BYTES
+  );
+}
 
 // --- sending --------------------------------------------------------------------------------------
 

@@ -6,8 +6,8 @@
  * last delivery goes to `giveUp` instead, because the platform would move it without the ids it was given here (or, from the
  * dead letters' own queue, delete it).
  */
-/** `max_retries` of every consumer in wrangler.toml: the platform's highest. */
-export const QUEUE_MAX_RETRIES = 100;
+import { QUEUE_MAX_RETRIES } from '../outbound/queues.ts';
+
 /** The longest wait before a message that is not done comes again. */
 const QUEUE_RETRY_MAX_SECONDS = 900;
 

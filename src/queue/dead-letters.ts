@@ -3,16 +3,26 @@
  * or raw, moved here by the platform after the last retry. The letter's id is the key that makes a repeat
  * harmless.
  */
+
+import { faultsOf, outageBehind } from '../domain/errors.ts';
+import { faultOfAcceptance } from '../domain/event.ts';
 import { describeError, logWarn } from '../log.ts';
 import { DeadLetterMessage, Dispatch, QUEUES } from '../outbound/queues.ts';
 import type { DeadLetter } from '../storage/dead-letters.ts';
 import { acknowledge } from './acknowledge.ts';
-import { deadLetterOf, readEventMessage } from './event-message.ts';
+import { isForm, readEventMessage } from './event-message.ts';
+import { deadLetterOf, describeFaults, notUnderstood } from './letters.ts';
+import { isTooLarge } from './message-size.ts';
 
 interface DeadLettersPorts {
   store(letters: readonly DeadLetter[]): Promise<void>;
   send(letters: readonly DeadLetter[]): Promise<void>;
   readonly now: () => number;
+}
+
+interface Reading {
+  readonly message: Message<unknown>;
+  readonly letters: readonly DeadLetter[];
 }
 
 /** Handles a batch. Never rejects: letters that could not be stored return to the queue. */
@@ -21,39 +31,62 @@ export async function consumeDeadLetters(
   ports: DeadLettersPorts,
 ): Promise<void> {
   const readings = messages.map((message) => ({ message, letters: readLetters(message, ports.now()) }));
-  const isDone = await ports.store(readings.flatMap(({ letters }) => letters)).then(
-    () => true,
-    (error: unknown) => {
-      logWarn('dead letters returned to the queue', {
-        messages: messages.length,
-        error: describeError(error),
-      });
-      return false;
-    },
-  );
+  if (await storeAll(readings, ports)) return;
+  // The database is there, and refuses something: that must not keep the others from the list.
+  for (const reading of readings) await storeAll([reading], ports);
+}
+
+/** @returns whether these messages are acknowledged, or returned to the queue */
+async function storeAll(readings: readonly Reading[], ports: DeadLettersPorts): Promise<boolean> {
+  let isDone = true;
+  try {
+    await ports.store(readings.flatMap(({ letters }) => letters));
+  } catch (error) {
+    if (readings.length > 1 && outageBehind(error) === undefined) return false;
+    logWarn('dead letters returned to the queue', {
+      messages: readings.length,
+      error: describeError(error),
+    });
+    isDone = false;
+  }
   await Promise.all(
     readings.map(({ message, letters }) => acknowledge(message, isDone, () => ports.send(letters))),
   );
+  return true;
 }
 
 function readLetters(message: Message<unknown>, now: number): readonly DeadLetter[] {
+  try {
+    if (!isTooLarge(message.body)) {
+      if (isForm(message.body, 'deadLetter')) return [readOwn(message, now)];
+      const dispatch = Dispatch.safeParse(message.body).data;
+      if (dispatch !== undefined) {
+        // The store dispatches again what was not begun.
+        const queue = dispatch.unhealthy === true ? QUEUES.unhealthy : QUEUES.deliveries;
+        logWarn('dispatch given up', { queue, messageId: message.id });
+        return [];
+      }
+    }
+    const { events, letters } = readEventMessage(message, now);
+    return [
+      ...letters,
+      ...events.map(([position, event]) =>
+        deadLetterOf(message, position, event, 'moved here by the platform after its last retry', now),
+      ),
+    ];
+  } catch {
+    return [notUnderstood(message, 'cannot be read', now, {})];
+  }
+}
+
+/** A letter in our own form. Anyone with a binding may have written it, so what is wrong with it makes another letter. */
+function readOwn(message: Message<unknown>, now: number): DeadLetter {
   const own = DeadLetterMessage.safeParse(message.body);
-  if (own.success) {
-    const { deadLetter: _, ...letter } = own.data;
-    return [letter];
-  }
-  const dispatch = Dispatch.safeParse(message.body).data;
-  if (dispatch !== undefined) {
-    // The store dispatches again what was not begun.
-    const queue = dispatch.unhealthy === true ? QUEUES.unhealthy : QUEUES.deliveries;
-    logWarn('dispatch given up', { queue, messageId: message.id });
-    return [];
-  }
-  const { events, letters } = readEventMessage(message, now);
-  return [
-    ...letters,
-    ...events.map(([position, event]) =>
-      deadLetterOf(message, position, event, 'moved here by the platform after its last retry', now),
-    ),
-  ];
+  if (!own.success) return notUnderstood(message, describeFaults(faultsOf(own.error.issues, 'letter')), now);
+  const { deadLetter: _, customerId = null, refused = false, ...letter } = own.data;
+  const fault =
+    faultOfAcceptance(letter.acceptedAt, message.timestamp.getTime(), now) ??
+    faultOfAcceptance(letter.createdAt, message.timestamp.getTime(), now)?.replace('acceptedAt', 'createdAt');
+  if (fault !== undefined) return notUnderstood(message, fault, now);
+  return { ...letter, customerId, refused };
 }

@@ -12,6 +12,7 @@ import { describeError, logWarn } from '../log.ts';
 import { Dispatch, QUEUES } from '../outbound/queues.ts';
 import type { SubscriptionStatus } from '../storage/recipients.ts';
 import { acknowledge, returnAll } from './acknowledge.ts';
+import { isTooLarge } from './message-size.ts';
 
 interface DeliveriesPorts extends DeliveryPorts {
   findSubscriptionsById(ids: readonly string[]): Promise<ReadonlyMap<string, SubscriptionStatus>>;
@@ -25,7 +26,7 @@ export async function consumeDeliveries(
   ports: DeliveriesPorts,
   queue: string = QUEUES.deliveries,
 ): Promise<void> {
-  const readings = messages.map((message) => ({ message, dispatch: Dispatch.safeParse(message.body).data }));
+  const readings = messages.map((message) => ({ message, dispatch: readDispatch(message) }));
   const ids = readings.flatMap(({ dispatch }) => (dispatch === undefined ? [] : [dispatch.subscriptionId]));
   let subscriptions: ReadonlyMap<string, SubscriptionStatus>;
   try {
@@ -49,6 +50,15 @@ export async function consumeDeliveries(
     }),
   );
   await invocation.end();
+}
+
+/** @returns `undefined` for a message that is no dispatch. Never throws */
+function readDispatch({ body }: Message<unknown>): Dispatch | undefined {
+  try {
+    return isTooLarge(body) ? undefined : Dispatch.safeParse(body).data;
+  } catch {
+    return undefined;
+  }
 }
 
 async function deliverOne(

@@ -3,22 +3,33 @@
  * (contract 10.1).
  *
  * A message has one of four forms: events that we packed (with a list of subscriptions if it is a slice), a replayed dead
- * letter, or one event or an array of events from a producer's own binding. A member that cannot be read becomes a dead
- * letter, whose id derives from message and position.
+ * letter, or one event or an array of events from a producer's own binding. The forms are not trusted, because a producer can
+ * send any of them: all events obey the same rules, and are checked one by one. A member that is refused becomes a dead letter, and
+ * leaves the others alone. A message that cannot be read at all becomes one dead letter.
  */
-import type { Fault } from '../domain/errors.ts';
-import { checkPublishedEvent, type IdentityEvent } from '../domain/event.ts';
-import { deadLetterId, deriveEventId } from '../domain/ids.ts';
-import { DEAD_LETTERS_PER_MESSAGE } from '../domain/limits.ts';
-import { PackedEvents, QUEUES, ReplayedEvent, type SliceOf, unpackEvents } from '../outbound/queues.ts';
+import { faultsOf } from '../domain/errors.ts';
+import {
+  checkKeptEvent,
+  checkPublishedEvent,
+  type EventCheck,
+  faultOfAcceptance,
+  faultOfIdTime,
+  type IdentityEvent,
+  isAcceptedEvent,
+  keptEvent,
+} from '../domain/event.ts';
+import { PackedEvents, ReplayedEvent, type SliceOf, unpackEvent } from '../outbound/queues.ts';
 import type { DeadLetter } from '../storage/dead-letters.ts';
-
-/** The part of a queue message that is read here. */
-interface ReadableMessage {
-  readonly id: string;
-  readonly timestamp: Date;
-  readonly body: unknown;
-}
+import {
+  describeFaults,
+  notUnderstood,
+  type Origin,
+  originOf,
+  type ReadableMessage,
+  type Refusal,
+  refusals,
+} from './letters.ts';
+import { isTooLarge } from './message-size.ts';
 
 export interface EventMessage extends SliceOf {
   /** Each with its position in the message. */
@@ -27,111 +38,117 @@ export interface EventMessage extends SliceOf {
   readonly letters: readonly DeadLetter[];
 }
 
-export function readEventMessage(message: ReadableMessage, now: number): EventMessage {
+/** @param onlySlices the queue has slices alone: any other message would have been split elsewhere. Never throws */
+export function readEventMessage(message: ReadableMessage, now: number, onlySlices = false): EventMessage {
+  try {
+    const { body } = message;
+    if (isTooLarge(body))
+      return refused(message, 'is larger than a queue message can be', now, { type: typeof body });
+    if (isForm(body, 'packed')) return readPacked(message, now, onlySlices);
+    if (onlySlices) return refused(message, 'is no slice', now);
+    return isForm(body, 'replay') ? readReplayed(message, now) : readPublished(message, now);
+  } catch {
+    // No message is known to get here. Its body is left alone, because something about it throws.
+    return refused(message, 'cannot be read', now, {});
+  }
+}
+
+/** Whether a body is one of our own forms, whatever its version. A published event has a type, and may have any other member. */
+export function isForm(body: unknown, mark: 'packed' | 'replay' | 'deadLetter'): boolean {
+  return typeof body === 'object' && body !== null && mark in body && !('type' in body);
+}
+
+function readPacked(message: ReadableMessage, now: number, onlySlices: boolean): EventMessage {
   const packed = PackedEvents.safeParse(message.body);
-  if (packed.success) {
-    const { subscriptions, failures, waited } = packed.data;
-    return {
-      events: unpackEvents(packed.data).map((event, position) => [position, event]),
-      letters: [],
-      ...(subscriptions === undefined ? {} : { subscriptions }),
-      ...(failures === undefined ? {} : { failures }),
-      ...(waited === undefined ? {} : { waited }),
-    };
+  if (!packed.success) return refused(message, describeFaults(faultsOf(packed.error.issues, 'message')), now);
+  const { acceptedAt, customerId, subscriptions, failures, waited } = packed.data;
+  const fault = faultOfAcceptance(acceptedAt, message.timestamp.getTime(), now);
+  if (fault !== undefined) return refused(message, fault, now);
+  if (onlySlices && subscriptions === undefined) return refused(message, 'is no slice', now);
+  const reading = new Reading(originOf(message, acceptedAt), now, customerId);
+  for (const [position, member] of packed.data.events.entries()) {
+    const event = unpackEvent(member, packed.data);
+    if (event === undefined) reading.refuse(position, 'event must be an array of nine values', member);
+    else if (isAcceptedEvent(event)) reading.accept(position, event);
+    else {
+      const kept = keptEvent(event);
+      reading.judge(position, kept, checkKeptEvent(kept, acceptedAt));
+    }
   }
+  return {
+    ...reading.end(),
+    ...(subscriptions === undefined ? {} : { subscriptions }),
+    ...(failures === undefined ? {} : { failures }),
+    ...(waited === undefined ? {} : { waited }),
+  };
+}
+
+function readReplayed(message: ReadableMessage, now: number): EventMessage {
   const replayed = ReplayedEvent.safeParse(message.body);
-  const raws = replayed.success ? [replayed.data.event] : membersOf(message.body);
-  const acceptedAt = replayed.success ? replayed.data.acceptedAt : message.timestamp.getTime();
-  const events: [number, IdentityEvent][] = [];
-  const letters: DeadLetter[] = [];
-  if (raws.length === 0) {
-    letters.push(deadLetter(message, 0, 'empty array', message.body, acceptedAt, now));
+  if (!replayed.success)
+    return refused(message, describeFaults(faultsOf(replayed.error.issues, 'message')), now);
+  const { acceptedAt, eventId, event } = replayed.data;
+  const fault = faultOfAcceptance(acceptedAt, message.timestamp.getTime(), now);
+  if (fault !== undefined) return refused(message, fault, now);
+  const reading = new Reading({ message, acceptedAt, idAt: () => eventId }, now);
+  reading.judge(0, event, checkKeptEvent(event, acceptedAt));
+  return reading.end();
+}
+
+function readPublished(message: ReadableMessage, now: number): EventMessage {
+  const { body } = message;
+  const origin = originOf(message);
+  const reading = new Reading(origin, now);
+  const members: readonly unknown[] = Array.isArray(body) ? body : [body];
+  if (members.length === 0) reading.refuse(0, 'empty array', body);
+  for (const [position, member] of members.entries()) {
+    reading.judge(position, member, checkPublishedEvent(member, origin.acceptedAt));
   }
-  raws.forEach((raw, position) => {
-    const check = checkPublishedEvent(raw, acceptedAt);
+  return reading.end();
+}
+
+/** Collects the members of one message: the events to deliver, and letters for the others. */
+class Reading {
+  readonly #origin: Origin;
+  readonly #now: number;
+  readonly #customerId: string | undefined;
+  readonly #events: [number, IdentityEvent][] = [];
+  readonly #refusals: Refusal[] = [];
+
+  /** @param customerId of all members; absent: each says its own */
+  constructor(origin: Origin, now: number, customerId?: string) {
+    this.#origin = origin;
+    this.#now = now;
+    this.#customerId = customerId;
+  }
+
+  accept(position: number, event: IdentityEvent): void {
+    this.#events.push([position, event]);
+  }
+
+  refuse(position: number, reason: string, member: unknown): void {
+    this.#refusals.push({ position, reason, event: member, customerId: this.#customerId });
+  }
+
+  /** An event without an id of its own gets the one that it was given. */
+  judge(position: number, member: unknown, check: EventCheck): void {
     if (!check.ok) {
-      letters.push(deadLetter(message, position, describeFaults(check.faults), raw, acceptedAt, now));
+      this.refuse(position, describeFaults(check.faults), member);
       return;
     }
-    const given = replayed.success ? replayed.data.eventId : idAt(message, position);
-    events.push([position, { ...check.event, id: check.event.id ?? given }]);
-  });
-  return { events, letters: bounded(letters, message, acceptedAt, now) };
-}
-
-/** One message may have a thousand letters (contract 10.1): further invalid members share the last one. */
-function bounded(
-  letters: DeadLetter[],
-  message: ReadableMessage,
-  acceptedAt: number,
-  now: number,
-): readonly DeadLetter[] {
-  if (letters.length <= DEAD_LETTERS_PER_MESSAGE) return letters;
-  const kept = letters.slice(0, DEAD_LETTERS_PER_MESSAGE - 1);
-  const rest = letters.slice(kept.length);
-  const events = rest.map((letter) => (JSON.parse(letter.body) as ReplayedEvent).event);
-  const reason = `${rest.length} more invalid events of one message`;
-  return [...kept, deadLetter(message, -1, reason, events, acceptedAt, now)];
-}
-
-/** A letter for a valid event that cannot be delivered. */
-export function deadLetterOf(
-  message: ReadableMessage,
-  position: number,
-  event: IdentityEvent,
-  reason: string,
-  now: number,
-): DeadLetter {
-  const { acceptedAt, ...published } = event;
-  const raw = { ...published, occurredAt: new Date(event.occurredAt).toISOString() };
-  return deadLetter(message, position, reason, raw, acceptedAt, now);
-}
-
-function deadLetter(
-  message: ReadableMessage,
-  position: number,
-  reason: string,
-  event: unknown,
-  acceptedAt: number,
-  now: number,
-): DeadLetter {
-  const body: ReplayedEvent = {
-    replay: 1,
-    acceptedAt,
-    eventId: idAt(message, position),
-    event: presentable(event),
-  };
-  return {
-    id: deadLetterId(message.id, position),
-    queue: QUEUES.events,
-    reason,
-    body: JSON.stringify(body),
-    acceptedAt,
-    createdAt: now,
-  };
-}
-
-function idAt(message: ReadableMessage, position: number): string {
-  return deriveEventId(message.id, message.timestamp.getTime(), position);
-}
-
-function membersOf(body: unknown): readonly unknown[] {
-  return Array.isArray(body) ? body : [body];
-}
-
-function describeFaults(faults: readonly Fault[]): string {
-  return faults
-    .map(({ name, reason }) => `${name} ${reason}`)
-    .join('; ')
-    .slice(0, 1000);
-}
-
-/** A value that a producer sent, as something that JSON can hold. */
-function presentable(value: unknown): unknown {
-  if (value instanceof ArrayBuffer) return { bytes: value.byteLength };
-  try {
-    return JSON.stringify(value) === undefined ? { type: typeof value } : value;
-  } catch {
-    return { type: typeof value };
+    const id = check.event.id ?? this.#origin.idAt(position);
+    // The time in an id of its own was checked with the event.
+    const fault = faultOfIdTime(id, this.#origin.acceptedAt);
+    if (fault !== undefined) this.refuse(position, `eventId ${fault}`, member);
+    else this.accept(position, { ...check.event, id });
   }
+
+  end(): EventMessage {
+    return { events: this.#events, letters: refusals(this.#origin, this.#refusals, this.#now) };
+  }
+}
+
+/** @param shown what the letter shows of the message */
+function refused(message: ReadableMessage, reason: string, now: number, shown?: unknown): EventMessage {
+  return { events: [], letters: [notUnderstood(message, reason, now, shown)] };
 }

@@ -25,14 +25,16 @@ import {
   SLICES_BUDGET_MS,
   SLICES_EVENTS_AT_ONCE,
 } from '../delivery/tuning.ts';
+import { outageBehind } from '../domain/errors.ts';
 import type { IdentityEvent } from '../domain/event.ts';
 import type { Recipient } from '../domain/subscription.ts';
 import { describeError, logWarn } from '../log.ts';
-import { QUEUES } from '../outbound/queues.ts';
+import { QUEUE_MAX_RETRIES, QUEUES } from '../outbound/queues.ts';
 import type { DeadLetter } from '../storage/dead-letters.ts';
 import type { Audience } from '../storage/recipients.ts';
-import { acknowledge, QUEUE_MAX_RETRIES } from './acknowledge.ts';
-import { deadLetterOf, type EventMessage, readEventMessage } from './event-message.ts';
+import { acknowledge } from './acknowledge.ts';
+import { type EventMessage, readEventMessage } from './event-message.ts';
+import { deadLetterOf } from './letters.ts';
 import { Progress } from './progress.ts';
 
 /** What the consumer needs besides delivering. */
@@ -103,7 +105,10 @@ async function consumeIn(
   messages: readonly Message<unknown>[],
   ports: EventsPorts,
 ): Promise<void> {
-  const readings = messages.map((message) => ({ message, ...readEventMessage(message, ports.now()) }));
+  const readings = messages.map((message) => ({
+    message,
+    ...readEventMessage(message, ports.now(), lane.restTo === 'slices'),
+  }));
   const customers = new Set(readings.flatMap(({ events }) => events.map(([, { customerId }]) => customerId)));
   const invocation = new Invocation(ports, lane.budgetMs, customers);
   let audiences: ReadonlyMap<string, Audience>;
@@ -166,7 +171,8 @@ class Batch {
     const progresses = readings.map((reading) => {
       const progress = this.#progressOf(reading);
       void this.#storeLetters(reading, progress);
-      for (const group of groupsOf(reading)) {
+      const groups = groupsOf(reading);
+      for (const group of groups) {
         const subscriptions = this.#subscriptionsOf(group);
         if (isWider(widthOf(group, subscriptions), this.#lane.max)) {
           progress.expect();
@@ -176,15 +182,15 @@ class Batch {
           for (const event of group.events) this.#wait(event, progress);
         }
       }
-      return progress;
+      return { progress, groups };
     });
-    const routes = await this.#route(narrow);
-    for (const { events } of routes ?? []) {
+    const { routes, failed } = await this.#route(narrow);
+    for (const { events } of routes) {
       for (const event of events) for (const [progress] of this.#waitingFor(event)) progress.expect();
     }
-    for (const progress of progresses) progress.endPart(routes !== undefined);
-    if (routes !== undefined) await this.#deliver(routes);
-    await Promise.all(progresses.map(({ finished }) => finished));
+    for (const { progress, groups } of progresses) progress.endPart(!groups.some((one) => failed.has(one)));
+    await this.#deliver(routes);
+    await Promise.all(progresses.map(({ progress }) => progress.finished));
   }
 
   #progressOf(reading: Reading): Progress {
@@ -211,15 +217,31 @@ class Batch {
     return this.#waiting.get(keyOf(event)) ?? [];
   }
 
-  /** @returns `undefined` when filters could not be read */
-  async #route(groups: readonly Addressed[]): Promise<Route[] | undefined> {
+  /** @returns the routes, and the groups that have none because their filters could not be read */
+  async #route(
+    groups: readonly Addressed[],
+  ): Promise<{ readonly routes: readonly Route[]; readonly failed: ReadonlySet<Addressed> }> {
     try {
       const { captureDomain, findFilters } = this.#ports;
-      return await route(groups, this.#audiences, captureDomain, findFilters);
+      const routes = await route(groups, this.#audiences, captureDomain, findFilters);
+      return { routes, failed: new Set() };
     } catch (error) {
+      if (groups.length > 1 && outageBehind(error) === undefined) return await this.#routeEach(groups);
       logWarn('filters not read', { queue: this.#lane.queue, error: describeError(error) });
-      return undefined;
+      return { routes: [], failed: new Set(groups) };
     }
+  }
+
+  /** The database is there, and one group fails all the same: the others do without it. */
+  async #routeEach(groups: readonly Addressed[]) {
+    const routes: Route[] = [];
+    const failed = new Set<Addressed>();
+    for (const group of groups) {
+      const one = await this.#route([group]);
+      routes.push(...one.routes);
+      for (const each of one.failed) failed.add(each);
+    }
+    return { routes, failed };
   }
 
   async #deliver(routes: readonly Route[]): Promise<void> {
@@ -261,17 +283,19 @@ class Batch {
 
   /** Stores as dead letters what can never be processed, events of unknown customers included. */
   async #storeLetters({ message, events, letters }: Reading, progress: Progress): Promise<void> {
-    const all = [...letters];
-    for (const [position, event] of events) {
-      if (this.#audiences.has(event.customerId)) continue;
-      all.push(deadLetterOf(message, position, event, 'customerId names no customer', this.#ports.now()));
-    }
-    const [first] = all;
-    if (first === undefined) return;
+    const strangers = events.filter(([, { customerId }]) => !this.#audiences.has(customerId));
+    if (letters.length + strangers.length === 0) return;
     progress.expect();
     try {
+      const now = this.#ports.now();
+      const all = [
+        ...letters,
+        ...strangers.map(([position, event]) =>
+          deadLetterOf(message, position, event, 'customerId names no customer', now, true),
+        ),
+      ];
       await this.#ports.deadLetters.store(all);
-      const { id, reason } = first;
+      const { id, reason } = all[0] as DeadLetter;
       logWarn('dead letters', {
         queue: this.#lane.queue,
         messageId: message.id,

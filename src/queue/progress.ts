@@ -10,8 +10,8 @@ import type { Disposition } from '../delivery/disposition.ts';
 import { slicesFor } from '../delivery/slices.ts';
 import type { IdentityEvent } from '../domain/event.ts';
 import { describeError, logInfo, logWarn } from '../log.ts';
-import type { PackedEvents, SliceOf } from '../outbound/queues.ts';
-import { type Acknowledgeable, acknowledge, QUEUE_MAX_RETRIES, retryDelaySeconds } from './acknowledge.ts';
+import { type PackedEvents, QUEUE_MAX_RETRIES, type SliceOf } from '../outbound/queues.ts';
+import { type Acknowledgeable, acknowledge, retryDelaySeconds } from './acknowledge.ts';
 
 /** What the progress of a message needs of the service. */
 interface ProgressPorts {
@@ -114,7 +114,8 @@ export class Progress {
       const { restDeliveries } = this.#ports;
       const hasWaited = this.#hasWaited || waitSeconds > 0;
       const marks = {
-        ...(failures === 0 ? {} : { failures }),
+        // More than all retries says nothing more: the next failure gives up.
+        ...(failures === 0 ? {} : { failures: Math.min(failures, QUEUE_MAX_RETRIES) }),
         ...(hasWaited ? { waited: true as const } : {}),
       };
       const slices = slicesFor([...events.values()], [...subscriptionIds], restDeliveries, marks);

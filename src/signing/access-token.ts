@@ -41,20 +41,20 @@ export async function issueAccessToken(key: Uint8Array, token: AccessToken): Pro
   return text;
 }
 
-/** @returns `undefined` for a text that we did not sign, and for a token that has expired at `nowMs` */
+/** @returns `malformed` for a text that we did not sign, and `expired` for a token of ours that has ended at `nowMs` */
 export async function readAccessToken(
   key: Uint8Array,
   text: string,
   nowMs: number,
-): Promise<AccessToken | undefined> {
+): Promise<AccessToken | 'malformed' | 'expired'> {
   let payload: Uint8Array;
   try {
     payload = (await compactVerify(text, await imported(key), { algorithms: ['HS256'] })).payload;
   } catch {
-    return undefined;
+    return 'malformed';
   }
   const claims = Claims.safeParse(JSON.parse(new TextDecoder().decode(payload)));
-  if (!claims.success) return undefined;
+  if (!claims.success) return 'malformed';
   const [secretId, expiresAt, scope] = claims.data;
-  return expiresAt * 1000 > nowMs ? { secretId, expiresAt, scope } : undefined;
+  return expiresAt * 1000 > nowMs ? { secretId, expiresAt, scope } : 'expired';
 }

@@ -1,8 +1,10 @@
 /**
- * Signs SETs. An isolate opens each private key once; a batch reads all keys that are not open yet in one query.
+ * Signs SETs. An isolate opens a private key once and keeps it while there is room; a batch reads all keys that are not open
+ * yet in one query. A signer holds the keys that it opened itself until its invocation ends, whatever the isolate drops.
  * RS256 is deterministic (RFC 8017, 8.2): the same content and key give the same bytes, so a repeated attempt sends
  * exactly what the first one sent.
  */
+import { BoundedCache } from '../bounded-cache.ts';
 import {
   keyIdOf,
   type SetContent,
@@ -18,12 +20,13 @@ import type { SealingKeys } from './sealing.ts';
 /** Opened private keys that an isolate keeps. */
 const SIGNING_KEYS_OPENED_MAX = 5000;
 
-const opened = new Map<string, CryptoKey>();
+const openedKeys = new BoundedCache<CryptoKey>(SIGNING_KEYS_OPENED_MAX);
 const encoder = new TextEncoder();
 
+/** Signs for one invocation. */
 export interface Signer {
   /**
-   * Opens the keys of a batch that this isolate has not opened yet. The log names a key that does not open: signing with
+   * Opens the keys of a batch, as far as this isolate does not have them. The log names a key that does not open: signing with
    * that key fails, and nothing else does.
    * @throws what reading the keys throws
    */
@@ -45,20 +48,29 @@ export interface Signer {
 /**
  * @param options the service's URL, for the SET's header and issuer, and the key encryption keys
  * @param loadKeys reads sealed private keys by id; unknown ids are left out
+ * @param cache keys that this isolate has opened; tests bring a small one
  */
 export function createSigner(
   options: SealingKeys & { readonly baseUrl: string },
   loadKeys: (kids: readonly string[]) => Promise<SealedKey[]>,
+  cache: BoundedCache<CryptoKey> = openedKeys,
 ): Signer {
   const { baseUrl } = options;
+  const opened = new Map<string, CryptoKey>();
   return {
     async open(kids) {
-      if (opened.size >= SIGNING_KEYS_OPENED_MAX) opened.clear();
-      const missing = [...new Set(kids)].filter((kid) => !opened.has(kid));
+      const missing: string[] = [];
+      for (const kid of new Set(kids)) {
+        const key = opened.get(kid) ?? cache.get(kid);
+        if (key === undefined) missing.push(kid);
+        else opened.set(kid, key);
+      }
       if (missing.length === 0) return;
       for (const { kid, customerId, sealedPrivateKey } of await loadKeys(missing)) {
         try {
-          opened.set(kid, await openSigningKey(options, customerId, kid, sealedPrivateKey));
+          const key = await openSigningKey(options, customerId, kid, sealedPrivateKey);
+          opened.set(kid, key);
+          cache.set(kid, key);
         } catch (error) {
           logError('signing key does not open', error, { customerId, kid });
         }

@@ -90,7 +90,8 @@ export async function deleteClient(db: Database, customerId: string, clientId: s
 
 /**
  * Gives a client a new secret. Its other secrets end at `oldExpiresAt` (ms), or earlier where they already have an end.
- * @returns false when the customer has no such client, and then nothing is changed
+ * @param maxSecrets that a client may have at once. A rotation that ends all others is never one too many
+ * @returns unless it is `rotated`, nothing is changed
  */
 export async function rotateSecret(
   db: Database,
@@ -99,65 +100,82 @@ export async function rotateSecret(
   secret: NewSecret,
   now: number,
   oldExpiresAt: number,
-): Promise<boolean> {
-  const ofClient = and(eq(clientSecrets.customerId, customerId), eq(clientSecrets.clientId, clientId));
+  maxSecrets: number,
+): Promise<'rotated' | 'no client' | 'too many'> {
+  const ofThisClient = and(eq(clientSecrets.customerId, customerId), eq(clientSecrets.clientId, clientId));
+  // Both statements ask the same, and the first changes nothing of the answer: secrets that are kept have not ended.
+  const hasRoom = sql`(${oldExpiresAt <= now} OR (
+    SELECT count(*) FROM client_secrets AS live WHERE live.customer_id = ${customerId} AND live.client_id = ${clientId}
+      AND (live.expires_at IS NULL OR live.expires_at > ${now})) < ${maxSecrets})`;
   const [, made] = await db.batch([
     db
       .update(clientSecrets)
       .set({ expiresAt: sql`min(coalesce(${clientSecrets.expiresAt}, ${oldExpiresAt}), ${oldExpiresAt})` })
-      .where(ofClient),
-    insertSecret(db, customerId, clientId, secret, now).returning({ id: clientSecrets.id }),
-    db.delete(clientSecrets).where(and(ofClient, sql`${clientSecrets.expiresAt} <= ${now}`)),
+      .where(and(ofThisClient, hasRoom)),
+    insertSecret(db, customerId, clientId, secret, now, hasRoom).returning({ id: clientSecrets.id }),
+    db.delete(clientSecrets).where(and(ofThisClient, sql`${clientSecrets.expiresAt} <= ${now}`)),
   ]);
-  return made.length > 0;
+  if (made.length > 0) return 'rotated';
+  return (await findClient(db, customerId, clientId)) === undefined ? 'no client' : 'too many';
 }
 
-/** The valid secrets of a client; empty for an unknown client or customer. */
+/**
+ * The valid secrets of a client, each with the client; empty for an unknown client.
+ * @returns `undefined` when there is no such customer
+ */
 export async function findCredentials(
   db: Database,
   customerId: string,
   clientId: string,
   now: number,
-): Promise<Credential[]> {
-  return await credentials(
-    db,
-    and(
-      eq(clientSecrets.customerId, customerId),
-      eq(clientSecrets.clientId, clientId),
-      or(isNull(clientSecrets.expiresAt), gt(clientSecrets.expiresAt, now)),
-    ),
+): Promise<Credential[] | undefined> {
+  const rows = await db
+    .select({ client: clients, secret: clientSecrets })
+    .from(customers)
+    .leftJoin(clients, and(eq(clients.customerId, customers.id), eq(clients.clientId, clientId)))
+    .leftJoin(clientSecrets, and(ofClient(), isLive(now)))
+    .where(eq(customers.id, customerId));
+  if (rows.length === 0) return undefined;
+  return rows.flatMap(({ client, secret }) =>
+    client === null || secret === null ? [] : credentialOf(client, secret),
   );
 }
 
 /** The secret that an access token names, with its client, if both still exist. The secret may have expired. */
 export async function findCredential(db: Database, secretId: string): Promise<Credential | undefined> {
-  return (await credentials(db, eq(clientSecrets.id, secretId)))[0];
+  const [row] = await db
+    .select({ client: clients, secret: clientSecrets })
+    .from(clientSecrets)
+    .innerJoin(clients, ofClient())
+    .where(eq(clientSecrets.id, secretId));
+  return row === undefined ? undefined : credentialOf(row.client, row.secret);
 }
 
-async function credentials(db: Database, where: ReturnType<typeof and>): Promise<Credential[]> {
-  return await db
-    .select({
-      customerId: clients.customerId,
-      clientId: clients.clientId,
-      name: clients.name,
-      scope: clients.scope,
-      createdAt: clients.createdAt,
-      secretId: clientSecrets.id,
-      secretHash: clientSecrets.secretHash,
-      expiresAt: clientSecrets.expiresAt,
-    })
-    .from(clientSecrets)
-    .innerJoin(
-      clients,
-      and(eq(clients.customerId, clientSecrets.customerId), eq(clients.clientId, clientSecrets.clientId)),
-    )
-    .where(where);
+function ofClient() {
+  return and(eq(clientSecrets.customerId, clients.customerId), eq(clientSecrets.clientId, clients.clientId));
+}
+
+/** Whether a secret has not ended at `now` (ms). */
+function isLive(now: number) {
+  return or(isNull(clientSecrets.expiresAt), gt(clientSecrets.expiresAt, now));
+}
+
+function credentialOf(client: Client, secret: typeof clientSecrets.$inferSelect): Credential {
+  const { id: secretId, secretHash, expiresAt } = secret;
+  return { ...client, secretId, secretHash, expiresAt };
 }
 
 /** Inserts nothing when the client does not exist, so that a batch for an unknown client changes nothing. */
-function insertSecret(db: Database, customerId: string, clientId: string, secret: NewSecret, now: number) {
+function insertSecret(
+  db: Database,
+  customerId: string,
+  clientId: string,
+  secret: NewSecret,
+  now: number,
+  condition = sql`true`,
+) {
   return db.insert(clientSecrets).select(
     sql`SELECT ${secret.id}, customer_id, client_id, ${secret.secretHash}, ${now}, NULL
-          FROM ${clients} WHERE customer_id = ${customerId} AND client_id = ${clientId}`,
+          FROM ${clients} WHERE customer_id = ${customerId} AND client_id = ${clientId} AND ${condition}`,
   );
 }

@@ -1,8 +1,9 @@
 /** Customers in D1. The operator creates them with their signing keys, and erases them with everything they own. */
-import { and, asc, count, eq, isNull, sql } from 'drizzle-orm';
+import { and, asc, count, eq, inArray, isNull } from 'drizzle-orm';
 import { type Database, isDuplicate } from './database.ts';
-import { customers, signingKeys, subscriptions } from './schema.ts';
+import { customers, deadLetters, signingKeys, subscriptions } from './schema.ts';
 import type { NewSigningKey } from './signing-keys.ts';
+import { tombstone } from './tombstone.ts';
 
 export interface Customer {
   readonly id: string;
@@ -51,7 +52,7 @@ export async function listCustomers(
 }
 
 /**
- * Erases a customer. Foreign keys delete its clients, secrets and signing keys with its row. Its subscriptions become
+ * Erases a customer. Foreign keys delete its clients, secrets and signing keys with its row. Its dead letters go, too. Its subscriptions become
  * tombstones, and the caller erases their event stores next. A repeat changes nothing.
  * @returns false when there is no such customer
  */
@@ -59,9 +60,13 @@ export async function deleteCustomer(db: Database, id: string, now: number): Pro
   const [, removed] = await db.batch([
     db
       .update(subscriptions)
-      .set({ deletedAt: now, updatedAt: now, version: sql`${subscriptions.version} + 1` })
+      .set(tombstone(now))
       .where(and(eq(subscriptions.customerId, id), isNull(subscriptions.deletedAt))),
     db.delete(customers).where(eq(customers.id, id)).returning({ id: customers.id }),
+    // `refused` is named because the index begins with it.
+    db
+      .delete(deadLetters)
+      .where(and(inArray(deadLetters.refused, [true, false]), eq(deadLetters.customerId, id))),
   ]);
   return removed.length > 0;
 }

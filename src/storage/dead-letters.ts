@@ -1,6 +1,6 @@
 /** Dead letters in D1 (contract 10.2): kept 30 days, at most 100,000. */
 import { asc, count, eq, lt, sql } from 'drizzle-orm';
-import { DEAD_LETTERS_MAX } from '../domain/limits.ts';
+import { DEAD_LETTERS_MAX, DEAD_LETTERS_MAX_REFUSED } from '../domain/limits.ts';
 import type { Database } from './database.ts';
 import { deadLetters } from './schema.ts';
 
@@ -12,9 +12,13 @@ export interface DeadLetter {
   readonly body: string;
   readonly acceptedAt: number;
   readonly createdAt: number;
+  /** The customer that the event names, which may not exist. */
+  readonly customerId: string | null;
+  /** The event was refused. Otherwise it was accepted, and is lost unless it is replayed. */
+  readonly refused: boolean;
 }
 
-/** Letters in one statement. A bound text may have 2 MB, and the body of one letter up to 128 KB. */
+/** Letters in one statement. A bound text may have 2 MB, and the body of one letter up to 124 KB as text within JSON. */
 const LETTERS_PER_STATEMENT = 10;
 
 /** Stores all letters or none. The id makes a repeat harmless: a letter that is stored already stays as it is. */
@@ -27,7 +31,7 @@ export async function insertDeadLetters(db: Database, letters: readonly DeadLett
         .insert(deadLetters)
         .select(
           sql`SELECT value ->> 'id', value ->> 'queue', value ->> 'reason', value ->> 'body',
-                value ->> 'acceptedAt', value ->> 'createdAt'
+                value ->> 'acceptedAt', value ->> 'createdAt', value ->> 'customerId', value ->> 'refused'
               FROM json_each(${some}) WHERE true`,
         )
         .onConflictDoNothing(),
@@ -67,18 +71,40 @@ export async function deleteDeadLetter(db: Database, id: string): Promise<boolea
   return removed.length > 0;
 }
 
+/** Letters that were dropped although they were not old. */
+interface Dropped {
+  /** Of refused events, because their customer has too many. */
+  readonly ofOneCustomer: number;
+  /** Because the list is full. */
+  readonly beyondAll: number;
+}
+
 /**
- * Deletes the letters that are older than `before` (ms), then the oldest ones beyond `DEAD_LETTERS_MAX`.
- * @returns how many were beyond it
+ * Deletes the letters that are older than `before` (ms). Then, for each customer, the oldest letters of refused events beyond
+ * `DEAD_LETTERS_MAX_REFUSED`; a customer that does not exist is nobody, however many names it has. Then what is beyond
+ * `DEAD_LETTERS_MAX`: letters of refused events first, the oldest first.
  */
-export async function trimDeadLetters(db: Database, before: number): Promise<number> {
+export async function trimDeadLetters(db: Database, before: number): Promise<Dropped> {
+  const { id } = deadLetters;
   await db.delete(deadLetters).where(lt(deadLetters.createdAt, before));
-  const dropped = await db
+  const ofOneCustomer = await db
     .delete(deadLetters)
     .where(
-      sql`${deadLetters.id} IN (
-        SELECT id FROM ${deadLetters} ORDER BY created_at DESC, id DESC LIMIT -1 OFFSET ${DEAD_LETTERS_MAX})`,
+      sql`${id} IN (
+        SELECT letter FROM (
+          SELECT letters.id AS letter, row_number() OVER (
+              PARTITION BY customers.id ORDER BY letters.created_at DESC, letters.id DESC) AS place
+          FROM dead_letters AS letters LEFT JOIN customers ON customers.id = letters.customer_id
+          WHERE letters.refused = 1)
+        WHERE place > ${DEAD_LETTERS_MAX_REFUSED})`,
     )
-    .returning({ id: deadLetters.id });
-  return dropped.length;
+    .returning({ id });
+  const beyondAll = await db
+    .delete(deadLetters)
+    .where(
+      sql`${id} IN (
+        SELECT id FROM dead_letters ORDER BY refused, created_at DESC, id DESC LIMIT -1 OFFSET ${DEAD_LETTERS_MAX})`,
+    )
+    .returning({ id });
+  return { ofOneCustomer: ofOneCustomer.length, beyondAll: beyondAll.length };
 }

@@ -79,4 +79,6 @@ export const deadLetters = sqliteTable('dead_letters', {
   body: text('body').notNull(),
   acceptedAt: integer('accepted_at').notNull(),
   createdAt: integer('created_at').notNull(),
+  customerId: text('customer_id'),
+  refused: integer('refused', { mode: 'boolean' }).notNull(),
 });

@@ -21,6 +21,7 @@ import { FILTERS_MAX_BYTES_PER_CUSTOMER, FILTERS_MAX_STEPS_PER_CUSTOMER } from '
 import type { Subscription, SubscriptionChange } from '../domain/subscription.ts';
 import { type Database, isDuplicate } from './database.ts';
 import { customers, shownState, subscriptions } from './schema.ts';
+import { tombstone } from './tombstone.ts';
 
 type InsertSubscriptionResult = 'created' | 'no customer' | 'duplicate title' | 'too many' | FiltersDoNotFit;
 
@@ -280,7 +281,7 @@ function healthOf(endpoint: string, now: number, needsProof: boolean) {
 
 /**
  * Deletes a subscription, and leaves a tombstone. The caller erases its event store next.
- * @returns the deleted subscription; `undefined` when the customer has no such subscription
+ * @returns the tombstone; `undefined` when the customer has no such subscription
  */
 export async function deleteSubscription(
   db: Database,
@@ -290,7 +291,7 @@ export async function deleteSubscription(
 ): Promise<Subscription | undefined> {
   const rows = await db
     .update(subscriptions)
-    .set({ deletedAt: now, updatedAt: now, version: sql`${subscriptions.version} + 1` })
+    .set(tombstone(now))
     .where(and(eq(subscriptions.customerId, customerId), eq(subscriptions.id, id), living))
     .returning(columns);
   return rows[0];

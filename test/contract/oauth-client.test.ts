@@ -59,7 +59,7 @@ describe('an OAuth client library', () => {
     const moved = {
       name: 'moved here',
       clientId: `moved-${crypto.randomUUID()}`,
-      clientSecret: 'a+b/c%41=d-!e~f:&g',
+      clientSecret: 'a+b/c%41=d-!e~f:&g-and-so-on-to-32',
     };
     const made = await asOperator('POST', `/customers/${customer.id}/clients`, moved);
     expect(made.status).toBe(201);

@@ -101,9 +101,62 @@ describe('maintenance by the cron', () => {
     await env.DB.prepare('DELETE FROM dead_letters').run();
   });
 
+  it('refused events of unknown customers keep 10,000 dead letters, and drop no others', async () => {
+    const warn = vi.spyOn(console, 'warn').mockImplementation(() => undefined);
+    onTestFinished(() => warn.mockRestore());
+    const now = Date.now();
+    const customer = await newCustomer();
+    await env.DB.prepare('DELETE FROM dead_letters').run();
+    const insert = (name: string, count: number, customerId: string, refused: number, createdAt: number) =>
+      env.DB.prepare(
+        `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+         INSERT INTO dead_letters (id, queue, reason, body, accepted_at, created_at, customer_id, refused)
+         SELECT ?2 || i, 'webhook-events', ?2, 'b', 1, ?5 + i, ?3 || iif(?2 = 'stranger', i, ''), ?4 FROM n`,
+      )
+        .bind(count, name, customerId, refused, createdAt)
+        .run();
+    await insert('accepted', 3, customer.id, 0, now - 2 * DAY_MS);
+    await insert('refused', 3, customer.id, 1, now - 2 * DAY_MS);
+    await insert('stranger', 10_003, 'no customer ', 1, now - DAY_MS);
+    await runCron(env, now);
+    const { results } = await env.DB.prepare(
+      'SELECT reason, count(*) AS n, min(created_at) AS oldest FROM dead_letters GROUP BY reason ORDER BY reason',
+    ).all();
+    expect(results).toEqual([
+      { reason: 'accepted', n: 3, oldest: now - 2 * DAY_MS + 1 },
+      { reason: 'refused', n: 3, oldest: now - 2 * DAY_MS + 1 },
+      { reason: 'stranger', n: 10_000, oldest: now - DAY_MS + 4 },
+    ]);
+    expect(warn.mock.calls.flat().join()).toContain('"event":"dead letters dropped","count":3');
+    await env.DB.prepare('DELETE FROM dead_letters').run();
+  });
+
+  it('a full list drops letters of refused events before those of accepted ones', async () => {
+    const warn = vi.spyOn(console, 'warn').mockImplementation(() => undefined);
+    onTestFinished(() => warn.mockRestore());
+    const now = Date.now();
+    await env.DB.prepare('DELETE FROM dead_letters').run();
+    await env.DB.prepare(
+      `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100004)
+       INSERT INTO dead_letters (id, queue, reason, body, accepted_at, created_at, refused)
+       SELECT i, 'webhook-events', 'reason', '{}', ?1, ?1 + i, i > 100002 FROM n`,
+    )
+      .bind(now - DAY_MS)
+      .run();
+    await runCron(env, now);
+    const left = await env.DB.prepare(
+      'SELECT count(*) AS n, sum(refused) AS refused, min(created_at) - ?1 AS oldest FROM dead_letters',
+    )
+      .bind(now - DAY_MS)
+      .first();
+    expect(left).toEqual({ n: 100_000, refused: 0, oldest: 3 });
+    await env.DB.prepare('DELETE FROM dead_letters').run();
+  });
+
   it('maintenance drops dead letters after 30 days', async () => {
     const clock = holdClock();
-    const letter = { queue: 'webhook-events', reason: 'r', body: '{}', acceptedAt: clock.now() };
+    const about = { queue: 'webhook-events', customerId: null, refused: false };
+    const letter = { ...about, reason: 'r', body: '{}', acceptedAt: clock.now() };
     await insertDeadLetters(openDatabase(env.DB), [
       { ...letter, id: crypto.randomUUID(), createdAt: clock.now() },
       { ...letter, id: crypto.randomUUID(), createdAt: clock.now() + DAY_MS },

@@ -107,6 +107,9 @@ async function deliver(
   return dispositions;
 }
 
+/** Lets all others that are ready go first. */
+const hop = () => Promise.resolve();
+
 const ONE_CUSTOMER = new Set(['customer']);
 
 describe('first attempts', () => {
@@ -177,6 +180,32 @@ describe('first attempts', () => {
     expect(recorded.posts).toBeLessThanOrEqual(6);
     expect(recorded.reports).toHaveLength(50);
     expect([...dispositions.values()].every(({ kind }) => kind === 'done')).toBe(true);
+  });
+
+  it('no request begins while the store thinks about five failures, and none after it says failing', async () => {
+    const { recorded, fakes } = ports({ health: () => 'failing' });
+    const refused: Outcome = { kind: 'http_error', response: { statusCode: 404, headers: {} } };
+    const store = fakes.store('');
+    // Until the store answers, the listener could answer to all hundred.
+    const thinking: DeliveryPorts = {
+      ...fakes,
+      store: () => ({
+        ...store,
+        settle: async (ref, reports) => {
+          for (let turn = 0; turn < 400; turn++) await hop();
+          return await store.settle(ref, reports);
+        },
+      }),
+      post: async (endpoint, set) => {
+        await hop();
+        await fakes.post(endpoint, set);
+        return refused;
+      },
+    };
+    await deliver(thinking, events(100));
+    // Four more may be under way when the fifth fails.
+    expect(recorded.posts).toBeLessThanOrEqual(9);
+    expect(recorded.reports).toHaveLength(100);
   });
 
   it('a time-out or five failures are reported to the store at once', async () => {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { slicesFor, split } from '../../src/delivery/slices.ts';
 import type { IdentityEvent } from '../../src/domain/event.ts';
-import { unpackEvents } from '../../src/outbound/queues.ts';
 import { aSubscription } from '../support/delivery-fixtures.ts';
+import { unpackEvents } from '../support/packed.ts';
 
 function events(count: number, overrides: Partial<IdentityEvent> = {}): IdentityEvent[] {
   return Array.from({ length: count }, (_, index) => ({

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { checkEndpointUrl, isPublicAddress } from '../../src/domain/endpoint.ts';
+import { checkEndpointUrl, checkNewEndpoint, isPublicAddress } from '../../src/domain/endpoint.ts';
 
 const accepted = (url: string, allowPrivate = false) => checkEndpointUrl(url, allowPrivate).ok;
 
@@ -44,6 +44,81 @@ describe('an accepted endpoint URL', () => {
     const start = 'https://listener.example.com/';
     expect(accepted(start.padEnd(2048, 'x'))).toBe(true);
     expect(accepted(start.padEnd(2049, 'x'))).toBe(false);
+  });
+});
+
+/** A URL in which every character can be seen. */
+const visible = (url: string) =>
+  url.replace(/[^\x20-\x7e]/gu, (character) => `U+${character.codePointAt(0)?.toString(16)}`);
+
+describe('a new endpoint URL', () => {
+  it.each([
+    'https://listener.example.com/hooks?tenant=1&x=y',
+    'https://LISTENER.Example.COM./Hooks',
+    'https://xn--mnchen-3ya.example/',
+    'https://münchen.example/',
+    'https://MÜNCHEN.example/',
+    'https://straße.example/',
+    'https://пример.example/',
+    'https://例え.example/フック?q=ä',
+    'https://my_listener.example.com:8443/',
+    'https://example.com/a%20b%E2%80%8B/%C2%AD',
+    'https://example.com/*?a=*',
+  ])('the new endpoint URL %s is accepted, because it is reached as it is shown', (url) => {
+    expect(checkNewEndpoint(url, false)).toMatchObject({ ok: true });
+  });
+
+  it.each(
+    [
+      'https://list\u00adener.example.com/', // soft hyphen
+      'https://listener.example.com/\u00ad',
+      'https://list\u200bener.example.com/', // zero-width space
+      'https://listener.example.com/a\u200cb', // zero-width non-joiner
+      'https://listener.example.com/a\u200db', // zero-width joiner
+      'https://listener.example.com/?a=\u2060', // word joiner
+      'https://listener.example.com/\u200e', // left-to-right mark
+      'https://listener.example.com/\u202egpj', // right-to-left override
+      'https://listener.example.com/\u2066a\u2069', // isolates
+      'https://listener.example.com/\u0085', // a control character of Latin-1
+      'https://listener.example.com/\ufeffa',
+      'https://listener.example.com/\ufe0f', // variation selector
+      'https://listener.example.com/\u3164', // Hangul filler
+      'https://listener.example.com/\u{e0061}', // tag
+      'https://*.example.com/',
+      'https://li*ener.example.com/',
+      'https://ü*.example.com/',
+      'https://a,b.example.com/',
+      'https:///listener.example.com/',
+      'https:////listener.example.com/',
+      'https://list%65ner.example.com/',
+      'https://ｌｉｓｔｅｎｅｒ.example.com/',
+      'https://ﬁlter.example.com/', // a ligature: reached as filter.example.com
+      'https://listener。example.com/',
+      'https://listener．example.com/',
+      'https://ｍünchen.example/',
+    ].map((url) => [visible(url), url]),
+  )('the new endpoint URL %s is refused, because it is reached otherwise than it is shown', (_, url) => {
+    expect(checkNewEndpoint(url ?? '', false)).toMatchObject({ ok: false });
+    expect(checkNewEndpoint(url ?? '', true)).toMatchObject({ ok: false });
+  });
+
+  it('what an attempt refuses is refused as a new endpoint URL', () => {
+    expect(checkNewEndpoint('http://listener.example.com/', false)).toEqual({
+      ok: false,
+      reason: 'must be an https URL',
+    });
+  });
+
+  it('a stored endpoint URL that would be refused today is still used', () => {
+    for (const url of ['https://list\u00adener.example.com/', 'https://listener.example.com/\u200b']) {
+      expect(checkEndpointUrl(url, false)).toEqual({ ok: true, hostname: 'listener.example.com' });
+    }
+  });
+
+  it('a private endpoint URL may name an address when private ones are allowed', () => {
+    for (const url of ['http://127.0.0.1:9000/hooks', 'http://[::1]:8080/', 'http://localhost:9000/hooks']) {
+      expect(checkNewEndpoint(url, true)).toMatchObject({ ok: true });
+    }
   });
 });
 
@@ -282,6 +357,13 @@ describe('an address that is not public', () => {
     '8.8.8.8/32',
     '[2606:4700:4700::1111]',
     ':::1',
+    '"8.8.8.8"',
+    // spellings that no name service gives
+    '8.8',
+    '134744072',
+    '010.8.8.8',
+    '0x8.8.8.8',
+    '2606:4700:4700::1111%eth0',
   ])('the address %j is not public', (address) => {
     expect(isPublicAddress(address)).toBe(false);
   });

@@ -164,7 +164,8 @@ describe('a body of 10 MB', () => {
   });
 
   it('a body of 10 MB gets a 413 from the token endpoint and from the operator API', async () => {
-    const form = { 'content-type': 'application/x-www-form-urlencoded' };
+    const authorization = `Basic ${btoa(`${customer.clientId}:${customer.clientSecret}`)}`;
+    const form = { authorization, 'content-type': 'application/x-www-form-urlencoded' };
     const token = `/${customer.id}/login/token`;
     expect((await send(token, { method: 'POST', headers: form, body: streamOf(TEN_MB) })).status).toBe(413);
     const headers = { authorization: `Bearer ${OPERATOR_TOKEN}`, ...JSON_TYPE };

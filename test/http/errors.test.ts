@@ -84,12 +84,38 @@ describe('every answer', () => {
     }
   });
 
-  it("the caller's X-Request-Id is echoed only when it is harmless", async () => {
-    const echoed = async (id: string) =>
-      (await call('GET', '/openapi.json', { headers: { 'x-request-id': id } })).headers.get('x-request-id');
-    expect(await echoed('my-trace_42')).toBe('my-trace_42');
-    for (const odd of ['<script>', 'a b', 'x'.repeat(1000), '{"a":1}'])
-      expect(await echoed(odd)).not.toBe(odd);
+  it("the caller's X-Request-Id comes back as X-Caller-Request-Id, and only when it is harmless", async () => {
+    const answered = async (id: string) =>
+      (await call('GET', '/openapi.json', { headers: { 'x-request-id': id } })).headers;
+    const headers = await answered('my-trace_42=');
+    expect(headers.get('x-caller-request-id')).toBe('my-trace_42=');
+    expect((await answered('x'.repeat(255))).get('x-caller-request-id')).toBe('x'.repeat(255));
+    for (const odd of ['<script>', 'a b', 'x'.repeat(256), '{"a":1}', '']) {
+      expect((await answered(odd)).has('x-caller-request-id'), odd).toBe(false);
+    }
+  });
+
+  it('X-Request-Id is ours, whatever the caller sends', async () => {
+    const sent = crypto.randomUUID();
+    const replies = await Promise.all(
+      [1, 2].map(() => call('GET', '/openapi.json', { headers: { 'x-request-id': sent } })),
+    );
+    const ids = replies.map(({ headers }) => headers.get('x-request-id'));
+    for (const id of ids) expect(id).toMatch(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
+    expect(new Set([...ids, sent]).size).toBe(3);
+  });
+
+  it("a log line names a request by our id and by the caller's", async () => {
+    const logged = vi.spyOn(console, 'error').mockImplementation(() => undefined);
+    const reply = await callIn(environmentWith({ RETENTION_DAYS: 'a week' }), 'GET', '/healthz', {
+      headers: { 'x-request-id': 'my-trace_42' },
+    });
+    const line = JSON.parse(String(logged.mock.calls[0]?.[0]));
+    logged.mockRestore();
+    expect(line).toMatchObject({
+      requestId: reply.headers.get('x-request-id'),
+      callerRequestId: 'my-trace_42',
+    });
   });
 
   it('an answer without a body carries X-Request-Id and security headers', async () => {
@@ -199,6 +225,7 @@ describe('a bad configuration', () => {
     ['ALLOW_PRIVATE_ENDPOINTS', 'value-4711'],
     ['VERIFY_ENDPOINTS', 'value-4711'],
     ['LOG_LEVEL', 'value-4711'],
+    ['SECURITY_CONTACT', 'value-4711'],
     ['OPERATOR_TOKEN', 'short-4711'],
     ['KEY_ENCRYPTION_KEY', btoa('value-4711')],
     ['KEY_ENCRYPTION_KEY_PREVIOUS', btoa('value-4711')],

@@ -5,7 +5,7 @@ import { newEventIds } from '../../src/domain/ids.ts';
 import { EventStore } from '../../src/event-store/event-store.ts';
 import { holdClock } from '../support/clock.ts';
 import { eventStoreStub } from '../support/event-store.ts';
-import { reportOf } from '../support/reports.ts';
+import { refTo, reportOf } from '../support/reports.ts';
 import { BASE_URL, getToken, newCustomer, newSubscription, type TestSubscription } from '../support/world.ts';
 
 const DAY_MS = 86_400_000;
@@ -18,13 +18,7 @@ async function fail(
 ): Promise<string[]> {
   const now = Date.now();
   const ids = newEventIds(now, count, crypto.getRandomValues(new Uint8Array(16)));
-  const ref = {
-    customerId: subscription.customer.id,
-    subscriptionId: subscription.id,
-    version: 1,
-    enabled: true,
-    endpoint: 'https://listener.example/',
-  };
+  const ref = refTo(subscription);
   const outcome = { kind: 'http_error', response: { statusCode: 302, headers: { Server: 'test' } } } as const;
   for (let start = 0; start < ids.length; start += 500) {
     await eventStoreStub(subscription.id).settle(
@@ -110,13 +104,7 @@ describe('an export', () => {
       `/subscriptions/${subscription.id}/events/${first[0]}/redeliver`,
     );
     const store = eventStoreStub(subscription.id);
-    const ref = {
-      customerId: subscription.customer.id,
-      subscriptionId: subscription.id,
-      version: 1,
-      enabled: true,
-      endpoint: 'https://listener.example/',
-    };
+    const ref = refTo(subscription);
     const outcome = { kind: 'http_error', response: { statusCode: 302, headers: {} } } as const;
     const facts = {
       eventId: first[0] ?? '',
@@ -238,6 +226,64 @@ describe('canceling an export', () => {
     expect(list).not.toHaveBeenCalled();
     await call(subscription, 'GET', `/${id}`);
     expect(list).toHaveBeenCalledOnce();
+  });
+
+  it('a hundred exports are kept: one more forgets the oldest that was canceled, and no completed one', async () => {
+    const clock = holdClock();
+    const subscription = await newSubscription(await newCustomer());
+    const store = eventStoreStub(subscription.id);
+    const ref = refTo(subscription);
+    const completed = await complete(subscription);
+    clock.advance(DAY_MS);
+    const canceled: string[] = [];
+    for (let start = 0; start < 105; start++) {
+      clock.advance(1);
+      const started = await store.startExport(ref);
+      if (started.answer !== 'started') throw new Error(started.answer);
+      await store.cancelExport(started.job.id);
+      canceled.push(started.job.id);
+    }
+    const { body } = await call(subscription, 'GET');
+    const kept = body._embedded.exports.map(({ id }: { id: string }) => id);
+    expect(kept).toEqual([completed, ...canceled.slice(6)]);
+    expect((await call(subscription, 'GET', `/${completed}`)).body.state).toBe('completed');
+    expect((await call(subscription, 'GET', `/${canceled[0]}`)).status).toBe(404);
+  });
+
+  it('an export gets a 429 while a hundred completed ones are kept, until the oldest is deleted', async () => {
+    const clock = holdClock();
+    const subscription = await newSubscription(await newCustomer());
+    const first = await complete(subscription);
+    const now = clock.now();
+    await runInDurableObject(eventStoreStub(subscription.id), async (_, { storage }) => {
+      for (let index = 1; index < 100; index++) {
+        storage.sql.exec(
+          "INSERT INTO exports (id, state, created_at, updated_at, cursor, parts) VALUES (?, 'completed', ?, ?, '', 0)",
+          crypto.randomUUID(),
+          now,
+          now,
+        );
+      }
+    });
+    clock.advance(DAY_MS);
+    const refused = await call(subscription, 'POST');
+    expect(refused.status).toBe(429);
+    expect(refused.headers.get('retry-after')).toBe(String((6 * DAY_MS) / 1000));
+    expect(refused.body.details).toBe('At most 100 exports are kept');
+    expect((await call(subscription, 'GET', `/${first}`)).status).toBe(200);
+    clock.advance(6 * DAY_MS);
+    expect((await call(subscription, 'POST')).status).toBe(202);
+  });
+
+  it('reading one export reads no other', async () => {
+    const subscription = await newSubscription(await newCustomer());
+    const id = await complete(subscription);
+    expect(await eventStoreStub(subscription.id).exports(crypto.randomUUID())).toEqual([]);
+    const read = vi.spyOn(EventStore.prototype, 'exports');
+    onTestFinished(() => read.mockRestore());
+    await call(subscription, 'GET', `/${id}`);
+    await call(subscription, 'GET', `/${id}/download`);
+    expect(read.mock.calls).toEqual([[id], [id]]);
   });
 
   it('an export gets a 409 for a download before completion and for a cancel after it', async () => {

@@ -3,13 +3,15 @@ import { createRemoteJWKSet, customFetch, jwtVerify } from 'jose';
 import { describe, expect, it } from 'vitest';
 import { holdClock } from '../support/clock.ts';
 import { runCron } from '../support/cron.ts';
+import { callIn } from '../support/requests.ts';
 import { until } from '../support/until.ts';
-import { anEvent, asOperator, BASE_URL, call, newCustomer, newSubscription } from '../support/world.ts';
+import { anEvent, asOperator, BASE_URL, newCustomer, newSubscription } from '../support/world.ts';
 
 const DAY_MS = 86_400_000;
 
 async function kids(customerId: string): Promise<string[]> {
-  const { body } = await call('GET', `/${customerId}/login/jwk`);
+  // A new isolate, which remembers no key set.
+  const { body } = await callIn(env, 'GET', `/${customerId}/login/jwk`);
   return body.keys.map(({ kid }: { kid: string }) => kid);
 }
 

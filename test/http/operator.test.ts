@@ -11,6 +11,7 @@ import {
   anEvent,
   asOperator,
   call,
+  consumeBatch,
   getToken,
   newCustomer,
   newSubscription,
@@ -248,8 +249,8 @@ describe('clients', () => {
     expect(reply.headers.get('cache-control')).toBe('no-store');
     const { _links, ...client } = reply.body;
     expect(client).toEqual({
-      clientId: expect.stringMatching(/^[a-z0-9]{32}$/),
-      clientSecret: expect.stringMatching(/^[A-Za-z0-9]{32,}$/),
+      clientId: expect.stringMatching(/^iwh_client_[a-z0-9]{32}$/),
+      clientSecret: expect.stringMatching(/^iwh_secret_[a-z0-9]{48}$/),
       name: 'main',
       scope: 'GET:webhooks/**',
       createdAt: expect.stringMatching(TIME),
@@ -278,7 +279,7 @@ describe('clients', () => {
   });
 
   it('a client keeps a given id and secret; the same id again gets a 409', async () => {
-    const given = { clientId: 'Moved-Client', clientSecret: 'a-secret-from-elsewhere' };
+    const given = { clientId: 'Moved-Client', clientSecret: 'a-secret-from-elsewhere-32-long.' };
     const made = await asOperator('POST', clientsPath, { name: 'moved', ...given });
     expect(made.body).toMatchObject(given);
     expect(await everythingStored()).not.toContain(given.clientSecret);
@@ -298,7 +299,7 @@ describe('clients', () => {
       name: '',
       scope: 'webhooks',
       clientId: 'with space',
-      clientSecret: 'short',
+      clientSecret: 'thirty-one-characters-is-short.',
     });
     expect(faultNames(reply).sort()).toEqual(['clientId', 'clientSecret', 'name', 'scope']);
     expect((await asOperator('GET', clientsPath)).body.total).toBe(0);
@@ -358,6 +359,33 @@ describe('clients', () => {
       expect(reply.status).toBe(200);
     },
   );
+
+  it('a client has at most 10 secrets at once: one more that keeps the others is refused and ends none', async () => {
+    const made = (await asOperator('POST', clientsPath, { name: 'main' })).body;
+    const path = `${clientsPath}/${made.clientId}/rotate-secret`;
+    for (let nth = 2; nth <= 10; nth++) {
+      expect((await asOperator('POST', path, { keepOldSeconds: 600 })).status).toBe(200);
+    }
+    const before = await rowsOf('client_secrets', customerId);
+    const refused = await asOperator('POST', path, { keepOldSeconds: 60 });
+    expect(refused.status).toBe(409);
+    expect(refused.body.details).toBe(
+      'Too many secrets: at most 10 at once; rotate with keepOldSeconds 0, or wait until one ends',
+    );
+    expect(await rowsOf('client_secrets', customerId)).toEqual(before);
+    expect((await getToken(customerId, made.clientId, made.clientSecret)).status).toBe(200);
+  });
+
+  it('a rotation that keeps no secret succeeds however many there are', async () => {
+    const made = (await asOperator('POST', clientsPath, { name: 'main' })).body;
+    const path = `${clientsPath}/${made.clientId}/rotate-secret`;
+    for (let nth = 2; nth <= 10; nth++) await asOperator('POST', path, { keepOldSeconds: 600 });
+    const rotated = await asOperator('POST', path);
+    expect(rotated.status).toBe(200);
+    expect((await getToken(customerId, made.clientId, made.clientSecret)).status).toBe(401);
+    expect((await getToken(customerId, made.clientId, rotated.body.clientSecret)).status).toBe(200);
+    expect((await asOperator('POST', path, { keepOldSeconds: 600 })).status).toBe(200);
+  });
 
   it.each([
     ['that is not sent as JSON', '{"keepOldSeconds":600}', 'text/plain', 415],
@@ -445,6 +473,7 @@ describe('erasing a customer', () => {
     for (const tombstone of tombstones) {
       expect(tombstone['deleted_at']).not.toBeNull();
       expect(tombstone['erased_at']).not.toBeNull();
+      expect(tombstone).toMatchObject({ title: '', endpoint: '', events: '[]', filter: null });
     }
     for (const { id } of subscriptions) {
       const rows = await runInDurableObject(storeOf({ id }), (_, state) =>
@@ -453,6 +482,17 @@ describe('erasing a customer', () => {
       expect(rows).toEqual([]);
     }
     expect((await bystander.call('GET', `/subscriptions/${kept.id}`)).status).toBe(200);
+  });
+
+  it('erasing a customer deletes the dead letters of its events, and those of no other', async () => {
+    const [customer, bystander] = [await newCustomer(), await newCustomer()];
+    for (const { id } of [customer, bystander]) {
+      await consumeBatch('events', [{ body: { ...anEvent(), customerId: id, sub: 'nobody' } }]);
+      expect(await rowsOf('dead_letters', id)).toHaveLength(1);
+    }
+    await asOperator('DELETE', `/customers/${customer.id}`);
+    expect(await rowsOf('dead_letters', customer.id)).toEqual([]);
+    expect(await rowsOf('dead_letters', bystander.id)).toHaveLength(1);
   });
 
   it('a new customer with the id of an erased one starts empty', async () => {
@@ -494,6 +534,8 @@ describe('dead letters', () => {
       body: JSON.stringify(bodyOf(index)),
       acceptedAt: 1_000 + index,
       createdAt: 2_000 + index,
+      customerId: null,
+      refused: true,
     }));
     ids = letters.map(({ id }) => id);
     await insertDeadLetters(openDatabase(env.DB), letters);
@@ -592,6 +634,8 @@ describe('dead letters', () => {
       body: JSON.stringify({ replay: 1, acceptedAt: now, eventId, event }),
       acceptedAt: now,
       createdAt: now,
+      customerId: customer.id,
+      refused: true,
     };
     await insertDeadLetters(openDatabase(env.DB), [letter]);
     expect((await asOperator('POST', `/dead-letters/${letter.id}/replay`)).status).toBe(202);

@@ -2,9 +2,10 @@ import { env, exports } from 'cloudflare:workers';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { newEventIds } from '../../src/domain/ids.ts';
 import type { Env } from '../../src/env.ts';
-import { PackedEvents, unpackEvents } from '../../src/outbound/queues.ts';
+import { PackedEvents } from '../../src/outbound/queues.ts';
 import { Publisher } from '../../src/publisher.ts';
 import { holdClock } from '../support/clock.ts';
+import { unpackEvents } from '../support/packed.ts';
 import { callIn, environmentWith, withNewToken } from '../support/requests.ts';
 import { anEvent, call, getToken, newCustomer, type Reply, type TestCustomer } from '../support/world.ts';
 

@@ -228,6 +228,42 @@ describe('a bulk redelivery', () => {
     expect(list).toHaveBeenCalledOnce();
   });
 
+  it('a hundred bulk redeliveries are kept: one more forgets the oldest that ended', async () => {
+    const clock = holdClock();
+    const subscription = await newSubscription(await newCustomer());
+    const { id: subscriptionId, customer, listener } = subscription;
+    const ref = {
+      customerId: customer.id,
+      subscriptionId,
+      version: 1,
+      enabled: true,
+      endpoint: listener.endpoint,
+    };
+    const started: string[] = [];
+    for (let start = 0; start < 105; start++) {
+      clock.advance(1);
+      const begun = await storeOf(subscription).startRedelivery(ref, { since: 0, until: 0 });
+      if (begun.answer !== 'started') throw new Error(begun.answer);
+      started.push(begun.job.id);
+    }
+    const path = `/subscriptions/${subscriptionId}/redeliveries`;
+    const { body } = await customer.call('GET', path);
+    expect(body._embedded.redeliveries.map(({ id }: { id: string }) => id)).toEqual(started.slice(5));
+    expect((await customer.call('GET', `${path}/${started[4]}`)).status).toBe(404);
+    expect((await customer.call('GET', `${path}/${started[5]}`)).status).toBe(200);
+  });
+
+  it('reading one bulk redelivery reads no other', async () => {
+    const { customer, subscription, path } = await withFailures(holdClock(), 0);
+    const first = await customer.call('POST', path, {});
+    await customer.call('POST', path, {});
+    expect(await storeOf(subscription).redeliveries(first.body.id)).toMatchObject([{ id: first.body.id }]);
+    const read = vi.spyOn(EventStore.prototype, 'redeliveries');
+    onTestFinished(() => read.mockRestore());
+    await customer.call('GET', `${path}/${first.body.id}`);
+    expect(read.mock.calls).toEqual([[first.body.id]]);
+  });
+
   it('a completed bulk redelivery gets a 409 when it is canceled', async () => {
     const clock = holdClock();
     const { customer, subscription, path } = await withFailures(clock, 1);

@@ -181,6 +181,39 @@ describe('DELETE of a subscription', () => {
     await newSubscription(customer, { title: 'to be deleted' });
   });
 
+  it('DELETE of a subscription leaves its ids, version and times behind, and nothing else', async () => {
+    const { id, customer } = await newSubscription(await newCustomer());
+    const filter = { properties: { entityCreated: { required: ['sub'] } } };
+    await customer.call('PATCH', `/subscriptions/${id}`, {
+      title: 'a secret title',
+      endpoint: 'https://listener.example/?secret=1',
+      filter,
+    });
+    expect((await customer.call('DELETE', `/subscriptions/${id}`)).status).toBe(204);
+    const row = await env.DB.prepare('SELECT * FROM subscriptions WHERE id = ?').bind(id).first();
+    expect(row).toEqual({
+      id,
+      customer_id: customer.id,
+      version: 3,
+      created_at: expect.any(Number),
+      updated_at: expect.any(Number),
+      deleted_at: expect.any(Number),
+      erased_at: expect.any(Number),
+      title: '',
+      endpoint: '',
+      events: '[]',
+      enabled: 0,
+      filter: null,
+      filter_steps: 0,
+      health: 'healthy',
+      health_since: 0,
+    });
+    const mark = await runInDurableObject(storeOf({ id }), (_, { storage }) =>
+      storage.sql.exec('SELECT endpoint FROM store').one(),
+    );
+    expect(mark).toEqual({ endpoint: '' });
+  });
+
   it('DELETE of a subscription drops the result of an attempt under way', async () => {
     const customer = await newCustomer();
     const subscription = await newSubscription(customer, { answers: [{ manner: 'hang' }] });

@@ -141,13 +141,17 @@ describe('a client with a given id and secret', () => {
   });
 
   it('a client may send its id and secret form-encoded', async () => {
-    const given = { clientId: 'Legacy.Client.2', clientSecret: 'legacy+secret&with=signs' };
+    const given = { clientId: 'Legacy.Client.2', clientSecret: 'legacy+secret&with=signs-and-more' };
     await newClient(given);
     const encoded = basic(given.clientId, encodeURIComponent(given.clientSecret));
     expect((await ask(GRANT, { authorization: encoded })).status).toBe(200);
   });
 
-  it.each(['legacy-secret-%41-bare', 'legacy-secret-%zz%41-odd', 'legacy-secret-100%-sure'])(
+  it.each([
+    'legacy-secret-%41-bare-and-longer',
+    'legacy-secret-%zz%41-odd-and-long',
+    'legacy-secret-100%-sure-and-long',
+  ])(
     'a client with the secret %s gets a token, whether the secret is encoded or not',
     async (clientSecret) => {
       const { clientId } = await newClient({ clientSecret });
@@ -357,50 +361,6 @@ describe('the end of a token', () => {
     await asOperator('POST', path, { keepOldSeconds: 600 });
     clock.advance(60_000);
     expect((await getToken(customer.id, client.clientId, client.clientSecret)).status).toBe(401);
-  });
-});
-
-describe('failed authentications', () => {
-  /** Counts the answers with 401 before the first 429, and returns that 429 too. */
-  async function failuresBefore429(attempt: (count: number) => Promise<Reply>): Promise<[number, Reply]> {
-    for (let count = 0; count <= 400; count++) {
-      const reply = await attempt(count);
-      if (reply.status === 429) return [count, reply];
-      expect(reply.status).toBe(401);
-    }
-    throw new Error('no 429');
-  }
-
-  // The count starts again with each minute of the real clock. That can happen in one of the two rounds, not in both.
-
-  it('one client gets a 429 with Retry-After after 20 failures, and right credentials still work', async () => {
-    const counts: number[] = [];
-    for (const address of ['198.51.100.1', '198.51.100.2']) {
-      const from = { 'cf-connecting-ip': address };
-      const { clientId, clientSecret } = await newClient({});
-      const wrong = { ...from, authorization: basic(clientId, 'wrong') };
-      const [count, refused] = await failuresBefore429(() => ask(GRANT, wrong));
-      counts.push(count);
-      expect(refused.body.error).toBe('temporarily_unavailable');
-      expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
-      expect(refused.headers.get('cache-control')).toBe('no-store');
-      expect((await ask(GRANT, { ...from, authorization: basic(clientId, clientSecret) })).status).toBe(200);
-      expect((await ask(GRANT, { ...from, authorization: basic('stranger', 'wrong') })).status).toBe(401);
-    }
-    expect(Math.min(...counts)).toBe(20);
-  });
-
-  it('one address gets a 429 after 200 failures of any client, and right credentials still work', async () => {
-    const counts: number[] = [];
-    for (const address of ['198.51.100.3', '198.51.100.4']) {
-      const from = { 'cf-connecting-ip': address };
-      const [count] = await failuresBefore429((nth) =>
-        ask(GRANT, { ...from, authorization: basic(`${address}-${nth}`, 'wrong') }),
-      );
-      counts.push(count);
-      expect((await ask(GRANT, from)).status).toBe(200);
-    }
-    expect(Math.min(...counts)).toBe(200);
   });
 });
 

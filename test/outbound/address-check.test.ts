@@ -60,7 +60,7 @@ describe('a blocked host', () => {
     expect(await verdict(a, aaaa)).toBe('blocked');
   });
 
-  it.each(['999.1.1.1', '1::2::3', 'edge.example.net.', ''])(
+  it.each(['999.1.1.1', '1::2::3', 'edge.example.net.', '', '"127.0.0.1"', '127.1', '8.8', '010.8.8.8'])(
     'a host is blocked by the answer %j, which is not an address',
     async (text) => {
       expect(await verdict(['8.8.8.8', text])).toBe('blocked');

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { publish } from '../../src/delivery/publish.ts';
 import { EVENT_TYPES, type IdentityEvent } from '../../src/domain/event.ts';
-import { eventIdFloor } from '../../src/domain/ids.ts';
+import { eventIdFloor, newEventIds } from '../../src/domain/ids.ts';
 import {
   Dispatch,
   PackedEvents,
@@ -11,8 +11,8 @@ import {
   packEvents,
   type Sender,
   sendAll,
-  unpackEvents,
 } from '../../src/outbound/queues.ts';
+import { unpackEvents } from '../support/packed.ts';
 import { anEvent, BASE_URL, newCustomer } from '../support/world.ts';
 
 const ACCEPTED = 1_769_860_800_000;
@@ -23,6 +23,8 @@ const MINIMAL = {
   entityType: 'u',
   sub: '726087ec-35df-4041-aec8-c11ecc208efa',
 };
+
+const CUSTOMERS = [1, 2, 3].map(() => crypto.randomUUID());
 
 const bytesOf = (value: unknown) => new TextEncoder().encode(JSON.stringify(value)).length;
 
@@ -38,7 +40,7 @@ const name = fc.string({ minLength: 1, maxLength: 64, unit: 'grapheme' });
 
 const anIdentityEvent: fc.Arbitrary<IdentityEvent> = fc.record(
   {
-    customerId: fc.constantFrom('customer-1', 'customer-2', 'customer-3'),
+    customerId: fc.constantFrom(...CUSTOMERS),
     id: fc.uuid(),
     type: fc.constantFrom(...EVENT_TYPES),
     acceptedAt: fc.constant(ACCEPTED),
@@ -201,7 +203,7 @@ describe('due deliveries', () => {
       customerId: crypto.randomUUID(),
       subscriptionId: crypto.randomUUID(),
       token: crypto.randomUUID(),
-      eventIds: Array.from({ length: 45 }, () => crypto.randomUUID()),
+      eventIds: newEventIds(ACCEPTED, 45, crypto.getRandomValues(new Uint8Array(16))),
     };
     const messages = packDispatch(dispatch);
     expect(messages.map((message) => message.eventIds.length)).toEqual([20, 20, 5]);

@@ -1,6 +1,7 @@
 import { env } from 'cloudflare:workers';
 import { createLocalJWKSet, decodeProtectedHeader, jwtVerify } from 'jose';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { BoundedCache } from '../../src/bounded-cache.ts';
 import { readConfig } from '../../src/config.ts';
 import { notificationId } from '../../src/domain/ids.ts';
 import { makeSigningKey } from '../../src/signing/keys.ts';
@@ -20,14 +21,18 @@ const content = {
   events: { test: { id: '018bcfe5-6800-7000-8000-000000000001' } },
 };
 
-/** Signs with the keys that this isolate has opened. */
-const signer = createSigner(config, async () => []);
+/** A signer that has opened these keys. */
+async function signerOf(...keys: SealedKey[]) {
+  const signer = createSigner(config, async () => keys);
+  await signer.open(keys.map(({ kid }) => kid));
+  return signer;
+}
 const newKey = () => makeSigningKey(config, CUSTOMER, 'current', 1);
 
 describe('a signed SET', () => {
   it('a signed SET verifies against the public key and has the given content', async () => {
     const key = await newKey();
-    await createSigner(config, async () => [key]).open([key.kid]);
+    const signer = await signerOf(key);
     const set = await signer.sign(key.kid, content);
     const jwks = createLocalJWKSet({ keys: [{ ...key.publicJwk, kty: 'RSA' }] });
     const { payload, protectedHeader } = await jwtVerify(set, jwks, {
@@ -48,7 +53,7 @@ describe('a signed SET', () => {
 
   it('a signed SET has the header of the contract, byte for byte', async () => {
     const key = await newKey();
-    await createSigner(config, async () => [key]).open([key.kid]);
+    const signer = await signerOf(key);
     const [header = ''] = (await signer.sign(key.kid, content)).split('.');
     expect(atob(header.replaceAll('-', '+').replaceAll('_', '/'))).toBe(
       `{"alg":"RS256","jku":"http://webhooks.test/${CUSTOMER}/login/jwk","kid":"${key.kid}","typ":"secevent+jwt"}`,
@@ -57,7 +62,7 @@ describe('a signed SET', () => {
 
   it('a SET that is signed again is the same, byte for byte', async () => {
     const key = await newKey();
-    await createSigner(config, async () => [key]).open([key.kid]);
+    const signer = await signerOf(key);
     const [one, other] = [await signer.sign(key.kid, content), await signer.sign(key.kid, content)];
     expect(one).toBe(other);
     expect(await signer.sign(key.kid, { ...content, acceptedAt: 1 })).not.toBe(one);
@@ -83,7 +88,8 @@ describe('signing keys', () => {
     onTestFinished(() => logged.mockRestore());
     const [good, bad] = [await newKey(), await newKey()];
     const moved = { ...bad, sealedPrivateKey: good.sealedPrivateKey };
-    await createSigner(config, async () => [moved, good]).open([bad.kid, good.kid]);
+    const signer = createSigner(config, async () => [moved, good]);
+    await signer.open([bad.kid, good.kid]);
     expect(await signer.sign(good.kid, content)).toBeTruthy();
     await expect(signer.sign(bad.kid, content)).rejects.toThrow(`signing key ${bad.kid} is not open`);
     expect(logged).toHaveBeenCalledTimes(1);
@@ -93,7 +99,8 @@ describe('signing keys', () => {
   });
 
   it('a signing key that the database does not have signs nothing', async () => {
-    await createSigner(config, async () => []).open(['unknown']);
+    const signer = createSigner(config, async () => []);
+    await signer.open(['unknown']);
     await expect(signer.sign('unknown', content)).rejects.toThrow('is not open');
   });
 
@@ -101,7 +108,30 @@ describe('signing keys', () => {
     const key = await newKey();
     const away = () => Promise.reject(new Error('the database is away'));
     await expect(createSigner(config, away).open([key.kid])).rejects.toThrow('the database is away');
-    await createSigner(config, async () => [key]).open([key.kid]);
+    const signer = await signerOf(key);
     expect(await signer.sign(key.kid, content)).toBeTruthy();
+  });
+
+  it('a batch of more customers than the cache has room for is signed with every key', async () => {
+    const keys = await Promise.all(Array.from({ length: 5 }, newKey));
+    const cache = new BoundedCache<CryptoKey>(2);
+    const load = async (kids: readonly string[]) => keys.filter(({ kid }) => kids.includes(kid));
+    const signer = createSigner(config, load, cache);
+    await signer.open(keys.map(({ kid }) => kid));
+    expect(cache.size).toBe(2);
+    for (const { kid } of keys) expect(await signer.sign(kid, content)).toBeTruthy();
+  });
+
+  it('an invocation keeps its keys while others fill the cache', async () => {
+    const [mine, ...others] = await Promise.all(Array.from({ length: 4 }, newKey));
+    if (mine === undefined) throw new Error('no key');
+    const cache = new BoundedCache<CryptoKey>(2);
+    const load = async (kids: readonly string[]) => [mine, ...others].filter(({ kid }) => kids.includes(kid));
+    const signer = createSigner(config, load, cache);
+    await signer.open([mine.kid]);
+    await createSigner(config, load, cache).open(others.map(({ kid }) => kid));
+    expect(cache.get(mine.kid)).toBeUndefined();
+    const set = await signer.sign(mine.kid, content);
+    expect(await signer.signAgain(set.replace(/[^.]*$/, ''))).toBe(set);
   });
 });

@@ -1,6 +1,7 @@
 /** Reads queue messages as the world needs it: which events are in them. */
 import type { IdentityEvent } from '../../src/domain/event.ts';
-import { PackedEvents, unpackEvents } from '../../src/outbound/queues.ts';
+import { PackedEvents } from '../../src/outbound/queues.ts';
+import { unpackEvents } from '../support/packed.ts';
 
 type Published = Omit<IdentityEvent, 'acceptedAt' | 'occurredAt'>;
 

@@ -2,7 +2,7 @@
  * The queues of the platform: at least once, in no order, up to a hundred deliveries of a message. A new queue needs a row
  * in `dead letters of` and a consumer in `world.ts`, no more.
  */
-import { QUEUE_MAX_RETRIES } from '../../src/queue/acknowledge.ts';
+import { QUEUE_MAX_RETRIES } from '../../src/outbound/queues.ts';
 import type { Time } from './time.ts';
 
 export interface QueuedMessage {

@@ -22,7 +22,7 @@ import {
 import type { Env } from '../../src/env.ts';
 import type { EventStore } from '../../src/event-store/event-store.ts';
 import type { AttemptReport, EventStoreRpc } from '../../src/event-store/rpc.ts';
-import { type DeadLetterMessage, type Dispatch, QUEUES } from '../../src/outbound/queues.ts';
+import { type Dispatch, letterMessage, QUEUES } from '../../src/outbound/queues.ts';
 import { consumeDeadLetters } from '../../src/queue/dead-letters.ts';
 import { consumeDeliveries } from '../../src/queue/deliveries.ts';
 import { consumeEvents, consumeSlices, type EventsPorts } from '../../src/queue/events.ts';
@@ -752,8 +752,7 @@ export class World {
         },
         send: async (letters) => {
           this.#mayFail(0.2, 'dead letters not sent');
-          for (const letter of letters)
-            this.#queues.send(QUEUES.deadLetters, { deadLetter: 1, ...letter } satisfies DeadLetterMessage);
+          for (const letter of letters) this.#queues.send(QUEUES.deadLetters, letterMessage(letter));
         },
       },
       captureDomain: 'capture.example',

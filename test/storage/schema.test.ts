@@ -1,7 +1,7 @@
 import { env } from 'cloudflare:workers';
 import { getTableColumns, is } from 'drizzle-orm';
 import { getTableConfig, SQLiteTable } from 'drizzle-orm/sqlite-core';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import * as schema from '../../src/storage/schema.ts';
 
 interface ColumnInfo {
@@ -225,6 +225,37 @@ describe('the rows of a customer', () => {
     expect(await attempt([first, second({ title: 'profile sync' })])).toBe('accepted');
     expect(await attempt([first, second({ deleted_at: 5 })])).toBe('accepted');
     expect(await attempt([first, second({ customer_id: 'another' })])).toBe('accepted');
+  });
+
+  it('a deleted subscription is blank, also when the code that deletes it does not know that', async () => {
+    const filter = JSON.stringify({ properties: {} });
+    await insert('subscriptions', { filter, filter_steps: 7 }).run();
+    onTestFinished(async () => {
+      await env.DB.prepare('DELETE FROM subscriptions WHERE customer_id = ?').bind(CUSTOMER).run();
+    });
+    const deletion = 'UPDATE subscriptions SET deleted_at = 5, version = version + 1 WHERE customer_id = ?';
+    await env.DB.prepare(deletion).bind(CUSTOMER).run();
+    expect(await rowsOf('SELECT * FROM subscriptions WHERE customer_id = ?', CUSTOMER)).toMatchObject([
+      { title: '', endpoint: '', events: '[]', filter: null, filter_steps: 0, version: 2, deleted_at: 5 },
+    ]);
+  });
+
+  it('the migration makes older tombstones blank, and leaves living subscriptions as they are', async () => {
+    const migration = env.TEST_MIGRATIONS.find(({ name }) => name.includes('blank_tombstones'));
+    const update = migration?.queries.find((query) => /^UPDATE/m.test(query)) ?? '';
+    const filter = JSON.stringify({ properties: {} });
+    await insert('subscriptions', { filter, filter_steps: 7 }).run();
+    await insert('subscriptions', { id: 'deleted', filter, filter_steps: 7, deleted_at: 5 }).run();
+    onTestFinished(async () => {
+      await env.DB.prepare('DELETE FROM subscriptions WHERE customer_id = ?').bind(CUSTOMER).run();
+    });
+    await env.DB.prepare(update).run();
+    expect(
+      await rowsOf('SELECT * FROM subscriptions WHERE customer_id = ? ORDER BY id', CUSTOMER),
+    ).toMatchObject([
+      { title: 'Profile sync', filter, filter_steps: 7 },
+      { title: '', endpoint: '', events: '[]', filter: null, filter_steps: 0 },
+    ]);
   });
 
   it('deleting a customer deletes its clients, secrets and keys, but not its tombstones', async () => {

@@ -20,10 +20,12 @@ Every error that the service can answer, in the order of the contract's table (c
   change.
 - The code is the name of the error in the source. It is not on the wire.
 - Every answer carries \`X-Request-Id\`. The log of the service names a 500 or a 503 by it.
-- Where several errors hold, the service answers with the first of these: 403, 429 of the limit on management calls, 404 for
-  the route, 405, 404 for the resource, 413, 415, 400, 409, 429 of a redelivery or an export.
+- Where several errors hold, the service answers with the first of these: 429 of the limit on guesses, 403, 429 of the limit on
+  management calls, 404 for the route, 405, 429 of the limit on look-ups of keys, 404 for the resource, 413, 415, 400, 429 of the
+  limit on costly work, 409, 429 of a redelivery or an export.
 - \`POST /{cid}/login/token\` has errors of its own, those of RFC 6749, 5.2 (contract 2): 400 \`invalid_request\`,
-  \`unsupported_grant_type\` or \`invalid_scope\`, 401 \`invalid_client\`, and 429 \`temporarily_unavailable\` with \`Retry-After\`.
+  \`unsupported_grant_type\` or \`invalid_scope\`, 401 \`invalid_client\`, and 429 \`temporarily_unavailable\` with \`Retry-After\`:
+  the credentials were not checked, because too many failed before.
 `;
 
 const rows = Object.entries(ERRORS) as [ApiError['code'], ErrorRow<ApiError>][];

@@ -17,7 +17,17 @@ interface Rule {
   readonly packages: readonly string[];
 }
 
-const BELOW_DELIVERY = ['domain', 'storage', 'signing', 'outbound', 'event-store', 'config', 'env', 'log'];
+const BELOW_DELIVERY = [
+  'domain',
+  'storage',
+  'signing',
+  'outbound',
+  'event-store',
+  'bounded-cache',
+  'config',
+  'env',
+  'log',
+];
 const DOORS = ['services', 'operations', 'delivery', ...BELOW_DELIVERY];
 
 const RULES: Readonly<Record<string, Rule>> = {
@@ -25,12 +35,13 @@ const RULES: Readonly<Record<string, Rule>> = {
   log: { ours: [], types: ['log-events'], packages: [] },
   'log-events': { ours: [], packages: [] },
   env: { ours: [], packages: [] },
+  'bounded-cache': { ours: [], packages: [] },
   config: { ours: ['domain/leases.ts'], types: ['env'], packages: ['zod'] },
   storage: { ours: ['domain'], packages: ['drizzle-orm'] },
   // A key that does not open is logged where it is skipped. Keys and what seals them are described by the rows
   // and the configuration they come from; both are handed in.
-  signing: { ours: ['domain', 'log'], types: ['storage'], packages: ['jose', 'zod'] },
-  outbound: { ours: ['domain'], packages: ['zod'] },
+  signing: { ours: ['domain', 'bounded-cache', 'log'], types: ['storage'], packages: ['jose', 'zod'] },
+  outbound: { ours: ['domain', 'bounded-cache'], packages: ['zod'] },
   // The alarm sends what is due to a queue.
   'event-store': {
     ours: ['domain', 'outbound/queues.ts', 'config', 'log'],

@@ -3,7 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { filesOf, importsOf, read, withoutComments } from './source.ts';
 
 interface Lock {
-  readonly packages: Readonly<Record<string, { resolved?: string; integrity?: string; link?: boolean }>>;
+  readonly packages: Readonly<
+    Record<string, { resolved?: string; integrity?: string; link?: boolean; hasInstallScript?: boolean }>
+  >;
 }
 
 interface Manifest {
@@ -35,6 +37,22 @@ describe('the lock file', () => {
 
   it('no entry of the lock file names the host of a registry', () => {
     expect(installed.filter(([, { resolved }]) => resolved !== undefined).map(([path]) => path)).toEqual([]);
+  });
+});
+
+describe('scripts at the installation', () => {
+  const { allowScripts } = JSON.parse(read('package.json')) as { allowScripts: Record<string, boolean> };
+
+  it('package.json decides about every package that brings such a script, and allows none', () => {
+    const bringing = installed
+      .filter(([, { hasInstallScript }]) => hasInstallScript)
+      .map(([path]) => path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length));
+    expect(bringing).not.toEqual([]);
+    expect(allowScripts).toEqual(Object.fromEntries(bringing.map((name) => [name, false])));
+  });
+
+  it('npm refuses to install a package that brings a script without a decision', () => {
+    expect(read('.npmrc').split('\n')).toContain('strict-allow-scripts=true');
   });
 });
 

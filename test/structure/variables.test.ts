@@ -37,7 +37,7 @@ describe('the variables of a deployment', () => {
 
 describe('the consumers of wrangler.toml', () => {
   it('wrangler.toml gives every consumer the number of retries that the code counts', () => {
-    const [, counted] = /QUEUE_MAX_RETRIES = (\d+)/.exec(read('src/queue/acknowledge.ts')) ?? [];
+    const [, counted] = /QUEUE_MAX_RETRIES = (\d+)/.exec(read('src/outbound/queues.ts')) ?? [];
     const given = [...read('wrangler.toml').matchAll(/^max_retries = (\d+)/gm)].map(([, number]) => number);
     expect(new Set(given)).toEqual(new Set([counted]));
     expect(given).toHaveLength([...read('wrangler.toml').matchAll(/^\[\[queues\.consumers\]\]/gm)].length);

@@ -5,11 +5,21 @@ import type { Env } from '../../src/env.ts';
 import { createApp } from '../../src/http/app.ts';
 import { type AddressCheck, createAddressCheck } from '../../src/outbound/address-check.ts';
 import type { Resolver } from '../../src/outbound/dns-over-https.ts';
-import { BASE_URL, type CallOptions, call, getToken, type Reply, type TestCustomer } from './world.ts';
+import {
+  BASE_URL,
+  type CallOptions,
+  call,
+  getToken,
+  newAddress,
+  type Reply,
+  type TestCustomer,
+} from './world.ts';
 
 /** Makes one request to the Worker, exactly as given. */
 export async function send(path: string, init: RequestInit): Promise<Reply> {
-  return await replyOf(await exports.default.fetch(`${BASE_URL}${path}`, { redirect: 'manual', ...init }));
+  const request = new Request(`${BASE_URL}${path}`, { redirect: 'manual', ...init });
+  request.headers.set('cf-connecting-ip', newAddress());
+  return await replyOf(await exports.default.fetch(request));
 }
 
 /** The environment of the tests with some bindings changed. */
@@ -24,25 +34,67 @@ export function environmentWithout(...names: (keyof Env)[]): Env {
   ) as unknown as Env;
 }
 
+interface IsolateOptions extends CallOptions {
+  readonly checkAddress?: AddressCheck;
+}
+
+type CallInIsolate = (method: string, path: string, options?: CallOptions) => Promise<Reply>;
+
 /** Makes one request to a new app with this environment. An object as `body` is sent as JSON. */
 export async function callIn(
   environment: Env,
   method: string,
   path: string,
-  options: CallOptions & { readonly checkAddress?: AddressCheck } = {},
+  { checkAddress, ...options }: IsolateOptions = {},
 ): Promise<Reply> {
-  const { token, body, headers = {}, checkAddress = createAddressCheck(silentResolver) } = options;
-  const request = new Request(`${BASE_URL}${path}`, {
-    method,
-    headers: {
-      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-      ...headers,
-    },
-    ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
-  });
+  return await newIsolate(environment, checkAddress)(method, path, options);
+}
+
+/** A new app with this environment, which remembers what an isolate remembers. @returns a function that makes requests to it */
+export function newIsolate(
+  environment: Env,
+  checkAddress: AddressCheck = createAddressCheck(silentResolver),
+): CallInIsolate {
   const app = createApp(checkAddress);
-  return await replyOf(await app.fetch(request, environment, createExecutionContext()));
+  return async (method, path, { token, body, headers = {} } = {}) => {
+    const request = new Request(`${BASE_URL}${path}`, {
+      method,
+      headers: {
+        'cf-connecting-ip': newAddress(),
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    });
+    return await replyOf(await app.fetch(request, environment, createExecutionContext()));
+  };
+}
+
+/** The environment of the tests with a D1 that counts the statements which are prepared. */
+export function countingQueries(changes: Partial<Env> = {}): { environment: Env; queries(): number } {
+  let queries = 0;
+  const DB = new Proxy(env.DB, {
+    get(target, name) {
+      const value = Reflect.get(target, name) as unknown;
+      if (typeof value !== 'function') return value;
+      if (name === 'prepare') queries++;
+      return value.bind(target);
+    },
+  });
+  return { environment: environmentWith({ ...changes, DB }), queries: () => queries };
+}
+
+/** A limiter as the platform has it, without its periods: it counts a key and answers whether the count is within the limit. */
+export function limiter(limit: number): RateLimit {
+  const counts = new Map<string, number>();
+  return {
+    limit: async ({ key }: { key: string }) => {
+      const count = (counts.get(key) ?? 0) + 1;
+      counts.set(key, count);
+      return { success: count <= limit };
+    },
+  } as RateLimit;
 }
 
 /** A name server that knows only these host names. */

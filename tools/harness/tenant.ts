@@ -1,6 +1,7 @@
 /** One customer with subscriptions and a producer, for programs that put the service under load. */
 import { v7 } from 'uuid';
-import { Customer, getToken, type Health, Operator, ok } from './client.ts';
+import { type Answer, type Body, Customer, getToken, type Health, Operator, ok } from './client.ts';
+import { pause } from './service.ts';
 
 /** A service that answers, and the token of its operator. */
 export interface Service {
@@ -75,10 +76,22 @@ export async function publish(customer: Customer, events: readonly NewEvent[]): 
 /** @returns the state of each event of a subscription, by id */
 export async function eventStates(customer: Customer, subscriptionId: string): Promise<Map<string, string>> {
   const states = new Map<string, string>();
-  let page = ok(await customer.call('GET', `/subscriptions/${subscriptionId}/events?limit=1000`));
+  const first = `/subscriptions/${subscriptionId}/events?limit=1000`;
+  let page = await readPage(() => customer.call('GET', first));
   for (;;) {
     for (const { id, state } of page._embedded.events) states.set(id, state);
-    if (page._links.next === undefined) return states;
-    page = ok(await customer.follow(page._links.next.href));
+    const { next } = page._links;
+    if (next === undefined) return states;
+    page = await readPage(() => customer.follow(next.href));
   }
+}
+
+/** Reads a page of events, and waits while the customer has no unit of work left (contract 8). */
+async function readPage(read: () => Promise<Answer>): Promise<Body> {
+  let answer = await read();
+  while (answer.status === 429) {
+    await pause(10_000);
+    answer = await read();
+  }
+  return ok(answer);
 }

@@ -8,8 +8,11 @@ export interface VerifierOptions {
   readonly jwksUrl: string;
   /** The `iss` to accept, `{BASE_URL}/{CID}/webhooks`. Unset: any. */
   readonly issuer?: string;
-  /** The `aud` to accept: your endpoint's URL, as the subscription has it. Unset: any. */
-  readonly audience?: string;
+  /**
+   * The `aud` to accept: your endpoint's URL, exactly as the subscription has it, or the URLs of several endpoints that share
+   * this verifier. Without it, a token that was made for another listener of the customer would be accepted here.
+   */
+  readonly audience: string | readonly string[];
 }
 
 /** Claims of a verified token. Every repeat of one event to one subscription has the same `jti`. */
@@ -42,15 +45,20 @@ export class Refusal extends Error {
   }
 }
 
-/** Fetches keys when it first needs them, keeps them for ten minutes, and fetches again for an unknown key. */
+/**
+ * Fetches keys when it first needs them, keeps them for ten minutes, and fetches again for an unknown key.
+ * @throws TypeError without an audience
+ */
 export function createVerifier({ jwksUrl, issuer, audience }: VerifierOptions): Verifier {
+  const audiences = [audience ?? []].flat().filter((url) => url !== '');
+  if (audiences.length === 0) throw new TypeError('audience must be the URL of your endpoint');
   const keys = createRemoteJWKSet(new URL(jwksUrl));
   const expected = {
     algorithms: ['RS256'],
     typ: 'secevent+jwt',
     requiredClaims: ['jti', 'iat', 'events'], // RFC 8417, section 2.2
     ...(issuer === undefined ? {} : { issuer }),
-    ...(audience === undefined ? {} : { audience }),
+    audience: audiences,
   };
   return async (token) => {
     try {

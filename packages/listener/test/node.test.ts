@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, request, type Server } from 'node:h
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createReceiver, onNode } from '../src/index.ts';
-import { type Service, startService } from './service.ts';
+import { ENDPOINT, type Service, startService } from './service.ts';
 
 let service: Service;
 let server: Server;
@@ -12,7 +12,9 @@ beforeAll(async () => {
   service = await startService();
   const { jwksUrl, issuer } = service;
   server = createServer(
-    onNode(createReceiver({ jwksUrl, issuer, onEvent: ({ jti }) => void taken.push(jti) })),
+    onNode(
+      createReceiver({ jwksUrl, issuer, audience: ENDPOINT, onEvent: ({ jti }) => void taken.push(jti) }),
+    ),
   );
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
 });

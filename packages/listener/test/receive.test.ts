@@ -41,12 +41,30 @@ describe('a valid token', () => {
     expect(taken).toMatchObject([{ jti, iss: service.issuer, aud: [ENDPOINT] }]);
   });
 
-  it('a token is accepted from any issuer and for any audience when the options name none', async () => {
+  it('a token is accepted from any issuer when the options name none', async () => {
     const { jwksUrl } = service;
-    const receive = createReceiver({ jwksUrl, onEvent: (claims) => void taken.push(claims) });
-    const token = await service.sign({ iss: 'https://other.example', aud: 'https://other.example/hooks' });
-    expect((await receive(post(token))).status).toBe(202);
+    const onEvent = (claims: Claims) => void taken.push(claims);
+    const receive = createReceiver({ jwksUrl, audience: ENDPOINT, onEvent });
+    expect((await receive(post(await service.sign({ iss: 'https://other.example' })))).status).toBe(202);
     expect(taken).toHaveLength(1);
+  });
+
+  it('a receiver of several endpoints accepts a token for each of them, and for no other', async () => {
+    const endpoints = ['https://listener.example/a', 'https://listener.example/b'];
+    const receive = receiver({ audience: endpoints });
+    const statuses = [];
+    for (const aud of [...endpoints, 'https://listener.example/partner']) {
+      statuses.push((await receive(post(await service.sign({ aud: [aud], jti: aud })))).status);
+    }
+    expect(statuses).toEqual([202, 202, 400]);
+  });
+
+  it.each([
+    ['no audience', undefined],
+    ['an empty audience', ''],
+    ['an empty list of audiences', []],
+  ])('a receiver with %s is not made: it would take tokens for other listeners', (_, audience) => {
+    expect(() => receiver({ audience: audience as string })).toThrow('audience');
   });
 
   it('a token is accepted with parameters and capitals in its media type', async () => {

@@ -45,12 +45,19 @@ export class Exports implements Duty {
     this.#userAgent = userAgent;
   }
 
-  /** Begins a job, unless one is active or one completed less than `intervalMs` ago. */
+  /**
+   * Begins a job, unless one is active or one completed less than `intervalMs` ago. The oldest canceled or failed job makes
+   * room for it. A completed one never does, because its file would go too: the new job waits for the end of its life.
+   */
   start(id: string, now: number, intervalMs: number): StartedExport {
     if (this.#jobs.active() !== undefined) return { answer: 'active' };
     const last = this.#jobs.select("WHERE state = 'completed' ORDER BY updated_at DESC LIMIT 1")[0];
     const waitMs = (last?.updated_at ?? Number.NEGATIVE_INFINITY) + intervalMs - now;
     if (waitMs > 0) return { answer: 'too soon', waitMs };
+    this.sweep(now);
+    if (!this.#jobs.makeRoom(['canceled', 'failed'])) {
+      return { answer: 'too soon', waitMs: (this.nextExpiry() ?? now) - now, because: 'too many kept' };
+    }
     this.#database.run(
       `INSERT INTO exports (id, state, created_at, updated_at, cursor, parts) VALUES (?, 'processing', ?, ?, '', 0)`,
       id,
@@ -60,9 +67,9 @@ export class Exports implements Duty {
     return { answer: 'started', job: { id, state: 'processing', createdAt: now, updatedAt: now, parts: 0 } };
   }
 
-  /** Jobs that are kept, oldest first. */
-  list(): ExportJob[] {
-    return this.#jobs.list().map(jobOf);
+  /** Jobs that are kept, oldest first. @param id only this one */
+  list(id?: string): ExportJob[] {
+    return this.#jobs.list(id).map(jobOf);
   }
 
   /** One part of a file: lines, each ended by a line feed. */

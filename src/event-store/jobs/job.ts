@@ -1,4 +1,5 @@
 /** What exports and bulk redeliveries share: a table of jobs, of which at most one is active at a time. */
+import { JOBS_KEPT_MAX } from '../../domain/limits.ts';
 import type { StoreDatabase } from '../database.ts';
 
 type JobRow = {
@@ -21,9 +22,11 @@ export class Jobs<Row extends JobRow> {
     this.#lifeMs = lifeMs;
   }
 
-  /** All jobs that are kept, oldest first. */
-  list(): Row[] {
-    return this.select('ORDER BY created_at, id');
+  /** Jobs that are kept, oldest first. @param id only this one */
+  list(id?: string): Row[] {
+    if (id === undefined) return this.select('ORDER BY created_at, id');
+    const job = this.find(id);
+    return job === undefined ? [] : [job];
   }
 
   find(id: string): Row | undefined {
@@ -37,6 +40,24 @@ export class Jobs<Row extends JobRow> {
   /** Jobs that ended so long ago that they are to be forgotten. */
   expired(now: number): Row[] {
     return this.select("WHERE state <> 'processing' AND updated_at <= ?", now - this.#lifeMs);
+  }
+
+  /**
+   * Makes room for one more job: forgets the oldest ones beyond `JOBS_KEPT_MAX`.
+   * @param states of the jobs that may be forgotten
+   * @returns false when those are too few, and then nothing is forgotten
+   */
+  makeRoom(states: readonly Row['state'][]): boolean {
+    const surplus = this.list().length + 1 - JOBS_KEPT_MAX;
+    if (surplus <= 0) return true;
+    const oldest = this.select(
+      'WHERE state IN (SELECT value FROM json_each(?)) ORDER BY created_at, id LIMIT ?',
+      JSON.stringify(states),
+      surplus,
+    );
+    if (oldest.length < surplus) return false;
+    for (const { id } of oldest) this.forget(id);
+    return true;
   }
 
   forget(id: string): void {

@@ -58,9 +58,10 @@ export class Redeliveries implements Duty {
     });
   }
 
-  /** Begins a job; `undefined` while one is active. */
+  /** Begins a job; `undefined` while one is active. The oldest job that ended makes room for it. */
   start(id: string, span: Span, now: number): RedeliveryJob | undefined {
     if (this.#active() !== undefined) return undefined;
+    this.#jobs.makeRoom(['completed', 'canceled']);
     const failed = {
       ...span,
       after: '',
@@ -86,9 +87,9 @@ export class Redeliveries implements Duty {
     return job && jobOf(job);
   }
 
-  /** Jobs that are kept, oldest first. */
-  list(): RedeliveryJob[] {
-    return this.#jobs.list().map(jobOf);
+  /** Jobs that are kept, oldest first. @param id only this one */
+  list(id?: string): RedeliveryJob[] {
+    return this.#jobs.list(id).map(jobOf);
   }
 
   /** Ends an active job; deliveries it has released already go on. @returns its state now; `undefined`: no such job */

@@ -1,18 +1,18 @@
 /** Who may call: a client with an access token (contract 2), or the operator with a token (contract 10.2). */
 import { createMiddleware } from 'hono/factory';
+import { BoundedCache } from '../../bounded-cache.ts';
 import { ApiFailure } from '../../domain/errors.ts';
-import { CREDENTIAL_CACHE_MS } from '../../domain/limits.ts';
+import { CREDENTIAL_CACHE_MS, FAILURES_MAX_PER_CLIENT } from '../../domain/limits.ts';
 import { parseScopes, permits } from '../../domain/scope.ts';
 import { readAccessToken } from '../../signing/access-token.ts';
 import { equalSecrets } from '../../signing/secrets.ts';
 import { type Credential, findCredential } from '../../storage/clients.ts';
 import type { Database } from '../../storage/database.ts';
-import { type AppContext, type AppEnv, param } from './context.ts';
+import { type AppContext, type AppEnv, callerKey, param } from './context.ts';
+import { logRefusal, type Refusal } from './refusals.ts';
 
 /** Credentials by the id of their secret, cached for `CREDENTIAL_CACHE_MS`: a revoked secret works for so long (contract 2). */
-const credentials = new Map<string, { credential: Credential; until: number }>();
-/** A cache with as many entries is emptied, so that it cannot fill the memory of the isolate. */
-const CREDENTIALS_MAX = 10_000;
+const credentials = new BoundedCache<{ credential: Credential; until: number }>(10_000);
 
 /**
  * The guard of the management door. It answers 403 unless the token is valid, belongs to the customer of the path, and
@@ -21,7 +21,11 @@ const CREDENTIALS_MAX = 10_000;
  */
 export const authorizeClient = createMiddleware<AppEnv>(async (c, next) => {
   const customerId = param(c, 'cid');
-  if (!(await isAuthorized(c, customerId))) throw new ApiFailure({ code: 'forbidden' });
+  const refusal = await refusalOf(c, customerId);
+  if (refusal !== undefined) {
+    logRefusal(c, 'management', refusal.reason, { customerId, clientId: refusal.clientId });
+    throw new ApiFailure({ code: 'forbidden' });
+  }
   const publishing = c.req.method === 'POST' && c.req.path === `/${customerId}/webhooks/events`;
   if (
     !publishing &&
@@ -36,17 +40,27 @@ export const authorizeClient = createMiddleware<AppEnv>(async (c, next) => {
   await next();
 });
 
-async function isAuthorized(c: AppContext, customerId: string): Promise<boolean> {
-  const bearer = /^Bearer ([A-Za-z0-9._-]{1,255})$/i.exec(c.req.header('authorization') ?? '');
-  if (bearer?.[1] === undefined) return false;
+/** Why the call is refused, and the client if it is known; `undefined` when it is permitted. */
+async function refusalOf(
+  c: AppContext,
+  customerId: string,
+): Promise<{ reason: Refusal; clientId?: string } | undefined> {
+  const header = c.req.header('authorization') ?? '';
+  if (header === '') return { reason: 'missing' };
+  const bearer = /^Bearer ([A-Za-z0-9._-]{1,255})$/i.exec(header);
+  if (bearer?.[1] === undefined) return { reason: 'malformed' };
   const now = Date.now();
   const token = await readAccessToken(c.get('services').config.tokenSigningKey, bearer[1], now);
-  if (token === undefined) return false;
+  if (typeof token === 'string') return { reason: token };
   const credential = await credentialOf(c.get('services').db, token.secretId, now);
-  if (credential?.customerId !== customerId) return false;
-  if (credential.expiresAt !== null && credential.expiresAt <= now) return false;
+  if (credential === undefined) return { reason: 'revoked' };
+  const { clientId } = credential;
+  if (credential.customerId !== customerId) return { reason: 'other customer', clientId };
+  if (credential.expiresAt !== null && credential.expiresAt <= now) return { reason: 'revoked', clientId };
   const scopes = parseScopes(token.scope === '' ? credential.scope : token.scope);
-  return scopes !== undefined && permits(scopes, c.req.method, c.req.path.slice(customerId.length + 2));
+  const path = c.req.path.slice(customerId.length + 2);
+  if (scopes === undefined || !permits(scopes, c.req.method, path)) return { reason: 'scope', clientId };
+  return undefined;
 }
 
 async function credentialOf(db: Database, secretId: string, now: number): Promise<Credential | undefined> {
@@ -54,20 +68,38 @@ async function credentialOf(db: Database, secretId: string, now: number): Promis
   if (known !== undefined && known.until > now) return known.credential;
   const credential = await findCredential(db, secretId);
   if (credential === undefined) credentials.delete(secretId);
-  else {
-    if (credentials.size >= CREDENTIALS_MAX) credentials.clear();
-    credentials.set(secretId, { credential, until: now + CREDENTIAL_CACHE_MS });
-  }
+  else credentials.set(secretId, { credential, until: now + CREDENTIAL_CACHE_MS });
   return credential;
 }
 
-/** The guard of the operator door. Without a configured token, every path behind it is a 404 (contract 10.2). */
+/**
+ * The guard of the operator door. Without a configured token, every path behind it is a 404. After too many wrong tokens
+ * from an address, tokens from there are not compared for a while (contract 10.2).
+ */
 export const authorizeOperator = createMiddleware<AppEnv>(async (c, next) => {
   const { operatorToken } = c.get('services').config;
   if (operatorToken === undefined) throw new ApiFailure({ code: 'not_found', what: 'Route' });
-  const bearer = /^Bearer (.+)$/i.exec(c.req.header('authorization') ?? '');
-  if (bearer?.[1] === undefined || !(await equalSecrets(bearer[1], operatorToken))) {
+  const header = c.req.header('authorization') ?? '';
+  const token = /^Bearer (.+)$/i.exec(header)?.[1];
+  if (token === undefined) {
+    logRefusal(c, 'operator', header === '' ? 'missing' : 'malformed');
     throw new ApiFailure({ code: 'forbidden' });
+  }
+  const shared = c.get('services').rateLimits.failedAuthByClient;
+  const limit = { key: `operator ${callerKey(c)}`, failuresMax: FAILURES_MAX_PER_CLIENT, shared };
+  const verdict = await c
+    .get('isolate')
+    .guesses.judge([limit], async () => ((await equalSecrets(token, operatorToken)) ? true : undefined));
+  if (verdict.kind === 'wrong') {
+    logRefusal(c, 'operator', 'wrong token');
+    throw new ApiFailure({ code: 'forbidden' });
+  }
+  if (verdict.kind === 'not judged') {
+    throw new ApiFailure({
+      code: 'too_many_requests',
+      details: `${FAILURES_MAX_PER_CLIENT} wrong operator tokens in a minute from this address`,
+      retryAfterSeconds: verdict.retryAfterSeconds,
+    });
   }
   await next();
 });

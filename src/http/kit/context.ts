@@ -1,13 +1,21 @@
 /** The context of a request: what the service puts into it, and small readers of it. */
 import type { Context } from 'hono';
+import { addressKey } from '../../domain/caller.ts';
+import { rfc3339Time } from '../../domain/time.ts';
+
 import type { Env } from '../../env.ts';
 import type { Services } from '../../services.ts';
+import type { IsolateMemory } from './isolate.ts';
 
 export interface AppEnv {
   Bindings: Env;
   Variables: {
     services: Services;
+    isolate: IsolateMemory;
+    /** Ours. */
     requestId: string;
+    /** The caller's, if it sent one of the known form. */
+    callerRequestId: string | undefined;
   };
 }
 
@@ -19,7 +27,10 @@ export function param(c: AppContext, name: string): string {
   return c.req.param(name) ?? '';
 }
 
-/** A time in a resource: RFC 3339, UTC, milliseconds (contract 1). */
-export function timestamp(ms: number): string {
-  return new Date(ms).toISOString();
+/** The key under which limits count the address of the caller. */
+export function callerKey(c: AppContext): string {
+  return addressKey(c.req.header('cf-connecting-ip'));
 }
+
+/** A time in a resource (contract 1). Any number has one. */
+export const timestamp = rfc3339Time;

@@ -112,7 +112,7 @@ export const ERRORS: ErrorTable = {
     status: 429,
     body: ({ details }) => problem(429, '/too-many-requests', 'Too Many Requests', details),
     headers: ({ retryAfterSeconds }) => ({ 'retry-after': String(retryAfterSeconds) }),
-    when: 'A customer makes more management calls than it may, redelivers events of one subscription too soon after another, or starts an export too soon after the last completed one. Publishing is never refused so.',
+    when: 'A customer makes more management calls than it may, or has more events signed for its lists than it may, an address brings too many wrong operator tokens or asks for too many key sets, or a customer redelivers events of one subscription too soon after another, or starts an export too soon after the last completed one or while 100 completed ones are kept. Publishing is never refused so.',
     client: 'Wait as many seconds as `Retry-After` says, and repeat the call.',
     example: {
       code: 'too_many_requests',

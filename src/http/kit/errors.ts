@@ -4,6 +4,7 @@ import { type ApiError, ApiFailure, faultsOf, outageBehind } from '../../domain/
 import { logError } from '../../log.ts';
 import type { AppContext } from './context.ts';
 import { onTheWire } from './error-table.ts';
+import { idsOf } from './request-id.ts';
 
 /** Answers with an error of the table. */
 export function answerError(c: AppContext, error: ApiError): Response {
@@ -14,7 +15,7 @@ export function answerError(c: AppContext, error: ApiError): Response {
 /** Answers what a handler threw: an expected failure by the table, an outage with 503, and a bug with 500. */
 export function handleError(error: Error, c: AppContext): Response {
   if (error instanceof ApiFailure) return answerError(c, error.error);
-  const fields = { requestId: c.get('requestId'), method: c.req.method };
+  const fields = { ...idsOf(c), method: c.req.method };
   if (error instanceof ConfigError) {
     logError('configuration is wrong', error, fields);
     return answerError(c, { code: 'internal' });

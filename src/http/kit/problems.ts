@@ -25,10 +25,12 @@ const DESCRIPTIONS = {
   503: 'Briefly away; see Retry-After',
 } as const;
 
-/** Error answers of a route. */
-export function problems(...statuses: (keyof typeof DESCRIPTIONS)[]) {
+type Status = keyof typeof DESCRIPTIONS;
+
+/** Error answers of a route. A guard that answers 403 also limits, so each such route can answer 429. */
+export function problems(...statuses: Status[]) {
   return Object.fromEntries(
-    statuses.map((status) => [
+    withLimit(statuses).map((status) => [
       status,
       {
         description: DESCRIPTIONS[status],
@@ -36,4 +38,8 @@ export function problems(...statuses: (keyof typeof DESCRIPTIONS)[]) {
       },
     ]),
   );
+}
+
+function withLimit(statuses: readonly Status[]): readonly Status[] {
+  return statuses.includes(403) ? [...new Set<Status>([...statuses, 429])] : statuses;
 }

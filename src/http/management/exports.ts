@@ -2,6 +2,7 @@
 import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { ApiFailure } from '../../domain/errors.ts';
+import { JOBS_KEPT_MAX } from '../../domain/limits.ts';
 import { refOf, type Subscription } from '../../domain/subscription.ts';
 import type { EventStoreRpc, ExportJob } from '../../event-store/rpc.ts';
 import { timestamp } from '../kit/context.ts';
@@ -12,6 +13,7 @@ import { collectionOf, Link, link } from '../kit/links.ts';
 import { idParam, notFound, type SubscriptionContext, withSubscription } from '../kit/load.ts';
 import { problems } from '../kit/problems.ts';
 import { jsonContent, subscriptionPath, time } from '../kit/schemas.ts';
+import { takeUnits } from '../kit/work.ts';
 
 const ExportResource = z
   .object({
@@ -54,6 +56,7 @@ function addStart(door: Door): void {
 }
 
 async function start(c: SubscriptionContext): Promise<ExportJob> {
+  await takeUnits(c, 1);
   const { config, eventStore } = c.get('services');
   const subscription = c.get('subscription');
   const started = await eventStore(subscription.id).startExport(refOf(subscription));
@@ -65,7 +68,10 @@ async function start(c: SubscriptionContext): Promise<ExportJob> {
     case 'too soon':
       throw new ApiFailure({
         code: 'too_many_requests',
-        details: `One completed export every ${config.exportIntervalMs / 1000} seconds`,
+        details:
+          started.because === 'too many kept'
+            ? `At most ${JOBS_KEPT_MAX} exports are kept`
+            : `One completed export every ${config.exportIntervalMs / 1000} seconds`,
         retryAfterSeconds: Math.ceil(started.waitMs / 1000),
       });
   }
@@ -173,7 +179,7 @@ async function* partsOf(store: EventStoreRpc, job: ExportJob): AsyncGenerator<st
 /** The job `{exportId}` of the subscription. @throws ApiFailure `not_found` */
 async function readJob(c: SubscriptionContext): Promise<ExportJob> {
   const id = idParam(c, 'exportId', 'Export');
-  const jobs = await c.get('services').eventStore(c.get('subscription').id).exports();
+  const jobs = await c.get('services').eventStore(c.get('subscription').id).exports(id);
   const job = jobs.find((one) => one.id === id);
   if (job === undefined) throw notFound('Export');
   return job;

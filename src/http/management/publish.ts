@@ -9,6 +9,7 @@ import { readJson } from '../kit/body.ts';
 import { param } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
 import { problems } from '../kit/problems.ts';
+import { idsOf } from '../kit/request-id.ts';
 import { customerPath, jsonContent } from '../kit/schemas.ts';
 
 const Publication = z
@@ -32,7 +33,7 @@ export function addPublish(door: Door): void {
     const body = await readJson(c, BODY);
     const result = await publish(c.get('services').queues.events, body, Date.now(), customerId).catch(
       (error: unknown) => {
-        logError('publish not queued', error, { customerId, requestId: c.get('requestId') });
+        logError('publish not queued', error, { customerId, ...idsOf(c) });
         throw new ApiFailure({
           code: 'unavailable',
           details: 'The queue is briefly away; repeat with the same ids',

@@ -14,6 +14,7 @@ import { collectionOf, Link, link } from '../kit/links.ts';
 import { idParam, notFound, type SubscriptionContext, withSubscription } from '../kit/load.ts';
 import { problems } from '../kit/problems.ts';
 import { jsonContent, subscriptionPath, time, wholeNumber } from '../kit/schemas.ts';
+import { takeUnits } from '../kit/work.ts';
 
 const RedeliveryResource = z
   .object({
@@ -76,6 +77,7 @@ function addStart(door: Door): void {
 }
 
 async function start(c: SubscriptionContext, span: Span): Promise<RedeliveryJob> {
+  await takeUnits(c, 1);
   const subscription = c.get('subscription');
   const store = c.get('services').eventStore(subscription.id);
   const started = await store.startRedelivery(refOf(subscription), span);
@@ -165,7 +167,7 @@ function addCancel(door: Door): void {
 /** The job `{redeliveryId}` of the subscription. @throws ApiFailure `not_found` */
 async function readJob(c: SubscriptionContext): Promise<RedeliveryJob> {
   const id = idParam(c, 'redeliveryId', 'Redelivery');
-  const jobs = await c.get('services').eventStore(c.get('subscription').id).redeliveries();
+  const jobs = await c.get('services').eventStore(c.get('subscription').id).redeliveries(id);
   const job = jobs.find((one) => one.id === id);
   if (job === undefined) throw notFound('Redelivery');
   return job;

@@ -1,5 +1,5 @@
 /** Faults of a subscription's body that need configuration, D1 or a name server (contract 3.1, 3.3 and 4). */
-import { checkEndpointUrl } from '../../domain/endpoint.ts';
+import { checkNewEndpoint } from '../../domain/endpoint.ts';
 import type { Fault } from '../../domain/errors.ts';
 import { worstSteps } from '../../domain/filter/filter.ts';
 import { FILTERS_MAX_BYTES_PER_CUSTOMER, FILTERS_MAX_STEPS_PER_CUSTOMER } from '../../domain/limits.ts';
@@ -76,7 +76,7 @@ function faultOfSum(fault: Fault, others: number, size: number, replaced: number
 async function endpointFaults(c: AppContext, endpoint: string): Promise<Fault[]> {
   const { allowPrivateEndpoints } = c.get('services').config;
   const refuse = (reason: string): Fault[] => [{ name: 'endpoint', reason }];
-  const url = checkEndpointUrl(endpoint, allowPrivateEndpoints);
+  const url = checkNewEndpoint(endpoint, allowPrivateEndpoints);
   if (!url.ok) return refuse(url.reason);
   if (allowPrivateEndpoints) return [];
   const verdict = await c.get('services').checkAddress(url.hostname);

@@ -3,6 +3,7 @@ import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { ApiFailure } from '../../domain/errors.ts';
 import { worstSteps } from '../../domain/filter/filter.ts';
+import { SUBSCRIPTIONS_PER_UNIT } from '../../domain/limits.ts';
 import { NewSubscription, refOf, type Subscription, SubscriptionChange } from '../../domain/subscription.ts';
 import type { HealthReport } from '../../event-store/rpc.ts';
 import { logError } from '../../log.ts';
@@ -23,6 +24,7 @@ import { linksOfNumberedPage, pageOrLast, pageParameter } from '../kit/paging.ts
 import { problems } from '../kit/problems.ts';
 import { customerPath, jsonContent, subscriptionPath } from '../kit/schemas.ts';
 import { countTest } from '../kit/test-limit.ts';
+import { takeUnits } from '../kit/work.ts';
 import {
   FILTERS_TOO_LARGE,
   FILTERS_TOO_SLOW,
@@ -70,7 +72,9 @@ function addList(door: Door): void {
 }
 
 async function listAll(c: AppContext, customerId: string) {
-  const all = await listSubscriptions(c.get('services').db, customerId);
+  const { db } = c.get('services');
+  await takeUnits(c, unitsOf(await countSubscriptions(db, customerId)));
+  const all = await listSubscriptions(db, customerId);
   return collection(all, all.length, { self: link(subscriptionsHref(customerId)) });
 }
 
@@ -78,8 +82,14 @@ async function listPage(c: AppContext, customerId: string, asked: string) {
   const { db } = c.get('services');
   const total = await countSubscriptions(db, customerId);
   const page = pageOrLast(asked, total);
+  await takeUnits(c, unitsOf(page.limit));
   const rows = await listSubscriptions(db, customerId, page);
   return collection(rows, total, linksOfNumberedPage(subscriptionsHref(customerId), page, total));
+}
+
+/** Units of work for a list of so many subscriptions: their filters may have a megabyte, and all customers share D1's one thread. */
+function unitsOf(rows: number): number {
+  return Math.max(1, Math.ceil(rows / SUBSCRIPTIONS_PER_UNIT));
 }
 
 function collection(rows: readonly Subscription[], total: number, links: Links) {

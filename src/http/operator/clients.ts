@@ -2,7 +2,12 @@
 import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { ApiFailure } from '../../domain/errors.ts';
-import { CLIENTS_MAX_PER_CUSTOMER, SCOPE_MAX_CHARACTERS, SECOND_MS } from '../../domain/limits.ts';
+import {
+  CLIENT_SECRETS_MAX,
+  CLIENTS_MAX_PER_CUSTOMER,
+  SCOPE_MAX_CHARACTERS,
+  SECOND_MS,
+} from '../../domain/limits.ts';
 import { text } from '../../domain/schemas.ts';
 import { parseScopes } from '../../domain/scope.ts';
 import { hashSecret, randomAlphanumerics } from '../../signing/secrets.ts';
@@ -23,9 +28,12 @@ import { notFound, withClient, withCustomer } from '../kit/load.ts';
 import { problems } from '../kit/problems.ts';
 import { customerPath, jsonContent, time } from '../kit/schemas.ts';
 
-/** Alphanumerics. */
+/** What we make has a prefix, by which secret scanners know it. */
+const CLIENT_ID_PREFIX = 'iwh_client_';
+const SECRET_PREFIX = 'iwh_secret_';
+/** Alphanumerics after the prefix. */
 const CLIENT_ID_LENGTH = 32;
-/** Alphanumerics; 248 bits. */
+/** Alphanumerics after the prefix; 248 bits. */
 const SECRET_LENGTH = 48;
 /** A week. */
 const KEEP_OLD_MAX_SECONDS = 604_800;
@@ -49,8 +57,8 @@ const NewClient = z
         .meta({ description: 'given: a client that moves here keeps its credentials' }),
       clientSecret: z
         .string({ error: 'must be a string' })
-        .regex(/^[\x21-\x7e]{16,255}$/, {
-          error: 'must be 16 to 255 printable ASCII characters without spaces',
+        .regex(/^[\x21-\x7e]{32,255}$/, {
+          error: 'must be 32 to 255 printable ASCII characters without spaces',
         })
         .optional(),
     },
@@ -112,16 +120,15 @@ const createClientRoute = createRoute({
 function addCreate(door: Door): void {
   addRouteWithBody(door, createClientRoute, async (c) => {
     const body = c.req.valid('json');
-    const secret = body.clientSecret ?? randomAlphanumerics(SECRET_LENGTH);
+    const secret = body.clientSecret ?? newSecretText();
     const client: Client = {
       customerId: c.get('customer').id,
-      clientId: body.clientId ?? randomAlphanumerics(CLIENT_ID_LENGTH),
+      clientId: body.clientId ?? `${CLIENT_ID_PREFIX}${randomAlphanumerics(CLIENT_ID_LENGTH)}`,
       name: body.name,
       scope: body.scope,
       createdAt: Date.now(),
     };
     await insert(c, client, await newSecret(client, secret));
-    c.header('cache-control', 'no-store');
     return c.json({ ...clientResource(client), clientSecret: secret }, 201);
   });
 }
@@ -193,7 +200,7 @@ const rotateSecretRoute = createRoute({
   request: { params: clientPath, body: { content: jsonContent(RotateSecret), required: false } },
   responses: {
     200: { description: 'The client with its new secret', content: jsonContent(ClientWithSecret) },
-    ...problems(400, 403, 404, 413, 415),
+    ...problems(400, 403, 404, 409, 413, 415),
   },
 });
 
@@ -203,7 +210,7 @@ function addRotateSecret(door: Door): void {
     rotateSecretRoute,
     async (c) => {
       const client = c.get('client');
-      const secret = randomAlphanumerics(SECRET_LENGTH);
+      const secret = newSecretText();
       const now = Date.now();
       const rotated = await rotateSecret(
         c.get('services').db,
@@ -212,14 +219,24 @@ function addRotateSecret(door: Door): void {
         await newSecret(client, secret),
         now,
         now + c.req.valid('json').keepOldSeconds * SECOND_MS,
+        CLIENT_SECRETS_MAX,
       );
-      if (!rotated) throw notFound('Client'); // deleted while the call was under way
-      c.header('cache-control', 'no-store');
+      if (rotated === 'no client') throw notFound('Client'); // deleted while the call was under way
+      if (rotated === 'too many') {
+        throw new ApiFailure({
+          code: 'conflict',
+          details: `Too many secrets: at most ${CLIENT_SECRETS_MAX} at once; rotate with keepOldSeconds 0, or wait until one ends`,
+        });
+      }
       return c.json({ ...clientResource(client), clientSecret: secret }, 200);
     },
     // A media type announces a body: a call that has lost its body must not end a secret.
     { emptyIsObject: 'without media type' },
   );
+}
+
+function newSecretText(): string {
+  return `${SECRET_PREFIX}${randomAlphanumerics(SECRET_LENGTH)}`;
 }
 
 async function newSecret({ customerId, clientId }: Client, secret: string): Promise<NewSecret> {

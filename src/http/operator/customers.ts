@@ -66,6 +66,7 @@ function addCreate(door: Door): void {
     if (!(await insertCustomer(db, customer, keys))) {
       throw new ApiFailure({ code: 'conflict', details: 'A customer with this id exists' });
     }
+    c.get('isolate').customers.forget(customer.id);
     c.header('location', customerHref(customer.id));
     return c.json(customerResource(customer), 201);
   });
@@ -123,7 +124,11 @@ const eraseRoute = createRoute({
 function addErase(door: Door): void {
   door.openapi(eraseRoute, async (c) => {
     const id = idParam(c, 'cid', 'Customer');
-    if (!(await eraseCustomer(c.get('services'), id, Date.now()))) throw notFound('Customer');
+    try {
+      if (!(await eraseCustomer(c.get('services'), id, Date.now()))) throw notFound('Customer');
+    } finally {
+      c.get('isolate').customers.forget(id);
+    }
     return c.body(null, 204);
   });
 }

@@ -77,7 +77,7 @@ const readRoute = createRoute({
 function addRead(door: Door): void {
   door.openapi(readRoute, (c) => {
     const letter = c.get('letter');
-    return c.json({ ...letterResource(letter), body: JSON.parse(letter.body) as unknown }, 200);
+    return c.json({ ...letterResource(letter), body: bodyOf(letter) }, 200);
   });
 }
 
@@ -101,7 +101,7 @@ function addReplay(door: Door): void {
   door.openapi(replayRoute, async (c) => {
     const { db, queues } = c.get('services');
     const letter = c.get('letter');
-    await sendAll(queues.events, [JSON.parse(letter.body)]);
+    await sendAll(queues.events, [bodyOf(letter)]);
     await deleteDeadLetter(db, letter.id);
     return c.json(letterResource(letter), 202);
   });
@@ -121,6 +121,15 @@ function addDrop(door: Door): void {
     if (!(await deleteDeadLetter(c.get('services').db, param(c, 'id')))) throw notFound('Dead letter');
     return c.body(null, 204);
   });
+}
+
+/** A letter that an earlier version stored may have a body that is not JSON: it is shown as text, and refused again. */
+function bodyOf({ body }: DeadLetter): unknown {
+  try {
+    return JSON.parse(body) as unknown;
+  } catch {
+    return body;
+  }
 }
 
 function letterResource(letter: DeadLetter): z.infer<typeof DeadLetterResource> {

@@ -47,6 +47,7 @@ function addRotate(door: Door): void {
     const { id } = c.get('customer');
     const now = Date.now();
     const rotated = await rotateSigningKeys(db, config, id, now);
+    c.get('isolate').customers.forget(id);
     const keys = rotated ? await publishedKeys(db, id, now) : undefined;
     if (keys === undefined) throw notFound('Customer'); // erased while the call was under way
     return c.json(jwksResource(keys), 200);

@@ -3,6 +3,7 @@ import { type Door, newDoor } from '../kit/door.ts';
 import { addHealth } from './healthz.ts';
 import { addJwk } from './jwk.ts';
 import { addOpenApi } from './openapi.ts';
+import { addSecurityTxt } from './security-txt.ts';
 import { addTokens } from './tokens.ts';
 
 /** @param api all doors of the API, for its OpenAPI document */
@@ -10,6 +11,7 @@ export function publicDoor(api: Door): Door {
   const door = newDoor();
   addHealth(door);
   addOpenApi(door, api);
+  addSecurityTxt(door);
   addTokens(door);
   addJwk(door);
   return door;

@@ -1,6 +1,8 @@
 /** The public keys of a customer (contract 6.3). */
 import { createRoute } from '@hono/zod-openapi';
+import { ApiFailure } from '../../domain/errors.ts';
 import { publishedKeys } from '../../storage/signing-keys.ts';
+import { type AppContext, callerKey } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
 import { Jwks, jwksResource } from '../kit/jwks.ts';
 import { idParam, notFound } from '../kit/load.ts';
@@ -17,15 +19,29 @@ const route = createRoute({
   description: 'Listeners verify the security event tokens of this customer with these keys.',
   tags: ['Keys'],
   request: { params: customerPath },
-  responses: { 200: { description: 'The keys', content: jsonContent(Jwks) }, ...problems(404) },
+  responses: { 200: { description: 'The keys', content: jsonContent(Jwks) }, ...problems(404, 429) },
 });
 
 export function addJwk(door: Door): void {
   door.openapi(route, async (c) => {
     const id = idParam(c, 'cid', 'Customer');
-    const keys = await publishedKeys(c.get('services').db, id, Date.now());
+    const keys = await c.get('isolate').customers.publishedKeys(id, async () => {
+      await admitLookUp(c);
+      return await publishedKeys(c.get('services').db, id, Date.now());
+    });
     if (keys === undefined) throw notFound('Customer');
     c.header('cache-control', `public, max-age=${CACHE_SECONDS}`);
     return c.json(jwksResource(keys), 200);
+  });
+}
+
+/** Asked before D1 is: anybody may ask for any id. @throws ApiFailure `too_many_requests` */
+async function admitLookUp(c: AppContext): Promise<void> {
+  const { success } = await c.get('services').rateLimits.publicLookUps.limit({ key: callerKey(c) });
+  if (success) return;
+  throw new ApiFailure({
+    code: 'too_many_requests',
+    details: 'More than 200 look-ups of keys in 10 seconds from one address',
+    retryAfterSeconds: 10,
   });
 }

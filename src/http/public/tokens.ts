@@ -1,9 +1,17 @@
-/** Access tokens by the client credentials grant (contract 2; RFC 6749, 4.4). Errors are those of RFC 6749, 5.2. */
+/**
+ * Access tokens by the client credentials grant (contract 2; RFC 6749, 4.4). Errors are those of RFC 6749, 5.2.
+ *
+ * A request is decided first, step by step; then `issue` gives the token or `refuse` says why there is none. No other
+ * function answers.
+ */
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { z } from 'zod';
+import { isClientId, isUuid } from '../../domain/ids.ts';
 import {
   ACCESS_TOKEN_LIFETIME_SECONDS,
   BODY_MAX_BYTES,
+  FAILURES_MAX_PER_ADDRESS,
+  FAILURES_MAX_PER_CLIENT,
   TOKEN_SCOPE_MAX_CHARACTERS,
 } from '../../domain/limits.ts';
 import { covers, parseScopes } from '../../domain/scope.ts';
@@ -11,8 +19,9 @@ import { issueAccessToken } from '../../signing/access-token.ts';
 import { equalSecrets, hashSecret } from '../../signing/secrets.ts';
 import { type Credential, findCredentials } from '../../storage/clients.ts';
 import { readBody } from '../kit/body.ts';
-import { type AppContext, param } from '../kit/context.ts';
+import { type AppContext, callerKey, param } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
+import type { GuessLimit, Verdict } from '../kit/guesses.ts';
 import { jsonContent } from '../kit/schemas.ts';
 
 const TokenRequest = z
@@ -38,13 +47,9 @@ const OAuthError = z
 export function addTokens(door: Door): void {
   declare(door);
   door.post('/:cid/login/token', async (c) => {
-    const body = await readBody(c, BODY_MAX_BYTES);
-    c.header('cache-control', 'no-store');
     c.header('pragma', 'no-cache');
-    const basic = basicCredentials(c.req.header('authorization'));
-    const credential = basic === undefined ? undefined : await authenticate(c, basic);
-    if (credential === undefined) return await refuseClient(c, basic?.clientId ?? '');
-    return await grant(c, credential, body);
+    const decision = await decide(c);
+    return decision.kind === 'granted' ? await issue(c, decision) : refuse(c, decision);
   });
 }
 
@@ -65,45 +70,96 @@ function declare(door: Door): void {
       400: { description: 'One of the errors of RFC 6749, 5.2', content: jsonContent(OAuthError) },
       401: { description: 'invalid_client', content: jsonContent(OAuthError) },
       429: {
-        description: 'Too many failed authentications; see Retry-After',
+        description: 'Too many failed authentications; the credentials were not checked. See Retry-After',
         content: jsonContent(OAuthError),
       },
     },
   });
 }
 
-async function grant(c: AppContext, credential: Credential, body: Uint8Array): Promise<Response> {
+type Decision = Granted | Refused;
+
+interface Granted {
+  readonly kind: 'granted';
+  readonly credential: Credential;
+  /** As it was asked for. */
+  readonly scope: string;
+}
+
+type Refused =
+  /** The request brings no credentials that a client could have. Nothing was looked up. */
+  | { readonly kind: 'no credentials' }
+  | { readonly kind: 'wrong credentials'; readonly clientId: string }
+  /** Too many failures came before. Whether the credentials are right was not looked up. */
+  | { readonly kind: 'not judged'; readonly clientId: string; readonly retryAfterSeconds: number }
+  | BadRequest;
+
+/** The credentials are right, the request is not. */
+interface BadRequest {
+  readonly kind: 'bad request';
+  readonly clientId: string;
+  readonly error: 'invalid_request' | 'unsupported_grant_type' | 'invalid_scope';
+  readonly description: string;
+}
+
+async function decide(c: AppContext): Promise<Decision> {
+  const sent = sentCredentials(c.req.header('authorization'));
+  if (sent === undefined || !isUuid(param(c, 'cid'))) return { kind: 'no credentials' };
+  const { clientId } = sent;
+  const judging = authenticate(c, sent);
+  // A caller who goes away does not end the judgement, so that its failure is counted.
+  c.executionCtx.waitUntil(judging.catch(() => undefined));
+  const verdict = await judging;
+  switch (verdict.kind) {
+    case 'wrong':
+      return { kind: 'wrong credentials', clientId };
+    case 'not judged':
+      return { ...verdict, clientId };
+    case 'right':
+      return readGrant(c, verdict.value, await readBody(c, BODY_MAX_BYTES));
+  }
+}
+
+function readGrant(c: AppContext, credential: Credential, body: Uint8Array): Granted | BadRequest {
+  const bad = (error: BadRequest['error'], description: string): BadRequest => ({
+    kind: 'bad request',
+    clientId: credential.clientId,
+    error,
+    description,
+  });
   const type = c.req.header('content-type') ?? '';
   if (!/^application\/x-www-form-urlencoded\s*(;|$)/i.test(type)) {
-    return refuse(c, 400, 'invalid_request', 'Content-Type must be application/x-www-form-urlencoded');
+    return bad('invalid_request', 'Content-Type must be application/x-www-form-urlencoded');
   }
   const form = new URLSearchParams(new TextDecoder().decode(body));
   const grantTypes = form.getAll('grant_type');
   const scopes = form.getAll('scope');
   if (grantTypes.length > 1 || scopes.length > 1) {
-    return refuse(c, 400, 'invalid_request', 'a parameter is given more than once');
+    return bad('invalid_request', 'a parameter is given more than once');
   }
-  if (!grantTypes[0]) return refuse(c, 400, 'invalid_request', 'grant_type is required');
+  if (!grantTypes[0]) return bad('invalid_request', 'grant_type is required');
   if (grantTypes[0] !== TokenRequest.shape.grant_type.value) {
-    return refuse(c, 400, 'unsupported_grant_type', 'grant_type must be client_credentials');
+    return bad('unsupported_grant_type', 'grant_type must be client_credentials');
   }
   const scope = (scopes[0] ?? '').trim();
   const asked = parseScopes(scope);
-  if (asked === undefined) {
-    return refuse(c, 400, 'invalid_scope', 'scope is required, e.g. *:webhooks/**');
-  }
+  if (asked === undefined) return bad('invalid_scope', 'scope is required, e.g. *:webhooks/**');
   const allowed = parseScopes(credential.scope) ?? [];
   if (!asked.every((one) => covers(allowed, one))) {
-    return refuse(c, 400, 'invalid_scope', 'the client is not allowed this scope');
+    return bad('invalid_scope', 'the client is not allowed this scope');
   }
-  const own = scope === credential.scope;
-  if (!own && scope.length > TOKEN_SCOPE_MAX_CHARACTERS) {
-    return refuse(c, 400, 'invalid_scope', `scope must be at most ${TOKEN_SCOPE_MAX_CHARACTERS} characters`);
+  if (scope !== credential.scope && scope.length > TOKEN_SCOPE_MAX_CHARACTERS) {
+    return bad('invalid_scope', `scope must be at most ${TOKEN_SCOPE_MAX_CHARACTERS} characters`);
   }
+  return { kind: 'granted', credential, scope };
+}
+
+/** The one place where a token is given. */
+async function issue(c: AppContext, { credential, scope }: Granted): Promise<Response> {
   const token = await issueAccessToken(c.get('services').config.tokenSigningKey, {
     secretId: credential.secretId,
     expiresAt: Math.floor(Date.now() / 1000) + ACCESS_TOKEN_LIFETIME_SECONDS,
-    scope: own ? '' : scope,
+    scope: scope === credential.scope ? '' : scope,
   });
   return c.json(
     { access_token: token, expires_in: ACCESS_TOKEN_LIFETIME_SECONDS, token_type: 'Bearer', scope },
@@ -111,44 +167,106 @@ async function grant(c: AppContext, credential: Credential, body: Uint8Array): P
   );
 }
 
-/** The credential whose secret was sent; `undefined` when there is none. Takes the same steps for unknown clients. */
-async function authenticate(c: AppContext, basic: BasicCredentials): Promise<Credential | undefined> {
+/** The one place where a token is refused. */
+function refuse(c: AppContext, refused: Refused): Response {
+  switch (refused.kind) {
+    case 'bad request':
+      return answer(c, 400, refused.error, refused.description);
+    case 'no credentials':
+    case 'wrong credentials':
+      c.header('www-authenticate', 'Basic realm="identity-webhooks", charset="UTF-8"');
+      return answer(c, 401, 'invalid_client');
+    case 'not judged':
+      c.header('retry-after', String(refused.retryAfterSeconds));
+      return answer(
+        c,
+        429,
+        'temporarily_unavailable',
+        'too many failed authentications from this address; the credentials were not checked',
+      );
+  }
+}
+
+function answer(c: AppContext, status: ContentfulStatusCode, error: string, description?: string): Response {
+  return c.json({ error, ...(description === undefined ? {} : { error_description: description }) }, status);
+}
+
+/** Judges credentials, unless there were too many failures of this client from this address, or of this address. */
+function authenticate(c: AppContext, { clientId, secrets }: SentCredentials): Promise<Verdict<Credential>> {
+  const { isolate, services } = c.var;
   const customerId = param(c, 'cid');
+  const address = callerKey(c);
+  const { failedAuthByClient, failedAuthByAddress } = services.rateLimits;
+  const limits: readonly GuessLimit[] = [
+    {
+      key: `${customerId}/${clientId} ${address}`,
+      failuresMax: FAILURES_MAX_PER_CLIENT,
+      shared: failedAuthByClient,
+    },
+    { key: address, failuresMax: FAILURES_MAX_PER_ADDRESS, shared: failedAuthByAddress },
+  ];
+  return isolate.guesses.judge(limits, async () => {
+    const credentials = await isolate.customers.find(customerId, () =>
+      findCredentials(services.db, customerId, clientId, Date.now()),
+    );
+    return await rightOne(customerId, clientId, secrets, credentials ?? []);
+  });
+}
+
+/** The credential that one of the texts is the secret of. Takes the same steps for unknown clients. */
+async function rightOne(
+  customerId: string,
+  clientId: string,
+  secrets: readonly string[],
+  credentials: readonly Credential[],
+): Promise<Credential | undefined> {
   let right: Credential | undefined;
-  for (const { clientId, secret } of readings(basic)) {
-    const found = await findCredentials(c.get('services').db, customerId, clientId, Date.now());
+  for (const secret of secrets) {
     const hash = await hashSecret(customerId, clientId, secret);
-    for (const credential of found) {
+    for (const credential of credentials) {
       if (await equalSecrets(hash, credential.secretHash)) right = credential;
     }
   }
   return right;
 }
 
-interface BasicCredentials {
+interface SentCredentials {
+  readonly clientId: string;
+  /** The secret as sent, and decoded if that differs. */
+  readonly secrets: readonly string[];
+}
+
+/**
+ * The credentials of a Basic header (RFC 7617). RFC 6749, 2.3.1 has clients form-encode id and secret before they join
+ * them, and many clients do not. So the text is read as sent, and decoded. At most one client id is possible: the
+ * characters of an id are the same in both readings, so a text that decoding changes is no id as it was sent.
+ * @returns `undefined` when the header has no credentials that a client could have
+ */
+function sentCredentials(header: string | undefined): SentCredentials | undefined {
+  const sent = userAndPassword(header);
+  if (sent === undefined) return undefined;
+  const possible = [sent, ...decoded(sent)].filter(({ clientId }) => isClientId(clientId));
+  const [first] = possible;
+  if (first === undefined) return undefined;
+  return { clientId: first.clientId, secrets: [...new Set(possible.map(({ secret }) => secret))] };
+}
+
+interface UserAndPassword {
   readonly clientId: string;
   readonly secret: string;
 }
 
-/**
- * RFC 6749, 2.3.1 has clients form-encode id and secret before they join them (RFC 7617), and many clients do not. So
- * two readings are tried: the text as sent, and the decoded text if it differs.
- */
-function readings(sent: BasicCredentials): BasicCredentials[] {
+function decoded(sent: UserAndPassword): readonly UserAndPassword[] {
   try {
-    const decoded = {
-      clientId: decodeURIComponent(sent.clientId.replaceAll('+', ' ')),
-      secret: decodeURIComponent(sent.secret.replaceAll('+', ' ')),
-    };
-    const same = decoded.clientId === sent.clientId && decoded.secret === sent.secret;
-    return same ? [sent] : [sent, decoded];
+    const decode = (text: string) => decodeURIComponent(text.replaceAll('+', ' '));
+    return [{ clientId: decode(sent.clientId), secret: decode(sent.secret) }];
   } catch {
-    return [sent];
+    return [];
   }
 }
 
 /** The user-id and password of a Basic header (RFC 7617), as sent. */
-function basicCredentials(header: string | undefined): BasicCredentials | undefined {
+function userAndPassword(header: string | undefined): UserAndPassword | undefined {
   const match = /^Basic +([A-Za-z0-9+/_-]+=*) *$/i.exec(header ?? '');
   if (match?.[1] === undefined) return undefined;
   try {
@@ -162,23 +280,4 @@ function basicCredentials(header: string | undefined): BasicCredentials | undefi
   } catch {
     return undefined;
   }
-}
-
-/** Answers 401, or 429 after too many failures. Correct credentials are never refused (contract 2). */
-async function refuseClient(c: AppContext, clientId: string): Promise<Response> {
-  const address = c.req.header('cf-connecting-ip') ?? 'unknown';
-  const [byClient, byAddress] = await Promise.all([
-    c.get('services').rateLimits.failedAuthByClient.limit({ key: `${param(c, 'cid')}/${clientId}` }),
-    c.get('services').rateLimits.failedAuthByAddress.limit({ key: address }),
-  ]);
-  if (!byClient.success || !byAddress.success) {
-    c.header('retry-after', '60');
-    return refuse(c, 429, 'temporarily_unavailable', 'too many failed authentications; try again later');
-  }
-  c.header('www-authenticate', 'Basic realm="identity-webhooks", charset="UTF-8"');
-  return refuse(c, 401, 'invalid_client');
-}
-
-function refuse(c: AppContext, status: ContentfulStatusCode, error: string, description?: string): Response {
-  return c.json({ error, ...(description === undefined ? {} : { error_description: description }) }, status);
 }

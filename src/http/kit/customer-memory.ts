@@ -1,0 +1,59 @@
+/**
+ * What an isolate remembers of customers for a short while, so that strangers who ask for the same thing cost D1 one query:
+ * the keys that a customer publishes, and which ids are no customer. The two are bounded separately: made-up ids push out
+ * other made-up ids and no key set.
+ */
+
+import { BoundedCache } from '../../bounded-cache.ts';
+import { KEY_SET_CACHE_MS, UNKNOWN_CUSTOMER_CACHE_MS } from '../../domain/limits.ts';
+
+/** Key sets in memory, of 2 to 4 KB each. */
+const KEY_SETS_MAX = 1000;
+/** Ids of no customer in memory, of about 150 bytes each. */
+const UNKNOWN_MAX = 10_000;
+
+export class CustomerMemory {
+  readonly #keySets = new BoundedCache<{ keys: readonly JsonWebKey[]; until: number }>(KEY_SETS_MAX);
+  /** Until when each id counts as that of no customer, ms. */
+  readonly #unknown = new BoundedCache<number>(UNKNOWN_MAX);
+  /** Calls of `forget`. What was read before one of them may be old, and is not kept. */
+  #forgotten = 0;
+
+  /**
+   * What `load` finds of a customer. It is not asked while the id is known to be that of no customer.
+   * @param load `undefined` when there is no such customer
+   */
+  async find<Found>(customerId: string, load: () => Promise<Found | undefined>): Promise<Found | undefined> {
+    const now = Date.now();
+    if ((this.#unknown.get(customerId) ?? 0) > now) return undefined;
+    const before = this.#forgotten;
+    const found = await load();
+    if (found === undefined && before === this.#forgotten) {
+      this.#unknown.set(customerId, now + UNKNOWN_CUSTOMER_CACHE_MS);
+    }
+    return found;
+  }
+
+  /** The published keys of a customer, as old as `KEY_SET_CACHE_MS` at most. */
+  async publishedKeys(
+    customerId: string,
+    load: () => Promise<readonly JsonWebKey[] | undefined>,
+  ): Promise<readonly JsonWebKey[] | undefined> {
+    const now = Date.now();
+    const known = this.#keySets.get(customerId);
+    if (known !== undefined && known.until > now) return known.keys;
+    const before = this.#forgotten;
+    const keys = await this.find(customerId, load);
+    if (keys !== undefined && before === this.#forgotten) {
+      this.#keySets.set(customerId, { keys, until: now + KEY_SET_CACHE_MS });
+    }
+    return keys;
+  }
+
+  /** Must be called after a customer was created or erased, or its keys were rotated. */
+  forget(customerId: string): void {
+    this.#forgotten++;
+    this.#keySets.delete(customerId);
+    this.#unknown.delete(customerId);
+  }
+}
