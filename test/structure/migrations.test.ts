@@ -29,6 +29,7 @@ const OF_EVENT_STORES = [
   'facdc78640bac4c1',
   '04a5f7b933a80778',
   '29a03cfa892e97b9',
+  '424f18907843a375',
 ];
 
 describe('migrations', () => {
