@@ -186,6 +186,26 @@ export function awaitProof(delivery: Delivery, proof: number, waitUntil: number)
   return { ...delivery, proof, dueAt: isWaiting ? waitUntil : delivery.dueAt };
 }
 
+/** Whether a delivery must not be sent before a proof is given. A test, which names the proof that it gives, waits for none. */
+export function waitsForProof({ proof, hold }: Delivery): boolean {
+  return proof !== null && hold !== 'never';
+}
+
+/**
+ * The result of an attempt arrived for a delivery that waits for a proof. A consumer that knew only an earlier version of the
+ * subscription made it. Its success ends the delivery, and proves nothing: it may be another endpoint's. Anything else changes
+ * nothing, and the delivery goes on waiting.
+ * @returns the delivery that the result is of; `undefined`: the result changes nothing
+ */
+export function attemptedMeanwhile(
+  delivery: Delivery,
+  isProven: boolean,
+  isSuccess: boolean,
+): Delivery | undefined {
+  if (!waitsForProof(delivery)) return delivery;
+  return isProven || isSuccess ? { ...delivery, proof: null } : undefined;
+}
+
 /** Releases a held delivery, or one whose endpoint is verified now. @param asProbe the delivery is not held again, though the endpoint is still failing */
 export function releaseHeld(delivery: Delivery, now: number, asProbe: boolean): Delivery {
   return { ...delivery, hold: asProbe ? 'never' : 'possible', proof: null, dueAt: now };
@@ -205,7 +225,7 @@ export function dispatchOrHold(
   isProven: boolean,
 ): Delivery | undefined {
   if (!endpoint.enabled) return disable(delivery, now);
-  const isWaiting = delivery.proof !== null && delivery.hold !== 'never';
+  const isWaiting = waitsForProof(delivery);
   // A delivery that waits is due when it has waited for as long as events are kept (contract 10.4 and 10.7).
   if (isWaiting && !isProven) return fail(delivery, now, NOT_VERIFIED);
   if (endpoint.state === 'failing' && (isWaiting || delivery.hold === 'held'))

@@ -85,6 +85,8 @@ export const PROBE_WAIT_MAX_MS = 5 * MINUTE_MS;
 export const TESTS_AT_ONCE = 10;
 /** After those, one test notification of a subscription in this time. */
 export const TEST_INTERVAL_MS = 6 * SECOND_MS;
+/** Proofs of endpoints that one event store remembers (contract 10.7): a customer decides how often its endpoint changes. */
+export const PROOFS_MAX = 100;
 
 // --- Listener answers (contract 5.1 and 6.4) --------------------------------------------------------------
 

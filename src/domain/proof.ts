@@ -3,8 +3,8 @@
  *
  * While the operator has switched verification on, an endpoint that is new must answer a test notification with a success
  * before any event is sent to it. Each time such an endpoint is set, a *proof* is asked for. A proof is named by the version
- * of the subscription that set the endpoint, so what an earlier endpoint answers never counts for a later one, and an endpoint
- * that comes back is asked again.
+ * of the subscription that set the endpoint. A test gives the proof of the URL that it was sent to: what one URL answers never
+ * counts for another, however late it comes. An endpoint that comes back is asked again.
  *
  * D1 says which proof the present endpoint needs. The event store knows which proofs were given, because it stores the results.
  */

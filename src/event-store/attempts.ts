@@ -1,6 +1,7 @@
 /** Attempts as the store sees them: how one begins, and what the reports of consumers change. */
 import {
   arrive,
+  attemptedMeanwhile,
   awaitProof,
   begin,
   type Delivery,
@@ -8,6 +9,7 @@ import {
   heldIfFailing,
   recordResult,
   recordWaiting,
+  waitsForProof,
 } from '../domain/delivery.ts';
 import { takeTest } from '../domain/proof.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
@@ -70,13 +72,14 @@ export class Attempts {
       if (waitMs !== undefined) return { eventId, state: 'dropped', attempts: 0, waitMs };
       const changed = this.#changedBy(ref, report, existing, now);
       if (changed === undefined) return { eventId, state: 'dropped', attempts: existing?.attempts ?? 0 };
+      // Only a test still names a proof when it succeeds.
       if (changed.state === 'success' && changed.proof !== null) proofs.give(changed.proof, now);
       if (stored.has(eventId)) {
         deliveries.put(changed);
         stored.set(eventId, changed);
       } else arrived.set(eventId, changed);
       const { state, attempts, dueAt, hold } = changed;
-      const hasNext = dueAt !== null && hold !== 'held';
+      const hasNext = dueAt !== null && hold !== 'held' && !waitsForProof(changed);
       return { eventId, state, attempts, ...(hasNext ? { nextAttemptAt: dueAt } : {}) };
     });
     deliveries.add([...arrived.values()]);
@@ -94,21 +97,29 @@ export class Attempts {
     const { owner, retryDelaysMs, retentionMs, attemptLeaseMs, endpointNow } = this.#parts;
     const { enabled } = owner;
     let changed: Delivery | undefined;
+    if (report.kind === 'deferred') {
+      if (existing === undefined) changed = this.#arrived(ref, arrive(report, now, enabled), now);
+      return changed && heldIfFailing(changed, endpointNow(now));
+    }
+    const isSuccess = report.kind === 'attempted' && report.result.outcome.kind === 'success';
+    const delivery = existing && attemptedMeanwhile(existing, this.#isProven(existing), isSuccess);
+    if (existing !== undefined && delivery === undefined) return undefined;
     switch (report.kind) {
       case 'attempted': {
         const policy = { delaysMs: retryDelaysMs() };
         const circumstances = { now, enabled, policy, retentionMs: retentionMs() };
-        changed = recordResult(existing, report, report.result, circumstances);
+        changed = recordResult(delivery, report, report.result, circumstances);
         break;
       }
       case 'waiting':
-        changed = recordWaiting(existing, report, report, now + attemptLeaseMs());
-        break;
-      case 'deferred':
-        if (existing === undefined) changed = this.#arrived(ref, arrive(report, now, enabled), now);
+        changed = recordWaiting(delivery, report, report, now + attemptLeaseMs());
         break;
     }
     return changed && heldIfFailing(changed, endpointNow(now));
+  }
+
+  #isProven({ proof }: Delivery): boolean {
+    return proof === null || this.#parts.proofs.isGiven(proof);
   }
 
   /** A delivery that was just stored waits for the proof of its endpoint, unless the proof was given (contract 10.7). */

@@ -83,7 +83,11 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     this.#deliveries = new Deliveries(database, Date.now());
     const { rows, merging } = this.#deliveries;
     this.#health = new Health(database);
-    this.#proofs = new Proofs(database, (proof) => rows.names(proof));
+    this.#proofs = new Proofs(
+      database,
+      (proof) => rows.names(proof),
+      () => config().verifyEndpoints,
+    );
     const proofs = this.#proofs;
     const probePatienceMs = () => this.#attemptLeaseMs() + DRAIN_STEP_MS;
     this.#attempts = new Attempts({
@@ -272,7 +276,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     const now = Date.now();
     const answer = this.#database.transaction(() => {
       this.#adopt(ref, now);
-      if (!this.#config().verifyEndpoints) this.#proofs.giveAll(now);
+      this.#proofs.giveAllIfOff(now);
       return work(now);
     });
     await this.#alarm.arm(now);
@@ -346,6 +350,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     if (proof == null) return { state, since };
     const { askedAt, givenAt, isTested } = this.#proofs.find(proof) ?? NEVER_ASKED;
     if (givenAt !== null) return { state, since: Math.max(since, givenAt), proof };
+    if (this.#proofs.isGiven(proof)) return { state, since };
     return { state: 'unverified', since: askedAt, ...(isTested ? {} : { isUntested: true as const }) };
   }
 

@@ -1,8 +1,11 @@
 /**
  * The proofs that were asked of this subscription's endpoints, and whether each was given (contract 10.7): table `proofs`, kept
- * in memory as well. A proof stays as long as a delivery waits for it or a late call may name it.
+ * in memory as well. A proof stays as long as a delivery names it or a late call may name it, but there are at most
+ * `PROOFS_MAX`: a customer decides how often its endpoint changes.
+ *
+ * While the operator has switched verification off, every proof counts as given. The next call writes that down.
  */
-import { DAY_MS } from '../../domain/limits.ts';
+import { DAY_MS, PROOFS_MAX } from '../../domain/limits.ts';
 import type { StoreDatabase } from '../database.ts';
 
 interface Proof {
@@ -17,18 +20,21 @@ type Row = { version: number; asked_at: number; given_at: number | null; tested:
 
 /** A consumer may name a proof that it read from D1 some minutes ago. A proof that was given is kept this long. */
 const GIVEN_KEPT_MS = DAY_MS;
-/** Old proofs that are looked at when a new one is asked for. */
-const FORGET_BITE = 100;
 
 export class Proofs {
   readonly #database: StoreDatabase;
   readonly #isNamed: (version: number) => boolean;
+  readonly #isOn: () => boolean;
   #kept: Map<number, Proof> | undefined;
   /** False only when it is known that no delivery waits for a proof that was given. */
   mayRelease = true;
 
-  /** @param isNamed whether a stored delivery names the proof */
-  constructor(database: StoreDatabase, isNamed: (version: number) => boolean) {
+  /**
+   * @param isNamed whether a stored delivery names the proof
+   * @param isOn whether the operator has switched verification on
+   */
+  constructor(database: StoreDatabase, isNamed: (version: number) => boolean, isOn: () => boolean) {
+    this.#isOn = isOn;
     this.#database = database;
     this.#isNamed = isNamed;
     database.whenRolledBack(() => {
@@ -52,7 +58,7 @@ export class Proofs {
 
   /** Whether a proof was given. One that nobody asked for was not. */
   isGiven(version: number): boolean {
-    return (this.#all.get(version)?.givenAt ?? null) !== null;
+    return !this.#isOn() || this.#wasGiven(version);
   }
 
   find(version: number): Proof | undefined {
@@ -67,14 +73,15 @@ export class Proofs {
     this.#all.set(version, { ...proof, isTested: true });
   }
 
-  /** The endpoint answered a test: what was asked of the same endpoint earlier is given, too. */
+  /** The endpoint answered a test: every proof that was asked of the same URL is given, too. */
   give(version: number, now: number): void {
-    if (this.isGiven(version)) return;
+    if (this.#wasGiven(version)) return;
     this.#give('endpoint = (SELECT endpoint FROM proofs WHERE version = ?)', now, version);
   }
 
-  /** The operator has switched verification off: every proof counts as given. */
-  giveAll(now: number): void {
+  /** Notes that every proof counts as given while verification is off, so that what waits is released. */
+  giveAllIfOff(now: number): void {
+    if (this.#isOn()) return;
     if ([...this.#all.values()].some(({ givenAt }) => givenAt === null)) this.#give('1', now);
   }
 
@@ -93,14 +100,29 @@ export class Proofs {
     this.mayRelease = true;
   }
 
-  /** Forgets old proofs that no delivery names. A consumer that names one nevertheless finds it not given. */
+  #wasGiven(version: number): boolean {
+    return (this.#all.get(version)?.givenAt ?? null) !== null;
+  }
+
+  /**
+   * Forgets proofs that nothing needs. When there are too many all the same, it forgets the oldest one that was not given, else
+   * the oldest. What waits for a forgotten proof ends as if the proof was never given, and a consumer that names one finds it
+   * not given.
+   */
   #forgetOld(now: number): void {
-    const old = [...this.#all].slice(0, FORGET_BITE);
-    for (const [version, { givenAt }] of old) {
+    for (const [version, { givenAt }] of this.#all) {
       if (this.#isNamed(version) || (givenAt !== null && givenAt > now - GIVEN_KEPT_MS)) continue;
-      this.#database.run('DELETE FROM proofs WHERE version = ?', version);
-      this.#all.delete(version);
+      this.#forget(version);
     }
+    if (this.#all.size < PROOFS_MAX) return;
+    const kept = [...this.#all];
+    const [oldest] = kept.find(([, { givenAt }]) => givenAt === null) ?? kept[0] ?? [];
+    if (oldest !== undefined) this.#forget(oldest);
+  }
+
+  #forget(version: number): void {
+    this.#database.run('DELETE FROM proofs WHERE version = ?', version);
+    this.#all.delete(version);
   }
 
   get #all(): Map<number, Proof> {
