@@ -2,8 +2,10 @@
 import { evictDurableObject, runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
+import type { Outcome } from '../../src/domain/attempt.ts';
+import { PROOFS_MAX } from '../../src/domain/limits.ts';
 import { EventStore } from '../../src/event-store/event-store.ts';
-import { Bench, lost, ok } from '../support/store-bench.ts';
+import { Bench, lost, ok, timedOut } from '../support/store-bench.ts';
 
 const DAY_MS = 86_400_000;
 const OTHER = 'https://other.example/';
@@ -160,7 +162,84 @@ describe('an endpoint that is not verified', () => {
   });
 });
 
+describe('a test that is no proof', () => {
+  const blocked: Outcome = { kind: 'blocked', message: 'private address' };
+  it.each<[string, Outcome]>([
+    ['no answer in time', timedOut],
+    ['no connection', lost],
+    ['a blocked address', blocked],
+  ])('%s proves nothing', async (_, outcome) => {
+    const bench = unverified();
+    await bench.held(1);
+    const { id } = await bench.test();
+    await bench.ring();
+    await bench.attempt([id], outcome);
+    expect((await bench.store.health()).state).toBe('unverified');
+    expect(await drain(bench, 2)).toEqual([]);
+  });
+});
+
+describe('a result that comes from an earlier version of the subscription', () => {
+  /** An event waits for the new endpoint, while a consumer that has not seen the change posts it to the old one. */
+  async function crossed() {
+    const bench = new Bench();
+    await bench.store.adopt(bench.ref);
+    const before = await bench.patch({ endpoint: OTHER, proof: 2 });
+    const [id = ''] = await bench.held(1);
+    const settleLate = async (outcome: Outcome) => {
+      const result = { attempt: 1, startedAt: bench.clock.now(), durationMs: 5, outcome };
+      const facts = { ...bench.facts(id), endpoint: before.endpoint };
+      await bench.store.settle(before, [{ ...facts, kind: 'attempted', result }]);
+    };
+    return { bench, id, settleLate, before };
+  }
+
+  it('its success ends the event, and does not verify the new endpoint', async () => {
+    const { bench, id, settleLate } = await crossed();
+    await settleLate(ok);
+    expect(await bench.state(id)).toMatchObject({ state: 'success', attempts: 1 });
+    expect((await bench.store.health()).state).toBe('unverified');
+  });
+
+  it('its failure leaves the event waiting, until the proof releases it', async () => {
+    const { bench, id, settleLate } = await crossed();
+    await settleLate(lost);
+    expect(await bench.state(id)).toMatchObject({ state: 'awaiting-executing', attempts: 0 });
+    bench.clock.advance(60_000);
+    expect(await drain(bench, 2)).toEqual([]);
+    await verify(bench);
+    expect(await drain(bench)).toEqual([id]);
+  });
+
+  it('a request of it that has no answer yet leaves the event waiting', async () => {
+    const { bench, id, before } = await crossed();
+    const facts = { ...bench.facts(id), endpoint: before.endpoint };
+    const startedAt = bench.clock.now();
+    const waiting = { kind: 'waiting' as const, attempt: 1, startedAt, isUnusual: false, isAlone: false };
+    await bench.store.settle(before, [{ ...facts, ...waiting }]);
+    bench.clock.advance(DAY_MS);
+    expect(await drain(bench, 2)).toEqual([]);
+    expect(await bench.state(id)).toMatchObject({ state: 'awaiting-executing', attempts: 0 });
+  });
+});
+
 describe('an endpoint that changed', () => {
+  it('a store remembers a hundred endpoints, the newest ones, however often the endpoint changes', async () => {
+    const bench = unverified();
+    await bench.held(1);
+    for (let change = 0; change < PROOFS_MAX + 20; change++) {
+      await bench.patch({ endpoint: `${OTHER}${change}`, proof: bench.ref.version + 1 });
+      await bench.held(1);
+    }
+    const kept = await runInDurableObject(bench.store, (_, { storage }) =>
+      storage.sql.exec<{ version: number }>('SELECT version FROM proofs').toArray(),
+    );
+    expect(kept).toHaveLength(PROOFS_MAX);
+    const [newest = ''] = await bench.held(1);
+    await verify(bench);
+    expect(await drain(bench)).toContain(newest);
+  });
+
   it("a success of the old endpoint's test does not verify the new endpoint", async () => {
     const bench = unverified();
     const { id } = await bench.test();
@@ -249,6 +328,27 @@ describe('an endpoint that changed', () => {
 });
 
 describe('the switch turned off', () => {
+  it('an endpoint is shown as healthy at once, and admit lets its events pass', async () => {
+    const bench = unverified();
+    await bench.store.adopt(bench.ref);
+    await runInDurableObject(bench.store, async (_, state) => {
+      const off = new EventStore(state, { ...env, VERIFY_ENDPOINTS: 'false' });
+      expect(await off.health(bench.ref)).toMatchObject({ state: 'healthy' });
+      const [id = ''] = bench.ids(1);
+      expect(await off.admit(bench.ref, [id])).toEqual([{ answer: 'new' }]);
+    });
+  });
+
+  it('a store that never learned of a proof asks for none once verification is off', async () => {
+    const bench = unverified();
+    await runInDurableObject(bench.store, async (_, state) => {
+      const off = new EventStore(state, { ...env, VERIFY_ENDPOINTS: 'false' });
+      const [newer = '', late = ''] = bench.ids(2);
+      await off.admit({ ...bench.ref, version: 3, proof: null }, [newer]);
+      expect(await off.admit(bench.ref, [late])).toEqual([{ answer: 'new' }]);
+    });
+  });
+
   it('a call releases what waits once verification is off, and the endpoint stays verified', async () => {
     const bench = unverified();
     const events = await bench.held(2);

@@ -134,6 +134,46 @@ describe('a new subscription', () => {
     expect(await got(stranger.listener)).toHaveLength(6);
   });
 
+  it.each([
+    ['a 500', { status: 500 }],
+    ['a redirect', { status: 302, headers: { location: 'https://example.com/' } }],
+    ['an answer that is not HTTP', { manner: 'garbage' as const }],
+  ])('%s proves nothing, and the next test does', async (_, answer) => {
+    const clock = holdClock();
+    const subscription = await newSubscription(await newCustomer(), { answers: [answer] });
+    const [id = ''] = await publish(subscription.customer, 1);
+    await waitFor(subscription, 2);
+    const isAnswered = async () =>
+      (await subscription.events()).some(({ state }) => state === 'awaiting-retry' || state === 'failure');
+    await ringUntil(clock, subscription, isAnswered, 'the answer');
+    expect((await read(subscription)).state).toBe('unverified');
+    expect(await got(subscription.listener)).toEqual(['test']);
+    await subscription.listener.script({ status: 202 });
+    await subscription.customer.call('POST', `/subscriptions/${subscription.id}/test`);
+    await ringUntil(clock, subscription, isHealthy(subscription), 'the proof');
+    await ringUntil(clock, subscription, async () => (await read(subscription)).waiting === 0, 'the event');
+    expect(await got(subscription.listener)).toContain(id);
+  });
+
+  it('held events are in the list of their state and in the summary, and are exported when they fail', async () => {
+    const clock = holdClock();
+    const customer = await newCustomer();
+    const subscription = await newSubscription(customer, { answers: [{ status: 404 }] });
+    const ids = await publish(customer, 2);
+    await waitFor(subscription, 3);
+    const path = `/subscriptions/${subscription.id}`;
+    const { body } = await customer.call('GET', `${path}/events?state=awaiting-executing`);
+    const shown = body._embedded.events.map(({ id }: { id: string }) => id);
+    expect(shown).toEqual(expect.arrayContaining(ids));
+    expect((await customer.call('GET', `${path}/summary`)).body).toMatchObject({ total: 3, retrying: 3 });
+    await customer.call('PATCH', path, { enabled: false });
+    const job = await customer.call('POST', `${path}/exports`);
+    const state = async () => (await customer.call('GET', `${path}/exports/${job.body.id}`)).body.state;
+    await ringUntil(clock, subscription, async () => (await state()) === 'completed', 'the export');
+    const file = await customer.call('GET', `${path}/exports/${job.body.id}/download`);
+    for (const id of ids) expect(JSON.stringify(file.body)).toContain(id);
+  });
+
   it('a disabled subscription gets its test when it is enabled', async () => {
     const clock = holdClock();
     const customer = await newCustomer();
@@ -266,6 +306,26 @@ describe('a changed endpoint', () => {
 });
 
 describe('the switch', () => {
+  it('the list shows no subscription as unverified once the switch is off', async () => {
+    const subscription = await newSubscription(await newCustomer(), { answers: [{ status: 404 }] });
+    expect(await listed(subscription)).toEqual({ state: 'unverified' });
+    const { customer, id } = subscription;
+    const off = environmentWith({ VERIFY_ENDPOINTS: 'false' });
+    const path = `/${customer.id}/webhooks/subscriptions`;
+    const { body } = await callIn(off, 'GET', path, { token: customer.token });
+    expect(body._embedded.subscriptions).toMatchObject([{ id, health: { state: 'healthy' } }]);
+  });
+
+  it('a PATCH of the endpoint while the switch is off asks for no proof, later neither', async () => {
+    const subscription = await newSubscription(await newCustomer(), { answers: [{ status: 404 }] });
+    const { customer, id } = subscription;
+    const off = environmentWith({ VERIFY_ENDPOINTS: 'false' });
+    const { endpoint } = new TestListener();
+    const options = { token: customer.token, body: { endpoint } };
+    await callIn(off, 'PATCH', `/${customer.id}/webhooks/subscriptions/${id}`, options);
+    expect(await read(subscription)).toMatchObject({ state: 'healthy' });
+  });
+
   it('a subscription from before the switch stays as it is, until its endpoint changes', async () => {
     const customer = await newCustomer();
     const listener = new TestListener();
@@ -285,6 +345,19 @@ describe('the switch', () => {
 });
 
 describe('the limit on tests', () => {
+  it('an endpoint that changes more often than a subscription may test gets no test, and is unverified', async () => {
+    const clock = holdClock();
+    const subscription = await newSubscription(await newCustomer());
+    const { customer, id } = subscription;
+    const listeners = Array.from({ length: 11 }, () => new TestListener());
+    for (const { endpoint } of listeners) await customer.call('PATCH', `/subscriptions/${id}`, { endpoint });
+    expect(await subscription.events()).toHaveLength(10);
+    expect((await read(subscription)).state).toBe('unverified');
+    clock.advance(60_000);
+    expect((await customer.call('POST', `/subscriptions/${id}/test`)).status).toBe(202);
+    await ringUntil(clock, subscription, isHealthy(subscription), 'the proof');
+  });
+
   const none = () => environmentWith({ TESTS: { limit: async () => ({ success: false }) } as RateLimit });
 
   it.each([
