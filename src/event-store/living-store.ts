@@ -41,6 +41,7 @@ import type {
   StartedRedelivery,
   Summary,
 } from './rpc.ts';
+import { isVerified, type StandingParts, standingOf } from './standing.ts';
 import { DELIVERIES_BITE, DRAIN_STEP_MS, SCHEDULE_UNREADABLE_MS } from './tuning.ts';
 
 /** What a living store needs of the object it lives in. */
@@ -54,9 +55,6 @@ interface Surroundings {
   config(): Config;
 }
 
-/** A proof that the store has not learned of yet. */
-const NEVER_ASKED = { askedAt: 0, givenAt: null, isTested: false };
-
 export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   readonly #state: DurableObjectState;
   readonly #database: StoreDatabase;
@@ -66,6 +64,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   readonly #deliveries: Deliveries;
   readonly #health: Health;
   readonly #proofs: Proofs;
+  readonly #standing: StandingParts;
   readonly #attempts: Attempts;
   readonly #exports: Exports;
   readonly #redeliveries: Redeliveries;
@@ -83,12 +82,10 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     this.#deliveries = new Deliveries(database, Date.now());
     const { rows, merging } = this.#deliveries;
     this.#health = new Health(database);
-    this.#proofs = new Proofs(
-      database,
-      (proof) => rows.names(proof),
-      () => config().verifyEndpoints,
-    );
+    const isAsked = () => config().verifyEndpoints;
+    this.#proofs = new Proofs(database, (proof) => rows.names(proof), isAsked);
     const proofs = this.#proofs;
+    this.#standing = { owner, health: this.#health, proofs };
     const probePatienceMs = () => this.#attemptLeaseMs() + DRAIN_STEP_MS;
     this.#attempts = new Attempts({
       deliveries: this.#deliveries,
@@ -138,7 +135,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     waited: readonly string[] = [],
   ): Promise<Admission[]> {
     return await this.#change(ref, (now) => {
-      return this.#admissions.admit(eventIds, now, new Set(waited), this.#isVerified(ref));
+      return this.#admissions.admit(eventIds, now, new Set(waited), isVerified(this.#standing, ref));
     });
   }
 
@@ -149,7 +146,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       return each;
     });
     this.#admissions.settled(reports, settled, Date.now());
-    return { settled, health: this.#healthNote() };
+    return { settled, health: standingOf(this.#standing) };
   }
 
   async begin(ref: SubscriptionRef, token: string, eventIds: readonly string[]): Promise<StartedAttempt[]> {
@@ -189,7 +186,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   }
 
   health(ref?: SubscriptionRef) {
-    return { ...this.#healthNote(ref), waiting: this.#deliveries.rows.countOpen() };
+    return { ...standingOf(this.#standing, ref), waiting: this.#deliveries.rows.countOpen() };
   }
 
   // --- Redelivery and jobs ------------------------------------------------------------------------------
@@ -213,7 +210,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   async startRedelivery(ref: SubscriptionRef, span: Span): Promise<StartedRedelivery> {
     return await this.#change(ref, (now): StartedRedelivery => {
       if (!this.#owner.enabled) return { answer: 'disabled' };
-      if (!this.#isVerified(ref)) return { answer: 'not verified' };
+      if (!isVerified(this.#standing, ref)) return { answer: 'not verified' };
       const job = this.#redeliveries.start(crypto.randomUUID(), span, now);
       return job === undefined ? { answer: 'active' } : { answer: 'started', job };
     });
@@ -253,7 +250,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
 
   async ensureAlarm(ref: SubscriptionRef): Promise<HealthNote> {
     await this.adopt(ref);
-    return this.#healthNote();
+    return standingOf(this.#standing);
   }
 
   async alarm(now: number): Promise<void> {
@@ -337,27 +334,9 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     const { enabled, ref } = this.#owner;
     const known = this.#health.current.state;
     // An endpoint that has not answered for seconds, or is not verified, is treated like a slow one before a time limit says so.
-    const isDoubtful = this.#admissions.unanswered.areSlow(now) || !this.#isVerified(ref);
+    const isDoubtful = this.#admissions.unanswered.areSlow(now) || !isVerified(this.#standing, ref);
     const state = known === 'healthy' && isDoubtful ? 'slow' : known;
     return { state, endpoint: ref?.endpoint ?? '', enabled, holdUntil: now + this.#config().retentionMs };
-  }
-
-  /** @param ref the caller's version, when that may be newer than the store's */
-  #healthNote(ref?: SubscriptionRef): HealthNote {
-    const { state, since } = this.#health.current;
-    const newest = this.#owner.newestOf(ref);
-    const proof = newest && this.#owner.proofOf(newest);
-    if (proof == null) return { state, since };
-    const { askedAt, givenAt, isTested } = this.#proofs.find(proof) ?? NEVER_ASKED;
-    if (givenAt !== null) return { state, since: Math.max(since, givenAt), proof };
-    if (this.#proofs.isGiven(proof)) return { state, since };
-    return { state: 'unverified', since: askedAt, ...(isTested ? {} : { isUntested: true as const }) };
-  }
-
-  /** Whether the endpoint of a version may get events (contract 10.7). */
-  #isVerified(ref: SubscriptionRef | undefined): boolean {
-    const proof = ref && this.#owner.proofOf(ref);
-    return proof == null || this.#proofs.isGiven(proof);
   }
 
   #attemptLeaseMs(): number {

@@ -74,7 +74,7 @@ describe('the limit on test notifications', () => {
     for (let count = 0; count < 10; count++) expect((await test()).status).toBe(202);
   });
 
-  it('while endpoints are not verified, neither a create nor a PATCH sends or counts a test', async () => {
+  it('a create and a PATCH send and count no test while no endpoint has to be verified', async () => {
     const customer = await newCustomer();
     const none = environmentWith({ TESTS: { limit: async () => ({ success: false }) } as RateLimit });
     const path = `/${customer.id}/webhooks/subscriptions`;
