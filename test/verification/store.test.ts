@@ -224,6 +224,16 @@ describe('a result that comes from an earlier version of the subscription', () =
 });
 
 describe('an endpoint that changed', () => {
+  it('a consumer that has not seen the change of a long verified endpoint still sends its events there', async () => {
+    const bench = unverified();
+    await verify(bench);
+    bench.clock.advance(30 * DAY_MS);
+    for (let rings = 0; rings < 3; rings++) await bench.ring();
+    const before = await bench.patch({ endpoint: OTHER, proof: 2 });
+    const [id = ''] = bench.ids(1);
+    expect(await bench.store.admit(before, [id])).toEqual([{ answer: 'new' }]);
+  });
+
   it('a store remembers a hundred endpoints, the newest ones, however often the endpoint changes', async () => {
     const bench = unverified();
     await bench.held(1);

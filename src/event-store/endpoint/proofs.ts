@@ -1,11 +1,11 @@
 /**
  * The proofs that were asked of this subscription's endpoints, and whether each was given (contract 10.7): table `proofs`, kept
- * in memory as well. A proof stays as long as a delivery names it or a late call may name it, but there are at most
- * `PROOFS_MAX`: a customer decides how often its endpoint changes.
+ * in memory as well. There are at most `PROOFS_MAX`, because a customer decides how often its endpoint changes. What waits for a
+ * proof that was forgotten ends as if the proof was never given.
  *
  * While the operator has switched verification off, every proof counts as given. The next call writes that down.
  */
-import { DAY_MS, PROOFS_MAX } from '../../domain/limits.ts';
+import { PROOFS_MAX } from '../../domain/limits.ts';
 import type { StoreDatabase } from '../database.ts';
 
 interface Proof {
@@ -17,9 +17,6 @@ interface Proof {
 }
 
 type Row = { version: number; asked_at: number; given_at: number | null; tested: number };
-
-/** A consumer may name a proof that it read from D1 some minutes ago. A proof that was given is kept this long. */
-const GIVEN_KEPT_MS = DAY_MS;
 
 export class Proofs {
   readonly #database: StoreDatabase;
@@ -46,7 +43,7 @@ export class Proofs {
   /** Asks for a proof, unless it was asked for already. @param version the version of the subscription that set the endpoint */
   ask(version: number, endpoint: string, now: number): void {
     if (this.#all.has(version)) return;
-    this.#forgetOld(now);
+    this.#makeRoom();
     this.#database.run(
       'INSERT INTO proofs (version, endpoint, asked_at, given_at, tested) VALUES (?, ?, ?, NULL, 0)',
       version,
@@ -105,18 +102,14 @@ export class Proofs {
   }
 
   /**
-   * Forgets proofs that nothing needs. When there are too many all the same, it forgets the oldest one that was not given, else
-   * the oldest. What waits for a forgotten proof ends as if the proof was never given, and a consumer that names one finds it
-   * not given.
+   * Makes room for another proof: forgets one that was not given, of no delivery if there is one, else the oldest. A proof that
+   * was given stays as long as there is room, because a consumer may name it that has not seen the latest change.
    */
-  #forgetOld(now: number): void {
-    for (const [version, { givenAt }] of this.#all) {
-      if (this.#isNamed(version) || (givenAt !== null && givenAt > now - GIVEN_KEPT_MS)) continue;
-      this.#forget(version);
-    }
+  #makeRoom(): void {
     if (this.#all.size < PROOFS_MAX) return;
-    const kept = [...this.#all];
-    const [oldest] = kept.find(([, { givenAt }]) => givenAt === null) ?? kept[0] ?? [];
+    const kept = [...this.#all].toSorted(([a], [b]) => a - b);
+    const notGiven = kept.filter(([, { givenAt }]) => givenAt === null);
+    const [oldest] = notGiven.find(([version]) => !this.#isNamed(version)) ?? notGiven[0] ?? kept[0] ?? [];
     if (oldest !== undefined) this.#forget(oldest);
   }
 
