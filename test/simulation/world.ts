@@ -100,7 +100,7 @@ class Activity {
 interface Place {
   row: Subscription;
   readonly urls: readonly string[];
-  /** Its environment, which each life of its object reads anew: `VERIFY_ENDPOINTS` is switched off in peace. */
+  /** Its environment, which its object reads when it wakes: `VERIFY_ENDPOINTS` is switched off in peace. */
   readonly env: { VERIFY_ENDPOINTS: string };
   /** URLs that may get events: those from before the switch, and those that answered a test with 2xx (contract 10.7). */
   readonly verified: Set<string>;
