@@ -191,6 +191,10 @@ describe('a new subscription', () => {
     expect((await customer.call('DELETE', `/subscriptions/${subscription.id}`)).status).toBe(204);
     await subscription.ring();
     expect(await got(subscription.listener)).toEqual([]);
+    const query = env.DB.prepare('SELECT proof, proven FROM subscriptions WHERE id = ?').bind(
+      subscription.id,
+    );
+    expect(await query.first()).toEqual({ proof: null, proven: null });
   });
 
   it('the create succeeds while its event store is away, and a later test is the proof', async () => {
