@@ -178,3 +178,12 @@ export const ACCEPTANCE_MAX_AGE_MS = 2 * DEAD_LETTER_RETENTION_MS;
 export const ACCEPTANCE_MAX_FUTURE_MS = 5 * MINUTE_MS;
 /** Characters of the reason of a dead letter. */
 export const DEAD_LETTER_REASON_MAX_CHARACTERS = 1000;
+
+// --- The audit trail (contract 10.7) ------------------------------------------------------------------------------
+
+/** An entry of the audit trail is kept this long. */
+export const AUDIT_RETENTION_MS = 90 * DAY_MS;
+/** Entries of one page. */
+export const AUDIT_LIMIT_MAX = 1000;
+/** Entries that the list shows for one unit of work. */
+export const AUDIT_ENTRIES_PER_UNIT = 100;

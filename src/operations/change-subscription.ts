@@ -3,6 +3,7 @@
  * afterwards. When a call dies in between, nothing is lost: every event brings the newer version of the subscription to
  * the store, and a tombstone in D1 has the cron erase the store of a deleted one.
  */
+import type { AuditRow } from '../domain/audit.ts';
 import { refOf, type Subscription, type SubscriptionChange } from '../domain/subscription.ts';
 import type { EventStoreRpc } from '../event-store/rpc.ts';
 import { logError } from '../log.ts';
@@ -12,6 +13,7 @@ import {
   type UpdateSubscriptionResult,
   updateSubscription,
 } from '../storage/subscriptions.ts';
+import { logAudit } from './audit-trail.ts';
 import { eraseStores } from './erase.ts';
 
 interface ChangeNeeds {
@@ -55,9 +57,11 @@ export async function removeSubscription(
   customerId: string,
   id: string,
   now: number,
+  audit: AuditRow,
 ): Promise<boolean> {
-  const deleted = await deleteSubscription(needs.db, customerId, id, now);
+  const deleted = await deleteSubscription(needs.db, customerId, id, now, audit);
   if (deleted === undefined) return false;
+  logAudit(audit);
   await eraseStores(needs, [deleted]);
   return true;
 }

@@ -3,6 +3,7 @@
  * in the migrations only.
  */
 import { integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core';
+import { AUDIT_ACTORS, type AuditEvent, type AuditOutcome } from '../domain/audit.ts';
 import { HEALTH_STATES } from '../domain/endpoint-health.ts';
 import type { EventType } from '../domain/event.ts';
 
@@ -73,4 +74,19 @@ export const deadLetters = sqliteTable('dead_letters', {
   createdAt: integer('created_at').notNull(),
   customerId: text('customer_id'),
   refused: integer('refused', { mode: 'boolean' }).notNull(),
+});
+
+export const audit = sqliteTable('audit', {
+  id: text('id').primaryKey(),
+  at: integer('at').notNull(),
+  event: text('event').$type<AuditEvent>().notNull(),
+  actor: text('actor', { enum: AUDIT_ACTORS }).notNull(),
+  customerId: text('customer_id'),
+  clientId: text('client_id'),
+  target: text('target'),
+  address: text('address'),
+  requestId: text('request_id'),
+  callerRequestId: text('caller_request_id'),
+  outcome: text('outcome').$type<AuditOutcome>().notNull(),
+  count: integer('count').notNull(),
 });

@@ -3,9 +3,11 @@
  * `recipients.ts`.
  */
 import { and, asc, count, eq, gte, isNotNull, isNull, lt, ne, type SQL, sql } from 'drizzle-orm';
+import type { AuditRow } from '../domain/audit.ts';
 import { worstSteps } from '../domain/filter/filter.ts';
 import { FILTERS_MAX_BYTES_PER_CUSTOMER, FILTERS_MAX_STEPS_PER_CUSTOMER } from '../domain/limits.ts';
 import type { Subscription, SubscriptionChange } from '../domain/subscription.ts';
+import { insertAudit } from './audit.ts';
 import { type Database, isDuplicate } from './database.ts';
 import { customers, subscriptions } from './schema.ts';
 import { tombstone } from './tombstone.ts';
@@ -256,7 +258,7 @@ function healthOf(endpoint: string, now: number) {
 }
 
 /**
- * Deletes a subscription, and leaves a tombstone. The caller erases its event store next.
+ * Deletes a subscription, with the audit row of it, and leaves a tombstone. The caller erases its event store next.
  * @returns the tombstone; `undefined` when the customer has no such subscription
  */
 export async function deleteSubscription(
@@ -264,12 +266,13 @@ export async function deleteSubscription(
   customerId: string,
   id: string,
   now: number,
+  audit: AuditRow,
 ): Promise<Subscription | undefined> {
-  const rows = await db
-    .update(subscriptions)
-    .set(tombstone(now))
-    .where(and(eq(subscriptions.customerId, customerId), eq(subscriptions.id, id), living))
-    .returning();
+  const which = and(eq(subscriptions.customerId, customerId), eq(subscriptions.id, id), living);
+  const [, rows] = await db.batch([
+    insertAudit(db, audit, sql`EXISTS (SELECT 1 FROM ${subscriptions} WHERE ${which})`),
+    db.update(subscriptions).set(tombstone(now)).where(which).returning(),
+  ]);
   return rows[0];
 }
 

@@ -9,6 +9,7 @@ import type { HealthReport } from '../../event-store/rpc.ts';
 import { logError } from '../../log.ts';
 import { changeSubscription, removeSubscription } from '../../operations/change-subscription.ts';
 import { countSubscriptions, insertSubscription, listSubscriptions } from '../../storage/subscriptions.ts';
+import { clientAudit } from '../kit/audit.ts';
 import { addRouteWithBody } from '../kit/body.ts';
 import type { AppContext } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
@@ -232,7 +233,8 @@ function addDelete(door: Door): void {
   door.openapi(deleteRoute, async (c) => {
     const { cid } = c.req.valid('param');
     const id = idParam(c, 'sid', 'Subscription');
-    const removed = await removeSubscription(c.get('services'), cid, id, Date.now());
+    const audit = clientAudit(c, 'subscription-deleted', { customerId: cid, target: id });
+    const removed = await removeSubscription(c.get('services'), cid, id, Date.now(), audit);
     if (!removed) throw notFound('Subscription');
     return c.body(null, 204);
   });
