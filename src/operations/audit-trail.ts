@@ -18,7 +18,7 @@ import { logError, logInfo, logWarn } from '../log.ts';
 const WRITE_EVERY_MS = 10 * SECOND_MS;
 /** A write that is so late does not come: its invocation has ended early. */
 const WRITE_LATE_MS = 20 * SECOND_MS;
-/** Kinds of entries that an isolate tells apart between two writes. Others of the same event and outcome share one row. */
+/** Kinds of entries that an isolate counts by themselves between two writes. Others of the same event and outcome share one row. */
 const KINDS_MAX = 40;
 /** Of these, kinds of one customer: it must not hide what the clients of others do. */
 const KINDS_OF_CUSTOMER_MAX = 8;
@@ -117,4 +117,4 @@ export class AuditTrail {
 }
 
 /** The trail of this isolate. */
-export const auditTrail = new AuditTrail((ms) => new Promise((resolve) => setTimeout(resolve, ms)));
+export const auditTrail = new AuditTrail((ms) => scheduler.wait(ms));

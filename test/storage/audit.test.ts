@@ -199,6 +199,36 @@ describe('a change and its row', () => {
   });
 });
 
+describe('the cost of an entry', () => {
+  it('an entry about tokens costs four rows written, however many tokens it stands for', async () => {
+    const entry = {
+      event: 'token-issued',
+      actor: 'client',
+      outcome: 'done',
+      customerId: NO_CUSTOMER,
+    } as const;
+    const { environment, written } = countingRowsWritten();
+    await writeAuditRows(openDatabase(environment.DB), [newAuditRow(entry, Date.now(), 5000)], Date.now());
+    expect(written()).toBe(4);
+  });
+});
+
+/** The environment of the tests with a D1 that counts the rows that its batches write. */
+function countingRowsWritten() {
+  let written = 0;
+  const DB = new Proxy(env.DB, {
+    get(target, name) {
+      if (name !== 'batch') return (Reflect.get(target, name) as () => unknown).bind(target);
+      return async (statements: D1PreparedStatement[]) => {
+        const results = await target.batch(statements);
+        for (const { meta } of results) written += meta.rows_written;
+        return results;
+      };
+    },
+  });
+  return { environment: { ...env, DB }, written: () => written };
+}
+
 describe('the bounds of the trail', () => {
   const refusal = (customerId: string | undefined, at: number) =>
     row({ event: 'token-refused', actor: 'stranger', outcome: 'not judged', customerId }, at);
@@ -258,7 +288,7 @@ describe('the maintenance of the trail', () => {
     expect(await stored()).toEqual([]);
   });
 
-  it('of an erased customer the trail keeps ids and events, but no address and no text of its callers', async () => {
+  it('the trail of an erased customer keeps ids and events, but no address and no text of its callers', async () => {
     const [erased, other] = [await newCustomer(), await newCustomer()];
     await flushTrail();
     await env.DB.prepare('DELETE FROM audit').run();
