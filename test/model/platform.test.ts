@@ -54,6 +54,33 @@ function aQueue(handler: Handler, settings: Partial<Deployment['consumers'][numb
 const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const post = (signal?: AbortSignal) => fetch(ENDPOINT, { body: 'a.b.c', ...(signal && { signal }) });
 
+describe('virtual time', () => {
+  it('a digest takes no time of the clock, and is the same as that of the platform', async () => {
+    const clock = new Clock();
+    const text = new TextEncoder().encode('{"type":"object"}');
+    const expected = await crypto.subtle.digest('SHA-256', text);
+    restore = install(clock, seeded(1), {});
+    // Something is always due, so the clock runs as fast as the machine lets it.
+    const tick = () => void clock.at(clock.now + 1, tick);
+    tick();
+    let digest: ArrayBuffer | undefined;
+    clock.at(clock.now + 10, async () => {
+      digest = await crypto.subtle.digest('SHA-256', text);
+    });
+    await clock.run(() => digest !== undefined, clock.startedAt + 1000);
+    expect(clock.now - clock.startedAt).toBe(10);
+    expect(digest).toEqual(expected);
+  });
+
+  it('work that only a thread of the machine can do is refused, for the clock would not wait for it', async () => {
+    restore = install(new Clock(), seeded(1), {});
+    const data = new Uint8Array(1);
+    await expect(crypto.subtle.importKey('raw', data, 'AES-GCM', false, ['encrypt'])).rejects.toThrow(
+      'crypto.subtle.importKey does not run in virtual time',
+    );
+  });
+});
+
 describe('consumers of a modelled queue', () => {
   it('one consumer starts, and another is added only when a batch ends while messages wait', async () => {
     const starts: number[] = [];

@@ -4,8 +4,12 @@
  *
  * An actor runs code: an invocation, or an object. Each timer belongs to the actor that set it. The timers of a
  * dead actor never fire, so its code stops where it waited; those of an actor whose thread is busy fire when it is free.
+ *
+ * The clock knows nothing of work that Node does on another thread, and would run on without it. So a digest is made at once,
+ * and the other methods of `crypto.subtle` throw: the model replaces what uses them.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { createHash } from 'node:crypto';
 
 export interface Actor {
   readonly isAlive: boolean;
@@ -163,6 +167,7 @@ export function install(clock: Clock, random: () => number, others: Record<strin
     [Math, { random }],
     [performance, { now: () => clock.now - clock.startedAt }],
     [crypto, { getRandomValues: bytes, randomUUID: () => uuidOf(bytes(new Uint8Array(16))) }],
+    [crypto.subtle, { ...Object.fromEntries(ON_THREADS.map(refused)), digest }],
     [AbortSignal, { timeout: (ms: number) => timeoutSignal(clock, ms) }],
     [
       globalThis,
@@ -191,6 +196,23 @@ export function install(clock: Clock, random: () => number, others: Record<strin
   return () => {
     for (const restore of restores) restore();
   };
+}
+
+const ON_THREADS = ['decrypt', 'encrypt', 'exportKey', 'generateKey', 'importKey', 'sign', 'verify'] as const;
+
+function refused(name: string): [string, () => Promise<never>] {
+  return [
+    name,
+    async () => {
+      throw new Error(`crypto.subtle.${name} does not run in virtual time`);
+    },
+  ];
+}
+
+/** Of SHA-256, the only digest that src takes. */
+async function digest(algorithm: 'SHA-256', data: Uint8Array): Promise<ArrayBuffer> {
+  const bytes = createHash(algorithm.replace('-', '').toLowerCase()).update(data).digest();
+  return new Uint8Array(bytes).buffer;
 }
 
 function replace(target: object, values: Record<string, unknown>): () => void {
