@@ -18,8 +18,11 @@ import { logError, logInfo, logWarn } from '../log.ts';
 const WRITE_EVERY_MS = 10 * SECOND_MS;
 /** A write that is so late does not come: its invocation has ended early. */
 const WRITE_LATE_MS = 20 * SECOND_MS;
-/** Kinds of entries that an isolate counts by themselves between two writes. Others of the same event and outcome share one row. */
-const KINDS_MAX = 40;
+/**
+ * Kinds of one event that an isolate counts by themselves between two writes. Others of the same outcome share one row. Each
+ * event has its own, so that a flood of refusals does not hide tokens that were issued.
+ */
+const KINDS_MAX = 30;
 /** Of these, kinds of one customer: it must not hide what the clients of others do. */
 const KINDS_OF_CUSTOMER_MAX = 8;
 /** Rows that wait for D1 while it is away. */
@@ -96,7 +99,7 @@ export class AuditTrail {
     const own = JSON.stringify([event, outcome, customerId, clientId, address]);
     const known = this.#kinds.get(own);
     if (known !== undefined) return known;
-    if (this.#hasRoom(customerId)) return this.#begin(own, entry);
+    if (this.#hasRoom(entry)) return this.#begin(own, entry);
     const shared = { event, actor, outcome };
     const others = JSON.stringify([event, outcome]);
     return this.#kinds.get(others) ?? this.#begin(others, shared);
@@ -109,9 +112,10 @@ export class AuditTrail {
     return kind;
   }
 
-  #hasRoom(customerId: string | undefined): boolean {
-    if (this.#kinds.size >= KINDS_MAX) return false;
-    const ofCustomer = [...this.#kinds.values()].filter(({ entry }) => entry.customerId === customerId);
+  #hasRoom({ event, customerId }: AuditEntry): boolean {
+    const ofEvent = [...this.#kinds.values()].filter(({ entry }) => entry.event === event);
+    if (ofEvent.length >= KINDS_MAX) return false;
+    const ofCustomer = ofEvent.filter(({ entry }) => entry.customerId === customerId);
     return customerId === undefined || ofCustomer.length < KINDS_OF_CUSTOMER_MAX;
   }
 }
