@@ -78,7 +78,7 @@ export async function findKeyRing(db: Database, customerId: string): Promise<Key
  * Rotates a customer's keys, all or nothing: the current key is retired, the next key becomes the current one, and the
  * reserve, or `fresh`, becomes the next one. The audit row is written with it.
  * @param fresh needed when the ring has no reserve
- * @returns false when another rotation came first, and then nothing is changed
+ * @returns false when another rotation came first or the customer was erased, and then nothing is changed
  */
 export async function rotateKeys(
   db: Database,
@@ -98,17 +98,18 @@ export async function rotateKeys(
           .where(and(ofRole('reserve'), eq(signingKeys.kid, ring.reserve ?? '')))
       : db.insert(signingKeys).values(fresh);
   try {
-    await db.batch([
+    const [, retired] = await db.batch([
       insertAudit(db, audit, isCurrent),
       db
         .update(signingKeys)
         .set({ role: 'retired', retiredAt: now })
-        .where(and(ofRole('current'), eq(signingKeys.kid, ring.current))),
+        .where(and(ofRole('current'), eq(signingKeys.kid, ring.current)))
+        .returning({ kid: signingKeys.kid }),
       // The index refuses a second current key, so of two rotations at once the second changes nothing.
       db.update(signingKeys).set({ role: 'current', currentSince: now }).where(ofRole('next')),
       successor,
     ]);
-    return true;
+    return retired.length > 0;
   } catch (error) {
     if (isDuplicate(error, 'signing_keys.customer_id')) return false;
     throw error;

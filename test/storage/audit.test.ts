@@ -173,6 +173,7 @@ describe('a change and its row', () => {
       await rotateSecret(db, id, clientId, secret(), 5, 6, 1, row()),
       await rotateSecret(db, id, 'unknown', secret(), 5, 6, 9, row()),
       await rotateKeys(db, id, ring, undefined, 5, row()),
+      await rotateKeys(db, NO_CUSTOMER, { ...ring, reserve: 'e'.repeat(40) }, undefined, 5, row()),
       await dropDeadLetter(db, NO_CUSTOMER, row()),
       await deleteSubscription(db, id, NO_CUSTOMER, 1, row()),
     ];
@@ -184,6 +185,7 @@ describe('a change and its row', () => {
       false,
       'too many',
       'no client',
+      false,
       false,
       false,
       undefined,
