@@ -81,20 +81,20 @@ export const AUDIT_EVENTS = {
     meaning: 'The client `clientId` got an access token.',
     actors: ['client'],
     outcomes: ['done'],
-    perHour: { ofCustomer: 100, inAll: 3000 },
+    perHour: { ofCustomer: 100, inAll: 2000 },
   },
   'token-refused': {
     meaning:
       'There was no access token. `clientId` is there only if the customer has such a client with a secret. `bad request`: the credentials were right. `not judged`: too many failures came before.',
     actors: ['client', 'stranger'],
     outcomes: ['no credentials', 'wrong credentials', 'not judged', 'bad request'],
-    perHour: { ofCustomer: 100, inAll: 1000 },
+    perHour: { ofCustomer: 100, inAll: 500 },
   },
   'operator-refused': {
     meaning: 'A call under `/operator` brought a wrong token, or was not judged after too many of them.',
     actors: ['stranger'],
     outcomes: ['wrong token', 'not judged'],
-    perHour: { inAll: 1000 },
+    perHour: { inAll: 100 },
   },
 } as const satisfies Record<string, AuditEventInfo>;
 

@@ -7,7 +7,8 @@
  * **A token, given or refused,** changes nothing in D1, comes at any rate and from anybody, and D1 has one thread that every
  * delivery needs. So an isolate holds such entries for `WRITE_EVERY_MS`, joins those that are alike, and writes the rest in
  * one batch. No answer waits for it, and no guess costs a query. An isolate that dies takes the entries of those seconds with
- * it: the first of each kind has its log line already. To write each at once would let anybody keep D1 busy.
+ * it: the first of each kind has its log line already. To write each at once would let anybody keep D1 busy
+ * (docs/decisions/0022-a-trace-of-who-did-what.md).
  */
 import { type AuditEntry, type AuditRow, auditRow } from '../domain/audit.ts';
 import { outageBehind } from '../domain/errors.ts';
