@@ -32,7 +32,7 @@ export interface Config {
   readonly maxSubscriptions: number;
   /** Admits http, any port and private addresses; for development and tests (contract 3.3). */
   readonly allowPrivateEndpoints: boolean;
-  /** A new endpoint gets events only after it has answered a test notification (contract 10.7). */
+  /** A new endpoint gets events only after it has answered a test notification (contract 10.8). */
   readonly verifyEndpoints: boolean;
   /** `debug` logs every success in a line of its own. */
   readonly logLevel: 'debug' | 'info';

@@ -98,7 +98,7 @@ export interface Delivery extends DeliveryFacts {
   /** The bulk redelivery that asked for the current run (contract 10.3). */
   readonly redeliveryId: string | null;
   /**
-   * The proof that the delivery waits for (contract 10.7); of a test, the proof that its success gives. Null: it may be sent.
+   * The proof that the delivery waits for (contract 10.8); of a test, the proof that its success gives. Null: it may be sent.
    * While it waits, `dueAt` is when it has waited too long.
    */
   readonly proof: number | null;
@@ -177,7 +177,7 @@ export function heldIfFailing(delivery: Delivery, endpoint: EndpointNow): Delive
 }
 
 /**
- * The rule of contract 10.7: a delivery that has just arrived waits for the proof of its endpoint. A test goes out, because its
+ * The rule of contract 10.8: a delivery that has just arrived waits for the proof of its endpoint. A test goes out, because its
  * success is the proof.
  * @param waitUntil when it has waited too long, ms
  */
@@ -226,7 +226,7 @@ export function dispatchOrHold(
 ): Delivery | undefined {
   if (!endpoint.enabled) return disable(delivery, now);
   const isWaiting = waitsForProof(delivery);
-  // A delivery that waits is due when it has waited for as long as events are kept (contract 10.4 and 10.7).
+  // A delivery that waits is due when it has waited for as long as events are kept (contract 10.4 and 10.8).
   if (isWaiting && !isProven) return fail(delivery, now, NOT_VERIFIED);
   if (endpoint.state === 'failing' && (isWaiting || delivery.hold === 'held'))
     return fail(delivery, now, 'endpoint failing');

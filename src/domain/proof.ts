@@ -1,5 +1,5 @@
 /**
- * # Proof that an endpoint wants our requests (contract 10.7)
+ * # Proof that an endpoint wants our requests (contract 10.8)
  *
  * While the operator has switched verification on, an endpoint that is new must answer a test notification with a success
  * before any event is sent to it. Each time such an endpoint is set, a *proof* is asked for. A proof is named by the version

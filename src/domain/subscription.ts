@@ -18,7 +18,7 @@ export interface Subscription {
   readonly filterSteps: number | null;
   /** The state of the endpoint as the event path noted it last. The event store knows the present one (contract 10.4). */
   readonly health: ShownState;
-  /** The proof that the endpoint needs before it gets events (contract 10.7); null: none. */
+  /** The proof that the endpoint needs before it gets events (contract 10.8); null: none. */
   readonly proof: number | null;
   /** Counts the changes. An event store adopts the newer of two versions. */
   readonly version: number;
@@ -34,7 +34,7 @@ export interface SubscriptionRef {
   readonly enabled: boolean;
   /** The store keeps the health of this endpoint (contract 10.4). A delivery keeps the endpoint it was stored with. */
   readonly endpoint: string;
-  /** The proof that the endpoint needs (contract 10.7); null: none. Callers of version 0.1.0 leave it out. */
+  /** The proof that the endpoint needs (contract 10.8); null: none. Callers of version 0.1.0 leave it out. */
   readonly proof?: number | null;
 }
 

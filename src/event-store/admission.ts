@@ -35,7 +35,7 @@ export class Admissions {
 
   /**
    * @param waited those that have waited once for the answers to others
-   * @param isVerified whether the endpoint of the caller's version may get events (contract 10.7)
+   * @param isVerified whether the endpoint of the caller's version may get events (contract 10.8)
    */
   admit(
     eventIds: readonly string[],

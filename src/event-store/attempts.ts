@@ -122,7 +122,7 @@ export class Attempts {
     return proof === null || this.#parts.proofs.isGiven(proof);
   }
 
-  /** A delivery that was just stored waits for the proof of its endpoint, unless the proof was given (contract 10.7). */
+  /** A delivery that was just stored waits for the proof of its endpoint, unless the proof was given (contract 10.8). */
   #arrived(ref: SubscriptionRef, delivery: Delivery, now: number): Delivery {
     const { owner, proofs, endpointNow } = this.#parts;
     const proof = owner.proofOf(ref);

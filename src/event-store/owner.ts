@@ -84,7 +84,7 @@ export class Owner {
     return ref !== undefined && ref.version > (this.ref?.version ?? 0) ? ref : this.ref;
   }
 
-  /** The proof that the endpoint of a caller's version needs; null: none (contract 10.7). */
+  /** The proof that the endpoint of a caller's version needs; null: none (contract 10.8). */
   proofOf(ref: SubscriptionRef): number | null {
     return ref.version === this.ref?.version ? this.ref.proof : (ref.proof ?? null);
   }

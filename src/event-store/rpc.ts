@@ -138,7 +138,7 @@ export interface Summary {
   readonly exportable: number;
 }
 
-/** The health of the endpoint (contract 10.4), or that it is not verified (contract 10.7). */
+/** The health of the endpoint (contract 10.4), or that it is not verified (contract 10.8). */
 export interface HealthNote {
   readonly state: ShownState;
   /** When this state began; 0 for an endpoint that was never anything but healthy. */

@@ -150,7 +150,7 @@ const MIGRATIONS: readonly string[] = [
      SELECT event_id, accepted_at FROM exported CROSS JOIN deliveries USING (event_id)
      WHERE state = 'failure'
        AND export_id NOT IN (SELECT id FROM exports WHERE exports.state = 'processing');`,
-  // Verification of endpoints (contract 10.7), and the allowance of tests (contract 3.7). `proof` is partial: a delivery that
+  // Verification of endpoints (contract 10.8), and the allowance of tests (contract 3.7). `proof` is partial: a delivery that
   // waits for no proof does not touch it.
   `ALTER TABLE store ADD COLUMN proof INTEGER;
    ALTER TABLE store ADD COLUMN tests_whole_at INTEGER NOT NULL DEFAULT 0;

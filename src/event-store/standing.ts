@@ -14,7 +14,7 @@ export interface StandingParts {
 /** A proof that the store has not learned of yet. */
 const NEVER_ASKED = { askedAt: 0, givenAt: null, isTested: false };
 
-/** Whether the endpoint of a version may get events (contract 10.7). */
+/** Whether the endpoint of a version may get events (contract 10.8). */
 export function isVerified({ owner, proofs }: StandingParts, ref: SubscriptionRef | undefined): boolean {
   const proof = ref && owner.proofOf(ref);
   return proof == null || proofs.isGiven(proof);

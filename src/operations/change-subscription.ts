@@ -4,6 +4,7 @@
  * the store, and a tombstone in D1 has the cron erase the store of a deleted one.
  */
 import type { Config } from '../config.ts';
+import type { AuditRow } from '../domain/audit.ts';
 import { refOf, type Subscription, type SubscriptionChange } from '../domain/subscription.ts';
 import type { EventStoreRpc } from '../event-store/rpc.ts';
 import { logError } from '../log.ts';
@@ -13,6 +14,7 @@ import {
   type UpdateSubscriptionResult,
   updateSubscription,
 } from '../storage/subscriptions.ts';
+import { logAudit } from './audit-trail.ts';
 import { eraseStores } from './erase.ts';
 import { askForProof, type SendTestNeeds } from './send-test.ts';
 
@@ -29,7 +31,7 @@ interface ChangeNeeds {
 }
 
 /**
- * Whether a change is going to send a test notification by itself, because the endpoint must be verified (contract 10.7). It is
+ * Whether a change is going to send a test notification by itself, because the endpoint must be verified (contract 10.8). It is
  * asked before the change, so that the limit on tests comes first.
  */
 export function asksForProof(
@@ -84,9 +86,11 @@ export async function removeSubscription(
   customerId: string,
   id: string,
   now: number,
+  audit: AuditRow,
 ): Promise<boolean> {
-  const deleted = await deleteSubscription(needs.db, customerId, id, now);
+  const deleted = await deleteSubscription(needs.db, customerId, id, now, audit);
   if (deleted === undefined) return false;
+  logAudit(audit);
   await eraseStores(needs, [deleted]);
   return true;
 }

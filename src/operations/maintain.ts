@@ -1,7 +1,7 @@
 /**
  * Maintenance, run by the cron every five minutes: it finishes erasures that were cut short, visits a range of the event
- * stores so that each is seen once a day (no alarm is lost for longer), rotates signing keys, and trims dead letters and
- * tombstones. A task that fails does not stop the others, and each task may run twice.
+ * stores so that each is seen once a day (no alarm is lost for longer), rotates signing keys, and trims dead letters, the audit
+ * trail and tombstones. A task that fails does not stop the others, and each task may run twice.
  */
 import pLimit from 'p-limit';
 import type { Config } from '../config.ts';
@@ -9,6 +9,7 @@ import { DEAD_LETTER_RETENTION_MS, MINUTE_MS, TOMBSTONE_MS } from '../domain/lim
 import { refOf } from '../domain/subscription.ts';
 import type { EventStoreRpc } from '../event-store/rpc.ts';
 import { logError, logWarn } from '../log.ts';
+import { blankErasedAudit, deleteOldAudit } from '../storage/audit.ts';
 import type { Database } from '../storage/database.ts';
 import { trimDeadLetters } from '../storage/dead-letters.ts';
 import { noteHealth } from '../storage/recipients.ts';
@@ -51,6 +52,8 @@ export async function maintain(needs: MaintenanceNeeds, now: number): Promise<vo
         if (count > 0) logWarn('dead letters dropped', { count, reason });
       }
     },
+    'trim the audit trail': () => deleteOldAudit(db, now),
+    'blank the audit trail of erased customers': () => blankErasedAudit(db, now),
     'forget tombstones': () => deleteTombstones(db, now - TOMBSTONE_MS),
   };
   for (const [name, task] of Object.entries(tasks)) {
@@ -65,7 +68,7 @@ export async function maintain(needs: MaintenanceNeeds, now: number): Promise<vo
 async function rotateDueKeys(db: Database, config: Config, now: number): Promise<void> {
   for (const customerId of await findDueRotations(db, now - config.keyRotationMs, ROTATED_PER_RUN)) {
     try {
-      await rotateSigningKeys(db, config, customerId, now);
+      await rotateSigningKeys(db, config, customerId, now, { actor: 'service' });
     } catch (error) {
       logError('signing keys not rotated', error, { customerId });
     }

@@ -2,7 +2,7 @@
  * Sends a test notification (contract 3.7): signs a security event token with the event `test` and settles it without
  * an attempt. The store then has the delivery and sends it with its next alarm, whatever the health of the endpoint is.
  * A call that dies leaves no test, or one that is sent; a repeat is another test under another event id. A success of a test
- * also verifies a new endpoint (contract 10.7): for that the service sends one by itself.
+ * also verifies a new endpoint (contract 10.8): for that the service sends one by itself.
  */
 import type { Delivery } from '../domain/delivery.ts';
 import { newEventIds } from '../domain/ids.ts';

@@ -4,6 +4,7 @@
  */
 import { sql } from 'drizzle-orm';
 import { integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core';
+import { AUDIT_ACTORS, type AuditEvent, type AuditOutcome } from '../domain/audit.ts';
 import { HEALTH_STATES } from '../domain/endpoint-health.ts';
 import type { EventType } from '../domain/event.ts';
 import type { ShownState } from '../domain/proof.ts';
@@ -68,7 +69,7 @@ export const subscriptions = sqliteTable('subscriptions', {
   proven: integer('proven'),
 });
 
-/** The state that a subscription shows, as far as D1 knows it (contract 10.4 and 10.7). */
+/** The state that a subscription shows, as far as D1 knows it (contract 10.4 and 10.8). */
 export const shownState = sql<ShownState>`CASE WHEN ${subscriptions.proof} IS NULL
   OR ${subscriptions.proof} IS ${subscriptions.proven} THEN ${subscriptions.health} ELSE 'unverified' END`;
 
@@ -81,4 +82,19 @@ export const deadLetters = sqliteTable('dead_letters', {
   createdAt: integer('created_at').notNull(),
   customerId: text('customer_id'),
   refused: integer('refused', { mode: 'boolean' }).notNull(),
+});
+
+export const audit = sqliteTable('audit', {
+  id: text('id').primaryKey(),
+  at: integer('at').notNull(),
+  event: text('event').$type<AuditEvent>().notNull(),
+  actor: text('actor', { enum: AUDIT_ACTORS }).notNull(),
+  customerId: text('customer_id'),
+  clientId: text('client_id'),
+  target: text('target'),
+  address: text('address'),
+  requestId: text('request_id'),
+  callerRequestId: text('caller_request_id'),
+  outcome: text('outcome').$type<AuditOutcome>().notNull(),
+  count: integer('count').notNull(),
 });

@@ -16,9 +16,11 @@ import {
   type SQL,
   sql,
 } from 'drizzle-orm';
+import type { AuditRow } from '../domain/audit.ts';
 import { worstSteps } from '../domain/filter/filter.ts';
 import { FILTERS_MAX_BYTES_PER_CUSTOMER, FILTERS_MAX_STEPS_PER_CUSTOMER } from '../domain/limits.ts';
 import type { Subscription, SubscriptionChange } from '../domain/subscription.ts';
+import { insertAudit } from './audit.ts';
 import { type Database, isDuplicate } from './database.ts';
 import { customers, shownState, subscriptions } from './schema.ts';
 import { tombstone } from './tombstone.ts';
@@ -207,7 +209,7 @@ export type UpdateSubscriptionResult =
  * Changes the given members in one statement. Two changes at once are merged, and each adds one to the version. The steps of a
  * new filter are noted once more in the same transaction: the database forgets the steps of a filter that is replaced by one
  * with as many, since code that does not know steps may have replaced it (migration 0007).
- * @param needsProof whether another endpoint must be verified (contract 10.7)
+ * @param needsProof whether another endpoint must be verified (contract 10.8)
  */
 export async function updateSubscription(
   db: Database,
@@ -280,7 +282,7 @@ function healthOf(endpoint: string, now: number, needsProof: boolean) {
 }
 
 /**
- * Deletes a subscription, and leaves a tombstone. The caller erases its event store next.
+ * Deletes a subscription, with the audit row of it, and leaves a tombstone. The caller erases its event store next.
  * @returns the tombstone; `undefined` when the customer has no such subscription
  */
 export async function deleteSubscription(
@@ -288,12 +290,13 @@ export async function deleteSubscription(
   customerId: string,
   id: string,
   now: number,
+  audit: AuditRow,
 ): Promise<Subscription | undefined> {
-  const rows = await db
-    .update(subscriptions)
-    .set(tombstone(now))
-    .where(and(eq(subscriptions.customerId, customerId), eq(subscriptions.id, id), living))
-    .returning(columns);
+  const which = and(eq(subscriptions.customerId, customerId), eq(subscriptions.id, id), living);
+  const [, rows] = await db.batch([
+    insertAudit(db, audit, sql`EXISTS (SELECT 1 FROM ${subscriptions} WHERE ${which})`),
+    db.update(subscriptions).set(tombstone(now)).where(which).returning(columns),
+  ]);
   return rows[0];
 }
 

@@ -26,7 +26,7 @@ interface Units {
   d1Queries: number;
   storeCalls: Record<string, number>;
   storeRowsWritten: number;
-  /** Queries of the table of proofs (contract 10.7). */
+  /** Queries of the table of proofs (contract 10.8). */
   proofQueries: number;
   alarmsSet: number;
   logLines: number;

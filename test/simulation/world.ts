@@ -102,7 +102,7 @@ interface Place {
   readonly urls: readonly string[];
   /** Its environment, which its object reads when it wakes: `VERIFY_ENDPOINTS` is switched off in peace. */
   readonly env: { VERIFY_ENDPOINTS: string };
-  /** URLs that may get events: those from before the switch, and those that answered a test with 2xx (contract 10.7). */
+  /** URLs that may get events: those from before the switch, and those that answered a test with 2xx (contract 10.8). */
   readonly verified: Set<string>;
   readonly tests: Set<string>;
   readonly object: SimulatedObject;

@@ -1,4 +1,4 @@
-/** What an event store does with an endpoint that must be verified (contract 10.7). */
+/** What an event store does with an endpoint that must be verified (contract 10.8). */
 import { evictDurableObject, runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';

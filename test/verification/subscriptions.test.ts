@@ -1,4 +1,4 @@
-/** Verification of endpoints as a customer sees it, with the real queues (contract 10.7). */
+/** Verification of endpoints as a customer sees it, with the real queues (contract 10.8). */
 import { env } from 'cloudflare:workers';
 import { decodeJwt } from 'jose';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';

@@ -40,7 +40,7 @@ interface FailedQuery {
   /** Deliveries that expired before are left out, though the sweep has not deleted them yet. */
   readonly now: number;
   readonly retentionMs: number;
-  /** Proofs that were given: a delivery that waits for another one is left out (contract 10.7). */
+  /** Proofs that were given: a delivery that waits for another one is left out (contract 10.8). */
   readonly given: readonly number[];
 }
 

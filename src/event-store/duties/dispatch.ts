@@ -38,7 +38,7 @@ export class Dispatching implements Duty {
   /**
    * @param send sends dispatches to the queue of their lane
    * @param ref the newest version of the subscription; `undefined` before the first call that brings one
-   * @param isGiven whether a proof was given (contract 10.7)
+   * @param isGiven whether a proof was given (contract 10.8)
    */
   constructor(
     deliveries: Rows,

@@ -2,7 +2,7 @@
  * # The backlog: deliveries that wait for their endpoint (contract 10.3 and 10.4)
  *
  * Three kinds of deliveries wait here: those that are held because the endpoint is failing, those whose endpoint was verified
- * a moment ago (contract 10.7), and those that a bulk redelivery has not released yet.
+ * a moment ago (contract 10.8), and those that a bulk redelivery has not released yet.
  *
  * While the endpoint is failing, the backlog releases one delivery as a probe whenever the endpoint's health says so.
  * Otherwise it releases deliveries in drain steps of a second, oldest first. After a step, no more of its deliveries than the

@@ -1,5 +1,5 @@
 /**
- * The proofs that were asked of this subscription's endpoints, and whether each was given (contract 10.7): table `proofs`, kept
+ * The proofs that were asked of this subscription's endpoints, and whether each was given (contract 10.8): table `proofs`, kept
  * in memory as well. There are at most `PROOFS_MAX`, because a customer decides how often its endpoint changes. What waits for a
  * proof that was forgotten ends as if the proof was never given.
  *

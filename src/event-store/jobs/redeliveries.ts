@@ -41,7 +41,7 @@ export class Redeliveries implements Duty {
   /** False only when it is known that no job is active: each call of the event path asks. */
   #mayBeActive = true;
 
-  /** @param given the proofs that were given (contract 10.7) */
+  /** @param given the proofs that were given (contract 10.8) */
   constructor(
     database: StoreDatabase,
     deliveries: Rows,

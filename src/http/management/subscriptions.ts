@@ -14,6 +14,7 @@ import {
 } from '../../operations/change-subscription.ts';
 import { askForProof } from '../../operations/send-test.ts';
 import { countSubscriptions, insertSubscription, listSubscriptions } from '../../storage/subscriptions.ts';
+import { clientAudit } from '../kit/audit.ts';
 import { addRouteWithBody } from '../kit/body.ts';
 import type { AppContext } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
@@ -257,7 +258,8 @@ function addDelete(door: Door): void {
   door.openapi(deleteRoute, async (c) => {
     const { cid } = c.req.valid('param');
     const id = idParam(c, 'sid', 'Subscription');
-    const removed = await removeSubscription(c.get('services'), cid, id, Date.now());
+    const audit = clientAudit(c, 'subscription-deleted', { customerId: cid, target: id });
+    const removed = await removeSubscription(c.get('services'), cid, id, Date.now(), audit);
     if (!removed) throw notFound('Subscription');
     return c.body(null, 204);
   });
