@@ -8,46 +8,62 @@ const key = (byte: number) => Buffer.alloc(32, byte).toString('base64');
 /** Ends a test that hangs; far above what any test takes on a machine that is ten times slower. */
 const SAFETY_NET_MS = 600_000;
 
+/** Tests inside workerd. Files of a project share a runtime and its storage, so each test makes its own customers. */
+async function insideWorkerd(
+  name: string,
+  include: readonly string[],
+  exclude: readonly string[],
+  variables: Readonly<Record<string, string>>,
+) {
+  return {
+    plugins: [
+      cloudflareTest({
+        wrangler: { configPath: './wrangler.toml' },
+        miniflare: {
+          bindings: {
+            BASE_URL: 'http://webhooks.test',
+            ALLOW_PRIVATE_ENDPOINTS: 'true',
+            // Longer than a busy machine takes to answer itself. A test of the limit sets its own.
+            ATTEMPT_TIMEOUT_SECONDS: '60',
+            ...variables,
+            OPERATOR_TOKEN: 'operator-token-of-the-tests',
+            KEY_ENCRYPTION_KEY: key(1),
+            TOKEN_SIGNING_KEY: key(2),
+            TEST_MIGRATIONS: await readD1Migrations('./migrations'),
+          },
+        },
+      }),
+    ],
+    test: {
+      name,
+      testTimeout: SAFETY_NET_MS,
+      hookTimeout: SAFETY_NET_MS,
+      // Test files share a runtime and its storage, so each test makes its own customers.
+      isolate: false,
+      include: [...include],
+      exclude: [
+        'test/conformance/**',
+        'test/journey/**',
+        'test/model/**',
+        'test/scripts/**',
+        'test/simulation/**',
+        'test/structure/**',
+        ...exclude,
+      ],
+      globalSetup: ['./test/support/start-listener.ts'],
+      setupFiles: ['./test/support/apply-migrations.ts'],
+    },
+  };
+}
+
 export default defineConfig(async () => ({
   test: {
     projects: [
-      {
-        plugins: [
-          cloudflareTest({
-            wrangler: { configPath: './wrangler.toml' },
-            miniflare: {
-              bindings: {
-                BASE_URL: 'http://webhooks.test',
-                ALLOW_PRIVATE_ENDPOINTS: 'true',
-                // Longer than a busy machine takes to answer itself. A test of the limit sets its own.
-                ATTEMPT_TIMEOUT_SECONDS: '60',
-                OPERATOR_TOKEN: 'operator-token-of-the-tests',
-                KEY_ENCRYPTION_KEY: key(1),
-                TOKEN_SIGNING_KEY: key(2),
-                TEST_MIGRATIONS: await readD1Migrations('./migrations'),
-              },
-            },
-          }),
-        ],
-        test: {
-          name: 'workers',
-          testTimeout: SAFETY_NET_MS,
-          hookTimeout: SAFETY_NET_MS,
-          // Test files share a runtime and its storage, so each test makes its own customers.
-          isolate: false,
-          include: ['test/**/*.test.ts'],
-          exclude: [
-            'test/conformance/**',
-            'test/journey/**',
-            'test/model/**',
-            'test/scripts/**',
-            'test/simulation/**',
-            'test/structure/**',
-          ],
-          globalSetup: ['./test/support/start-listener.ts'],
-          setupFiles: ['./test/support/apply-migrations.ts'],
-        },
-      },
+      await insideWorkerd('workers', ['test/**/*.test.ts'], ['test/verification/**'], {}),
+      // A variable is the same for all parts of a runtime, so the switch needs a runtime of its own.
+      await insideWorkerd('verification', ['test/verification/**/*.test.ts'], [], {
+        VERIFY_ENDPOINTS: 'true',
+      }),
       {
         // The model runs src in Node.
         resolve: {

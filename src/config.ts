@@ -32,6 +32,8 @@ export interface Config {
   readonly maxSubscriptions: number;
   /** Admits http, any port and private addresses; for development and tests (contract 3.3). */
   readonly allowPrivateEndpoints: boolean;
+  /** A new endpoint gets events only after it has answered a test notification (contract 10.8). */
+  readonly verifyEndpoints: boolean;
   /** `debug` logs every success in a line of its own. */
   readonly logLevel: 'debug' | 'info';
   /** Where to report a fault: a `mailto:` or `https:` URL, for `/.well-known/security.txt` (contract 10.5). */
@@ -116,6 +118,7 @@ const Variables = z.object({
   KEY_ROTATION_DAYS: wholeNumber('days', 1, 3650, 90),
   MAX_SUBSCRIPTIONS: wholeNumber('subscriptions', 1, 100_000, 1000),
   ALLOW_PRIVATE_ENDPOINTS: z.enum(['true', 'false'], { error: 'must be true or false' }).default('false'),
+  VERIFY_ENDPOINTS: z.enum(['true', 'false'], { error: 'must be true or false' }).default('false'),
   LOG_LEVEL: z.enum(['debug', 'info'], { error: 'must be debug or info' }).default('info'),
   SECURITY_CONTACT: z
     .string()
@@ -172,6 +175,7 @@ function parseConfig(env: Env): Config | ConfigError {
     keyRotationMs: vars.KEY_ROTATION_DAYS * DAY_MS,
     maxSubscriptions: vars.MAX_SUBSCRIPTIONS,
     allowPrivateEndpoints: vars.ALLOW_PRIVATE_ENDPOINTS === 'true',
+    verifyEndpoints: vars.VERIFY_ENDPOINTS === 'true',
     logLevel: vars.LOG_LEVEL,
     ...(vars.SECURITY_CONTACT === undefined ? {} : { securityContact: vars.SECURITY_CONTACT }),
     ...(vars.OPERATOR_TOKEN === undefined ? {} : { operatorToken: vars.OPERATOR_TOKEN }),

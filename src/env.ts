@@ -16,6 +16,7 @@ export interface Env {
   MANAGEMENT_CALLS: RateLimit;
   COSTLY_WORK: RateLimit;
   PUBLIC_LOOK_UPS: RateLimit;
+  TESTS: RateLimit;
 
   BASE_URL?: string;
   CAPTURE_DOMAIN?: string;
@@ -28,6 +29,7 @@ export interface Env {
   KEY_ROTATION_DAYS?: string;
   MAX_SUBSCRIPTIONS?: string;
   ALLOW_PRIVATE_ENDPOINTS?: string;
+  VERIFY_ENDPOINTS?: string;
   LOG_LEVEL?: string;
   SECURITY_CONTACT?: string;
 

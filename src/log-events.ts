@@ -29,6 +29,19 @@ const ATTEMPT_FIELDS = [
   'nextAttemptAt',
 ] as const;
 
+const AUDIT_FIELDS = [
+  'action',
+  'actor',
+  'customerId',
+  'clientId',
+  'target',
+  'address',
+  'outcome',
+  'count',
+  'requestId',
+  'callerRequestId',
+] as const;
+
 /**
  * - `error`: something failed that should not fail. The operator may have to act.
  * - `warn`: something failed that can always fail. The service handles it.
@@ -42,6 +55,12 @@ export const LOG_EVENTS = {
       action:
         'Nothing about single lines. If they go on, `error` says which part is away: see [Outages](#outages).',
       fields: ['requestId', 'callerRequestId', 'method'],
+    },
+    'audit entries not written': {
+      meaning:
+        'D1 did not take `count` entries of the audit trail about access tokens, given and refused. If D1 is away, the isolate keeps up to 200 of them, and writes them with its next ones. Each kind of them has its line `audit`. Changes are not among them: a change is written together with its entry, or not at all.',
+      action: 'Nothing about single lines. If they go on, see [D1 is away](#d1-is-away).',
+      fields: ['count'],
     },
     'batch refused: configuration is wrong': {
       meaning:
@@ -62,6 +81,13 @@ export const LOG_EVENTS = {
       action:
         'Nothing about single lines. If one store goes on for 10 minutes, read `error`: a queue that is away comes back by itself, `SQLITE_FULL` means [a full event store](#an-event-store-is-full), a variable means a wrong configuration. Anything else is a fault in the code: roll back if it began with a deploy.',
       fields: ['customerId', 'subscriptionId', 'duty'],
+    },
+    'endpoint not asked for its proof': {
+      meaning:
+        'The test notification that verifies a new endpoint was not stored, because a part of the service was away. The subscription was created or changed all the same. Its events wait until a test notification succeeds.',
+      action:
+        'Nothing: the daily visit of the event store sends the test notification, and the customer can send one at once. If the lines go on, see [Outages](#outages).',
+      fields: ['subscriptionId'],
     },
     'event store not asked for health': {
       meaning:
@@ -156,6 +182,13 @@ export const LOG_EVENTS = {
       action:
         'Nothing about single lines: the listener belongs to a customer. If listeners of many customers fail at once, look for the cause on our side: see [The resolver is away](#the-resolver-is-away) and [A listener is down](#a-listener-is-down).',
       fields: ATTEMPT_FIELDS,
+    },
+    audit: {
+      meaning:
+        'Somebody did not get an access token (`action` is `token-refused`), or brought a wrong operator token (`operator-refused`). `outcome` says why. A line with a `count` above 1 stands for the repeats of the line before it with the same fields. Without `address`, it stands for kinds that were too many to name.',
+      action:
+        'Nothing about single lines. Many of them mean that somebody guesses: see [Who did what](#who-did-what). Tell the owner of the `clientId`, or block the `address`.',
+      fields: AUDIT_FIELDS,
     },
     'batch returned to the queue': {
       meaning:
@@ -271,6 +304,12 @@ export const LOG_EVENTS = {
         'An attempt succeeded. This line is written with `LOG_LEVEL` = `debug` only; else `delivered` counts the successes.',
       action: 'Nothing. Set `LOG_LEVEL` to `info` when you have seen enough: every line is billed.',
       fields: ATTEMPT_FIELDS,
+    },
+    audit: {
+      meaning:
+        'Somebody did something that the audit trail keeps: `action` is the event, and the entry in D1 has the same `requestId`. Access tokens of one kind that an isolate gave within ten seconds share a line, and a second line has the `count` of the others.',
+      action: 'Nothing. See [Who did what](#who-did-what).',
+      fields: AUDIT_FIELDS,
     },
     deferred: {
       meaning:

@@ -27,6 +27,7 @@ export interface Services {
   readonly queues: { readonly events: Sender };
   readonly rateLimits: {
     readonly managementCalls: RateLimit;
+    readonly tests: RateLimit;
     readonly costlyWork: RateLimit;
     readonly failedAuthByClient: RateLimit;
     readonly failedAuthByAddress: RateLimit;
@@ -62,6 +63,7 @@ export function createServices(env: Env, checkAddress: AddressCheck): Services {
     queues: { events: env.EVENTS },
     rateLimits: {
       managementCalls: env.MANAGEMENT_CALLS,
+      tests: env.TESTS,
       costlyWork: env.COSTLY_WORK,
       failedAuthByClient: env.FAILED_AUTH_BY_CLIENT,
       failedAuthByAddress: env.FAILED_AUTH_BY_ADDRESS,

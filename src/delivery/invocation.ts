@@ -14,9 +14,9 @@
 import pLimit from 'p-limit';
 import type { Outcome } from '../domain/attempt.ts';
 import type { DeliveryFacts } from '../domain/delivery.ts';
-import type { HealthState } from '../domain/endpoint-health.ts';
 import { OUTLIVES_BATCH_MS, placesLeaseMs } from '../domain/leases.ts';
 import { SLOW_ANSWER_MS, UNANSWERED_MIN } from '../domain/limits.ts';
+import type { ShownState } from '../domain/proof.ts';
 import { type Recipient, refOf, type SubscriptionRef } from '../domain/subscription.ts';
 import type { AttemptedReport, AttemptReport } from '../event-store/rpc.ts';
 import { hostOf } from '../host-limit/client.ts';
@@ -69,7 +69,7 @@ export class Invocation {
   /** By subscription: when its unusual requests began that have no answer. */
   readonly #unanswered = new Map<string, number[]>();
   /** Health of endpoints as this invocation noted it. */
-  readonly #noted = new Map<string, HealthState>();
+  readonly #noted = new Map<string, ShownState>();
   readonly #leftBehind = new Set<Promise<unknown>>();
   /** Places at hosts that several subscriptions of a customer share, by customer and host. */
   readonly #shares = new Map<string, HostShare>();

@@ -97,6 +97,11 @@ export interface Delivery extends DeliveryFacts {
   readonly hold: 'possible' | 'held' | 'never';
   /** The bulk redelivery that asked for the current run (contract 10.3). */
   readonly redeliveryId: string | null;
+  /**
+   * The proof that the delivery waits for (contract 10.8); of a test, the proof that its success gives. Null: it may be sent.
+   * While it waits, `dueAt` is when it has waited too long.
+   */
+  readonly proof: number | null;
   readonly history: readonly HistoryEntry[];
 }
 
@@ -129,6 +134,7 @@ export interface EndpointNow {
 }
 
 const DISABLED = 'subscription disabled';
+const NOT_VERIFIED = 'endpoint not verified';
 
 export function isFinal(state: DeliveryState): boolean {
   return state === 'success' || state === 'failure';
@@ -149,6 +155,7 @@ export function arrive(facts: DeliveryFacts, now: number, enabled: boolean): Del
     leaseToken: null,
     hold: facts.neverHeld === true ? 'never' : 'possible',
     redeliveryId: null,
+    proof: null,
     history: [{ at: facts.acceptedAt, state: 'awaiting-executing', attempts: 0 }],
   };
   return enabled ? arrived : fail(arrived, now, DISABLED);
@@ -160,20 +167,54 @@ export function arrive(facts: DeliveryFacts, now: number, enabled: boolean): Del
  */
 export function heldIfFailing(delivery: Delivery, endpoint: EndpointNow): Delivery {
   const isHoldable =
-    delivery.hold === 'possible' && delivery.state === 'awaiting-executing' && delivery.attempts === 0;
+    delivery.hold === 'possible' &&
+    delivery.proof === null &&
+    delivery.state === 'awaiting-executing' &&
+    delivery.attempts === 0;
   const applies = endpoint.enabled && endpoint.state === 'failing' && delivery.endpoint === endpoint.endpoint;
   if (!isHoldable || !applies) return delivery;
   return { ...delivery, hold: 'held', leaseToken: null, dueAt: endpoint.holdUntil };
 }
 
-/** Releases a held delivery. @param asProbe the delivery is not held again, though the endpoint is still failing */
+/**
+ * The rule of contract 10.8: a delivery that has just arrived waits for the proof of its endpoint. A test goes out, because its
+ * success is the proof.
+ * @param waitUntil when it has waited too long, ms
+ */
+export function awaitProof(delivery: Delivery, proof: number, waitUntil: number): Delivery {
+  const isWaiting = delivery.dueAt !== null && delivery.hold !== 'never';
+  return { ...delivery, proof, dueAt: isWaiting ? waitUntil : delivery.dueAt };
+}
+
+/** Whether a delivery must not be sent before a proof is given. A test, which names the proof that it gives, waits for none. */
+export function waitsForProof({ proof, hold }: Delivery): boolean {
+  return proof !== null && hold !== 'never';
+}
+
+/**
+ * The result of an attempt arrived for a delivery that waits for a proof. A consumer that knew only an earlier version of the
+ * subscription made it. Its success ends the delivery, and proves nothing: it may be another endpoint's. Anything else changes
+ * nothing, and the delivery goes on waiting.
+ * @returns the delivery that the result is of; `undefined`: the result changes nothing
+ */
+export function attemptedMeanwhile(
+  delivery: Delivery,
+  isProven: boolean,
+  isSuccess: boolean,
+): Delivery | undefined {
+  if (!waitsForProof(delivery)) return delivery;
+  return isProven || isSuccess ? { ...delivery, proof: null } : undefined;
+}
+
+/** Releases a held delivery, or one whose endpoint is verified now. @param asProbe the delivery is not held again, though the endpoint is still failing */
 export function releaseHeld(delivery: Delivery, now: number, asProbe: boolean): Delivery {
-  return { ...delivery, hold: asProbe ? 'never' : 'possible', dueAt: now };
+  return { ...delivery, hold: asProbe ? 'never' : 'possible', proof: null, dueAt: now };
 }
 
 /**
  * What the alarm does with a due delivery: it dispatches it, holds it, or ends it.
  * @param token the lease token of this dispatch
+ * @param isProven whether the proof that the delivery waits for was given
  * @returns the delivery to store; dispatched exactly when it has a lease token; `undefined`: nothing changes
  */
 export function dispatchOrHold(
@@ -181,13 +222,17 @@ export function dispatchOrHold(
   token: string,
   now: number,
   endpoint: EndpointNow,
+  isProven: boolean,
 ): Delivery | undefined {
   if (!endpoint.enabled) return disable(delivery, now);
-  // A held delivery is due when it was held for as long as events are kept (contract 10.4).
-  if (endpoint.state === 'failing' && delivery.hold === 'held')
+  const isWaiting = waitsForProof(delivery);
+  // A delivery that waits is due when it has waited for as long as events are kept (contract 10.4 and 10.8).
+  if (isWaiting && !isProven) return fail(delivery, now, NOT_VERIFIED);
+  if (endpoint.state === 'failing' && (isWaiting || delivery.hold === 'held'))
     return fail(delivery, now, 'endpoint failing');
-  const held = heldIfFailing(delivery, endpoint);
-  return held === delivery ? dispatch(delivery, token, now) : held;
+  const ready = isWaiting ? { ...delivery, proof: null } : delivery;
+  const held = heldIfFailing(ready, endpoint);
+  return held === ready ? dispatch(ready, token, now) : held;
 }
 
 /** Leases a due delivery to the queue. It keeps an unspent token, so that a dispatch that was merely slow still counts. */
@@ -302,7 +347,8 @@ export function disable(delivery: Delivery, now: number): Delivery | undefined {
 }
 
 /**
- * Begins a new run of the schedule for a failed delivery, because somebody asked (contract 5.4 and 10.3).
+ * Begins a new run of the schedule for a failed delivery, because somebody asked (contract 5.4 and 10.3). The caller makes sure
+ * that the delivery waits for no proof.
  * @param redeliveryId the bulk redelivery that asked
  * @returns `undefined` for a delivery in any other state
  */
@@ -314,7 +360,7 @@ export function redeliver(
   if (delivery.state !== 'failure') return undefined;
   const { attempts } = delivery;
   return append(
-    { ...delivery, runBase: attempts, dueAt: now, hold: 'never', redeliveryId },
+    { ...delivery, runBase: attempts, dueAt: now, hold: 'never', redeliveryId, proof: null },
     { at: now, state: 'awaiting-executing', attempts },
   );
 }

@@ -92,6 +92,15 @@ export const HOST_ANSWERS_FOR_MS = MINUTE_MS;
 /** After a failed attempt at a host that does not answer, its place rests this long: no more than five requests a second. */
 export const HOST_PLACE_RESTS_MS = SECOND_MS;
 
+// --- Test notifications (contract 3.7) --------------------------------------------------------------------
+
+/** Test notifications of one subscription at once: each is a request that a customer can aim. */
+export const TESTS_AT_ONCE = 10;
+/** After those, one test notification of a subscription in this time. */
+export const TEST_INTERVAL_MS = 6 * SECOND_MS;
+/** Proofs of endpoints that one event store remembers (contract 10.8): a customer decides how often its endpoint changes. */
+export const PROOFS_MAX = 100;
+
 // --- Listener answers (contract 5.1 and 6.4) --------------------------------------------------------------
 
 /** Bytes of an answer's body that are read. */
@@ -191,3 +200,12 @@ export const ACCEPTANCE_MAX_AGE_MS = 2 * DEAD_LETTER_RETENTION_MS;
 export const ACCEPTANCE_MAX_FUTURE_MS = 5 * MINUTE_MS;
 /** Characters of the reason of a dead letter. */
 export const DEAD_LETTER_REASON_MAX_CHARACTERS = 1000;
+
+// --- The audit trail (contract 10.7) ------------------------------------------------------------------------------
+
+/** An entry of the audit trail is kept this long. */
+export const AUDIT_RETENTION_MS = 90 * DAY_MS;
+/** Entries of one page. */
+export const AUDIT_LIMIT_MAX = 1000;
+/** Entries that the list shows for one unit of work. */
+export const AUDIT_ENTRIES_PER_UNIT = 100;

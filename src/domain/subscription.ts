@@ -1,8 +1,8 @@
 /** A subscription: a customer's standing order to send events of some types to an endpoint (contract 3). */
 import { z } from 'zod';
-import type { HealthState } from './endpoint-health.ts';
 import { EventType } from './event.ts';
 import { checkFilter } from './filter/check.ts';
+import type { ShownState } from './proof.ts';
 import { required, text } from './schemas.ts';
 
 export interface Subscription {
@@ -16,8 +16,10 @@ export interface Subscription {
   readonly filter: Readonly<Record<string, unknown>> | null;
   /** Steps that the filter may take for one event (contract 4); null: not counted yet, because the filter is an old one. */
   readonly filterSteps: number | null;
-  /** The health of the endpoint as the event path noted it last. The event store knows the present one (contract 10.4). */
-  readonly health: HealthState;
+  /** The state of the endpoint as the event path noted it last. The event store knows the present one (contract 10.4). */
+  readonly health: ShownState;
+  /** The proof that the endpoint needs before it gets events (contract 10.8); null: none. */
+  readonly proof: number | null;
   /** Counts the changes. An event store adopts the newer of two versions. */
   readonly version: number;
   readonly createdAt: number;
@@ -32,12 +34,14 @@ export interface SubscriptionRef {
   readonly enabled: boolean;
   /** The store keeps the health of this endpoint (contract 10.4). A delivery keeps the endpoint it was stored with. */
   readonly endpoint: string;
+  /** The proof that the endpoint needs (contract 10.8); null: none. Callers of version 0.1.0 leave it out. */
+  readonly proof?: number | null;
 }
 
 /** A subscription as the event path knows it: without its filter, which may have 64 KiB, and what only the API shows. */
 export type Recipient = Pick<
   Subscription,
-  'id' | 'customerId' | 'endpoint' | 'events' | 'enabled' | 'filterSteps' | 'health' | 'version'
+  'id' | 'customerId' | 'endpoint' | 'events' | 'enabled' | 'filterSteps' | 'health' | 'proof' | 'version'
 >;
 
 export function refOf(subscription: Recipient): SubscriptionRef {
@@ -47,6 +51,7 @@ export function refOf(subscription: Recipient): SubscriptionRef {
     version: subscription.version,
     enabled: subscription.enabled,
     endpoint: subscription.endpoint,
+    proof: subscription.proof,
   };
 }
 

@@ -33,11 +33,19 @@ export class Admissions {
     return this.#parts.isOpen() && !this.unanswered.areSlow(now);
   }
 
-  /** @param waited those that have waited once for the answers to others */
-  admit(eventIds: readonly string[], now: number, waited: ReadonlySet<string>): Admission[] {
+  /**
+   * @param waited those that have waited once for the answers to others
+   * @param isVerified whether the endpoint of the caller's version may get events (contract 10.8)
+   */
+  admit(
+    eventIds: readonly string[],
+    now: number,
+    waited: ReadonlySet<string>,
+    isVerified: boolean,
+  ): Admission[] {
     const known = this.#parts.known(eventIds);
     const forMs = this.#parts.claimMs();
-    const mayStart = this.mayStart(now);
+    const mayStart = isVerified && this.mayStart(now);
     // The listener may answer at any moment. Until then its new events wait in the queue, and are not stored.
     const waitMs = mayStart ? this.unanswered.waitMs(now) : undefined;
     this.#claims.endLapsed(now);

@@ -1,15 +1,21 @@
 /** Attempts as the store sees them: how one begins, and what the reports of consumers change. */
 import {
   arrive,
+  attemptedMeanwhile,
+  awaitProof,
   begin,
   type Delivery,
   type EndpointNow,
   heldIfFailing,
   recordResult,
   recordWaiting,
+  waitsForProof,
 } from '../domain/delivery.ts';
+import { takeTest } from '../domain/proof.ts';
+import type { SubscriptionRef } from '../domain/subscription.ts';
 import type { Deliveries } from './deliveries/deliveries.ts';
 import type { Health } from './endpoint/health.ts';
+import type { Proofs } from './endpoint/proofs.ts';
 import type { Owner } from './owner.ts';
 import type { AttemptReport, StartedAttempt, StoredReport } from './rpc.ts';
 
@@ -17,6 +23,7 @@ import type { AttemptReport, StartedAttempt, StoredReport } from './rpc.ts';
 interface AttemptParts {
   readonly deliveries: Deliveries;
   readonly health: Health;
+  readonly proofs: Proofs;
   readonly owner: Owner;
   retryDelaysMs(): readonly number[];
   attemptLeaseMs(): number;
@@ -47,9 +54,13 @@ export class Attempts {
     return { eventId, acceptedAt, endpoint, set, attempt: attempts };
   }
 
-  /** Stores what reports change, and what they show about the endpoint. @returns one answer for each, in order */
-  record(sent: readonly AttemptReport[], now: number): StoredReport[] {
-    const { deliveries } = this.#parts;
+  /**
+   * Stores what reports change, and what they show about the endpoint.
+   * @param ref the version of the subscription that the reports are of
+   * @returns one answer for each, in order
+   */
+  record(ref: SubscriptionRef, sent: readonly AttemptReport[], now: number): StoredReport[] {
+    const { deliveries, proofs } = this.#parts;
     const reports = sent.map(ofThisVersion);
     const stored = deliveries.findAll(reports.map(({ eventId }) => eventId));
     // Deliveries that are not stored yet are added together, so that they can share a segment.
@@ -57,14 +68,18 @@ export class Attempts {
     const each = reports.map((report): StoredReport => {
       const { eventId } = report;
       const existing = arrived.get(eventId) ?? stored.get(eventId);
-      const changed = this.#changedBy(report, existing, now);
+      const waitMs = this.#testWaitMs(report, existing, now);
+      if (waitMs !== undefined) return { eventId, state: 'dropped', attempts: 0, waitMs };
+      const changed = this.#changedBy(ref, report, existing, now);
       if (changed === undefined) return { eventId, state: 'dropped', attempts: existing?.attempts ?? 0 };
+      // Only a test still names a proof when it succeeds.
+      if (changed.state === 'success' && changed.proof !== null) proofs.give(changed.proof, now);
       if (stored.has(eventId)) {
         deliveries.put(changed);
         stored.set(eventId, changed);
       } else arrived.set(eventId, changed);
       const { state, attempts, dueAt, hold } = changed;
-      const hasNext = dueAt !== null && hold !== 'held';
+      const hasNext = dueAt !== null && hold !== 'held' && !waitsForProof(changed);
       return { eventId, state, attempts, ...(hasNext ? { nextAttemptAt: dueAt } : {}) };
     });
     deliveries.add([...arrived.values()]);
@@ -73,25 +88,58 @@ export class Attempts {
   }
 
   /** @returns the delivery to store; `undefined` when the report changes nothing */
-  #changedBy(report: AttemptReport, existing: Delivery | undefined, now: number): Delivery | undefined {
+  #changedBy(
+    ref: SubscriptionRef,
+    report: AttemptReport,
+    existing: Delivery | undefined,
+    now: number,
+  ): Delivery | undefined {
     const { owner, retryDelaysMs, retentionMs, attemptLeaseMs, endpointNow } = this.#parts;
     const { enabled } = owner;
     let changed: Delivery | undefined;
+    if (report.kind === 'deferred') {
+      if (existing === undefined) changed = this.#arrived(ref, arrive(report, now, enabled), now);
+      return changed && heldIfFailing(changed, endpointNow(now));
+    }
+    const isSuccess = report.kind === 'attempted' && report.result.outcome.kind === 'success';
+    const delivery = existing && attemptedMeanwhile(existing, this.#isProven(existing), isSuccess);
+    if (existing !== undefined && delivery === undefined) return undefined;
     switch (report.kind) {
       case 'attempted': {
         const policy = { delaysMs: retryDelaysMs() };
         const circumstances = { now, enabled, policy, retentionMs: retentionMs() };
-        changed = recordResult(existing, report, report.result, circumstances);
+        changed = recordResult(delivery, report, report.result, circumstances);
         break;
       }
       case 'waiting':
-        changed = recordWaiting(existing, report, report, now + attemptLeaseMs());
-        break;
-      case 'deferred':
-        if (existing === undefined) changed = arrive(report, now, enabled);
+        changed = recordWaiting(delivery, report, report, now + attemptLeaseMs());
         break;
     }
     return changed && heldIfFailing(changed, endpointNow(now));
+  }
+
+  #isProven({ proof }: Delivery): boolean {
+    return proof === null || this.#parts.proofs.isGiven(proof);
+  }
+
+  /** A delivery that was just stored waits for the proof of its endpoint, unless the proof was given (contract 10.8). */
+  #arrived(ref: SubscriptionRef, delivery: Delivery, now: number): Delivery {
+    const { owner, proofs, endpointNow } = this.#parts;
+    const proof = owner.proofOf(ref);
+    if (proof === null || proofs.isGiven(proof)) return delivery;
+    proofs.ask(proof, delivery.endpoint, now);
+    if (delivery.hold === 'never') proofs.markTested(proof);
+    return awaitProof(delivery, proof, endpointNow(now).holdUntil);
+  }
+
+  /** Counts a new test (contract 3.7). @returns how long its caller must wait; `undefined`: the test may be stored */
+  #testWaitMs(report: AttemptReport, existing: Delivery | undefined, now: number): number | undefined {
+    if (report.kind !== 'deferred' || report.neverHeld !== true || existing !== undefined) return undefined;
+    const { owner } = this.#parts;
+    const taken = takeTest(owner.testsWholeAt, now);
+    if ('waitMs' in taken) return taken.waitMs;
+    owner.markTested(taken.wholeAt);
+    return undefined;
   }
 
   /** A report that changed nothing shows nothing new; a result of an earlier endpoint shows nothing about this one. */

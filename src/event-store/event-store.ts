@@ -102,8 +102,8 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
   }
 
   /** The endpoint's health, and how many deliveries wait (contract 10.4). */
-  health() {
-    return this.#store.health();
+  health(ref?: SubscriptionRef) {
+    return this.#store.health(ref);
   }
 
   // --- Redelivery and jobs ------------------------------------------------------------------------------

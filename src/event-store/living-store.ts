@@ -23,6 +23,7 @@ import { Dispatching } from './duties/dispatch.ts';
 import { Sweep } from './duties/sweep.ts';
 import { Backlog } from './endpoint/backlog.ts';
 import { Health } from './endpoint/health.ts';
+import { Proofs } from './endpoint/proofs.ts';
 import { Exports } from './jobs/exports.ts';
 import { Redeliveries } from './jobs/redeliveries.ts';
 import type { Owner } from './owner.ts';
@@ -41,6 +42,7 @@ import type {
   StartedRedelivery,
   Summary,
 } from './rpc.ts';
+import { isVerified, type StandingParts, standingOf } from './standing.ts';
 import { DELIVERIES_BITE, DRAIN_STEP_MS, SCHEDULE_UNREADABLE_MS } from './tuning.ts';
 
 /** What a living store needs of the object it lives in. */
@@ -64,6 +66,8 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   readonly #admissions: Admissions;
   readonly #deliveries: Deliveries;
   readonly #health: Health;
+  readonly #proofs: Proofs;
+  readonly #standing: StandingParts;
   readonly #attempts: Attempts;
   readonly #exports: Exports;
   readonly #redeliveries: Redeliveries;
@@ -82,10 +86,15 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     this.#deliveries = new Deliveries(database, Date.now());
     const { rows, merging } = this.#deliveries;
     this.#health = new Health(database);
+    const isAsked = () => config().verifyEndpoints;
+    this.#proofs = new Proofs(database, (proof) => rows.names(proof), isAsked);
+    const proofs = this.#proofs;
+    this.#standing = { owner, health: this.#health, proofs };
     const probePatienceMs = () => this.#attemptLeaseMs() + DRAIN_STEP_MS;
     this.#attempts = new Attempts({
       deliveries: this.#deliveries,
       health: this.#health,
+      proofs,
       owner,
       retryDelaysMs: () => config().retryDelaysMs,
       attemptLeaseMs: () => this.#attemptLeaseMs(),
@@ -101,7 +110,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       attemptLeaseMs: () => this.#attemptLeaseMs(),
     });
     this.#exports = new Exports(database, () => config().userAgent);
-    this.#redeliveries = new Redeliveries(database, rows, retentionMs);
+    this.#redeliveries = new Redeliveries(database, rows, retentionMs, () => proofs.given());
     this.#summaries = new Summaries(database, this.#deliveries, (after) =>
       this.#exports.countExported(after),
     );
@@ -110,10 +119,12 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       deliveries: rows,
       redeliveries: this.#redeliveries,
       health: this.#health,
+      proofs,
       endpointNow,
       probePatienceMs,
     });
-    const dispatch = new Dispatching(rows, send, () => owner.ref, endpointNow, {
+    const isGiven = (proof: number) => proofs.isGiven(proof);
+    const dispatch = new Dispatching(rows, send, () => owner.ref, endpointNow, isGiven, {
       limit,
       leaseMs: () => dispatchPlacesLeaseMs(longestAttemptMs(config().attemptTimeoutMs)),
     });
@@ -132,19 +143,19 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     waited: readonly string[] = [],
   ): Promise<Admission[]> {
     return await this.#change(ref, (now) => {
-      return this.#admissions.admit(eventIds, now, new Set(waited));
+      return this.#admissions.admit(eventIds, now, new Set(waited), isVerified(this.#standing, ref));
     });
   }
 
   async settle(ref: SubscriptionRef, reports: readonly AttemptReport[]): Promise<SettleReply> {
     if (reports.some(({ neverHeld }) => neverHeld === true)) this.#dispatch.hurry();
     const settled = await this.#change(ref, (now) => {
-      const each = this.#attempts.record(reports, now);
+      const each = this.#attempts.record(ref, reports, now);
       this.#redeliveries.complete(now);
       return each;
     });
     this.#admissions.settled(reports, settled, Date.now());
-    return { settled, health: this.#healthNote() };
+    return { settled, health: standingOf(this.#standing) };
   }
 
   async begin(ref: SubscriptionRef, token: string, eventIds: readonly string[]): Promise<StartedAttempt[]> {
@@ -183,8 +194,8 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     return summary;
   }
 
-  health() {
-    return { ...this.#healthNote(), waiting: this.#deliveries.rows.countOpen() };
+  health(ref?: SubscriptionRef) {
+    return { ...standingOf(this.#standing, ref), waiting: this.#deliveries.rows.countOpen() };
   }
 
   // --- Redelivery and jobs ------------------------------------------------------------------------------
@@ -196,6 +207,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       if (!this.#owner.enabled) return { answer: 'disabled' };
       const again = redeliver(delivery, now);
       if (again === undefined) return { answer: 'not failed' };
+      if (delivery.proof !== null && !this.#proofs.isGiven(delivery.proof)) return { answer: 'not verified' };
       const waitMs = (this.#owner.redeliveredAt ?? 0) + this.#config().redeliverIntervalMs - now;
       if (waitMs > 0) return { answer: 'too soon', waitMs };
       this.#deliveries.put(again);
@@ -208,6 +220,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   async startRedelivery(ref: SubscriptionRef, span: Span): Promise<StartedRedelivery> {
     return await this.#change(ref, (now): StartedRedelivery => {
       if (!this.#owner.enabled) return { answer: 'disabled' };
+      if (!isVerified(this.#standing, ref)) return { answer: 'not verified' };
       const job = this.#redeliveries.start(crypto.randomUUID(), span, now);
       return job === undefined ? { answer: 'active' } : { answer: 'started', job };
     });
@@ -247,7 +260,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
 
   async ensureAlarm(ref: SubscriptionRef): Promise<HealthNote> {
     await this.adopt(ref);
-    return this.#healthNote();
+    return standingOf(this.#standing);
   }
 
   async alarm(now: number): Promise<void> {
@@ -270,6 +283,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     const now = Date.now();
     const answer = this.#database.transaction(() => {
       this.#adopt(ref, now);
+      this.#proofs.giveAllIfOff(now);
       return work(now);
     });
     await this.#alarm.arm(now);
@@ -279,6 +293,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   #adopt(ref: SubscriptionRef, now: number): void {
     const before = this.#owner.ref?.endpoint;
     if (!this.#owner.adopt(ref)) return;
+    if (typeof ref.proof === 'number') this.#proofs.ask(ref.proof, ref.endpoint, now);
     // The endpoint changed: start with a clean record. Deliveries held for the old endpoint still go to its URL; they
     // are now released at the new endpoint's pace.
     if (before !== undefined && before !== ref.endpoint) {
@@ -328,14 +343,10 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   #endpointNow(now: number): EndpointNow {
     const { enabled, ref } = this.#owner;
     const known = this.#health.current.state;
-    // An endpoint that has not answered for seconds is treated like a slow one before a time limit says so.
-    const state = known === 'healthy' && this.#admissions.unanswered.areSlow(now) ? 'slow' : known;
+    // An endpoint that has not answered for seconds, or is not verified, is treated like a slow one before a time limit says so.
+    const isDoubtful = this.#admissions.unanswered.areSlow(now) || !isVerified(this.#standing, ref);
+    const state = known === 'healthy' && isDoubtful ? 'slow' : known;
     return { state, endpoint: ref?.endpoint ?? '', enabled, holdUntil: now + this.#config().retentionMs };
-  }
-
-  #healthNote(): HealthNote {
-    const { state, since } = this.#health.current;
-    return { state, since };
   }
 
   #attemptLeaseMs(): number {

@@ -10,14 +10,21 @@ type Row = {
   endpoint: string;
   deleted_at: number | null;
   redelivered_at: number | null;
+  proof: number | null;
+  tests_whole_at: number;
 };
 
 /** The row as it is kept in memory. */
 interface Kept {
-  readonly ref: SubscriptionRef | undefined;
+  readonly ref: Known | undefined;
   readonly deletedAt: number | null;
   readonly redeliveredAt: number | null;
+  readonly testsWholeAt: number;
 }
+
+type Known = SubscriptionRef & { readonly proof: number | null };
+
+const NOTHING: Kept = { ref: undefined, deletedAt: null, redeliveredAt: null, testsWholeAt: 0 };
 
 export class Owner {
   readonly #database: StoreDatabase;
@@ -31,7 +38,7 @@ export class Owner {
   }
 
   /** The newest version of the subscription that a call brought; none before the first call. */
-  get ref(): SubscriptionRef | undefined {
+  get ref(): Known | undefined {
     return this.#row.ref;
   }
 
@@ -43,6 +50,11 @@ export class Owner {
   /** When a redelivery was last accepted, ms. */
   get redeliveredAt(): number | null {
     return this.#row.redeliveredAt;
+  }
+
+  /** When the allowance of test notifications is whole again, ms (contract 3.7). */
+  get testsWholeAt(): number {
+    return this.#row.testsWholeAt;
   }
 
   get enabled(): boolean {
@@ -59,18 +71,35 @@ export class Owner {
     if (known !== undefined && known.subscriptionId !== ref.subscriptionId) {
       throw new Error('event store asked for another subscription');
     }
-    if (known !== undefined && ref.version <= known.version) return false;
-    this.#save({ ...this.#row, ref });
-    return true;
+    const proof = ref.proof ?? null;
+    // A caller of version 0.1.0 may have brought this version without its proof.
+    const isNewer = known === undefined || ref.version > known.version;
+    const completes = ref.version === known?.version && known.proof === null && proof !== null;
+    if (isNewer || completes) this.#save({ ...this.#row, ref: { ...ref, proof } });
+    return isNewer || completes;
+  }
+
+  /** A caller's version when it is newer than the store's, else the store's. */
+  newestOf(ref: SubscriptionRef | undefined): SubscriptionRef | undefined {
+    return ref !== undefined && ref.version > (this.ref?.version ?? 0) ? ref : this.ref;
+  }
+
+  /** The proof that the endpoint of a caller's version needs; null: none (contract 10.8). */
+  proofOf(ref: SubscriptionRef): number | null {
+    return ref.version === this.ref?.version ? this.ref.proof : (ref.proof ?? null);
   }
 
   /** Marks the store as that of a deleted subscription, in a database that was just emptied. */
   markDeleted(ref: SubscriptionRef, now: number): void {
-    this.#save({ ref: { ...ref, enabled: false }, deletedAt: now, redeliveredAt: null });
+    this.#save({ ...NOTHING, ref: { ...ref, enabled: false, proof: null }, deletedAt: now });
   }
 
   markRedelivered(now: number): void {
     this.#save({ ...this.#row, redeliveredAt: now });
+  }
+
+  markTested(wholeAt: number): void {
+    this.#save({ ...this.#row, testsWholeAt: wholeAt });
   }
 
   get #row(): Kept {
@@ -80,7 +109,7 @@ export class Owner {
 
   #load(): Kept {
     const row = this.#database.first<Row>('SELECT * FROM store');
-    if (row === undefined) return { ref: undefined, deletedAt: null, redeliveredAt: null };
+    if (row === undefined) return NOTHING;
     return {
       ref: {
         customerId: row.customer_id,
@@ -88,19 +117,21 @@ export class Owner {
         version: row.version,
         enabled: row.enabled === 1,
         endpoint: row.endpoint,
+        proof: row.proof,
       },
       deletedAt: row.deleted_at,
       redeliveredAt: row.redelivered_at,
+      testsWholeAt: row.tests_whole_at,
     };
   }
 
   #save(kept: Kept): void {
-    const { ref, deletedAt, redeliveredAt } = kept;
+    const { ref, deletedAt, redeliveredAt, testsWholeAt } = kept;
     if (ref === undefined) return;
     this.#database.run(
       `INSERT OR REPLACE INTO store
-         (one, customer_id, subscription_id, version, enabled, endpoint, deleted_at, redelivered_at)
-       VALUES (1, ?, ?, ?, ?, ?, ?, ?)`,
+         (one, customer_id, subscription_id, version, enabled, endpoint, deleted_at, redelivered_at, proof, tests_whole_at)
+       VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       ref.customerId,
       ref.subscriptionId,
       ref.version,
@@ -108,6 +139,8 @@ export class Owner {
       ref.endpoint,
       deletedAt,
       redeliveredAt,
+      ref.proof,
+      testsWholeAt,
     );
     this.#kept = kept;
   }

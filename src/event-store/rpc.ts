@@ -10,7 +10,7 @@
  * and are made again under their numbers. So the attempt costs nothing there either; other results of the call are repeated.
  */
 import type { AttemptResult, Delivery, DeliveryFacts, DeliveryState } from '../domain/delivery.ts';
-import type { HealthState } from '../domain/endpoint-health.ts';
+import type { ShownState } from '../domain/proof.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
 
 /** The calls of an event store. Each is one transaction, and each may be repeated without harm. */
@@ -27,7 +27,8 @@ export interface EventStoreRpc {
   list(query: PageQuery): Promise<Delivery[]>;
   total(): Promise<number>;
   summary(): Promise<Summary>;
-  health(): Promise<HealthReport>;
+  /** @param ref the caller's version of the subscription, which the store may not have learned yet */
+  health(ref?: SubscriptionRef): Promise<HealthReport>;
   // --- Redelivery and jobs ---
   redeliver(ref: SubscriptionRef, eventId: string): Promise<Redelivery>;
   startRedelivery(ref: SubscriptionRef, span: Span): Promise<StartedRedelivery>;
@@ -96,6 +97,8 @@ export interface StoredReport {
   readonly state: DeliveryState | 'dropped';
   readonly attempts: number;
   readonly nextAttemptAt?: number;
+  /** A test that was dropped because there were too many: how long its caller must wait (contract 3.7). */
+  readonly waitMs?: number;
 }
 
 export interface SettleReply {
@@ -135,11 +138,15 @@ export interface Summary {
   readonly exportable: number;
 }
 
-/** The health of the endpoint (contract 10.4). */
+/** The health of the endpoint (contract 10.4), or that it is not verified (contract 10.8). */
 export interface HealthNote {
-  readonly state: HealthState;
+  readonly state: ShownState;
   /** When this state began; 0 for an endpoint that was never anything but healthy. */
   readonly since: number;
+  /** The proof that the endpoint gave; absent when it needs none, and while it is not verified. */
+  readonly proof?: number;
+  /** The endpoint is not verified, and no test was stored that could verify it. */
+  readonly isUntested?: true;
 }
 
 /** The health of the endpoint, as the subscription shows it. */
@@ -153,7 +160,7 @@ export interface HealthReport extends HealthNote {
 /** The answer to a request to redeliver one event. */
 export type Redelivery =
   | { readonly answer: 'accepted'; readonly delivery: Delivery }
-  | { readonly answer: 'not found' | 'not failed' | 'disabled' }
+  | { readonly answer: 'not found' | 'not failed' | 'disabled' | 'not verified' }
   | { readonly answer: 'too soon'; readonly waitMs: number };
 
 /** The failed deliveries that a bulk redelivery takes: those accepted from `since` to `until`, both included. */
@@ -182,7 +189,7 @@ export interface RedeliveryJob {
 /** The answer to a request for a bulk redelivery. */
 export type StartedRedelivery =
   | { readonly answer: 'started'; readonly job: RedeliveryJob }
-  | { readonly answer: 'active' | 'disabled' };
+  | { readonly answer: 'active' | 'disabled' | 'not verified' };
 
 // --- Exports (contract 7) -------------------------------------------------------------------------------
 

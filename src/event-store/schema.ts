@@ -3,12 +3,14 @@
  * this one:
  *
  *     store                             owner.ts
- *     deliveries, history_pages         deliveries/rows.ts
+ *     deliveries                        deliveries/rows.ts
+ *     history_pages                     deliveries/history-pages.ts
  *     segments, merged                  deliveries/segment-rows.ts
  *     deliveries_counted                deliveries/rows.ts
  *     segments_counted                  deliveries/segment-rows.ts
  *     summary                           deliveries/summary.ts
  *     health                            endpoint/health.ts
+ *     proofs                            endpoint/proofs.ts
  *     exports, export_parts, exported   jobs/exports.ts
  *     redeliveries                      jobs/redeliveries.ts
  *
@@ -149,6 +151,19 @@ const MIGRATIONS: readonly string[] = [
      SELECT event_id, accepted_at FROM exported CROSS JOIN deliveries USING (event_id)
      WHERE state = 'failure'
        AND export_id NOT IN (SELECT id FROM exports WHERE exports.state = 'processing');`,
+  // Verification of endpoints (contract 10.8), and the allowance of tests (contract 3.7). `proof` is partial: a delivery that
+  // waits for no proof does not touch it.
+  `ALTER TABLE store ADD COLUMN proof INTEGER;
+   ALTER TABLE store ADD COLUMN tests_whole_at INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE deliveries ADD COLUMN proof INTEGER;
+   CREATE INDEX proof ON deliveries (proof, state) WHERE proof IS NOT NULL;
+   CREATE TABLE proofs (
+     version INTEGER PRIMARY KEY,
+     endpoint TEXT NOT NULL,
+     asked_at INTEGER NOT NULL,
+     given_at INTEGER,
+     tested INTEGER NOT NULL CONSTRAINT tested_is_a_boolean CHECK (tested IN (0, 1))
+   );`,
 ];
 
 /** Brings the tables up to date; does nothing, and writes nothing, when they are. */

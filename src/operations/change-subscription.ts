@@ -3,6 +3,8 @@
  * afterwards. When a call dies in between, nothing is lost: every event brings the newer version of the subscription to
  * the store, and a tombstone in D1 has the cron erase the store of a deleted one.
  */
+import type { Config } from '../config.ts';
+import type { AuditRow } from '../domain/audit.ts';
 import { refOf, type Subscription, type SubscriptionChange } from '../domain/subscription.ts';
 import type { EventStoreRpc } from '../event-store/rpc.ts';
 import { logError } from '../log.ts';
@@ -12,11 +14,33 @@ import {
   type UpdateSubscriptionResult,
   updateSubscription,
 } from '../storage/subscriptions.ts';
+import { logAudit } from './audit-trail.ts';
 import { eraseStores } from './erase.ts';
+import { askForProof, type SendTestNeeds } from './send-test.ts';
+
+interface RemoveNeeds {
+  readonly db: Database;
+  eventStore(subscriptionId: string): Pick<EventStoreRpc, 'erase'>;
+}
 
 interface ChangeNeeds {
+  readonly config: Pick<Config, 'verifyEndpoints'>;
   readonly db: Database;
-  eventStore(subscriptionId: string): Pick<EventStoreRpc, 'adopt' | 'erase'>;
+  readonly signer: SendTestNeeds['signer'];
+  eventStore(subscriptionId: string): Pick<EventStoreRpc, 'adopt' | 'settle' | 'read'>;
+}
+
+/**
+ * Whether a change is going to send a test notification by itself, because the endpoint must be verified (contract 10.8). It is
+ * asked before the change, so that the limit on tests comes first.
+ */
+export function asksForProof(
+  { verifyEndpoints }: Pick<Config, 'verifyEndpoints'>,
+  found: Subscription,
+  { enabled = found.enabled, endpoint = found.endpoint }: SubscriptionChange,
+): boolean {
+  if (!verifyEndpoints || !enabled) return false;
+  return endpoint !== found.endpoint || (!found.enabled && found.health === 'unverified');
 }
 
 /** @param found the subscription as D1 has it; without a member in `change` it stays as it is */
@@ -27,8 +51,15 @@ export async function changeSubscription(
   now: number,
 ): Promise<UpdateSubscriptionResult> {
   if (Object.keys(change).length === 0) return { result: 'updated', subscription: found };
-  const result = await updateSubscription(needs.db, found.customerId, found.id, change, now);
-  if (result.result === 'updated') await reportChange(needs, found, result.subscription);
+  const { config, db } = needs;
+  const { customerId, id } = found;
+  const result = await updateSubscription(db, customerId, id, change, now, config.verifyEndpoints);
+  if (result.result !== 'updated') return result;
+  const { subscription } = result;
+  await reportChange(needs, found, subscription);
+  // Another call may have changed the endpoint in between: the row says whether this call did.
+  const isAsked = subscription.proof === subscription.version || !found.enabled;
+  if (config.verifyEndpoints && subscription.enabled && isAsked) await askForProof(needs, subscription, now);
   return result;
 }
 
@@ -51,13 +82,15 @@ async function reportChange(needs: ChangeNeeds, before: Subscription, after: Sub
  * @returns false when the customer has no such subscription
  */
 export async function removeSubscription(
-  needs: ChangeNeeds,
+  needs: RemoveNeeds,
   customerId: string,
   id: string,
   now: number,
+  audit: AuditRow,
 ): Promise<boolean> {
-  const deleted = await deleteSubscription(needs.db, customerId, id, now);
+  const deleted = await deleteSubscription(needs.db, customerId, id, now, audit);
   if (deleted === undefined) return false;
+  logAudit(audit);
   await eraseStores(needs, [deleted]);
   return true;
 }

@@ -4,12 +4,14 @@
  */
 import pLimit from 'p-limit';
 import type { Config } from '../config.ts';
+import type { AuditRow } from '../domain/audit.ts';
 import { refOf, type Subscription } from '../domain/subscription.ts';
 import type { EventStoreRpc } from '../event-store/rpc.ts';
 import { logError } from '../log.ts';
 import { deleteCustomer } from '../storage/customers.ts';
 import type { Database } from '../storage/database.ts';
 import { findUnerased, markErased } from '../storage/subscriptions.ts';
+import { logAudit } from './audit-trail.ts';
 
 const STORES_AT_ONCE = 6;
 
@@ -27,8 +29,10 @@ export async function eraseCustomer(
   needs: EraseNeeds & { readonly config: Pick<Config, 'maxSubscriptions'> },
   customerId: string,
   now: number,
+  audit: AuditRow,
 ): Promise<boolean> {
-  if (!(await deleteCustomer(needs.db, customerId, now))) return false;
+  if (!(await deleteCustomer(needs.db, customerId, now, audit))) return false;
+  logAudit(audit);
   await eraseDeleted(needs, needs.config.maxSubscriptions, customerId);
   return true;
 }

@@ -1,7 +1,7 @@
 /**
  * Maintenance, run by the cron every five minutes: it finishes erasures that were cut short, visits a range of the event
- * stores so that each is seen once a day (no alarm is lost for longer), rotates signing keys, and trims dead letters and
- * tombstones. A task that fails does not stop the others, and each task may run twice.
+ * stores so that each is seen once a day (no alarm is lost for longer), rotates signing keys, and trims dead letters, the audit
+ * trail and tombstones. A task that fails does not stop the others, and each task may run twice.
  */
 import pLimit from 'p-limit';
 import type { Config } from '../config.ts';
@@ -9,6 +9,7 @@ import { DEAD_LETTER_RETENTION_MS, MINUTE_MS, TOMBSTONE_MS } from '../domain/lim
 import { refOf } from '../domain/subscription.ts';
 import type { EventStoreRpc } from '../event-store/rpc.ts';
 import { logError, logWarn } from '../log.ts';
+import { blankErasedAudit, deleteOldAudit } from '../storage/audit.ts';
 import type { Database } from '../storage/database.ts';
 import { trimDeadLetters } from '../storage/dead-letters.ts';
 import { noteHealth } from '../storage/recipients.ts';
@@ -17,6 +18,7 @@ import { deleteTombstones, findRange } from '../storage/subscriptions.ts';
 import { countSteps } from './count-filter-steps.ts';
 import { eraseDeleted } from './erase.ts';
 import { rotateSigningKeys } from './rotate-keys.ts';
+import { askForProof, type SendTestNeeds } from './send-test.ts';
 
 const ERASED_PER_RUN = 200;
 /** Making an RSA key takes a good part of a second. */
@@ -29,7 +31,8 @@ const VISITS_AT_ONCE = 6;
 interface MaintenanceNeeds {
   readonly config: Config;
   readonly db: Database;
-  eventStore(subscriptionId: string): Pick<EventStoreRpc, 'erase' | 'ensureAlarm'>;
+  readonly signer: SendTestNeeds['signer'];
+  eventStore(subscriptionId: string): Pick<EventStoreRpc, 'erase' | 'ensureAlarm' | 'settle' | 'read'>;
 }
 
 /** @param now the time of the run, ms: chooses the range of event stores to visit */
@@ -37,7 +40,7 @@ export async function maintain(needs: MaintenanceNeeds, now: number): Promise<vo
   const { config, db } = needs;
   const tasks: Record<string, () => Promise<unknown>> = {
     'erase deleted stores': () => eraseDeleted(needs, ERASED_PER_RUN),
-    'visit event stores': () => visitRange(needs, Math.floor(now / RUN_EVERY_MS) % RANGES),
+    'visit event stores': () => visitRange(needs, Math.floor(now / RUN_EVERY_MS) % RANGES, now),
     'rotate signing keys': () => rotateDueKeys(db, config, now),
     'trim dead letters': async () => {
       const dropped = await trimDeadLetters(db, now - DEAD_LETTER_RETENTION_MS);
@@ -49,6 +52,8 @@ export async function maintain(needs: MaintenanceNeeds, now: number): Promise<vo
         if (count > 0) logWarn('dead letters dropped', { count, reason });
       }
     },
+    'trim the audit trail': () => deleteOldAudit(db, now),
+    'blank the audit trail of erased customers': () => blankErasedAudit(db, now),
     'forget tombstones': () => deleteTombstones(db, now - TOMBSTONE_MS),
   };
   for (const [name, task] of Object.entries(tasks)) {
@@ -63,7 +68,7 @@ export async function maintain(needs: MaintenanceNeeds, now: number): Promise<vo
 async function rotateDueKeys(db: Database, config: Config, now: number): Promise<void> {
   for (const customerId of await findDueRotations(db, now - config.keyRotationMs, ROTATED_PER_RUN)) {
     try {
-      await rotateSigningKeys(db, config, customerId, now);
+      await rotateSigningKeys(db, config, customerId, now, { actor: 'service' });
     } catch (error) {
       logError('signing keys not rotated', error, { customerId });
     }
@@ -71,8 +76,12 @@ async function rotateDueKeys(db: Database, config: Config, now: number): Promise
   await deleteRetiredKeys(db, now);
 }
 
-/** Visits the stores of one range: arms alarms that were lost, and notes in D1 health that is news, and steps of old filters. */
-async function visitRange({ db, eventStore }: MaintenanceNeeds, range: number): Promise<void> {
+/**
+ * Visits the stores of one range: arms alarms that were lost, and notes in D1 health that is news, and steps of old filters. An
+ * endpoint that is not verified, and whose test notification was lost, gets one.
+ */
+async function visitRange(needs: MaintenanceNeeds, range: number, now: number): Promise<void> {
+  const { db, eventStore } = needs;
   const digits = (number: number) => number.toString(16).padStart(2, '0');
   const to = range === RANGES - 1 ? 'g' : digits(range + 1);
   const slots = pLimit(VISITS_AT_ONCE);
@@ -83,6 +92,7 @@ async function visitRange({ db, eventStore }: MaintenanceNeeds, range: number): 
         try {
           const health = await eventStore(subscription.id).ensureAlarm(refOf(subscription));
           if (health.state !== subscription.health) await noteHealth(db, subscription.id, health);
+          if (health.isUntested === true) await askForProof(needs, subscription, now);
           await countSteps(db, subscription);
         } catch (error) {
           logError('event store not visited', error, { subscriptionId: subscription.id });

@@ -3,11 +3,13 @@
  * Keys go on signing meanwhile: a key that is sealed under either of the two opens. A repeated call finds the keys that are
  * left. Two calls at once are harmless: they only repeat work.
  */
+import type { AuditedBy } from '../domain/audit.ts';
 import { logError } from '../log.ts';
 import { resealSigningKey } from '../signing/keys.ts';
 import { type SealingKeys, sealedPrefix } from '../signing/sealing.ts';
 import type { Database } from '../storage/database.ts';
 import { countSealed, findSealedOtherwise, replaceSealed, type SealedKey } from '../storage/signing-keys.ts';
+import { logAudit, newAuditRow } from './audit-trail.ts';
 
 /** Private keys resealed together, in one batch of D1. */
 const RESEAL_BITE = 50;
@@ -25,11 +27,15 @@ interface ResealProgress {
   readonly unreadable: number;
 }
 
-/** Works for a few seconds at most; the rest is for the next call. */
+/**
+ * Works for a few seconds at most; the rest is for the next call.
+ * @param by who reseals, for the audit trail
+ */
 export async function resealSigningKeys(
   db: Database,
   sealing: SealingKeys,
   now: () => number,
+  by: AuditedBy,
 ): Promise<ResealProgress> {
   const prefix = await sealedPrefix(sealing);
   const end = now() + RESEAL_WITHIN_MS;
@@ -40,7 +46,12 @@ export async function resealSigningKeys(
     const keys = await findSealedOtherwise(db, prefix, after, RESEAL_BITE);
     const resealedKeys = await Promise.all(keys.map((key) => reseal(sealing, key)));
     const readable = resealedKeys.filter((one) => one !== undefined);
-    await replaceSealed(db, readable);
+    if (readable.length > 0) {
+      const entry = { event: 'signing-keys-resealed', outcome: 'done', ...by } as const;
+      const audit = newAuditRow(entry, now(), readable.length);
+      await replaceSealed(db, readable, audit);
+      logAudit(audit, audit.count);
+    }
     resealed += readable.length;
     unreadable += keys.length - readable.length;
     const last = keys.at(-1);

@@ -1,17 +1,19 @@
 /**
  * Sends a test notification (contract 3.7): signs a security event token with the event `test` and settles it without
  * an attempt. The store then has the delivery and sends it with its next alarm, whatever the health of the endpoint is.
- * A call that dies leaves no test, or one that is sent; a repeat is another test under another event id.
+ * A call that dies leaves no test, or one that is sent; a repeat is another test under another event id. A success of a test
+ * also verifies a new endpoint (contract 10.8): for that the service sends one by itself.
  */
 import type { Delivery } from '../domain/delivery.ts';
 import { newEventIds } from '../domain/ids.ts';
 import { refOf, type Subscription } from '../domain/subscription.ts';
 import type { EventStoreRpc } from '../event-store/rpc.ts';
+import { logError } from '../log.ts';
 import type { Signer } from '../signing/signer.ts';
 import type { Database } from '../storage/database.ts';
 import { currentKid } from '../storage/signing-keys.ts';
 
-interface SendTestNeeds {
+export interface SendTestNeeds {
   readonly db: Database;
   readonly signer: Pick<Signer, 'open' | 'sign'>;
   eventStore(subscriptionId: string): Pick<EventStoreRpc, 'settle' | 'read'>;
@@ -20,6 +22,7 @@ interface SendTestNeeds {
 type SentTest =
   | { readonly result: 'stored'; readonly delivery: Delivery }
   | { readonly result: 'disabled' }
+  | { readonly result: 'too soon'; readonly waitMs: number }
   /** The customer or the subscription went while the call was under way. */
   | { readonly result: 'no customer' | 'no subscription' };
 
@@ -36,10 +39,29 @@ export async function sendTest(
   const store = needs.eventStore(subscription.id);
   const { endpoint } = subscription;
   const facts = { eventId, acceptedAt: now, endpoint, set, neverHeld: true as const };
-  await store.settle(refOf(subscription), [{ ...facts, kind: 'deferred' }]);
+  const { settled } = await store.settle(refOf(subscription), [{ ...facts, kind: 'deferred' }]);
+  const waitMs = settled[0]?.waitMs;
+  if (waitMs !== undefined) return { result: 'too soon', waitMs };
   const delivery = await store.read(eventId);
   // An erased store has stored nothing.
   return delivery === undefined ? { result: 'no subscription' } : { result: 'stored', delivery };
+}
+
+/**
+ * Sends the first test notification to an endpoint that is not verified. A failure changes nothing for the caller: the customer
+ * may send a test at any time, and the daily visit sends one that was never stored.
+ */
+export async function askForProof(
+  needs: SendTestNeeds,
+  subscription: Subscription,
+  now: number,
+): Promise<void> {
+  if (subscription.health !== 'unverified') return;
+  try {
+    await sendTest(needs, subscription, now);
+  } catch (error) {
+    logError('endpoint not asked for its proof', error, { subscriptionId: subscription.id });
+  }
 }
 
 async function sign(

@@ -3,6 +3,8 @@
  * names it, so that the token ends when the secret does.
  */
 import { and, asc, eq, gt, isNull, or, sql } from 'drizzle-orm';
+import type { AuditRow } from '../domain/audit.ts';
+import { insertAudit } from './audit.ts';
 import { type Database, isDuplicate } from './database.ts';
 import { clientSecrets, clients, customers } from './schema.ts';
 
@@ -30,12 +32,13 @@ export interface Credential extends Client {
 
 type InsertClientResult = 'created' | 'no customer' | 'duplicate' | 'too many';
 
-/** Creates a client and its secret, all or nothing. */
+/** Creates a client and its secret, with the audit row of it, all or nothing. */
 export async function insertClient(
   db: Database,
   client: Client,
   secret: NewSecret,
   maxClients: number,
+  audit: AuditRow,
 ): Promise<InsertClientResult> {
   const { customerId, clientId, name, scope, createdAt } = client;
   try {
@@ -49,6 +52,7 @@ export async function insertClient(
         )
         .returning({ clientId: clients.clientId }),
       insertSecret(db, customerId, clientId, secret, createdAt),
+      insertAudit(db, audit, hasSecret(secret)),
     ]);
     if (created.length > 0) return 'created';
   } catch (error) {
@@ -79,17 +83,26 @@ export async function findClient(
   return rows[0];
 }
 
-/** @returns false when the customer has no such client */
-export async function deleteClient(db: Database, customerId: string, clientId: string): Promise<boolean> {
-  const removed = await db
-    .delete(clients)
-    .where(and(eq(clients.customerId, customerId), eq(clients.clientId, clientId)))
-    .returning({ clientId: clients.clientId });
+/** Deletes a client, with the audit row of it. @returns false when the customer has no such client */
+export async function deleteClient(
+  db: Database,
+  customerId: string,
+  clientId: string,
+  audit: AuditRow,
+): Promise<boolean> {
+  const exists = sql`EXISTS (SELECT 1 FROM ${clients} WHERE customer_id = ${customerId} AND client_id = ${clientId})`;
+  const [, removed] = await db.batch([
+    insertAudit(db, audit, exists),
+    db
+      .delete(clients)
+      .where(and(eq(clients.customerId, customerId), eq(clients.clientId, clientId)))
+      .returning({ clientId: clients.clientId }),
+  ]);
   return removed.length > 0;
 }
 
 /**
- * Gives a client a new secret. Its other secrets end at `oldExpiresAt` (ms), or earlier where they already have an end.
+ * Gives a client a new secret, with the audit row of it. Its other secrets end at `oldExpiresAt` (ms), or earlier where they already have an end.
  * @param maxSecrets that a client may have at once. A rotation that ends all others is never one too many
  * @returns unless it is `rotated`, nothing is changed
  */
@@ -101,6 +114,7 @@ export async function rotateSecret(
   now: number,
   oldExpiresAt: number,
   maxSecrets: number,
+  audit: AuditRow,
 ): Promise<'rotated' | 'no client' | 'too many'> {
   const ofThisClient = and(eq(clientSecrets.customerId, customerId), eq(clientSecrets.clientId, clientId));
   // Both statements ask the same, and the first changes nothing of the answer: secrets that are kept have not ended.
@@ -114,6 +128,7 @@ export async function rotateSecret(
       .where(and(ofThisClient, hasRoom)),
     insertSecret(db, customerId, clientId, secret, now, hasRoom).returning({ id: clientSecrets.id }),
     db.delete(clientSecrets).where(and(ofThisClient, sql`${clientSecrets.expiresAt} <= ${now}`)),
+    insertAudit(db, audit, hasSecret(secret)),
   ]);
   if (made.length > 0) return 'rotated';
   return (await findClient(db, customerId, clientId)) === undefined ? 'no client' : 'too many';
@@ -163,6 +178,11 @@ function isLive(now: number) {
 function credentialOf(client: Client, secret: typeof clientSecrets.$inferSelect): Credential {
   const { id: secretId, secretHash, expiresAt } = secret;
   return { ...client, secretId, secretHash, expiresAt };
+}
+
+/** Whether the batch has inserted the secret. */
+function hasSecret({ id }: NewSecret) {
+  return sql`EXISTS (SELECT 1 FROM ${clientSecrets} WHERE id = ${id})`;
 }
 
 /** Inserts nothing when the client does not exist, so that a batch for an unknown client changes nothing. */

@@ -1,5 +1,7 @@
 /** Customers in D1. The operator creates them with their signing keys, and erases them with everything they own. */
-import { and, asc, count, eq, inArray, isNull } from 'drizzle-orm';
+import { and, asc, count, eq, inArray, isNull, sql } from 'drizzle-orm';
+import type { AuditRow } from '../domain/audit.ts';
+import { insertAudit } from './audit.ts';
 import { type Database, isDuplicate } from './database.ts';
 import { customers, deadLetters, signingKeys, subscriptions } from './schema.ts';
 import type { NewSigningKey } from './signing-keys.ts';
@@ -12,16 +14,21 @@ export interface Customer {
 }
 
 /**
- * Creates a customer with its signing keys, all or nothing.
+ * Creates a customer with its signing keys and the audit row of it, all or nothing.
  * @returns false when the id exists already, and then nothing is changed
  */
 export async function insertCustomer(
   db: Database,
   customer: Customer,
   keys: readonly NewSigningKey[],
+  audit: AuditRow,
 ): Promise<boolean> {
   try {
-    await db.batch([db.insert(customers).values(customer), db.insert(signingKeys).values([...keys])]);
+    await db.batch([
+      db.insert(customers).values(customer),
+      db.insert(signingKeys).values([...keys]),
+      insertAudit(db, audit),
+    ]);
     return true;
   } catch (error) {
     if (isDuplicate(error, 'customers.id')) return false;
@@ -52,12 +59,18 @@ export async function listCustomers(
 }
 
 /**
- * Erases a customer. Foreign keys delete its clients, secrets and signing keys with its row. Its dead letters go, too. Its subscriptions become
- * tombstones, and the caller erases their event stores next. A repeat changes nothing.
+ * Erases a customer, with the audit row of it. Foreign keys delete its clients, secrets and signing keys with its row. Its dead
+ * letters go, too. Its subscriptions become tombstones, and the caller erases their event stores next. A repeat changes nothing.
  * @returns false when there is no such customer
  */
-export async function deleteCustomer(db: Database, id: string, now: number): Promise<boolean> {
-  const [, removed] = await db.batch([
+export async function deleteCustomer(
+  db: Database,
+  id: string,
+  now: number,
+  audit: AuditRow,
+): Promise<boolean> {
+  const [, , removed] = await db.batch([
+    insertAudit(db, audit, sql`EXISTS (SELECT 1 FROM ${customers} WHERE id = ${id})`),
     db
       .update(subscriptions)
       .set(tombstone(now))

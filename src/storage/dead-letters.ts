@@ -1,6 +1,8 @@
 /** Dead letters in D1 (contract 10.2): kept 30 days, at most 100,000. */
 import { asc, count, eq, lt, sql } from 'drizzle-orm';
+import type { AuditRow } from '../domain/audit.ts';
 import { DEAD_LETTERS_MAX, DEAD_LETTERS_MAX_REFUSED } from '../domain/limits.ts';
+import { insertAudit } from './audit.ts';
 import type { Database } from './database.ts';
 import { deadLetters } from './schema.ts';
 
@@ -62,12 +64,17 @@ export async function findDeadLetter(db: Database, id: string): Promise<DeadLett
   return (await db.select().from(deadLetters).where(eq(deadLetters.id, id)).limit(1))[0];
 }
 
-/** @returns false when there is no such letter */
-export async function deleteDeadLetter(db: Database, id: string): Promise<boolean> {
-  const removed = await db
-    .delete(deadLetters)
-    .where(eq(deadLetters.id, id))
-    .returning({ id: deadLetters.id });
+/** Takes a letter off the list. */
+export async function removeDeadLetter(db: Database, id: string): Promise<void> {
+  await db.delete(deadLetters).where(eq(deadLetters.id, id));
+}
+
+/** Drops a letter, with the audit row of it. @returns false when there is no such letter */
+export async function dropDeadLetter(db: Database, id: string, audit: AuditRow): Promise<boolean> {
+  const [, removed] = await db.batch([
+    insertAudit(db, audit, sql`EXISTS (SELECT 1 FROM ${deadLetters} WHERE id = ${id})`),
+    db.delete(deadLetters).where(eq(deadLetters.id, id)).returning({ id: deadLetters.id }),
+  ]);
   return removed.length > 0;
 }
 

@@ -2,11 +2,11 @@
  * Subscriptions as the event path reads them: those of all customers of a batch at once, each with its customer, without what
  * only the API shows. Filters are read apart, because an isolate keeps most of them compiled.
  */
-import { and, eq, isNull, lte, type SQL, sql } from 'drizzle-orm';
-import type { HealthState } from '../domain/endpoint-health.ts';
+import { and, eq, isNull, lte, or, type SQL, sql } from 'drizzle-orm';
+import type { ShownState } from '../domain/proof.ts';
 import type { Recipient } from '../domain/subscription.ts';
 import type { Database } from './database.ts';
-import { customers, signingKeys, subscriptions } from './schema.ts';
+import { customers, shownState, signingKeys, subscriptions } from './schema.ts';
 
 const living = isNull(subscriptions.deletedAt);
 
@@ -18,7 +18,8 @@ const recipient = {
   events: subscriptions.events,
   enabled: subscriptions.enabled,
   filterSteps: subscriptions.filterSteps,
-  health: subscriptions.health,
+  health: shownState,
+  proof: subscriptions.proof,
   version: subscriptions.version,
 };
 
@@ -90,20 +91,35 @@ export async function findSubscriptionsById(
 
 /**
  * Notes the health of an endpoint. `since` (ms) makes a repeat harmless: older news than the row's changes nothing. A
- * `since` of 0 says that the endpoint has always been healthy; it is always noted.
+ * `since` of 0 says that the endpoint has always been healthy; it is always noted. A proof that the endpoint gave is noted once,
+ * and only when it is the proof that the present endpoint needs. Nothing is noted of an endpoint that is not verified: D1 knows
+ * that it needs a proof.
  */
 export async function noteHealth(
   db: Database,
   id: string,
-  health: { readonly state: HealthState; readonly since: number },
+  { state, since, proof }: { readonly state: ShownState; readonly since: number; readonly proof?: number },
 ): Promise<void> {
+  if (state === 'unverified') return;
+  const isNewProof =
+    proof === undefined
+      ? undefined
+      : and(eq(subscriptions.proof, proof), sql`${subscriptions.proven} IS NOT ${proof}`);
   await db
     .update(subscriptions)
-    .set({ health: health.state, healthSince: health.since })
+    .set({
+      health: state,
+      healthSince: since,
+      ...(proof === undefined
+        ? {}
+        : {
+            proven: sql`CASE WHEN ${subscriptions.proof} = ${proof} THEN ${proof} ELSE ${subscriptions.proven} END`,
+          }),
+    })
     .where(
       and(
         eq(subscriptions.id, id),
-        health.since === 0 ? undefined : lte(subscriptions.healthSince, health.since),
+        since === 0 ? undefined : or(lte(subscriptions.healthSince, since), isNewProof),
         living,
       ),
     );

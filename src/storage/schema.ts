@@ -2,9 +2,12 @@
  * D1 as drizzle sees it: the tables of `migrations/`, column for column (a test compares the two). The constraints are
  * in the migrations only.
  */
+import { sql } from 'drizzle-orm';
 import { integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core';
+import { AUDIT_ACTORS, type AuditEvent, type AuditOutcome } from '../domain/audit.ts';
 import { HEALTH_STATES } from '../domain/endpoint-health.ts';
 import type { EventType } from '../domain/event.ts';
+import type { ShownState } from '../domain/proof.ts';
 
 export const customers = sqliteTable('customers', {
   id: text('id').primaryKey(),
@@ -62,7 +65,13 @@ export const subscriptions = sqliteTable('subscriptions', {
   health: text('health', { enum: HEALTH_STATES }).notNull(),
   healthSince: integer('health_since').notNull(),
   filterSteps: integer('filter_steps'),
+  proof: integer('proof'),
+  proven: integer('proven'),
 });
+
+/** The state that a subscription shows, as far as D1 knows it (contract 10.4 and 10.8). */
+export const shownState = sql<ShownState>`CASE WHEN ${subscriptions.proof} IS NULL
+  OR ${subscriptions.proof} IS ${subscriptions.proven} THEN ${subscriptions.health} ELSE 'unverified' END`;
 
 export const deadLetters = sqliteTable('dead_letters', {
   id: text('id').primaryKey(),
@@ -73,4 +82,19 @@ export const deadLetters = sqliteTable('dead_letters', {
   createdAt: integer('created_at').notNull(),
   customerId: text('customer_id'),
   refused: integer('refused', { mode: 'boolean' }).notNull(),
+});
+
+export const audit = sqliteTable('audit', {
+  id: text('id').primaryKey(),
+  at: integer('at').notNull(),
+  event: text('event').$type<AuditEvent>().notNull(),
+  actor: text('actor', { enum: AUDIT_ACTORS }).notNull(),
+  customerId: text('customer_id'),
+  clientId: text('client_id'),
+  target: text('target'),
+  address: text('address'),
+  requestId: text('request_id'),
+  callerRequestId: text('caller_request_id'),
+  outcome: text('outcome').$type<AuditOutcome>().notNull(),
+  count: integer('count').notNull(),
 });

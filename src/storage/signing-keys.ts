@@ -1,6 +1,8 @@
 /** Signing keys of customers. The public halves are readable; the private halves are sealed before they get here. */
 import { and, asc, count, eq, gt, lte, ne, not, or, sql } from 'drizzle-orm';
+import type { AuditRow } from '../domain/audit.ts';
 import { RETIRED_KEY_PUBLISHED_MS } from '../domain/limits.ts';
+import { insertAudit } from './audit.ts';
 import { type Database, isDuplicate } from './database.ts';
 import { customers, signingKeys } from './schema.ts';
 
@@ -74,9 +76,9 @@ export async function findKeyRing(db: Database, customerId: string): Promise<Key
 
 /**
  * Rotates a customer's keys, all or nothing: the current key is retired, the next key becomes the current one, and the
- * reserve, or `fresh`, becomes the next one.
+ * reserve, or `fresh`, becomes the next one. The audit row is written with it.
  * @param fresh needed when the ring has no reserve
- * @returns false when another rotation came first, and then nothing is changed
+ * @returns false when another rotation came first or the customer was erased, and then nothing is changed
  */
 export async function rotateKeys(
   db: Database,
@@ -84,8 +86,10 @@ export async function rotateKeys(
   ring: KeyRing,
   fresh: NewSigningKey | undefined,
   now: number,
+  audit: AuditRow,
 ): Promise<boolean> {
   const ofRole = (role: Role) => and(eq(signingKeys.customerId, customerId), eq(signingKeys.role, role));
+  const isCurrent = sql`EXISTS (SELECT 1 FROM ${signingKeys} WHERE kid = ${ring.current} AND role = 'current')`;
   const successor =
     fresh === undefined
       ? db
@@ -94,16 +98,18 @@ export async function rotateKeys(
           .where(and(ofRole('reserve'), eq(signingKeys.kid, ring.reserve ?? '')))
       : db.insert(signingKeys).values(fresh);
   try {
-    await db.batch([
+    const [, retired] = await db.batch([
+      insertAudit(db, audit, isCurrent),
       db
         .update(signingKeys)
         .set({ role: 'retired', retiredAt: now })
-        .where(and(ofRole('current'), eq(signingKeys.kid, ring.current))),
+        .where(and(ofRole('current'), eq(signingKeys.kid, ring.current)))
+        .returning({ kid: signingKeys.kid }),
       // The index refuses a second current key, so of two rotations at once the second changes nothing.
       db.update(signingKeys).set({ role: 'current', currentSince: now }).where(ofRole('next')),
       successor,
     ]);
-    return true;
+    return retired.length > 0;
   } catch (error) {
     if (isDuplicate(error, 'signing_keys.customer_id')) return false;
     throw error;
@@ -181,10 +187,11 @@ export async function countSealed(
   return rows[0] ?? { total: 0, otherwise: 0 };
 }
 
-/** Replaces sealed keys. The text that was read makes a repeat harmless: a row that has another text stays as it is. */
+/** Replaces sealed keys, with the audit row of it. The text that was read makes a repeat harmless: a row that has another text stays as it is. */
 export async function replaceSealed(
   db: Database,
   all: readonly { readonly key: SealedKey; readonly resealed: string }[],
+  audit: AuditRow,
 ): Promise<void> {
   const updates = all.map(({ key, resealed }) =>
     db
@@ -193,7 +200,7 @@ export async function replaceSealed(
       .where(and(eq(signingKeys.kid, key.kid), eq(signingKeys.sealedPrivateKey, key.sealedPrivateKey))),
   );
   const [first, ...rest] = updates;
-  if (first !== undefined) await db.batch([first, ...rest]);
+  if (first !== undefined) await db.batch([first, ...rest, insertAudit(db, audit)]);
 }
 
 function sealedOtherwise(prefix: string) {

@@ -2,12 +2,27 @@
  * Subscriptions in D1, for the API and for maintenance. Every query of the API names its customer. The event path reads them in
  * `recipients.ts`.
  */
-import { and, asc, count, eq, gte, isNotNull, isNull, lt, ne, type SQL, sql } from 'drizzle-orm';
+import {
+  and,
+  asc,
+  count,
+  eq,
+  getTableColumns,
+  gte,
+  isNotNull,
+  isNull,
+  lt,
+  ne,
+  type SQL,
+  sql,
+} from 'drizzle-orm';
+import type { AuditRow } from '../domain/audit.ts';
 import { worstSteps } from '../domain/filter/filter.ts';
 import { FILTERS_MAX_BYTES_PER_CUSTOMER, FILTERS_MAX_STEPS_PER_CUSTOMER } from '../domain/limits.ts';
 import type { Subscription, SubscriptionChange } from '../domain/subscription.ts';
+import { insertAudit } from './audit.ts';
 import { type Database, isDuplicate } from './database.ts';
-import { customers, subscriptions } from './schema.ts';
+import { customers, shownState, subscriptions } from './schema.ts';
 import { tombstone } from './tombstone.ts';
 
 type InsertSubscriptionResult = 'created' | 'no customer' | 'duplicate title' | 'too many' | FiltersDoNotFit;
@@ -16,6 +31,9 @@ type InsertSubscriptionResult = 'created' | 'no customer' | 'duplicate title' | 
 type FiltersDoNotFit = 'filters too slow' | 'filters too large';
 
 const living = isNull(subscriptions.deletedAt);
+
+/** A subscription as the rest of the service knows it. */
+const columns = { ...getTableColumns(subscriptions), health: shownState };
 
 /**
  * Creates a subscription, unless its customer does not exist, its title is taken, the customer has too many, or the
@@ -35,6 +53,7 @@ export async function insertSubscription(
     enabled,
     filter,
     filterSteps,
+    proof,
     version,
     createdAt,
     updatedAt,
@@ -46,7 +65,7 @@ export async function insertSubscription(
       .select(
         sql`SELECT ${id}, ${customerId}, ${title}, ${endpoint}, ${JSON.stringify(events)}, ${enabled ? 1 : 0},
               ${version}, ${createdAt}, ${updatedAt}, NULL, NULL, ${filter === null ? null : JSON.stringify(filter)}, 'healthy', 0,
-              ${filterSteps}
+              ${filterSteps}, ${proof}, NULL
             WHERE EXISTS (SELECT 1 FROM ${customers} WHERE id = ${customerId})
               AND (SELECT count(*) FROM ${subscriptions}
                    WHERE customer_id = ${customerId} AND deleted_at IS NULL) < ${maxSubscriptions}
@@ -70,7 +89,7 @@ export async function findSubscription(
   id: string,
 ): Promise<Subscription | undefined> {
   const rows = await db
-    .select()
+    .select(columns)
     .from(subscriptions)
     .where(and(eq(subscriptions.customerId, customerId), eq(subscriptions.id, id), living))
     .limit(1);
@@ -164,7 +183,7 @@ async function whyFilterDoesNotFit(
 /** Living subscriptions of a customer whose filters have no count of steps yet. */
 export async function findUncounted(db: Database, customerId: string): Promise<Subscription[]> {
   return await db
-    .select()
+    .select(columns)
     .from(subscriptions)
     .where(and(eq(subscriptions.customerId, customerId), isNull(subscriptions.filterSteps), living));
 }
@@ -190,6 +209,7 @@ export type UpdateSubscriptionResult =
  * Changes the given members in one statement. Two changes at once are merged, and each adds one to the version. The steps of a
  * new filter are noted once more in the same transaction: the database forgets the steps of a filter that is replaced by one
  * with as many, since code that does not know steps may have replaced it (migration 0007).
+ * @param needsProof whether another endpoint must be verified (contract 10.8)
  */
 export async function updateSubscription(
   db: Database,
@@ -197,6 +217,7 @@ export async function updateSubscription(
   id: string,
   change: SubscriptionChange,
   now: number,
+  needsProof: boolean,
 ): Promise<UpdateSubscriptionResult> {
   const { title, endpoint, events, enabled, filter } = change;
   const size = { steps: worstSteps(filter ?? null), bytes: bytesOf(filter ?? null) };
@@ -206,7 +227,7 @@ export async function updateSubscription(
         .update(subscriptions)
         .set({
           ...(title === undefined ? {} : { title }),
-          ...(endpoint === undefined ? {} : { endpoint, ...healthOf(endpoint, now) }),
+          ...(endpoint === undefined ? {} : { endpoint, ...healthOf(endpoint, now, needsProof) }),
           ...(events === undefined ? {} : { events }),
           ...(enabled === undefined ? {} : { enabled }),
           ...(filter === undefined ? {} : { filter, filterSteps: size.steps }),
@@ -221,7 +242,7 @@ export async function updateSubscription(
             filterFits(customerId, id, size),
           ),
         )
-        .returning(),
+        .returning(columns),
       ...(filter === undefined || filter === null ? [] : [noteStepsOf(db, id, filter, size.steps)]),
     ]);
     if (rows[0] !== undefined) return { result: 'updated', subscription: rows[0] };
@@ -245,18 +266,23 @@ function noteStepsOf(db: Database, id: string, filter: NonNullable<Subscription[
     );
 }
 
-/** Another endpoint begins healthy, because nothing is known of it yet. The same endpoint keeps its health. */
-function healthOf(endpoint: string, now: number) {
-  const unlessSame = <T>(column: typeof subscriptions.health | typeof subscriptions.healthSince, fresh: T) =>
+/**
+ * Another endpoint begins healthy, because nothing is known of it yet, and needs a proof of its own while endpoints are verified.
+ * The same endpoint keeps its health and its proof.
+ */
+function healthOf(endpoint: string, now: number, needsProof: boolean) {
+  const { health, healthSince, proof, version } = subscriptions;
+  const unlessSame = (column: typeof health | typeof healthSince | typeof proof, fresh: SQL) =>
     sql<never>`CASE WHEN ${subscriptions.endpoint} = ${endpoint} THEN ${column} ELSE ${fresh} END`;
   return {
-    health: unlessSame(subscriptions.health, 'healthy'),
-    healthSince: unlessSame(subscriptions.healthSince, now),
+    health: unlessSame(health, sql`'healthy'`),
+    healthSince: unlessSame(healthSince, sql`${now}`),
+    proof: unlessSame(proof, needsProof ? sql`${version} + 1` : sql`NULL`),
   };
 }
 
 /**
- * Deletes a subscription, and leaves a tombstone. The caller erases its event store next.
+ * Deletes a subscription, with the audit row of it, and leaves a tombstone. The caller erases its event store next.
  * @returns the tombstone; `undefined` when the customer has no such subscription
  */
 export async function deleteSubscription(
@@ -264,12 +290,13 @@ export async function deleteSubscription(
   customerId: string,
   id: string,
   now: number,
+  audit: AuditRow,
 ): Promise<Subscription | undefined> {
-  const rows = await db
-    .update(subscriptions)
-    .set(tombstone(now))
-    .where(and(eq(subscriptions.customerId, customerId), eq(subscriptions.id, id), living))
-    .returning();
+  const which = and(eq(subscriptions.customerId, customerId), eq(subscriptions.id, id), living);
+  const [, rows] = await db.batch([
+    insertAudit(db, audit, sql`EXISTS (SELECT 1 FROM ${subscriptions} WHERE ${which})`),
+    db.update(subscriptions).set(tombstone(now)).where(which).returning(columns),
+  ]);
   return rows[0];
 }
 
@@ -280,7 +307,7 @@ export async function listSubscriptions(
   page?: { readonly limit: number; readonly offset: number },
 ): Promise<Subscription[]> {
   const query = db
-    .select()
+    .select(columns)
     .from(subscriptions)
     .where(and(eq(subscriptions.customerId, customerId), living))
     .orderBy(asc(subscriptions.createdAt), asc(subscriptions.id))
@@ -308,7 +335,7 @@ export async function findUnerased(
   customerId?: string,
 ): Promise<Subscription[]> {
   return await db
-    .select()
+    .select(columns)
     .from(subscriptions)
     .where(
       and(
@@ -338,7 +365,7 @@ export async function deleteTombstones(db: Database, before: number): Promise<vo
 /** Living subscriptions with ids from `from` to before `to`. Ids are random, so equal ranges hold about as many. */
 export async function findRange(db: Database, from: string, to: string): Promise<Subscription[]> {
   return await db
-    .select()
+    .select(columns)
     .from(subscriptions)
     .where(and(gte(subscriptions.id, from), lt(subscriptions.id, to), living));
 }

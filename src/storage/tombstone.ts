@@ -16,6 +16,8 @@ export function tombstone(now: number) {
     filterSteps: 0,
     health: 'healthy' as const,
     healthSince: 0,
+    proof: null,
+    proven: null,
     deletedAt: now,
     updatedAt: now,
     version: sql`${subscriptions.version} + 1`,

@@ -27,6 +27,8 @@ interface Units {
   storeCalls: Record<string, number>;
   hostVisits: number;
   storeRowsWritten: number;
+  /** Queries of the table of proofs (contract 10.8). */
+  proofQueries: number;
   alarmsSet: number;
   logLines: number;
 }
@@ -40,15 +42,16 @@ beforeEach(() => {
 afterEach(() => vi.restoreAllMocks());
 
 function emptyUnits(): Units {
-  return {
+  const nothing = {
     queueOperations: 0,
     d1Queries: 0,
-    storeCalls: {},
     hostVisits: 0,
     storeRowsWritten: 0,
+    proofQueries: 0,
     alarmsSet: 0,
     logLines: 0,
   };
+  return { ...nothing, storeCalls: {} };
 }
 
 /** Publishes events in one call, consumes the queued messages, and counts everything that is billed. */
@@ -136,6 +139,7 @@ async function watchStore(subscription: TestSubscription, units: Units): Promise
     const counted = (query: string, ...parameters: SqlStorageValue[]) => {
       const cursor = exec(query, ...parameters);
       cursors.push(cursor);
+      if (/\bproofs\b/.test(query)) units.proofQueries++;
       return cursor;
     };
     Object.defineProperty(storage.sql, 'exec', { configurable: true, value: counted });
@@ -176,11 +180,27 @@ describe('the cost of healthy deliveries', () => {
         storeCalls: { admit: 1, settle: 1 },
         hostVisits: 0,
         storeRowsWritten: 1,
+        proofQueries: 0,
         alarmsSet: 0,
         logLines: 1,
       });
     },
   );
+
+  it('a delivery to an endpoint that had to be verified once costs no more than any other', async () => {
+    holdClock();
+    const subscription = await inUse();
+    await env.DB.prepare('UPDATE subscriptions SET proof = 1, proven = 1 WHERE id = ?')
+      .bind(subscription.id)
+      .run();
+    await deliver(subscription, 1);
+    expect(await deliver(subscription, 100)).toMatchObject({
+      d1Queries: 1,
+      storeCalls: { admit: 1, settle: 1 },
+      storeRowsWritten: 1,
+      proofQueries: 0,
+    });
+  });
 
   it('expired deliveries cost one deleted row for each row written', async () => {
     const clock = holdClock();

@@ -5,8 +5,8 @@ import { Invocation } from '../../src/delivery/invocation.ts';
 import type { DeliveryPorts } from '../../src/delivery/ports.ts';
 import type { Route } from '../../src/delivery/route.ts';
 import type { Outcome } from '../../src/domain/attempt.ts';
-import type { HealthState } from '../../src/domain/endpoint-health.ts';
 import type { IdentityEvent } from '../../src/domain/event.ts';
+import type { ShownState } from '../../src/domain/proof.ts';
 import type { Admission, AttemptReport } from '../../src/event-store/rpc.ts';
 import { aSubscription } from '../support/delivery-fixtures.ts';
 import { unlimited } from '../support/host-limit.ts';
@@ -37,7 +37,7 @@ function ports(
     attemptMs?: number;
     admission?: Admission;
     mayStart?: () => boolean;
-    health?: () => HealthState;
+    health?: () => ShownState;
     outcome?: Outcome;
   } = {},
 ) {
@@ -47,7 +47,7 @@ function ports(
     signed: [] as string[],
     reports: [] as AttemptReport[],
     posts: 0,
-    noted: [] as HealthState[],
+    noted: [] as ShownState[],
     settles: 0,
     released: [] as string[],
   };

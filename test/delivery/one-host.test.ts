@@ -51,7 +51,13 @@ const messagesOf = (customer: TestCustomer, events: number) => [
 function sliceOf(customer: TestCustomer, all: readonly TestSubscription[]) {
   const now = Date.now();
   const [id = ''] = newEventIds(now, 1, crypto.getRandomValues(new Uint8Array(16)));
-  const event = { ...anEvent(), id, customerId: customer.id, acceptedAt: now, occurredAt: now } as IdentityEvent;
+  const event = {
+    ...anEvent(),
+    id,
+    customerId: customer.id,
+    acceptedAt: now,
+    occurredAt: now,
+  } as IdentityEvent;
   const [packed] = packEvents([event], now);
   return { body: { ...packed, subscriptions: all.map(({ id }) => id) } };
 }

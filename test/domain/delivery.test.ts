@@ -44,6 +44,7 @@ describe('an event stored without an attempt', () => {
       leaseToken: null,
       hold: 'possible',
       redeliveryId: null,
+      proof: null,
       history: [{ at: ACCEPTED, state: 'awaiting-executing', attempts: 0 }],
     });
   });

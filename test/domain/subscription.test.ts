@@ -50,7 +50,7 @@ describe('the body of a new subscription', () => {
 });
 
 describe('the reference of a subscription', () => {
-  it('the reference of a subscription has its ids, version, endpoint and whether it is enabled', () => {
+  it('the reference of a subscription has its ids, version, endpoint, proof and whether it is enabled', () => {
     const subscription = {
       ...NewSubscription.parse(body),
       filter: null,
@@ -59,6 +59,7 @@ describe('the reference of a subscription', () => {
       customerId: 'cid',
       version: 3,
       health: 'healthy' as const,
+      proof: 2,
       createdAt: 1,
       updatedAt: 2,
     };
@@ -68,6 +69,7 @@ describe('the reference of a subscription', () => {
       version: 3,
       enabled: true,
       endpoint: 'https://listener.example.com/hooks',
+      proof: 2,
     });
   });
 });

@@ -72,6 +72,7 @@ describe('deliveries of one settle', () => {
       leaseToken: null,
       hold: 'possible',
       redeliveryId: null,
+      proof: null,
       history: [
         { at: now, state: 'awaiting-executing', attempts: 0 },
         { at: now, state: 'executing', attempts: 1 },

@@ -223,6 +223,7 @@ describe('a bad configuration', () => {
     ['KEY_ROTATION_DAYS', '471100'],
     ['MAX_SUBSCRIPTIONS', 'value-4711'],
     ['ALLOW_PRIVATE_ENDPOINTS', 'value-4711'],
+    ['VERIFY_ENDPOINTS', 'value-4711'],
     ['LOG_LEVEL', 'value-4711'],
     ['SECURITY_CONTACT', 'value-4711'],
     ['OPERATOR_TOKEN', 'short-4711'],

@@ -169,10 +169,10 @@ describe('the refusal of a filter', () => {
     const db = openDatabase(env.DB);
     const half = { $comment: 'é'.repeat(300_000) };
     const change = (filter: Readonly<Record<string, unknown>>) =>
-      updateSubscription(db, customer.id, id, { filter }, 1);
+      updateSubscription(db, customer.id, id, { filter }, 1, false);
     expect((await change(half)).result).toBe('updated');
     const second = (await create(customer, null)).body.id;
-    const other = await updateSubscription(db, customer.id, second, { filter: half }, 1);
+    const other = await updateSubscription(db, customer.id, second, { filter: half }, 1, false);
     expect(other.result).toBe('filters too large');
     expect((await change({ $comment: 'é'.repeat(299_999) })).result).toBe('updated');
   });

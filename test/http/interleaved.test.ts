@@ -7,6 +7,15 @@ import { openDatabase } from '../../src/storage/database.ts';
 import { findSubscription } from '../../src/storage/subscriptions.ts';
 import { newCustomer, newSubscription } from '../support/world.ts';
 
+const config = { verifyEndpoints: false };
+const signer = { open: async () => undefined, sign: async () => '' };
+const unused = {
+  settle: async () => {
+    throw new Error('not asked');
+  },
+  read: async () => undefined,
+};
+
 describe('a PATCH that meets another PATCH', () => {
   it.each([
     ['endpoint', { endpoint: 'http://127.0.0.1:9/other' }],
@@ -26,10 +35,10 @@ describe('a PATCH that meets another PATCH', () => {
         adopt: async (ref: SubscriptionRef) => {
           adopted.push(ref);
         },
-        erase: async () => undefined,
+        ...unused,
       });
       const change = { endpoint: listener.endpoint, enabled: true };
-      await changeSubscription({ db, eventStore }, before, change, Date.now());
+      await changeSubscription({ config, db, signer, eventStore }, before, change, Date.now());
       expect(adopted).toMatchObject([{ version: 3, ...change }]);
     },
   );
@@ -45,10 +54,11 @@ describe('a PATCH that meets another PATCH', () => {
       adopt: async () => {
         adoptions++;
       },
-      erase: async () => undefined,
+      ...unused,
     });
     const title = `renamed ${id}`;
-    const { result } = await changeSubscription({ db, eventStore }, before, { title }, Date.now());
+    const needs = { config, db, signer, eventStore };
+    const { result } = await changeSubscription(needs, before, { title }, Date.now());
     expect({ result, adoptions }).toEqual({ result: 'updated', adoptions: 0 });
   });
 });

@@ -104,15 +104,15 @@ describe('a call of the operator', () => {
     expect(await counted('GET', '')).toEqual({ status: 200, queries: 1 });
   });
 
-  it('a call that creates a client makes three queries: it reads the customer, and writes the client and its secret', async () => {
-    expect(await counted('POST', '/clients', { name: 'counted' })).toEqual({ status: 201, queries: 3 });
+  it('a call that creates a client makes four queries: it reads the customer, and writes the client, its secret and the audit entry', async () => {
+    expect(await counted('POST', '/clients', { name: 'counted' })).toEqual({ status: 201, queries: 4 });
   });
 
-  it('a call that rotates a secret makes five queries: it reads customer and client, and writes old and new secrets', async () => {
+  it('a call that rotates a secret makes six queries: it reads customer and client, and writes secrets and the audit entry', async () => {
     const { clientId } = (await asOperator('POST', `/customers/${customer.id}/clients`, { name: 'main' }))
       .body;
     const reply = await counted('POST', `/clients/${clientId}/rotate-secret`);
-    expect(reply).toEqual({ status: 200, queries: 5 });
+    expect(reply).toEqual({ status: 200, queries: 6 });
   });
 
   it('a call refused for its body read only the rows of its path', async () => {

@@ -207,6 +207,8 @@ describe('DELETE of a subscription', () => {
       filter_steps: 0,
       health: 'healthy',
       health_since: 0,
+      proof: null,
+      proven: null,
     });
     const mark = await runInDurableObject(storeOf({ id }), (_, { storage }) =>
       storage.sql.exec('SELECT endpoint FROM store').one(),

@@ -61,6 +61,7 @@ async function insertMany(owner: TestCustomer, count: number): Promise<Subscript
       filterSteps: 0,
       version: 1,
       health: 'healthy',
+      proof: null,
       createdAt: at,
       updatedAt: at,
     };

@@ -1,7 +1,9 @@
 import { createLocalJWKSet, jwtVerify } from 'jose';
 import { describe, expect, it } from 'vitest';
+import { holdClock } from '../support/clock.ts';
+import { callIn, environmentWith } from '../support/requests.ts';
 import { until } from '../support/until.ts';
-import { call, newCustomer, newSubscription } from '../support/world.ts';
+import { call, newCustomer, newSubscription, TestListener } from '../support/world.ts';
 
 describe('a test notification', () => {
   it('a test notification holds only the test, whatever event types the subscription has', async () => {
@@ -46,5 +48,43 @@ describe('a test notification', () => {
     const other = await newCustomer();
     expect((await other.call('POST', `/subscriptions/${subscription.id}/test`)).status).toBe(404);
     expect(await subscription.events()).toEqual([]);
+  });
+});
+
+describe('the limit on test notifications', () => {
+  it('a subscription sends ten tests at once, then one every six seconds', async () => {
+    const clock = holdClock();
+    const subscription = await newSubscription(await newCustomer());
+    const test = () => subscription.customer.call('POST', `/subscriptions/${subscription.id}/test`);
+    for (let count = 0; count < 10; count++) expect((await test()).status).toBe(202);
+    const refused = await test();
+    expect(refused).toMatchObject({
+      status: 429,
+      body: {
+        type: '/too-many-requests',
+        details: '10 test notifications of a subscription at once, then one every 6 seconds',
+      },
+    });
+    expect(refused.headers.get('retry-after')).toBe('6');
+    expect(await subscription.events()).toHaveLength(10);
+    clock.advance(6000);
+    expect((await test()).status).toBe(202);
+    expect((await test()).status).toBe(429);
+    clock.advance(60_000);
+    for (let count = 0; count < 10; count++) expect((await test()).status).toBe(202);
+  });
+
+  it('a create and a PATCH send and count no test while no endpoint has to be verified', async () => {
+    const customer = await newCustomer();
+    const none = environmentWith({ TESTS: { limit: async () => ({ success: false }) } as RateLimit });
+    const path = `/${customer.id}/webhooks/subscriptions`;
+    const body = { title: 'new', endpoint: new TestListener().endpoint, events: [] };
+    const created = await callIn(none, 'POST', path, { token: customer.token, body });
+    expect(created).toMatchObject({ status: 201, body: { health: { state: 'healthy', waiting: 0 } } });
+    const changed = await callIn(none, 'PATCH', `${path}/${created.body.id}`, {
+      token: customer.token,
+      body: { endpoint: new TestListener().endpoint },
+    });
+    expect(changed).toMatchObject({ status: 200, body: { health: { state: 'healthy', waiting: 0 } } });
   });
 });

@@ -104,6 +104,11 @@ class Activity {
 interface Place {
   row: Subscription;
   readonly urls: readonly string[];
+  /** Its environment, which its object reads when it wakes: `VERIFY_ENDPOINTS` is switched off in peace. */
+  readonly env: { VERIFY_ENDPOINTS: string };
+  /** URLs that may get events: those from before the switch, and those that answered a test with 2xx (contract 10.8). */
+  readonly verified: Set<string>;
+  readonly tests: Set<string>;
   readonly object: SimulatedObject;
   readonly ledger: Ledger;
   isDeleted: boolean;
@@ -168,6 +173,8 @@ export class World {
   #hasFaults = true;
   /** Whether anything went wrong that may cost a second request. */
   #isDisturbed = false;
+  /** Whether endpoints have to be verified. */
+  #verifies: boolean;
   /** While an endpoint flaps: it changes its mind this often, ms. */
   #flapMs: number | undefined;
   #broken: unknown;
@@ -186,6 +193,7 @@ export class World {
       [QUEUES.events, QUEUES.slices, QUEUES.deliveries, QUEUES.unhealthy],
       QUEUES.deadLetters,
     );
+    this.#verifies = plan === undefined && random.chance(0.3);
     const customers = random.whole(1, 2);
     for (let index = 0; index < customers; index++) this.#customers.push(uuidOf(random));
     const subscriptions = random.whole(1, 4);
@@ -398,7 +406,10 @@ export class World {
     this.#count('endpoint changed');
     const place = this.#random.pick(this.#places);
     const [endpoint = ''] = place.urls.filter((url) => url !== place.row.endpoint);
-    await this.#patch(place, { endpoint });
+    const proof = this.#verifies ? place.row.version + 1 : null;
+    await this.#patch(place, { endpoint, proof });
+    // The service sends the test, unless the call dies.
+    if (this.#verifies && this.#random.chance(0.7)) await this.#test(place);
   }
 
   async redeliver(): Promise<void> {
@@ -426,13 +437,17 @@ export class World {
 
   /** A test notification is stored at once and never held. */
   async test(): Promise<void> {
-    const place = this.#random.pick(this.#places);
+    await this.#test(this.#random.pick(this.#places));
+  }
+
+  async #test(place: Place): Promise<void> {
     if (place.isDeleted || !place.row.enabled) return;
     const [eventId = ''] = newEventIds(this.#time.now, 1, this.#bytes());
     const acceptedAt = this.#time.now;
     const { endpoint } = place.row;
     const facts = { eventId, acceptedAt, endpoint, set: this.#set(place.row, eventId) };
     place.ledger.expectTest(eventId, acceptedAt);
+    place.tests.add(eventId);
     await this.#ask(place, (store, ref) =>
       store.settle(ref, [{ ...facts, kind: 'deferred', neverHeld: true }]),
     );
@@ -499,6 +514,7 @@ export class World {
   async settleDown(): Promise<void> {
     this.#hasFaults = false;
     for (const { object } of this.#places) object.endFaults();
+    if (this.#verifies) this.#switchOff();
     if (this.#random.chance(0.5)) for (const late of this.#late) this.#start('late settle', () => late());
     this.#late = [];
     await this.#end([...this.#activities]);
@@ -512,6 +528,16 @@ export class World {
     for (const { ledger, isDeleted } of this.#places) if (!isDeleted) ledger.checkFinal(this.#time.now);
     this.#checkWork();
     await this.#runUntilSwept();
+  }
+
+  /** The operator switches verification off: what waits for a proof must be delivered, too. */
+  #switchOff(): void {
+    this.#count('verification switched off');
+    this.#verifies = false;
+    for (const { env, object } of this.#places) {
+      env.VERIFY_ENDPOINTS = 'false';
+      object.evict();
+    }
   }
 
   async #runUntilQuiet(): Promise<void> {
@@ -889,6 +915,10 @@ export class World {
       must(this.#time.now - since <= DISABLED_SLACK_MS, `${eventId}: sent while disabled`);
       const { now } = this.#time;
       const succeeded = outcome.kind === 'success';
+      const isTest = place.tests.has(eventId ?? '');
+      const maySend = !this.#verifies || isTest || place.verified.has(endpoint);
+      must(maySend, `${eventId}: sent to ${endpoint}, which is not verified`);
+      if (isTest && succeeded) place.verified.add(endpoint);
       if (place.isDeleted) return;
       // While nothing has gone wrong, nothing is sent twice.
       must(
@@ -972,9 +1002,8 @@ export class World {
     const customerId = random.pick(this.#customers);
     const urls = [`https://${index}.example/one`, `https://${index}.example/two`];
     for (const url of urls) this.#moods.set(url, random.chance(0.5) ? 'well' : random.pick(MOODS));
-    const object = new SimulatedObject(this.#time, { ...ENV, HOST_LIMIT: this.#hostNamespace }, (bodies) =>
-      this.#sendDispatches(bodies),
-    );
+    const env = { ...ENV, VERIFY_ENDPOINTS: String(this.#verifies), HOST_LIMIT: this.#hostNamespace };
+    const object = new SimulatedObject(this.#time, env, (bodies) => this.#sendDispatches(bodies));
     object.onRefused = () => this.#count('write refused');
     const { now } = this.#time;
     const row: Subscription = {
@@ -986,13 +1015,15 @@ export class World {
       enabled: random.chance(0.9),
       ...(random.chance(0.3) ? { filter: FILTER, filterSteps: 100 } : { filter: null, filterSteps: 0 }),
       health: 'healthy',
+      proof: this.#verifies && random.chance(0.7) ? 1 : null,
       version: 1,
       createdAt: now,
       updatedAt: now,
     };
     const ledger = new Ledger(object, random);
+    const verified = new Set(row.proof === null ? urls.slice(0, 1) : []);
     const flags = { isDeleted: false, isAlarmLost: false, disabledSince: undefined, rings: [] };
-    return { row, urls, object, ledger, ...flags };
+    return { row, urls, env, verified, tests: new Set(), object, ledger, ...flags };
   }
 
   #place(subscriptionId: string): Place {

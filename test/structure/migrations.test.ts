@@ -14,8 +14,10 @@ const OF_D1 = {
   'migrations/0005_signing_key_rotation.sql': '502dca81dad79ee5',
   'migrations/0006_endpoint_health.sql': 'dbab90aede0681fa',
   'migrations/0007_filter_steps.sql': '23e44e19e1d37038',
+  'migrations/0013_audit.sql': '090807a56c641340',
   'migrations/0012_blank_tombstones.sql': '9ae8f1aa47008423',
   'migrations/0011_dead_letter_customers.sql': '89e16b7546f4e237',
+  'migrations/0014_endpoint_proofs.sql': 'f1f70856137f0f32',
 };
 
 /** In the order of `MIGRATIONS` in src/event-store/schema.ts. */
@@ -28,6 +30,7 @@ const OF_EVENT_STORES = [
   'facdc78640bac4c1',
   '04a5f7b933a80778',
   '29a03cfa892e97b9',
+  '424f18907843a375',
 ];
 
 describe('migrations', () => {

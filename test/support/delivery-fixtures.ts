@@ -65,6 +65,7 @@ export function aSubscription(now: number): Subscription {
     filter: null,
     filterSteps: 0,
     health: 'healthy',
+    proof: null,
     version: 1,
     createdAt: now,
     updatedAt: now,

@@ -5,6 +5,7 @@ import type { DeliveryFacts } from '../../src/domain/delivery.ts';
 import { newEventIds } from '../../src/domain/ids.ts';
 import type { SubscriptionRef } from '../../src/domain/subscription.ts';
 import type { EventStore } from '../../src/event-store/event-store.ts';
+import type { StoredReport } from '../../src/event-store/rpc.ts';
 import { type HeldClock, holdClock } from './clock.ts';
 import { eventStoreStub } from './event-store.ts';
 import { hostLimitStub } from './host-limit.ts';
@@ -24,10 +25,11 @@ async function grantEverything({ customerId, endpoint }: SubscriptionRef): Promi
 
 export class Bench {
   readonly clock: HeldClock = holdClock();
-  readonly ref: SubscriptionRef;
+  /** The version of the subscription that the calls bring. */
+  ref: SubscriptionRef;
   readonly store: DurableObjectStub<EventStore>;
 
-  constructor() {
+  constructor(changes: Partial<SubscriptionRef> = {}) {
     const subscriptionId = crypto.randomUUID();
     this.ref = {
       customerId: crypto.randomUUID(),
@@ -35,6 +37,7 @@ export class Bench {
       version: 1,
       enabled: true,
       endpoint: 'https://listener.example/',
+      ...changes,
     };
     this.store = eventStoreStub(subscriptionId);
   }
@@ -44,7 +47,7 @@ export class Bench {
   }
 
   facts(eventId: string): DeliveryFacts {
-    const endpoint = 'https://listener.example/';
+    const { endpoint } = this.ref;
     return { eventId, acceptedAt: this.clock.now(), endpoint, set: `set of ${eventId}` };
   }
 
@@ -56,6 +59,21 @@ export class Bench {
       ids.map((id) => reportOf(this.facts(id))),
     );
     return ids;
+  }
+
+  /** Stores a test notification. @returns its id, and what the store made of it */
+  async test(): Promise<{ id: string; stored: StoredReport | undefined }> {
+    const [id = ''] = this.ids(1);
+    const { settled } = await this.store.settle(this.ref, [reportOf({ ...this.facts(id), neverHeld: true })]);
+    return { id, stored: settled[0] };
+  }
+
+  /** The subscription changes. @returns the version before */
+  async patch(change: Partial<SubscriptionRef>): Promise<SubscriptionRef> {
+    const before = this.ref;
+    this.ref = { ...before, version: before.version + 1, ...change };
+    await this.store.adopt(this.ref);
+    return before;
   }
 
   async settle(eventId: string, outcome: Outcome, attempt = 1, durationMs = 5): Promise<void> {

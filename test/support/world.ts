@@ -9,8 +9,10 @@ import { env, exports } from 'cloudflare:workers';
 import { exportJWK, generateKeyPair, type JWK } from 'jose';
 import { inject } from 'vitest';
 import { readConfig } from '../../src/config.ts';
+import type { AuditEvent } from '../../src/domain/audit.ts';
 import type { EventType } from '../../src/domain/event.ts';
 import worker from '../../src/index.ts';
+import { newAuditRow } from '../../src/operations/audit-trail.ts';
 import { QUEUES } from '../../src/outbound/queues.ts';
 import { sealSigningKey } from '../../src/signing/keys.ts';
 import { hashSecret, randomAlphanumerics } from '../../src/signing/secrets.ts';
@@ -145,10 +147,12 @@ async function insertTestCustomer(scope: string) {
       return sealSigningKey(config, { customerId: names.id, kid, role, createdAt }, privateJwk);
     }),
   );
-  await insertCustomer(db, { id: names.id, name: 'Acme', createdAt }, keys);
+  const audit = (event: AuditEvent) =>
+    newAuditRow({ event, actor: 'operator', outcome: 'done', customerId: names.id }, createdAt);
+  await insertCustomer(db, { id: names.id, name: 'Acme', createdAt }, keys, audit('customer-created'));
   const client = { customerId: names.id, clientId: names.clientId, name: 'main', scope, createdAt };
   const secretHash = await hashSecret(names.id, names.clientId, names.clientSecret);
-  await insertClient(db, client, { id: crypto.randomUUID(), secretHash }, 100);
+  await insertClient(db, client, { id: crypto.randomUUID(), secretHash }, 100, audit('client-created'));
   return names;
 }
 

@@ -65,6 +65,7 @@ export function fromEntry(eventId: string, text: string): Delivery {
     leaseToken: null,
     hold: 'possible',
     redeliveryId: null,
+    proof: null,
     history,
   };
 }

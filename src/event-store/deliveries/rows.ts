@@ -1,5 +1,5 @@
 /**
- * Deliveries that have a row each: tables `deliveries` and `history_pages`. These are the deliveries that are open, failed,
+ * Deliveries that have a row each: table `deliveries`. These are the deliveries that are open, failed,
  * or took more than one attempt; the others are in segments (segments.ts). The alarm goes by `due_at` of these rows.
  */
 import type { Delivery, DeliveryState, HistoryEntry } from '../../domain/delivery.ts';
@@ -8,7 +8,7 @@ import { EVENT_MAX_AGE_MS } from '../../domain/limits.ts';
 import type { Aged } from '../../domain/retention.ts';
 import type { StoreDatabase } from '../database.ts';
 import type { PageQuery } from '../rpc.ts';
-import { HISTORY_PAGE_ENTRIES } from '../tuning.ts';
+import { HistoryPages } from './history-pages.ts';
 import { type CountedRow, Total } from './total.ts';
 
 export type DeliveryRow = {
@@ -25,6 +25,7 @@ export type DeliveryRow = {
   set_token: string;
   hold: 'held' | 'never' | null;
   redelivery_id: string | null;
+  proof: number | null;
 };
 
 /** Which failed deliveries a bulk redelivery takes; times in ms. */
@@ -39,14 +40,18 @@ interface FailedQuery {
   /** Deliveries that expired before are left out, though the sweep has not deleted them yet. */
   readonly now: number;
   readonly retentionMs: number;
+  /** Proofs that were given: a delivery that waits for another one is left out (contract 10.8). */
+  readonly given: readonly number[];
 }
 
 const FAILED_IN = `state = 'failure' AND event_id > ? AND accepted_at >= ? AND accepted_at <= ? AND updated_at <= ?
-  AND min(updated_at + ?, accepted_at + ${EVENT_MAX_AGE_MS}) > ?`;
+  AND min(updated_at + ?, accepted_at + ${EVENT_MAX_AGE_MS}) > ?
+  AND (proof IS NULL OR proof IN (SELECT value FROM json_each(?)))`;
 
 export class Rows {
   readonly #database: StoreDatabase;
   readonly #total: Total;
+  readonly #pages: HistoryPages;
   readonly #wokeAt: number;
   /** False only when it is known that no delivery is held: most stores are asked at each call, and hold nothing. */
   #mayHold = true;
@@ -55,6 +60,7 @@ export class Rows {
   constructor(database: StoreDatabase, wokeAt: number) {
     this.#database = database;
     this.#wokeAt = wokeAt;
+    this.#pages = new HistoryPages(database);
     this.#total = new Total(database, {
       name: 'deliveries',
       key: 'event_id',
@@ -84,11 +90,7 @@ export class Rows {
 
   /** The whole history of a delivery, older pages included. */
   history(delivery: Delivery): HistoryEntry[] {
-    const pages = this.#database.rows<{ entries: string }>(
-      'SELECT entries FROM history_pages WHERE event_id = ? ORDER BY page',
-      delivery.eventId,
-    );
-    return [...pages.flatMap((page) => JSON.parse(page.entries) as HistoryEntry[]), ...delivery.history];
+    return [...this.#pages.of(delivery.eventId), ...delivery.history];
   }
 
   /** Adds deliveries that are not stored yet. */
@@ -100,16 +102,16 @@ export class Rows {
 
   /** Writes a delivery that has a row: one row, and the index `due` while the delivery is not final. */
   put(delivery: Delivery): void {
-    const history = this.#withoutFullPages(delivery);
+    const history = this.#pages.trim(delivery);
     if (delivery.hold === 'held') this.#mayHold = true;
     this.#database.run(
       `INSERT INTO deliveries (event_id, state, attempts, run_base, accepted_at, updated_at, due_at, lease_token,
-         endpoint, history, set_token, hold, redelivery_id)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+         endpoint, history, set_token, hold, redelivery_id, proof)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT (event_id) DO UPDATE SET state = excluded.state, attempts = excluded.attempts,
          run_base = excluded.run_base, updated_at = excluded.updated_at, due_at = excluded.due_at,
          lease_token = excluded.lease_token, history = excluded.history, hold = excluded.hold,
-         redelivery_id = excluded.redelivery_id`,
+         redelivery_id = excluded.redelivery_id, proof = excluded.proof`,
       delivery.eventId,
       delivery.state,
       delivery.attempts,
@@ -123,13 +125,14 @@ export class Rows {
       delivery.set,
       delivery.hold === 'possible' ? null : delivery.hold,
       delivery.redeliveryId,
+      delivery.proof,
     );
   }
 
   delete(eventIds: readonly string[]): void {
     const ids = JSON.stringify(eventIds);
     this.#database.run('DELETE FROM deliveries WHERE event_id IN (SELECT value FROM json_each(?))', ids);
-    this.#database.run('DELETE FROM history_pages WHERE event_id IN (SELECT value FROM json_each(?))', ids);
+    this.#pages.delete(ids);
     this.#total.changed(
       eventIds.map((eventId) => countedRow({ eventId })),
       -1,
@@ -218,6 +221,26 @@ export class Rows {
     return this.#mayHold;
   }
 
+  /** Deliveries that waited for one of these proofs and are not released yet: of one proof, oldest first. */
+  waitingFor(proofs: readonly number[], limit: number): Delivery[] {
+    for (const proof of proofs) {
+      const found = this.#deliveries(
+        `SELECT * FROM deliveries INDEXED BY proof
+         WHERE proof = ? AND state = 'awaiting-executing' AND hold IS NOT 'never' ORDER BY event_id LIMIT ?`,
+        proof,
+        limit,
+      );
+      if (found.length > 0) return found;
+    }
+    return [];
+  }
+
+  /** Whether a delivery names this proof. */
+  names(proof: number): boolean {
+    const query = 'SELECT event_id FROM deliveries INDEXED BY proof WHERE proof = ? LIMIT 1';
+    return this.#database.first(query, proof) !== undefined;
+  }
+
   /** Which of these deliveries may be attempted at any time, or are being attempted. */
   onTheirWay(eventIds: readonly string[]): string[] {
     if (eventIds.length === 0) return [];
@@ -304,22 +327,6 @@ export class Rows {
 
   // --- Inside -----------------------------------------------------------------------------------------
 
-  /**
-   * A row holds the newest entries of a history. Full pages of older entries go to a table of their own, which a delivery
-   * reaches only after dozens of redeliveries. So neither a row nor a write grows without bound.
-   */
-  #withoutFullPages({ history, eventId }: Delivery): readonly HistoryEntry[] {
-    if (history.length < 2 * HISTORY_PAGE_ENTRIES) return history;
-    this.#database.run(
-      `INSERT INTO history_pages (event_id, page, entries)
-       VALUES (?, (SELECT count(*) FROM history_pages WHERE event_id = ?), ?)`,
-      eventId,
-      eventId,
-      JSON.stringify(history.slice(0, HISTORY_PAGE_ENTRIES)),
-    );
-    return history.slice(HISTORY_PAGE_ENTRIES);
-  }
-
   #deliveries(query: string, ...values: SqlStorageValue[]): Delivery[] {
     return this.#database.rows<DeliveryRow>(query, ...values).map(fromRow);
   }
@@ -348,13 +355,14 @@ export function fromRow(row: DeliveryRow): Delivery {
     leaseToken: row.lease_token,
     hold: row.hold ?? 'possible',
     redeliveryId: row.redelivery_id,
+    proof: row.proof,
     history: JSON.parse(row.history) as HistoryEntry[],
   };
 }
 
 function failedValues(query: FailedQuery): (string | number)[] {
-  const { after, since, until, failedBefore, retentionMs, now } = query;
-  return [after, since, until, failedBefore, retentionMs, now];
+  const { after, since, until, failedBefore, retentionMs, now, given } = query;
+  return [after, since, until, failedBefore, retentionMs, now, JSON.stringify(given)];
 }
 
 function countedRow({ eventId }: Pick<Delivery, 'eventId'>): CountedRow {

@@ -55,6 +55,7 @@ export class Dispatching implements Duty {
   readonly #send: (dispatches: readonly Dispatch[]) => Promise<void>;
   readonly #ref: () => SubscriptionRef | undefined;
   readonly #endpointNow: (now: number) => EndpointNow;
+  readonly #isGiven: (proof: number) => boolean;
   /** How often in a row the queue refused a send. */
   #refusals = 0;
   /** Enough deliveries are on their way; the next ones wait until this time, ms. */
@@ -62,16 +63,20 @@ export class Dispatching implements Duty {
   readonly #hosts: HostLimits;
 
   /**
-   * @param hosts the limits of hosts
    * @param send sends dispatches to the queue of their lane
-   * @param ref the newest version of the subscription; `undefined` before the first call that brings one */
+   * @param ref the newest version of the subscription; `undefined` before the first call that brings one
+   * @param isGiven whether a proof was given (contract 10.8)
+   * @param hosts the limits of hosts
+   */
   constructor(
     deliveries: Rows,
     send: (dispatches: readonly Dispatch[]) => Promise<void>,
     ref: () => SubscriptionRef | undefined,
     endpointNow: (now: number) => EndpointNow,
+    isGiven: (proof: number) => boolean,
     hosts: HostLimits,
   ) {
+    this.#isGiven = isGiven;
     this.#deliveries = deliveries;
     this.#hosts = hosts;
     this.#send = send;
@@ -104,7 +109,7 @@ export class Dispatching implements Duty {
     const messages: Dispatch[] = [];
     const sent: string[] = [];
     for (const { host, id, places } of granted) {
-      const outgoing = new Outgoing(this.#deliveries, now, endpoint);
+      const outgoing = new Outgoing(this.#deliveries, now, endpoint, this.#isGiven);
       const taken = this.#fill(outgoing, host.endpoints, room, places, now);
       if (places > taken) await this.#visit(ref, host, id, 0, places - taken);
       messages.push(...messagesOf(ref, outgoing.idsByToken, isUnhealthy, { id, host: host.name }));
@@ -206,9 +211,11 @@ class Outgoing {
   readonly #deliveries: Rows;
   readonly #now: number;
   readonly #endpoint: EndpointNow;
+  readonly #isGiven: (proof: number) => boolean;
   readonly #freshToken = crypto.randomUUID();
 
-  constructor(deliveries: Rows, now: number, endpoint: EndpointNow) {
+  constructor(deliveries: Rows, now: number, endpoint: EndpointNow, isGiven: (proof: number) => boolean) {
+    this.#isGiven = isGiven;
     this.#deliveries = deliveries;
     this.#now = now;
     this.#endpoint = endpoint;
@@ -218,7 +225,8 @@ class Outgoing {
   take(due: readonly Delivery[]): number {
     let sent = 0;
     for (const delivery of due) {
-      const next = dispatchOrHold(delivery, this.#freshToken, this.#now, this.#endpoint);
+      const isProven = delivery.proof === null || this.#isGiven(delivery.proof);
+      const next = dispatchOrHold(delivery, this.#freshToken, this.#now, this.#endpoint, isProven);
       if (next === undefined) continue;
       this.#deliveries.put(next);
       if (next.leaseToken === null) continue;

@@ -1,8 +1,8 @@
 /**
  * # The backlog: deliveries that wait for their endpoint (contract 10.3 and 10.4)
  *
- * Two kinds of deliveries wait here: those that are held because the endpoint is failing, and those that a bulk redelivery
- * has not released yet.
+ * Three kinds of deliveries wait here: those that are held because the endpoint is failing, those whose endpoint was verified
+ * a moment ago (contract 10.8), and those that a bulk redelivery has not released yet.
  *
  * While the endpoint is failing, the backlog releases one delivery as a probe whenever the endpoint's health says so.
  * Otherwise it releases deliveries in drain steps of a second, oldest first. After a step, no more of its deliveries than the
@@ -12,13 +12,14 @@
  * The pace, and which deliveries were released last, are in memory: an object that was evicted begins gently again. That
  * deliveries wait, and when the next probe is due, is in the rows.
  */
-import { type EndpointNow, releaseHeld } from '../../domain/delivery.ts';
+import { type Delivery, type EndpointNow, releaseHeld } from '../../domain/delivery.ts';
 import type { Duty } from '../alarm.ts';
 import type { StoreDatabase } from '../database.ts';
 import type { Rows } from '../deliveries/rows.ts';
 import type { Redeliveries } from '../jobs/redeliveries.ts';
 import { DELIVERIES_BITE, DRAIN_STEP_MAX, DRAIN_STEP_MS, DUTY_PAUSE_MS } from '../tuning.ts';
 import type { Health } from './health.ts';
+import type { Proofs } from './proofs.ts';
 
 /** The parts of the store that the backlog works on. */
 interface BacklogParts {
@@ -26,6 +27,7 @@ interface BacklogParts {
   readonly deliveries: Rows;
   readonly redeliveries: Redeliveries;
   readonly health: Health;
+  readonly proofs: Proofs;
   endpointNow(now: number): EndpointNow;
   /** How long a probe may take to show a result, ms. */
   probePatienceMs(): number;
@@ -86,7 +88,7 @@ export class Backlog implements Duty {
       const limit = Math.min(left, DELIVERIES_BITE);
       // A delivery held for an earlier endpoint shows nothing about this one: a probe goes to this one if it can.
       const probe = asProbe ? deliveries.held(1, endpointNow(now).endpoint) : [];
-      const held = probe.length > 0 ? probe : deliveries.held(limit);
+      const held = probe.length > 0 ? probe : this.#held(limit);
       for (const delivery of held) deliveries.put(releaseHeld(delivery, now, asProbe));
       const redelivered = redeliveries.redeliverNext(limit - held.length, now);
       released.push(...held.map(({ eventId }) => eventId), ...redelivered);
@@ -96,7 +98,22 @@ export class Backlog implements Duty {
     this.#released = released;
   }
 
+  /** Deliveries that may be released: held ones first, then those whose endpoint is verified now. */
+  #held(limit: number): Delivery[] {
+    const held = this.#parts.deliveries.held(limit);
+    return [...held, ...this.#verified(limit - held.length)];
+  }
+
+  #verified(limit: number): Delivery[] {
+    const { proofs, deliveries } = this.#parts;
+    if (!proofs.mayRelease || limit <= 0) return [];
+    const verified = deliveries.waitingFor(proofs.given(), limit);
+    proofs.mayRelease = verified.length > 0;
+    return verified;
+  }
+
   #hasWaiting(): boolean {
-    return this.#parts.deliveries.hasHeld() || this.#parts.redeliveries.hasMore();
+    const { deliveries, redeliveries } = this.#parts;
+    return deliveries.hasHeld() || this.#verified(1).length > 0 || redeliveries.hasMore();
   }
 }

@@ -37,14 +37,22 @@ export class Redeliveries implements Duty {
   readonly #deliveries: Rows;
   readonly #jobs: Jobs<Row>;
   readonly #retentionMs: () => number;
+  readonly #given: () => readonly number[];
   /** False only when it is known that no job is active: each call of the event path asks. */
   #mayBeActive = true;
 
-  constructor(database: StoreDatabase, deliveries: Rows, retentionMs: () => number) {
+  /** @param given the proofs that were given (contract 10.8) */
+  constructor(
+    database: StoreDatabase,
+    deliveries: Rows,
+    retentionMs: () => number,
+    given: () => readonly number[],
+  ) {
     this.#database = database;
     this.#deliveries = deliveries;
     this.#jobs = new Jobs(database, 'redeliveries', REDELIVERY_LIFE_MS);
     this.#retentionMs = retentionMs;
+    this.#given = given;
     database.whenRolledBack(() => {
       this.#mayBeActive = true;
     });
@@ -54,7 +62,14 @@ export class Redeliveries implements Duty {
   start(id: string, span: Span, now: number): RedeliveryJob | undefined {
     if (this.#active() !== undefined) return undefined;
     this.#jobs.makeRoom(['completed', 'canceled']);
-    const failed = { ...span, after: '', failedBefore: now, now, retentionMs: this.#retentionMs() };
+    const failed = {
+      ...span,
+      after: '',
+      failedBefore: now,
+      now,
+      retentionMs: this.#retentionMs(),
+      given: this.#given(),
+    };
     this.#database.run(
       `INSERT INTO redeliveries
          (id, state, created_at, updated_at, since, until, cursor, total, redelivered, succeeded, failed)
@@ -101,7 +116,8 @@ export class Redeliveries implements Duty {
     const job = this.#active();
     if (job === undefined || job.cursor === null || limit <= 0) return [];
     const { since, until, cursor: after, created_at: failedBefore } = job;
-    const query = { since, until, after, failedBefore, now, retentionMs: this.#retentionMs() };
+    const retentionMs = this.#retentionMs();
+    const query = { since, until, after, failedBefore, now, retentionMs, given: this.#given() };
     const bite = this.#deliveries.failedIn(query, limit);
     const taken: string[] = [];
     for (const delivery of bite) {

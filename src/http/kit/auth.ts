@@ -8,6 +8,7 @@ import { readAccessToken } from '../../signing/access-token.ts';
 import { equalSecrets } from '../../signing/secrets.ts';
 import { type Credential, findCredential } from '../../storage/clients.ts';
 import type { Database } from '../../storage/database.ts';
+import { noteToken } from './audit.ts';
 import { type AppContext, type AppEnv, callerKey, param } from './context.ts';
 import { logRefusal, type Refusal } from './refusals.ts';
 
@@ -21,11 +22,12 @@ const credentials = new BoundedCache<{ credential: Credential; until: number }>(
  */
 export const authorizeClient = createMiddleware<AppEnv>(async (c, next) => {
   const customerId = param(c, 'cid');
-  const refusal = await refusalOf(c, customerId);
-  if (refusal !== undefined) {
-    logRefusal(c, 'management', refusal.reason, { customerId, clientId: refusal.clientId });
+  const { reason, clientId } = await judgeToken(c, customerId);
+  if (reason !== undefined) {
+    logRefusal(c, 'management', reason, { customerId, clientId });
     throw new ApiFailure({ code: 'forbidden' });
   }
+  c.set('clientId', clientId);
   const publishing = c.req.method === 'POST' && c.req.path === `/${customerId}/webhooks/events`;
   if (
     !publishing &&
@@ -40,11 +42,11 @@ export const authorizeClient = createMiddleware<AppEnv>(async (c, next) => {
   await next();
 });
 
-/** Why the call is refused, and the client if it is known; `undefined` when it is permitted. */
-async function refusalOf(
+/** Why the call is refused, `undefined` when it is permitted; and the client if it is known. */
+async function judgeToken(
   c: AppContext,
   customerId: string,
-): Promise<{ reason: Refusal; clientId?: string } | undefined> {
+): Promise<{ reason?: Refusal; clientId?: string }> {
   const header = c.req.header('authorization') ?? '';
   if (header === '') return { reason: 'missing' };
   const bearer = /^Bearer ([A-Za-z0-9._-]{1,255})$/i.exec(header);
@@ -60,7 +62,7 @@ async function refusalOf(
   const scopes = parseScopes(token.scope === '' ? credential.scope : token.scope);
   const path = c.req.path.slice(customerId.length + 2);
   if (scopes === undefined || !permits(scopes, c.req.method, path)) return { reason: 'scope', clientId };
-  return undefined;
+  return { clientId };
 }
 
 async function credentialOf(db: Database, secretId: string, now: number): Promise<Credential | undefined> {
@@ -92,9 +94,11 @@ export const authorizeOperator = createMiddleware<AppEnv>(async (c, next) => {
     .guesses.judge([limit], async () => ((await equalSecrets(token, operatorToken)) ? true : undefined));
   if (verdict.kind === 'wrong') {
     logRefusal(c, 'operator', 'wrong token');
+    noteToken(c, { event: 'operator-refused', actor: 'stranger', outcome: 'wrong token' });
     throw new ApiFailure({ code: 'forbidden' });
   }
   if (verdict.kind === 'not judged') {
+    noteToken(c, { event: 'operator-refused', actor: 'stranger', outcome: 'not judged' });
     throw new ApiFailure({
       code: 'too_many_requests',
       details: `${FAILURES_MAX_PER_CLIENT} wrong operator tokens in a minute from this address`,

@@ -16,6 +16,8 @@ export interface AppEnv {
     requestId: string;
     /** The caller's, if it sent one of the known form. */
     callerRequestId: string | undefined;
+    /** The client whose token the call carries; the guard of the management door sets it. */
+    clientId: string | undefined;
   };
 }
 

@@ -40,7 +40,7 @@ export function refuseInvalid(
   result: { success: true } | { success: false; error: { issues: readonly Issue[] } },
 ): void {
   if (result.success) return;
-  throw new ApiFailure({ code: 'invalid_query', faults: faultsOf(result.error.issues) });
+  throw new ApiFailure({ code: 'invalid_query', faults: faultsOf(result.error.issues, 'query') });
 }
 
 interface Issue {

@@ -1,5 +1,5 @@
 /**
- * Work that costs more than a call (contract 8): a customer has so many units of it in 10 seconds. A handler takes a unit
+ * Work that costs more than a call (contract 8): a customer, and the operator, has so many units of it in 10 seconds. A handler takes a unit
  * before it does the work that the unit stands for, so nothing is done that the limit does not permit.
  *
  * The platform's limiter counts calls of itself. Its types know a weight (`delta`), which its documentation does not name
@@ -16,6 +16,14 @@ export async function takeUnit(c: AppContext): Promise<boolean> {
   return (await c.get('services').rateLimits.costlyWork.limit({ key: param(c, 'cid') })).success;
 }
 
+/** Takes units of work of the operator. @throws ApiFailure `too_many_requests` when too few are left */
+export async function takeOperatorUnits(c: AppContext, units: number): Promise<void> {
+  const { costlyWork } = c.get('services').rateLimits;
+  for (let taken = 0; taken < units; taken++) {
+    if (!(await costlyWork.limit({ key: 'operator' })).success) throw tooMuchWork();
+  }
+}
+
 /** Takes units of work for a call that does all or nothing. @throws ApiFailure `too_many_requests` when too few are left */
 export async function takeUnits(c: AppContext, units: number): Promise<void> {
   for (let taken = 0; taken < units; taken++) if (!(await takeUnit(c))) throw tooMuchWork();
@@ -25,7 +33,7 @@ export async function takeUnits(c: AppContext, units: number): Promise<void> {
 export function tooMuchWork(): ApiFailure {
   return new ApiFailure({
     code: 'too_many_requests',
-    details: `Too much work in ${PERIOD_SECONDS} seconds: read fewer events at a time, or less often`,
+    details: `Too much work in ${PERIOD_SECONDS} seconds: read less at a time, or less often`,
     retryAfterSeconds: PERIOD_SECONDS,
   });
 }

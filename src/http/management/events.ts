@@ -231,6 +231,8 @@ async function redeliver(c: SubscriptionContext): Promise<Delivery> {
       throw new ApiFailure({ code: 'conflict', details: 'Event is not in a failed state' });
     case 'disabled':
       throw new ApiFailure({ code: 'conflict', details: 'Subscription is disabled' });
+    case 'not verified':
+      throw new ApiFailure({ code: 'conflict', details: 'Endpoint is not verified' });
     case 'too soon':
       throw new ApiFailure({
         code: 'too_many_requests',

@@ -84,6 +84,8 @@ async function start(c: SubscriptionContext, span: Span): Promise<RedeliveryJob>
   switch (started.answer) {
     case 'started':
       return started.job;
+    case 'not verified':
+      throw new ApiFailure({ code: 'conflict', details: 'Endpoint is not verified' });
     case 'active':
       throw new ApiFailure({ code: 'conflict', details: 'Too many active redeliveries' });
     case 'disabled':

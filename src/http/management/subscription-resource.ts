@@ -1,7 +1,7 @@
 /** A subscription, as the API shows it (contract 3.2). */
 import { z } from 'zod';
-import { HEALTH_STATES } from '../../domain/endpoint-health.ts';
 import { EVENT_TYPES } from '../../domain/event.ts';
+import { SHOWN_STATES } from '../../domain/proof.ts';
 import type { Subscription } from '../../domain/subscription.ts';
 import type { HealthReport } from '../../event-store/rpc.ts';
 import { timestamp } from '../kit/context.ts';
@@ -20,11 +20,14 @@ export const SubscriptionResource = z
     filter: z.record(z.string(), z.unknown()).optional(),
     health: z
       .object({
-        state: z.enum(HEALTH_STATES),
+        state: z.enum(SHOWN_STATES),
         since: time.optional(),
         waiting: wholeNumber.meta({ description: 'events that are not final' }).optional(),
       })
-      .meta({ description: 'how the endpoint is doing; a list shows the state alone' }),
+      .meta({
+        description:
+          'how the endpoint is doing, or that it has not been verified; a list shows the state alone',
+      }),
     id: z.string(),
     title: z.string(),
     updatedAt: time,

@@ -4,11 +4,17 @@ import { z } from 'zod';
 import { ApiFailure } from '../../domain/errors.ts';
 import { worstSteps } from '../../domain/filter/filter.ts';
 import { SUBSCRIPTIONS_PER_UNIT } from '../../domain/limits.ts';
-import { NewSubscription, type Subscription, SubscriptionChange } from '../../domain/subscription.ts';
+import { NewSubscription, refOf, type Subscription, SubscriptionChange } from '../../domain/subscription.ts';
 import type { HealthReport } from '../../event-store/rpc.ts';
 import { logError } from '../../log.ts';
-import { changeSubscription, removeSubscription } from '../../operations/change-subscription.ts';
+import {
+  asksForProof,
+  changeSubscription,
+  removeSubscription,
+} from '../../operations/change-subscription.ts';
+import { askForProof } from '../../operations/send-test.ts';
 import { countSubscriptions, insertSubscription, listSubscriptions } from '../../storage/subscriptions.ts';
+import { clientAudit } from '../kit/audit.ts';
 import { addRouteWithBody } from '../kit/body.ts';
 import type { AppContext } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
@@ -18,6 +24,7 @@ import { idParam, notFound, withSubscription } from '../kit/load.ts';
 import { linksOfNumberedPage, pageOrLast, pageParameter } from '../kit/paging.ts';
 import { problems } from '../kit/problems.ts';
 import { customerPath, jsonContent, subscriptionPath } from '../kit/schemas.ts';
+import { countTest } from '../kit/test-limit.ts';
 import { takeUnits } from '../kit/work.ts';
 import {
   FILTERS_TOO_LARGE,
@@ -26,6 +33,9 @@ import {
   TITLE_TAKEN,
 } from './subscription-faults.ts';
 import { SubscriptionResource, subscriptionResource } from './subscription-resource.ts';
+
+const FIRST_VERSION = 1;
+const BORN_HEALTHY: HealthReport = { state: 'healthy', since: 0, waiting: 0 };
 
 const common = { tags: ['Subscriptions'], security: [{ token: [] }] };
 
@@ -66,7 +76,7 @@ async function listAll(c: AppContext, customerId: string) {
   const { db } = c.get('services');
   await takeUnits(c, unitsOf(await countSubscriptions(db, customerId)));
   const all = await listSubscriptions(db, customerId);
-  return collection(all, all.length, { self: link(subscriptionsHref(customerId)) });
+  return collection(c, all, all.length, { self: link(subscriptionsHref(customerId)) });
 }
 
 async function listPage(c: AppContext, customerId: string, asked: string) {
@@ -75,7 +85,7 @@ async function listPage(c: AppContext, customerId: string, asked: string) {
   const page = pageOrLast(asked, total);
   await takeUnits(c, unitsOf(page.limit));
   const rows = await listSubscriptions(db, customerId, page);
-  return collection(rows, total, linksOfNumberedPage(subscriptionsHref(customerId), page, total));
+  return collection(c, rows, total, linksOfNumberedPage(subscriptionsHref(customerId), page, total));
 }
 
 /** Units of work for a list of so many subscriptions: their filters may have a megabyte, and all customers share D1's one thread. */
@@ -83,8 +93,15 @@ function unitsOf(rows: number): number {
   return Math.max(1, Math.ceil(rows / SUBSCRIPTIONS_PER_UNIT));
 }
 
-function collection(rows: readonly Subscription[], total: number, links: Links) {
-  return { total, _links: links, _embedded: { subscriptions: rows.map((row) => subscriptionResource(row)) } };
+function collection(c: AppContext, rows: readonly Subscription[], total: number, links: Links) {
+  const subscriptions = rows.map((row) => subscriptionResource(asNoted(c, row)));
+  return { total, _links: links, _embedded: { subscriptions } };
+}
+
+/** A subscription with the state that D1 has. Nothing is unverified while verification is off, though D1 may say so for a day. */
+function asNoted(c: AppContext, row: Subscription): Subscription {
+  const isOver = row.health === 'unverified' && !c.get('services').config.verifyEndpoints;
+  return isOver ? { ...row, health: 'healthy' } : row;
 }
 
 const createSubscriptionRoute = createRoute({
@@ -106,6 +123,8 @@ function addCreate(door: Door): void {
     async (c) => {
       const now = Date.now();
       const { title, endpoint, events, enabled, filter } = c.req.valid('json');
+      const services = c.get('services');
+      const needsProof = services.config.verifyEndpoints;
       const subscription: Subscription = {
         id: crypto.randomUUID(),
         customerId: c.req.valid('param').cid,
@@ -115,14 +134,18 @@ function addCreate(door: Door): void {
         enabled,
         filter: filter ?? null,
         filterSteps: worstSteps(filter ?? null),
-        health: 'healthy',
-        version: 1,
+        health: needsProof ? 'unverified' : 'healthy',
+        proof: needsProof ? FIRST_VERSION : null,
+        version: FIRST_VERSION,
         createdAt: now,
         updatedAt: now,
       };
+      if (needsProof && enabled) await countTest(c, subscription.customerId);
       await insert(c, subscription);
+      if (needsProof) await askForProof(services, subscription, now);
       c.header('location', subscriptionHref(subscription));
-      return c.json(subscriptionResource(subscription, { state: 'healthy', since: 0, waiting: 0 }), 201);
+      if (needsProof) return c.json(await shown(c, subscription), 201);
+      return c.json(subscriptionResource(subscription, BORN_HEALTHY), 201);
     },
     { moreFaults: faultsBeyondSchema },
   );
@@ -165,7 +188,7 @@ const readRoute = createRoute({
 function addRead(door: Door): void {
   door.openapi(readRoute, async (c) => {
     const subscription = c.get('subscription');
-    return c.json(subscriptionResource(subscription, await healthOf(c, subscription)), 200);
+    return c.json(await shown(c, subscription), 200);
   });
 }
 
@@ -198,7 +221,10 @@ function addChange(door: Door): void {
     changeRoute,
     async (c) => {
       const found = c.get('subscription');
-      const changed = await changeSubscription(c.get('services'), found, c.req.valid('json'), Date.now());
+      const services = c.get('services');
+      const change = c.req.valid('json');
+      if (asksForProof(services.config, found, change)) await countTest(c, found.customerId);
+      const changed = await changeSubscription(services, found, change, Date.now());
       switch (changed.result) {
         case 'not found':
           throw notFound('Subscription'); // deleted while the call was under way
@@ -210,7 +236,7 @@ function addChange(door: Door): void {
           throw new ApiFailure({ code: 'invalid_body', faults: [FILTERS_TOO_LARGE] });
         case 'updated': {
           const { subscription } = changed;
-          return c.json(subscriptionResource(subscription, await healthOf(c, subscription)), 200);
+          return c.json(await shown(c, subscription), 200);
         }
       }
     },
@@ -232,16 +258,23 @@ function addDelete(door: Door): void {
   door.openapi(deleteRoute, async (c) => {
     const { cid } = c.req.valid('param');
     const id = idParam(c, 'sid', 'Subscription');
-    const removed = await removeSubscription(c.get('services'), cid, id, Date.now());
+    const audit = clientAudit(c, 'subscription-deleted', { customerId: cid, target: id });
+    const removed = await removeSubscription(c.get('services'), cid, id, Date.now(), audit);
     if (!removed) throw notFound('Subscription');
     return c.body(null, 204);
   });
 }
 
+/** A subscription with the state that its event store reports. */
+async function shown(c: AppContext, subscription: Subscription) {
+  return subscriptionResource(asNoted(c, subscription), await healthOf(c, subscription));
+}
+
 /** The health of the endpoint; `undefined` while the event store is away: the subscription can be read all the same. */
-async function healthOf(c: AppContext, { id }: Subscription): Promise<HealthReport | undefined> {
+async function healthOf(c: AppContext, subscription: Subscription): Promise<HealthReport | undefined> {
+  const { id } = subscription;
   try {
-    return await c.get('services').eventStore(id).health();
+    return await c.get('services').eventStore(id).health(refOf(subscription));
   } catch (error) {
     logError('event store not asked for health', error, { subscriptionId: id });
     return undefined;

@@ -10,6 +10,7 @@ import {
 } from '../../domain/limits.ts';
 import { text } from '../../domain/schemas.ts';
 import { parseScopes } from '../../domain/scope.ts';
+import { logAudit } from '../../operations/audit-trail.ts';
 import { hashSecret, randomAlphanumerics } from '../../signing/secrets.ts';
 import {
   type Client,
@@ -19,6 +20,7 @@ import {
   type NewSecret,
   rotateSecret,
 } from '../../storage/clients.ts';
+import { operatorAudit } from '../kit/audit.ts';
 import { addRouteWithBody } from '../kit/body.ts';
 import { type AppContext, param, timestamp } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
@@ -134,8 +136,10 @@ function addCreate(door: Door): void {
 }
 
 async function insert(c: AppContext, client: Client, secret: NewSecret): Promise<void> {
-  switch (await insertClient(c.get('services').db, client, secret, CLIENTS_MAX_PER_CUSTOMER)) {
+  const audit = operatorAudit(c, 'client-created', facts(client));
+  switch (await insertClient(c.get('services').db, client, secret, CLIENTS_MAX_PER_CUSTOMER, audit)) {
     case 'created':
+      logAudit(audit);
       return;
     case 'no customer':
       throw notFound('Customer'); // erased while the call was under way
@@ -184,8 +188,11 @@ const deleteRoute = createRoute({
 
 function addDelete(door: Door): void {
   door.openapi(deleteRoute, async (c) => {
-    const deleted = await deleteClient(c.get('services').db, c.get('customer').id, param(c, 'clientId'));
+    const which = { customerId: c.get('customer').id, clientId: param(c, 'clientId') };
+    const audit = operatorAudit(c, 'client-deleted', facts(which));
+    const deleted = await deleteClient(c.get('services').db, which.customerId, which.clientId, audit);
     if (!deleted) throw notFound('Client');
+    logAudit(audit);
     return c.body(null, 204);
   });
 }
@@ -212,6 +219,7 @@ function addRotateSecret(door: Door): void {
       const client = c.get('client');
       const secret = newSecretText();
       const now = Date.now();
+      const audit = operatorAudit(c, 'client-secret-rotated', facts(client));
       const rotated = await rotateSecret(
         c.get('services').db,
         client.customerId,
@@ -220,6 +228,7 @@ function addRotateSecret(door: Door): void {
         now,
         now + c.req.valid('json').keepOldSeconds * SECOND_MS,
         CLIENT_SECRETS_MAX,
+        audit,
       );
       if (rotated === 'no client') throw notFound('Client'); // deleted while the call was under way
       if (rotated === 'too many') {
@@ -228,11 +237,17 @@ function addRotateSecret(door: Door): void {
           details: `Too many secrets: at most ${CLIENT_SECRETS_MAX} at once; rotate with keepOldSeconds 0, or wait until one ends`,
         });
       }
+      logAudit(audit);
       return c.json({ ...clientResource(client), clientSecret: secret }, 200);
     },
     // A media type announces a body: a call that has lost its body must not end a secret.
     { emptyIsObject: 'without media type' },
   );
+}
+
+/** What the audit trail says of a client that the operator acts on. */
+function facts({ customerId, clientId }: Pick<Client, 'customerId' | 'clientId'>) {
+  return { customerId, target: clientId };
 }
 
 function newSecretText(): string {

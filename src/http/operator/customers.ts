@@ -3,9 +3,11 @@ import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { ApiFailure } from '../../domain/errors.ts';
 import { text, uuid } from '../../domain/schemas.ts';
+import { logAudit } from '../../operations/audit-trail.ts';
 import { eraseCustomer } from '../../operations/erase.ts';
 import { makeSigningKeys } from '../../signing/keys.ts';
 import { type Customer, insertCustomer, listCustomers } from '../../storage/customers.ts';
+import { operatorAudit } from '../kit/audit.ts';
 import { addRouteWithBody } from '../kit/body.ts';
 import { timestamp } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
@@ -63,9 +65,11 @@ function addCreate(door: Door): void {
     const { id = crypto.randomUUID(), name } = c.req.valid('json');
     const customer: Customer = { id, name, createdAt: Date.now() };
     const keys = await makeSigningKeys(config, customer.id, customer.createdAt);
-    if (!(await insertCustomer(db, customer, keys))) {
+    const audit = operatorAudit(c, 'customer-created', { customerId: id });
+    if (!(await insertCustomer(db, customer, keys, audit))) {
       throw new ApiFailure({ code: 'conflict', details: 'A customer with this id exists' });
     }
+    logAudit(audit);
     c.get('isolate').customers.forget(customer.id);
     c.header('location', customerHref(customer.id));
     return c.json(customerResource(customer), 201);
@@ -124,8 +128,9 @@ const eraseRoute = createRoute({
 function addErase(door: Door): void {
   door.openapi(eraseRoute, async (c) => {
     const id = idParam(c, 'cid', 'Customer');
+    const audit = operatorAudit(c, 'customer-erased', { customerId: id });
     try {
-      if (!(await eraseCustomer(c.get('services'), id, Date.now()))) throw notFound('Customer');
+      if (!(await eraseCustomer(c.get('services'), id, Date.now(), audit))) throw notFound('Customer');
     } finally {
       c.get('isolate').customers.forget(id);
     }

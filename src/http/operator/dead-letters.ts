@@ -1,9 +1,17 @@
 /** Dead letters over HTTP (contract 10.2): messages that the service could not process. */
 import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
+import { logAudit } from '../../operations/audit-trail.ts';
 import { sendAll } from '../../outbound/queues.ts';
-import { type DeadLetter, deleteDeadLetter, listDeadLetters } from '../../storage/dead-letters.ts';
-import { param, timestamp } from '../kit/context.ts';
+import { writeAudit } from '../../storage/audit.ts';
+import {
+  type DeadLetter,
+  dropDeadLetter,
+  listDeadLetters,
+  removeDeadLetter,
+} from '../../storage/dead-letters.ts';
+import { operatorAudit } from '../kit/audit.ts';
+import { type AppContext, param, timestamp } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
 import { collectionOf, Link, link } from '../kit/links.ts';
 import { notFound, withDeadLetter } from '../kit/load.ts';
@@ -75,8 +83,10 @@ const readRoute = createRoute({
 });
 
 function addRead(door: Door): void {
-  door.openapi(readRoute, (c) => {
+  // The body is somebody's data, so that reading it leaves a trace, too.
+  door.openapi(readRoute, async (c) => {
     const letter = c.get('letter');
+    await begin(c, 'dead-letter-read', letter);
     return c.json({ ...letterResource(letter), body: bodyOf(letter) }, 200);
   });
 }
@@ -101,8 +111,9 @@ function addReplay(door: Door): void {
   door.openapi(replayRoute, async (c) => {
     const { db, queues } = c.get('services');
     const letter = c.get('letter');
+    await begin(c, 'dead-letter-replayed', letter);
     await sendAll(queues.events, [bodyOf(letter)]);
-    await deleteDeadLetter(db, letter.id);
+    await removeDeadLetter(db, letter.id);
     return c.json(letterResource(letter), 202);
   });
 }
@@ -118,9 +129,24 @@ const dropRoute = createRoute({
 
 function addDrop(door: Door): void {
   door.openapi(dropRoute, async (c) => {
-    if (!(await deleteDeadLetter(c.get('services').db, param(c, 'id')))) throw notFound('Dead letter');
+    const id = param(c, 'id');
+    const audit = operatorAudit(c, 'dead-letter-dropped', { target: id });
+    if (!(await dropDeadLetter(c.get('services').db, id, audit))) throw notFound('Dead letter');
+    logAudit(audit);
     return c.body(null, 204);
   });
+}
+
+/** Leaves the trace of an act before the act. A call that dies in between has its trace, and a repeat has one of its own. */
+async function begin(
+  c: AppContext,
+  event: 'dead-letter-read' | 'dead-letter-replayed',
+  { id, customerId }: DeadLetter,
+): Promise<void> {
+  const customer = customerId === null ? {} : { customerId };
+  const audit = operatorAudit(c, event, { target: id, ...customer }, 'begun');
+  await writeAudit(c.get('services').db, audit);
+  logAudit(audit);
 }
 
 /** A letter that an earlier version stored may have a body that is not JSON: it is shown as text, and refused again. */

@@ -1,6 +1,7 @@
 /** The operator door, `/operator`: for the holder of `OPERATOR_TOKEN` (contract 10.2). */
 import { authorizeOperator } from '../kit/auth.ts';
 import { type Door, newDoor } from '../kit/door.ts';
+import { addAudit } from './audit.ts';
 import { addClients } from './clients.ts';
 import { addCustomers } from './customers.ts';
 import { addDeadLetters } from './dead-letters.ts';
@@ -13,5 +14,6 @@ export function operatorDoor(): Door {
   addClients(door);
   addDeadLetters(door);
   addSigningKeys(door);
+  addAudit(door);
   return door;
 }

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { resealSigningKeys } from '../../operations/reseal-keys.ts';
 import { rotateSigningKeys } from '../../operations/rotate-keys.ts';
 import { publishedKeys } from '../../storage/signing-keys.ts';
+import { theOperator } from '../kit/audit.ts';
 import type { Door } from '../kit/door.ts';
 import { Jwks, jwksResource } from '../kit/jwks.ts';
 import { notFound, withCustomer } from '../kit/load.ts';
@@ -46,7 +47,7 @@ function addRotate(door: Door): void {
     const { config, db } = c.get('services');
     const { id } = c.get('customer');
     const now = Date.now();
-    const rotated = await rotateSigningKeys(db, config, id, now);
+    const rotated = await rotateSigningKeys(db, config, id, now, theOperator(c));
     c.get('isolate').customers.forget(id);
     const keys = rotated ? await publishedKeys(db, id, now) : undefined;
     if (keys === undefined) throw notFound('Customer'); // erased while the call was under way
@@ -67,6 +68,6 @@ const resealRoute = createRoute({
 function addReseal(door: Door): void {
   door.openapi(resealRoute, async (c) => {
     const { config, db } = c.get('services');
-    return c.json(await resealSigningKeys(db, config, Date.now), 200);
+    return c.json(await resealSigningKeys(db, config, Date.now, theOperator(c)), 200);
   });
 }

@@ -18,6 +18,7 @@ import { covers, parseScopes } from '../../domain/scope.ts';
 import { issueAccessToken } from '../../signing/access-token.ts';
 import { equalSecrets, hashSecret } from '../../signing/secrets.ts';
 import { type Credential, findCredentials } from '../../storage/clients.ts';
+import { noteToken } from '../kit/audit.ts';
 import { readBody } from '../kit/body.ts';
 import { type AppContext, callerKey, param } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
@@ -89,9 +90,10 @@ interface Granted {
 type Refused =
   /** The request brings no credentials that a client could have. Nothing was looked up. */
   | { readonly kind: 'no credentials' }
-  | { readonly kind: 'wrong credentials'; readonly clientId: string }
+  /** `clientId` is there only if the customer has such a client: any other text may be a secret in the wrong place. */
+  | { readonly kind: 'wrong credentials'; readonly clientId: string | undefined }
   /** Too many failures came before. Whether the credentials are right was not looked up. */
-  | { readonly kind: 'not judged'; readonly clientId: string; readonly retryAfterSeconds: number }
+  | { readonly kind: 'not judged'; readonly retryAfterSeconds: number }
   | BadRequest;
 
 /** The credentials are right, the request is not. */
@@ -105,8 +107,10 @@ interface BadRequest {
 async function decide(c: AppContext): Promise<Decision> {
   const sent = sentCredentials(c.req.header('authorization'));
   if (sent === undefined || !isUuid(param(c, 'cid'))) return { kind: 'no credentials' };
-  const { clientId } = sent;
-  const judging = authenticate(c, sent);
+  let clientId: string | undefined;
+  const judging = authenticate(c, sent, () => {
+    clientId = sent.clientId;
+  });
   // A caller who goes away does not end the judgement, so that its failure is counted.
   c.executionCtx.waitUntil(judging.catch(() => undefined));
   const verdict = await judging;
@@ -114,7 +118,7 @@ async function decide(c: AppContext): Promise<Decision> {
     case 'wrong':
       return { kind: 'wrong credentials', clientId };
     case 'not judged':
-      return { ...verdict, clientId };
+      return verdict;
     case 'right':
       return readGrant(c, verdict.value, await readBody(c, BODY_MAX_BYTES));
   }
@@ -161,6 +165,8 @@ async function issue(c: AppContext, { credential, scope }: Granted): Promise<Res
     expiresAt: Math.floor(Date.now() / 1000) + ACCESS_TOKEN_LIFETIME_SECONDS,
     scope: scope === credential.scope ? '' : scope,
   });
+  const { customerId, clientId } = credential;
+  noteToken(c, { event: 'token-issued', actor: 'client', outcome: 'done', customerId, clientId });
   return c.json(
     { access_token: token, expires_in: ACCESS_TOKEN_LIFETIME_SECONDS, token_type: 'Bearer', scope },
     200,
@@ -169,6 +175,10 @@ async function issue(c: AppContext, { credential, scope }: Granted): Promise<Res
 
 /** The one place where a token is refused. */
 function refuse(c: AppContext, refused: Refused): Response {
+  const { kind: outcome, ...rest } = refused;
+  const actor = outcome === 'bad request' ? 'client' : 'stranger';
+  const clientId = 'clientId' in rest ? rest.clientId : undefined;
+  noteToken(c, { event: 'token-refused', actor, outcome, customerId: param(c, 'cid'), clientId });
   switch (refused.kind) {
     case 'bad request':
       return answer(c, 400, refused.error, refused.description);
@@ -191,8 +201,15 @@ function answer(c: AppContext, status: ContentfulStatusCode, error: string, desc
   return c.json({ error, ...(description === undefined ? {} : { error_description: description }) }, status);
 }
 
-/** Judges credentials, unless there were too many failures of this client from this address, or of this address. */
-function authenticate(c: AppContext, { clientId, secrets }: SentCredentials): Promise<Verdict<Credential>> {
+/**
+ * Judges credentials, unless there were too many failures of this client from this address, or of this address.
+ * @param clientExists called when the customer has such a client
+ */
+function authenticate(
+  c: AppContext,
+  { clientId, secrets }: SentCredentials,
+  clientExists: () => void,
+): Promise<Verdict<Credential>> {
   const { isolate, services } = c.var;
   const customerId = param(c, 'cid');
   const address = callerKey(c);
@@ -209,6 +226,7 @@ function authenticate(c: AppContext, { clientId, secrets }: SentCredentials): Pr
     const credentials = await isolate.customers.find(customerId, () =>
       findCredentials(services.db, customerId, clientId, Date.now()),
     );
+    if (credentials !== undefined && credentials.length > 0) clientExists();
     return await rightOne(customerId, clientId, secrets, credentials ?? []);
   });
 }

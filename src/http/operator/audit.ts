@@ -1,0 +1,124 @@
+/** The audit trail over HTTP (contract 10.7): the operator reads who did what. */
+import { createRoute } from '@hono/zod-openapi';
+import { z } from 'zod';
+import { AUDIT_ACTORS, AUDIT_EVENTS, type AuditEvent } from '../../domain/audit.ts';
+import { isEventId } from '../../domain/ids.ts';
+import { AUDIT_ENTRIES_PER_UNIT, AUDIT_LIMIT_MAX } from '../../domain/limits.ts';
+import { rfc3339, uuid } from '../../domain/schemas.ts';
+import { auditPage, type StoredAuditRow } from '../../storage/audit.ts';
+import { type AppContext, timestamp } from '../kit/context.ts';
+import type { Door } from '../kit/door.ts';
+import { Link, link } from '../kit/links.ts';
+import { problems } from '../kit/problems.ts';
+import { jsonContent, time, wholeNumber } from '../kit/schemas.ts';
+import { takeOperatorUnits } from '../kit/work.ts';
+
+/** Entries of a page when the query names no `limit`. */
+const LIMIT = 100;
+const EVENTS = Object.keys(AUDIT_EVENTS) as AuditEvent[];
+
+const AuditQuery = z.strictObject(
+  {
+    after: z
+      .string()
+      .refine(isEventId, { error: 'must be the id of an entry' })
+      .optional()
+      .meta({ description: 'only entries that follow the one with this id' }),
+    limit: z
+      .string()
+      .refine((text) => /^\d{1,4}$/.test(text) && Number(text) >= 1 && Number(text) <= AUDIT_LIMIT_MAX, {
+        error: `must be a whole number from 1 to ${AUDIT_LIMIT_MAX}`,
+      })
+      .optional()
+      .meta({ description: `entries of a page, ${LIMIT} without it` }),
+    customerId: uuid.optional(),
+    since: rfc3339.optional().meta({ description: 'only entries of this time or later' }),
+    until: rfc3339.optional().meta({ description: 'only entries before this time' }),
+    event: z.enum(EVENTS, { error: `must be one of ${EVENTS.join(', ')}` }).optional(),
+  },
+  { error: 'has only after, limit, customerId, since, until and event' },
+);
+
+const AuditEntryResource = z
+  .object({
+    id: z.string(),
+    createdAt: time,
+    event: z.enum(EVENTS),
+    actor: z.enum(AUDIT_ACTORS),
+    outcome: z.string(),
+    customerId: z.string().optional(),
+    clientId: z.string().optional().meta({ description: 'the client that acted' }),
+    target: z.string().optional().meta({ description: 'the id of what was acted on' }),
+    address: z.string().optional().meta({ description: "the caller's IPv4 address, or its IPv6 network" }),
+    requestId: z.string().optional(),
+    callerRequestId: z.string().optional(),
+    count: wholeNumber.meta({ description: 'how many like things the entry stands for' }),
+  })
+  .meta({ id: 'AuditEntry' });
+
+const route = createRoute({
+  method: 'get',
+  path: '/audit',
+  summary: 'Read the audit trail',
+  description: 'The newest entry first. `next` is present when there are more. Entries are kept for 90 days.',
+  tags: ['Operator'],
+  security: [{ operator: [] }],
+  request: { query: AuditQuery },
+  responses: {
+    200: {
+      description: 'The entries',
+      content: jsonContent(
+        z.object({
+          _links: z.object({ self: Link, next: Link.optional() }),
+          _embedded: z.object({ auditEntries: z.array(AuditEntryResource) }),
+        }),
+      ),
+    },
+    ...problems(400, 403, 429),
+  },
+});
+
+export function addAudit(door: Door): void {
+  door.openapi(route, async (c) => {
+    const { since, until, ...query } = c.req.valid('query');
+    const limit = query.limit === undefined ? LIMIT : Number(query.limit);
+    await takeOperatorUnits(c, Math.ceil(limit / AUDIT_ENTRIES_PER_UNIT));
+    // One entry more than the page shows: if it comes, there are more.
+    const found = await auditPage(c.get('services').db, {
+      ...query,
+      since: since === undefined ? undefined : Date.parse(since),
+      until: until === undefined ? undefined : Date.parse(until),
+      limit: limit + 1,
+    });
+    const shown = found.slice(0, limit);
+    const _links = listLinks(c, found.length > limit ? shown.at(-1)?.id : undefined);
+    return c.json({ _links, _embedded: { auditEntries: shown.map(entryResource) } }, 200);
+  });
+}
+
+function listLinks(c: AppContext, nextAfter: string | undefined) {
+  const path = '/operator/audit';
+  const query = new URL(c.req.url).searchParams;
+  const self = link(query.size === 0 ? path : `${path}?${query}`);
+  if (nextAfter === undefined) return { self };
+  query.set('after', nextAfter);
+  return { self, next: link(`${path}?${query}`) };
+}
+
+function entryResource(row: StoredAuditRow): z.infer<typeof AuditEntryResource> {
+  const { id, at, event, actor, outcome, count } = row;
+  return {
+    id,
+    createdAt: timestamp(at),
+    event,
+    actor,
+    outcome,
+    customerId: row.customerId ?? undefined,
+    clientId: row.clientId ?? undefined,
+    target: row.target ?? undefined,
+    address: row.address ?? undefined,
+    requestId: row.requestId ?? undefined,
+    callerRequestId: row.callerRequestId ?? undefined,
+    count,
+  };
+}

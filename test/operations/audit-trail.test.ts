@@ -1,0 +1,119 @@
+/** Entries about tokens between their call and D1: joined, bounded, and kept while D1 is away. */
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import type { AuditEntry, AuditRow } from '../../src/domain/audit.ts';
+import { Outage } from '../../src/domain/errors.ts';
+import { AuditTrail } from '../../src/operations/audit-trail.ts';
+
+const CUSTOMER = 'b18fc81d-457e-4a40-ac87-2b78bd946fa2';
+
+const refusal = (facts: Partial<AuditEntry> = {}): AuditEntry => ({
+  event: 'token-refused',
+  actor: 'stranger',
+  outcome: 'not judged',
+  customerId: CUSTOMER,
+  address: '198.51.100.1',
+  ...facts,
+});
+
+/** A trail whose timers end when the test says so, and what it wrote and logged. */
+function newTrail(write: (rows: readonly AuditRow[]) => Promise<void> = async () => undefined) {
+  const wakes: (() => void)[] = [];
+  const works: Promise<unknown>[] = [];
+  const written: AuditRow[][] = [];
+  const lines: string[] = [];
+  for (const level of ['info', 'warn', 'error'] as const) {
+    const spy = vi.spyOn(console, level).mockImplementation((text: string) => void lines.push(text));
+    onTestFinished(() => spy.mockRestore());
+  }
+  const trail = new AuditTrail(() => new Promise((resolve) => wakes.push(resolve)));
+  const needs = {
+    write: async (rows: readonly AuditRow[]) => {
+      written.push([...rows]);
+      await write(rows);
+    },
+    waitUntil: (work: Promise<unknown>) => void works.push(work),
+  };
+  return {
+    note: (entry: AuditEntry, now = 1000) => trail.note(entry, needs, now),
+    wake: async () => {
+      for (const wake of wakes.splice(0)) wake();
+      await Promise.all(works.splice(0));
+    },
+    waiting: () => wakes.length,
+    written,
+    lines,
+  };
+}
+
+describe('the trail of an isolate', () => {
+  it('a thousand refusals of a kind are one row, one write and two log lines', async () => {
+    const trail = newTrail();
+    for (let nth = 0; nth < 1000; nth++) trail.note(refusal({ requestId: `request ${nth}` }));
+    expect(trail.written).toEqual([]);
+    expect(trail.waiting()).toBe(1);
+    await trail.wake();
+    expect(trail.written).toHaveLength(1);
+    expect(trail.written[0]).toMatchObject([{ count: 1000, requestId: 'request 0', outcome: 'not judged' }]);
+    expect(trail.lines).toHaveLength(2);
+  });
+
+  it('a flood of kinds is at most 34 rows of an event, and one customer has at most 8 of them and a shared one', async () => {
+    const trail = newTrail();
+    for (let nth = 0; nth < 500; nth++) trail.note(refusal({ address: `198.51.100.${nth}` }));
+    trail.note(refusal({ customerId: 'c18fc81d-457e-4a40-ac87-2b78bd946fa2' }));
+    for (let nth = 0; nth < 500; nth++) trail.note(refusal({ customerId: crypto.randomUUID() }));
+    trail.note({ event: 'token-issued', actor: 'client', outcome: 'done', customerId: CUSTOMER });
+    await trail.wake();
+    const [rows = []] = trail.written;
+    const refusals = rows.filter(({ event }) => event === 'token-refused');
+    expect(refusals.length).toBeLessThanOrEqual(34);
+    expect(refusals.filter((row) => row.customerId === CUSTOMER)).toHaveLength(8);
+    expect(rows.filter(({ event }) => event === 'token-issued')).toMatchObject([{ customerId: CUSTOMER }]);
+    expect(rows.filter((row) => row.customerId === 'c18fc81d-457e-4a40-ac87-2b78bd946fa2')).toHaveLength(1);
+    expect(rows.reduce((sum, row) => sum + row.count, 0)).toBe(1002);
+    expect(rows.filter((row) => row.customerId === undefined).map(({ event }) => event)).toEqual([
+      'token-refused',
+    ]);
+  });
+
+  it('rows that D1 does not take while it is away are written later under the same ids', async () => {
+    let isAway = true;
+    const trail = newTrail(async () => {
+      if (isAway) throw new Outage('database', new Error('D1_ERROR: away'));
+    });
+    trail.note(refusal());
+    await trail.wake();
+    isAway = false;
+    trail.note(refusal({ outcome: 'wrong credentials' }), 20_000);
+    await trail.wake();
+    const [first, second] = trail.written;
+    expect(second).toHaveLength(2);
+    expect(second?.[0]).toEqual(first?.[0]);
+    expect(trail.lines.filter((line) => line.includes('audit entries not written'))).toHaveLength(1);
+    trail.note(refusal(), 40_000);
+    await trail.wake();
+    expect(trail.written[2]).toHaveLength(1);
+  });
+
+  it('rows that D1 refuses are given up', async () => {
+    const trail = newTrail(async () => {
+      throw new Error('CHECK constraint failed');
+    });
+    trail.note(refusal());
+    await trail.wake();
+    trail.note(refusal(), 20_000);
+    await trail.wake();
+    expect(trail.written.map((rows) => rows.length)).toEqual([1, 1]);
+  });
+
+  it('a write that an ended invocation took with it is arranged again by a later entry', async () => {
+    const trail = newTrail();
+    trail.note(refusal(), 1000);
+    trail.note(refusal(), 30_000);
+    expect(trail.waiting()).toBe(1);
+    trail.note(refusal(), 31_001);
+    expect(trail.waiting()).toBe(2);
+    await trail.wake();
+    expect(trail.written.flat().map(({ count }) => count)).toEqual([3]);
+  });
+});
