@@ -188,7 +188,10 @@ describe('customers', () => {
       expect(header).toMatchObject({ alg: 'dir', enc: 'A256GCM' });
       expect(String(key['sealed_private_key'])).not.toContain(btoa('"d":').slice(0, 4));
     }
-    expect(await everythingStored()).not.toMatch(/"(d|dp|dq|qi)\\*":/);
+    // Other tests store what they like, also members with these names: a part of a private key is a long text.
+    const part = /"(d|dp|dq|qi)\\*":\s*\\*"[\w-]{40}/;
+    expect(JSON.stringify(JSON.stringify({ d: 'x'.repeat(342) }))).toMatch(part);
+    expect(await everythingStored()).not.toMatch(part);
   });
 });
 
