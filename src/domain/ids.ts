@@ -17,9 +17,9 @@ export function isUuid(text: string): boolean {
   return UUID.test(text);
 }
 
-/** True for a text that can be the id of a client (contract 10.2). */
+/** True for a text that can be the id of a client (contract 10.2). `.` and `..` would vanish from the path of its URL. */
 export function isClientId(text: string): boolean {
-  return /^[A-Za-z0-9._~-]{1,64}$/.test(text);
+  return /^(?!\.{1,2}$)[A-Za-z0-9._~-]{1,64}$/.test(text);
 }
 
 /** True for a UUID version 7 in lower case. */

@@ -20,8 +20,8 @@ const WRITE_EVERY_MS = 10 * SECOND_MS;
 /** A write that is so late does not come: its invocation has ended early. */
 const WRITE_LATE_MS = 20 * SECOND_MS;
 /**
- * Kinds of one event that an isolate counts by themselves between two writes. Others of the same outcome share one row. Each
- * event has its own, so that a flood of refusals does not hide tokens that were issued.
+ * Kinds of one event and outcome that an isolate counts by themselves between two writes. Others share one row. Those that name a client
+ * have room of their own: made-up ids must not hide guesses at a client that exists.
  */
 const KINDS_MAX = 30;
 /** Of these, kinds of one customer: it must not hide what the clients of others do. */
@@ -113,8 +113,13 @@ export class AuditTrail {
     return kind;
   }
 
-  #hasRoom({ event, customerId }: AuditEntry): boolean {
-    const ofEvent = [...this.#kinds.values()].filter(({ entry }) => entry.event === event);
+  #hasRoom({ event, outcome, customerId, clientId }: AuditEntry): boolean {
+    const ofEvent = [...this.#kinds.values()].filter(
+      ({ entry }) =>
+        entry.event === event &&
+        entry.outcome === outcome &&
+        (entry.clientId === undefined) === (clientId === undefined),
+    );
     if (ofEvent.length >= KINDS_MAX) return false;
     const ofCustomer = ofEvent.filter(({ entry }) => entry.customerId === customerId);
     return customerId === undefined || ofCustomer.length < KINDS_OF_CUSTOMER_MAX;

@@ -308,6 +308,14 @@ describe('clients', () => {
     expect((await asOperator('GET', clientsPath)).body.total).toBe(0);
   });
 
+  it.each(['.', '..'])(
+    'a client cannot have the id %s, which the path of its URL would lose',
+    async (clientId) => {
+      const reply = await asOperator('POST', clientsPath, { name: 'dots', clientId });
+      expect(faultNames(reply)).toEqual(['clientId']);
+    },
+  );
+
   it('the list of clients holds the clients of one customer only', async () => {
     const names = ['one', 'two', 'three'];
     for (const name of names) await asOperator('POST', clientsPath, { name });

@@ -76,6 +76,22 @@ describe('the trail of an isolate', () => {
     ]);
   });
 
+  it('made-up ids in any number hide no guess at a client that exists', async () => {
+    const trail = newTrail();
+    const stranger = { customerId: undefined, clientId: undefined };
+    for (const outcome of ['no credentials', 'wrong credentials', 'not judged'] as const) {
+      for (let nth = 0; nth < 100; nth++)
+        trail.note(refusal({ ...stranger, outcome, address: `198.51.100.${nth}` }));
+      for (let nth = 0; nth < 100; nth++)
+        trail.note(refusal({ ...stranger, outcome, customerId: crypto.randomUUID() }));
+    }
+    const guess = { clientId: 'a-client', outcome: 'wrong credentials', address: '192.0.2.250' } as const;
+    trail.note(refusal(guess));
+    expect(trail.lines.at(-1)).toContain('192.0.2.250');
+    await trail.wake();
+    expect(trail.written[0]?.filter(({ address }) => address === '192.0.2.250')).toMatchObject([guess]);
+  });
+
   it('rows that D1 does not take while it is away are written later under the same ids', async () => {
     let isAway = true;
     const trail = newTrail(async () => {

@@ -31,7 +31,7 @@ export function param(c: AppContext, name: string): string {
 
 /** The key under which limits count the address of the caller. */
 export function callerKey(c: AppContext): string {
-  return addressKey(c.req.header('cf-connecting-ip'));
+  return addressKey(c.req.header('cf-connecting-ip'), c.req.header('cf-worker'));
 }
 
 /** A time in a resource (contract 1). Any number has one. */

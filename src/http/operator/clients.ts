@@ -54,7 +54,9 @@ const NewClient = z
         .default('*:webhooks/**'),
       clientId: z
         .string({ error: 'must be a string' })
-        .regex(/^[A-Za-z0-9._~-]{1,64}$/, { error: 'must be 1 to 64 of A-Z a-z 0-9 . _ ~ -' })
+        .regex(/^(?!\.{1,2}$)[A-Za-z0-9._~-]{1,64}$/, {
+          error: 'must be 1 to 64 of A-Z a-z 0-9 . _ ~ -, and not . or ..',
+        })
         .optional()
         .meta({ description: 'given: a client that moves here keeps its credentials' }),
       clientSecret: z
