@@ -58,7 +58,7 @@ export const LOG_EVENTS = {
     },
     'audit entries not written': {
       meaning:
-        'D1 did not take `count` entries of the audit trail about access tokens, given and refused. If D1 is away, the isolate keeps up to 200 of them, and writes them with its next ones. Each kind of them has its line `audit`. Changes are not among them: a change is written together with its entry, or not at all.',
+        'D1 did not take `count` entries of the audit trail about access tokens, given and refused. If D1 is away, the isolate keeps up to 200 of them, those that name a customer first, and writes them with its next ones. Each kind of them has its line `audit`. Changes are not among them: a change is written together with its entry, or not at all.',
       action: 'Nothing about single lines. If they go on, see [D1 is away](#d1-is-away).',
       fields: ['count'],
     },

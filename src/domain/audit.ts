@@ -15,7 +15,12 @@ interface AuditEventInfo {
   /** `done`: the entry was written together with the change. `begun`: it was written before the act. Or why there is no token. */
   readonly outcomes: readonly string[];
   /** Entries of one hour that the table takes. Without it, all: only the operator and the service cause them. */
-  readonly perHour?: { readonly ofCustomer?: number; readonly inAll?: number };
+  readonly perHour?: {
+    readonly ofCustomer?: number;
+    /** Those that name no customer. They count in `inAll`, too. */
+    readonly withoutCustomer?: number;
+    readonly inAll?: number;
+  };
 }
 
 export const AUDIT_EVENTS = {
@@ -81,14 +86,14 @@ export const AUDIT_EVENTS = {
     meaning: 'The client `clientId` got an access token.',
     actors: ['client'],
     outcomes: ['done'],
-    perHour: { ofCustomer: 100, inAll: 2000 },
+    perHour: { ofCustomer: 50, inAll: 1000 },
   },
   'token-refused': {
     meaning:
-      'There was no access token. `clientId` is there only if the customer has such a client with a secret. `bad request`: the credentials were right. `not judged`: too many failures came before.',
+      'There was no access token. `customerId` is there only if it was looked up and exists, `clientId` only if the customer has such a client with a secret. `bad request`: the credentials were right. `not judged`: too many failures came before.',
     actors: ['client', 'stranger'],
     outcomes: ['no credentials', 'wrong credentials', 'not judged', 'bad request'],
-    perHour: { ofCustomer: 100, inAll: 500 },
+    perHour: { ofCustomer: 20, withoutCustomer: 100, inAll: 1500 },
   },
   'operator-refused': {
     meaning: 'A call under `/operator` brought a wrong token, or was not judged after too many of them.',

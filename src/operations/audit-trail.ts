@@ -19,14 +19,20 @@ import { logError, logInfo, logWarn } from '../log.ts';
 const WRITE_EVERY_MS = 10 * SECOND_MS;
 /** A write that is so late does not come: its invocation has ended early. */
 const WRITE_LATE_MS = 20 * SECOND_MS;
-/**
- * Kinds of one event and outcome that an isolate counts by themselves between two writes. Others share one row. Those that name a client
- * have room of their own: made-up ids must not hide guesses at a client that exists.
+/*
+ * The rooms of an isolate between two writes. Kinds of one event and outcome share a room if they are alike in whether they
+ * name a customer, and a client. What a stranger makes up names neither, so it cannot take the room of what names them.
+ * Kinds without room share one. All rows together stay below the 1,000 queries that D1 lets an invocation make.
  */
-const KINDS_MAX = 30;
-/** Of these, kinds of one customer: it must not hide what the clients of others do. */
+/** Kinds in a room whose entries name no customer. */
+const NAMELESS_KINDS_MAX = 15;
+/** Customers in a room. Each has room for its first kind, whatever the others do. */
+const CUSTOMERS_MAX = 100;
+/** Kinds in a room besides the first of each customer. */
+const FURTHER_KINDS_MAX = 20;
+/** Kinds of one customer in a room. */
 const KINDS_OF_CUSTOMER_MAX = 8;
-/** Rows that wait for D1 while it is away. */
+/** Rows that wait for D1 while it is away. Those that name no customer go first. */
 const UNWRITTEN_MAX = 200;
 
 interface TrailNeeds {
@@ -38,6 +44,13 @@ interface TrailNeeds {
 interface Kind {
   readonly entry: AuditEntry;
   count: number;
+}
+
+/** What a room holds. */
+interface Room {
+  kinds: number;
+  /** Kinds of each customer. */
+  readonly ofCustomer: Map<string, number>;
 }
 
 /** The row of something that happens now (ms). */
@@ -57,6 +70,7 @@ export function logAudit({ event, ...entry }: AuditEntry, count = 1): void {
 export class AuditTrail {
   readonly #sleep: (ms: number) => Promise<void>;
   #kinds = new Map<string, Kind>();
+  #rooms = new Map<string, Room>();
   /** Rows that D1 did not take. They keep their ids, so that D1 may take them twice. */
   #unwritten: readonly AuditRow[] = [];
   /** When the next write is due, ms; undefined: none is arranged. */
@@ -79,6 +93,7 @@ export class AuditTrail {
     const kinds = [...this.#kinds.values()];
     const rows = [...this.#unwritten, ...kinds.map(({ entry, count }) => newAuditRow(entry, now, count))];
     this.#kinds = new Map();
+    this.#rooms = new Map();
     this.#unwritten = [];
     this.#dueAt = undefined;
     for (const { entry, count } of kinds) if (count > 1) logAudit(entry, count - 1);
@@ -89,7 +104,9 @@ export class AuditTrail {
       logError('audit entries not written', error, { count: rows.length });
       // Rows that D1 refuses would be refused for ever.
       if (outageBehind(error) !== undefined) {
-        this.#unwritten = [...this.#unwritten, ...rows].slice(-UNWRITTEN_MAX);
+        const namesCustomer = ({ customerId }: AuditRow) => (customerId === undefined ? 0 : 1);
+        const all = [...this.#unwritten, ...rows].sort((a, b) => namesCustomer(a) - namesCustomer(b));
+        this.#unwritten = all.slice(-UNWRITTEN_MAX);
       }
     }
   }
@@ -100,7 +117,7 @@ export class AuditTrail {
     const own = JSON.stringify([event, outcome, customerId, clientId, address]);
     const known = this.#kinds.get(own);
     if (known !== undefined) return known;
-    if (this.#hasRoom(entry)) return this.#begin(own, entry);
+    if (this.#takeRoom(entry)) return this.#begin(own, entry);
     const shared = { event, actor, outcome };
     const others = JSON.stringify([event, outcome]);
     return this.#kinds.get(others) ?? this.#begin(others, shared);
@@ -113,17 +130,23 @@ export class AuditTrail {
     return kind;
   }
 
-  #hasRoom({ event, outcome, customerId, clientId }: AuditEntry): boolean {
-    const ofEvent = [...this.#kinds.values()].filter(
-      ({ entry }) =>
-        entry.event === event &&
-        entry.outcome === outcome &&
-        (entry.clientId === undefined) === (clientId === undefined),
-    );
-    if (ofEvent.length >= KINDS_MAX) return false;
-    const ofCustomer = ofEvent.filter(({ entry }) => entry.customerId === customerId);
-    return customerId === undefined || ofCustomer.length < KINDS_OF_CUSTOMER_MAX;
+  /** Takes room for a new kind, if there is some. */
+  #takeRoom({ event, outcome, customerId, clientId }: AuditEntry): boolean {
+    const key = JSON.stringify([event, outcome, customerId !== undefined, clientId !== undefined]);
+    const room = this.#rooms.get(key) ?? { kinds: 0, ofCustomer: new Map<string, number>() };
+    if (!hasRoom(room, customerId)) return false;
+    room.kinds++;
+    if (customerId !== undefined) room.ofCustomer.set(customerId, (room.ofCustomer.get(customerId) ?? 0) + 1);
+    this.#rooms.set(key, room);
+    return true;
   }
+}
+
+function hasRoom({ kinds, ofCustomer }: Room, customerId: string | undefined): boolean {
+  if (customerId === undefined) return kinds < NAMELESS_KINDS_MAX;
+  const own = ofCustomer.get(customerId);
+  if (own === undefined) return ofCustomer.size < CUSTOMERS_MAX;
+  return own < KINDS_OF_CUSTOMER_MAX && kinds - ofCustomer.size < FURTHER_KINDS_MAX;
 }
 
 /** The trail of this isolate. */

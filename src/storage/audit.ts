@@ -15,6 +15,9 @@ const BITE = 1000;
 /** Statements of one run of the cron for one purpose. 288 runs a day delete more rows than the hourly bounds let in. */
 const BITES_PER_RUN = 10;
 
+/** Rows of tokens and refusals that one batch writes. */
+const ROWS_OF_BATCH = 50;
+
 /** A row as D1 has it. */
 export type StoredAuditRow = typeof audit.$inferSelect;
 
@@ -47,32 +50,54 @@ function hasRoom(event: AuditEvent, customerId: string | undefined, at: number):
 }
 
 /**
- * Writes several rows in one batch, as many of each event as the hour before `now` (ms) has room for. A repeat is harmless: a row that is
- * stored already stays as it is.
+ * Writes several rows, as many of each event as the hour before `now` (ms) has room for; those that name a customer first.
+ * A repeat is harmless: a row that is stored already stays as it is.
  */
 export async function writeAuditRows(db: Database, rows: readonly AuditRow[], now: number): Promise<void> {
-  const inserts = [];
-  for (const event of new Set(rows.map((row) => row.event))) {
-    const ofEvent = rows.filter((row) => row.event === event);
-    const some = ofEvent.slice(0, await roomInAll(db, event, now));
-    inserts.push(...some.map((row) => insertAudit(db, row).onConflictDoNothing()));
+  const named = rows.filter(({ customerId }) => customerId !== undefined);
+  const nameless = rows.filter(({ customerId }) => customerId === undefined);
+  for (const alike of [named, nameless]) {
+    for (const [event, ofEvent] of Map.groupBy(alike, (row) => row.event)) {
+      await writeAlike(db, event, ofEvent, alike === named, now);
+    }
   }
-  const [first, ...rest] = inserts;
-  if (first !== undefined) await db.batch([first, ...rest]);
 }
 
-/** How many more rows of an event the hour before `now` has room for. Isolates that ask at once may exceed it by a few. */
-async function roomInAll(db: Database, event: AuditEvent, now: number): Promise<number> {
-  const { inAll } = auditLimits(event);
+/** Writes rows of one event in batches, so that D1 does other work between them, until the hour has no more room. */
+async function writeAlike(
+  db: Database,
+  event: AuditEvent,
+  rows: readonly AuditRow[],
+  areNamed: boolean,
+  now: number,
+): Promise<void> {
+  for (let start = 0; start < rows.length; start += ROWS_OF_BATCH) {
+    const room = await roomFor(db, event, areNamed, now);
+    const some = rows.slice(start, start + Math.min(room, ROWS_OF_BATCH));
+    const [first, ...rest] = some.map((row) => insertAudit(db, row).onConflictDoNothing());
+    if (first === undefined) return;
+    await db.batch([first, ...rest]);
+  }
+}
+
+/**
+ * How many more rows of an event the hour before `now` has room for, of those that name a customer or of those that do not.
+ * Isolates that ask at once may exceed it by a batch each.
+ */
+async function roomFor(db: Database, event: AuditEvent, areNamed: boolean, now: number): Promise<number> {
+  const { inAll, withoutCustomer } = auditLimits(event);
   if (inAll === undefined) return Number.POSITIVE_INFINITY;
   const recent = db
-    .select({ id: audit.id })
+    .select({ customerId: audit.customerId })
     .from(audit)
     .where(and(eq(audit.event, event), gt(audit.id, eventIdFloor(now - HOUR_MS))))
     .limit(inAll)
     .as('recent');
-  const [found] = await db.select({ rows: count() }).from(recent);
-  return inAll - (found?.rows ?? 0);
+  const [found] = await db.select({ rows: count(), named: count(recent.customerId) }).from(recent);
+  const { rows, named } = found ?? { rows: 0, named: 0 };
+  const room = inAll - rows;
+  if (areNamed || withoutCustomer === undefined) return room;
+  return Math.max(0, Math.min(room, withoutCustomer - (rows - named)));
 }
 
 /** What an operator asks for. Times are in ms. */

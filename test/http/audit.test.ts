@@ -301,21 +301,109 @@ describe('the trace of a customer', () => {
     const found = await auditEntries({ customerId: id, event: 'token-refused' });
     expect(found.map(({ outcome, actor, clientId: client }) => [outcome, actor, client]).sort()).toEqual([
       ['bad request', 'client', clientId],
-      ['no credentials', 'stranger', undefined],
       ['wrong credentials', 'stranger', undefined],
+    ]);
+    const nameless = await auditEntries({ event: 'token-refused' });
+    expect(nameless.filter(({ customerId }) => customerId === undefined)).toMatchObject([
+      { outcome: 'no credentials', actor: 'stranger', address: expect.any(String) },
     ]);
   });
 });
 
-function askToken(isolate: ReturnType<typeof newIsolate>, { id, clientId }: TestCustomer, secret: string) {
+describe('refusals that name no customer', () => {
+  const GUESSER = '203.0.113.9';
+
+  /** A request without credentials for a made-up customer, from an address of its own. */
+  const withoutCredentials = (isolate: Isolate, nth: number) =>
+    isolate('POST', `/${crypto.randomUUID()}/login/token`, {
+      headers: { 'cf-connecting-ip': `192.0.2.${nth}` },
+    });
+
+  const guessesAt = async (isolate: Isolate, customer: TestCustomer) => {
+    for (let nth = 0; nth < 20; nth++) await askToken(isolate, customer, `guess-${nth}`, GUESSER);
+  };
+
+  /** What an entry or a log line about the guesses at a client holds. */
+  const guessed = ({ id, clientId }: TestCustomer) => ({
+    customerId: id,
+    clientId,
+    address: GUESSER,
+    outcome: 'wrong credentials',
+  });
+
+  it('forty at once hide no guess at a client, neither in the log nor in the table', async () => {
+    const customer = await newCustomer();
+    await flushTrail();
+    const lines = logLines();
+    const isolate = newIsolate(environmentWith({}));
+    for (let nth = 0; nth < 40; nth++) await withoutCredentials(isolate, nth);
+    await guessesAt(isolate, customer);
+    expect(lines.filter(({ customerId }) => customerId === customer.id)).toMatchObject([guessed(customer)]);
+    const found = await auditEntries({ customerId: customer.id, event: 'token-refused' });
+    expect(found).toMatchObject([{ ...guessed(customer), count: 20 }]);
+  });
+
+  it('five hundred in an hour leave room for the guesses at a client', async () => {
+    const customer = await newCustomer();
+    await flushTrail();
+    logLines();
+    const isolate = newIsolate(environmentWith({}));
+    for (let write = 0; write < 20; write++) {
+      for (let nth = 0; nth < 26; nth++) await withoutCredentials(isolate, nth);
+      await flushTrail();
+    }
+    await guessesAt(isolate, customer);
+    const found = await auditEntries({ customerId: customer.id, event: 'token-refused' });
+    expect(found).toMatchObject([{ ...guessed(customer), count: 20 }]);
+  });
+
+  it('guesses at made-up customers join by their address, and cost one query for each customer', async () => {
+    const { environment, queries } = countingQueries({
+      FAILED_AUTH_BY_CLIENT: limiter(20),
+      FAILED_AUTH_BY_ADDRESS: limiter(200),
+    });
+    const isolate = newIsolate(environment);
+    const ids = [crypto.randomUUID(), crypto.randomUUID()];
+    for (let nth = 0; nth < 30; nth++) {
+      for (const id of ids) await askToken(isolate, { id, clientId: 'c' }, `guess-${nth}`);
+    }
+    expect(queries()).toBe(2);
+    const found = await auditEntries({ event: 'token-refused' });
+    expect(found.map(({ outcome, customerId, count }) => [outcome, customerId, count]).sort()).toEqual([
+      ['not judged', undefined, 20],
+      ['wrong credentials', undefined, 40],
+    ]);
+  });
+});
+
+type Isolate = ReturnType<typeof newIsolate>;
+
+function askToken(
+  isolate: Isolate,
+  { id, clientId }: Pick<TestCustomer, 'id' | 'clientId'>,
+  secret: string,
+  address = HOME,
+) {
   return isolate('POST', `/${id}/login/token`, {
     headers: {
       authorization: `Basic ${btoa(`${clientId}:${secret}`)}`,
       'content-type': 'application/x-www-form-urlencoded',
-      'cf-connecting-ip': HOME,
+      'cf-connecting-ip': address,
     },
     body: 'grant_type=client_credentials&scope=*:webhooks/**',
   });
+}
+
+/** The lines that are logged from now to the end of the test. */
+function logLines(): Entry[] {
+  const lines: Entry[] = [];
+  for (const level of ['info', 'warn'] as const) {
+    const spy = vi
+      .spyOn(console, level)
+      .mockImplementation((text: string) => void lines.push(JSON.parse(text)));
+    onTestFinished(() => spy.mockRestore());
+  }
+  return lines;
 }
 
 describe('GET /operator/audit', () => {
@@ -481,13 +569,7 @@ function countingRows() {
 
 describe('the log line of an entry', () => {
   it('every entry has one log line with the ids of its call, and a refusal is a warning', async () => {
-    const lines: Entry[] = [];
-    for (const level of ['info', 'warn'] as const) {
-      const spy = vi
-        .spyOn(console, level)
-        .mockImplementation((text: string) => void lines.push(JSON.parse(text)));
-      onTestFinished(() => spy.mockRestore());
-    }
+    const lines = logLines();
     const created = await byOperator('POST', '/customers', { name: 'n' });
     await call('GET', '/operator/customers', { token: 'wrong', headers: { 'cf-connecting-ip': HOME } });
     expect(lines.filter(({ event }) => event === 'audit')).toMatchObject([

@@ -224,6 +224,26 @@ describe('what an isolate remembers of a customer', () => {
     expect(await memory.publishedKeys('b', async () => old)).toBe(old);
   });
 
+  it('a customer counts as found for a minute, unless it is changed meanwhile', async () => {
+    const clock = holdClock();
+    const memory = new CustomerMemory();
+    expect(memory.wasFound('a')).toBe(false);
+    await memory.find('a', async () => 'a customer');
+    await memory.find('b', async () => undefined);
+    clock.advance(59_999);
+    expect([memory.wasFound('a'), memory.wasFound('b')]).toEqual([true, false]);
+    clock.advance(1);
+    expect(memory.wasFound('a')).toBe(false);
+    await memory.find('a', async () => 'a customer');
+    memory.forget('a');
+    expect(memory.wasFound('a')).toBe(false);
+    await memory.find('a', async () => {
+      memory.forget('a');
+      return 'an old customer';
+    });
+    expect(memory.wasFound('a')).toBe(false);
+  });
+
   it('ids of no customer push out no key set', async () => {
     const memory = new CustomerMemory();
     const keys = [{ kty: 'RSA' }];

@@ -5,6 +5,7 @@ import { Outage } from '../../src/domain/errors.ts';
 import { AuditTrail } from '../../src/operations/audit-trail.ts';
 
 const CUSTOMER = 'b18fc81d-457e-4a40-ac87-2b78bd946fa2';
+const OTHER = 'c18fc81d-457e-4a40-ac87-2b78bd946fa2';
 
 const refusal = (facts: Partial<AuditEntry> = {}): AuditEntry => ({
   event: 'token-refused',
@@ -57,23 +58,78 @@ describe('the trail of an isolate', () => {
     expect(trail.lines).toHaveLength(2);
   });
 
-  it('a flood of kinds is at most 34 rows of an event, and one customer has at most 8 of them and a shared one', async () => {
+  it('entries that name no customer have 15 kinds and a shared one of each outcome, and displace no others', async () => {
+    const trail = newTrail();
+    const nameless = { customerId: undefined, outcome: 'no credentials' } as const;
+    for (let nth = 0; nth < 500; nth++) trail.note(refusal({ ...nameless, address: `198.51.100.${nth}` }));
+    trail.note(refusal());
+    await trail.wake();
+    const [rows = []] = trail.written;
+    expect(rows.map(({ count }) => count)).toEqual([...Array(15).fill(1), 485, 1]);
+    expect(rows[15]).not.toHaveProperty('address');
+    expect(rows.at(-1)).toMatchObject({ customerId: CUSTOMER, address: '198.51.100.1' });
+  });
+
+  it('a flood at one customer is 8 rows and a shared one, and other customers have theirs', async () => {
     const trail = newTrail();
     for (let nth = 0; nth < 500; nth++) trail.note(refusal({ address: `198.51.100.${nth}` }));
-    trail.note(refusal({ customerId: 'c18fc81d-457e-4a40-ac87-2b78bd946fa2' }));
-    for (let nth = 0; nth < 500; nth++) trail.note(refusal({ customerId: crypto.randomUUID() }));
+    trail.note(refusal({ customerId: OTHER }));
     trail.note({ event: 'token-issued', actor: 'client', outcome: 'done', customerId: CUSTOMER });
     await trail.wake();
     const [rows = []] = trail.written;
     const refusals = rows.filter(({ event }) => event === 'token-refused');
-    expect(refusals.length).toBeLessThanOrEqual(34);
     expect(refusals.filter((row) => row.customerId === CUSTOMER)).toHaveLength(8);
+    expect(refusals.filter((row) => row.customerId === undefined)).toMatchObject([{ count: 492 }]);
+    expect(refusals.filter((row) => row.customerId === OTHER)).toMatchObject([{ count: 1 }]);
     expect(rows.filter(({ event }) => event === 'token-issued')).toMatchObject([{ customerId: CUSTOMER }]);
-    expect(rows.filter((row) => row.customerId === 'c18fc81d-457e-4a40-ac87-2b78bd946fa2')).toHaveLength(1);
-    expect(rows.reduce((sum, row) => sum + row.count, 0)).toBe(1002);
-    expect(rows.filter((row) => row.customerId === undefined).map(({ event }) => event)).toEqual([
-      'token-refused',
-    ]);
+  });
+
+  it('99 customers with all kinds that they may have leave the hundredth its first one, with its log line', async () => {
+    const trail = newTrail();
+    for (let nth = 0; nth < 99; nth++) {
+      const customerId = crypto.randomUUID();
+      for (let kind = 0; kind < 9; kind++) trail.note(refusal({ customerId, address: `198.51.100.${kind}` }));
+    }
+    trail.note(refusal());
+    expect(trail.lines.at(-1)).toContain(CUSTOMER);
+    trail.note(refusal({ customerId: OTHER }));
+    expect(trail.lines.filter((line) => line.includes(OTHER))).toEqual([]);
+    await trail.wake();
+    const [rows = []] = trail.written;
+    expect(rows.filter((row) => row.customerId === CUSTOMER)).toHaveLength(1);
+    expect(rows).toHaveLength(100 + 20 + 1);
+    expect(rows.reduce((sum, row) => sum + row.count, 0)).toBe(99 * 9 + 2);
+  });
+
+  it('guesses at ids that are no client hide no guess at a client of the same customer, nor of another', async () => {
+    const trail = newTrail();
+    const outcome = 'wrong credentials';
+    for (let nth = 0; nth < 100; nth++) {
+      trail.note(refusal({ outcome, address: `198.51.100.${nth}` }));
+      trail.note(refusal({ outcome, customerId: crypto.randomUUID() }));
+    }
+    const guesses = [CUSTOMER, OTHER].map((customerId) =>
+      refusal({ outcome, customerId, clientId: 'a-client' }),
+    );
+    for (const guess of guesses) trail.note(guess);
+    await trail.wake();
+    expect(trail.written[0]?.filter(({ clientId }) => clientId === 'a-client')).toMatchObject(guesses);
+  });
+
+  it('rows that name a customer are kept before others while D1 is away', async () => {
+    const trail = newTrail(async () => {
+      throw new Outage('database', new Error('D1_ERROR: away'));
+    });
+    trail.note(refusal());
+    await trail.wake();
+    for (let write = 0; write < 20; write++) {
+      for (let nth = 0; nth < 15; nth++)
+        trail.note(refusal({ customerId: undefined, address: `192.0.2.${nth}` }), write * 20_000);
+      await trail.wake();
+    }
+    const last = trail.written.at(-1) ?? [];
+    expect(last).toHaveLength(200 + 15);
+    expect(last.filter(({ customerId }) => customerId === CUSTOMER)).toHaveLength(1);
   });
 
   it('made-up ids in any number hide no guess at a client that exists', async () => {

@@ -237,34 +237,77 @@ describe('the bounds of the trail', () => {
   const many = (count: number, customerId: () => string | undefined, at: number) =>
     Array.from({ length: count }, () => refusal(customerId(), at));
 
-  it('an hour has at most 100 refusals of one customer, and others still have theirs', async () => {
+  it('an hour has at most 20 refusals of one customer, and others still have theirs', async () => {
     const now = Date.now();
     await writeAuditRows(
       db,
       many(150, () => NO_CUSTOMER, now),
       now,
     );
-    expect(await stored()).toHaveLength(100);
+    expect(await stored()).toHaveLength(20);
     await writeAuditRows(db, [refusal(crypto.randomUUID(), now)], now);
-    expect(await stored()).toHaveLength(101);
+    expect(await stored()).toHaveLength(21);
     const later = now + HOUR_MS + 1;
     await writeAuditRows(db, [refusal(NO_CUSTOMER, later)], later);
-    expect(await stored()).toHaveLength(102);
+    expect(await stored()).toHaveLength(22);
   });
 
-  it('an hour has at most 500 refusals in all, and they do not displace other events', async () => {
+  it('an hour has at most 100 refusals without a customer, and they do not displace those of customers', async () => {
     const now = Date.now();
-    for (let batch = 0; batch < 6; batch++) {
+    for (let batch = 0; batch < 10; batch++) {
+      await writeAuditRows(
+        db,
+        many(60, () => undefined, now),
+        now,
+      );
+    }
+    expect(await stored()).toHaveLength(100);
+    const rows = [...many(60, () => undefined, now), refusal(NO_CUSTOMER, now)];
+    await writeAuditRows(db, rows, now);
+    expect((await stored()).filter((one) => one.customer_id === NO_CUSTOMER)).toHaveLength(1);
+  });
+
+  it('fifty customers with all refusals that they may have leave room for another one', async () => {
+    const now = Date.now();
+    for (let nth = 0; nth < 50; nth++) {
+      const customerId = crypto.randomUUID();
+      await writeAuditRows(
+        db,
+        many(40, () => customerId, now),
+        now,
+      );
+    }
+    expect(await stored()).toHaveLength(1000);
+    await writeAuditRows(db, [refusal(NO_CUSTOMER, now)], now);
+    expect((await stored()).filter((one) => one.customer_id === NO_CUSTOMER)).toHaveLength(1);
+  });
+
+  it('the last room of an hour is for a refusal that names a customer', async () => {
+    const now = Date.now();
+    await writeAuditRows(
+      db,
+      many(1499, () => crypto.randomUUID(), now),
+      now,
+    );
+    await writeAuditRows(db, [refusal(undefined, now), refusal(NO_CUSTOMER, now)], now);
+    expect(await stored()).toHaveLength(1500);
+    expect((await stored()).filter((one) => one.customer_id === NO_CUSTOMER)).toHaveLength(1);
+  });
+
+  it('an hour has at most 1,500 refusals in all, and they do not displace other events', async () => {
+    const now = Date.now();
+    for (let batch = 0; batch < 16; batch++) {
       await writeAuditRows(
         db,
         many(100, () => crypto.randomUUID(), now),
         now,
       );
     }
-    expect(await stored()).toHaveLength(500);
+    await writeAuditRows(db, [refusal(undefined, now)], now);
+    expect(await stored()).toHaveLength(1500);
     await writeAuditRows(db, [row({ event: 'token-issued', actor: 'client' }, now)], now);
     await writeAudit(db, row({}, now));
-    expect(await stored()).toHaveLength(502);
+    expect(await stored()).toHaveLength(1502);
   });
 });
 

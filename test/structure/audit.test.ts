@@ -9,9 +9,10 @@ const names = Object.keys(AUDIT_EVENTS) as Event[];
 
 function rowOf(event: Event): string {
   const { meaning, actors, outcomes } = AUDIT_EVENTS[event];
-  const { ofCustomer, inAll } = auditLimits(event);
+  const { ofCustomer, withoutCustomer, inAll } = auditLimits(event);
   const bounds = [
     ...(ofCustomer === undefined ? [] : [`${ofCustomer.toLocaleString('en')} of a customer`]),
+    ...(withoutCustomer === undefined ? [] : [`${withoutCustomer} without a customer`]),
     ...(inAll === undefined ? [] : [`${inAll.toLocaleString('en')} in all`]),
   ];
   const quoted = (texts: readonly string[]) => texts.map((text) => `\`${text}\``).join(', ');

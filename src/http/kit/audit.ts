@@ -1,6 +1,5 @@
 /** The audit trail over HTTP (contract 10.7): who calls, and what the routes note of it. */
 import type { AuditEntry, AuditEvent, AuditedBy, AuditRow } from '../../domain/audit.ts';
-import { isUuid } from '../../domain/ids.ts';
 import { auditTrail, newAuditRow } from '../../operations/audit-trail.ts';
 import { writeAuditRows } from '../../storage/audit.ts';
 import { type AppContext, callerKey } from './context.ts';
@@ -29,12 +28,11 @@ export function clientAudit(c: AppContext, event: AuditEvent, facts: Facts): Aud
   return newAuditRow({ event, outcome: 'done', ...facts, ...by }, Date.now());
 }
 
-/** Notes a token that was given or refused, at the door of clients or at that of the operator. */
+/** Notes a token that was given or refused, at the door of clients or at that of the operator. A customer it names must exist. */
 export function noteToken(c: AppContext, entry: Omit<AuditEntry, keyof ReturnType<typeof callOf>>): void {
   const { db } = c.get('services');
-  const { customerId, ...rest } = entry;
   auditTrail.note(
-    { ...rest, ...(customerId !== undefined && isUuid(customerId) ? { customerId } : {}), ...callOf(c) },
+    { ...entry, ...callOf(c) },
     {
       write: (rows) => writeAuditRows(db, rows, Date.now()),
       waitUntil: (work) => c.executionCtx.waitUntil(work),

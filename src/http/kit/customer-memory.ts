@@ -1,21 +1,25 @@
 /**
  * What an isolate remembers of customers for a short while, so that strangers who ask for the same thing cost D1 one query:
- * the keys that a customer publishes, and which ids are no customer. The two are bounded separately: made-up ids push out
- * other made-up ids and no key set.
+ * the keys that a customer publishes, and which ids are a customer or none. The three are bounded separately: made-up ids push
+ * out other made-up ids and nothing else.
  */
 
 import { BoundedCache } from '../../bounded-cache.ts';
-import { KEY_SET_CACHE_MS, UNKNOWN_CUSTOMER_CACHE_MS } from '../../domain/limits.ts';
+import { GUESS_WINDOW_MS, KEY_SET_CACHE_MS, UNKNOWN_CUSTOMER_CACHE_MS } from '../../domain/limits.ts';
 
 /** Key sets in memory, of 2 to 4 KB each. */
 const KEY_SETS_MAX = 1000;
 /** Ids of no customer in memory, of about 150 bytes each. */
 const UNKNOWN_MAX = 10_000;
+/** Ids of customers in memory, of as many bytes. */
+const EXISTING_MAX = 10_000;
 
 export class CustomerMemory {
   readonly #keySets = new BoundedCache<{ keys: readonly JsonWebKey[]; until: number }>(KEY_SETS_MAX);
   /** Until when each id counts as that of no customer, ms. */
   readonly #unknown = new BoundedCache<number>(UNKNOWN_MAX);
+  /** Until when each id counts as that of a customer, ms. */
+  readonly #existing = new BoundedCache<number>(EXISTING_MAX);
   /** Calls of `forget`. What was read before one of them may be old, and is not kept. */
   #forgotten = 0;
 
@@ -28,10 +32,19 @@ export class CustomerMemory {
     if ((this.#unknown.get(customerId) ?? 0) > now) return undefined;
     const before = this.#forgotten;
     const found = await load();
-    if (found === undefined && before === this.#forgotten) {
+    if (before !== this.#forgotten) return found;
+    if (found === undefined) {
       this.#unknown.set(customerId, now + UNKNOWN_CUSTOMER_CACHE_MS);
+      this.#existing.delete(customerId);
+    } else {
+      this.#existing.set(customerId, Date.now() + GUESS_WINDOW_MS);
     }
     return found;
+  }
+
+  /** Whether a customer was found in the last minute: as long as failures close the count of its client. Costs no query. */
+  wasFound(customerId: string): boolean {
+    return (this.#existing.get(customerId) ?? 0) > Date.now();
   }
 
   /** The published keys of a customer, as old as `KEY_SET_CACHE_MS` at most. */
@@ -55,5 +68,6 @@ export class CustomerMemory {
     this.#forgotten++;
     this.#keySets.delete(customerId);
     this.#unknown.delete(customerId);
+    this.#existing.delete(customerId);
   }
 }

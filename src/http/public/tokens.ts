@@ -90,16 +90,22 @@ interface Granted {
 type Refused =
   /** The request brings no credentials that a client could have. Nothing was looked up. */
   | { readonly kind: 'no credentials' }
-  /** `clientId` is there only if the customer has such a client: any other text may be a secret in the wrong place. */
-  | { readonly kind: 'wrong credentials'; readonly clientId: string | undefined }
+  | ({ readonly kind: 'wrong credentials' } & Found)
   /** Too many failures came before. Whether the credentials are right was not looked up. */
   | { readonly kind: 'not judged'; readonly retryAfterSeconds: number }
   | BadRequest;
 
+/** What a look-up found of the ids that a request brings. Any other text may be made up, or a secret in the wrong place. */
+interface Found {
+  /** Only if there is such a customer. */
+  readonly customerId?: string | undefined;
+  /** Only if the customer has such a client. */
+  readonly clientId?: string | undefined;
+}
+
 /** The credentials are right, the request is not. */
-interface BadRequest {
+interface BadRequest extends Found {
   readonly kind: 'bad request';
-  readonly clientId: string;
   readonly error: 'invalid_request' | 'unsupported_grant_type' | 'invalid_scope';
   readonly description: string;
 }
@@ -107,16 +113,16 @@ interface BadRequest {
 async function decide(c: AppContext): Promise<Decision> {
   const sent = sentCredentials(c.req.header('authorization'));
   if (sent === undefined || !isUuid(param(c, 'cid'))) return { kind: 'no credentials' };
-  let clientId: string | undefined;
-  const judging = authenticate(c, sent, () => {
-    clientId = sent.clientId;
+  let found: Found = {};
+  const judging = authenticate(c, sent, (ids) => {
+    found = ids;
   });
   // A caller who goes away does not end the judgement, so that its failure is counted.
   c.executionCtx.waitUntil(judging.catch(() => undefined));
   const verdict = await judging;
   switch (verdict.kind) {
     case 'wrong':
-      return { kind: 'wrong credentials', clientId };
+      return { kind: 'wrong credentials', ...found };
     case 'not judged':
       return verdict;
     case 'right':
@@ -127,6 +133,7 @@ async function decide(c: AppContext): Promise<Decision> {
 function readGrant(c: AppContext, credential: Credential, body: Uint8Array): Granted | BadRequest {
   const bad = (error: BadRequest['error'], description: string): BadRequest => ({
     kind: 'bad request',
+    customerId: credential.customerId,
     clientId: credential.clientId,
     error,
     description,
@@ -175,10 +182,9 @@ async function issue(c: AppContext, { credential, scope }: Granted): Promise<Res
 
 /** The one place where a token is refused. */
 function refuse(c: AppContext, refused: Refused): Response {
-  const { kind: outcome, ...rest } = refused;
+  const { kind: outcome } = refused;
   const actor = outcome === 'bad request' ? 'client' : 'stranger';
-  const clientId = 'clientId' in rest ? rest.clientId : undefined;
-  noteToken(c, { event: 'token-refused', actor, outcome, customerId: param(c, 'cid'), clientId });
+  noteToken(c, { event: 'token-refused', actor, outcome, ...knownIds(c, refused) });
   switch (refused.kind) {
     case 'bad request':
       return answer(c, 400, refused.error, refused.description);
@@ -197,18 +203,35 @@ function refuse(c: AppContext, refused: Refused): Response {
   }
 }
 
+/** The ids that the trail names: only those that exist, as far as that is known without another query. */
+function knownIds(c: AppContext, refused: Refused): Found {
+  switch (refused.kind) {
+    case 'no credentials':
+      return {};
+    case 'not judged': {
+      const customerId = param(c, 'cid');
+      return c.var.isolate.customers.wasFound(customerId) ? { customerId } : {};
+    }
+    case 'wrong credentials':
+    case 'bad request': {
+      const { customerId, clientId } = refused;
+      return { customerId, clientId };
+    }
+  }
+}
+
 function answer(c: AppContext, status: ContentfulStatusCode, error: string, description?: string): Response {
   return c.json({ error, ...(description === undefined ? {} : { error_description: description }) }, status);
 }
 
 /**
  * Judges credentials, unless there were too many failures of this client from this address, or of this address.
- * @param clientExists called when the customer has such a client
+ * @param onFound called with the ids that exist
  */
 function authenticate(
   c: AppContext,
   { clientId, secrets }: SentCredentials,
-  clientExists: () => void,
+  onFound: (ids: Found) => void,
 ): Promise<Verdict<Credential>> {
   const { isolate, services } = c.var;
   const customerId = param(c, 'cid');
@@ -226,7 +249,8 @@ function authenticate(
     const credentials = await isolate.customers.find(customerId, () =>
       findCredentials(services.db, customerId, clientId, Date.now()),
     );
-    if (credentials !== undefined && credentials.length > 0) clientExists();
+    if (credentials !== undefined)
+      onFound(credentials.length > 0 ? { customerId, clientId } : { customerId });
     return await rightOne(customerId, clientId, secrets, credentials ?? []);
   });
 }
