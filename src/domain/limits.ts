@@ -123,6 +123,11 @@ export const REDELIVERY_LIFE_MS = 7 * DAY_MS;
 export const JOBS_KEPT_MAX = 100;
 /** A deleted subscription leaves a tombstone for this long, so that a late message still finds its customer. */
 export const TOMBSTONE_MS = 30 * DAY_MS;
+/**
+ * A customer with so many tombstones creates no subscription (contract 8). Else one that creates and deletes without end
+ * fills D1.
+ */
+export const TOMBSTONES_MAX_PER_CUSTOMER = 10_000;
 /** A retired signing key stays published this long (contract 6.3). */
 export const RETIRED_KEY_PUBLISHED_MS = 35 * DAY_MS;
 
