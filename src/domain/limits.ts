@@ -15,6 +15,8 @@ export const DAY_MS = 24 * HOUR_MS;
 export const PUBLISH_BODY_MAX_BYTES = 240_000;
 /** Any other body (contract 8). It is parsed in memory, and no subscription needs more. */
 export const BODY_MAX_BYTES = 131_072;
+/** Faults that an answer names (contract 8): three bytes of a body may be a fault, which takes 80 of the answer. */
+export const FAULTS_MAX = 100;
 /** Events in one publish over HTTPS (contract 10.1). */
 export const PUBLISH_MAX_EVENTS = 500;
 
