@@ -1,6 +1,7 @@
 /** `Publisher`: publishing by RPC, for Workers with a service binding to this entrypoint (contract 10.1). */
 import { WorkerEntrypoint } from 'cloudflare:workers';
 import { publish } from './delivery/publish.ts';
+import { firstFaults } from './domain/errors.ts';
 import type { Env } from './env.ts';
 import { logError } from './log.ts';
 import { createAddressCheck } from './outbound/address-check.ts';
@@ -22,7 +23,7 @@ export class Publisher extends WorkerEntrypoint<Env> {
       logError('publish not queued', error);
       throw error;
     });
-    if (!result.ok) throw new Error(JSON.stringify(result.faults));
+    if (!result.ok) throw new Error(JSON.stringify(firstFaults(result.faults, 'body')));
     return result.events.map(({ id }) => id);
   }
 }

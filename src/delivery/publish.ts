@@ -5,7 +5,7 @@
 import type { Fault } from '../domain/errors.ts';
 import { checkPublishedEvent, type EventType, type IdentityEvent } from '../domain/event.ts';
 import { newEventIds } from '../domain/ids.ts';
-import { PUBLISH_MAX_EVENTS } from '../domain/limits.ts';
+import { FAULTS_MAX, PUBLISH_MAX_EVENTS } from '../domain/limits.ts';
 import { fitsOneSend, packEvents, type Sender, sendAll } from '../outbound/queues.ts';
 
 interface Published {
@@ -21,7 +21,8 @@ type PublishResult =
  * Publishes one event or an array of them.
  * @param now the time of acceptance, ms
  * @param customerId the customer of an HTTPS call; absent, every event names its own
- * @returns ids and types in the order given, once the events are durably queued; or every fault, and nothing is queued
+ * @returns ids and types in the order given, once the events are durably queued; or faults, and nothing is queued. Events after the
+ *   first 100 faults are not judged
  * @throws Outage when the queue did not take them: the caller repeats with the same ids
  */
 export async function publish(
@@ -42,11 +43,12 @@ export async function publish(
   };
   const faults: Fault[] = [];
   const events: IdentityEvent[] = [];
-  raws.forEach((raw, position) => {
+  for (const [position, raw] of raws.entries()) {
+    if (faults.length > FAULTS_MAX) break;
     const check = checkPublishedEvent(raw, now, customerId);
     if (check.ok) events.push({ ...check.event, id: check.event.id ?? freshId(position) });
     else faults.push(...check.faults.map((fault) => (many ? atPosition(fault, position) : fault)));
-  });
+  }
   if (faults.length > 0) return { ok: false, faults };
   const messages = packEvents(events, now);
   if (!fitsOneSend(messages)) {

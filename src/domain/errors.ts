@@ -3,7 +3,9 @@
  * that turns each into a status and a body (contract 8).
  */
 
-/** One fault of one input. `reason` says what the input must be. The caller gets all faults of a call at once. */
+import { FAULTS_MAX } from './limits.ts';
+
+/** One fault of one input. `reason` says what the input must be. The caller gets the first 100 faults of a call at once. */
 export interface Fault {
   readonly name: string;
   readonly reason: string;
@@ -23,13 +25,27 @@ export type ApiError =
   | { readonly code: 'internal' }
   | { readonly code: 'unavailable'; readonly details: string; readonly retryAfterSeconds: number };
 
+/** What the name of a fault is that no member or parameter has. */
+const WHOLE = { invalid_body: 'body', invalid_query: 'query' } as const;
+
+/**
+ * The faults that an answer names: 100, and one more entry that counts others. A search for faults may have ended early, so the
+ * entry says "at least".
+ */
+export function firstFaults(faults: readonly Fault[], whole: string): readonly Fault[] {
+  const more = faults.length - FAULTS_MAX;
+  if (more <= 0) return faults;
+  return [...faults.slice(0, FAULTS_MAX), { name: whole, reason: `has at least ${more} more faults` }];
+}
+
 /** Carries an `ApiError` out of nested code to the one place that answers the request. */
 export class ApiFailure extends Error {
   override readonly name = 'ApiFailure';
   readonly error: ApiError;
   constructor(error: ApiError) {
     super(error.code);
-    this.error = error;
+    this.error =
+      'faults' in error ? { ...error, faults: firstFaults(error.faults, WHOLE[error.code]) } : error;
   }
 }
 

@@ -37,4 +37,21 @@ describe('an ApiFailure', () => {
     expect(failure.error).toEqual({ code: 'conflict', details: 'Subscription is disabled' });
     expect(failure.message).toBe('conflict');
   });
+
+  it.each([
+    ['invalid_body', 'body'],
+    ['invalid_query', 'query'],
+  ] as const)(
+    'an ApiFailure has 100 faults of %s at most, and says how many others there are at least',
+    (code, name) => {
+      const faults = Array.from({ length: 103 }, (_, index) => ({
+        name: `[${index}]`,
+        reason: 'is required',
+      }));
+      const kept = (count: number) => new ApiFailure({ code, faults: faults.slice(0, count) }).error;
+      expect(kept(100)).toEqual({ code, faults: faults.slice(0, 100) });
+      const last = { name, reason: 'has at least 3 more faults' };
+      expect(kept(103)).toEqual({ code, faults: [...faults.slice(0, 100), last] });
+    },
+  );
 });

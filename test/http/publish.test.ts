@@ -1,5 +1,6 @@
 import { env, exports } from 'cloudflare:workers';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
+import type { Fault } from '../../src/domain/errors.ts';
 import { newEventIds } from '../../src/domain/ids.ts';
 import type { Env } from '../../src/env.ts';
 import { PackedEvents } from '../../src/outbound/queues.ts';
@@ -213,6 +214,31 @@ describe('faults of published events', () => {
       anEvent({ type: 'entityUpdated' }),
     ]);
     expect(names.sort()).toEqual(['[1].entityType', '[1].sub', '[2]', '[3].attributes']);
+  });
+
+  const faultyAttributes = (count: number) =>
+    anEvent({ type: 'entityUpdated', attributes: Array.from({ length: count }, () => '') });
+  const namesOfAttributes = (count: number) =>
+    Array.from({ length: count }, (_, index) => `[0].attributes[${index}]`);
+
+  it('an answer names the first 100 of more faults, and says how many others there are at least', async () => {
+    const whole = (await publish([faultyAttributes(100)])).body['invalid-body-params'] as Fault[];
+    expect(whole.map(({ name }) => name)).toEqual(namesOfAttributes(100));
+    const cut = (await publish([faultyAttributes(300)])).body['invalid-body-params'] as Fault[];
+    expect(cut.map(({ name }) => name)).toEqual([...namesOfAttributes(100), 'body']);
+    expect(cut[100]?.reason).toBe('has at least 200 more faults');
+  });
+
+  it('events after the first 100 faults are not judged, over HTTPS and by RPC', async () => {
+    const many = Array.from({ length: 400 }, () => ({ ...faultyAttributes(80), customerId: customer.id }));
+    const expected = { name: 'body', reason: 'has at least 60 more faults' };
+    const { body } = await publish(many);
+    expect(body['invalid-body-params']).toHaveLength(101);
+    expect(body['invalid-body-params'][100]).toEqual(expected);
+    const error: unknown = await exports.Publisher.publish(many).catch((reason: unknown) => reason);
+    const faults = JSON.parse((error as Error).message) as Fault[];
+    expect(faults).toHaveLength(101);
+    expect(faults[100]).toEqual(expected);
   });
 
   it('all faults of one event are reported at once', async () => {

@@ -1,6 +1,6 @@
 /**
  * Bodies, each read once and parsed once. The steps and their refusals have the order of contract 8: bytes within a
- * limit (413), media type (415), JSON, and the schema that the OpenAPI document shows (400, with every fault).
+ * limit (413), media type (415), JSON, and the schema that the OpenAPI document shows (400, with its faults).
  */
 import type { RouteConfig } from '@hono/zod-openapi';
 import { createMiddleware } from 'hono/factory';

@@ -39,7 +39,7 @@ export const ERRORS: ErrorTable = {
   invalid_body: {
     status: 400,
     body: ({ faults }) => validationError('invalid-body-params', faults),
-    when: 'A body is JSON, and members of it break their rules. The answer names every fault, not only the first; `body` names the body as a whole. A title that another subscription has is a fault of `title`.',
+    when: 'A body is JSON, and members of it break their rules. The answer names every fault, not only the first; of more than 100 it names 100, and a last entry of `body` says how many more there are at least. `body` names the body as a whole. A title that another subscription has is a fault of `title`.',
     client: 'Show the reasons to the person who chose the values. The same call fails again.',
     example: {
       code: 'invalid_body',
@@ -52,7 +52,7 @@ export const ERRORS: ErrorTable = {
   invalid_query: {
     status: 400,
     body: ({ faults }) => validationError('invalid-query-params', faults),
-    when: 'Parameters of the query break their rules. The answer names every fault.',
+    when: 'Parameters of the query break their rules. The answer names every fault, 100 at most.',
     client: 'Correct the parameters. The same call fails again.',
     example: {
       code: 'invalid_query',

@@ -15,7 +15,7 @@ const Problem = z
 const Forbidden = z.object({ errors: z.literal('Forbidden') }).meta({ id: 'Forbidden' });
 
 const DESCRIPTIONS = {
-  400: 'The body is not JSON, or the answer names every fault',
+  400: 'The body is not JSON, or the answer names its faults, 100 at most',
   403: 'No right to make this call; the answer says nothing of what exists',
   404: 'There is no such resource',
   409: 'The state of the resource does not allow it',

@@ -30,7 +30,7 @@ export async function takeUnits(c: AppContext, units: number): Promise<void> {
 }
 
 /** What a call is answered for which no unit of work is left. */
-export function tooMuchWork(): ApiFailure {
+function tooMuchWork(): ApiFailure {
   return new ApiFailure({
     code: 'too_many_requests',
     details: `Too much work in ${PERIOD_SECONDS} seconds: read less at a time, or less often`,

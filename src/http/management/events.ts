@@ -19,7 +19,7 @@ import { collectionOf, type Links, link } from '../kit/links.ts';
 import { idParam, notFound, type SubscriptionContext, withSubscription } from '../kit/load.ts';
 import { problems } from '../kit/problems.ts';
 import { eventPath, jsonContent, subscriptionPath, time, wholeNumber } from '../kit/schemas.ts';
-import { takeUnit, tooMuchWork } from '../kit/work.ts';
+import { takeUnit, takeUnits } from '../kit/work.ts';
 
 /** Events in one answer of the event store; a list takes as many calls as it needs. */
 const EVENTS_CHUNK = 200;
@@ -90,7 +90,7 @@ function addList(door: Door): void {
 
 /**
  * Reads the events that a query asks for from the store, chunk by chunk.
- * @throws ApiFailure `too_many_requests` when the customer has no unit of work left for the first event
+ * @throws ApiFailure `too_many_requests` when the customer has no unit of work left: the store is not read then
  */
 async function* eventPages(c: SubscriptionContext, query: z.infer<typeof EventsQuery>): Pages<EventResource> {
   const { signer, eventStore } = c.get('services');
@@ -99,11 +99,12 @@ async function* eventPages(c: SubscriptionContext, query: z.infer<typeof EventsQ
   const filter = { ...(before === undefined ? {} : { before }), ...(state === undefined ? {} : { state }) };
   const startedAt = Date.now();
   const isLate = () => Date.now() - startedAt > EVENTS_WITHIN_MS;
-  let isFirst = true;
-  const maySign = async () => {
-    if (!isFirst && isLate()) return false;
-    isFirst = false;
-    return await takeUnit(c);
+  await takeUnits(c, 1);
+  let isPaid = true;
+  const mayShow = async () => {
+    if (!isPaid) return !isLate() && (await takeUnit(c));
+    isPaid = false;
+    return true;
   };
   let left = query.limit === undefined ? EVENTS_LIMIT_MAX : Number(query.limit);
   let cursor = query.after;
@@ -112,8 +113,7 @@ async function* eventPages(c: SubscriptionContext, query: z.infer<typeof EventsQ
     const asked = Math.min(left + 1, EVENTS_CHUNK);
     const after = cursor === undefined ? {} : { after: cursor };
     const chunk = await store.list({ ...filter, ...after, limit: asked });
-    const shown = await withSignatures(signer, chunk.slice(0, left), maySign);
-    if (shown.length === 0 && chunk.length > 0 && cursor === query.after) throw tooMuchWork();
+    const shown = await withSignatures(signer, chunk.slice(0, left), mayShow);
     left -= shown.length;
     cursor = shown.at(-1)?.eventId ?? cursor;
     yield shown.map((delivery) => eventResource(c, delivery));

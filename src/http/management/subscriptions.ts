@@ -3,7 +3,7 @@ import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { ApiFailure } from '../../domain/errors.ts';
 import { worstSteps } from '../../domain/filter/filter.ts';
-import { SUBSCRIPTIONS_PER_UNIT } from '../../domain/limits.ts';
+import { SUBSCRIPTIONS_PER_UNIT, TOMBSTONES_MAX_PER_CUSTOMER } from '../../domain/limits.ts';
 import { NewSubscription, refOf, type Subscription, SubscriptionChange } from '../../domain/subscription.ts';
 import type { HealthReport } from '../../event-store/rpc.ts';
 import { logError } from '../../log.ts';
@@ -168,6 +168,11 @@ async function insert(c: AppContext, subscription: Subscription): Promise<void> 
       throw new ApiFailure({
         code: 'conflict',
         details: `Too many subscriptions: at most ${config.maxSubscriptions}`,
+      });
+    case 'too many deleted':
+      throw new ApiFailure({
+        code: 'conflict',
+        details: `Too many subscriptions deleted in 30 days: at most ${TOMBSTONES_MAX_PER_CUSTOMER}; wait, or ask the operator`,
       });
   }
 }
