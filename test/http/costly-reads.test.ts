@@ -49,8 +49,8 @@ function withUnits(
     } as RateLimit,
     ...others,
   });
-  const request = (method: string, path: string): Promise<Reply> =>
-    callIn(environment, method, `/${customer.id}/webhooks${path}`, { token: customer.token });
+  const request = (method: string, path: string, body?: unknown): Promise<Reply> =>
+    callIn(environment, method, `/${customer.id}/webhooks${path}`, { token: customer.token, body });
   return { asked, request };
 }
 
@@ -146,6 +146,15 @@ describe('a list of events', () => {
 });
 
 describe('other costly calls', () => {
+  it('a create takes one unit of work, and without one D1 has no new row', async () => {
+    const customer = await newCustomer();
+    const body = { title: 'one', endpoint: 'https://listener.test/', events: ['entityCreated'] };
+    const create = (units: number) => withUnits(customer, units).request('POST', '/subscriptions', body);
+    isTooMuch(await create(0));
+    expect((await withUnits(customer, 1).request('GET', '/subscriptions')).body.total).toBe(0);
+    expect((await create(1)).status).toBe(201);
+  });
+
   it('a list of subscriptions takes one unit of work for each started 100 subscriptions', async () => {
     const customer = await newCustomer();
     for (let index = 0; index < 101; index++) await newSubscription(customer);

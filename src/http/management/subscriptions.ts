@@ -121,6 +121,7 @@ function addCreate(door: Door): void {
     door,
     createSubscriptionRoute,
     async (c) => {
+      await takeUnits(c, 1);
       const now = Date.now();
       const { title, endpoint, events, enabled, filter } = c.req.valid('json');
       const services = c.get('services');
