@@ -170,6 +170,8 @@ export const TOKEN_SCOPE_MAX_CHARACTERS = 88;
 export const SCOPE_MAX_CHARACTERS = 500;
 /** An isolate looks up a client's secret again after this long: a revoked one ends within 60 s. */
 export const CREDENTIAL_CACHE_MS = 30 * SECOND_MS;
+/** No customer takes the id of an erased one for so long (contract 10.2): twice what an isolate remembers of credentials. */
+export const ERASED_ID_REST_MS = 60 * SECOND_MS;
 /** Guesses at secrets are counted for this long. */
 export const GUESS_WINDOW_MS = MINUTE_MS;
 /** Failures of one client, or of the operator, from one address. Further guesses are not judged. */

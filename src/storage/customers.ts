@@ -1,6 +1,8 @@
 /** Customers in D1. The operator creates them with their signing keys, and erases them with everything they own. */
 import { and, asc, count, eq, inArray, isNull, sql } from 'drizzle-orm';
 import type { AuditRow } from '../domain/audit.ts';
+import { eventIdFloor } from '../domain/ids.ts';
+import { ERASED_ID_REST_MS } from '../domain/limits.ts';
 import { insertAudit } from './audit.ts';
 import { type Database, isDuplicate } from './database.ts';
 import { customers, deadLetters, signingKeys, subscriptions } from './schema.ts';
@@ -14,24 +16,29 @@ export interface Customer {
 }
 
 /**
- * Creates a customer with its signing keys and the audit row of it, all or nothing.
- * @returns false when the id exists already, and then nothing is changed
+ * Creates a customer with its signing keys and the audit row of it, all or nothing. The id of an erased customer is refused for
+ * `ERASED_ID_REST_MS`: until then isolates that remember the old credentials would accept old tokens for the new customer.
  */
 export async function insertCustomer(
   db: Database,
-  customer: Customer,
+  { id, name, createdAt }: Customer,
   keys: readonly NewSigningKey[],
   audit: AuditRow,
-): Promise<boolean> {
+): Promise<'created' | 'exists' | 'erased lately'> {
+  const erasedLately = sql`EXISTS (SELECT 1 FROM audit WHERE customer_id = ${id} AND event = 'customer-erased'
+    AND id > ${eventIdFloor(createdAt - ERASED_ID_REST_MS)})`;
   try {
     await db.batch([
-      db.insert(customers).values(customer),
+      db.insert(customers).select(sql`SELECT ${id}, ${name}, ${createdAt} WHERE NOT ${erasedLately}`),
+      // Without a customer these are refused, and the batch with them.
       db.insert(signingKeys).values([...keys]),
       insertAudit(db, audit),
     ]);
-    return true;
+    return 'created';
   } catch (error) {
-    if (isDuplicate(error, 'customers.id')) return false;
+    if (isDuplicate(error, 'customers.id')) return 'exists';
+    const [found] = await db.all<{ yes: number }>(sql`SELECT ${erasedLately} AS yes`);
+    if (found?.yes === 1) return 'erased lately';
     throw error;
   }
 }

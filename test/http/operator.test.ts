@@ -4,6 +4,7 @@ import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { newEventIds } from '../../src/domain/ids.ts';
 import { openDatabase } from '../../src/storage/database.ts';
 import { insertDeadLetters } from '../../src/storage/dead-letters.ts';
+import { holdClock } from '../support/clock.ts';
 import { reportOf } from '../support/reports.ts';
 import { callIn, environmentWith, environmentWithout, send } from '../support/requests.ts';
 import { until } from '../support/until.ts';
@@ -447,6 +448,23 @@ describe('clients', () => {
 });
 
 describe('erasing a customer', () => {
+  it('the id of an erased customer is taken again no sooner than its old tokens have stopped working', async () => {
+    const clock = holdClock();
+    const before = await newCustomer();
+    expect((await before.call('GET', '/subscriptions')).status).toBe(200);
+    expect((await asOperator('DELETE', `/customers/${before.id}`)).status).toBe(204);
+    const again = { name: 'Next', id: before.id };
+    clock.advance(59_000);
+    const early = await asOperator('POST', '/customers', again);
+    expect(early.status).toBe(409);
+    expect(early.body.details).toContain('60 seconds');
+    isNotFound(await asOperator('GET', `/customers/${before.id}`), 'Customer');
+    expect((await call('GET', `/${before.id}/login/jwk`)).status).toBe(404);
+    clock.advance(1001);
+    expect((await asOperator('POST', '/customers', again)).status).toBe(201);
+    expect((await before.call('GET', '/subscriptions')).status).toBe(403);
+  });
+
   it('erasing a customer erases its clients, keys, subscriptions and event stores', async () => {
     const customer = await newCustomer();
     const subscriptions = [await newSubscription(customer), await newSubscription(customer)];
@@ -509,7 +527,9 @@ describe('erasing a customer', () => {
   it('a new customer with the id of an erased one starts empty', async () => {
     const customer = await newCustomer();
     await newSubscription(customer, { title: 'the old one' });
+    const clock = holdClock();
     await asOperator('DELETE', `/customers/${customer.id}`);
+    clock.advance(60_001);
     const again = await asOperator('POST', '/customers', { name: 'Again', id: customer.id });
     expect(again.status).toBe(201);
     expect((await asOperator('GET', `/customers/${customer.id}/clients`)).body.total).toBe(0);

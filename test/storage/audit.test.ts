@@ -178,7 +178,7 @@ describe('a change and its row', () => {
       await deleteSubscription(db, id, NO_CUSTOMER, 1, row()),
     ];
     expect(results).toEqual([
-      false,
+      'exists',
       false,
       'duplicate',
       'too many',

@@ -87,7 +87,7 @@ export const ERRORS: ErrorTable = {
     status: 409,
     // The one problem without a `type`: the contract's documents show it so.
     body: ({ details }) => ({ status: 409, title: 'Conflict', details }),
-    when: 'The state of the resource does not allow the call: an event is not in a failed state, a subscription is disabled, a job is completed or another one is active, an id is taken, or there are as many subscriptions or clients as there may be.',
+    when: 'The state of the resource does not allow the call: an event is not in a failed state, a subscription is disabled, a job is completed or another one is active, an id is taken, the customer with this id was erased a moment ago, or there are as many subscriptions or clients as there may be.',
     client: 'Read the resource, change its state if that is wanted, and repeat the call.',
     example: { code: 'conflict', details: 'Event is not in a failed state' },
   },

@@ -59,6 +59,12 @@ const createCustomerRoute = createRoute({
   },
 });
 
+const REFUSED = {
+  exists: 'A customer with this id exists',
+  'erased lately':
+    'A customer with this id was erased within the last 60 seconds, and its tokens may still work: try again in a minute',
+};
+
 function addCreate(door: Door): void {
   addRouteWithBody(door, createCustomerRoute, async (c) => {
     const { config, db } = c.get('services');
@@ -66,9 +72,8 @@ function addCreate(door: Door): void {
     const customer: Customer = { id, name, createdAt: Date.now() };
     const keys = await makeSigningKeys(config, customer.id, customer.createdAt);
     const audit = operatorAudit(c, 'customer-created', { customerId: id });
-    if (!(await insertCustomer(db, customer, keys, audit))) {
-      throw new ApiFailure({ code: 'conflict', details: 'A customer with this id exists' });
-    }
+    const result = await insertCustomer(db, customer, keys, audit);
+    if (result !== 'created') throw new ApiFailure({ code: 'conflict', details: REFUSED[result] });
     logAudit(audit);
     c.get('isolate').customers.forget(customer.id);
     c.header('location', customerHref(customer.id));
