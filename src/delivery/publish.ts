@@ -5,7 +5,8 @@
 import type { Fault } from '../domain/errors.ts';
 import { checkPublishedEvent, type EventType, type IdentityEvent } from '../domain/event.ts';
 import { newEventIds } from '../domain/ids.ts';
-import { FAULTS_MAX, PUBLISH_MAX_EVENTS } from '../domain/limits.ts';
+import { jsonSizeExceeds } from '../domain/json-size.ts';
+import { FAULTS_MAX, PUBLISH_INPUT_MAX_SIZE, PUBLISH_MAX_EVENTS } from '../domain/limits.ts';
 import { fitsOneSend, packEvents, type Sender, sendAll } from '../outbound/queues.ts';
 
 interface Published {
@@ -16,6 +17,8 @@ interface Published {
 type PublishResult =
   | { readonly ok: true; readonly events: readonly Published[] }
   | { readonly ok: false; readonly faults: readonly Fault[] };
+
+const TOO_MUCH: Fault = { name: 'body', reason: 'is more than can be queued at once: split it' };
 
 /**
  * Publishes one event or an array of them.
@@ -36,6 +39,7 @@ export async function publish(
   if (raws.length === 0 || raws.length > PUBLISH_MAX_EVENTS) {
     return { ok: false, faults: [{ name: 'body', reason: `must hold 1 to ${PUBLISH_MAX_EVENTS} events` }] };
   }
+  if (jsonSizeExceeds(input, PUBLISH_INPUT_MAX_SIZE)) return { ok: false, faults: [TOO_MUCH] };
   let fresh: readonly string[] | undefined;
   const freshId = (position: number) => {
     fresh ??= newEventIds(now, raws.length, crypto.getRandomValues(new Uint8Array(16)));
@@ -51,9 +55,7 @@ export async function publish(
   }
   if (faults.length > 0) return { ok: false, faults };
   const messages = packEvents(events, now);
-  if (!fitsOneSend(messages)) {
-    return { ok: false, faults: [{ name: 'body', reason: 'is more than can be queued at once: split it' }] };
-  }
+  if (!fitsOneSend(messages)) return { ok: false, faults: [TOO_MUCH] };
   await sendAll(queue, messages);
   return { ok: true, events: events.map(({ id, type }) => ({ id, type })) };
 }

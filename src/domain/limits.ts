@@ -13,6 +13,11 @@ export const DAY_MS = 24 * HOUR_MS;
 
 /** The body of a publish over HTTPS: once packed it must fit one `sendBatch` of the platform, 256 KB (contract 10.1). */
 export const PUBLISH_BODY_MAX_BYTES = 240_000;
+/**
+ * Characters as JSON of what a publish by RPC may hold. Such a value can name one object many times, so its JSON may be far
+ * larger than itself. Of members that we do not know, events may have more than the queue would take.
+ */
+export const PUBLISH_INPUT_MAX_SIZE = 1_000_000;
 /** Any other body (contract 8). It is parsed in memory, and no subscription needs more. */
 export const BODY_MAX_BYTES = 131_072;
 /** Faults that an answer names (contract 8): three bytes of a body may be a fault, which takes 80 of the answer. */

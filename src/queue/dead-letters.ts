@@ -6,13 +6,13 @@
 
 import { faultsOf, outageBehind } from '../domain/errors.ts';
 import { faultOfAcceptance } from '../domain/event.ts';
+import { isTooLarge } from '../domain/json-size.ts';
 import { describeError, logWarn } from '../log.ts';
 import { DeadLetterMessage, Dispatch, QUEUES } from '../outbound/queues.ts';
 import type { DeadLetter } from '../storage/dead-letters.ts';
 import { acknowledge } from './acknowledge.ts';
 import { isForm, readEventMessage } from './event-message.ts';
 import { deadLetterOf, describeFaults, notUnderstood } from './letters.ts';
-import { isTooLarge } from './message-size.ts';
 
 interface DeadLettersPorts {
   store(letters: readonly DeadLetter[]): Promise<void>;

@@ -7,12 +7,12 @@ import { deliverDispatched, returnPlaces } from '../delivery/dispatched-attempts
 import { DONE, FAILED } from '../delivery/disposition.ts';
 import { Invocation } from '../delivery/invocation.ts';
 import type { DeliveryPorts } from '../delivery/ports.ts';
+import { isTooLarge } from '../domain/json-size.ts';
 import { INVOCATION_BUDGET_MS } from '../domain/leases.ts';
 import { describeError, logWarn } from '../log.ts';
 import { Dispatch, QUEUES } from '../outbound/queues.ts';
 import type { SubscriptionStatus } from '../storage/recipients.ts';
 import { acknowledge, returnAll } from './acknowledge.ts';
-import { isTooLarge } from './message-size.ts';
 
 interface DeliveriesPorts extends DeliveryPorts {
   findSubscriptionsById(ids: readonly string[]): Promise<ReadonlyMap<string, SubscriptionStatus>>;

@@ -18,6 +18,7 @@ import {
   isAcceptedEvent,
   keptEvent,
 } from '../domain/event.ts';
+import { isTooLarge } from '../domain/json-size.ts';
 import { PackedEvents, ReplayedEvent, type SliceOf, unpackEvent } from '../outbound/queues.ts';
 import type { DeadLetter } from '../storage/dead-letters.ts';
 import {
@@ -29,7 +30,6 @@ import {
   type Refusal,
   refusals,
 } from './letters.ts';
-import { isTooLarge } from './message-size.ts';
 
 export interface EventMessage extends SliceOf {
   /** Each with its position in the message. */

@@ -452,6 +452,18 @@ describe('the entrypoint Publisher', () => {
     expect(faults.map(({ name }) => name).sort()).toEqual(['[1].customerId', '[2].customerId', '[2].sub']);
   });
 
+  it('Publisher.publish refuses a value whose JSON would never end, and does not begin it', async () => {
+    // Each object names the one before it twice, so forty of them are 2^40 members as JSON.
+    let twice: unknown = 'x';
+    for (let depth = 0; depth < 40; depth++) twice = [twice, twice];
+    for (const events of [ownEvent({ more: twice }), [ownEvent(), ownEvent({ more: twice })], [twice]]) {
+      const error: unknown = await publisher.publish(events).catch((reason: unknown) => reason);
+      expect(JSON.parse((error as Error).message)).toEqual([
+        { name: 'body', reason: expect.stringContaining('split it') },
+      ]);
+    }
+  });
+
   it('Publisher.publish queues all events or none', async () => {
     const queue = new RecordingQueue();
     const own = new Publisher(
