@@ -88,6 +88,8 @@ export const PROBE_WAIT_MAX_MS = 5 * MINUTE_MS;
 
 // --- Requests to one host (contract 10.4) ---------------------------------------------------------------
 
+/** A host name of 253 characters (RFC 1035, 2.3.4), a colon and a port. */
+export const HOST_MAX_CHARACTERS = 259;
 /** Requests at once to one host for one customer, until the host answers with a success. */
 export const HOST_PLACES_FIRST = 5;
 /** The most requests at once to one host for one customer: as many as all consumers of a queue together can make. */

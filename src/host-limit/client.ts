@@ -1,11 +1,16 @@
 /** How the rest of the service asks for places at a host. */
+import { HOST_MAX_CHARACTERS } from '../domain/limits.ts';
 import { describeError, logWarn } from '../log.ts';
 import type { Answer, HostLimitRpc } from './rpc.ts';
 import { LIMIT_ANSWERS_WITHIN_MS, OVERLOADED_WAIT_MS, WAIT_MIN_MS } from './tuning.ts';
 
-/** The host of an endpoint, with its port. Other spellings of a name are the same host. */
+/**
+ * The host of an endpoint, with its port. Other spellings of a name are the same host. A name that is longer than DNS permits is cut:
+ * it leads nowhere, and a message names no more.
+ */
 export function hostOf(endpoint: string): string {
-  return URL.parse(endpoint)?.host.replace(/\.(?=:|$)/, '') ?? endpoint;
+  const host = URL.parse(endpoint)?.host.replace(/\.(?=:|$)/, '') ?? endpoint;
+  return host.slice(0, HOST_MAX_CHARACTERS);
 }
 
 /**

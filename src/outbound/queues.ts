@@ -11,7 +11,7 @@ import { z } from 'zod';
 import { Outage } from '../domain/errors.ts';
 import type { EventType, IdentityEvent } from '../domain/event.ts';
 import { isEventId } from '../domain/ids.ts';
-import { DEAD_LETTER_REASON_MAX_CHARACTERS } from '../domain/limits.ts';
+import { DEAD_LETTER_REASON_MAX_CHARACTERS, HOST_MAX_CHARACTERS } from '../domain/limits.ts';
 import { text, uuid } from '../domain/schemas.ts';
 import { isMoment } from '../domain/time.ts';
 
@@ -37,8 +37,6 @@ export const QUEUE_MAX_RETRIES = 100;
 export const SLICE_MAX_SUBSCRIPTIONS = 500;
 /** Shared hosts that a slice names. If there are more, every host of it counts as shared. */
 export const SLICE_MAX_HOSTS = 20;
-/** A name of 253 characters (RFC 1035, 2.3.4), a colon and a port. */
-const HOST_MAX_CHARACTERS = 259;
 /** More events than a packed message of 64,000 bytes can hold: the smallest takes 122 bytes. */
 const PACKED_MAX_EVENTS = 600;
 /**

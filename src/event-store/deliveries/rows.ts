@@ -8,6 +8,7 @@ import { EVENT_MAX_AGE_MS } from '../../domain/limits.ts';
 import type { Aged } from '../../domain/retention.ts';
 import type { StoreDatabase } from '../database.ts';
 import type { PageQuery } from '../rpc.ts';
+import { DUE_LOOKED_AT_MAX } from '../tuning.ts';
 import { HistoryPages } from './history-pages.ts';
 import { type CountedRow, Total } from './total.ts';
 
@@ -55,6 +56,7 @@ export class Rows {
   readonly #wokeAt: number;
   /** False only when it is known that no delivery is held: most stores are asked at each call, and hold nothing. */
   #mayHold = true;
+  #passedUpTo = Number.NEGATIVE_INFINITY;
 
   /** @param wokeAt when the object woke, ms: see `underWay` */
   constructor(database: StoreDatabase, wokeAt: number) {
@@ -104,6 +106,8 @@ export class Rows {
   put(delivery: Delivery): void {
     const history = this.#pages.trim(delivery);
     if (delivery.hold === 'held') this.#mayHold = true;
+    if (delivery.dueAt !== null && delivery.dueAt <= this.#passedUpTo)
+      this.passOver(Number.NEGATIVE_INFINITY);
     this.#database.run(
       `INSERT INTO deliveries (event_id, state, attempts, run_base, accepted_at, updated_at, due_at, lease_token,
          endpoint, history, set_token, hold, redelivery_id, proof)
@@ -170,36 +174,42 @@ export class Rows {
 
   // --- What waits -------------------------------------------------------------------------------------
 
-  /** The earliest time at which a delivery is due, ms. */
+  /** The earliest time at which a delivery is due that is not passed over, ms. */
   earliestDue(): number | undefined {
-    const query = 'SELECT min(due_at) AS at FROM deliveries WHERE due_at IS NOT NULL';
-    return this.#database.first<{ at: number | null }>(query)?.at ?? undefined;
+    const query = 'SELECT min(due_at) AS at FROM deliveries WHERE due_at IS NOT NULL AND due_at > ?';
+    return this.#database.first<{ at: number | null }>(query, this.#passedUpTo)?.at ?? undefined;
+  }
+
+  /** `earliestDue` passes over what is due up to this time (ms) now, but not over a delivery that is written later. */
+  passOver(upTo: number): void {
+    this.#passedUpTo = upTo;
   }
 
   /**
-   * Due deliveries, the longest waiting first.
+   * Due deliveries, the longest waiting first. It looks at the first `DUE_LOOKED_AT_MAX` that are due.
    * @param neverHeld only tests, redeliveries and probes
    * @param endpoints only deliveries to these
    */
   due(now: number, limit: number, neverHeld: boolean, endpoints: readonly string[]): Delivery[] {
-    return this.#deliveries(
-      `SELECT * FROM deliveries WHERE due_at IS NOT NULL AND due_at <= ? ${neverHeld ? "AND hold = 'never'" : ''}
-         AND endpoint IN (SELECT value FROM json_each(?))
-       ORDER BY due_at LIMIT ?`,
-      now,
-      JSON.stringify(endpoints),
-      limit,
-    );
+    return this.#deliveries(dueAt(neverHeld), now, DUE_LOOKED_AT_MAX, JSON.stringify(endpoints), limit);
   }
 
-  /** How many of the deliveries that are due first go to each endpoint. @param neverHeld only tests, redeliveries and probes */
-  dueByEndpoint(now: number, limit: number, neverHeld: boolean): Map<string, number> {
+  /**
+   * How many of the deliveries that are due first go to each endpoint, the endpoint that waits longest first.
+   * @param neverHeld only tests, redeliveries and probes
+   * @param except endpoints that are left out. It looks past their deliveries, at `DUE_LOOKED_AT_MAX` in all
+   */
+  dueByEndpoint(
+    now: number,
+    limit: number,
+    neverHeld: boolean,
+    except: readonly string[],
+  ): Map<string, number> {
     const rows = this.#database.rows<{ endpoint: string; n: number }>(
-      `SELECT endpoint, count(*) AS n FROM (
-         SELECT endpoint FROM deliveries
-         WHERE due_at IS NOT NULL AND due_at <= ? ${neverHeld ? "AND hold = 'never'" : ''} ORDER BY due_at LIMIT ?)
-       GROUP BY endpoint`,
+      dueElsewhere(neverHeld),
       now,
+      except.length === 0 ? limit : DUE_LOOKED_AT_MAX,
+      JSON.stringify(except),
       limit,
     );
     return new Map(rows.map(({ endpoint, n }) => [endpoint, n]));
@@ -367,4 +377,26 @@ function failedValues(query: FailedQuery): (string | number)[] {
 
 function countedRow({ eventId }: Pick<Delivery, 'eventId'>): CountedRow {
   return { key: eventId, events: 1 };
+}
+
+/** The deliveries that are due first. Values: the time, and how many. */
+function firstDue(neverHeld: boolean): string {
+  return `SELECT event_id, endpoint, due_at FROM deliveries
+    WHERE due_at IS NOT NULL AND due_at <= ? ${neverHeld ? "AND hold = 'never'" : ''} ORDER BY due_at LIMIT ?`;
+}
+
+/** Due deliveries to some endpoints. Further values: the endpoints, and how many. */
+function dueAt(neverHeld: boolean): string {
+  return `SELECT * FROM deliveries WHERE event_id IN (
+      SELECT event_id FROM (${firstDue(neverHeld)})
+      WHERE endpoint IN (SELECT value FROM json_each(?)) ORDER BY due_at LIMIT ?)
+    ORDER BY due_at`;
+}
+
+/** Counts of due deliveries to other endpoints. Further values: the endpoints, and how many deliveries. */
+function dueElsewhere(neverHeld: boolean): string {
+  return `SELECT endpoint, count(*) AS n FROM (
+      SELECT endpoint, due_at FROM (${firstDue(neverHeld)})
+      WHERE endpoint NOT IN (SELECT value FROM json_each(?)) ORDER BY due_at LIMIT ?)
+    GROUP BY endpoint ORDER BY min(due_at)`;
 }

@@ -26,6 +26,7 @@ import {
   SEND_BACKOFF_FIRST_MS,
   SEND_BACKOFF_MAX_MS,
   UNHEALTHY_UNDER_WAY_MAX,
+  WAITING_HOSTS_MAX,
 } from '../tuning.ts';
 
 /** Deliveries that may be dispatched: tests, redeliveries and probes, and then any. */
@@ -60,6 +61,7 @@ export class Dispatching implements Duty {
   #refusals = 0;
   /** Enough deliveries are on their way; the next ones wait until this time, ms. */
   #nextAt = 0;
+  readonly #waiting = new WaitingHosts();
   readonly #hosts: HostLimits;
 
   /**
@@ -86,17 +88,22 @@ export class Dispatching implements Duty {
 
   dueAt(): number | undefined {
     const due = this.#deliveries.earliestDue();
-    return due === undefined ? undefined : Math.max(due, this.#nextAt);
+    const next = Math.min(due ?? Number.POSITIVE_INFINITY, this.#waiting.until());
+    return next === Number.POSITIVE_INFINITY ? undefined : Math.max(next, this.#nextAt);
   }
 
   /** Somebody waits for a test or a redelivery: the host is asked for a place at once. */
   hurry(): void {
     this.#nextAt = 0;
+    this.#waiting.clear();
+    this.#deliveries.passOver(Number.NEGATIVE_INFINITY);
   }
 
   async work(asked: number): Promise<void> {
     const ref = this.#ref();
     if (ref === undefined) return;
+    this.#waiting.forget(asked);
+    this.#deliveries.passOver(Number.NEGATIVE_INFINITY);
     const hosts = this.#dueHosts(asked, this.#room(asked));
     // Calls that come while the hosts are asked need not ring again.
     this.#nextAt = asked + DRAIN_STEP_MS;
@@ -105,7 +112,8 @@ export class Dispatching implements Duty {
     const endpoint = this.#endpointNow(now);
     const isUnhealthy = endpoint.state !== 'healthy';
     const room = this.#room(now);
-    this.#nextAt = now + Math.max(0, ...granted.map(({ waitMs }) => waitMs));
+    this.#nextAt = now;
+    for (const { host, waitMs } of granted) if (waitMs > 0) this.#waiting.add(host, now + waitMs);
     const messages: Dispatch[] = [];
     const sent: string[] = [];
     for (const { host, id, places } of granted) {
@@ -115,7 +123,8 @@ export class Dispatching implements Duty {
       messages.push(...messagesOf(ref, outgoing.idsByToken, isUnhealthy, { id, host: host.name }));
       sent.push(...[...outgoing.idsByToken.values()].flat());
     }
-    if (room.others <= 0 && isUnhealthy) this.#nextAt = Math.max(this.#nextAt, now + DRAIN_STEP_MS);
+    if (room.others <= 0 && isUnhealthy) this.#nextAt = now + DRAIN_STEP_MS;
+    if (room.others > 0 && this.#dueHosts(now, room).length === 0) this.#deliveries.passOver(now);
     if (messages.length === 0) return;
     try {
       await this.#send(messages);
@@ -141,14 +150,15 @@ export class Dispatching implements Duty {
     };
   }
 
-  /** The hosts of what is due. An event keeps the endpoint with which it was stored, so there may be several. */
+  /** The hosts of what is due, without those that wait. An event keeps the endpoint with which it was stored, so there may be several. */
   #dueHosts(now: number, { first, others }: Room): DueHost[] {
     const wants = new Map<string, number>();
     const note = (counts: Map<string, number>) => {
       for (const [endpoint, n] of counts) wants.set(endpoint, Math.max(wants.get(endpoint) ?? 0, n));
     };
-    if (first > 0) note(this.#deliveries.dueByEndpoint(now, first, true));
-    if (others > 0) note(this.#deliveries.dueByEndpoint(now, others, false));
+    const except = this.#waiting.endpoints();
+    if (first > 0) note(this.#deliveries.dueByEndpoint(now, first, true, except));
+    if (others > 0) note(this.#deliveries.dueByEndpoint(now, others, false, except));
     const byHost = Map.groupBy(wants, ([endpoint]) => hostOf(endpoint));
     return [...byHost].slice(0, DISPATCH_MAX_HOSTS).map(([name, each]) => ({
       name,
@@ -202,6 +212,38 @@ export class Dispatching implements Duty {
       if (delivery?.leaseToken != null && delivery.dueAt !== null)
         this.#deliveries.put({ ...delivery, dueAt });
     }
+  }
+}
+
+/** Hosts that gave too few places, and when to ask again. They do not hold up deliveries for others. In memory: a store that wakes asks. */
+class WaitingHosts {
+  readonly #hosts = new Map<string, { readonly endpoints: readonly string[]; readonly until: number }>();
+
+  add({ name, endpoints }: DueHost, until: number): void {
+    const known = this.#hosts.get(name)?.endpoints ?? [];
+    if (this.#hosts.size >= WAITING_HOSTS_MAX && known.length === 0) this.#hosts.clear();
+    this.#hosts.set(name, {
+      endpoints: [...new Set([...known, ...endpoints])].slice(-WAITING_HOSTS_MAX),
+      until,
+    });
+  }
+
+  /** When the first of them is asked again, ms; without any, never. */
+  until(): number {
+    return Math.min(...[...this.#hosts.values()].map(({ until }) => until));
+  }
+
+  endpoints(): string[] {
+    return [...this.#hosts.values()].flatMap(({ endpoints }) => endpoints);
+  }
+
+  /** Those whose time has come wait no more. */
+  forget(now: number): void {
+    for (const [name, { until }] of this.#hosts) if (until <= now) this.#hosts.delete(name);
+  }
+
+  clear(): void {
+    this.#hosts.clear();
   }
 }
 

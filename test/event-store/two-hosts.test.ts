@@ -1,0 +1,66 @@
+/** A store with deliveries for two hosts: what one host gives no place for delays nothing for the other. */
+import { describe, expect, it } from 'vitest';
+import { hostLimitStub } from '../support/host-limit.ts';
+import { Bench } from '../support/store-bench.ts';
+
+/** A bench whose first endpoint has no place left, with deliveries that are due there; then a PATCH names another host. */
+async function moved(due: number): Promise<Bench> {
+  const bench = new Bench({ endpoint: 'https://full.example/' });
+  const all = { id: 'other', want: 5, left: 0, succeeded: 0, failed: 0, leaseMs: 86_400_000 };
+  await hostLimitStub(bench.ref.customerId, bench.ref.endpoint).visit(all);
+  await bench.held(due);
+  await bench.patch({ endpoint: 'https://present.example/' });
+  bench.clock.advance(1);
+  return bench;
+}
+
+describe('a store with deliveries for two hosts', () => {
+  it('what a former endpoint without places has waiting goes out at the limit of its host, after a PATCH too', async () => {
+    const bench = new Bench({ endpoint: 'https://full.example/' });
+    const host = hostLimitStub(bench.ref.customerId, bench.ref.endpoint);
+    const due = new Set(await bench.held(500));
+    await bench.patch({ endpoint: 'https://present.example/' });
+    let sent = 0;
+    for (let second = 0; second < 10; second++) {
+      bench.clock.advance(1000);
+      const now = (await bench.ring()).filter((id) => due.has(id)).length;
+      expect(now).toBeLessThanOrEqual(5);
+      sent += now;
+      // Each of them fails at once.
+      await host.visit({ id: 'consumer', want: 0, left: 0, succeeded: 0, failed: now, leaseMs: 1 });
+    }
+    expect(sent).toBeGreaterThan(0);
+    expect(sent).toBeLessThanOrEqual(50);
+  });
+
+  it('a sixth host has its turn, however much is due at five others', async () => {
+    const bench = new Bench({ endpoint: 'https://host0.example/' });
+    for (let host = 0; host < 5; host++) {
+      await bench.patch({ endpoint: `https://host${host}.example/` });
+      await bench.held(600);
+    }
+    bench.clock.advance(1);
+    await bench.patch({ endpoint: 'https://last.example/' });
+    const [id = ''] = await bench.held(1);
+    bench.clock.advance(1);
+    const rung: string[] = [];
+    for (let times = 0; times < 30; times++) rung.push(...(await bench.ringNext()));
+    expect(rung).toContain(id);
+  });
+
+  it('a delivery for one host does not wait for the turn of another host', async () => {
+    const bench = await moved(40);
+    await bench.ring();
+    const [id = ''] = await bench.held(1);
+    const before = bench.clock.now();
+    expect(await bench.ringNext()).toContain(id);
+    expect(bench.clock.now() - before).toBeLessThanOrEqual(1000);
+  });
+
+  it('a thousand deliveries that wait for one host hide none for another', async () => {
+    const bench = await moved(1000);
+    const [id = ''] = await bench.held(1);
+    const rung = [...(await bench.ring()), ...(await bench.ringNext()), ...(await bench.ringNext())];
+    expect(rung).toContain(id);
+  });
+});
