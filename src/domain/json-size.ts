@@ -39,3 +39,9 @@ export function jsonSizeExceeds(whole: unknown, max: number): boolean {
   }
   return false;
 }
+
+/** Whether arrays and objects are nested deeper than this; stops as soon as it knows. */
+export function depthExceeds(value: unknown, depth: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return depth === 0 || Object.values(value).some((inner) => depthExceeds(inner, depth - 1));
+}

@@ -214,6 +214,8 @@ export const DEAD_LETTERS_MAX_REFUSED = 10_000;
 export const ACCEPTANCE_MAX_AGE_MS = 2 * DEAD_LETTER_RETENTION_MS;
 /** How far acceptance may be after the queue message and the consumer's clock: clocks differ. */
 export const ACCEPTANCE_MAX_FUTURE_MS = 5 * MINUTE_MS;
+/** Arrays and objects in one another that a dead letter shows. Far deeper JSON exhausts the stack of the code that reads it. */
+export const DEAD_LETTER_MAX_DEPTH = 100;
 /** Characters of the reason of a dead letter. */
 export const DEAD_LETTER_REASON_MAX_CHARACTERS = 1000;
 

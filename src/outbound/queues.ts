@@ -11,7 +11,12 @@ import { z } from 'zod';
 import { Outage } from '../domain/errors.ts';
 import type { EventType, IdentityEvent } from '../domain/event.ts';
 import { isEventId } from '../domain/ids.ts';
-import { DEAD_LETTER_REASON_MAX_CHARACTERS, HOST_MAX_CHARACTERS } from '../domain/limits.ts';
+import { depthExceeds } from '../domain/json-size.ts';
+import {
+  DEAD_LETTER_MAX_DEPTH,
+  DEAD_LETTER_REASON_MAX_CHARACTERS,
+  HOST_MAX_CHARACTERS,
+} from '../domain/limits.ts';
 import { text, uuid } from '../domain/schemas.ts';
 import { isMoment } from '../domain/time.ts';
 
@@ -273,7 +278,8 @@ export function letterMessage({ customerId, refused, ...letter }: Letter): DeadL
 function isLetterBody(body: string): boolean {
   if (!fitsLetter(body)) return false;
   try {
-    return ReplayedEvent.safeParse(JSON.parse(body)).success;
+    const parsed: unknown = JSON.parse(body);
+    return !depthExceeds(parsed, DEAD_LETTER_MAX_DEPTH) && ReplayedEvent.safeParse(parsed).success;
   } catch {
     return false;
   }

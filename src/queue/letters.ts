@@ -5,7 +5,12 @@
 import type { Fault } from '../domain/errors.ts';
 import { type IdentityEvent, keptEvent } from '../domain/event.ts';
 import { deadLetterId, deriveEventId, isUuid } from '../domain/ids.ts';
-import { DEAD_LETTER_REASON_MAX_CHARACTERS, DEAD_LETTERS_PER_MESSAGE } from '../domain/limits.ts';
+import { depthExceeds } from '../domain/json-size.ts';
+import {
+  DEAD_LETTER_MAX_DEPTH,
+  DEAD_LETTER_REASON_MAX_CHARACTERS,
+  DEAD_LETTERS_PER_MESSAGE,
+} from '../domain/limits.ts';
 import { fitsLetter, QUEUES, type ReplayedEvent } from '../outbound/queues.ts';
 import type { DeadLetter } from '../storage/dead-letters.ts';
 
@@ -123,6 +128,8 @@ function bodyOf(body: ReplayedEvent): string {
 /** A value that a producer sent, as something that JSON can hold. */
 function presentable(value: unknown): unknown {
   if (value instanceof ArrayBuffer) return { bytes: value.byteLength };
+  // A letter names its event, and may name several.
+  if (depthExceeds(value, DEAD_LETTER_MAX_DEPTH - 2)) return { type: 'deeply nested' };
   try {
     return JSON.stringify(value) === undefined ? { type: typeof value } : value;
   } catch {

@@ -276,6 +276,15 @@ describe('a replayed event that no operator replayed', () => {
   });
 });
 
+/** A replayed event whose JSON nests so many arrays. */
+const deepBody = (depth: number) => {
+  const event = JSON.stringify({ ...anEvent(), more: 0 }).replace(
+    '"more":0',
+    `"more":${'['.repeat(depth)}${']'.repeat(depth)}`,
+  );
+  return `{"replay":1,"acceptedAt":${Date.now()},"eventId":"${newId()}","event":${event}}`;
+};
+
 describe('a dead letter that the service did not write', () => {
   const letter = (values: Readonly<Record<string, unknown>> = {}) => ({
     deadLetter: 1,
@@ -312,5 +321,13 @@ describe('a dead letter that the service did not write', () => {
       expect.stringContaining('not understood'),
     ]);
     expect((await asOperator('GET', '/dead-letters')).status).toBe(200);
+  });
+
+  it.each([200, 20_000])('a letter whose body nests %d arrays is not kept as it is', async (depth) => {
+    const deep = letter({ body: deepBody(depth) });
+    const shallow = letter({ body: deepBody(90) });
+    await consumeBatch('deadLetters', [{ body: deep }, { body: shallow }]);
+    const isStored = async (id: string) => (await asOperator('GET', `/dead-letters/${id}`)).status;
+    expect([await isStored(deep.id), await isStored(shallow.id)]).toEqual([404, 200]);
   });
 });

@@ -4,6 +4,7 @@
  * evaluated, and its cost is known.
  */
 import { jsonBytesExceed } from '../event.ts';
+import { depthExceeds } from '../json-size.ts';
 import { FILTER_MAX_BYTES, FILTER_MAX_DEPTH, FILTER_MAX_SCHEMAS, FILTER_MAX_STEPS } from '../limits.ts';
 import { compileFilter, rememberSteps } from './filter.ts';
 import { FORMATS } from './formats.ts';
@@ -183,10 +184,4 @@ function isNames(value: unknown): value is string[] {
 
 function isTypes(value: readonly string[]): boolean {
   return value.length > 0 && value.every((name) => TYPES.includes(name));
-}
-
-/** Whether arrays and objects are nested deeper than this; stops as soon as it knows. */
-function depthExceeds(value: unknown, depth: number): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  return depth === 0 || Object.values(value).some((inner) => depthExceeds(inner, depth - 1));
 }
