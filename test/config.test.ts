@@ -144,7 +144,7 @@ describe('a bad value of a variable', () => {
         `https://${'a'.repeat(300)}`,
       ],
     ],
-    ['OPERATOR_TOKEN', ['short canary']],
+    ['OPERATOR_TOKEN', ['short canary', 'fifteen letters']],
     ['KEY_ENCRYPTION_KEY', ['canary', btoa('canary'), btoa('x'.repeat(33)), 'not base64 canary!!']],
     ['KEY_ENCRYPTION_KEY_PREVIOUS', ['canary', btoa('x'.repeat(31))]],
     ['TOKEN_SIGNING_KEY', ['canary', btoa('x'.repeat(16))]],

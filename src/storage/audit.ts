@@ -159,7 +159,8 @@ export async function blankErasedAudit(db: Database, now: number): Promise<void>
         sql`${audit.id} IN (
           SELECT left_behind.id FROM audit AS erased JOIN audit AS left_behind ON left_behind.customer_id = erased.customer_id
           WHERE erased.event = 'customer-erased' AND erased.id > ${since}
-            AND NOT EXISTS (SELECT 1 FROM customers WHERE customers.id = erased.customer_id)
+            AND (left_behind.id < erased.id
+              OR NOT EXISTS (SELECT 1 FROM customers WHERE customers.id = erased.customer_id))
             AND left_behind.actor IN ('client', 'stranger')
             AND (left_behind.address IS NOT NULL OR left_behind.caller_request_id IS NOT NULL)
           LIMIT ${BITE})`,

@@ -136,6 +136,18 @@ describe('the content type of a body', () => {
   });
 });
 
+describe('the limit on a body', () => {
+  it('a body may have 131,072 bytes, and no more', async () => {
+    const padded = (size: number) => bytes(validBody().padEnd(size, ' '));
+    expect((await post(padded(131_072))).status).toBe(201);
+    const refused = await storesNothing(() => post(padded(131_073)));
+    expect(refused).toMatchObject({
+      status: 413,
+      body: { details: 'The body must be at most 131072 bytes' },
+    });
+  });
+});
+
 describe('a body of 10 MB', () => {
   const TEN_MB = 10_000_000;
   const refused = (reply: Reply) => {

@@ -267,6 +267,28 @@ describe('the address of a guess', () => {
   });
 });
 
+describe('guesses from Workers, which all call from one address', () => {
+  it('guesses of one zone lock out that zone, and no Worker of another zone', async () => {
+    const customer = await newCustomer();
+    const isolate = newIsolate(environmentWith(newLimiters()));
+    const ask = async (zone: string, secret: string) => {
+      const reply = await isolate('POST', `/${customer.id}/login/token`, {
+        headers: {
+          authorization: `Basic ${btoa(`${customer.clientId}:${secret}`)}`,
+          'content-type': 'application/x-www-form-urlencoded',
+          'cf-connecting-ip': '2a06:98c0:3600::103',
+          'cf-worker': zone,
+        },
+        body: 'grant_type=client_credentials&scope=*:webhooks/**',
+      });
+      return reply.status;
+    };
+    for (const nth of numbers(20)) expect(await ask('stranger.example', `guess-${nth}`)).toBe(401);
+    expect(await ask('stranger.example', customer.clientSecret)).toBe(429);
+    expect(await ask('ours.example', customer.clientSecret)).toBe(200);
+  });
+});
+
 describe('guesses at the operator token', () => {
   const ask = (isolate: Isolate, token: string, address = HOME) =>
     isolate('GET', '/operator/customers', { token, headers: { 'cf-connecting-ip': address } });

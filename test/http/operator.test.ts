@@ -372,6 +372,15 @@ describe('clients', () => {
     },
   );
 
+  it('a customer has at most 100 clients: one more gets a 409', async () => {
+    for (let nth = 1; nth <= 100; nth++) {
+      expect((await asOperator('POST', clientsPath, { name: `client ${nth}` })).status).toBe(201);
+    }
+    const refused = await asOperator('POST', clientsPath, { name: 'one too many' });
+    expect(refused).toMatchObject({ status: 409, body: { details: 'Too many clients: at most 100' } });
+    expect(await rowsOf('clients', customerId)).toHaveLength(100);
+  });
+
   it('a client has at most 10 secrets at once: one more that keeps the others is refused and ends none', async () => {
     const made = (await asOperator('POST', clientsPath, { name: 'main' })).body;
     const path = `${clientsPath}/${made.clientId}/rotate-secret`;

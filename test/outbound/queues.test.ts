@@ -11,6 +11,7 @@ import {
   packEvents,
   type Sender,
   sendAll,
+  sendDispatches,
 } from '../../src/outbound/queues.ts';
 import { unpackEvents } from '../support/packed.ts';
 import { anEvent, BASE_URL, newCustomer } from '../support/world.ts';
@@ -198,6 +199,16 @@ describe('the sending of messages', () => {
 });
 
 describe('due deliveries', () => {
+  it('deliveries for an endpoint that is not healthy go to a queue of their own', async () => {
+    const [DELIVERIES, UNHEALTHY] = [new RecordingQueue(), new RecordingQueue()];
+    const dispatch = { customerId: 'c', subscriptionId: 's', token: 't' };
+    const healthy = { ...dispatch, eventIds: ['a'] };
+    const unhealthy = { ...dispatch, eventIds: ['b'], unhealthy: true as const };
+    await sendDispatches({ DELIVERIES, UNHEALTHY }, [unhealthy, healthy]);
+    expect(DELIVERIES.calls.flat().map(({ body }) => body)).toEqual([healthy]);
+    expect(UNHEALTHY.calls.flat().map(({ body }) => body)).toEqual([unhealthy]);
+  });
+
   it('due deliveries go in messages of at most 20, with ids and a token and nothing else', () => {
     const dispatch = {
       customerId: crypto.randomUUID(),

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { equalSecrets, hashSecret, randomAlphanumerics } from '../../src/signing/secrets.ts';
 
 describe('random alphanumerics', () => {
@@ -46,6 +46,13 @@ describe('two secrets', () => {
   it('two secrets are equal when all their characters are equal', async () => {
     expect(await equalSecrets('secret é', 'secret é')).toBe(true);
     expect(await equalSecrets('', '')).toBe(true);
+  });
+
+  it('two secrets are compared by their SHA-256, in constant time', async () => {
+    const compare = vi.spyOn(crypto.subtle, 'timingSafeEqual');
+    onTestFinished(() => compare.mockRestore());
+    expect(await equalSecrets('secret', 'a much longer secret')).toBe(false);
+    expect(compare.mock.calls.map((sides) => sides.map((side) => side.byteLength))).toEqual([[32, 32]]);
   });
 
   it.each([

@@ -2,7 +2,7 @@
 import { env } from 'cloudflare:workers';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { AuditEntry, AuditRow } from '../../src/domain/audit.ts';
-import { AUDIT_RETENTION_MS, DAY_MS, HOUR_MS } from '../../src/domain/limits.ts';
+import { DAY_MS, HOUR_MS } from '../../src/domain/limits.ts';
 import { newAuditRow } from '../../src/operations/audit-trail.ts';
 import { blankErasedAudit, deleteOldAudit, writeAudit, writeAuditRows } from '../../src/storage/audit.ts';
 import { deleteClient, insertClient, rotateSecret } from '../../src/storage/clients.ts';
@@ -314,8 +314,8 @@ describe('the bounds of the trail', () => {
 describe('the maintenance of the trail', () => {
   it('rows are deleted after 90 days, and younger ones stay', async () => {
     const now = Date.now();
-    await writeAudit(db, row({}, now - AUDIT_RETENTION_MS - 1));
-    const young = [row({}, now - AUDIT_RETENTION_MS), row({}, now)];
+    await writeAudit(db, row({}, now - 90 * DAY_MS - 1));
+    const young = [row({}, now - 90 * DAY_MS), row({}, now)];
     for (const one of young) await writeAudit(db, one);
     await runCron(env, now);
     expect((await stored()).map(({ id }) => id)).toEqual(young.map(({ id }) => id));
@@ -366,5 +366,34 @@ describe('the maintenance of the trail', () => {
     );
     await blankErasedAudit(db, now + 1000);
     expect((await rowsOf(erased.id)).filter(({ address }) => address !== null)).toHaveLength(1);
+  });
+
+  it('the trail of an erased customer is blanked although a new customer has taken its id before the cron came', async () => {
+    const customer = await newCustomer();
+    await flushTrail();
+    await env.DB.prepare('DELETE FROM audit').run();
+    const now = Date.now();
+    const left = { address: '198.51.100.1', callerRequestId: 'from-them', requestId: 'ours' };
+    await writeAudit(
+      db,
+      row({ event: 'token-issued', actor: 'client', customerId: customer.id, ...left }, now - DAY_MS),
+    );
+    await deleteCustomer(
+      db,
+      customer.id,
+      now,
+      row({ event: 'customer-erased', customerId: customer.id }, now),
+    );
+    await env.DB.prepare('INSERT INTO customers (id, name, created_at) VALUES (?, ?, ?)')
+      .bind(customer.id, 'Next', now + 61_000)
+      .run();
+    await writeAudit(
+      db,
+      row({ event: 'token-issued', actor: 'client', customerId: customer.id, ...left }, now + 62_000),
+    );
+    await blankErasedAudit(db, now + 120_000);
+    const addresses = (await stored()).map(({ address }) => address);
+    // Of the old customer, of the erasure, and of the new customer.
+    expect(addresses).toEqual([null, null, left.address]);
   });
 });

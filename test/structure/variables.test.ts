@@ -43,3 +43,21 @@ describe('the consumers of wrangler.toml', () => {
     expect(given).toHaveLength([...read('wrangler.toml').matchAll(/^\[\[queues\.consumers\]\]/gm)].length);
   });
 });
+
+describe('the limits of wrangler.toml', () => {
+  it('wrangler.toml has the limits that the contract, the answers and SECURITY.md name', () => {
+    const given = [
+      ...read('wrangler.toml').matchAll(
+        /^name = "([A-Z_]+)"\n.*\nsimple = \{ limit = (\d+), period = (\d+) \}/gm,
+      ),
+    ].map(([, name = '', limit, period]) => [name, [Number(limit), Number(period)]]);
+    expect(Object.fromEntries(given)).toEqual({
+      FAILED_AUTH_BY_CLIENT: [20, 60],
+      FAILED_AUTH_BY_ADDRESS: [200, 60],
+      MANAGEMENT_CALLS: [1000, 10],
+      COSTLY_WORK: [250, 10],
+      TESTS: [60, 60],
+      PUBLIC_LOOK_UPS: [200, 10],
+    });
+  });
+});
