@@ -205,14 +205,14 @@ export const LOG_EVENTS = {
     },
     'dead letters': {
       meaning:
-        'A message held `count` events that can never be processed. They are in the list of dead letters, the first under `id` for the reason `reason`. The other events of the message were delivered.',
+        'Messages of a batch held `count` events that can never be processed. They are in the list of dead letters. The first is of the message `messageId`, and is listed under `id` for the reason `reason`. The other events of the messages were delivered.',
       action:
         'Read the letters: see [Dead letters](#dead-letters). In most cases a producer sends something wrong: tell its owner.',
       fields: ['queue', 'messageId', 'count', 'id', 'reason'],
     },
     'dead letters dropped': {
       meaning:
-        'The list of dead letters is full: it holds 100,000. The cron deleted the `count` oldest ones. Those events are lost.',
+        'The list of dead letters holds 100,000, and 10,000 of refused events of one customer. There were more, so the cron deleted `count` of them, for the reason `reason`. Those events are lost.',
       action:
         'Act now: see [Dead letters](#dead-letters). Replay or delete the list, and stop what fills it.',
       fields: ['count', 'reason'],
@@ -267,9 +267,10 @@ export const LOG_EVENTS = {
       fields: ['door', 'reason', 'customerId', 'clientId', 'method', 'count'],
     },
     'message not understood': {
-      meaning: 'A message of `webhook-deliveries` or `webhook-unhealthy` is not a dispatch. It was dropped.',
+      meaning:
+        'A message of `webhook-deliveries` or `webhook-unhealthy` is a dispatch in a form that is not known. It was dropped, and its store dispatches the deliveries again.',
       action:
-        'Only event stores may send to this queue. Find out who else does. After a rollback, the message may be of the newer version: its store dispatches the deliveries again.',
+        'After a rollback, the message may be of the newer version: nothing. Else find out who sends to this queue: only event stores may.',
       fields: ['queue', 'messageId'],
     },
     'signatures not made again: no key': {

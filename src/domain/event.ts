@@ -103,6 +103,16 @@ export function checkPublishedEvent(raw: unknown, acceptedAt: number, customerId
   return check(raw, acceptedAt, customerId, EVENT_MAX_BYTES);
 }
 
+/**
+ * Whether a value names a profile and a customer, as each published event does. The answer costs next to nothing, and a queue message
+ * has room for at most 1,400 such values.
+ */
+export function mayBePublishedEvent(raw: unknown): boolean {
+  if (typeof raw !== 'object' || raw === null) return false;
+  const { sub, customerId } = raw as Record<string, unknown>;
+  return [sub, customerId].every((id) => typeof id === 'string' && isUuid(id.toLowerCase()));
+}
+
 /** Checks one event that comes back as we keep it: a published event, to which we added some members. */
 export function checkKeptEvent(raw: unknown, acceptedAt: number): EventCheck {
   return check(raw, acceptedAt, undefined, EVENT_MAX_BYTES + EVENT_KEPT_MORE_BYTES);

@@ -27,7 +27,11 @@ export function jsonSizeExceeds(whole: unknown, max: number): boolean {
     if (typeof value === 'string') room -= value.length;
     else if (Array.isArray(value)) {
       if (value.length > room) return true;
-      for (const member of value) open.push(member);
+      for (const member of value) {
+        // A comma, and a hole is `null`.
+        room -= member === undefined ? 4 : 1;
+        open.push(member);
+      }
     } else if (ArrayBuffer.isView(value)) room -= value.byteLength;
     else if (typeof value === 'object' && value !== null) {
       for (const [name, member] of Object.entries(value)) {

@@ -50,6 +50,7 @@ export async function consume(
         batch.messages,
         {
           ...delivery,
+          deadLetters,
           findSubscriptionsById: (ids) => findSubscriptionsById(db, ids),
         },
         batch.queue,

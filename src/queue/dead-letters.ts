@@ -4,7 +4,7 @@
  * harmless.
  */
 
-import { faultsOf, outageBehind } from '../domain/errors.ts';
+import { faultsOf } from '../domain/errors.ts';
 import { faultOfAcceptance } from '../domain/event.ts';
 import { isTooLarge } from '../domain/json-size.ts';
 import { describeError, logWarn } from '../log.ts';
@@ -13,6 +13,9 @@ import type { DeadLetter } from '../storage/dead-letters.ts';
 import { acknowledge } from './acknowledge.ts';
 import { isForm, readEventMessage } from './event-message.ts';
 import { deadLetterOf, describeFaults, notUnderstood } from './letters.ts';
+import { type Lettered, storeLetters } from './store-letters.ts';
+
+const MOVED = 'moved here by the platform after its last retry';
 
 interface DeadLettersPorts {
   store(letters: readonly DeadLetter[]): Promise<void>;
@@ -20,62 +23,46 @@ interface DeadLettersPorts {
   readonly now: () => number;
 }
 
-interface Reading {
-  readonly message: Message<unknown>;
-  readonly letters: readonly DeadLetter[];
-}
-
 /** Handles a batch. Never rejects: letters that could not be stored return to the queue. */
 export async function consumeDeadLetters(
   messages: readonly Message<unknown>[],
   ports: DeadLettersPorts,
 ): Promise<void> {
-  const readings = messages.map((message) => ({ message, letters: readLetters(message, ports.now()) }));
-  if (await storeAll(readings, ports)) return;
-  // The database is there, and refuses something: that must not keep the others from the list.
-  for (const reading of readings) await storeAll([reading], ports);
+  const readings = messages.map((message) => ({ message, ...readLetters(message, ports.now()) }));
+  await storeLetters(readings, ports.store, async (some, stored) => {
+    if (!stored.isStored) {
+      const error = describeError(stored.error);
+      logWarn('dead letters returned to the queue', { messages: some.length, error });
+    }
+    await Promise.all(
+      some.map(({ message, letters }) => acknowledge(message, stored.isStored, () => ports.send(letters()))),
+    );
+  });
 }
 
-/** @returns whether these messages are acknowledged, or returned to the queue */
-async function storeAll(readings: readonly Reading[], ports: DeadLettersPorts): Promise<boolean> {
-  let isDone = true;
-  try {
-    await ports.store(readings.flatMap(({ letters }) => letters));
-  } catch (error) {
-    if (readings.length > 1 && outageBehind(error) === undefined) return false;
-    logWarn('dead letters returned to the queue', {
-      messages: readings.length,
-      error: describeError(error),
-    });
-    isDone = false;
-  }
-  await Promise.all(
-    readings.map(({ message, letters }) => acknowledge(message, isDone, () => ports.send(letters))),
-  );
-  return true;
-}
-
-function readLetters(message: Message<unknown>, now: number): readonly DeadLetter[] {
+function readLetters(message: Message<unknown>, now: number): Lettered {
+  const one = (letter: DeadLetter) => ({ letterCount: 1, letters: () => [letter] });
   try {
     if (!isTooLarge(message.body)) {
-      if (isForm(message.body, 'deadLetter')) return [readOwn(message, now)];
+      if (isForm(message.body, 'deadLetter')) return one(readOwn(message, now));
       const dispatch = Dispatch.safeParse(message.body).data;
       if (dispatch !== undefined) {
         // The store dispatches again what was not begun.
         const queue = dispatch.unhealthy === true ? QUEUES.unhealthy : QUEUES.deliveries;
         logWarn('dispatch given up', { queue, messageId: message.id });
-        return [];
+        return { letterCount: 0, letters: () => [] };
       }
     }
-    const { events, letters } = readEventMessage(message, now);
-    return [
-      ...letters,
-      ...events.map(([position, event]) =>
-        deadLetterOf(message, position, event, 'moved here by the platform after its last retry', now),
-      ),
-    ];
+    const { events, letterCount, letters } = readEventMessage(message, now);
+    return {
+      letterCount: letterCount + events.length,
+      letters: () => [
+        ...letters(),
+        ...events.map(([position, event]) => deadLetterOf(message, position, event, MOVED, now)),
+      ],
+    };
   } catch {
-    return [notUnderstood(message, 'cannot be read', now, {})];
+    return one(notUnderstood(message, 'cannot be read', now, {}));
   }
 }
 

@@ -11,14 +11,22 @@ import { isTooLarge } from '../domain/json-size.ts';
 import { INVOCATION_BUDGET_MS } from '../domain/leases.ts';
 import { describeError, logWarn } from '../log.ts';
 import { Dispatch, QUEUES } from '../outbound/queues.ts';
+import type { DeadLetter } from '../storage/dead-letters.ts';
 import type { SubscriptionStatus } from '../storage/recipients.ts';
 import { acknowledge, returnAll } from './acknowledge.ts';
+import { isForm } from './event-message.ts';
+import { notUnderstood } from './letters.ts';
+import { logStored, storeLetters } from './store-letters.ts';
 
 interface DeliveriesPorts extends DeliveryPorts {
+  readonly deadLetters: {
+    store(letters: readonly DeadLetter[]): Promise<void>;
+    send(letters: readonly DeadLetter[]): Promise<void>;
+  };
   findSubscriptionsById(ids: readonly string[]): Promise<ReadonlyMap<string, SubscriptionStatus>>;
 }
 
-type Reading = { readonly message: Message<unknown>; readonly dispatch: Dispatch | undefined };
+type Reading = { readonly message: Message<unknown>; readonly dispatch: Dispatch };
 
 /** Handles a batch. Never rejects: a message that is not done returns to the queue. */
 export async function consumeDeliveries(
@@ -26,25 +34,45 @@ export async function consumeDeliveries(
   ports: DeliveriesPorts,
   queue: string = QUEUES.deliveries,
 ): Promise<void> {
-  const readings = messages.map((message) => ({ message, dispatch: readDispatch(message) }));
-  const ids = readings.flatMap(({ dispatch }) => (dispatch === undefined ? [] : [dispatch.subscriptionId]));
+  const readings: Reading[] = [];
+  const others: Message<unknown>[] = [];
+  for (const message of messages) {
+    const dispatch = readDispatch(message);
+    if (dispatch === undefined) others.push(message);
+    else if (dispatch !== 'unknown form') readings.push({ message, dispatch });
+    else {
+      // It has ids alone, and its store dispatches again.
+      logWarn('message not understood', { queue, messageId: message.id });
+      await acknowledge(message, true, async () => undefined);
+    }
+  }
+  await Promise.all([deliverAll(readings, ports, queue), refuseAll(others, ports, queue)]);
+}
+
+async function deliverAll(
+  readings: readonly Reading[],
+  ports: DeliveriesPorts,
+  queue: string,
+): Promise<void> {
+  if (readings.length === 0) return;
+  const ids = new Set(readings.map(({ dispatch }) => dispatch.subscriptionId));
   let subscriptions: ReadonlyMap<string, SubscriptionStatus>;
   try {
-    subscriptions = ids.length === 0 ? new Map() : await ports.findSubscriptionsById([...new Set(ids)]);
+    subscriptions = await ports.findSubscriptionsById([...ids]);
   } catch (error) {
     logWarn('batch returned to the queue', {
       queue,
-      messages: messages.length,
+      messages: readings.length,
       error: describeError(error),
     });
-    returnAll(messages);
+    returnAll(readings.map(({ message }) => message));
     return;
   }
-  const customers = new Set(readings.flatMap(({ dispatch }) => dispatch?.customerId ?? []));
+  const customers = new Set(readings.map(({ dispatch }) => dispatch.customerId));
   const invocation = new Invocation(ports, INVOCATION_BUDGET_MS, customers);
   await Promise.all(
     readings.map(async (reading) => {
-      const { kind } = await deliverOne(reading, subscriptions, invocation, queue);
+      const { kind } = await deliverOne(reading, subscriptions, invocation);
       // The store dispatches again what was not begun: a message at its last delivery may be dropped.
       await acknowledge(reading.message, kind === 'done', async () => undefined);
     }),
@@ -52,25 +80,48 @@ export async function consumeDeliveries(
   await invocation.end();
 }
 
+/** Messages that are no dispatch become dead letters: they may be events that a producer sent to the wrong queue. */
+async function refuseAll(
+  messages: readonly Message<unknown>[],
+  ports: DeliveriesPorts,
+  queue: string,
+): Promise<void> {
+  const refused = messages.map((message) => {
+    const letters = () => [notDispatch(message, ports.now(), queue)];
+    return { message, letterCount: 1, letters };
+  });
+  await storeLetters(refused, ports.deadLetters.store, async (some, stored) => {
+    logStored(queue, (some[0] as (typeof refused)[number]).message, stored);
+    await Promise.all(
+      some.map(({ message, letters }) =>
+        acknowledge(message, stored.isStored, () => ports.deadLetters.send(letters())),
+      ),
+    );
+  });
+}
+
+function notDispatch(message: Message<unknown>, now: number, queue: string): DeadLetter {
+  const { body } = message;
+  const shown = isTooLarge(body) ? { type: typeof body } : body;
+  return notUnderstood(message, 'is no dispatch', now, shown, queue);
+}
+
 /** @returns `undefined` for a message that is no dispatch. Never throws */
-function readDispatch({ body }: Message<unknown>): Dispatch | undefined {
+function readDispatch({ body }: Message<unknown>): Dispatch | 'unknown form' | undefined {
   try {
-    return isTooLarge(body) ? undefined : Dispatch.safeParse(body).data;
+    if (isTooLarge(body)) return undefined;
+    const { data } = Dispatch.safeParse(body);
+    return data ?? (isForm(body, 'eventIds') ? 'unknown form' : undefined);
   } catch {
     return undefined;
   }
 }
 
 async function deliverOne(
-  { message, dispatch }: Reading,
+  { dispatch }: Reading,
   subscriptions: ReadonlyMap<string, SubscriptionStatus>,
   invocation: Invocation,
-  queue: string,
 ) {
-  if (dispatch === undefined) {
-    logWarn('message not understood', { queue, messageId: message.id });
-    return DONE;
-  }
   const subscription = subscriptions.get(dispatch.subscriptionId);
   if (subscription?.customerId !== dispatch.customerId || subscription.deletedAt !== null) {
     // Deleted: its store is being erased. Absent: a lagging or restored database; its store waits.

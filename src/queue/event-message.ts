@@ -17,8 +17,10 @@ import {
   type IdentityEvent,
   isAcceptedEvent,
   keptEvent,
+  mayBePublishedEvent,
 } from '../domain/event.ts';
 import { isTooLarge } from '../domain/json-size.ts';
+import { DEAD_LETTERS_PER_MESSAGE } from '../domain/limits.ts';
 import { PackedEvents, ReplayedEvent, type SliceOf, unpackEvent } from '../outbound/queues.ts';
 import type { DeadLetter } from '../storage/dead-letters.ts';
 import {
@@ -34,8 +36,10 @@ import {
 export interface EventMessage extends SliceOf {
   /** Each with its position in the message. */
   readonly events: readonly (readonly [position: number, event: IdentityEvent])[];
-  /** Members that can never be processed. */
-  readonly letters: readonly DeadLetter[];
+  /** How many dead letters there are for members that can never be processed. */
+  readonly letterCount: number;
+  /** Makes these letters: their texts take far longer than the reading, so others have their turn first. */
+  letters(): readonly DeadLetter[];
 }
 
 /** @param onlySlices the queue has slices alone: any other message would have been split elsewhere. Never throws */
@@ -54,7 +58,7 @@ export function readEventMessage(message: ReadableMessage, now: number, onlySlic
 }
 
 /** Whether a body is one of our own forms, whatever its version. A published event has a type, and may have any other member. */
-export function isForm(body: unknown, mark: 'packed' | 'replay' | 'deadLetter'): boolean {
+export function isForm(body: unknown, mark: 'packed' | 'replay' | 'deadLetter' | 'eventIds'): boolean {
   return typeof body === 'object' && body !== null && mark in body && !('type' in body);
 }
 
@@ -103,7 +107,9 @@ function readPublished(message: ReadableMessage, now: number): EventMessage {
   const members: readonly unknown[] = Array.isArray(body) ? body : [body];
   if (members.length === 0) reading.refuse(0, 'empty array', body);
   for (const [position, member] of members.entries()) {
-    reading.judge(position, member, checkPublishedEvent(member, origin.acceptedAt));
+    // An array may have sixty thousand members that are nothing. What shares a letter needs no reason of its own.
+    if (reading.hasSharedLetter && !mayBePublishedEvent(member)) reading.refuse(position, 'event', member);
+    else reading.judge(position, member, checkPublishedEvent(member, origin.acceptedAt));
   }
   return reading.end();
 }
@@ -131,6 +137,11 @@ class Reading {
     this.#refusals.push({ position, reason, event: member, customerId: this.#customerId });
   }
 
+  /** Whether what is refused from now on shares the last letter of the message. */
+  get hasSharedLetter(): boolean {
+    return this.#refusals.length >= DEAD_LETTERS_PER_MESSAGE;
+  }
+
   /** An event without an id of its own gets the one that it was given. */
   judge(position: number, member: unknown, check: EventCheck): void {
     if (!check.ok) {
@@ -145,11 +156,15 @@ class Reading {
   }
 
   end(): EventMessage {
-    return { events: this.#events, letters: refusals(this.#origin, this.#refusals, this.#now) };
+    return {
+      events: this.#events,
+      letterCount: Math.min(this.#refusals.length, DEAD_LETTERS_PER_MESSAGE),
+      letters: () => refusals(this.#origin, this.#refusals, this.#now),
+    };
   }
 }
 
 /** @param shown what the letter shows of the message */
 function refused(message: ReadableMessage, reason: string, now: number, shown?: unknown): EventMessage {
-  return { events: [], letters: [notUnderstood(message, reason, now, shown)] };
+  return { events: [], letterCount: 1, letters: () => [notUnderstood(message, reason, now, shown)] };
 }

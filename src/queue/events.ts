@@ -37,6 +37,7 @@ import { acknowledge } from './acknowledge.ts';
 import { type EventMessage, readEventMessage } from './event-message.ts';
 import { deadLetterOf } from './letters.ts';
 import { Progress } from './progress.ts';
+import { type Lettered, logStored, storeLetters } from './store-letters.ts';
 
 /** What the consumer needs besides delivering. */
 export interface EventsPorts extends DeliveryPorts {
@@ -92,6 +93,11 @@ const SLICES_LANE: Lane = {
 };
 
 type Reading = EventMessage & { readonly message: Message<unknown> };
+
+/** A message with events that can never be processed. */
+type Refused = Lettered & { readonly message: Message<unknown>; readonly progress: Progress };
+
+const NO_CUSTOMER = 'customerId names no customer';
 
 /** Handles a batch of `webhook-events`. Never rejects: a message that is not done returns to the queue. */
 export const consumeEvents = (messages: readonly Message<unknown>[], ports: EventsPorts) =>
@@ -171,9 +177,11 @@ class Batch {
   async work(readings: readonly Reading[]): Promise<void> {
     this.#readings = readings;
     const narrow: Addressed[] = [];
+    const refused: Refused[] = [];
     const progresses = readings.map((reading) => {
       const progress = this.#progressOf(reading);
-      void this.#storeLetters(reading, progress);
+      const refusal = this.#refusedOf(reading, progress);
+      if (refusal !== undefined) refused.push(refusal);
       const groups = groupsOf(reading);
       for (const group of groups) {
         const subscriptions = this.#subscriptionsOf(group);
@@ -192,7 +200,8 @@ class Batch {
       for (const event of events) for (const [progress] of this.#waitingFor(event)) progress.expect();
     }
     for (const { progress, groups } of progresses) progress.endPart(!groups.some((one) => failed.has(one)));
-    await this.#deliver(routes);
+    const delivered = this.#deliver(routes);
+    await Promise.all([delivered, this.#storeLetters(refused)]);
     await Promise.all(progresses.map(({ progress }) => progress.finished));
   }
 
@@ -296,32 +305,30 @@ class Batch {
   }
 
   /** Stores as dead letters what can never be processed, events of unknown customers included. */
-  async #storeLetters({ message, events, letters }: Reading, progress: Progress): Promise<void> {
+  async #storeLetters(refused: readonly Refused[]): Promise<void> {
+    const { queue } = this.#lane;
+    await storeLetters(refused, this.#ports.deadLetters.store, (some, stored) => {
+      logStored(queue, (some[0] as Refused).message, stored);
+      for (const { progress } of some) progress.endPart(stored.isStored);
+    });
+  }
+
+  /** @returns `undefined` when the message has nothing that can never be processed */
+  #refusedOf({ message, events, letterCount, letters }: Reading, progress: Progress): Refused | undefined {
     const strangers = events.filter(([, { customerId }]) => !this.#audiences.has(customerId));
-    if (letters.length + strangers.length === 0) return;
+    if (letterCount + strangers.length === 0) return undefined;
     progress.expect();
-    try {
-      const now = this.#ports.now();
-      const all = [
-        ...letters,
+    return {
+      message,
+      progress,
+      letterCount: letterCount + strangers.length,
+      letters: () => [
+        ...letters(),
         ...strangers.map(([position, event]) =>
-          deadLetterOf(message, position, event, 'customerId names no customer', now, true),
+          deadLetterOf(message, position, event, NO_CUSTOMER, this.#ports.now(), true),
         ),
-      ];
-      await this.#ports.deadLetters.store(all);
-      const { id, reason } = all[0] as DeadLetter;
-      logWarn('dead letters', {
-        queue: this.#lane.queue,
-        messageId: message.id,
-        count: all.length,
-        id,
-        reason,
-      });
-      progress.endPart(true);
-    } catch (error) {
-      logWarn('dead letter not stored', { queue: this.#lane.queue, error: describeError(error) });
-      progress.endPart(false);
-    }
+      ],
+    };
   }
 }
 
@@ -349,7 +356,7 @@ const keyOf = ({ customerId, id }: IdentityEvent) => `${customerId} ${id}`;
 async function giveUp({ message, events, letters }: Reading, ports: EventsPorts): Promise<void> {
   const reason = `not delivered after ${QUEUE_MAX_RETRIES} retries`;
   await ports.deadLetters.send([
-    ...letters,
+    ...letters(),
     ...events.map(([position, event]) => deadLetterOf(message, position, event, reason, ports.now())),
   ]);
 }

@@ -67,14 +67,17 @@ function refusal(origin: Origin, { position, reason, event, customerId }: Refusa
 /**
  * A letter for a whole message that has no form that we know.
  * @param event what the letter shows of it
+ * @param queue where the message came from
  */
 export function notUnderstood(
   message: ReadableMessage,
   reason: string,
   now: number,
   event: unknown = message.body,
+  queue: string = QUEUES.events,
 ): DeadLetter {
-  return refusal(originOf(message), { position: 0, reason: `message not understood: ${reason}`, event }, now);
+  const why = `message not understood: ${reason}`;
+  return { ...refusal(originOf(message), { position: 0, reason: why, event }, now), queue };
 }
 
 /**

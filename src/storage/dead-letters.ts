@@ -1,5 +1,5 @@
-/** Dead letters in D1 (contract 10.2): kept 30 days, at most 100,000. */
-import { asc, count, eq, lt, sql } from 'drizzle-orm';
+/** Dead letters in D1 (contract 10.2): kept 30 days, at most 100,000. What one producer sends drops no letter of another customer. */
+import { asc, count, eq, type SQL, sql } from 'drizzle-orm';
 import type { AuditRow } from '../domain/audit.ts';
 import { DEAD_LETTERS_MAX, DEAD_LETTERS_MAX_REFUSED } from '../domain/limits.ts';
 import { insertAudit } from './audit.ts';
@@ -14,33 +14,54 @@ export interface DeadLetter {
   readonly body: string;
   readonly acceptedAt: number;
   readonly createdAt: number;
-  /** The customer that the event names, which may not exist. */
+  /** The customer that the event names. It may not exist; then a stored letter has `null`. */
   readonly customerId: string | null;
   /** The event was refused. Otherwise it was accepted, and is lost unless it is replayed. */
   readonly refused: boolean;
 }
 
-/** Letters in one statement. A bound text may have 2 MB, and the body of one letter up to 124 KB as text within JSON. */
-const LETTERS_PER_STATEMENT = 10;
+/** Bytes of the letters in one statement, as JSON: a bound text may have 2 MB. A letter takes up to 130 KB. */
+const STATEMENT_MAX_BYTES = 1_500_000;
+/** Letters that one statement deletes. D1 may take 30 s for a statement. */
+const BITE = 5000;
+/** An invocation may ask D1 1,000 times. The next run, five minutes later, goes on. */
+const BITES_PER_RUN = 100;
 
-/** Stores all letters or none. The id makes a repeat harmless: a letter that is stored already stays as it is. */
+/**
+ * Stores all letters or none. The id makes a repeat harmless: a letter that is stored already stays as it is. A letter that names no
+ * customer of the service belongs to nobody, and its event counts as refused.
+ */
 export async function insertDeadLetters(db: Database, letters: readonly DeadLetter[]): Promise<void> {
-  const statements = [];
-  for (let start = 0; start < letters.length; start += LETTERS_PER_STATEMENT) {
-    const some = JSON.stringify(letters.slice(start, start + LETTERS_PER_STATEMENT));
-    statements.push(
-      db
-        .insert(deadLetters)
-        .select(
-          sql`SELECT value ->> 'id', value ->> 'queue', value ->> 'reason', value ->> 'body',
-                value ->> 'acceptedAt', value ->> 'createdAt', value ->> 'customerId', value ->> 'refused'
-              FROM json_each(${some}) WHERE true`,
-        )
-        .onConflictDoNothing(),
-    );
-  }
-  const [first, ...rest] = statements;
+  const isCustomer = sql`EXISTS (SELECT 1 FROM customers WHERE customers.id = value ->> 'customerId')`;
+  const [first, ...rest] = statementTexts(letters).map((text) =>
+    db
+      .insert(deadLetters)
+      .select(
+        sql`SELECT value ->> 'id', value ->> 'queue', value ->> 'reason', value ->> 'body',
+              value ->> 'acceptedAt', value ->> 'createdAt', iif(${isCustomer}, value ->> 'customerId', NULL),
+              iif(${isCustomer}, value ->> 'refused', 1)
+            FROM json_each(${text}) WHERE true`,
+      )
+      .onConflictDoNothing(),
+  );
   if (first !== undefined) await db.batch([first, ...rest]);
+}
+
+/** Letters as JSON arrays, each short enough for a statement. */
+function statementTexts(letters: readonly DeadLetter[]): string[] {
+  const portions: string[][] = [];
+  let room = 0;
+  for (const letter of letters) {
+    const text = JSON.stringify(letter);
+    const bytes = new TextEncoder().encode(text).byteLength + 1;
+    if (bytes > room) {
+      portions.push([]);
+      room = STATEMENT_MAX_BYTES;
+    }
+    portions.at(-1)?.push(text);
+    room -= bytes;
+  }
+  return portions.map((texts) => `[${texts.join()}]`);
 }
 
 export async function listDeadLetters(
@@ -86,32 +107,85 @@ interface Dropped {
   readonly beyondAll: number;
 }
 
+/** Letters of one customer, or of nobody, for events that were refused, or accepted. */
+interface Group {
+  readonly customerId: string | null;
+  readonly refused: boolean;
+  readonly total: number;
+}
+
 /**
  * Deletes the letters that are older than `before` (ms). Then, for each customer, the oldest letters of refused events beyond
- * `DEAD_LETTERS_MAX_REFUSED`; a customer that does not exist is nobody, however many names it has. Then what is beyond
- * `DEAD_LETTERS_MAX`: letters of refused events first, the oldest first.
+ * `DEAD_LETTERS_MAX_REFUSED`; nobody counts as a customer. Then what is beyond `DEAD_LETTERS_MAX`: letters of refused events first,
+ * and of these the oldest of those who have the most. A run deletes a bounded number, and reads no body.
  */
 export async function trimDeadLetters(db: Database, before: number): Promise<Dropped> {
-  const { id } = deadLetters;
-  await db.delete(deadLetters).where(lt(deadLetters.createdAt, before));
-  const ofOneCustomer = await db
-    .delete(deadLetters)
-    .where(
-      sql`${id} IN (
-        SELECT letter FROM (
-          SELECT letters.id AS letter, row_number() OVER (
-              PARTITION BY customers.id ORDER BY letters.created_at DESC, letters.id DESC) AS place
-          FROM dead_letters AS letters LEFT JOIN customers ON customers.id = letters.customer_id
-          WHERE letters.refused = 1)
-        WHERE place > ${DEAD_LETTERS_MAX_REFUSED})`,
-    )
-    .returning({ id });
-  const beyondAll = await db
-    .delete(deadLetters)
-    .where(
-      sql`${id} IN (
-        SELECT id FROM dead_letters ORDER BY refused, created_at DESC, id DESC LIMIT -1 OFFSET ${DEAD_LETTERS_MAX})`,
-    )
-    .returning({ id });
-  return { ofOneCustomer: ofOneCustomer.length, beyondAll: beyondAll.length };
+  const trimming = new Trimming(db);
+  await trimming.drop(Number.POSITIVE_INFINITY, sql`created_at < ${before}`);
+  const groups = await groupsOf(db);
+  const keptOf = ({ refused, total }: Group) => (refused ? Math.min(total, DEAD_LETTERS_MAX_REFUSED) : total);
+  const ofOneCustomer = await trimming.dropDownTo(groups, keptOf);
+  const kept = groups.map((group) => ({ ...group, total: keptOf(group) }));
+  const accepted = kept.filter(({ refused }) => !refused).map(({ total }) => total);
+  const roomForRefused = Math.max(0, DEAD_LETTERS_MAX - accepted.reduce((sum, total) => sum + total, 0));
+  const refused = kept.filter((one) => one.refused).map(({ total }) => total);
+  const share = { refused: shareOf(refused, roomForRefused), accepted: shareOf(accepted, DEAD_LETTERS_MAX) };
+  const beyondAll = await trimming.dropDownTo(kept, (one) => (one.refused ? share.refused : share.accepted));
+  return { ofOneCustomer, beyondAll };
+}
+
+async function groupsOf(db: Database): Promise<Group[]> {
+  const { refused, customerId } = deadLetters;
+  return await db
+    .select({ refused, customerId, total: count() })
+    .from(deadLetters)
+    .groupBy(refused, customerId);
+}
+
+/** The most that each may keep when all together may keep `room`: who has less keeps all, and the others get equal parts. */
+function shareOf(totals: readonly number[], room: number): number {
+  let left = room;
+  for (const [index, total] of totals.toSorted((a, b) => a - b).entries()) {
+    const share = Math.floor(left / (totals.length - index));
+    if (total > share) return share;
+    left -= total;
+  }
+  return Number.POSITIVE_INFINITY;
+}
+
+/** Deletes letters in bites, at most so many in a run. */
+class Trimming {
+  readonly #db: Database;
+  #bites = BITES_PER_RUN;
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  /** Deletes the oldest letters of each group that has more than it keeps. @returns how many */
+  async dropDownTo(groups: readonly Group[], keptOf: (group: Group) => number): Promise<number> {
+    let dropped = 0;
+    for (const group of groups) {
+      const { customerId, refused, total } = group;
+      const where = sql`refused = ${refused ? 1 : 0} AND customer_id IS ${customerId}`;
+      dropped += await this.drop(total - keptOf(group), where);
+    }
+    return dropped;
+  }
+
+  /** Deletes the oldest letters of a kind, at most `most`. @returns how many */
+  async drop(most: number, where: SQL): Promise<number> {
+    let dropped = 0;
+    while (dropped < most && this.#bites > 0) {
+      this.#bites--;
+      const limit = Math.min(BITE, most - dropped);
+      const { meta } = await this.#db.delete(deadLetters).where(
+        sql`${deadLetters.id} IN (
+          SELECT id FROM dead_letters WHERE ${where} ORDER BY created_at, id LIMIT ${limit})`,
+      );
+      dropped += meta.changes;
+      if (meta.changes < limit) break;
+    }
+    return dropped;
+  }
 }

@@ -452,6 +452,15 @@ describe('the entrypoint Publisher', () => {
     expect(faults.map(({ name }) => name).sort()).toEqual(['[1].customerId', '[2].customerId', '[2].sub']);
   });
 
+  it('Publisher.publish names a hole in an array as a fault', async () => {
+    const events = [ownEvent(), ownEvent(), ownEvent()];
+    delete events[1];
+    const error: unknown = await publisher.publish(events).catch((reason: unknown) => reason);
+    expect(JSON.parse((error as Error).message)).toEqual([
+      { name: '[1]', reason: expect.stringContaining('must be an event object') },
+    ]);
+  });
+
   it('Publisher.publish refuses a value whose JSON would never end, and does not begin it', async () => {
     // Each object names the one before it twice, so forty of them are 2^40 members as JSON.
     let twice: unknown = 'x';

@@ -4,7 +4,7 @@
  */
 import { env } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
-import { newEventIds } from '../../src/domain/ids.ts';
+import { deadLetterId, newEventIds } from '../../src/domain/ids.ts';
 import { readEventMessage } from '../../src/queue/event-message.ts';
 import { anEvent, asOperator, consumeBatch, newCustomer, newSubscription } from '../support/world.ts';
 
@@ -193,7 +193,7 @@ describe('a message that did not come as JSON', () => {
     const message = { id: crypto.randomUUID(), timestamp: new Date(), body };
     const { events, letters } = readEventMessage(message, Date.now());
     expect(events).toEqual([]);
-    expect(letters).toHaveLength(1);
+    expect(letters()).toHaveLength(1);
   });
 
   it('a body that throws when it is read becomes a dead letter', () => {
@@ -211,7 +211,7 @@ describe('a message that did not come as JSON', () => {
     const message = { id: crypto.randomUUID(), timestamp: new Date(), body };
     const { events, letters } = readEventMessage(message, Date.now());
     expect(events).toEqual([]);
-    expect(letters.map(({ reason }) => reason)).toEqual(['message not understood: cannot be read']);
+    expect(letters().map(({ reason }) => reason)).toEqual(['message not understood: cannot be read']);
   });
 });
 
@@ -297,31 +297,37 @@ describe('a dead letter that the service did not write', () => {
     ...values,
   });
 
-  it.each<[string, Readonly<Record<string, unknown>>]>([
-    ['an id that is no UUID', { id: `no-uuid-${crypto.randomUUID()}` }],
-    ['a body that is not JSON', { body: 'not json' }],
-    ['a body that is not an event', { body: '7' }],
-    ['times beyond all dates', { acceptedAt: UNREADABLE_DATE_MS, createdAt: 1e300 }],
-    ['a reason of 100,000 characters', { reason: 'x'.repeat(100_000) }],
-    ['a reason with NUL', { reason: 'a\0b' }],
-    ['a queue of another service', { queue: 'x'.repeat(1000) }],
-  ])('a letter with %s is kept as a message that is not understood, beside the others', async (_, values) => {
-    const innocent = letter();
-    const messageId = crypto.randomUUID();
-    const { acked } = await consumeBatch('deadLetters', [
-      { body: innocent },
-      { id: messageId, body: letter({ ...values, marker: messageId }) },
-    ]);
-    expect(acked).toHaveLength(2);
-    const stored = await env.DB.prepare('SELECT count(*) AS n FROM dead_letters WHERE id = ?')
-      .bind(innocent.id)
-      .first('n');
-    expect(stored).toBe(1);
-    expect((await lettersAbout(messageId)).map(({ reason }) => reason)).toEqual([
-      expect.stringContaining('not understood'),
-    ]);
-    expect((await asOperator('GET', '/dead-letters')).status).toBe(200);
-  });
+  it.each<[string, Readonly<Record<string, unknown>>, string]>([
+    ['an id that is no UUID', { id: 'x' }, 'id must be a UUID'],
+    ['a body that is not JSON', { body: 'not json' }, 'body must be a replayed event as JSON'],
+    ['a body that is not an event', { body: '7' }, 'body must be a replayed event as JSON'],
+    ['a body that is no text', { body: {} }, 'body must be text'],
+    ['a time of acceptance beyond all dates', { acceptedAt: UNREADABLE_DATE_MS }, 'acceptedAt must be'],
+    ['a time of creation beyond all dates', { createdAt: 1e300 }, 'createdAt must be'],
+    ['a reason of 100,000 characters', { reason: 'x'.repeat(100_000) }, 'reason must be'],
+    ['a reason with NUL', { reason: 'a\0b' }, 'reason must be'],
+    ['a queue of another service', { queue: 'webhook-others' }, 'queue must be a queue of the service'],
+    ['a customer that is no UUID', { customerId: 'x' }, 'customerId must be a UUID'],
+    ['a mark that is not true', { refused: false }, 'refused must be true'],
+    ['a member that we do not know', { priority: 1 }, 'letter has members that are not known'],
+  ])(
+    'a letter with %s is kept as a message that is not understood, beside the others',
+    async (_, values, fault) => {
+      const innocent = letter();
+      const messageId = crypto.randomUUID();
+      const { acked } = await consumeBatch('deadLetters', [
+        { body: innocent },
+        { id: messageId, body: letter(values) },
+      ]);
+      expect(acked).toHaveLength(2);
+      const reasonOf = (id: string) =>
+        env.DB.prepare('SELECT reason FROM dead_letters WHERE id = ?').bind(id).first<string>('reason');
+      expect(await reasonOf(innocent.id)).toBe('not delivered after 100 retries');
+      // The letter about a message has an id that is made from the message's.
+      expect(await reasonOf(deadLetterId(messageId, 0))).toContain(`not understood: ${fault}`);
+      expect((await asOperator('GET', '/dead-letters')).status).toBe(200);
+    },
+  );
 
   it.each([200, 20_000])('a letter whose body nests %d arrays is not kept as it is', async (depth) => {
     const deep = letter({ body: deepBody(depth) });

@@ -122,6 +122,19 @@ describe('signing keys', () => {
     for (const { kid } of keys) expect(await signer.sign(kid, content)).toBeTruthy();
   });
 
+  it('an invocation keeps a key that it found in the cache, while others fill the cache', async () => {
+    const [mine, ...others] = await Promise.all(Array.from({ length: 4 }, newKey));
+    if (mine === undefined) throw new Error('no key');
+    const cache = new BoundedCache<CryptoKey>(2);
+    const load = async (kids: readonly string[]) => [mine, ...others].filter(({ kid }) => kids.includes(kid));
+    await createSigner(config, load, cache).open([mine.kid]);
+    const signer = createSigner(config, async () => [], cache);
+    await signer.open([mine.kid]);
+    await createSigner(config, load, cache).open(others.map(({ kid }) => kid));
+    expect(cache.get(mine.kid)).toBeUndefined();
+    expect(await signer.sign(mine.kid, content)).toBeTruthy();
+  });
+
   it('an invocation keeps its keys while others fill the cache', async () => {
     const [mine, ...others] = await Promise.all(Array.from({ length: 4 }, newKey));
     if (mine === undefined) throw new Error('no key');

@@ -294,6 +294,21 @@ describe('the bounds of the trail', () => {
     expect((await stored()).filter((one) => one.customer_id === NO_CUSTOMER)).toHaveLength(1);
   });
 
+  it('refusals of an hour ago take no room of this hour', async () => {
+    const now = Date.now();
+    const past = now - HOUR_MS - 60_000;
+    for (let batch = 0; batch < 15; batch++) {
+      await writeAuditRows(
+        db,
+        many(100, () => crypto.randomUUID(), past),
+        past,
+      );
+    }
+    expect(await stored()).toHaveLength(1500);
+    await writeAuditRows(db, [refusal(undefined, now), refusal(NO_CUSTOMER, now)], now);
+    expect(await stored()).toHaveLength(1502);
+  });
+
   it('an hour has at most 1,500 refusals in all, and they do not displace other events', async () => {
     const now = Date.now();
     for (let batch = 0; batch < 16; batch++) {

@@ -1,6 +1,8 @@
 /** Dead letters over HTTP (contract 10.2): messages that the service could not process. */
 import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
+import { depthExceeds } from '../../domain/json-size.ts';
+import { DEAD_LETTER_MAX_DEPTH } from '../../domain/limits.ts';
 import { logAudit } from '../../operations/audit-trail.ts';
 import { sendAll } from '../../outbound/queues.ts';
 import { writeAudit } from '../../storage/audit.ts';
@@ -149,10 +151,14 @@ async function begin(
   logAudit(audit);
 }
 
-/** A letter that an earlier version stored may have a body that is not JSON: it is shown as text, and refused again. */
+/**
+ * A letter that an earlier version stored may have a body that is not JSON, or that nests too deep to be written again: it is shown
+ * as text, and refused again.
+ */
 function bodyOf({ body }: DeadLetter): unknown {
   try {
-    return JSON.parse(body) as unknown;
+    const parsed: unknown = JSON.parse(body);
+    return depthExceeds(parsed, DEAD_LETTER_MAX_DEPTH) ? body : parsed;
   } catch {
     return body;
   }

@@ -255,7 +255,7 @@ function authenticate(
   });
 }
 
-/** The credential that one of the texts is the secret of. Takes the same steps for unknown clients. */
+/** The credential that one of the texts is the secret of. An unknown client has none, which takes less time. */
 async function rightOne(
   customerId: string,
   clientId: string,
