@@ -200,8 +200,9 @@ class Batch {
       for (const event of events) for (const [progress] of this.#waitingFor(event)) progress.expect();
     }
     for (const { progress, groups } of progresses) progress.endPart(!groups.some((one) => failed.has(one)));
-    const delivered = this.#deliver(routes);
-    await Promise.all([delivered, this.#storeLetters(refused)]);
+    await this.#deliver(routes);
+    // Thousands of letters keep the isolate busy, so they come last.
+    await this.#storeLetters(refused);
     await Promise.all(progresses.map(({ progress }) => progress.finished));
   }
 

@@ -1,6 +1,6 @@
 /**
  * Stores the dead letters of a batch in D1. A batch may have twenty thousand, so they are made and stored about a thousand at a
- * time, and the deliveries of the batch have their turn in between. The letter's id makes a repeat harmless.
+ * time, and other work of the isolate has its turn in between. The letter's id makes a repeat harmless.
  */
 import { outageBehind } from '../domain/errors.ts';
 import { describeError, logWarn } from '../log.ts';
