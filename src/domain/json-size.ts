@@ -44,8 +44,12 @@ export function jsonSizeExceeds(whole: unknown, max: number): boolean {
   return false;
 }
 
-/** Whether arrays and objects are nested deeper than this; stops as soon as it knows. */
+/**
+ * Whether arrays and objects are nested deeper than this; stops as soon as it knows. Like `jsonSizeExceeds`, it passes over members
+ * of an array that have a name: they are not in its JSON, and a few may name one another in more ways than anybody can count.
+ */
 export function depthExceeds(value: unknown, depth: number): boolean {
   if (typeof value !== 'object' || value === null) return false;
-  return depth === 0 || Object.values(value).some((inner) => depthExceeds(inner, depth - 1));
+  const members: unknown[] = Array.isArray(value) ? value : Object.values(value);
+  return depth === 0 || members.some((inner) => depthExceeds(inner, depth - 1));
 }

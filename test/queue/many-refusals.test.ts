@@ -88,6 +88,19 @@ describe('an array of members that are no events', () => {
   });
 });
 
+describe('an array with members that have names', () => {
+  it('its letter is made without a look at them: JSON has no room for them, and each may name the next one twice', () => {
+    let looks = 0;
+    const array = Object.defineProperty([0], 'more', { enumerable: true, get: () => looks++ });
+    expect(read([array]).letters()).toMatchObject([{ customerId: null, refused: true }]);
+    expect(looks).toBe(0);
+    // As structured clones, these ninety arrays take two kilobytes. There are 2^90 ways through them.
+    let nested: unknown[] = [];
+    for (let level = 0; level < 90; level++) nested = Object.assign([], { a: nested, b: nested });
+    expect(JSON.parse(read([structuredClone(nested)]).letters()[0]?.body ?? '')).toMatchObject({ event: [] });
+  });
+});
+
 describe('a batch of messages that are refused', () => {
   it('twenty messages of a thousand refusals are stored in twenty batches of D1, and logged in twenty lines', async () => {
     const lines = logged();
