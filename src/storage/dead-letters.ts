@@ -123,16 +123,19 @@ export async function trimDeadLetters(db: Database, before: number): Promise<Dro
   const trimming = new Trimming(db);
   await trimming.drop(Number.POSITIVE_INFINITY, sql`created_at < ${before}`);
   const groups = await groupsOf(db);
-  const keptOf = ({ refused, total }: Group) => (refused ? Math.min(total, DEAD_LETTERS_MAX_REFUSED) : total);
-  const ofOneCustomer = await trimming.dropDownTo(groups, keptOf);
-  const kept = groups.map((group) => ({ ...group, total: keptOf(group) }));
-  const accepted = kept.filter(({ refused }) => !refused).map(({ total }) => total);
-  const roomForRefused = Math.max(0, DEAD_LETTERS_MAX - accepted.reduce((sum, total) => sum + total, 0));
-  const refused = kept.filter((one) => one.refused).map(({ total }) => total);
-  const share = { refused: shareOf(refused, roomForRefused), accepted: shareOf(accepted, DEAD_LETTERS_MAX) };
-  const beyondAll = await trimming.dropDownTo(kept, (one) => (one.refused ? share.refused : share.accepted));
+  const accepted = groups.filter(({ refused }) => !refused);
+  const tooMany = groups.filter(({ refused }) => refused);
+  const ofOneCustomer = await trimming.dropDownTo(tooMany, DEAD_LETTERS_MAX_REFUSED);
+  const refused = tooMany.map((one) => ({ ...one, total: Math.min(one.total, DEAD_LETTERS_MAX_REFUSED) }));
+  const roomForRefused = Math.max(0, DEAD_LETTERS_MAX - sum(accepted));
+  const beyondAll =
+    (await trimming.dropBeyond(refused, roomForRefused)) +
+    (await trimming.dropBeyond(accepted, DEAD_LETTERS_MAX));
   return { ofOneCustomer, beyondAll };
 }
+
+const largestFirst = (groups: readonly Group[]) => groups.toSorted((a, b) => b.total - a.total);
+const sum = (groups: readonly Group[]) => groups.reduce((all, { total }) => all + total, 0);
 
 async function groupsOf(db: Database): Promise<Group[]> {
   const { refused, customerId } = deadLetters;
@@ -142,15 +145,35 @@ async function groupsOf(db: Database): Promise<Group[]> {
     .groupBy(refused, customerId);
 }
 
-/** The most that each may keep when all together may keep `room`: who has less keeps all, and the others get equal parts. */
-function shareOf(totals: readonly number[], room: number): number {
+/**
+ * The most that each may keep when all together may keep `room`: who has less keeps all, and the others get equal parts. A part is a
+ * whole number, so `more` of them may keep one more.
+ */
+function shareOf(groups: readonly Group[], room: number): { readonly share: number; readonly more: number } {
+  const totals = groups.map(({ total }) => total).sort((a, b) => a - b);
   let left = room;
-  for (const [index, total] of totals.toSorted((a, b) => a - b).entries()) {
-    const share = Math.floor(left / (totals.length - index));
-    if (total > share) return share;
+  for (const [index, total] of totals.entries()) {
+    const others = totals.length - index;
+    const share = Math.floor(left / others);
+    if (total > share) return { share, more: left - share * others };
     left -= total;
   }
-  return Number.POSITIVE_INFINITY;
+  return { share: Number.POSITIVE_INFINITY, more: 0 };
+}
+
+/** Groups that one statement can look through: a large one is alone. Nobody is alone, too, because the statement names customers. */
+function portionsOf(groups: readonly Group[]): Group[][] {
+  const portions: Group[][] = [];
+  let room = 0;
+  for (const group of groups) {
+    if (group.total > room || group.customerId === null) {
+      portions.push([]);
+      room = BITE;
+    }
+    portions.at(-1)?.push(group);
+    room -= group.customerId === null ? BITE : group.total;
+  }
+  return portions;
 }
 
 /** Deletes letters in bites, at most so many in a run. */
@@ -162,26 +185,53 @@ class Trimming {
     this.#db = db;
   }
 
-  /** Deletes the oldest letters of each group that has more than it keeps. @returns how many */
-  async dropDownTo(groups: readonly Group[], keptOf: (group: Group) => number): Promise<number> {
+  /** Deletes what groups of one kind have beyond `room` together: each that has more than its share loses its oldest. @returns how many */
+  async dropBeyond(groups: readonly Group[], room: number): Promise<number> {
+    const { share, more } = shareOf(groups, room);
+    const larger = largestFirst(groups.filter(({ total }) => total > share));
+    const last = larger.length - more;
+    return (
+      (await this.dropDownTo(larger.slice(0, last), share)) +
+      (await this.dropDownTo(larger.slice(last), share + 1))
+    );
+  }
+
+  /**
+   * Deletes the oldest letters of each group of one kind that has more than `kept`, the largest groups first. There may be
+   * thousands of groups, so a statement takes as many small ones as it can.
+   * @returns how many
+   */
+  async dropDownTo(groups: readonly Group[], kept: number): Promise<number> {
     let dropped = 0;
-    for (const group of groups) {
-      const { customerId, refused, total } = group;
-      const where = sql`refused = ${refused ? 1 : 0} AND customer_id IS ${customerId}`;
-      dropped += await this.drop(total - keptOf(group), where);
+    for (const some of portionsOf(largestFirst(groups.filter(({ total }) => total > kept)))) {
+      dropped += await this.#dropOldest(some, kept);
     }
     return dropped;
   }
 
+  async #dropOldest(groups: readonly Group[], kept: number): Promise<number> {
+    const [first, ...others] = groups;
+    if (first === undefined) return 0;
+    const { refused, customerId } = first;
+    const most = sum(groups) - kept * groups.length;
+    const ofKind = sql`refused = ${refused ? 1 : 0}`;
+    if (others.length === 0) return await this.drop(most, sql`${ofKind} AND customer_id IS ${customerId}`);
+    const customers = JSON.stringify(groups.map((one) => one.customerId));
+    const ranked = sql`(SELECT id, created_at,
+        row_number() OVER (PARTITION BY customer_id ORDER BY created_at DESC, id DESC) AS rank
+      FROM dead_letters WHERE ${ofKind} AND customer_id IN (SELECT value FROM json_each(${customers})))`;
+    return await this.drop(most, sql`rank > ${kept}`, ranked);
+  }
+
   /** Deletes the oldest letters of a kind, at most `most`. @returns how many */
-  async drop(most: number, where: SQL): Promise<number> {
+  async drop(most: number, where: SQL, from: SQL = sql`dead_letters`): Promise<number> {
     let dropped = 0;
     while (dropped < most && this.#bites > 0) {
       this.#bites--;
       const limit = Math.min(BITE, most - dropped);
       const { meta } = await this.#db.delete(deadLetters).where(
         sql`${deadLetters.id} IN (
-          SELECT id FROM dead_letters WHERE ${where} ORDER BY created_at, id LIMIT ${limit})`,
+          SELECT id FROM ${from} WHERE ${where} ORDER BY created_at, id LIMIT ${limit})`,
       );
       dropped += meta.changes;
       if (meta.changes < limit) break;

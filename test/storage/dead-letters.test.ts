@@ -41,6 +41,25 @@ async function write(
     .run();
 }
 
+/** Writes so many letters for each of so many customers. */
+async function writeForMany(customers: number, each: number, refused: boolean) {
+  await env.DB.prepare(
+    `WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ?1 * ?2 - 1)
+     INSERT INTO dead_letters (id, queue, reason, body, accepted_at, created_at, customer_id, refused)
+     SELECT 'many' || i, 'webhook-events', 'many', '{}', 1, i, 'customer ' || (i % ?1), ?3 FROM n`,
+  )
+    .bind(customers, each, refused ? 1 : 0)
+    .run();
+}
+
+async function countsOfCustomers() {
+  const row = await env.DB.prepare(
+    `SELECT sum(n) AS total, min(n) AS least, max(n) AS most, min(oldest) AS oldest
+     FROM (SELECT count(*) AS n, min(created_at) AS oldest FROM dead_letters GROUP BY customer_id)`,
+  ).first();
+  return row;
+}
+
 async function countsByReason() {
   const { results } = await env.DB.prepare(
     'SELECT reason, count(*) AS n FROM dead_letters GROUP BY reason ORDER BY reason',
@@ -108,6 +127,30 @@ describe('a list that is too long', () => {
     expect(await countsByReason()).toEqual({ one: 45_000, three: 10_000, two: 45_000 });
   });
 
+  it.each([
+    ['refused', true],
+    ['accepted', false],
+  ] as const)(
+    'one run cuts the list of three thousand customers with %s events to its size',
+    async (_, refused) => {
+      await writeForMany(3000, 40, refused);
+      const queries = await queriesOf(async (database) => {
+        expect(await trimDeadLetters(database, 0)).toEqual({ ofOneCustomer: 0, beyondAll: 20_000 });
+      });
+      expect(queries.length).toBeLessThanOrEqual(40);
+      // Two thousand customers keep 33, and a thousand keep 34. Each loses its oldest ones.
+      const counts = await countsOfCustomers();
+      expect(counts).toMatchObject({ total: 100_000, least: 33, most: 34 });
+      expect(counts?.['oldest']).toBeGreaterThanOrEqual(18_000);
+    },
+  );
+
+  it('sixty thousand customers with two letters each keep a hundred thousand of them', async () => {
+    await writeForMany(60_000, 2, true);
+    await trimDeadLetters(db, 0);
+    expect(await countsOfCustomers()).toMatchObject({ total: 100_000, least: 1, most: 2 });
+  });
+
   it('a run deletes at most 5,000 letters in a statement, asks D1 at most 110 times, and the next run goes on', async () => {
     await write('old', 520_000, null, true, 0);
     const queries = await queriesOf((database) => trimDeadLetters(database, 1_000_000));
@@ -119,14 +162,18 @@ describe('a list that is too long', () => {
   });
 
   it('trimming reads indexes alone, never bodies', async () => {
-    await write('many', 10_050, null, true, 0);
+    await write('nobody', 10_050, null, true, 0);
+    await writeForMany(2000, 50, true);
     const queries = await queriesOf((database) => trimDeadLetters(database, 5));
+    expect(queries.some(([query]) => query.includes('PARTITION BY'))).toBe(true);
     const plans: string[] = [];
     for (const [query, values] of queries) {
       const { results } = await env.DB.prepare(`EXPLAIN QUERY PLAN ${query}`)
         .bind(...values)
         .all<{ detail: string }>();
-      plans.push(...results.map(({ detail }) => detail).filter((detail) => /^(SCAN|SEARCH)/.test(detail)));
+      plans.push(
+        ...results.map(({ detail }) => detail).filter((detail) => /^(SCAN|SEARCH) dead_letters/.test(detail)),
+      );
     }
     expect(plans.some((plan) => plan.includes('dead_letters_by_age'))).toBe(true);
     expect(plans.some((plan) => plan.includes('SEARCH dead_letters USING COVERING INDEX'))).toBe(true);
