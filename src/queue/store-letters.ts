@@ -1,6 +1,7 @@
 /**
- * Stores the dead letters of a batch in D1. A batch may have twenty thousand, so they are made and stored about a thousand at a
- * time, and other work of the isolate has its turn in between. The letter's id makes a repeat harmless.
+ * Stores the dead letters of a batch in D1. A batch may have fifty thousand, or fifty megabytes of them. So they are made and stored
+ * about a thousand at a time, and a few megabytes, and other work of the isolate has its turn in between. The letter's id makes a
+ * repeat harmless.
  */
 import { outageBehind } from '../domain/errors.ts';
 import { describeError, logWarn } from '../log.ts';
@@ -19,8 +20,18 @@ type Stored =
 
 type Store = (letters: readonly DeadLetter[]) => Promise<void>;
 
-/** Letters that are made and stored in one go. A message has at most as many. */
+/** Letters that are made and stored in one go. Most messages have fewer. */
 const LETTERS_AT_ONCE = 1000;
+/** Characters of their bodies, not counting those of the last message: it has at most about as many. An isolate has 128 MB. */
+const CHARACTERS_AT_ONCE = 2_000_000;
+
+type End<One> = (some: readonly One[], stored: Stored) => void | Promise<void>;
+
+/** A message with its letters, now that they are made. */
+interface Made<One> {
+  readonly one: One;
+  readonly letters: readonly DeadLetter[];
+}
 
 /**
  * Stores the letters of all messages. When the database is there and refuses some, each message is stored alone, so that one does not
@@ -30,43 +41,48 @@ const LETTERS_AT_ONCE = 1000;
 export async function storeLetters<One extends Lettered>(
   all: readonly One[],
   store: Store,
-  end: (some: readonly One[], stored: Stored) => void | Promise<void>,
+  end: End<One>,
 ): Promise<void> {
-  for (const some of portionsOf(all)) await storePortion(some, store, end);
+  let portion: Made<One>[] = [];
+  let count = 0;
+  let characters = 0;
+  for (const one of all) {
+    const isFull = count + one.letterCount > LETTERS_AT_ONCE || characters > CHARACTERS_AT_ONCE;
+    if (portion.length > 0 && isFull) {
+      await storePortion(portion, store, end);
+      portion = [];
+      count = 0;
+      characters = 0;
+    }
+    try {
+      const letters = one.letters();
+      portion.push({ one, letters });
+      count += one.letterCount;
+      for (const { body } of letters) characters += body.length;
+    } catch (error) {
+      await end([one], { isStored: false, error });
+    }
+  }
+  if (portion.length > 0) await storePortion(portion, store, end);
 }
 
-async function storePortion<One extends Lettered>(
-  some: readonly One[],
-  store: Store,
-  end: (some: readonly One[], stored: Stored) => void | Promise<void>,
-): Promise<void> {
+async function storePortion<One>(some: readonly Made<One>[], store: Store, end: End<One>): Promise<void> {
+  const letters = some.flatMap((made) => made.letters);
   let stored: Stored;
   try {
-    const letters = some.flatMap((one) => one.letters());
     await store(letters);
     stored = { isStored: true, letters };
   } catch (error) {
     if (some.length > 1 && outageBehind(error) === undefined) {
-      for (const one of some) await storePortion([one], store, end);
+      for (const made of some) await storePortion([made], store, end);
       return;
     }
     stored = { isStored: false, error };
   }
-  await end(some, stored);
-}
-
-function portionsOf<One extends Lettered>(all: readonly One[]): One[][] {
-  const portions: One[][] = [];
-  let room = 0;
-  for (const one of all) {
-    if (portions.length === 0 || one.letterCount > room) {
-      portions.push([]);
-      room = LETTERS_AT_ONCE;
-    }
-    portions.at(-1)?.push(one);
-    room -= one.letterCount;
-  }
-  return portions;
+  await end(
+    some.map(({ one }) => one),
+    stored,
+  );
 }
 
 /** Logs what became of the letters of some messages: one line, however many there are. */

@@ -1,7 +1,9 @@
 /** Messages with thousands of members that are nothing: what they cost is bounded, and good messages of the batch come first. */
 import { env } from 'cloudflare:workers';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { consumeDeadLetters } from '../../src/queue/dead-letters.ts';
 import { readEventMessage } from '../../src/queue/event-message.ts';
+import type { DeadLetter } from '../../src/storage/dead-letters.ts';
 import { until } from '../support/until.ts';
 import { anEvent, consumeBatch, newCustomer, newSubscription } from '../support/world.ts';
 
@@ -142,6 +144,28 @@ describe('a batch of messages that are refused', () => {
     const bodies = Array.from({ length: 50 }, () => ({ body: Array.from({ length: 1000 }, () => 0) }));
     expect((await consumeBatch('deadLetters', bodies, environment)).acked).toHaveLength(50);
     expect(seen).toEqual({ batches: 50, statements: 50 });
+  });
+});
+
+describe('the letters of fifty messages of control characters', () => {
+  it('they are stored four megabytes at a time at most: in JSON within JSON each such character has eight bytes', async () => {
+    const sizes: number[] = [];
+    const store = async (letters: readonly DeadLetter[]) => {
+      sizes.push(letters.reduce((sum, { body }) => sum + body.length, 0));
+    };
+    const body = Array.from({ length: 20 }, () => ({ a: '\u0001'.repeat(6000) }));
+    const messages = Array.from({ length: 50 }, () => ({
+      id: crypto.randomUUID(),
+      timestamp: new Date(),
+      attempts: 1,
+      body,
+      ack: vi.fn(),
+      retry: vi.fn(),
+    }));
+    await consumeDeadLetters(messages, { store, send: async () => undefined, now: Date.now });
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(4_000_000);
+    expect(sizes.length).toBeLessThan(25);
+    expect(messages.every(({ ack }) => ack.mock.calls.length === 1)).toBe(true);
   });
 });
 
