@@ -14,8 +14,7 @@ import { Dispatch, QUEUES } from '../outbound/queues.ts';
 import type { DeadLetter } from '../storage/dead-letters.ts';
 import type { SubscriptionStatus } from '../storage/recipients.ts';
 import { acknowledge, returnAll } from './acknowledge.ts';
-import { isForm } from './event-message.ts';
-import { notUnderstood } from './letters.ts';
+import { isForm, readMisplaced } from './event-message.ts';
 import { logStored, storeLetters } from './store-letters.ts';
 
 interface DeliveriesPorts extends DeliveryPorts {
@@ -46,7 +45,9 @@ export async function consumeDeliveries(
       await acknowledge(message, true, async () => undefined);
     }
   }
-  await Promise.all([deliverAll(readings, ports, queue), refuseAll(others, ports, queue)]);
+  await deliverAll(readings, ports, queue);
+  // The reading of other messages keeps the isolate busy, so it comes last.
+  await refuseAll(others, ports, queue);
 }
 
 async function deliverAll(
@@ -80,16 +81,16 @@ async function deliverAll(
   await invocation.end();
 }
 
-/** Messages that are no dispatch become dead letters: they may be events that a producer sent to the wrong queue. */
+/** Messages that are no dispatch become dead letters: they may have events that a producer sent to the wrong queue. */
 async function refuseAll(
   messages: readonly Message<unknown>[],
   ports: DeliveriesPorts,
   queue: string,
 ): Promise<void> {
-  const refused = messages.map((message) => {
-    const letters = () => [notDispatch(message, ports.now(), queue)];
-    return { message, letterCount: 1, letters };
-  });
+  const refused = messages.map((message) => ({
+    message,
+    ...readMisplaced(message, 'is no dispatch', ports.now(), queue),
+  }));
   await storeLetters(refused, ports.deadLetters.store, async (some, stored) => {
     logStored(queue, (some[0] as (typeof refused)[number]).message, stored);
     await Promise.all(
@@ -98,12 +99,6 @@ async function refuseAll(
       ),
     );
   });
-}
-
-function notDispatch(message: Message<unknown>, now: number, queue: string): DeadLetter {
-  const { body } = message;
-  const shown = isTooLarge(body) ? { type: typeof body } : body;
-  return notUnderstood(message, 'is no dispatch', now, shown, queue);
 }
 
 /** @returns `undefined` for a message that is no dispatch. Never throws */

@@ -21,9 +21,10 @@ import {
 } from '../domain/event.ts';
 import { isTooLarge } from '../domain/json-size.ts';
 import { DEAD_LETTERS_PER_MESSAGE } from '../domain/limits.ts';
-import { PackedEvents, ReplayedEvent, type SliceOf, unpackEvent } from '../outbound/queues.ts';
+import { PackedEvents, QUEUES, ReplayedEvent, type SliceOf, unpackEvent } from '../outbound/queues.ts';
 import type { DeadLetter } from '../storage/dead-letters.ts';
 import {
+  deadLetterOf,
   describeFaults,
   notUnderstood,
   type Origin,
@@ -31,6 +32,7 @@ import {
   type ReadableMessage,
   type Refusal,
   refusals,
+  whyNotUnderstood,
 } from './letters.ts';
 
 export interface EventMessage extends SliceOf {
@@ -49,12 +51,36 @@ export function readEventMessage(message: ReadableMessage, now: number, onlySlic
     if (isTooLarge(body))
       return refused(message, 'is larger than a queue message can be', now, { type: typeof body });
     if (isForm(body, 'packed')) return readPacked(message, now, onlySlices);
-    if (onlySlices) return refused(message, 'is no slice', now);
+    if (onlySlices) return { events: [], ...readMisplaced(message, 'is no slice', now) };
     return isForm(body, 'replay') ? readReplayed(message, now) : readPublished(message, now);
   } catch {
     // No message is known to get here. Its body is left alone, because something about it throws.
     return refused(message, 'cannot be read', now, {});
   }
+}
+
+/**
+ * Reads a message that is in the wrong queue. Each event in it becomes a letter of its own, which can be replayed. Without an event
+ * there is one letter for all. Never throws
+ * @param queue where the message came from
+ */
+export function readMisplaced(
+  message: ReadableMessage,
+  reason: string,
+  now: number,
+  queue: string = QUEUES.events,
+): Pick<EventMessage, 'letterCount' | 'letters'> {
+  const { events, letterCount, letters } = readEventMessage(message, now);
+  if (events.length === 0) {
+    const shown = isTooLarge(message.body) ? { type: typeof message.body } : message.body;
+    return { letterCount: 1, letters: () => [notUnderstood(message, reason, now, shown, queue)] };
+  }
+  const own = ([position, event]: EventMessage['events'][number]) =>
+    deadLetterOf(message, position, event, whyNotUnderstood(reason), now, true);
+  return {
+    letterCount: letterCount + events.length,
+    letters: () => [...letters(), ...events.map(own)].map((letter) => ({ ...letter, queue })),
+  };
 }
 
 /** Whether a body is one of our own forms, whatever its version. A published event has a type, and may have any other member. */
@@ -68,7 +94,9 @@ function readPacked(message: ReadableMessage, now: number, onlySlices: boolean):
   const { acceptedAt, customerId, subscriptions, failures, waited, sharedHosts } = packed.data;
   const fault = faultOfAcceptance(acceptedAt, message.timestamp.getTime(), now);
   if (fault !== undefined) return refused(message, fault, now);
-  if (onlySlices && subscriptions === undefined) return refused(message, 'is no slice', now);
+  if (onlySlices && subscriptions === undefined) {
+    return { events: [], ...readMisplaced(message, 'is no slice', now) };
+  }
   const reading = new Reading(originOf(message, acceptedAt), now, customerId);
   for (const [position, member] of packed.data.events.entries()) {
     const event = unpackEvent(member, packed.data);

@@ -76,13 +76,15 @@ export function notUnderstood(
   event: unknown = message.body,
   queue: string = QUEUES.events,
 ): DeadLetter {
-  const why = `message not understood: ${reason}`;
-  return { ...refusal(originOf(message), { position: 0, reason: why, event }, now), queue };
+  const refused = { position: 0, reason: whyNotUnderstood(reason), event };
+  return { ...refusal(originOf(message), refused, now), queue };
 }
+
+export const whyNotUnderstood = (reason: string) => `message not understood: ${reason}`;
 
 /**
  * A letter for a valid event that cannot be delivered.
- * @param refused its customer does not exist
+ * @param refused its customer does not exist, or it is in the wrong queue
  */
 export function deadLetterOf(
   message: ReadableMessage,

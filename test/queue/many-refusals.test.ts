@@ -191,6 +191,34 @@ describe('a message of webhook-deliveries that is no dispatch', () => {
     },
   );
 
+  it.each(['deliveries', 'unhealthy', 'slices'] as const)(
+    'each event of a large array that a producer sent to the queue of %s becomes a dead letter, which can be replayed',
+    async (queue) => {
+      logged();
+      const customer = await newCustomer();
+      const subscription = await newSubscription(customer);
+      const attributes = Array.from({ length: 100 }, () => 'a'.repeat(200));
+      const good = { ...anEvent(), type: 'entityUpdated', attributes, customerId: customer.id };
+      const body = [good, { ...good, sub: 'nobody' }, good, good];
+      expect((await consumeBatch(queue, [{ body }])).acked).toHaveLength(1);
+      const { results } = await env.DB.prepare(
+        'SELECT reason, refused, body FROM dead_letters WHERE customer_id = ? ORDER BY reason',
+      )
+        .bind(customer.id)
+        .all();
+      const misplaced = `message not understood: is no ${queue === 'slices' ? 'slice' : 'dispatch'}`;
+      expect(results.map(({ reason, refused }) => [reason, refused])).toEqual([
+        ...[misplaced, misplaced, misplaced].map((reason) => [reason, 1]),
+        ['sub must be a UUID', 1],
+      ]);
+      await consumeBatch(
+        'events',
+        results.slice(0, 3).map((row) => ({ body: JSON.parse(String(row['body'])) })),
+      );
+      expect(await subscription.listener.calls()).toHaveLength(3);
+    },
+  );
+
   it('such a message returns to its queue while D1 does not take its letter', async () => {
     logged();
     const DB = new Proxy(env.DB, {
