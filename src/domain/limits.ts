@@ -196,7 +196,7 @@ export const CLIENT_SECRETS_MAX = 10;
 
 // --- Dead letters (contract 10.1 and 10.2) ---------------------------------------------------------------------
 
-/** Dead letters of one queue message. Further invalid events share the last one, so that one message cannot fill the list. */
+/** Dead letters for the invalid events of one queue message. Further ones share the last, so that one message cannot fill the list. */
 export const DEAD_LETTERS_PER_MESSAGE = 1000;
 /** Dead letters that the operator's list holds. */
 export const DEAD_LETTERS_MAX = 100_000;

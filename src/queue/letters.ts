@@ -54,13 +54,14 @@ export function refusals(origin: Origin, all: readonly Refusal[], now: number): 
     position: -1,
     reason: `${rest.length} more invalid events of one message`,
     event: rest.map(({ event }) => presentable(event)),
-    customerId: rest[0]?.customerId,
+    customerId: sharedCustomer(rest),
   };
   return [...kept, shared].map((one) => refusal(origin, one, now));
 }
 
-function refusal(origin: Origin, { position, reason, event, customerId }: Refusal, now: number): DeadLetter {
-  const about = { customerId: customerId ?? claimedCustomer(event), refused: true };
+function refusal(origin: Origin, one: Refusal, now: number): DeadLetter {
+  const { position, reason, event } = one;
+  const about = { customerId: customerOf(one), refused: true };
   return letter(origin, position, reason, event, now, about);
 }
 
@@ -141,6 +142,16 @@ function presentable(value: unknown): unknown {
     return { type: typeof value };
   }
 }
+
+/** The customer of all these members. A letter of several belongs to nobody. */
+function sharedCustomer([first, ...others]: readonly Refusal[]): string | undefined {
+  const customerId = first === undefined ? null : customerOf(first);
+  return customerId !== null && others.every((one) => customerOf(one) === customerId)
+    ? customerId
+    : undefined;
+}
+
+const customerOf = ({ customerId, event }: Refusal) => customerId ?? claimedCustomer(event);
 
 /** The customer that a member of a message names, whether it exists or not. */
 function claimedCustomer(event: unknown): string | null {

@@ -1,11 +1,12 @@
 /** Messages with thousands of members that are nothing: what they cost is bounded, and good messages of the batch come first. */
 import { env } from 'cloudflare:workers';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { deadLetterId } from '../../src/domain/ids.ts';
 import { consumeDeadLetters } from '../../src/queue/dead-letters.ts';
 import { readEventMessage } from '../../src/queue/event-message.ts';
 import type { DeadLetter } from '../../src/storage/dead-letters.ts';
 import { until } from '../support/until.ts';
-import { anEvent, consumeBatch, newCustomer, newSubscription } from '../support/world.ts';
+import { anEvent, asOperator, consumeBatch, newCustomer, newSubscription } from '../support/world.ts';
 
 const read = (body: unknown) =>
   readEventMessage({ id: crypto.randomUUID(), timestamp: new Date(), body }, Date.now());
@@ -46,6 +47,11 @@ function logged(): () => string[] {
   return () => warn.mock.calls.flat().map(String);
 }
 
+const sharedLetter = (messageId: string) =>
+  env.DB.prepare('SELECT customer_id FROM dead_letters WHERE id = ?')
+    .bind(deadLetterId(messageId, -1))
+    .first();
+
 describe('an array of members that are no events', () => {
   it('four thousand members without a customer cost as many judgments as a thousand', () => {
     const judgedOf = (members: number) => {
@@ -73,6 +79,23 @@ describe('an array of members that are no events', () => {
     const { acked } = await consumeBatch('events', [{ body }]);
     expect(acked).toHaveLength(1);
     expect(await subscription.listener.calls()).toHaveLength(2);
+  });
+
+  it('the letter that members beyond the first thousand share belongs to their customer, when all name the same', async () => {
+    logged();
+    const [one, other] = [await newCustomer(), await newCustomer()];
+    const ownerOf = async (names: readonly unknown[], id: string = crypto.randomUUID()) => {
+      const body = Array.from({ length: 1200 }, (_, at) => ({ customerId: names[at % names.length] }));
+      await consumeBatch('events', [{ id, body }]);
+      return (await sharedLetter(id))?.['customer_id'];
+    };
+    const id = crypto.randomUUID();
+    expect(await ownerOf([one.id, one.id.toUpperCase()], id)).toBe(one.id);
+    expect(await ownerOf([one.id, other.id])).toBeNull();
+    expect(await ownerOf([one.id, 7])).toBeNull();
+    // So it is erased with its customer.
+    expect((await asOperator('DELETE', `/customers/${one.id}`)).status).toBe(204);
+    expect(await sharedLetter(id)).toBeNull();
   });
 
   it('an array with a hundred thousand holes is one letter: as JSON it is larger than a message can be', () => {
