@@ -117,7 +117,8 @@ interface Group {
 /**
  * Deletes the letters that are older than `before` (ms). Then, for each customer, the oldest letters of refused events beyond
  * `DEAD_LETTERS_MAX_REFUSED`; nobody counts as a customer. Then what is beyond `DEAD_LETTERS_MAX`: letters of refused events first,
- * and of these the oldest of those who have the most. A run deletes a bounded number, and reads no body.
+ * and of these the oldest of those who have the most. A run deletes a bounded number, and reads no body. Two runs at once delete no
+ * more than one: a statement says which letters stay, not how many go.
  */
 export async function trimDeadLetters(db: Database, before: number): Promise<Dropped> {
   const trimming = new Trimming(db);
@@ -211,16 +212,28 @@ class Trimming {
 
   async #dropOldest(groups: readonly Group[], kept: number): Promise<number> {
     const [first, ...others] = groups;
-    if (first === undefined) return 0;
+    if (first === undefined || this.#bites === 0) return 0;
     const { refused, customerId } = first;
     const most = sum(groups) - kept * groups.length;
     const ofKind = sql`refused = ${refused ? 1 : 0}`;
-    if (others.length === 0) return await this.drop(most, sql`${ofKind} AND customer_id IS ${customerId}`);
+    if (others.length === 0) {
+      const ofGroup = sql`${ofKind} AND customer_id IS ${customerId}`;
+      return await this.drop(most, sql`${ofGroup} AND ${await this.#notNewest(kept, ofGroup)}`);
+    }
     const customers = JSON.stringify(groups.map((one) => one.customerId));
     const ranked = sql`(SELECT id, created_at,
         row_number() OVER (PARTITION BY customer_id ORDER BY created_at DESC, id DESC) AS rank
       FROM dead_letters WHERE ${ofKind} AND customer_id IN (SELECT value FROM json_each(${customers})))`;
     return await this.drop(most, sql`rank > ${kept}`, ranked);
+  }
+
+  /** Says which letters are not among the newest `kept`. It names the newest one that goes, so that another run deletes no more. */
+  async #notNewest(kept: number, where: SQL): Promise<SQL> {
+    const [cut] = await this.#db.all<{ createdAt: number; id: string }>(
+      sql`SELECT created_at AS createdAt, id FROM dead_letters WHERE ${where}
+          ORDER BY created_at DESC, id DESC LIMIT 1 OFFSET ${kept}`,
+    );
+    return cut === undefined ? sql`false` : sql`(created_at, id) <= (${cut.createdAt}, ${cut.id})`;
   }
 
   /** Deletes the oldest letters of a kind, at most `most`. @returns how many */

@@ -151,6 +151,19 @@ describe('a list that is too long', () => {
     expect(await countsOfCustomers()).toMatchObject({ total: 100_000, least: 1, most: 2 });
   });
 
+  it('two runs at once delete no more than one', async () => {
+    const [one, two] = [await newCustomer(), await newCustomer()];
+    await write('one', 70_000, one.id, false);
+    await write('two', 40_000, two.id, false);
+    await write('refused', 11_000, null, true);
+    await Promise.all([trimDeadLetters(db, 0), trimDeadLetters(db, 0)]);
+    expect(await countsByReason()).toEqual({ one: 60_000, two: 40_000 });
+    await env.DB.prepare('DELETE FROM dead_letters').run();
+    await write('refused', 11_000, null, true);
+    await Promise.all([trimDeadLetters(db, 0), trimDeadLetters(db, 0)]);
+    expect(await countsByReason()).toEqual({ refused: 10_000 });
+  });
+
   it('a run deletes at most 5,000 letters in a statement, asks D1 at most 110 times, and the next run goes on', async () => {
     await write('old', 520_000, null, true, 0);
     const queries = await queriesOf((database) => trimDeadLetters(database, 1_000_000));
