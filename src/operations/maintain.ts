@@ -42,16 +42,7 @@ export async function maintain(needs: MaintenanceNeeds, now: number): Promise<vo
     'erase deleted stores': () => eraseDeleted(needs, ERASED_PER_RUN),
     'visit event stores': () => visitRange(needs, Math.floor(now / RUN_EVERY_MS) % RANGES, now),
     'rotate signing keys': () => rotateDueKeys(db, config, now),
-    'trim dead letters': async () => {
-      const dropped = await trimDeadLetters(db, now - DEAD_LETTER_RETENTION_MS);
-      const causes = {
-        'more refused events of one customer than the list keeps': dropped.ofOneCustomer,
-        'more than the list holds': dropped.beyondAll,
-      };
-      for (const [reason, count] of Object.entries(causes)) {
-        if (count > 0) logWarn('dead letters dropped', { count, reason });
-      }
-    },
+    'trim dead letters': () => trimLetters(db, now - DEAD_LETTER_RETENTION_MS),
     'trim the audit trail': () => deleteOldAudit(db, now),
     'blank the audit trail of erased customers': () => blankErasedAudit(db, now),
     'forget tombstones': () => deleteTombstones(db, now - TOMBSTONE_MS),
@@ -61,6 +52,22 @@ export async function maintain(needs: MaintenanceNeeds, now: number): Promise<vo
       await task();
     } catch (error) {
       logError('maintenance task failed', error, { task: name });
+    }
+  }
+}
+
+/** Logs what was dropped even when D1 fails before the end. */
+async function trimLetters(db: Database, before: number): Promise<void> {
+  const dropped = { ofOneCustomer: 0, beyondAll: 0 };
+  try {
+    await trimDeadLetters(db, before, dropped);
+  } finally {
+    const causes = {
+      'more refused events of one customer than the list keeps': dropped.ofOneCustomer,
+      'more than the list holds': dropped.beyondAll,
+    };
+    for (const [reason, count] of Object.entries(causes)) {
+      if (count > 0) logWarn('dead letters dropped', { count, reason });
     }
   }
 }

@@ -102,9 +102,9 @@ export async function dropDeadLetter(db: Database, id: string, audit: AuditRow):
 /** Letters that were dropped although they were not old. */
 interface Dropped {
   /** Of refused events, because their customer has too many. */
-  readonly ofOneCustomer: number;
+  ofOneCustomer: number;
   /** Because the list is full. */
-  readonly beyondAll: number;
+  beyondAll: number;
 }
 
 /** Letters of one customer, or of nobody, for events that were refused, or accepted. */
@@ -119,20 +119,29 @@ interface Group {
  * `DEAD_LETTERS_MAX_REFUSED`; nobody counts as a customer. Then what is beyond `DEAD_LETTERS_MAX`: letters of refused events first,
  * and of these the oldest of those who have the most. A run deletes a bounded number, and reads no body. Two runs at once delete no
  * more than one: a statement says which letters stay, not how many go.
+ * @param dropped counts up with each statement: what is dropped is known when a later statement fails, too
  */
-export async function trimDeadLetters(db: Database, before: number): Promise<Dropped> {
+export async function trimDeadLetters(
+  db: Database,
+  before: number,
+  dropped: Dropped = { ofOneCustomer: 0, beyondAll: 0 },
+): Promise<Dropped> {
   const trimming = new Trimming(db);
   await trimming.drop(Number.POSITIVE_INFINITY, sql`created_at < ${before}`);
   const groups = await groupsOf(db);
   const accepted = groups.filter(({ refused }) => !refused);
   const tooMany = groups.filter(({ refused }) => refused);
-  const ofOneCustomer = await trimming.dropDownTo(tooMany, DEAD_LETTERS_MAX_REFUSED);
+  trimming.onDropped = (count) => {
+    dropped.ofOneCustomer += count;
+  };
+  await trimming.dropDownTo(tooMany, DEAD_LETTERS_MAX_REFUSED);
   const refused = tooMany.map((one) => ({ ...one, total: Math.min(one.total, DEAD_LETTERS_MAX_REFUSED) }));
-  const roomForRefused = Math.max(0, DEAD_LETTERS_MAX - sum(accepted));
-  const beyondAll =
-    (await trimming.dropBeyond(refused, roomForRefused)) +
-    (await trimming.dropBeyond(accepted, DEAD_LETTERS_MAX));
-  return { ofOneCustomer, beyondAll };
+  trimming.onDropped = (count) => {
+    dropped.beyondAll += count;
+  };
+  await trimming.dropBeyond(refused, Math.max(0, DEAD_LETTERS_MAX - sum(accepted)));
+  await trimming.dropBeyond(accepted, DEAD_LETTERS_MAX);
+  return dropped;
 }
 
 const largestFirst = (groups: readonly Group[]) => groups.toSorted((a, b) => b.total - a.total);
@@ -181,50 +190,47 @@ function portionsOf(groups: readonly Group[]): Group[][] {
 class Trimming {
   readonly #db: Database;
   #bites = BITES_PER_RUN;
+  onDropped: (count: number) => void = () => undefined;
 
   constructor(db: Database) {
     this.#db = db;
   }
 
-  /** Deletes what groups of one kind have beyond `room` together: each that has more than its share loses its oldest. @returns how many */
-  async dropBeyond(groups: readonly Group[], room: number): Promise<number> {
+  /** Deletes what groups of one kind have beyond `room` together: each that has more than its share loses its oldest. */
+  async dropBeyond(groups: readonly Group[], room: number): Promise<void> {
     const { share, more } = shareOf(groups, room);
     const larger = largestFirst(groups.filter(({ total }) => total > share));
     const last = larger.length - more;
-    return (
-      (await this.dropDownTo(larger.slice(0, last), share)) +
-      (await this.dropDownTo(larger.slice(last), share + 1))
-    );
+    await this.dropDownTo(larger.slice(0, last), share);
+    await this.dropDownTo(larger.slice(last), share + 1);
   }
 
   /**
    * Deletes the oldest letters of each group of one kind that has more than `kept`, the largest groups first. There may be
    * thousands of groups, so a statement takes as many small ones as it can.
-   * @returns how many
    */
-  async dropDownTo(groups: readonly Group[], kept: number): Promise<number> {
-    let dropped = 0;
+  async dropDownTo(groups: readonly Group[], kept: number): Promise<void> {
     for (const some of portionsOf(largestFirst(groups.filter(({ total }) => total > kept)))) {
-      dropped += await this.#dropOldest(some, kept);
+      await this.#dropOldest(some, kept);
     }
-    return dropped;
   }
 
-  async #dropOldest(groups: readonly Group[], kept: number): Promise<number> {
+  async #dropOldest(groups: readonly Group[], kept: number): Promise<void> {
     const [first, ...others] = groups;
-    if (first === undefined || this.#bites === 0) return 0;
+    if (first === undefined || this.#bites === 0) return;
     const { refused, customerId } = first;
     const most = sum(groups) - kept * groups.length;
     const ofKind = sql`refused = ${refused ? 1 : 0}`;
     if (others.length === 0) {
       const ofGroup = sql`${ofKind} AND customer_id IS ${customerId}`;
-      return await this.drop(most, sql`${ofGroup} AND ${await this.#notNewest(kept, ofGroup)}`);
+      await this.drop(most, sql`${ofGroup} AND ${await this.#notNewest(kept, ofGroup)}`);
+      return;
     }
     const customers = JSON.stringify(groups.map((one) => one.customerId));
     const ranked = sql`(SELECT id, created_at,
         row_number() OVER (PARTITION BY customer_id ORDER BY created_at DESC, id DESC) AS rank
       FROM dead_letters WHERE ${ofKind} AND customer_id IN (SELECT value FROM json_each(${customers})))`;
-    return await this.drop(most, sql`rank > ${kept}`, ranked);
+    await this.drop(most, sql`rank > ${kept}`, ranked);
   }
 
   /** Says which letters are not among the newest `kept`. It names the newest one that goes, so that another run deletes no more. */
@@ -236,8 +242,8 @@ class Trimming {
     return cut === undefined ? sql`false` : sql`(created_at, id) <= (${cut.createdAt}, ${cut.id})`;
   }
 
-  /** Deletes the oldest letters of a kind, at most `most`. @returns how many */
-  async drop(most: number, where: SQL, from: SQL = sql`dead_letters`): Promise<number> {
+  /** Deletes the oldest letters of a kind, at most `most`. */
+  async drop(most: number, where: SQL, from: SQL = sql`dead_letters`): Promise<void> {
     let dropped = 0;
     while (dropped < most && this.#bites > 0) {
       this.#bites--;
@@ -247,8 +253,8 @@ class Trimming {
           SELECT id FROM ${from} WHERE ${where} ORDER BY created_at, id LIMIT ${limit})`,
       );
       dropped += meta.changes;
+      this.onDropped(meta.changes);
       if (meta.changes < limit) break;
     }
-    return dropped;
   }
 }

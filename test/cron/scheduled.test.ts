@@ -101,6 +101,40 @@ describe('maintenance by the cron', () => {
     await env.DB.prepare('DELETE FROM dead_letters').run();
   });
 
+  it('maintenance logs how many dead letters it dropped before D1 failed', async () => {
+    const warn = vi.spyOn(console, 'warn').mockImplementation(() => undefined);
+    const error = vi.spyOn(console, 'error').mockImplementation(() => undefined);
+    onTestFinished(() => {
+      warn.mockRestore();
+      error.mockRestore();
+    });
+    await env.DB.prepare('DELETE FROM dead_letters').run();
+    await env.DB.prepare(
+      `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 25000)
+       INSERT INTO dead_letters (id, queue, reason, body, accepted_at, created_at, refused)
+       SELECT 'letter ' || i, 'webhook-events', 'reason', '{}', ?1, ?1 + i, 1 FROM n`,
+    )
+      .bind(Date.now())
+      .run();
+    let deletes = 0;
+    const DB = new Proxy(env.DB, {
+      get(target, name) {
+        const value = Reflect.get(target, name) as unknown;
+        if (typeof value !== 'function') return value;
+        return (query: unknown, ...more: unknown[]) => {
+          // The first one deletes old letters, and the second one 5,000 others.
+          const isDelete = name === 'prepare' && String(query).startsWith('delete from "dead_letters"');
+          if (isDelete && ++deletes > 2) throw new Error('D1 is away');
+          return value.call(target, query, ...more);
+        };
+      },
+    });
+    await runCron({ ...env, DB }, Date.now());
+    expect(error.mock.calls.flat().join()).toContain('"task":"trim dead letters"');
+    expect(warn.mock.calls.flat().join()).toContain('"event":"dead letters dropped","count":5000');
+    await env.DB.prepare('DELETE FROM dead_letters').run();
+  });
+
   it('refused events of unknown customers keep 10,000 dead letters, and drop no others', async () => {
     const warn = vi.spyOn(console, 'warn').mockImplementation(() => undefined);
     onTestFinished(() => warn.mockRestore());
