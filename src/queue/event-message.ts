@@ -85,7 +85,9 @@ export function readMisplaced(
 
 /** Whether a body is one of our own forms, whatever its version. A published event has a type, and may have any other member. */
 export function isForm(body: unknown, mark: 'packed' | 'replay' | 'deadLetter' | 'eventIds'): boolean {
-  return typeof body === 'object' && body !== null && mark in body && !('type' in body);
+  return (
+    typeof body === 'object' && body !== null && !Array.isArray(body) && mark in body && !('type' in body)
+  );
 }
 
 function readPacked(message: ReadableMessage, now: number, onlySlices: boolean): EventMessage {

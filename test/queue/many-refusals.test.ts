@@ -126,6 +126,20 @@ describe('an array with members that have names', () => {
   });
 });
 
+describe('an array of events with a member that has the name of a form', () => {
+  it.each(['packed', 'replay', 'deadLetter', 'eventIds'])(
+    'its events have letters, whatever %s is',
+    async (mark) => {
+      logged();
+      const customer = await newCustomer();
+      const body = Object.assign([{ ...anEvent(), customerId: customer.id }], { [mark]: 1 });
+      for (const queue of ['deliveries', 'deadLetters'] as const) await consumeBatch(queue, [{ body }]);
+      const owned = env.DB.prepare('SELECT count(*) AS n FROM dead_letters WHERE customer_id = ?');
+      expect(await owned.bind(customer.id).first('n')).toBe(2);
+    },
+  );
+});
+
 describe('a batch of messages that are refused', () => {
   it('twenty messages of a thousand refusals are stored in twenty batches of D1, and logged in twenty lines', async () => {
     const lines = logged();
