@@ -1,4 +1,5 @@
 /** A store with deliveries for two hosts: what one host gives no place for delays nothing for the other. */
+import { runDurableObjectAlarm } from 'cloudflare:test';
 import { describe, expect, it } from 'vitest';
 import { hostLimitStub } from '../support/host-limit.ts';
 import { Bench } from '../support/store-bench.ts';
@@ -89,5 +90,22 @@ describe('a store with deliveries for two hosts', () => {
     }
     expect(rung).toEqual([id]);
     expect(bench.clock.now()).toBeGreaterThan(before);
+  });
+
+  it('new deliveries for a host without places ring the alarm once a second at most', async () => {
+    const bench = new Bench({ endpoint: 'https://full.example/' });
+    await takeAll(bench);
+    await bench.held(40);
+    let rung = 0;
+    const until = bench.clock.now() + 1000;
+    while (bench.clock.now() < until) {
+      if (((await bench.alarm()) ?? until) <= bench.clock.now()) {
+        await runDurableObjectAlarm(bench.store);
+        rung++;
+      }
+      bench.clock.advance(50);
+      await bench.held(1);
+    }
+    expect(rung).toBe(1);
   });
 });

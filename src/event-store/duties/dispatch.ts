@@ -5,8 +5,8 @@
  * Before it dispatches, the store asks the limit of the host for places (contract 10.4), and dispatches as many deliveries as
  * it got. The consumer returns the places. What got none stays due; it is in no queue.
  *
- * The lease is written first. If the queue refuses the send, these deliveries are due again after a wait that grows; others
- * keep their times. If the object dies in between, they are due again when the lease lapses. Of an endpoint that is not healthy only a few deliveries are on
+ * The lease is written first. If the queue refuses the send, the store returns the places, and these deliveries are due again after a wait
+ * that grows; others keep their times. If the object dies in between, they are due again when the lease lapses. Of an endpoint that is not healthy only a few deliveries are on
  * their way at once.
  */
 import { dispatchOrHold, type EndpointNow } from '../../domain/delivery.ts';
@@ -120,27 +120,40 @@ export class Dispatching implements Duty {
       ]),
     );
     this.#fill(outgoing, room, now);
-    const messages: Dispatch[] = [];
-    const sent: string[] = [];
-    for (const { host, id } of granted) {
-      const { places = 0, idsByToken = new Map() } = outgoing.get(host.name) ?? {};
-      if (places > 0) await this.#visit(ref, host, id, 0, places);
-      messages.push(...messagesOf(ref, idsByToken, isUnhealthy, { id, host: host.name }));
-      sent.push(...[...idsByToken.values()].flat());
-    }
     if (room.others <= 0 && isUnhealthy) this.#nextAt = now + DRAIN_STEP_MS;
-    if (room.others > 0 && this.#dueHosts(now, room).length === 0) this.#deliveries.passOver(now);
-    if (messages.length === 0) return;
+    else if (room.others > 0 && this.#dueHosts(now, room).length === 0) {
+      this.#deliveries.passOver(now);
+      // A look reads what waits. While anything does, new deliveries do not make it look each time.
+      if (!this.#waiting.isEmpty) this.#nextAt = now + DRAIN_STEP_MS;
+    }
+    const messages = granted.flatMap(({ host, id }) => {
+      const ids = outgoing.get(host.name)?.idsByToken ?? new Map<string, string[]>();
+      return messagesOf(ref, ids, isUnhealthy, { id, host: host.name });
+    });
+    const isSent = await this.#trySend(ref, messages);
+    // What the queue did not take needs no place before it is due again.
+    const unused = granted.map(async ({ host, id, places }) => {
+      const left = isSent ? (outgoing.get(host.name)?.places ?? 0) : places;
+      if (left > 0) await this.#visit(ref, host, id, 0, left);
+    });
+    await Promise.all(unused);
+  }
+
+  /** @returns whether the queue took the messages; if not, their deliveries are due again later */
+  async #trySend(ref: SubscriptionRef, messages: readonly Dispatch[]): Promise<boolean> {
+    if (messages.length === 0) return true;
     try {
       await this.#send(messages);
       this.#refusals = 0;
+      return true;
     } catch (error) {
-      this.#postpone(sent);
+      this.#postpone(messages.flatMap(({ eventIds }) => eventIds));
       logError('duty failed', error, {
         customerId: ref.customerId,
         subscriptionId: ref.subscriptionId,
         duty: this.name,
       });
+      return false;
     }
   }
 
@@ -244,6 +257,10 @@ class WaitingHosts {
 
   has(name: string): boolean {
     return this.#hosts.has(name);
+  }
+
+  get isEmpty(): boolean {
+    return this.#hosts.size === 0;
   }
 
   /** When the first of them is asked again, ms; without any, never. */
