@@ -98,6 +98,11 @@ export class Dispatching implements Duty {
     this.#deliveries.passOver(Number.NEGATIVE_INFINITY);
   }
 
+  /** Whether the host of an endpoint gave too few places a moment ago. */
+  waitsForHost(endpoint: string): boolean {
+    return this.#waiting.has(hostOf(endpoint));
+  }
+
   async work(asked: number): Promise<void> {
     const ref = this.#ref();
     if (ref === undefined) return;
