@@ -105,7 +105,7 @@ export class Rows {
     this.#total.changed(deliveries.map(countedRow), 1);
   }
 
-  /** Writes a delivery that has a row: one row, and the index `due` while the delivery is not final. */
+  /** Writes a delivery that has a row: one row, and the index `due` while the delivery is not final; `urgent`, too, if it is never held. */
   put(delivery: Delivery): void {
     const history = this.#pages.trim(delivery);
     if (delivery.hold === 'held') this.#mayHold = true;
@@ -198,7 +198,7 @@ export class Rows {
     for (let looked = 0, page = enough; looked < DUE_LOOKED_AT_MAX; page *= 2) {
       const limit = Math.min(page, DUE_LOOKED_AT_MAX - looked);
       const rows = this.#database.rows<DueRow>(
-        `SELECT event_id, endpoint, due_at FROM deliveries
+        `SELECT event_id, endpoint, due_at FROM deliveries INDEXED BY ${neverHeld ? 'urgent' : 'due'}
          WHERE due_at IS NOT NULL AND due_at <= ?1 AND (due_at, event_id) > (?2, ?3)
            ${neverHeld ? "AND hold = 'never'" : ''} ORDER BY due_at, event_id LIMIT ?4`,
         now,
