@@ -71,8 +71,9 @@ export class FirstAttempts {
   ): Promise<void> {
     const ref = refOf(subscription);
     const store = this.#invocation.ports.store(subscription.id);
-    // The host is asked beside the store, so that no round trip is added.
-    const share = this.#invocation.share(subscription);
+    // The host is asked beside the store, so that no round trip is added. What goes to an endpoint in trouble is nearly always stored
+    // without an attempt: it must not take places from the attempts that the stores make.
+    const early = subscription.health === 'healthy' ? this.#invocation.share(subscription) : undefined;
     let admissions: Admission[];
     try {
       const ids = events.map(({ id }) => id);
@@ -83,6 +84,8 @@ export class FirstAttempts {
       for (const event of events) onEnd(event, FAILED);
       return;
     }
+    const isAttempted = admissions.some(({ answer }) => answer === 'new');
+    const share = early ?? (isAttempted ? this.#invocation.share(subscription) : undefined);
     const work = admissions.filter(({ answer }) => answer === 'new' || answer === 'held').length;
     const reporter = this.#invocation.reporter(store, subscription, work);
     const gate = new Gate(store, reporter, this.#invocation.ports.now);

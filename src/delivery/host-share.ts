@@ -57,6 +57,8 @@ export class HostShare {
   readonly #entered: Promise<void>;
   #places = 0;
   #inUse = 0;
+  /** Requests that have had no answer for longer than usual. */
+  #overdue = 0;
   #succeeded = 0;
   /** At so many successes they are reported: the places of others grow with them. */
   #reportAt = Number.POSITIVE_INFINITY;
@@ -82,9 +84,20 @@ export class HostShare {
     return this.#inUse < this.#places;
   }
 
-  /** No request can start here any more. */
+  /** No request can start here soon: there is no place, or each has a request without an answer, for which no batch waits. */
   get isSpent(): boolean {
-    return this.#places === 0;
+    return this.#places <= this.#overdue;
+  }
+
+  /** A request has had no answer for longer than usual. */
+  overdue(): void {
+    this.#overdue++;
+    if (this.isSpent) this.#of.onChange();
+  }
+
+  /** An overdue request has ended. */
+  answered(): void {
+    this.#overdue--;
   }
 
   take(): void {

@@ -47,8 +47,8 @@ export interface Request {
   readonly reporter: Reporter;
   /** The store knows that the endpoint is in trouble: nothing is reported when the request is overdue. */
   readonly isInTrouble: boolean;
-  /** Its place at its host takes note of the outcome. */
-  readonly place?: { note(outcome: Outcome): void } | undefined;
+  /** Its place at its host takes note of the outcome, and of an answer that takes long. */
+  readonly place?: { note(outcome: Outcome): void; overdue?(): void; answered?(): void } | undefined;
 }
 
 /** The host gives no place soon: the store keeps the delivery, and decides when it is attempted. */
@@ -147,7 +147,7 @@ export class Invocation {
    * @returns `done` once the store knows the result, or knows that the attempt is under way
    */
   async request(request: Request): Promise<Disposition> {
-    const { ref, facts, attempt, reporter, isInTrouble } = request;
+    const { ref, facts, attempt, reporter, isInTrouble, place } = request;
     const startedAt = this.ports.now();
     const isUnusual = patience.isUnusual(ref.subscriptionId, startedAt);
     const forget = this.memory.hold(facts.set);
@@ -157,7 +157,11 @@ export class Invocation {
     if (await isWithin(answer, overdueAfterMs)) return await reported;
 
     this.#slots.overdue(ref);
-    void answer.then(() => this.#slots.answered(ref));
+    place?.overdue?.();
+    void answer.then(() => {
+      this.#slots.answered(ref);
+      place?.answered?.();
+    });
     if (!isInTrouble) {
       if (isUnusual) this.#silence(ref, startedAt, answer);
       const isAlone = this.#isAlone();

@@ -122,16 +122,16 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       proofs,
       endpointNow,
       probePatienceMs,
+      waitsForHost: (endpoint) => this.#dispatch.waitsForHost(endpoint),
     });
     const isGiven = (proof: number) => proofs.isGiven(proof);
-    const dispatch = new Dispatching(rows, send, () => owner.ref, endpointNow, isGiven, {
+    this.#dispatch = new Dispatching(rows, send, () => owner.ref, endpointNow, isGiven, {
       limit,
       leaseMs: () => dispatchPlacesLeaseMs(longestAttemptMs(config().attemptTimeoutMs)),
     });
-    this.#dispatch = dispatch;
     const sweep = new Sweep(database, this.#deliveries, this.#exports, this.#redeliveries, retentionMs);
     // In this order: the backlog makes deliveries due, which the same alarm then dispatches.
-    const duties = [backlog, dispatch, this.#exports, sweep, this.#redeliveries, merging];
+    const duties = [backlog, this.#dispatch, this.#exports, sweep, this.#redeliveries, merging];
     this.#alarm = new Alarm(state.storage, duties, () => this.#names());
   }
 

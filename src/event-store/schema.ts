@@ -164,6 +164,8 @@ const MIGRATIONS: readonly string[] = [
      given_at INTEGER,
      tested INTEGER NOT NULL CONSTRAINT tested_is_a_boolean CHECK (tested IN (0, 1))
    );`,
+  // Tests, redeliveries and probes, which go before all others that are due.
+  `CREATE INDEX urgent ON deliveries (due_at) WHERE hold = 'never' AND due_at IS NOT NULL;`,
 ];
 
 /** Brings the tables up to date; does nothing, and writes nothing, when they are. */

@@ -26,13 +26,13 @@ export const DELETED_MARK_MS = HOUR_MS;
 export const DISPATCH_MAX_PER_ALARM = 1000;
 /** Hosts that one alarm asks for places: nearly always one. The next alarm asks the others. */
 export const DISPATCH_MAX_HOSTS = 5;
-/** Hosts without places that a store remembers, with their endpoints. A further one makes it ask all of them again. */
-export const WAITING_HOSTS_MAX = 50;
 /**
  * Due deliveries that one look passes over, because their host gives no places. The backlog has 500 on their way at most, so more
  * are due only after thousands of retries at once.
  */
 export const DUE_LOOKED_AT_MAX = 5000;
+/** Hosts without places that a store remembers: more than one look can find. */
+export const WAITING_HOSTS_MAX = DUE_LOOKED_AT_MAX;
 /** Deliveries of an unhealthy endpoint on their way at once, so that it cannot fill the queue that endpoints in trouble share. */
 export const UNHEALTHY_UNDER_WAY_MAX = 40;
 /** The backlog releases deliveries in drain steps of this length. */

@@ -255,6 +255,21 @@ describe('the cost of a shared host', () => {
       expect(units.hostVisits).toBe(visits);
     },
   );
+
+  it('events for endpoints in trouble take no visits of the limit of their host', async () => {
+    holdClock();
+    const customer = await newCustomer();
+    for (let index = 0; index < 2; index++) {
+      const subscription = await newSubscription(customer, { answers: [{ status: 503 }] });
+      await deliver(subscription, 5);
+    }
+    const units = emptyUnits();
+    const body = { ...anEvent(), customerId: customer.id };
+    const environment = { ...env, EVENT_STORE: countCalls(units), HOST_LIMIT: countVisits(units) };
+    await consumeBatch('events', [{ body }], environment);
+    expect(units.storeCalls).toEqual({ admit: 2, settle: 2 });
+    expect(units.hostVisits).toBe(0);
+  });
 });
 
 describe('the cost of a repeat', () => {

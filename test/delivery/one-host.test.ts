@@ -5,6 +5,7 @@ import type { IdentityEvent } from '../../src/domain/event.ts';
 import { newEventIds } from '../../src/domain/ids.ts';
 import { packEvents } from '../../src/outbound/queues.ts';
 import { holdClock } from '../support/clock.ts';
+import { hostLimitStub } from '../support/host-limit.ts';
 import type { Answer } from '../support/listener-script.ts';
 import { until } from '../support/until.ts';
 import {
@@ -82,6 +83,24 @@ describe('many subscriptions at one host', () => {
     await Promise.all(all.map(({ listener }) => listener.release()));
     await Promise.all([...batches, slices]);
   });
+
+  it.each([1, 2])(
+    'a batch does not wait for a host that hangs and gives it only %i of five places',
+    async (places) => {
+      holdClock();
+      const customer = await newCustomer();
+      const all = await subscriptions(customer, { manner: 'hang' });
+      const others = { id: 'other', want: 5 - places, left: 0, succeeded: 0, failed: 0, leaseMs: 86_400_000 };
+      await hostLimitStub(customer.id, all[0]?.listener.endpoint ?? '').visit(others);
+      const { deliveries, environment } = keeping();
+      const batch = consumeBatch('events', messagesOf(customer, 1), environment);
+      await until(async () => deliveries() >= SUBSCRIPTIONS - places, 'what the batch sends on');
+      expect(await requests(all)).toBe(places);
+      await Promise.all(all.map(({ listener }) => listener.script({})));
+      await Promise.all(all.map(({ listener }) => listener.release()));
+      await batch;
+    },
+  );
 
   it('a host that answers 404 to everything gets five requests of four hundred deliveries', async () => {
     holdClock();

@@ -136,6 +136,33 @@ describe('a delivery that waits in a store', () => {
 });
 
 describe('an endpoint in trouble', () => {
+  it('a ring with enough on its way reads as many rows when four times as many deliveries are due', async () => {
+    async function rowsRead(due: number): Promise<number> {
+      const bench = new Bench();
+      for (let stored = 0; stored < due; stored += 1000) await bench.held(1000);
+      const [id = ''] = bench.ids(1);
+      await bench.settle(id, timedOut);
+      bench.clock.advance(1);
+      expect(await bench.ring()).toHaveLength(40);
+      return await runInDurableObject(bench.store, async (instance, { storage }) => {
+        const original = storage.sql.exec.bind(storage.sql);
+        let rows = 0;
+        const exec = (query: string, ...values: SqlStorageValue[]) => {
+          const cursor = original(query, ...values);
+          const all = cursor.toArray();
+          rows += cursor.rowsRead;
+          return { toArray: () => all };
+        };
+        Object.defineProperty(storage.sql, 'exec', { configurable: true, value: exec });
+        bench.clock.advance(1000);
+        await instance.alarm();
+        Reflect.deleteProperty(storage.sql, 'exec');
+        return rows;
+      });
+    }
+    expect(await rowsRead(4000)).toBeLessThan(1.2 * (await rowsRead(1000)));
+  });
+
   it('an endpoint in trouble has at most eighty dispatched deliveries, tests and redeliveries included', async () => {
     const bench = new Bench();
     const ids = bench.ids(150);

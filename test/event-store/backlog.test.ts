@@ -1,5 +1,6 @@
-import { evictDurableObject, runInDurableObject } from 'cloudflare:test';
+import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { describe, expect, it } from 'vitest';
+import { hostLimitStub } from '../support/host-limit.ts';
 import { reportOf } from '../support/reports.ts';
 import { Bench, lost, ok, timedOut } from '../support/store-bench.ts';
 
@@ -56,6 +57,20 @@ describe('an endpoint that is not healthy', () => {
 });
 
 describe('a failing endpoint', () => {
+  it('no further event is released as a probe while one waits for a place at the host', async () => {
+    const bench = new Bench();
+    await bench.fail();
+    const ids = await bench.held(20);
+    const all = { id: 'other', want: 5, left: 0, succeeded: 0, failed: 0, leaseMs: 86_400_000 };
+    await hostLimitStub(bench.ref.customerId, bench.ref.endpoint).visit(all);
+    for (const end = bench.clock.now() + 600_000; bench.clock.now() < end; ) {
+      bench.clock.advance(Math.max(1, ((await bench.alarm()) ?? end) - bench.clock.now()));
+      await runDurableObjectAlarm(bench.store);
+    }
+    const states = await Promise.all(ids.map((id) => bench.state(id)));
+    expect(states.filter((state) => state?.hold === 'never').length).toBeLessThanOrEqual(1);
+  });
+
   it('events without an attempt are held for a failing endpoint, and sent one at a time as probes', async () => {
     const bench = new Bench();
     const failed = await bench.fail();

@@ -9,6 +9,7 @@ import { type EventStore, EventStore as Store } from '../../src/event-store/even
 import type { AttemptReport } from '../../src/event-store/rpc.ts';
 import { type HeldClock, holdClock } from '../support/clock.ts';
 import { eventStoreStub } from '../support/event-store.ts';
+import { hostLimitStub } from '../support/host-limit.ts';
 import { reportOf } from '../support/reports.ts';
 
 const DAY_MS = 86_400_000;
@@ -286,6 +287,30 @@ describe('the alarm', () => {
         Object.defineProperty(queue, 'sendBatch', { configurable: true, value: send });
       }
     });
+  });
+
+  it('deliveries that the queue did not take return their places at the host', async () => {
+    const clock = holdClock();
+    const { ref, store } = newStore();
+    await runInDurableObject(store, async (instance: EventStore) => {
+      const queue = env.DELIVERIES;
+      const send = queue.sendBatch.bind(queue);
+      await instance.settle(
+        ref,
+        eventIds(clock, 5).map((id) => held(clock, id)),
+      );
+      Object.defineProperty(queue, 'sendBatch', {
+        configurable: true,
+        value: () => Promise.reject(new Error('away')),
+      });
+      try {
+        await instance.alarm();
+      } finally {
+        Object.defineProperty(queue, 'sendBatch', { configurable: true, value: send });
+      }
+    });
+    const all = { id: 'other', want: 5, left: 0, succeeded: 0, failed: 0, leaseMs: 1 };
+    expect((await hostLimitStub(ref.customerId, ref.endpoint).visit(all)).granted).toBe(5);
   });
 
   it('deliveries that the queue did not take do not hold up a test notification', async () => {

@@ -1,13 +1,19 @@
 /** A store with deliveries for two hosts: what one host gives no place for delays nothing for the other. */
+import { runDurableObjectAlarm } from 'cloudflare:test';
 import { describe, expect, it } from 'vitest';
 import { hostLimitStub } from '../support/host-limit.ts';
 import { Bench } from '../support/store-bench.ts';
 
+/** Takes all places of the host of the present endpoint, for a day. */
+async function takeAll({ ref }: Bench): Promise<void> {
+  const all = { id: 'other', want: 5, left: 0, succeeded: 0, failed: 0, leaseMs: 86_400_000 };
+  await hostLimitStub(ref.customerId, ref.endpoint).visit(all);
+}
+
 /** A bench whose first endpoint has no place left, with deliveries that are due there; then a PATCH names another host. */
 async function moved(due: number): Promise<Bench> {
   const bench = new Bench({ endpoint: 'https://full.example/' });
-  const all = { id: 'other', want: 5, left: 0, succeeded: 0, failed: 0, leaseMs: 86_400_000 };
-  await hostLimitStub(bench.ref.customerId, bench.ref.endpoint).visit(all);
+  await takeAll(bench);
   await bench.held(due);
   await bench.patch({ endpoint: 'https://present.example/' });
   bench.clock.advance(1);
@@ -62,5 +68,44 @@ describe('a store with deliveries for two hosts', () => {
     const [id = ''] = await bench.held(1);
     const rung = [...(await bench.ring()), ...(await bench.ringNext()), ...(await bench.ringNext())];
     expect(rung).toContain(id);
+  });
+
+  it.each([
+    ['one host with sixty endpoints', (n: number) => `https://full.example/${n}`],
+    ['sixty hosts', (n: number) => `https://full${n}.example/`],
+  ])('a store asks %s without places once, and then waits', async (_, endpointOf) => {
+    const bench = new Bench({ endpoint: endpointOf(0) });
+    for (let n = 0; n < 60; n++) {
+      await bench.patch({ endpoint: endpointOf(n) });
+      await takeAll(bench);
+      await bench.held(1);
+    }
+    await bench.patch({ endpoint: 'https://present.example/' });
+    const [id = ''] = await bench.held(1);
+    bench.clock.advance(1);
+    const before = bench.clock.now();
+    const rung: string[] = [];
+    for (let times = 0; times < 20 && bench.clock.now() === before; times++) {
+      rung.push(...(await bench.ringNext()));
+    }
+    expect(rung).toEqual([id]);
+    expect(bench.clock.now()).toBeGreaterThan(before);
+  });
+
+  it('new deliveries for a host without places ring the alarm once a second at most', async () => {
+    const bench = new Bench({ endpoint: 'https://full.example/' });
+    await takeAll(bench);
+    await bench.held(40);
+    let rung = 0;
+    const until = bench.clock.now() + 1000;
+    while (bench.clock.now() < until) {
+      if (((await bench.alarm()) ?? until) <= bench.clock.now()) {
+        await runDurableObjectAlarm(bench.store);
+        rung++;
+      }
+      bench.clock.advance(50);
+      await bench.held(1);
+    }
+    expect(rung).toBe(1);
   });
 });

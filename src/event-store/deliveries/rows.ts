@@ -29,6 +29,9 @@ export type DeliveryRow = {
   proof: number | null;
 };
 
+/** What says where a due delivery goes. */
+type DueRow = Pick<DeliveryRow, 'event_id' | 'endpoint'> & { readonly due_at: number };
+
 /** Which failed deliveries a bulk redelivery takes; times in ms. */
 interface FailedQuery {
   /** Only deliveries after this event id. */
@@ -102,7 +105,7 @@ export class Rows {
     this.#total.changed(deliveries.map(countedRow), 1);
   }
 
-  /** Writes a delivery that has a row: one row, and the index `due` while the delivery is not final. */
+  /** Writes a delivery that has a row: one row, and the index `due` while the delivery is not final; `urgent`, too, if it is never held. */
   put(delivery: Delivery): void {
     const history = this.#pages.trim(delivery);
     if (delivery.hold === 'held') this.#mayHold = true;
@@ -186,33 +189,28 @@ export class Rows {
   }
 
   /**
-   * Due deliveries, the longest waiting first. It looks at the first `DUE_LOOKED_AT_MAX` that are due.
+   * The deliveries that are due first, the longest waiting first: `DUE_LOOKED_AT_MAX` at most.
    * @param neverHeld only tests, redeliveries and probes
-   * @param endpoints only deliveries to these
+   * @param enough so many are usually all that the caller looks at: it reads them at once, and then twice as many with each further read
    */
-  due(now: number, limit: number, neverHeld: boolean, endpoints: readonly string[]): Delivery[] {
-    return this.#deliveries(dueAt(neverHeld), now, DUE_LOOKED_AT_MAX, JSON.stringify(endpoints), limit);
-  }
-
-  /**
-   * How many of the deliveries that are due first go to each endpoint, the endpoint that waits longest first.
-   * @param neverHeld only tests, redeliveries and probes
-   * @param except endpoints that are left out. It looks past their deliveries, at `DUE_LOOKED_AT_MAX` in all
-   */
-  dueByEndpoint(
-    now: number,
-    limit: number,
-    neverHeld: boolean,
-    except: readonly string[],
-  ): Map<string, number> {
-    const rows = this.#database.rows<{ endpoint: string; n: number }>(
-      dueElsewhere(neverHeld),
-      now,
-      except.length === 0 ? limit : DUE_LOOKED_AT_MAX,
-      JSON.stringify(except),
-      limit,
-    );
-    return new Map(rows.map(({ endpoint, n }) => [endpoint, n]));
+  *firstDue(now: number, neverHeld: boolean, enough: number): Generator<DueRow> {
+    let last: DueRow | undefined;
+    for (let looked = 0, page = enough; looked < DUE_LOOKED_AT_MAX; page *= 2) {
+      const limit = Math.min(page, DUE_LOOKED_AT_MAX - looked);
+      const rows = this.#database.rows<DueRow>(
+        `SELECT event_id, endpoint, due_at FROM deliveries INDEXED BY ${neverHeld ? 'urgent' : 'due'}
+         WHERE due_at IS NOT NULL AND due_at <= ?1 AND (due_at, event_id) > (?2, ?3)
+           ${neverHeld ? "AND hold = 'never'" : ''} ORDER BY due_at, event_id LIMIT ?4`,
+        now,
+        last?.due_at ?? Number.NEGATIVE_INFINITY,
+        last?.event_id ?? '',
+        limit,
+      );
+      yield* rows;
+      if (rows.length < limit) return;
+      looked += rows.length;
+      last = rows.at(-1);
+    }
   }
 
   /** Deliveries held for a failing endpoint, oldest first. @param endpoint only deliveries to this one */
@@ -377,26 +375,4 @@ function failedValues(query: FailedQuery): (string | number)[] {
 
 function countedRow({ eventId }: Pick<Delivery, 'eventId'>): CountedRow {
   return { key: eventId, events: 1 };
-}
-
-/** The deliveries that are due first. Values: the time, and how many. */
-function firstDue(neverHeld: boolean): string {
-  return `SELECT event_id, endpoint, due_at FROM deliveries
-    WHERE due_at IS NOT NULL AND due_at <= ? ${neverHeld ? "AND hold = 'never'" : ''} ORDER BY due_at LIMIT ?`;
-}
-
-/** Due deliveries to some endpoints. Further values: the endpoints, and how many. */
-function dueAt(neverHeld: boolean): string {
-  return `SELECT * FROM deliveries WHERE event_id IN (
-      SELECT event_id FROM (${firstDue(neverHeld)})
-      WHERE endpoint IN (SELECT value FROM json_each(?)) ORDER BY due_at LIMIT ?)
-    ORDER BY due_at`;
-}
-
-/** Counts of due deliveries to other endpoints. Further values: the endpoints, and how many deliveries. */
-function dueElsewhere(neverHeld: boolean): string {
-  return `SELECT endpoint, count(*) AS n FROM (
-      SELECT endpoint, due_at FROM (${firstDue(neverHeld)})
-      WHERE endpoint NOT IN (SELECT value FROM json_each(?)) ORDER BY due_at LIMIT ?)
-    GROUP BY endpoint ORDER BY min(due_at)`;
 }

@@ -5,11 +5,11 @@
  * Before it dispatches, the store asks the limit of the host for places (contract 10.4), and dispatches as many deliveries as
  * it got. The consumer returns the places. What got none stays due; it is in no queue.
  *
- * The lease is written first. If the queue refuses the send, these deliveries are due again after a wait that grows; others
- * keep their times. If the object dies in between, they are due again when the lease lapses. Of an endpoint that is not healthy only a few deliveries are on
+ * The lease is written first. If the queue refuses the send, the store returns the places, and these deliveries are due again after a wait
+ * that grows; others keep their times. If the object dies in between, they are due again when the lease lapses. Of an endpoint that is not healthy only a few deliveries are on
  * their way at once.
  */
-import { type Delivery, dispatchOrHold, type EndpointNow } from '../../domain/delivery.ts';
+import { dispatchOrHold, type EndpointNow } from '../../domain/delivery.ts';
 import type { SubscriptionRef } from '../../domain/subscription.ts';
 import { hostOf } from '../../host-limit/client.ts';
 import type { HostLimitRpc } from '../../host-limit/rpc.ts';
@@ -37,9 +37,8 @@ interface Room {
 
 interface DueHost {
   readonly name: string;
-  readonly endpoints: readonly string[];
   /** Deliveries that are due there. */
-  readonly want: number;
+  want: number;
 }
 
 /** The limits of hosts, for a dispatch. */
@@ -99,6 +98,11 @@ export class Dispatching implements Duty {
     this.#deliveries.passOver(Number.NEGATIVE_INFINITY);
   }
 
+  /** Whether the host of an endpoint gave too few places a moment ago. */
+  waitsForHost(endpoint: string): boolean {
+    return this.#waiting.has(hostOf(endpoint));
+  }
+
   async work(asked: number): Promise<void> {
     const ref = this.#ref();
     if (ref === undefined) return;
@@ -113,29 +117,48 @@ export class Dispatching implements Duty {
     const isUnhealthy = endpoint.state !== 'healthy';
     const room = this.#room(now);
     this.#nextAt = now;
-    for (const { host, waitMs } of granted) if (waitMs > 0) this.#waiting.add(host, now + waitMs);
-    const messages: Dispatch[] = [];
-    const sent: string[] = [];
-    for (const { host, id, places } of granted) {
-      const outgoing = new Outgoing(this.#deliveries, now, endpoint, this.#isGiven);
-      const taken = this.#fill(outgoing, host.endpoints, room, places, now);
-      if (places > taken) await this.#visit(ref, host, id, 0, places - taken);
-      messages.push(...messagesOf(ref, outgoing.idsByToken, isUnhealthy, { id, host: host.name }));
-      sent.push(...[...outgoing.idsByToken.values()].flat());
-    }
+    for (const { host, waitMs } of granted) if (waitMs > 0) this.#waiting.add(host.name, now + waitMs);
+    const outgoing = new Map(
+      granted.map(({ host, places }) => [
+        host.name,
+        new Outgoing(places, this.#deliveries, now, endpoint, this.#isGiven),
+      ]),
+    );
+    this.#fill(outgoing, room, now);
     if (room.others <= 0 && isUnhealthy) this.#nextAt = now + DRAIN_STEP_MS;
-    if (room.others > 0 && this.#dueHosts(now, room).length === 0) this.#deliveries.passOver(now);
-    if (messages.length === 0) return;
+    else if (room.others > 0 && this.#dueHosts(now, room).length === 0) {
+      this.#deliveries.passOver(now);
+      // A look reads what waits. While anything does, new deliveries do not make it look each time.
+      if (!this.#waiting.isEmpty) this.#nextAt = now + DRAIN_STEP_MS;
+    }
+    const messages = granted.flatMap(({ host, id }) => {
+      const ids = outgoing.get(host.name)?.idsByToken ?? new Map<string, string[]>();
+      return messagesOf(ref, ids, isUnhealthy, { id, host: host.name });
+    });
+    const isSent = await this.#trySend(ref, messages);
+    // What the queue did not take needs no place before it is due again.
+    const unused = granted.map(async ({ host, id, places }) => {
+      const left = isSent ? (outgoing.get(host.name)?.places ?? 0) : places;
+      if (left > 0) await this.#visit(ref, host, id, 0, left);
+    });
+    await Promise.all(unused);
+  }
+
+  /** @returns whether the queue took the messages; if not, their deliveries are due again later */
+  async #trySend(ref: SubscriptionRef, messages: readonly Dispatch[]): Promise<boolean> {
+    if (messages.length === 0) return true;
     try {
       await this.#send(messages);
       this.#refusals = 0;
+      return true;
     } catch (error) {
-      this.#postpone(sent);
+      this.#postpone(messages.flatMap(({ eventIds }) => eventIds));
       logError('duty failed', error, {
         customerId: ref.customerId,
         subscriptionId: ref.subscriptionId,
         duty: this.name,
       });
+      return false;
     }
   }
 
@@ -152,19 +175,30 @@ export class Dispatching implements Duty {
 
   /** The hosts of what is due, without those that wait. An event keeps the endpoint with which it was stored, so there may be several. */
   #dueHosts(now: number, { first, others }: Room): DueHost[] {
-    const wants = new Map<string, number>();
-    const note = (counts: Map<string, number>) => {
-      for (const [endpoint, n] of counts) wants.set(endpoint, Math.max(wants.get(endpoint) ?? 0, n));
-    };
-    const except = this.#waiting.endpoints();
-    if (first > 0) note(this.#deliveries.dueByEndpoint(now, first, true, except));
-    if (others > 0) note(this.#deliveries.dueByEndpoint(now, others, false, except));
-    const byHost = Map.groupBy(wants, ([endpoint]) => hostOf(endpoint));
-    return [...byHost].slice(0, DISPATCH_MAX_HOSTS).map(([name, each]) => ({
-      name,
-      endpoints: each.map(([endpoint]) => endpoint),
-      want: each.reduce((sum, [, n]) => sum + n, 0),
-    }));
+    const hosts = new Map<string, DueHost>();
+    for (const { name, want } of [...this.#look(now, true, first), ...this.#look(now, false, others)]) {
+      const known = hosts.get(name);
+      if (known !== undefined) known.want = Math.max(known.want, want);
+      else if (hosts.size < DISPATCH_MAX_HOSTS) hosts.set(name, { name, want });
+    }
+    return [...hosts.values()];
+  }
+
+  /** The hosts of the first `count` that are due at hosts that do not wait, the host that waits longest first. */
+  #look(now: number, neverHeld: boolean, count: number): DueHost[] {
+    const hosts = new Map<string, DueHost>();
+    if (count <= 0) return [];
+    const names = new HostNames();
+    let left = count;
+    for (const { endpoint } of this.#deliveries.firstDue(now, neverHeld, count)) {
+      const name = names.of(endpoint);
+      if (this.#waiting.has(name)) continue;
+      const host = hosts.get(name) ?? { name, want: 0 };
+      host.want++;
+      hosts.set(name, host);
+      if (--left === 0) break;
+    }
+    return [...hosts.values()];
   }
 
   async #ask(ref: SubscriptionRef, host: DueHost) {
@@ -185,21 +219,21 @@ export class Dispatching implements Duty {
     });
   }
 
-  /** Takes due deliveries while there is room, and places at their host. @returns how many go out */
-  #fill(outgoing: Outgoing, endpoints: readonly string[], room: Room, places: number, now: number): number {
-    const first = Math.min(room.first, places);
-    let sent = first <= 0 ? 0 : outgoing.take(this.#deliveries.due(now, first, true, endpoints));
-    room.first -= sent;
-    for (let looked = 0; sent < places && room.others > 0 && looked < DISPATCH_MAX_PER_ALARM; ) {
-      const limit = Math.min(places - sent, room.others, DELIVERIES_BITE);
-      const due = this.#deliveries.due(now, limit, false, endpoints);
-      const taken = outgoing.take(due);
-      sent += taken;
-      room.others -= taken;
-      looked += due.length;
-      if (due.length < limit) break;
+  /** Takes due deliveries while there is room, and places at their hosts. */
+  #fill(outgoing: ReadonlyMap<string, Outgoing>, room: Room, now: number): void {
+    const names = new HostNames();
+    for (const lane of ['first', 'others'] as const) {
+      const places = [...outgoing.values()].reduce((sum, host) => sum + host.places, 0);
+      const enough = Math.min(places, room[lane]);
+      if (enough <= 0) continue;
+      let left = DISPATCH_MAX_PER_ALARM;
+      for (const { event_id, endpoint } of this.#deliveries.firstDue(now, lane === 'first', enough)) {
+        const host = outgoing.get(names.of(endpoint));
+        if (host === undefined || host.places <= 0) continue;
+        if (host.take(event_id)) room[lane]--;
+        if (room[lane] <= 0 || --left <= 0 || ![...outgoing.values()].some(hasPlaces)) break;
+      }
     }
-    return sent;
   }
 
   /** The queue refused these: they are due again after a wait that grows. Other deliveries keep their times. */
@@ -217,29 +251,31 @@ export class Dispatching implements Duty {
 
 /** Hosts that gave too few places, and when to ask again. They do not hold up deliveries for others. In memory: a store that wakes asks. */
 class WaitingHosts {
-  readonly #hosts = new Map<string, { readonly endpoints: readonly string[]; readonly until: number }>();
+  /** By name: until when, ms. */
+  readonly #hosts = new Map<string, number>();
 
-  add({ name, endpoints }: DueHost, until: number): void {
-    const known = this.#hosts.get(name)?.endpoints ?? [];
-    if (this.#hosts.size >= WAITING_HOSTS_MAX && known.length === 0) this.#hosts.clear();
-    this.#hosts.set(name, {
-      endpoints: [...new Set([...known, ...endpoints])].slice(-WAITING_HOSTS_MAX),
-      until,
-    });
+  add(name: string, until: number): void {
+    const [first] = this.#hosts.keys();
+    if (this.#hosts.size >= WAITING_HOSTS_MAX && first !== undefined) this.#hosts.delete(first);
+    this.#hosts.set(name, until);
+  }
+
+  has(name: string): boolean {
+    return this.#hosts.has(name);
+  }
+
+  get isEmpty(): boolean {
+    return this.#hosts.size === 0;
   }
 
   /** When the first of them is asked again, ms; without any, never. */
   until(): number {
-    return Math.min(...[...this.#hosts.values()].map(({ until }) => until));
-  }
-
-  endpoints(): string[] {
-    return [...this.#hosts.values()].flatMap(({ endpoints }) => endpoints);
+    return Math.min(...this.#hosts.values());
   }
 
   /** Those whose time has come wait no more. */
   forget(now: number): void {
-    for (const [name, { until }] of this.#hosts) if (until <= now) this.#hosts.delete(name);
+    for (const [name, until] of this.#hosts) if (until <= now) this.#hosts.delete(name);
   }
 
   clear(): void {
@@ -247,38 +283,63 @@ class WaitingHosts {
   }
 }
 
-/** The deliveries that one alarm dispatches: each is written with its lease, then its id goes out with its token. */
+/** The hosts of the endpoints of one look: a thousand deliveries have few endpoints, and a URL takes long to read. */
+class HostNames {
+  readonly #byEndpoint = new Map<string, string>();
+
+  of(endpoint: string): string {
+    const known = this.#byEndpoint.get(endpoint);
+    if (known !== undefined) return known;
+    const host = hostOf(endpoint);
+    this.#byEndpoint.set(endpoint, host);
+    return host;
+  }
+}
+
+/** The deliveries that one alarm dispatches to one host: each is written with its lease, then its id goes out with its token. */
 class Outgoing {
   readonly idsByToken = new Map<string, string[]>();
+  /** Places at the host that no delivery has yet. */
+  places: number;
   readonly #deliveries: Rows;
   readonly #now: number;
   readonly #endpoint: EndpointNow;
   readonly #isGiven: (proof: number) => boolean;
   readonly #freshToken = crypto.randomUUID();
 
-  constructor(deliveries: Rows, now: number, endpoint: EndpointNow, isGiven: (proof: number) => boolean) {
+  constructor(
+    places: number,
+    deliveries: Rows,
+    now: number,
+    endpoint: EndpointNow,
+    isGiven: (proof: number) => boolean,
+  ) {
+    this.places = places;
     this.#isGiven = isGiven;
     this.#deliveries = deliveries;
     this.#now = now;
     this.#endpoint = endpoint;
   }
 
-  /** @returns how many of them go out; the others are held, or become failures */
-  take(due: readonly Delivery[]): number {
-    let sent = 0;
-    for (const delivery of due) {
-      const isProven = delivery.proof === null || this.#isGiven(delivery.proof);
-      const next = dispatchOrHold(delivery, this.#freshToken, this.#now, this.#endpoint, isProven);
-      if (next === undefined) continue;
-      this.#deliveries.put(next);
-      if (next.leaseToken === null) continue;
-      sent++;
-      const sharing = this.idsByToken.get(next.leaseToken);
-      if (sharing === undefined) this.idsByToken.set(next.leaseToken, [next.eventId]);
-      else sharing.push(next.eventId);
-    }
-    return sent;
+  /** Takes a due delivery. @returns whether it goes out; else it is held, or becomes a failure */
+  take(eventId: string): boolean {
+    const delivery = this.#deliveries.find([eventId]).get(eventId);
+    if (delivery === undefined) return false;
+    const isProven = delivery.proof === null || this.#isGiven(delivery.proof);
+    const next = dispatchOrHold(delivery, this.#freshToken, this.#now, this.#endpoint, isProven);
+    if (next === undefined) return false;
+    this.#deliveries.put(next);
+    if (next.leaseToken === null) return false;
+    this.places--;
+    const sharing = this.idsByToken.get(next.leaseToken);
+    if (sharing === undefined) this.idsByToken.set(next.leaseToken, [eventId]);
+    else sharing.push(eventId);
+    return true;
   }
+}
+
+function hasPlaces({ places }: Outgoing): boolean {
+  return places > 0;
 }
 
 function messagesOf(

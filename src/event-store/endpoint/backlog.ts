@@ -31,6 +31,8 @@ interface BacklogParts {
   endpointNow(now: number): EndpointNow;
   /** How long a probe may take to show a result, ms. */
   probePatienceMs(): number;
+  /** Whether the host of an endpoint gave too few places a moment ago. */
+  waitsForHost(endpoint: string): boolean;
 }
 
 export class Backlog implements Duty {
@@ -62,13 +64,16 @@ export class Backlog implements Duty {
       this.#pace = 1;
       return;
     }
-    const { deliveries, health, probePatienceMs } = this.#parts;
+    const { deliveries, health, probePatienceMs, endpointNow, waitsForHost } = this.#parts;
     const { state, probeAt } = health.current;
     if (state === 'failing') {
       this.#pace = 1;
       if (now < probeAt) return;
       this.#released = deliveries.onTheirWay(this.#released);
-      this.#release(1, now, true);
+      // A retry, a test or a probe that waits for a place at the host will show as much as a further probe.
+      const { endpoint } = endpointNow(now);
+      const isDue = () => deliveries.firstDue(now, false, 1).some((due) => due.endpoint === endpoint);
+      if (!waitsForHost(endpoint) || !isDue()) this.#release(1, now, true);
       health.probed(now, probePatienceMs());
       return;
     }
