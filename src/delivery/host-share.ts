@@ -17,24 +17,24 @@ function saysOf({ kind }: Outcome): 'success' | 'failure' | 'nothing' {
 class Since {
   left = 0;
   succeeded = 0;
-  failed = 0;
+  failedStarts: number[] = [];
 
-  note(outcome: Outcome): void {
+  note(outcome: Outcome, startedAt: number): void {
     const says = saysOf(outcome);
     if (says === 'success') this.succeeded++;
-    if (says === 'failure') this.failed++;
+    if (says === 'failure') this.failedStarts.push(startedAt);
   }
 
   take() {
-    const { left, succeeded, failed } = this;
+    const { left, succeeded, failedStarts } = this;
     this.left = 0;
     this.succeeded = 0;
-    this.failed = 0;
-    return { left, succeeded, failed };
+    this.failedStarts = [];
+    return { left, succeeded, failedStarts };
   }
 
   get isEmpty(): boolean {
-    return this.left + this.succeeded + this.failed === 0;
+    return this.left + this.succeeded + this.failedStarts.length === 0;
   }
 }
 
@@ -104,9 +104,9 @@ export class HostShare {
     this.#inUse++;
   }
 
-  /** The request of a place has ended. */
-  note(outcome: Outcome): void {
-    this.#since.note(outcome);
+  /** The request of a place has ended; it began at `startedAt`, ms. */
+  note(outcome: Outcome, startedAt: number): void {
+    this.#since.note(outcome, startedAt);
     if (outcome.kind === 'success') {
       this.isAnswering = true;
       this.#succeeded++;
@@ -181,9 +181,9 @@ export class DispatchPlaces {
     this.#waitUntil = waitUntil;
   }
 
-  /** A request has ended. */
-  note(outcome: Outcome): void {
-    this.#since.note(outcome);
+  /** A request has ended; it began at `startedAt`, ms. */
+  note(outcome: Outcome, startedAt: number): void {
+    this.#since.note(outcome, startedAt);
     this.leave();
   }
 

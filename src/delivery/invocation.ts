@@ -48,7 +48,9 @@ export interface Request {
   /** The store knows that the endpoint is in trouble: nothing is reported when the request is overdue. */
   readonly isInTrouble: boolean;
   /** Its place at its host takes note of the outcome, and of an answer that takes long. */
-  readonly place?: { note(outcome: Outcome): void; overdue?(): void; answered?(): void } | undefined;
+  readonly place?:
+    | { note(outcome: Outcome, startedAt: number): void; overdue?(): void; answered?(): void }
+    | undefined;
 }
 
 /** The host gives no place soon: the store keeps the delivery, and decides when it is attempted. */
@@ -218,7 +220,7 @@ export class Invocation {
       patience.note(ref.subscriptionId, durationMs, now);
       this.#slots.proven(ref);
     }
-    place?.note(outcome);
+    place?.note(outcome, startedAt);
     slot.release();
     return { ...facts, kind: 'attempted', result: { attempt, startedAt, durationMs, outcome } };
   }

@@ -33,7 +33,7 @@ export function openHostLimit(
         call
           .then(({ granted }) => {
             if (granted === 0) return;
-            return open().visit({ ...visit, want: 0, left: granted, succeeded: 0, failed: 0 });
+            return open().visit({ ...visit, want: 0, left: granted, succeeded: 0, failedStarts: [] });
           })
           .catch(() => undefined);
         return without(0, OVERLOADED_WAIT_MS);

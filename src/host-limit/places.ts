@@ -3,7 +3,8 @@
  *
  * A customer names endpoints, and nothing proves that the server behind them wants our requests. So all requests of a customer to
  * one host share *places*: five, until the host answers with a success. Then each success adds one, so the places double with
- * each full round, as TCP begins slowly. A failure takes two; five failures in a row take all but five.
+ * each full round, as TCP begins slowly. A failure takes two; five in a row, of requests that began after the last success, take all
+ * but five. So one endpoint that hangs takes no places from the others at its host.
  *
  * A *holder* (an invocation, or a dispatch of an event store) gets places for a lease, and returns them with the results of its
  * requests. A holder that dies loses them when the lease lapses. A holder that gets none learns when to ask again: each one
@@ -44,9 +45,9 @@ export class Places {
     this.#random = random;
   }
 
-  visit({ id, want, left, succeeded, failed, leaseMs }: Visit, now: number): Answer {
-    this.#takeBack(id, left, failed, now);
-    this.#note(succeeded, failed, now);
+  visit({ id, want, left, succeeded, failedStarts, leaseMs }: Visit, now: number): Answer {
+    this.#takeBack(id, left, failedStarts.length, now);
+    this.#note(succeeded, failedStarts, now);
     for (const [name, { until }] of this.#holders) if (until <= now) this.#holders.delete(name);
     const granted = Math.min(want, this.#free(now));
     const holder = this.#holders.get(id);
@@ -73,11 +74,18 @@ export class Places {
     }
   }
 
-  #note(succeeded: number, failed: number, now: number): void {
+  #note(succeeded: number, failedStarts: readonly number[], now: number): void {
     if (now - this.#succeededAt > HOST_ANSWERS_FOR_MS) this.#total = HOST_PLACES_FIRST;
-    this.#failed = succeeded > 0 ? 0 : this.#failed + failed;
-    if (succeeded > 0) this.#succeededAt = now;
-    const total = this.#total + succeeded - HOST_PLACES_PER_FAILURE * failed;
+    if (succeeded > 0) {
+      // The line was for a host that does not answer.
+      if (!this.#isAnswering(now)) this.#lastTurnAt = 0;
+      this.#failed = 0;
+      this.#succeededAt = now;
+    } else {
+      // A request may take its whole time limit to fail. What the host answered meanwhile says more of it.
+      this.#failed += failedStarts.filter((startedAt) => startedAt >= this.#succeededAt).length;
+    }
+    const total = this.#total + succeeded - HOST_PLACES_PER_FAILURE * failedStarts.length;
     this.#total =
       this.#failed >= FAILED_IN_A_ROW
         ? HOST_PLACES_FIRST

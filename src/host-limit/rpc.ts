@@ -10,7 +10,8 @@ export interface Visit {
   readonly left: number;
   /** Results since its last visit. What failed by our fault, or was blocked, is neither. */
   readonly succeeded: number;
-  readonly failed: number;
+  /** Of each request that failed, when it began, ms. */
+  readonly failedStarts: readonly number[];
   /** A holder that says nothing for this long is dead, and its places are free. */
   readonly leaseMs: number;
 }

@@ -90,7 +90,14 @@ describe('many subscriptions at one host', () => {
       holdClock();
       const customer = await newCustomer();
       const all = await subscriptions(customer, { manner: 'hang' });
-      const others = { id: 'other', want: 5 - places, left: 0, succeeded: 0, failed: 0, leaseMs: 86_400_000 };
+      const others = {
+        id: 'other',
+        want: 5 - places,
+        left: 0,
+        succeeded: 0,
+        failedStarts: [],
+        leaseMs: 86_400_000,
+      };
       await hostLimitStub(customer.id, all[0]?.listener.endpoint ?? '').visit(others);
       const { deliveries, environment } = keeping();
       const batch = consumeBatch('events', messagesOf(customer, 1), environment);

@@ -61,7 +61,7 @@ describe('a failing endpoint', () => {
     const bench = new Bench();
     await bench.fail();
     const ids = await bench.held(20);
-    const all = { id: 'other', want: 5, left: 0, succeeded: 0, failed: 0, leaseMs: 86_400_000 };
+    const all = { id: 'other', want: 5, left: 0, succeeded: 0, failedStarts: [], leaseMs: 86_400_000 };
     await hostLimitStub(bench.ref.customerId, bench.ref.endpoint).visit(all);
     for (const end = bench.clock.now() + 600_000; bench.clock.now() < end; ) {
       bench.clock.advance(Math.max(1, ((await bench.alarm()) ?? end) - bench.clock.now()));

@@ -309,7 +309,7 @@ describe('the alarm', () => {
         Object.defineProperty(queue, 'sendBatch', { configurable: true, value: send });
       }
     });
-    const all = { id: 'other', want: 5, left: 0, succeeded: 0, failed: 0, leaseMs: 1 };
+    const all = { id: 'other', want: 5, left: 0, succeeded: 0, failedStarts: [], leaseMs: 1 };
     expect((await hostLimitStub(ref.customerId, ref.endpoint).visit(all)).granted).toBe(5);
   });
 

@@ -6,7 +6,7 @@ import { Bench } from '../support/store-bench.ts';
 
 /** Takes all places of the host of the present endpoint, for a day. */
 async function takeAll({ ref }: Bench): Promise<void> {
-  const all = { id: 'other', want: 5, left: 0, succeeded: 0, failed: 0, leaseMs: 86_400_000 };
+  const all = { id: 'other', want: 5, left: 0, succeeded: 0, failedStarts: [], leaseMs: 86_400_000 };
   await hostLimitStub(ref.customerId, ref.endpoint).visit(all);
 }
 
@@ -33,7 +33,8 @@ describe('a store with deliveries for two hosts', () => {
       expect(now).toBeLessThanOrEqual(5);
       sent += now;
       // Each of them fails at once.
-      await host.visit({ id: 'consumer', want: 0, left: 0, succeeded: 0, failed: now, leaseMs: 1 });
+      const failedStarts = Array.from({ length: now }, () => bench.clock.now());
+      await host.visit({ id: 'consumer', want: 0, left: 0, succeeded: 0, failedStarts, leaseMs: 1 });
     }
     expect(sent).toBeGreaterThan(0);
     expect(sent).toBeLessThanOrEqual(50);

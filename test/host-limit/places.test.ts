@@ -10,8 +10,10 @@ class Host {
   readonly #places = new Places(() => 0.5);
   now = 1_000_000;
 
-  visit(id: string, visit: Partial<Visit>) {
-    const all = { id, want: 0, left: 0, succeeded: 0, failed: 0, leaseMs: LEASE_MS, ...visit };
+  /** @param visit `failed` requests, which began a while ago */
+  visit(id: string, { failed = 0, ...visit }: Partial<Visit> & { failed?: number }, agoMs = 0) {
+    const failedStarts = Array.from({ length: failed }, () => this.now - agoMs);
+    const all = { id, want: 0, left: 0, succeeded: 0, failedStarts, leaseMs: LEASE_MS, ...visit };
     return this.#places.visit(all, this.now);
   }
 
@@ -66,6 +68,26 @@ describe('the places of a host', () => {
     expect(host.granted('b', 2000)).toBe(91);
     host.visit('b', { left: 91, failed: 1 });
     expect(host.granted('b', 2000)).toBe(5);
+  });
+
+  it('failures of requests that began before the last success take two places each, and are no row', () => {
+    const host = new Host();
+    host.visit('a', { succeeded: 95 });
+    host.now += 8000;
+    expect(host.visit('a', { failed: 20 }, 10_000).isAnswering).toBe(true);
+    expect(host.granted('b', 2000)).toBe(60);
+    host.visit('b', { left: 60 });
+    expect(host.visit('a', { failed: 5 }, 7999).isAnswering).toBe(false);
+    expect(host.granted('b', 2000)).toBe(5);
+  });
+
+  it('the waits of a host that did not answer end with its first success', () => {
+    const host = new Host();
+    host.granted('a', 5);
+    for (let nth = 0; nth < 40; nth++) host.visit(`b${nth}`, { want: 1 });
+    host.visit('a', { left: 1, succeeded: 1 });
+    host.granted('a', 2);
+    expect(host.visit('c', { want: 5 }).waitMs).toBe(1000);
   });
 
   it('a host begins again with five places when it has not answered for a minute', () => {

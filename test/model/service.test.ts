@@ -36,6 +36,14 @@ describe('endpoints in trouble', () => {
     expect(targets.filter(({ isMet }) => !isMet)).toEqual([]);
     expect(figures['dead letters']).toBe(0);
   });
+
+  it('endpoints that are well get their events at once while others at their host begin to hang', async () => {
+    const { targets } = await onset(
+      { title: 'five of ten at one host', everyMs: 200, customers: [[10, 5]], isOneHost: true },
+      options,
+    );
+    expect(targets.filter(({ isMet }) => !isMet)).toEqual([]);
+  });
 });
 
 describe('many subscriptions at one host', () => {

@@ -19,7 +19,7 @@ export const timedOut: Outcome = { kind: 'timed_out', message: 'no answer within
 async function grantEverything({ customerId, endpoint }: SubscriptionRef): Promise<void> {
   // The first ring finds no object that could be evicted.
   await evictDurableObject(hostLimitStub(customerId, endpoint)).catch(() => undefined);
-  const successes = { id: 'bench', want: 0, left: 0, succeeded: 5000, failed: 0, leaseMs: 1 };
+  const successes = { id: 'bench', want: 0, left: 0, succeeded: 5000, failedStarts: [], leaseMs: 1 };
   await hostLimitStub(customerId, endpoint).visit(successes);
 }
 

@@ -91,14 +91,20 @@ export interface Onset {
   readonly everyMs: number;
   /** Subscriptions of each customer, and how many of them begin to hang. */
   readonly customers: readonly (readonly [subscriptions: number, hanging: number])[];
+  /** All endpoints of a customer are at one host; absent: each has its own. */
+  readonly isOneHost?: boolean;
 }
 
-export async function onset({ title, everyMs, customers }: Onset, options: RunOptions): Promise<Outcome> {
+export async function onset(
+  { title, everyMs, customers, isOneHost = false }: Onset,
+  options: RunOptions,
+): Promise<Outcome> {
   return await inWorld(options, async (world) => {
     const latency = { median: 32, sigma: 0.25 };
     const names: string[] = [];
     const turning = customers.flatMap(([subscriptions, hanging], index) => {
-      const customer = world.addCustomer(`tenant-${'abc'[index]}`, subscriptions, well(latency));
+      const name = `tenant-${'abc'[index]}`;
+      const customer = world.addCustomer(name, subscriptions, well(latency), { isOneHost });
       names.push(customer.name);
       world.publishEvery(customer, everyMs, index * 33, ONSET.end);
       return customer.hooks.slice(0, hanging);
@@ -134,6 +140,13 @@ export async function onset({ title, everyMs, customers }: Onset, options: RunOp
 const ONSETS: readonly Onset[] = [
   { title: 'five of ten begin to hang, one customer', everyMs: 100, customers: [[10, 5]] },
   { title: 'ten of twenty begin to hang, one customer', everyMs: 100, customers: [[20, 10]] },
+  { title: 'five of ten at one host begin to hang', everyMs: 100, customers: [[10, 5]], isOneHost: true },
+  {
+    title: 'one of ten at one host begins to hang, an event every two seconds',
+    everyMs: 2000,
+    customers: [[10, 1]],
+    isOneHost: true,
+  },
   {
     title: 'all of one customer begin to hang, beside two customers that are well',
     everyMs: 100,

@@ -214,7 +214,7 @@ export class Dispatching implements Duty {
       want,
       left,
       succeeded: 0,
-      failed: 0,
+      failedStarts: [],
       leaseMs: leaseMs(),
     });
   }
