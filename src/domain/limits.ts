@@ -116,6 +116,8 @@ export const PROOFS_MAX = 100;
 export const RESPONSE_BODY_MAX_BYTES = 4096;
 /** Bytes of an answer's headers that are kept. */
 export const RESPONSE_HEADERS_MAX_BYTES = 4096;
+/** Bytes of a success's headers that are kept: nearly every delivery is one, and a store has room for 10 GB. */
+export const SUCCESS_HEADERS_MAX_BYTES = 512;
 /** Characters of an RFC 8935 description that the history keeps. */
 export const REASON_MAX_CHARACTERS = 500;
 /** `Retry-After` moves the next attempt at most this far. */
