@@ -231,6 +231,12 @@ export const LOG_EVENTS = {
         'Nothing about single lines: a deploy causes some. If they go on for `sign`, look for `signing key does not open` and `signing keys not read`. For the other calls see [Outages](#outages).',
       fields: ['call', 'customerId', 'subscriptionId', 'error'],
     },
+    'event store fills up': {
+      meaning:
+        'The event store of a subscription is `percent` full: it holds `bytes` of the 10 GB that the platform gives to it. From 80 on, events that would only wait fail at once; from 95 on, no new event is taken (contract 10.9). The line comes once a day.',
+      action: 'Act before it is at 80: see [An event store is full](#an-event-store-is-full).',
+      fields: ['customerId', 'subscriptionId', 'bytes', 'percent'],
+    },
     'host limit not asked': {
       meaning:
         'The object that limits the requests to `host` for a customer could not be called. The consumer or the event store made at most one request there at once, in its stead.',

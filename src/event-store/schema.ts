@@ -164,6 +164,8 @@ const MIGRATIONS: readonly string[] = [
      given_at INTEGER,
      tested INTEGER NOT NULL CONSTRAINT tested_is_a_boolean CHECK (tested IN (0, 1))
    );`,
+  // When the operator was last warned that the store fills up (contract 10.9).
+  `ALTER TABLE store ADD COLUMN fill_warned_at INTEGER NOT NULL DEFAULT 0;`,
 ];
 
 /** Brings the tables up to date; does nothing, and writes nothing, when they are. */
