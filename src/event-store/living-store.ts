@@ -43,7 +43,7 @@ import type {
   StartedRedelivery,
   Summary,
 } from './rpc.ts';
-import { isVerified, type StandingParts, standingOf } from './standing.ts';
+import { isVerified, noteOf, type StandingParts, standingOf } from './standing.ts';
 import { DELIVERIES_BITE, DRAIN_STEP_MS, SCHEDULE_UNREADABLE_MS } from './tuning.ts';
 
 /** What a living store needs of the object it lives in. */
@@ -166,7 +166,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       return each;
     });
     this.#admissions.settled(reports, settled, Date.now());
-    return { settled, health: standingOf(this.#standing) };
+    return { settled, health: noteOf(this.#standing, this.#room) };
   }
 
   async begin(ref: SubscriptionRef, token: string, eventIds: readonly string[]): Promise<StartedAttempt[]> {
@@ -273,7 +273,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
 
   async ensureAlarm(ref: SubscriptionRef): Promise<HealthNote> {
     await this.adopt(ref);
-    return standingOf(this.#standing);
+    return noteOf(this.#standing, this.#room);
   }
 
   async alarm(now: number): Promise<void> {

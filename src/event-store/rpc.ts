@@ -150,6 +150,8 @@ export interface HealthNote {
   readonly proof?: number;
   /** The endpoint is not verified, and no test was stored that could verify it. */
   readonly isUntested?: true;
+  /** How full the store is, in tenths of what it may hold (contract 10.9); a store of version 0.1.0 leaves it out. */
+  readonly storeTenths?: number;
 }
 
 /** The health of the endpoint, as the subscription shows it. */

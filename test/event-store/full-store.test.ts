@@ -1,24 +1,31 @@
 /** A store that fills up (contract 10.9): what it still takes, what it refuses, and who learns of it. */
 import { evictDurableObject, runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
+import { drizzle } from 'drizzle-orm/d1';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { newEventIds } from '../../src/domain/ids.ts';
 import { STORE_MAX_BYTES } from '../../src/domain/limits.ts';
 import type { EventStore } from '../../src/event-store/event-store.ts';
 import { Room } from '../../src/event-store/room.ts';
+import { fullestStores } from '../../src/storage/customers.ts';
 import { holdClock } from '../support/clock.ts';
+import { runCron } from '../support/cron.ts';
 import { refTo } from '../support/reports.ts';
 import { Bench, ok } from '../support/store-bench.ts';
 import {
   anEvent,
+  asOperator,
   consumeBatch,
   newCustomer,
   newSubscription,
+  type Reply,
   storeOf,
   type TestSubscription,
 } from '../support/world.ts';
 
 const DAY_MS = 86_400_000;
+/** The cron runs this often, and visits another range of stores each time. */
+const EVERY_MS = 300_000;
 
 afterEach(() => {
   Room.maxBytes = STORE_MAX_BYTES;
@@ -99,6 +106,94 @@ describe('a store from half full on', () => {
     bench.clock.advance(1);
     await bench.store.admit(bench.ref, bench.ids(1));
     expect(warnings()).toHaveLength(2);
+  });
+});
+
+describe('what the operator sees of a store', () => {
+  const shown = async ({ id }: { readonly id: string }) =>
+    (await asOperator('GET', `/customers/${id}`)).body.fullestStorePercent as number;
+
+  it('the operator sees how full the fullest store of a customer is, as its deliveries and the daily visit report it', async () => {
+    holdClock();
+    const subscription = await largeSubscription();
+    const { customer } = subscription;
+    await newSubscription(customer);
+    const send = () => consumeBatch('events', [{ body: { ...anEvent(), customerId: customer.id } }]);
+    await send();
+    expect(await shown(customer)).toBe(0);
+    await fillTo(storeOf(subscription), 0.35);
+    await send();
+    expect(await shown(customer)).toBe(30);
+    await fillTo(storeOf(subscription), 0.75);
+    await runCron(env, Number.parseInt(subscription.id.slice(0, 2), 16) * EVERY_MS);
+    expect(await shown(customer)).toBe(70);
+    Room.maxBytes = STORE_MAX_BYTES;
+    await send();
+    expect(await shown(customer)).toBe(0);
+  });
+
+  it('the list of customers shows it, and leaves out subscriptions that were deleted', async () => {
+    const [customer, other] = [await newCustomer(), await newCustomer()];
+    const subscriptions = [await newSubscription(customer), await newSubscription(customer)];
+    for (const [index, { id }] of subscriptions.entries())
+      await env.DB.prepare('UPDATE subscriptions SET store_tenths = ? WHERE id = ?')
+        .bind(4 + index, id)
+        .run();
+    const listed = async () => {
+      const found = new Map<string, number>();
+      for (let path: string | undefined = '/customers'; path !== undefined; ) {
+        const { body }: Reply = await asOperator('GET', path);
+        for (const { id, fullestStorePercent } of body._embedded.customers)
+          found.set(id, fullestStorePercent);
+        path = body._links.next?.href.replace('/operator', '');
+      }
+      return [found.get(customer.id), found.get(other.id)];
+    };
+    expect(await listed()).toEqual([50, 0]);
+    await customer.call('DELETE', `/subscriptions/${subscriptions[1]?.id}`);
+    expect(await listed()).toEqual([40, 0]);
+  });
+
+  it('the list of customers reads only stores that are a tenth full', async () => {
+    const queries: [string, unknown[]][] = [];
+    const logger = { logQuery: (query: string, values: unknown[]) => void queries.push([query, values]) };
+    await fullestStores(drizzle(env.DB, { logger }), [crypto.randomUUID()]);
+    for (const [query, values] of queries) {
+      const plan = await env.DB.prepare(`EXPLAIN QUERY PLAN ${query}`)
+        .bind(...values)
+        .all<{ detail: string }>();
+      expect(plan.results.map(({ detail }) => detail).join(' ')).toContain('stores_that_fill_up');
+    }
+    expect(queries).toHaveLength(1);
+  });
+
+  it('a store writes its size to the database only when it crosses a step of ten per cent', async () => {
+    holdClock();
+    const subscription = await largeSubscription();
+    await fillTo(storeOf(subscription), 0.35);
+    let writes = 0;
+    const DB = new Proxy(env.DB, {
+      get(target, name) {
+        const value = Reflect.get(target, name) as unknown;
+        if (typeof value !== 'function') return value;
+        if (name !== 'prepare') return value.bind(target);
+        return (query: string) => {
+          if (/^update "subscriptions" set "store_tenths"/.test(query)) writes++;
+          return target.prepare(query);
+        };
+      },
+    });
+    const send = (count: number) => {
+      const body = Array.from({ length: count }, () => ({
+        ...anEvent(),
+        customerId: subscription.customer.id,
+      }));
+      return consumeBatch('events', [{ body }], { ...env, DB });
+    };
+    await send(250);
+    expect(writes).toBe(1);
+    for (let times = 0; times < 3; times++) await send(1);
+    expect(writes).toBe(1);
   });
 });
 

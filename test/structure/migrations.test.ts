@@ -19,6 +19,7 @@ const OF_D1 = {
   'migrations/0011_dead_letter_customers.sql': '89e16b7546f4e237',
   'migrations/0014_endpoint_proofs.sql': 'f1f70856137f0f32',
   'migrations/0015_tombstone_indexes.sql': '0e5b669e4b123666',
+  'migrations/0017_store_fill.sql': '99a630805f730576',
 };
 
 /** In the order of `MIGRATIONS` in src/event-store/schema.ts. */
