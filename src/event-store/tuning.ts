@@ -67,6 +67,8 @@ export const SEGMENT_ID_MAX_SKEW_MS = 5 * MINUTE_MS;
 export const MERGE_SEGMENTS = 32;
 /** Merging leaves younger segments alone, because late events may still join them. */
 export const MERGE_AGE_MS = 10 * MINUTE_MS;
+/** Merging waits this long for what one large segment may hold. Without that, a steady stream would be merged one by one, into nothing. */
+export const MERGE_WAIT_MS = MERGE_AGE_MS + SEGMENT_SPAN_MS;
 /** Text that one bite of merging rewrites, bytes before compression. */
 export const MERGE_MAX_BYTES = 2_000_000;
 /** The pause between two bites of merging. */

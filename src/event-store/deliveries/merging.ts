@@ -1,6 +1,6 @@
 /**
- * Merging makes few large segments of many small ones, a bite in each alarm. It waits until segments are ten minutes old,
- * because late events may still come to younger ones. The merged segment, the deletion of the small ones and the cursor are
+ * Merging makes few large segments of many small ones, a bite in each alarm. It leaves segments alone until they are ten minutes
+ * old, because late events may still come to younger ones, and waits a quarter of an hour more until there are many. The merged segment, the deletion of the small ones and the cursor are
  * written in one transaction, so a merge that dies did nothing.
  */
 import { eventIdFloor, eventIdTime } from '../../domain/ids.ts';
@@ -12,6 +12,7 @@ import {
   MERGE_PAUSE_MS,
   MERGE_SEGMENTS,
   MERGE_STEP_MS,
+  MERGE_WAIT_MS,
   SEGMENT_MAX_BYTES,
   SEGMENT_MAX_EVENTS,
   SEGMENT_SPAN_MS,
@@ -35,7 +36,7 @@ export class Merging implements Duty {
   dueAt(): number | undefined {
     const { count, first } = this.#rows.unmerged();
     if (count < MERGE_SEGMENTS || first === undefined) return undefined;
-    return Math.max(eventIdTime(first) + MERGE_AGE_MS, this.#nextBiteAt);
+    return Math.max(eventIdTime(first) + MERGE_WAIT_MS, this.#nextBiteAt);
   }
 
   work(now: number): void {
