@@ -86,7 +86,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     const retentionMs = () => config().retentionMs;
     const endpointNow = (now: number) => this.#endpointNow(now);
     this.#deliveries = new Deliveries(database, Date.now());
-    const { rows, merging } = this.#deliveries;
+    const { rows, merging, sorting } = this.#deliveries;
     this.#health = new Health(database);
     const isAsked = () => config().verifyEndpoints;
     this.#proofs = new Proofs(database, (proof) => rows.names(proof), isAsked);
@@ -139,7 +139,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     this.#dispatch = dispatch;
     const sweep = new Sweep(database, this.#deliveries, this.#exports, this.#redeliveries, retentionMs);
     // In this order: the backlog makes deliveries due, which the same alarm then dispatches.
-    const duties = [backlog, dispatch, this.#exports, sweep, this.#redeliveries, merging];
+    const duties = [backlog, dispatch, this.#exports, sweep, this.#redeliveries, sorting, merging];
     this.#alarm = new Alarm(state.storage, duties, () => this.#names());
   }
 

@@ -98,7 +98,7 @@ describe('deliveries of one settle', () => {
     const now = bench.clock.now();
     await deliver(bench, [...idsAt(now - 301_000, 1), ...idsAt(now + 301_000, 1)]);
     await deliver(bench, [...idsAt(now - 299_000, 1), ...idsAt(now + 299_000, 1)]);
-    expect(await rows(bench)).toEqual({ deliveries: 2, segments: 1 });
+    expect(await rows(bench)).toEqual({ deliveries: 2, segments: 2 });
     expect(await bench.store.total()).toBe(4);
   });
 

@@ -17,8 +17,8 @@ import {
   SEGMENT_MAX_EVENTS,
   SEGMENT_SPAN_MS,
 } from '../tuning.ts';
-import { type Entry, entryOf, pack } from './packing.ts';
-import type { Outline, SegmentRows, SizedOutline } from './segment-rows.ts';
+import { pack } from './packing.ts';
+import type { SegmentRows, SizedOutline } from './segment-rows.ts';
 
 export class Merging implements Duty {
   readonly name = 'merge';
@@ -58,17 +58,12 @@ export class Merging implements Duty {
       if (bytes >= MERGE_MAX_BYTES) break;
       passed = group.at(-1)?.last_id;
       if (group.length === 1) continue;
-      const entries = group.flatMap((outline) => this.#entries(outline));
+      const entries = group.flatMap((outline) => this.#rows.entries(outline));
       this.#rows.delete(group);
       this.#rows.insert(pack(entries));
       bytes += group.reduce((sum, outline) => sum + outline.bytes, 0);
     }
     if (passed !== undefined) this.#rows.markMerged(passed);
-  }
-
-  #entries(outline: Outline): Entry[] {
-    const ids = this.#rows.ids(outline);
-    return this.#rows.texts(outline.last_id).map((text, index) => entryOf(ids.at(index), text));
   }
 }
 
