@@ -105,15 +105,16 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       endpointNow,
       isScarce: () => this.#room.isScarce(),
     });
+    const isFull = () => this.#room.isFull();
     this.#admissions = new Admissions({
       known: (eventIds) => this.#deliveries.known(eventIds),
       isOpen: () => owner.enabled && this.#health.current.state === 'healthy',
       endpoint: () => owner.ref?.endpoint,
-      isFull: () => this.#room.isFull(),
+      isFull,
       claimMs: () => claimMs(config().attemptTimeoutMs),
       attemptLeaseMs: () => this.#attemptLeaseMs(),
     });
-    this.#exports = new Exports(database, () => config().userAgent);
+    this.#exports = new Exports(database, () => config().userAgent, isFull);
     this.#redeliveries = new Redeliveries(database, rows, retentionMs, () => proofs.given());
     const countExported = (after: number) => this.#exports.countExported(after);
     this.#summaries = new Summaries(
@@ -200,9 +201,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   }
 
   summary(): Summary {
-    const { summary, isStale } = this.#summaries.current(Date.now());
-    if (isStale) this.#state.waitUntil(this.#summaries.countLater(this.#names()));
-    return summary;
+    return this.#summaries.current(Date.now(), this.#names(), (work) => this.#state.waitUntil(work));
   }
 
   health(ref?: SubscriptionRef) {

@@ -1,5 +1,5 @@
 /** A store that fills up (contract 10.9): what it still takes, what it refuses, and who learns of it. */
-import { evictDurableObject, runInDurableObject } from 'cloudflare:test';
+import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { drizzle } from 'drizzle-orm/d1';
 import { afterEach, describe, expect, it, vi } from 'vitest';
@@ -326,6 +326,25 @@ describe('a store that is nearly full', () => {
     bench.ref = { ...bench.ref, version: 2, enabled: false };
     expect(await refusal(bench)).toBe('event store full');
     expect((await bench.state(waiting))?.state).toBe('failure');
+  });
+
+  it('an export fails in a full store, and leaves no part of its file', async () => {
+    const bench = await largeBench();
+    await bench.patch({ enabled: false });
+    const ids = await bench.held(3);
+    await fillTo(bench.store, 0.96);
+    await bench.store.startExport(bench.ref);
+    await runDurableObjectAlarm(bench.store);
+    const [failed] = await bench.store.exports();
+    expect(failed).toMatchObject({ state: 'failed', parts: 0 });
+    expect(await bench.store.exportPart(failed?.id ?? '', 0)).toBeUndefined();
+    // With room again another export has the events.
+    Room.maxBytes = STORE_MAX_BYTES;
+    await bench.store.startExport(bench.ref);
+    bench.clock.advance(60_000);
+    await runDurableObjectAlarm(bench.store);
+    const file = await bench.store.exportPart((await bench.store.exports())[1]?.id ?? '', 0);
+    for (const id of ids) expect(file).toContain(id);
   });
 
   it('the sweep makes room in a full store, and new events are taken again', async () => {

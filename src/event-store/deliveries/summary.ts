@@ -31,13 +31,20 @@ export class Summaries {
     this.#isErased = isErased;
   }
 
-  /** The figures to answer with, and whether the store should count again behind the answer. */
-  current(now: number): { readonly summary: Summary; readonly isStale: boolean } {
+  /**
+   * The figures to answer with. When they are a minute old, the store counts again behind the answer.
+   * @param names whose store this is, for the log
+   * @param waitUntil keeps the object alive for work behind its answer
+   */
+  current(
+    now: number,
+    names: Readonly<Record<string, string | undefined>>,
+    waitUntil: (work: Promise<void>) => void,
+  ): Summary {
     const kept = this.#kept();
-    if (kept === undefined || kept.at <= now - SUMMARY_KEPT_MS) {
-      return { summary: this.count(now), isStale: false };
-    }
-    return { summary: kept, isStale: kept.at <= now - SUMMARY_MAX_AGE_MS };
+    if (kept === undefined || kept.at <= now - SUMMARY_KEPT_MS) return this.count(now);
+    if (kept.at <= now - SUMMARY_MAX_AGE_MS) waitUntil(this.#countLater(names));
+    return kept;
   }
 
   /** Counts, and saves the figures when the store is large. */
@@ -56,8 +63,8 @@ export class Summaries {
     return summary;
   }
 
-  /** Counts again once the answer is on its way. Never rejects. @param names whose store this is, for the log */
-  async countLater(names: Readonly<Record<string, string | undefined>>): Promise<void> {
+  /** Counts again once the answer is on its way. Never rejects. */
+  async #countLater(names: Readonly<Record<string, string | undefined>>): Promise<void> {
     if (this.#isCounting) return;
     this.#isCounting = true;
     await scheduler.wait(0);
