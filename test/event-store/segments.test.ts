@@ -6,7 +6,12 @@ import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'c
 import { describe, expect, it } from 'vitest';
 import { eventIdFloor, newEventIds } from '../../src/domain/ids.ts';
 import type { AttemptReport } from '../../src/event-store/rpc.ts';
-import { MERGE_SEGMENTS, MERGE_WAIT_MS, SEGMENT_MAX_EVENTS } from '../../src/event-store/tuning.ts';
+import {
+  MERGE_SEGMENTS,
+  MERGE_WAIT_MS,
+  SEGMENT_MAX_EVENTS,
+  SORT_SEGMENTS,
+} from '../../src/event-store/tuning.ts';
 import { aSet } from '../support/delivery-fixtures.ts';
 import { Random } from '../support/random.ts';
 import { type FlatReport, reportOf } from '../support/reports.ts';
@@ -384,6 +389,7 @@ describe('a store that packs and merges', () => {
     for (let step = 0; step < 120; step++) {
       const now = bench.clock.now();
       await random.pick([publish, publish, publish, repeat, wait, ring, evict])();
+      if (step % 40 === 20) await publishLate();
       if (step % 4 === 0) await compare();
 
       async function publish() {
@@ -399,6 +405,19 @@ describe('a store that packs and merges', () => {
           });
         });
         await bench.store.settle(bench.ref, reports);
+      }
+      /** Events whose ids are late each by a time of its own, in as many calls as sorting waits for. */
+      async function publishLate() {
+        const acceptedAt = bench.clock.now();
+        for (let times = 0; times < SORT_SEGMENTS; times++) {
+          const ids = Array.from(
+            { length: 8 },
+            () => idsAt(acceptedAt - random.whole(0, 299_000), 1)[0] ?? '',
+          );
+          for (const id of ids) model.set(id, { acceptedAt, failed: false });
+          await deliver(bench, ids);
+        }
+        await runDurableObjectAlarm(bench.store);
       }
       async function repeat() {
         const again = [...model.keys()].filter(() => random.chance(0.1)).slice(0, 20);
