@@ -77,7 +77,7 @@ export const LOG_EVENTS = {
     },
     'duty failed': {
       meaning:
-        "One duty of an event store's alarm failed: `duty` is `backlog`, `dispatch`, `export`, `sweep`, `redelivery` or `merge`. The other duties ran. The alarm calls the failed one again after a pause of 10 seconds, an hour for `merge`. When the queue refuses a dispatch, its deliveries are due again after 2 seconds to 5 minutes. An export that failed is not tried again; its job shows `failed`, and its events can be exported by another.",
+        "One duty of an event store's alarm failed: `duty` is `backlog`, `dispatch`, `export`, `sweep`, `redelivery`, `sort` or `merge`. The other duties ran. The alarm calls the failed one again after a pause of 10 seconds, an hour for `sort` and `merge`. When the queue refuses a dispatch, its deliveries are due again after 2 seconds to 5 minutes. An export that failed is not tried again; its job shows `failed`, and its events can be exported by another.",
       action:
         'Nothing about single lines. If one store goes on for 10 minutes, read `error`: a queue that is away comes back by itself, `SQLITE_FULL` means [a full event store](#an-event-store-is-full), a variable means a wrong configuration. Anything else is a fault in the code: roll back if it began with a deploy.',
       fields: ['customerId', 'subscriptionId', 'duty'],
@@ -226,10 +226,16 @@ export const LOG_EVENTS = {
     },
     'delivery call failed': {
       meaning:
-        'A step of the event path failed: `call` is `admit`, `release`, `sign`, `begin`, `settle`, `sendDispatches` or `noteHealth`. After `admit` and `sign` the message comes back. After `begin` the message comes back, or the lease lapses and the store dispatches again. After `settle` the attempt is made again, and the listener gets the same token twice. After `noteHealth` the list of subscriptions shows an old state of health for a while.',
+        'A step of the event path failed: `call` is `admit`, `release`, `sign`, `begin`, `settle`, `sendDispatches`, `noteHealth` or `noteStoreTenths`. After `admit` and `sign` the message comes back. After `begin` the message comes back, or the lease lapses and the store dispatches again. After `settle` the attempt is made again, and the listener gets the same token twice. After `noteHealth` the list of subscriptions shows an old state of health for a while, and after `noteStoreTenths` the list of customers an old size.',
       action:
         'Nothing about single lines: a deploy causes some. If they go on for `sign`, look for `signing key does not open` and `signing keys not read`. For the other calls see [Outages](#outages).',
       fields: ['call', 'customerId', 'subscriptionId', 'error'],
+    },
+    'event store fills up': {
+      meaning:
+        'The event store of a subscription is `percent` full: it holds `bytes` of the 10 GB that the platform gives to it. From 80 on, events that would only wait fail at once; from 95 on, no new event is taken (contract 10.9). The line comes once a day.',
+      action: 'Act before it is at 80: see [An event store is full](#an-event-store-is-full).',
+      fields: ['customerId', 'subscriptionId', 'bytes', 'percent'],
     },
     'host limit not asked': {
       meaning:

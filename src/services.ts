@@ -16,7 +16,7 @@ import { letterMessage, type Sender, sendAll, sendDispatches } from './outbound/
 import { createSigner, type Signer } from './signing/signer.ts';
 import { type Database, openDatabase } from './storage/database.ts';
 import { type DeadLetter, insertDeadLetters } from './storage/dead-letters.ts';
-import { noteHealth } from './storage/recipients.ts';
+import { noteHealth, noteStoreTenths } from './storage/recipients.ts';
 import { sealedKeys } from './storage/signing-keys.ts';
 
 export interface Services {
@@ -111,6 +111,7 @@ function createDelivery(
       sendAll(queue === 'events' ? env.EVENTS : env.SLICES, slices, delaySeconds),
     sendDispatches: (dispatches, delaySeconds) => sendDispatches(env, dispatches, delaySeconds),
     noteHealth: (subscriptionId, health) => noteHealth(db, subscriptionId, health),
+    noteStoreTenths: (subscriptionId, tenths) => noteStoreTenths(db, subscriptionId, tenths),
     now: Date.now,
     debug: config.logLevel === 'debug',
   };

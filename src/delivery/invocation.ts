@@ -18,7 +18,7 @@ import { OUTLIVES_BATCH_MS, placesLeaseMs } from '../domain/leases.ts';
 import { SLOW_ANSWER_MS, UNANSWERED_MIN } from '../domain/limits.ts';
 import type { ShownState } from '../domain/proof.ts';
 import { type Recipient, refOf, type SubscriptionRef } from '../domain/subscription.ts';
-import type { AttemptedReport, AttemptReport } from '../event-store/rpc.ts';
+import type { AttemptedReport, AttemptReport, HealthNote } from '../event-store/rpc.ts';
 import { hostOf } from '../host-limit/client.ts';
 import { describeError, logWarn } from '../log.ts';
 import { logStored } from './attempt-log.ts';
@@ -72,6 +72,8 @@ export class Invocation {
   readonly #unanswered = new Map<string, number[]>();
   /** Health of endpoints as this invocation noted it. */
   readonly #noted = new Map<string, ShownState>();
+  /** How full stores are, as this invocation noted it. */
+  readonly #notedTenths = new Map<string, number>();
   readonly #leftBehind = new Set<Promise<unknown>>();
   /** Places at hosts that several subscriptions of a customer share, by customer and host. */
   readonly #shares = new Map<string, HostShare>();
@@ -191,6 +193,7 @@ export class Invocation {
   reporter(store: DeliveryStore, subscription: Recipient, expected: number): Reporter {
     return new Reporter(store, refOf(subscription), expected, (ref, pairs, health) => {
       logStored(ref, pairs, this.ports.debug);
+      this.#noteRoom(subscription, health);
       const before = this.#noted.get(ref.subscriptionId) ?? subscription.health;
       if (health.state === before) return;
       this.#noted.set(ref.subscriptionId, health.state);
@@ -201,6 +204,17 @@ export class Invocation {
       // Also after the batch has ended: an endpoint that hangs shows it only then.
       this.ports.waitUntil(noted);
     });
+  }
+
+  /** Notes how full a store is when a step of ten per cent was crossed: that is rare, so it costs a delivery nothing. */
+  #noteRoom(subscription: Recipient, { storeTenths }: HealthNote): void {
+    const before = this.#notedTenths.get(subscription.id) ?? subscription.storeTenths;
+    if (storeTenths === undefined || storeTenths === before) return;
+    this.#notedTenths.set(subscription.id, storeTenths);
+    const noted = this.ports.noteStoreTenths(subscription.id, storeTenths).catch((error: unknown) => {
+      logFailedCall('noteStoreTenths', refOf(subscription), error);
+    });
+    this.ports.waitUntil(noted);
   }
 
   /** Resolves when the batch may end: what is left behind may then outlive it. */

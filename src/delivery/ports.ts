@@ -24,6 +24,8 @@ export interface DeliveryPorts {
   readonly longestAttemptMs: number;
   /** Notes the health of an endpoint in the database, where the list of subscriptions shows it. */
   noteHealth(subscriptionId: string, health: HealthNote): Promise<void>;
+  /** Notes how full an event store is, in tenths, where the operator's list of customers shows it. */
+  noteStoreTenths(subscriptionId: string, tenths: number): Promise<void>;
   /** Sends slices to `webhook-slices`, or the rest of a narrow message to `webhook-events`. @throws Outage when it is away */
   sendSlices(queue: SlicesQueue, slices: Iterable<PackedEvents>, delaySeconds: number): Promise<void>;
   /** Sends dispatches on, to `webhook-unhealthy` when they say so. @throws Outage when the queue does not take them */

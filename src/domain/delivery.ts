@@ -73,6 +73,7 @@ export interface DeliveryFacts {
   /**
    * The compact SET, sent again byte for byte. A packed delivery (event-store/deliveries/segments.ts) is never sent again:
    * its SET comes from the store without the signature and ends with the dot; `operations/show-deliveries.ts` makes it whole.
+   * Empty for a failure whose SET found no room (`notKept`).
    */
   readonly set: string;
   /** A test: it goes out even while its endpoint is failing (contract 10.4). */
@@ -135,6 +136,7 @@ export interface EndpointNow {
 
 const DISABLED = 'subscription disabled';
 const NOT_VERIFIED = 'endpoint not verified';
+const STORE_FULL = 'event store full';
 
 export function isFinal(state: DeliveryState): boolean {
   return state === 'success' || state === 'failure';
@@ -174,6 +176,20 @@ export function heldIfFailing(delivery: Delivery, endpoint: EndpointNow): Delive
   const applies = endpoint.enabled && endpoint.state === 'failing' && delivery.endpoint === endpoint.endpoint;
   if (!isHoldable || !applies) return delivery;
   return { ...delivery, hold: 'held', leaseToken: null, dueAt: endpoint.holdUntil };
+}
+
+/**
+ * The rule of contract 10.9: the store has little room left, and the delivery would only wait. It fails at once, and its SET is
+ * not kept.
+ */
+export function notKept(facts: DeliveryFacts, now: number, enabled: boolean): Delivery {
+  const reason = enabled ? STORE_FULL : `${DISABLED}; ${STORE_FULL}`;
+  return { ...fail(arrive(facts, now, true), now, reason), set: '' };
+}
+
+/** Whether the SET of a delivery was kept: without it, it cannot be sent. */
+export function isKept({ set }: Pick<Delivery, 'set'>): boolean {
+  return set !== '';
 }
 
 /**
@@ -350,14 +366,14 @@ export function disable(delivery: Delivery, now: number): Delivery | undefined {
  * Begins a new run of the schedule for a failed delivery, because somebody asked (contract 5.4 and 10.3). The caller makes sure
  * that the delivery waits for no proof.
  * @param redeliveryId the bulk redelivery that asked
- * @returns `undefined` for a delivery in any other state
+ * @returns `undefined` for a delivery in any other state, and for one whose SET was not kept
  */
 export function redeliver(
   delivery: Delivery,
   now: number,
   redeliveryId: string | null = null,
 ): Delivery | undefined {
-  if (delivery.state !== 'failure') return undefined;
+  if (delivery.state !== 'failure' || !isKept(delivery)) return undefined;
   const { attempts } = delivery;
   return append(
     { ...delivery, runBase: attempts, dueAt: now, hold: 'never', redeliveryId, proof: null },

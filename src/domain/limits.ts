@@ -114,8 +114,18 @@ export const PROOFS_MAX = 100;
 
 /** Bytes of an answer's body that are read. */
 export const RESPONSE_BODY_MAX_BYTES = 4096;
+/** What the platform lets one event store hold, bytes (contract 10.9). */
+export const STORE_MAX_BYTES = 10_000_000_000;
+/** From this share on the operator is warned. */
+export const STORE_WARNING_SHARE = 0.5;
+/** From this share on a delivery that would only wait fails at once: a few hundred bytes instead of 5 KB. */
+export const STORE_SCARCE_SHARE = 0.8;
+/** From this share on the store takes no new events. The rest is for retries of those that it has, and for their results. */
+export const STORE_FULL_SHARE = 0.95;
 /** Bytes of an answer's headers that are kept. */
 export const RESPONSE_HEADERS_MAX_BYTES = 4096;
+/** Bytes of a success's headers that are kept: nearly every delivery is one, and a store has room for 10 GB. */
+export const SUCCESS_HEADERS_MAX_BYTES = 512;
 /** Characters of an RFC 8935 description that the history keeps. */
 export const REASON_MAX_CHARACTERS = 500;
 /** `Retry-After` moves the next attempt at most this far. */

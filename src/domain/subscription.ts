@@ -18,6 +18,8 @@ export interface Subscription {
   readonly filterSteps: number | null;
   /** The state of the endpoint as the event path noted it last. The event store knows the present one (contract 10.4). */
   readonly health: ShownState;
+  /** How full the event store was when that was noted last, in tenths of what it may hold (contract 10.9). */
+  readonly storeTenths: number;
   /** The proof that the endpoint needs before it gets events (contract 10.8); null: none. */
   readonly proof: number | null;
   /** Counts the changes. An event store adopts the newer of two versions. */
@@ -41,7 +43,16 @@ export interface SubscriptionRef {
 /** A subscription as the event path knows it: without its filter, which may have 64 KiB, and what only the API shows. */
 export type Recipient = Pick<
   Subscription,
-  'id' | 'customerId' | 'endpoint' | 'events' | 'enabled' | 'filterSteps' | 'health' | 'proof' | 'version'
+  | 'id'
+  | 'customerId'
+  | 'endpoint'
+  | 'events'
+  | 'enabled'
+  | 'filterSteps'
+  | 'health'
+  | 'proof'
+  | 'storeTenths'
+  | 'version'
 >;
 
 export function refOf(subscription: Recipient): SubscriptionRef {

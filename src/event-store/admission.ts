@@ -12,6 +12,8 @@ import type { Admission, AttemptReport, StoredReport } from './rpc.ts';
 interface AdmissionParts {
   /** Those of these events that are stored. */
   known(eventIds: readonly string[]): ReadonlySet<string>;
+  /** Whether the store takes no new events (contract 10.9). */
+  isFull(): boolean;
   /** Whether the subscription is enabled and its endpoint healthy. */
   isOpen(): boolean;
   /** The present endpoint; a request to an earlier one says nothing about it. */
@@ -36,14 +38,16 @@ export class Admissions {
   /**
    * @param waited those that have waited once for the answers to others
    * @param isVerified whether the endpoint of the caller's version may get events (contract 10.8)
+   * @returns `full` when the store takes no new events, and there are some among these
    */
   admit(
     eventIds: readonly string[],
     now: number,
     waited: ReadonlySet<string>,
     isVerified: boolean,
-  ): Admission[] {
+  ): Admission[] | 'full' {
     const known = this.#parts.known(eventIds);
+    if (this.#parts.isFull() && eventIds.some((eventId) => !known.has(eventId))) return 'full';
     const forMs = this.#parts.claimMs();
     const mayStart = isVerified && this.mayStart(now);
     // The listener may answer at any moment. Until then its new events wait in the queue, and are not stored.

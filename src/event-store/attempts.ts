@@ -5,8 +5,10 @@ import {
   awaitProof,
   begin,
   type Delivery,
+  type DeliveryFacts,
   type EndpointNow,
   heldIfFailing,
+  notKept,
   recordResult,
   recordWaiting,
   waitsForProof,
@@ -31,6 +33,8 @@ interface AttemptParts {
   /** How long a probe may take to show a result, ms. */
   probePatienceMs(): number;
   endpointNow(now: number): EndpointNow;
+  /** Whether the store has little room left (contract 10.9). */
+  isScarce(): boolean;
 }
 
 export class Attempts {
@@ -98,8 +102,10 @@ export class Attempts {
     const { enabled } = owner;
     let changed: Delivery | undefined;
     if (report.kind === 'deferred') {
-      if (existing === undefined) changed = this.#arrived(ref, arrive(report, now, enabled), now);
-      return changed && heldIfFailing(changed, endpointNow(now));
+      if (existing !== undefined) return undefined;
+      if (this.#isNotKept(report, now)) return notKept(report, now, enabled);
+      changed = this.#arrived(ref, arrive(report, now, enabled), now);
+      return heldIfFailing(changed, endpointNow(now));
     }
     const isSuccess = report.kind === 'attempted' && report.result.outcome.kind === 'success';
     const delivery = existing && attemptedMeanwhile(existing, this.#isProven(existing), isSuccess);
@@ -116,6 +122,13 @@ export class Attempts {
         break;
     }
     return changed && heldIfFailing(changed, endpointNow(now));
+  }
+
+  /** Whether a delivery would only wait, in a store that has little room left. A test goes out, and there are few. */
+  #isNotKept({ neverHeld }: DeliveryFacts, now: number): boolean {
+    const { owner, endpointNow, isScarce } = this.#parts;
+    if (neverHeld === true || !isScarce()) return false;
+    return !owner.enabled || endpointNow(now).state !== 'healthy';
   }
 
   #isProven({ proof }: Delivery): boolean {

@@ -28,6 +28,11 @@ export class StoreDatabase {
     this.#storage.sql.exec(query, ...values);
   }
 
+  /** Bytes that the database takes, without pages that are free. */
+  get bytes(): number {
+    return this.#storage.sql.databaseSize;
+  }
+
   /** Does the work, all of it or nothing. */
   transaction<Answer>(work: () => Answer): Answer {
     try {

@@ -6,7 +6,7 @@
  * `#admissions` remembers: that is lost when the object is evicted, and only saves duplicates.
  */
 import type { Config } from '../config.ts';
-import { type Delivery, disable, type EndpointNow, redeliver } from '../domain/delivery.ts';
+import { type Delivery, disable, type EndpointNow, isKept, redeliver } from '../domain/delivery.ts';
 import { attemptLeaseMs, claimMs, dispatchPlacesLeaseMs, longestAttemptMs } from '../domain/leases.ts';
 import { expiresAt } from '../domain/retention.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
@@ -27,6 +27,7 @@ import { Proofs } from './endpoint/proofs.ts';
 import { Exports } from './jobs/exports.ts';
 import { Redeliveries } from './jobs/redeliveries.ts';
 import type { Owner } from './owner.ts';
+import { Room } from './room.ts';
 import type {
   Admission,
   AttemptReport,
@@ -42,7 +43,7 @@ import type {
   StartedRedelivery,
   Summary,
 } from './rpc.ts';
-import { isVerified, type StandingParts, standingOf } from './standing.ts';
+import { isVerified, noteOf, type StandingParts, standingOf } from './standing.ts';
 import { DELIVERIES_BITE, DRAIN_STEP_MS, SCHEDULE_UNREADABLE_MS } from './tuning.ts';
 
 /** What a living store needs of the object it lives in. */
@@ -74,17 +75,18 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   readonly #summaries: Summaries;
   readonly #alarm: Alarm;
   readonly #dispatch: Dispatching;
-  #isCounting = false;
+  readonly #room: Room;
 
   constructor({ state, database, owner, send, limit, config }: Surroundings) {
     this.#state = state;
     this.#database = database;
     this.#owner = owner;
     this.#config = config;
+    this.#room = new Room(database, owner);
     const retentionMs = () => config().retentionMs;
     const endpointNow = (now: number) => this.#endpointNow(now);
     this.#deliveries = new Deliveries(database, Date.now());
-    const { rows, merging } = this.#deliveries;
+    const { rows, merging, sorting } = this.#deliveries;
     this.#health = new Health(database);
     const isAsked = () => config().verifyEndpoints;
     this.#proofs = new Proofs(database, (proof) => rows.names(proof), isAsked);
@@ -101,18 +103,25 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       retentionMs,
       probePatienceMs,
       endpointNow,
+      isScarce: () => this.#room.isScarce(),
     });
+    const isFull = () => this.#room.isFull();
     this.#admissions = new Admissions({
       known: (eventIds) => this.#deliveries.known(eventIds),
       isOpen: () => owner.enabled && this.#health.current.state === 'healthy',
       endpoint: () => owner.ref?.endpoint,
+      isFull,
       claimMs: () => claimMs(config().attemptTimeoutMs),
       attemptLeaseMs: () => this.#attemptLeaseMs(),
     });
-    this.#exports = new Exports(database, () => config().userAgent);
+    this.#exports = new Exports(database, () => config().userAgent, isFull);
     this.#redeliveries = new Redeliveries(database, rows, retentionMs, () => proofs.given());
-    this.#summaries = new Summaries(database, this.#deliveries, (after) =>
-      this.#exports.countExported(after),
+    const countExported = (after: number) => this.#exports.countExported(after);
+    this.#summaries = new Summaries(
+      database,
+      this.#deliveries,
+      countExported,
+      () => owner.deletedAt !== null,
     );
     const backlog = new Backlog({
       database,
@@ -131,7 +140,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     });
     const sweep = new Sweep(database, this.#deliveries, this.#exports, this.#redeliveries, retentionMs);
     // In this order: the backlog makes deliveries due, which the same alarm then dispatches.
-    const duties = [backlog, this.#dispatch, this.#exports, sweep, this.#redeliveries, merging];
+    const duties = [backlog, this.#dispatch, this.#exports, sweep, this.#redeliveries, sorting, merging];
     this.#alarm = new Alarm(state.storage, duties, () => this.#names());
   }
 
@@ -142,9 +151,12 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     eventIds: readonly string[],
     waited: readonly string[] = [],
   ): Promise<Admission[]> {
-    return await this.#change(ref, (now) => {
+    const admissions = await this.#change(ref, (now) => {
       return this.#admissions.admit(eventIds, now, new Set(waited), isVerified(this.#standing, ref));
     });
+    // Thrown, because a consumer of an earlier version knows no such answer: the message returns to its queue, and nothing is sent.
+    if (admissions === 'full') throw new Error('event store full');
+    return admissions;
   }
 
   async settle(ref: SubscriptionRef, reports: readonly AttemptReport[]): Promise<SettleReply> {
@@ -155,7 +167,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       return each;
     });
     this.#admissions.settled(reports, settled, Date.now());
-    return { settled, health: standingOf(this.#standing) };
+    return { settled, health: noteOf(this.#standing, this.#room) };
   }
 
   async begin(ref: SubscriptionRef, token: string, eventIds: readonly string[]): Promise<StartedAttempt[]> {
@@ -189,9 +201,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   }
 
   summary(): Summary {
-    const { summary, isStale } = this.#summaries.current(Date.now());
-    if (isStale) this.#state.waitUntil(this.#countLater());
-    return summary;
+    return this.#summaries.current(Date.now(), this.#names(), (work) => this.#state.waitUntil(work));
   }
 
   health(ref?: SubscriptionRef) {
@@ -206,6 +216,8 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       if (delivery === undefined) return { answer: 'not found' };
       if (!this.#owner.enabled) return { answer: 'disabled' };
       const again = redeliver(delivery, now);
+      if (delivery.state === 'failure' && !isKept(delivery))
+        return { answer: 'not failed', because: 'not kept' };
       if (again === undefined) return { answer: 'not failed' };
       if (delivery.proof !== null && !this.#proofs.isGiven(delivery.proof)) return { answer: 'not verified' };
       const waitMs = (this.#owner.redeliveredAt ?? 0) + this.#config().redeliverIntervalMs - now;
@@ -260,7 +272,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
 
   async ensureAlarm(ref: SubscriptionRef): Promise<HealthNote> {
     await this.adopt(ref);
-    return standingOf(this.#standing);
+    return noteOf(this.#standing, this.#room);
   }
 
   async alarm(now: number): Promise<void> {
@@ -284,6 +296,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     const answer = this.#database.transaction(() => {
       this.#adopt(ref, now);
       this.#proofs.giveAllIfOff(now);
+      this.#room.warn(now);
       return work(now);
     });
     await this.#alarm.arm(now);
@@ -325,19 +338,6 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     const delivery = this.#deliveries.find(eventId);
     const expiry = delivery && expiresAt(delivery, this.#config().retentionMs);
     return expiry !== undefined && expiry <= now ? undefined : delivery;
-  }
-
-  /** Counts the summary again once the answer is on its way. */
-  async #countLater(): Promise<void> {
-    if (this.#isCounting) return;
-    this.#isCounting = true;
-    await scheduler.wait(0);
-    try {
-      if (this.#owner.deletedAt === null) this.#summaries.count(Date.now());
-    } catch (error) {
-      logError('summary not counted', error, this.#names());
-    }
-    this.#isCounting = false;
   }
 
   #endpointNow(now: number): EndpointNow {

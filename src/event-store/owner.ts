@@ -12,6 +12,7 @@ type Row = {
   redelivered_at: number | null;
   proof: number | null;
   tests_whole_at: number;
+  fill_warned_at: number;
 };
 
 /** The row as it is kept in memory. */
@@ -20,11 +21,18 @@ interface Kept {
   readonly deletedAt: number | null;
   readonly redeliveredAt: number | null;
   readonly testsWholeAt: number;
+  readonly fillWarnedAt: number;
 }
 
 type Known = SubscriptionRef & { readonly proof: number | null };
 
-const NOTHING: Kept = { ref: undefined, deletedAt: null, redeliveredAt: null, testsWholeAt: 0 };
+const NOTHING: Kept = {
+  ref: undefined,
+  deletedAt: null,
+  redeliveredAt: null,
+  testsWholeAt: 0,
+  fillWarnedAt: 0,
+};
 
 export class Owner {
   readonly #database: StoreDatabase;
@@ -55,6 +63,11 @@ export class Owner {
   /** When the allowance of test notifications is whole again, ms (contract 3.7). */
   get testsWholeAt(): number {
     return this.#row.testsWholeAt;
+  }
+
+  /** When the operator was last warned that the store fills up, ms; 0: never. */
+  get fillWarnedAt(): number {
+    return this.#row.fillWarnedAt;
   }
 
   get enabled(): boolean {
@@ -102,6 +115,10 @@ export class Owner {
     this.#save({ ...this.#row, testsWholeAt: wholeAt });
   }
 
+  markFillWarned(now: number): void {
+    this.#save({ ...this.#row, fillWarnedAt: now });
+  }
+
   get #row(): Kept {
     this.#kept ??= this.#load();
     return this.#kept;
@@ -122,16 +139,18 @@ export class Owner {
       deletedAt: row.deleted_at,
       redeliveredAt: row.redelivered_at,
       testsWholeAt: row.tests_whole_at,
+      fillWarnedAt: row.fill_warned_at,
     };
   }
 
   #save(kept: Kept): void {
-    const { ref, deletedAt, redeliveredAt, testsWholeAt } = kept;
+    const { ref, deletedAt, redeliveredAt, testsWholeAt, fillWarnedAt } = kept;
     if (ref === undefined) return;
     this.#database.run(
       `INSERT OR REPLACE INTO store
-         (one, customer_id, subscription_id, version, enabled, endpoint, deleted_at, redelivered_at, proof, tests_whole_at)
-       VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         (one, customer_id, subscription_id, version, enabled, endpoint, deleted_at, redelivered_at, proof, tests_whole_at,
+          fill_warned_at)
+       VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       ref.customerId,
       ref.subscriptionId,
       ref.version,
@@ -141,6 +160,7 @@ export class Owner {
       redeliveredAt,
       ref.proof,
       testsWholeAt,
+      fillWarnedAt,
     );
     this.#kept = kept;
   }

@@ -16,7 +16,10 @@ import type { SubscriptionRef } from '../domain/subscription.ts';
 /** The calls of an event store. Each is one transaction, and each may be repeated without harm. */
 export interface EventStoreRpc {
   // --- The event path ---
-  /** @param waited those of the events that have waited once for the answers to others, and wait for no more */
+  /**
+   * @param waited those of the events that have waited once for the answers to others, and wait for no more
+   * @throws Error when the store is full, and does not have all of the events (contract 10.9)
+   */
   admit(ref: SubscriptionRef, eventIds: readonly string[], waited?: readonly string[]): Promise<Admission[]>;
   settle(ref: SubscriptionRef, reports: readonly AttemptReport[]): Promise<SettleReply>;
   release(eventIds: readonly string[]): Promise<void>;
@@ -147,6 +150,8 @@ export interface HealthNote {
   readonly proof?: number;
   /** The endpoint is not verified, and no test was stored that could verify it. */
   readonly isUntested?: true;
+  /** How full the store is, in tenths of what it may hold (contract 10.9); a store of version 0.1.0 leaves it out. */
+  readonly storeTenths?: number;
 }
 
 /** The health of the endpoint, as the subscription shows it. */
@@ -160,7 +165,12 @@ export interface HealthReport extends HealthNote {
 /** The answer to a request to redeliver one event. */
 export type Redelivery =
   | { readonly answer: 'accepted'; readonly delivery: Delivery }
-  | { readonly answer: 'not found' | 'not failed' | 'disabled' | 'not verified' }
+  | { readonly answer: 'not found' | 'disabled' | 'not verified' }
+  | {
+      readonly answer: 'not failed';
+      /** Absent: it is in another state. */
+      readonly because?: 'not kept';
+    }
   | { readonly answer: 'too soon'; readonly waitMs: number };
 
 /** The failed deliveries that a bulk redelivery takes: those accepted from `since` to `until`, both included. */

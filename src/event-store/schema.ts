@@ -166,6 +166,8 @@ const MIGRATIONS: readonly string[] = [
    );`,
   // Tests, redeliveries and probes, which go before all others that are due.
   `CREATE INDEX urgent ON deliveries (due_at) WHERE hold = 'never' AND due_at IS NOT NULL;`,
+  // When the operator was last warned that the store fills up (contract 10.9).
+  `ALTER TABLE store ADD COLUMN fill_warned_at INTEGER NOT NULL DEFAULT 0;`,
 ];
 
 /** Brings the tables up to date; does nothing, and writes nothing, when they are. */

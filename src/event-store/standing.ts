@@ -3,6 +3,7 @@ import type { SubscriptionRef } from '../domain/subscription.ts';
 import type { Health } from './endpoint/health.ts';
 import type { Proofs } from './endpoint/proofs.ts';
 import type { Owner } from './owner.ts';
+import type { Room } from './room.ts';
 import type { HealthNote } from './rpc.ts';
 
 export interface StandingParts {
@@ -30,4 +31,9 @@ export function standingOf({ owner, health, proofs }: StandingParts, ref?: Subsc
   if (givenAt !== null) return { state, since: Math.max(since, givenAt), proof };
   if (proofs.isGiven(proof)) return { state, since };
   return { state: 'unverified', since: askedAt, ...(isTested ? {} : { isUntested: true as const }) };
+}
+
+/** What the store reports to be noted in D1: the health of the endpoint, and how full the store is. */
+export function noteOf(parts: StandingParts, room: Room): HealthNote {
+  return { ...standingOf(parts), storeTenths: room.tenths };
 }

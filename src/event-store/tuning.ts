@@ -63,10 +63,19 @@ export const SEGMENT_MAX_EVENTS = 1000;
 export const SEGMENT_SPAN_MS = 15 * MINUTE_MS;
 /** An event whose id is further from its acceptance keeps a row of its own; else each segment would overlap many. */
 export const SEGMENT_ID_MAX_SKEW_MS = 5 * MINUTE_MS;
+/**
+ * A segment that spans more than this is wide: many of them overlap each other. Ids of one settle that are further apart are packed apart,
+ * because they are of two producers, one of which is late.
+ */
+export const SEGMENT_NARROW_MS = 45 * SECOND_MS;
+/** Sorting begins when this many wide segments are there: it makes of them one for each half minute of the five by which ids are late. */
+export const SORT_SEGMENTS = 16;
 /** Merging begins when this many small segments are there. */
 export const MERGE_SEGMENTS = 32;
 /** Merging leaves younger segments alone, because late events may still join them. */
 export const MERGE_AGE_MS = 10 * MINUTE_MS;
+/** Merging waits this long for what one large segment may hold. Without that, a steady stream would be merged one by one, into nothing. */
+export const MERGE_WAIT_MS = MERGE_AGE_MS + SEGMENT_SPAN_MS;
 /** Text that one bite of merging rewrites, bytes before compression. */
 export const MERGE_MAX_BYTES = 2_000_000;
 /** The pause between two bites of merging. */

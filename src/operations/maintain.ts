@@ -12,7 +12,7 @@ import { logError, logWarn } from '../log.ts';
 import { blankErasedAudit, deleteOldAudit } from '../storage/audit.ts';
 import type { Database } from '../storage/database.ts';
 import { trimDeadLetters } from '../storage/dead-letters.ts';
-import { noteHealth } from '../storage/recipients.ts';
+import { noteHealth, noteStoreTenths } from '../storage/recipients.ts';
 import { deleteRetiredKeys, findDueRotations } from '../storage/signing-keys.ts';
 import { deleteTombstones, findRange } from '../storage/subscriptions.ts';
 import { countSteps } from './count-filter-steps.ts';
@@ -84,7 +84,7 @@ async function rotateDueKeys(db: Database, config: Config, now: number): Promise
 }
 
 /**
- * Visits the stores of one range: arms alarms that were lost, and notes in D1 health that is news, and steps of old filters. An
+ * Visits the stores of one range: arms alarms that were lost, and notes in D1 health and room that are news, and steps of old filters. An
  * endpoint that is not verified, and whose test notification was lost, gets one.
  */
 async function visitRange(needs: MaintenanceNeeds, range: number, now: number): Promise<void> {
@@ -99,6 +99,9 @@ async function visitRange(needs: MaintenanceNeeds, range: number, now: number): 
         try {
           const health = await eventStore(subscription.id).ensureAlarm(refOf(subscription));
           if (health.state !== subscription.health) await noteHealth(db, subscription.id, health);
+          const { storeTenths } = health;
+          if (storeTenths !== undefined && storeTenths !== subscription.storeTenths)
+            await noteStoreTenths(db, subscription.id, storeTenths);
           if (health.isUntested === true) await askForProof(needs, subscription, now);
           await countSteps(db, subscription);
         } catch (error) {

@@ -4,12 +4,13 @@
  */
 import { z } from 'zod';
 import { BoundedCache } from '../bounded-cache.ts';
-import type { ListenerResponse, Outcome } from '../domain/attempt.ts';
+import { isKeptOfSuccess, type ListenerResponse, type Outcome } from '../domain/attempt.ts';
 import { checkEndpointUrl, type EndpointCheck } from '../domain/endpoint.ts';
 import {
   REASON_MAX_CHARACTERS,
   RESPONSE_BODY_MAX_BYTES,
   RESPONSE_HEADERS_MAX_BYTES,
+  SUCCESS_HEADERS_MAX_BYTES,
 } from '../domain/limits.ts';
 import { parseRetryAfter } from '../domain/retry-policy.ts';
 import type { AddressCheck } from './address-check.ts';
@@ -98,12 +99,13 @@ function checked(endpoint: string, allowPrivate: boolean): EndpointCheck {
 }
 
 async function judge(answer: Response): Promise<Outcome> {
-  const response = keep(answer);
-  const { statusCode } = response;
+  const statusCode = answer.status;
   if (statusCode >= 200 && statusCode < 300) {
     discard(answer);
-    return { kind: 'success', response };
+    const headers = keep(answer, SUCCESS_HEADERS_MAX_BYTES, isKeptOfSuccess);
+    return { kind: 'success', response: { statusCode, headers } };
   }
+  const response = { statusCode, headers: keep(answer, RESPONSE_HEADERS_MAX_BYTES, () => true) };
   if (statusCode >= 520 && statusCode <= 530 && (await isPlatformError(answer))) {
     return { kind: 'unreachable', message: `connection failed (platform status ${statusCode})` };
   }
@@ -157,18 +159,23 @@ function describeRfc8935(body: string): string | undefined {
   return text.toWellFormed().slice(0, REASON_MAX_CHARACTERS).toWellFormed();
 }
 
-/** The status and the headers that are kept: headers in their order until they exceed 4 KiB, each as a whole. */
-function keep(answer: Response): ListenerResponse {
+/** Headers that are kept: in their order until they exceed so many bytes, each as a whole. */
+function keep(
+  answer: Response,
+  maxBytes: number,
+  isKept: (name: string) => boolean,
+): ListenerResponse['headers'] {
   const headers = new Map<string, string>();
   let bytes = 0;
   for (const [name, value] of answer.headers) {
+    if (!isKept(name)) continue;
     bytes += name.length + value.length + 4;
-    if (bytes > RESPONSE_HEADERS_MAX_BYTES) break;
+    if (bytes > maxBytes) break;
     const known = headers.get(canonical(name));
     // Only Set-Cookie is listed once for each of its values.
     headers.set(canonical(name), known === undefined ? value : `${known}, ${value}`);
   }
-  return { statusCode: answer.status, headers: Object.fromEntries(headers) };
+  return Object.fromEntries(headers);
 }
 
 /** `content-type` → `Content-Type`. */

@@ -1,5 +1,5 @@
 /** Customers in D1. The operator creates them with their signing keys, and erases them with everything they own. */
-import { and, asc, count, eq, inArray, isNull, sql } from 'drizzle-orm';
+import { and, asc, count, eq, gt, inArray, isNull, max, sql } from 'drizzle-orm';
 import type { AuditRow } from '../domain/audit.ts';
 import { eventIdFloor } from '../domain/ids.ts';
 import { ERASED_ID_REST_MS } from '../domain/limits.ts';
@@ -45,6 +45,26 @@ export async function insertCustomer(
 
 export async function findCustomer(db: Database, id: string): Promise<Customer | undefined> {
   return (await db.select().from(customers).where(eq(customers.id, id)).limit(1))[0];
+}
+
+/**
+ * How full the fullest event store of each of these customers is, in tenths (contract 10.9). The index has only stores that are
+ * a tenth full.
+ * @returns by customer id; customers without such a store are missing
+ */
+export async function fullestStores(db: Database, ids: readonly string[]): Promise<Map<string, number>> {
+  const rows = await db
+    .select({ id: subscriptions.customerId, tenths: max(subscriptions.storeTenths) })
+    .from(subscriptions)
+    .where(
+      and(
+        sql`${subscriptions.customerId} IN (SELECT value FROM json_each(${JSON.stringify(ids)}))`,
+        gt(subscriptions.storeTenths, sql`0`),
+        isNull(subscriptions.deletedAt),
+      ),
+    )
+    .groupBy(subscriptions.customerId);
+  return new Map(rows.map(({ id, tenths }) => [id, tenths ?? 0]));
 }
 
 /** A page of customers, oldest first, and how many there are in all. */

@@ -2,7 +2,7 @@
  * Subscriptions as the event path reads them: those of all customers of a batch at once, each with its customer, without what
  * only the API shows. Filters are read apart, because an isolate keeps most of them compiled.
  */
-import { and, eq, isNull, lte, or, type SQL, sql } from 'drizzle-orm';
+import { and, eq, isNull, lte, ne, or, type SQL, sql } from 'drizzle-orm';
 import type { ShownState } from '../domain/proof.ts';
 import type { Recipient } from '../domain/subscription.ts';
 import type { Database } from './database.ts';
@@ -20,6 +20,7 @@ const recipient = {
   filterSteps: subscriptions.filterSteps,
   health: shownState,
   proof: subscriptions.proof,
+  storeTenths: subscriptions.storeTenths,
   version: subscriptions.version,
 };
 
@@ -87,6 +88,14 @@ export async function findSubscriptionsById(
     .from(subscriptions)
     .where(isOneOf(ids));
   return new Map(rows.map((row) => [row.id, row]));
+}
+
+/** Notes how full an event store is, in tenths. A repeat changes nothing. */
+export async function noteStoreTenths(db: Database, id: string, tenths: number): Promise<void> {
+  await db
+    .update(subscriptions)
+    .set({ storeTenths: tenths })
+    .where(and(eq(subscriptions.id, id), ne(subscriptions.storeTenths, tenths), living));
 }
 
 /**

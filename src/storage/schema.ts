@@ -67,6 +67,7 @@ export const subscriptions = sqliteTable('subscriptions', {
   filterSteps: integer('filter_steps'),
   proof: integer('proof'),
   proven: integer('proven'),
+  storeTenths: integer('store_tenths').notNull(),
 });
 
 /** The state that a subscription shows, as far as D1 knows it (contract 10.4 and 10.8). */

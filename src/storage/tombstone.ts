@@ -16,6 +16,7 @@ export function tombstone(now: number) {
     filterSteps: 0,
     health: 'healthy' as const,
     healthSince: 0,
+    storeTenths: 0,
     proof: null,
     proven: null,
     deletedAt: now,

@@ -33,6 +33,40 @@ interface Units {
   logLines: number;
 }
 
+const hexDigits = (count: number) =>
+  [...crypto.getRandomValues(new Uint8Array(count))].map((byte) => (byte % 16).toString(16)).join('');
+const base64Of = (bytes: number) =>
+  btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(bytes))));
+
+/** What listeners send behind proxies that many people use, with the parts that differ in each answer. */
+const PROXIES = {
+  'a plain server': () => ({}),
+  'nginx and an application': () => ({
+    server: 'nginx/1.26.2',
+    'content-type': 'application/json; charset=utf-8',
+    etag: `W/"2-${base64Of(20)}"`,
+    'x-request-id': crypto.randomUUID(),
+    vary: 'Accept-Encoding',
+  }),
+  Cloudflare: () => ({
+    server: 'cloudflare',
+    'content-type': 'text/plain;charset=UTF-8',
+    'cf-ray': `${hexDigits(16)}-FRA`,
+    'cf-cache-status': 'DYNAMIC',
+    'report-to': `{"endpoints":[{"url":"https://reports.example/v4?s=${encodeURIComponent(base64Of(90))}"}],"group":"cf-nel","max_age":604800}`,
+    nel: '{"success_fraction":0,"report_to":"cf-nel","max_age":604800}',
+    'alt-svc': 'h3=":443"; ma=86400',
+  }),
+  'a load balancer of AWS': () => ({
+    server: 'awselb/2.0',
+    'content-type': 'application/json',
+    'x-amzn-trace-id': `Root=1-${hexDigits(8)}-${hexDigits(24)}`,
+    'x-amzn-requestid': crypto.randomUUID(),
+    'set-cookie': `AWSALB=${base64Of(96)}; Expires=Mon, 07 Dec 2026 00:00:00 GMT; Path=/`,
+    'x-amz-apigw-id': base64Of(11),
+  }),
+} satisfies Record<string, () => Record<string, string>>;
+
 let lines: MockInstance[];
 beforeEach(() => {
   lines = (['log', 'info', 'warn', 'error'] as const).map((level) =>
@@ -226,6 +260,25 @@ describe('the cost of healthy deliveries', () => {
     for (let round = 0; round < 10; round++) await deliver(subscription, 100);
     expect(((await bytes()) - before) / 1000).toBeLessThan(200);
   });
+
+  it.each(Object.entries(PROXIES))(
+    'a delivery to a listener behind %s takes at most 160 bytes of a segment',
+    async (_, headers) => {
+      holdClock();
+      const subscription = await inUse();
+      const answers = Array.from({ length: 100 }, () => ({ status: 200, headers: headers() }));
+      await subscription.listener.script(...answers);
+      await deliver(subscription, 100);
+      const bytes = await runInDurableObject(storeOf(subscription), (_, { storage }) =>
+        storage.sql
+          .exec<{ bytes: number }>(
+            'SELECT length(ids) + length(content) AS bytes FROM segments WHERE events = 100',
+          )
+          .one(),
+      );
+      expect(bytes.bytes / 100).toBeLessThanOrEqual(160);
+    },
+  );
 
   it('a delivery costs as much in a full store as in an empty one', async () => {
     holdClock();

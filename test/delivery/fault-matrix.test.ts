@@ -285,6 +285,7 @@ class Line {
           return new Map([[customerId, audience]]);
         }),
       noteHealth: async () => undefined,
+      noteStoreTenths: async () => undefined,
       findFilters: async () => new Map(),
       longestAttemptMs: 1000,
       sendSlices: async (_, slices, delaySeconds) => {

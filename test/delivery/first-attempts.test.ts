@@ -83,6 +83,7 @@ function ports(
     noteHealth: async (_, { state }) => {
       recorded.noted.push(state);
     },
+    noteStoreTenths: async () => undefined,
     longestAttemptMs: 14_000,
     sendSlices: async () => undefined,
     sendDispatches: async () => undefined,

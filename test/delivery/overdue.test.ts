@@ -54,6 +54,7 @@ class World {
     },
     longestAttemptMs: 14_000,
     noteHealth: async () => undefined,
+    noteStoreTenths: async () => undefined,
     sendSlices: async () => undefined,
     sendDispatches: async (dispatches, seconds) =>
       void this.dispatches.push(...dispatches.map((one): [Dispatch, number] => [one, seconds])),

@@ -55,6 +55,7 @@ describe('the reference of a subscription', () => {
       ...NewSubscription.parse(body),
       filter: null,
       filterSteps: 0,
+      storeTenths: 0,
       id: 'sid',
       customerId: 'cid',
       version: 3,

@@ -6,7 +6,12 @@ import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'c
 import { describe, expect, it } from 'vitest';
 import { eventIdFloor, newEventIds } from '../../src/domain/ids.ts';
 import type { AttemptReport } from '../../src/event-store/rpc.ts';
-import { MERGE_AGE_MS, MERGE_SEGMENTS, SEGMENT_MAX_EVENTS } from '../../src/event-store/tuning.ts';
+import {
+  MERGE_SEGMENTS,
+  MERGE_WAIT_MS,
+  SEGMENT_MAX_EVENTS,
+  SORT_SEGMENTS,
+} from '../../src/event-store/tuning.ts';
 import { aSet } from '../support/delivery-fixtures.ts';
 import { Random } from '../support/random.ts';
 import { type FlatReport, reportOf } from '../support/reports.ts';
@@ -98,7 +103,7 @@ describe('deliveries of one settle', () => {
     const now = bench.clock.now();
     await deliver(bench, [...idsAt(now - 301_000, 1), ...idsAt(now + 301_000, 1)]);
     await deliver(bench, [...idsAt(now - 299_000, 1), ...idsAt(now + 299_000, 1)]);
-    expect(await rows(bench)).toEqual({ deliveries: 2, segments: 1 });
+    expect(await rows(bench)).toEqual({ deliveries: 2, segments: 2 });
     expect(await bench.store.total()).toBe(4);
   });
 
@@ -272,8 +277,8 @@ describe('small segments', () => {
     const before = await bench.store.list({ limit: 1000 });
     await runDurableObjectAlarm(bench.store);
     expect((await rows(bench)).segments).toBe(MERGE_SEGMENTS);
-    expect(await bench.alarm()).toBeLessThanOrEqual(bench.clock.now() + MERGE_AGE_MS);
-    bench.clock.advance(MERGE_AGE_MS);
+    expect(await bench.alarm()).toBeLessThanOrEqual(bench.clock.now() + MERGE_WAIT_MS);
+    bench.clock.advance(MERGE_WAIT_MS);
     await runDurableObjectAlarm(bench.store);
     expect((await rows(bench)).segments).toBe(1);
     expect(await bench.store.list({ limit: 1000 })).toEqual(before);
@@ -284,11 +289,29 @@ describe('small segments', () => {
     expect(new Set(admissions.map(({ answer }) => answer))).toEqual(new Set(['done']));
   });
 
+  it.each([1, 20])(
+    'small segments of %i deliveries are merged while a steady stream goes on',
+    async (count) => {
+      const bench = new Bench();
+      const ids: string[] = [];
+      for (let second = 0; second < 40 * 60; second += 10) {
+        ids.push(...bench.ids(count));
+        await deliver(bench, ids.slice(-count));
+        bench.clock.advance(10_000);
+        if (((await bench.alarm()) ?? Number.POSITIVE_INFINITY) <= bench.clock.now())
+          await runDurableObjectAlarm(bench.store);
+      }
+      // What is younger than 25 minutes, and a large segment for each quarter of an hour or each thousand deliveries before.
+      expect((await rows(bench)).segments).toBeLessThanOrEqual(25 * 6 + 4);
+      expect(await listed(bench)).toEqual(ids);
+    },
+  );
+
   it('small segments are merged one bite in each alarm, a second apart, until no merge is left', async () => {
     const bench = new Bench();
     const ids = bench.ids(2 * SEGMENT_MAX_EVENTS);
     for (let start = 0; start < ids.length; start += 20) await deliver(bench, ids.slice(start, start + 20));
-    bench.clock.advance(MERGE_AGE_MS + 1);
+    bench.clock.advance(MERGE_WAIT_MS + 1);
     await runDurableObjectAlarm(bench.store);
     const counts: number[] = [];
     let isOver = false;
@@ -323,7 +346,7 @@ describe('small segments', () => {
       await bench.store.settle(bench.ref, reports);
       bench.clock.advance(1);
     }
-    bench.clock.advance(MERGE_AGE_MS);
+    bench.clock.advance(MERGE_WAIT_MS);
     for (let bite = 0; bite < 20; bite++) {
       if (((await bench.alarm()) ?? 0) > bench.clock.now() + HOUR_MS) break;
       await bench.ringNext();
@@ -348,7 +371,7 @@ describe('small segments', () => {
       storage.sql.exec("UPDATE segments SET content = x'00ff' WHERE last_id = ?", last_id);
       return last_id;
     });
-    bench.clock.advance(MERGE_AGE_MS + 1);
+    bench.clock.advance(MERGE_WAIT_MS + 1);
     await runDurableObjectAlarm(bench.store);
     expect((await rows(bench)).segments).toBe(MERGE_SEGMENTS);
     expect(await bench.alarm()).toBe(bench.clock.now() + HOUR_MS);
@@ -366,6 +389,7 @@ describe('a store that packs and merges', () => {
     for (let step = 0; step < 120; step++) {
       const now = bench.clock.now();
       await random.pick([publish, publish, publish, repeat, wait, ring, evict])();
+      if (step % 40 === 20) await publishLate();
       if (step % 4 === 0) await compare();
 
       async function publish() {
@@ -381,6 +405,19 @@ describe('a store that packs and merges', () => {
           });
         });
         await bench.store.settle(bench.ref, reports);
+      }
+      /** Events whose ids are late each by a time of its own, in as many calls as sorting waits for. */
+      async function publishLate() {
+        const acceptedAt = bench.clock.now();
+        for (let times = 0; times < SORT_SEGMENTS; times++) {
+          const ids = Array.from(
+            { length: 8 },
+            () => idsAt(acceptedAt - random.whole(0, 299_000), 1)[0] ?? '',
+          );
+          for (const id of ids) model.set(id, { acceptedAt, failed: false });
+          await deliver(bench, ids);
+        }
+        await runDurableObjectAlarm(bench.store);
       }
       async function repeat() {
         const again = [...model.keys()].filter(() => random.chance(0.1)).slice(0, 20);

@@ -59,6 +59,7 @@ async function insertMany(owner: TestCustomer, count: number): Promise<Subscript
       enabled: true,
       filter: null,
       filterSteps: 0,
+      storeTenths: 0,
       version: 1,
       health: 'healthy',
       proof: null,

@@ -287,9 +287,9 @@ describe('the body of an answer', () => {
 });
 
 describe('the headers of an answer', () => {
-  const headersOf = async (headers: Record<string, string>) => {
-    const outcome = await outcomeOf({ headers });
-    return outcome.kind === 'success' ? outcome.response.headers : {};
+  const headersOf = async (headers: Record<string, string>, status = 404) => {
+    const outcome = await outcomeOf({ status, headers });
+    return 'response' in outcome ? outcome.response.headers : {};
   };
 
   it('the headers of an answer have their names in canonical case', async () => {
@@ -319,6 +319,32 @@ describe('the headers of an answer', () => {
 
   it('a header larger than 4 KiB is left out', async () => {
     expect(await headersOf({ 'x-large': 'v'.repeat(8000) })).not.toHaveProperty('X-Large');
+  });
+
+  it('only headers of a success that say what answered, and under which id, are kept', async () => {
+    const kept = {
+      'Content-Type': 'text/plain',
+      Server: 'nginx',
+      'X-Request-Id': '019f0b6c-1111-7aaa-8bbb-0123456789ab',
+      'Cf-Ray': '8f1e2d3c4b5a6978-FRA',
+      Traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+    };
+    const noise = {
+      ETag: '"5f3c"',
+      'Set-Cookie': 'a=1',
+      NEL: '{"max_age":604800}',
+      'X-Rate-Limit': '5',
+      'Retry-After': '3',
+    };
+    const { Date: date, ...others } = await headersOf({ ...kept, ...noise }, 204);
+    expect(others).toEqual(kept);
+    expect(date).toBeDefined();
+  });
+
+  it('the headers of a success are kept up to 512 bytes', async () => {
+    const id = 'i'.repeat(490);
+    expect(await headersOf({ 'cf-ray': id, 'x-request-id': 'left out' }, 200)).toEqual({ 'Cf-Ray': id });
+    expect(await headersOf({ 'cf-ray': `${id}${id}` }, 200)).toEqual({});
   });
 });
 

@@ -60,6 +60,7 @@ function portsFor(subscriptions: readonly Subscription[], posted: string[]): Eve
     },
     longestAttemptMs: 10_000,
     noteHealth: async () => undefined,
+    noteStoreTenths: async () => undefined,
     sendSlices: async () => undefined,
     sendDispatches: async () => undefined,
     waitUntil: () => undefined,

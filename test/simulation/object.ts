@@ -228,6 +228,7 @@ export class SimulatedObject {
           touch();
           return this.#exec(query, values);
         },
+        databaseSize: 0,
       },
       transactionSync: <T>(work: () => T): T => {
         touch();

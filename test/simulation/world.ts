@@ -749,6 +749,7 @@ export class World {
         const place = this.#place(subscriptionId);
         place.row = { ...place.row, health: state };
       },
+      noteStoreTenths: async () => undefined,
       openKeys: async () => this.#mayFail(0.02, 'D1 fails'),
       longestAttemptMs: TIMEOUT_MS + 4 * SECOND_MS,
       sendSlices: async (queue, slices, delaySeconds) => {
@@ -1014,6 +1015,7 @@ export class World {
       events: random.chance(0.8) ? ['entityCreated', 'entityDeleted'] : ['entityDeleted'],
       enabled: random.chance(0.9),
       ...(random.chance(0.3) ? { filter: FILTER, filterSteps: 100 } : { filter: null, filterSteps: 0 }),
+      storeTenths: 0,
       health: 'healthy',
       proof: this.#verifies && random.chance(0.7) ? 1 : null,
       version: 1,

@@ -63,6 +63,7 @@ function aSubscription(customerId: string): Subscription {
     enabled: true,
     filter: null,
     filterSteps: 0,
+    storeTenths: 0,
     version: 1,
     health: 'healthy',
     proof: null,

@@ -20,6 +20,7 @@ const OF_D1 = {
   'migrations/0014_endpoint_proofs.sql': 'f1f70856137f0f32',
   'migrations/0015_tombstone_indexes.sql': '0e5b669e4b123666',
   'migrations/0016_letters_of_nobody.sql': '4e5a0eb1bbfd4189',
+  'migrations/0017_store_fill.sql': '99a630805f730576',
 };
 
 /** In the order of `MIGRATIONS` in src/event-store/schema.ts. */
@@ -34,6 +35,7 @@ const OF_EVENT_STORES = [
   '29a03cfa892e97b9',
   '424f18907843a375',
   'e3fd38898c62b7b4',
+  '988bdf82c1fce038',
 ];
 
 describe('migrations', () => {

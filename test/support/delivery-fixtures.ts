@@ -64,6 +64,7 @@ export function aSubscription(now: number): Subscription {
     enabled: true,
     filter: null,
     filterSteps: 0,
+    storeTenths: 0,
     health: 'healthy',
     proof: null,
     version: 1,

@@ -11,19 +11,23 @@ import { type Entry, toEntry } from './packing.ts';
 import { Rows } from './rows.ts';
 import { SegmentRows } from './segment-rows.ts';
 import { Segments } from './segments.ts';
+import { Sorting } from './sorting.ts';
 
 export class Deliveries {
   /** Deliveries that are open or failed: the alarm, the backlog and bulk redelivery work on these alone. */
   readonly rows: Rows;
   /** Merges small segments; the alarm calls it. */
   readonly merging: Merging;
+  /** Makes narrow segments of wide ones; the alarm calls it. */
+  readonly sorting: Sorting;
   readonly #segments: Segments;
 
   /** @param wokeAt when the object woke, ms */
   constructor(database: StoreDatabase, wokeAt: number) {
     const segmentRows = new SegmentRows(database);
     this.rows = new Rows(database, wokeAt);
-    this.#segments = new Segments(segmentRows);
+    this.sorting = new Sorting(database, segmentRows);
+    this.#segments = new Segments(segmentRows, this.sorting);
     this.merging = new Merging(database, segmentRows);
   }
 

@@ -1,6 +1,6 @@
 /**
- * Merging makes few large segments of many small ones, a bite in each alarm. It waits until segments are ten minutes old,
- * because late events may still come to younger ones. The merged segment, the deletion of the small ones and the cursor are
+ * Merging makes few large segments of many small ones, a bite in each alarm. It leaves segments alone until they are ten minutes
+ * old, because late events may still come to younger ones, and waits a quarter of an hour more until there are many. The merged segment, the deletion of the small ones and the cursor are
  * written in one transaction, so a merge that dies did nothing.
  */
 import { eventIdFloor, eventIdTime } from '../../domain/ids.ts';
@@ -12,12 +12,13 @@ import {
   MERGE_PAUSE_MS,
   MERGE_SEGMENTS,
   MERGE_STEP_MS,
+  MERGE_WAIT_MS,
   SEGMENT_MAX_BYTES,
   SEGMENT_MAX_EVENTS,
   SEGMENT_SPAN_MS,
 } from '../tuning.ts';
-import { type Entry, entryOf, pack } from './packing.ts';
-import type { Outline, SegmentRows, SizedOutline } from './segment-rows.ts';
+import { pack } from './packing.ts';
+import type { SegmentRows, SizedOutline } from './segment-rows.ts';
 
 export class Merging implements Duty {
   readonly name = 'merge';
@@ -35,7 +36,7 @@ export class Merging implements Duty {
   dueAt(): number | undefined {
     const { count, first } = this.#rows.unmerged();
     if (count < MERGE_SEGMENTS || first === undefined) return undefined;
-    return Math.max(eventIdTime(first) + MERGE_AGE_MS, this.#nextBiteAt);
+    return Math.max(eventIdTime(first) + MERGE_WAIT_MS, this.#nextBiteAt);
   }
 
   work(now: number): void {
@@ -57,17 +58,12 @@ export class Merging implements Duty {
       if (bytes >= MERGE_MAX_BYTES) break;
       passed = group.at(-1)?.last_id;
       if (group.length === 1) continue;
-      const entries = group.flatMap((outline) => this.#entries(outline));
+      const entries = group.flatMap((outline) => this.#rows.entries(outline));
       this.#rows.delete(group);
       this.#rows.insert(pack(entries));
       bytes += group.reduce((sum, outline) => sum + outline.bytes, 0);
     }
     if (passed !== undefined) this.#rows.markMerged(passed);
-  }
-
-  #entries(outline: Outline): Entry[] {
-    const ids = this.#rows.ids(outline);
-    return this.#rows.texts(outline.last_id).map((text, index) => entryOf(ids.at(index), text));
   }
 }
 

@@ -8,7 +8,13 @@ import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import type { Delivery, HistoryEntry } from '../../domain/delivery.ts';
 import { eventIdTime, isEventId } from '../../domain/ids.ts';
 import { signingInput, withoutSignature } from '../../domain/security-event-token.ts';
-import { SEGMENT_ID_MAX_SKEW_MS, SEGMENT_MAX_BYTES, SEGMENT_MAX_EVENTS, SEGMENT_SPAN_MS } from '../tuning.ts';
+import {
+  SEGMENT_ID_MAX_SKEW_MS,
+  SEGMENT_MAX_BYTES,
+  SEGMENT_MAX_EVENTS,
+  SEGMENT_NARROW_MS,
+  SEGMENT_SPAN_MS,
+} from '../tuning.ts';
 
 /** One delivery on its way into a segment, or out of it. */
 export interface Entry {
@@ -83,9 +89,23 @@ export interface Segment {
   readonly content: Uint8Array;
 }
 
+/**
+ * Packs entries that were settled together. Those of a producer that is late by minutes are packed apart from the others: a
+ * segment with both would overlap all segments of these minutes. At most one row more is written for that.
+ */
+export function packSettled(entries: readonly Entry[]): Segment[] {
+  const sorted = entries.toSorted(byEventId);
+  let [cut, widest] = [0, SEGMENT_NARROW_MS];
+  for (let index = 1; index < sorted.length; index++) {
+    const gap = eventIdTime(sorted[index]?.eventId ?? '') - eventIdTime(sorted[index - 1]?.eventId ?? '');
+    if (gap > widest) [cut, widest] = [index, gap];
+  }
+  return [...pack(sorted.slice(0, cut)), ...pack(sorted.slice(cut))];
+}
+
 /** Packs entries into as few segments as the limits of one allow. */
 export function pack(entries: readonly Entry[]): Segment[] {
-  const sorted = entries.toSorted((a, b) => (a.eventId < b.eventId ? -1 : 1));
+  const sorted = entries.toSorted(byEventId);
   const segments: Segment[] = [];
   let open: Entry[] = [];
   let bytes = 0;
@@ -100,6 +120,10 @@ export function pack(entries: readonly Entry[]): Segment[] {
   }
   if (open.length > 0) segments.push(closed(open, bytes));
   return segments;
+}
+
+function byEventId(a: Entry, b: Entry): number {
+  return a.eventId < b.eventId ? -1 : 1;
 }
 
 function fits(open: readonly Entry[], bytes: number, entry: Entry): boolean {

@@ -32,7 +32,7 @@ export type DeliveryRow = {
 /** What says where a due delivery goes. */
 type DueRow = Pick<DeliveryRow, 'event_id' | 'endpoint'> & { readonly due_at: number };
 
-/** Which failed deliveries a bulk redelivery takes; times in ms. */
+/** Which failed deliveries a bulk redelivery takes, of those whose SET was kept; times in ms. */
 interface FailedQuery {
   /** Only deliveries after this event id. */
   readonly after: string;
@@ -50,7 +50,7 @@ interface FailedQuery {
 
 const FAILED_IN = `state = 'failure' AND event_id > ? AND accepted_at >= ? AND accepted_at <= ? AND updated_at <= ?
   AND min(updated_at + ?, accepted_at + ${EVENT_MAX_AGE_MS}) > ?
-  AND (proof IS NULL OR proof IN (SELECT value FROM json_each(?)))`;
+  AND (proof IS NULL OR proof IN (SELECT value FROM json_each(?))) AND octet_length(set_token) > 0`;
 
 export class Rows {
   readonly #database: StoreDatabase;

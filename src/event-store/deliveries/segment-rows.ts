@@ -1,7 +1,7 @@
 /** Segments as rows: tables `segments` and `merged`. What is in a segment is the business of segments.ts and packing.ts. */
 import type { StoreDatabase } from '../database.ts';
 import { MERGE_SEGMENTS } from '../tuning.ts';
-import { IdList, type Segment, unpack } from './packing.ts';
+import { type Entry, entryOf, IdList, type Segment, unpack } from './packing.ts';
 import { Total } from './total.ts';
 
 /** A segment without its content. */
@@ -83,6 +83,20 @@ export class SegmentRows {
     return unpack(new Uint8Array(row.content));
   }
 
+  /** Everything in a segment. */
+  entries(outline: Outline): Entry[] {
+    const ids = this.ids(outline);
+    return this.texts(outline.last_id).map((text, index) => entryOf(ids.at(index), text));
+  }
+
+  /** The segments with these last ids, as far as they are there. */
+  of(lastIds: readonly string[]): SizedOutline[] {
+    return this.#database.rows<SizedOutline>(
+      `SELECT ${OUTLINE}, bytes FROM segments WHERE last_id IN (SELECT value FROM json_each(?))`,
+      JSON.stringify(lastIds),
+    );
+  }
+
   /** Segments whose first id is at most `firstUntil`, and whose last id is from `lastFrom` to `lastUntil`. */
   around(lastFrom: string, lastUntil: string, firstUntil: string): Outline[] {
     return this.#database.rows<Outline>(
@@ -113,6 +127,12 @@ export class SegmentRows {
       time,
       limit,
     );
+  }
+
+  /** The greatest id of a packed delivery; empty when there is none. */
+  greatestId(): string {
+    const query = 'SELECT last_id FROM segments ORDER BY last_id DESC LIMIT 1';
+    return this.#database.first<{ last_id: string }>(query)?.last_id ?? '';
   }
 
   /** How many deliveries are packed. */

@@ -14,8 +14,10 @@
 import type { Delivery } from '../../domain/delivery.ts';
 import { eventIdFloor, eventIdTime } from '../../domain/ids.ts';
 import { SEGMENT_SPAN_MS } from '../tuning.ts';
-import { acceptedAtOf, type Entry, fromEntry, pack } from './packing.ts';
+import { acceptedAtOf, type Entry, fromEntry, packSettled } from './packing.ts';
+import { RecentIds } from './recent-ids.ts';
 import type { Outline, SegmentRows } from './segment-rows.ts';
+import type { Sorting } from './sorting.ts';
 
 /** Where a packed delivery is. */
 interface Place {
@@ -34,14 +36,20 @@ const EVERYTHING = '~';
 
 export class Segments {
   readonly #rows: SegmentRows;
+  readonly #sorting: Sorting;
+  #recentIds: RecentIds | undefined;
 
-  constructor(rows: SegmentRows) {
+  constructor(rows: SegmentRows, sorting: Sorting) {
     this.#rows = rows;
+    this.#sorting = sorting;
   }
 
   /** Adds deliveries whose ids are not stored yet: one row, or a few when they are large. */
   add(entries: readonly Entry[]): void {
-    this.#rows.insert(pack(entries));
+    this.#recent.add(entries.map(({ eventId }) => eventId));
+    const segments = packSettled(entries);
+    this.#rows.insert(segments);
+    this.#sorting.note(segments);
   }
 
   /** Which of these events are packed here. */
@@ -107,7 +115,8 @@ export class Segments {
   /** Where these events are, as far as they are packed here. */
   #places(eventIds: readonly string[]): Place[] {
     const places: Place[] = [];
-    for (const near of nearEachOther(eventIds)) {
+    const recent = this.#recent;
+    for (const near of nearEachOther(eventIds.filter((eventId) => recent.mayHave(eventId)))) {
       const [first = '', last = ''] = [near[0], near.at(-1)];
       for (const outline of this.#rows.around(first, reach(last), last)) {
         const ids = this.#rows.ids(outline);
@@ -120,11 +129,21 @@ export class Segments {
     return places;
   }
 
+  /** Reads deliveries, in order of event id. One segment is inflated at a time: the text of one may be a megabyte. */
   #read(places: readonly Place[]): Delivery[] {
-    const texts = new Map(
-      [...new Set(places.map(({ lastId }) => lastId))].map((id) => [id, this.#rows.texts(id)]),
-    );
-    return places.map(({ eventId, lastId, index }) => fromEntry(eventId, texts.get(lastId)?.[index] ?? ''));
+    const bySegment = Map.groupBy(places, ({ lastId }) => lastId);
+    const deliveries: Delivery[] = [];
+    for (const [lastId, inside] of bySegment) {
+      const texts = this.#rows.texts(lastId);
+      for (const { eventId, index } of inside) deliveries.push(fromEntry(eventId, texts[index] ?? ''));
+    }
+    return deliveries.sort((a, b) => (a.eventId < b.eventId ? -1 : 1));
+  }
+
+  /** What was added since the object woke. What was stored then has no greater id than the last segment. */
+  get #recent(): RecentIds {
+    this.#recentIds ??= new RecentIds(this.#rows.greatestId());
+    return this.#recentIds;
   }
 
   /** Segments that may have ids between two, in order of their last ids. */

@@ -5,6 +5,7 @@
  */
 import type { DeliveryState } from '../../domain/delivery.ts';
 import { SUMMARY_WINDOW_MS } from '../../domain/limits.ts';
+import { logError } from '../../log.ts';
 import type { StoreDatabase } from '../database.ts';
 import type { Summary } from '../rpc.ts';
 import { SUMMARY_FRESH_UP_TO_ROWS, SUMMARY_KEPT_MS, SUMMARY_MAX_AGE_MS } from '../tuning.ts';
@@ -14,25 +15,36 @@ export class Summaries {
   readonly #database: StoreDatabase;
   readonly #deliveries: Deliveries;
   readonly #countExported: (acceptedAfter: number) => number;
+  readonly #isErased: () => boolean;
+  #isCounting = false;
 
   /** @param countExported how many failed deliveries accepted after a time are in a completed export */
   constructor(
     database: StoreDatabase,
     deliveries: Deliveries,
     countExported: (acceptedAfter: number) => number,
+    isErased: () => boolean,
   ) {
     this.#database = database;
     this.#deliveries = deliveries;
     this.#countExported = countExported;
+    this.#isErased = isErased;
   }
 
-  /** The figures to answer with, and whether the store should count again behind the answer. */
-  current(now: number): { readonly summary: Summary; readonly isStale: boolean } {
+  /**
+   * The figures to answer with. When they are a minute old, the store counts again behind the answer.
+   * @param names whose store this is, for the log
+   * @param waitUntil keeps the object alive for work behind its answer
+   */
+  current(
+    now: number,
+    names: Readonly<Record<string, string | undefined>>,
+    waitUntil: (work: Promise<void>) => void,
+  ): Summary {
     const kept = this.#kept();
-    if (kept === undefined || kept.at <= now - SUMMARY_KEPT_MS) {
-      return { summary: this.count(now), isStale: false };
-    }
-    return { summary: kept, isStale: kept.at <= now - SUMMARY_MAX_AGE_MS };
+    if (kept === undefined || kept.at <= now - SUMMARY_KEPT_MS) return this.count(now);
+    if (kept.at <= now - SUMMARY_MAX_AGE_MS) waitUntil(this.#countLater(names));
+    return kept;
   }
 
   /** Counts, and saves the figures when the store is large. */
@@ -49,6 +61,19 @@ export class Summaries {
       this.#database.run('DELETE FROM summary');
     }
     return summary;
+  }
+
+  /** Counts again once the answer is on its way. Never rejects. */
+  async #countLater(names: Readonly<Record<string, string | undefined>>): Promise<void> {
+    if (this.#isCounting) return;
+    this.#isCounting = true;
+    await scheduler.wait(0);
+    try {
+      if (!this.#isErased()) this.count(Date.now());
+    } catch (error) {
+      logError('summary not counted', error, names);
+    }
+    this.#isCounting = false;
   }
 
   #kept(): Summary | undefined {

@@ -37,10 +37,15 @@ export class Exports implements Duty {
   readonly #database: StoreDatabase;
   readonly #jobs: Jobs<Row>;
   readonly #userAgent: () => string;
+  readonly #isFull: () => boolean;
 
-  /** @param userAgent what requests are sent with: a line shows it */
-  constructor(database: StoreDatabase, userAgent: () => string) {
+  /**
+   * @param userAgent what requests are sent with: a line shows it
+   * @param isFull whether the store has no room for a file (contract 10.9)
+   */
+  constructor(database: StoreDatabase, userAgent: () => string, isFull: () => boolean) {
     this.#database = database;
+    this.#isFull = isFull;
     this.#jobs = new Jobs(database, 'exports', EXPORT_LIFE_MS);
     this.#userAgent = userAgent;
   }
@@ -104,6 +109,7 @@ export class Exports implements Duty {
     if (job === undefined) return;
     try {
       for (let done = 0; done < EXPORT_EVENTS_PER_ALARM; ) {
+        if (this.#isFull()) throw new Error('event store full');
         const { events, more } = this.#database.transaction(() => this.#bite(job, now));
         if (!more) return;
         done += events;

@@ -228,7 +228,13 @@ async function redeliver(c: SubscriptionContext): Promise<Delivery> {
     case 'not found':
       throw notFound('Event');
     case 'not failed':
-      throw new ApiFailure({ code: 'conflict', details: 'Event is not in a failed state' });
+      throw new ApiFailure({
+        code: 'conflict',
+        details:
+          redelivery.because === 'not kept'
+            ? 'Event was not kept: its event store was full'
+            : 'Event is not in a failed state',
+      });
     case 'disabled':
       throw new ApiFailure({ code: 'conflict', details: 'Subscription is disabled' });
     case 'not verified':

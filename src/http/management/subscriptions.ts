@@ -135,6 +135,7 @@ function addCreate(door: Door): void {
         enabled,
         filter: filter ?? null,
         filterSteps: worstSteps(filter ?? null),
+        storeTenths: 0,
         health: needsProof ? 'unverified' : 'healthy',
         proof: needsProof ? FIRST_VERSION : null,
         version: FIRST_VERSION,

@@ -6,7 +6,7 @@ import { text, uuid } from '../../domain/schemas.ts';
 import { logAudit } from '../../operations/audit-trail.ts';
 import { eraseCustomer } from '../../operations/erase.ts';
 import { makeSigningKeys } from '../../signing/keys.ts';
-import { type Customer, insertCustomer, listCustomers } from '../../storage/customers.ts';
+import { type Customer, fullestStores, insertCustomer, listCustomers } from '../../storage/customers.ts';
 import { operatorAudit } from '../kit/audit.ts';
 import { addRouteWithBody } from '../kit/body.ts';
 import { timestamp } from '../kit/context.ts';
@@ -16,7 +16,7 @@ import { collectionOf, Link, link } from '../kit/links.ts';
 import { idParam, notFound, withCustomer } from '../kit/load.ts';
 import { linksOfPage, pageOrFirst, pageParameter } from '../kit/paging.ts';
 import { problems } from '../kit/problems.ts';
-import { customerPath, jsonContent, time } from '../kit/schemas.ts';
+import { customerPath, jsonContent, time, wholeNumber } from '../kit/schemas.ts';
 
 const NewCustomer = z
   .object(
@@ -33,6 +33,9 @@ const CustomerResource = z
     id: z.string(),
     name: z.string(),
     createdAt: time,
+    fullestStorePercent: wholeNumber.meta({
+      description: 'how full the fullest event store of its subscriptions is, in steps of 10',
+    }),
     _links: z.object({ self: Link, clients: Link, subscriptions: Link, keys: Link }),
   })
   .meta({ id: 'Customer' });
@@ -99,7 +102,10 @@ function addList(door: Door): void {
     const page = pageOrFirst(c.req.valid('query').page);
     const { total, customers } = await listCustomers(c.get('services').db, page.limit, page.offset);
     const _links = linksOfPage(customersHref, page, total);
-    return c.json({ total, _links, _embedded: { customers: customers.map(customerResource) } }, 200);
+    const ids = customers.map(({ id }) => id);
+    const tenths = await fullestStores(c.get('services').db, ids);
+    const resources = customers.map((customer) => customerResource(customer, tenths.get(customer.id)));
+    return c.json({ total, _links, _embedded: { customers: resources } }, 200);
   });
 }
 
@@ -117,7 +123,11 @@ const readRoute = createRoute({
 });
 
 function addRead(door: Door): void {
-  door.openapi(readRoute, (c) => c.json(customerResource(c.get('customer')), 200));
+  door.openapi(readRoute, async (c) => {
+    const customer = c.get('customer');
+    const tenths = await fullestStores(c.get('services').db, [customer.id]);
+    return c.json(customerResource(customer, tenths.get(customer.id)), 200);
+  });
 }
 
 const eraseRoute = createRoute({
@@ -143,11 +153,16 @@ function addErase(door: Door): void {
   });
 }
 
-function customerResource({ id, name, createdAt }: Customer): z.infer<typeof CustomerResource> {
+/** @param storeTenths how full its fullest event store is */
+function customerResource(
+  { id, name, createdAt }: Customer,
+  storeTenths = 0,
+): z.infer<typeof CustomerResource> {
   return {
     id,
     name,
     createdAt: timestamp(createdAt),
+    fullestStorePercent: 10 * storeTenths,
     _links: {
       self: link(customerHref(id)),
       clients: link(clientsHref(id)),
