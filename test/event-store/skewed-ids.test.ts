@@ -174,8 +174,9 @@ describe.each(Object.entries(SKEWED))('ids of which %s', (name, lags) => {
     expect(skewed.admit).toEqual(atMost(2, ordered.admit));
     expect(skewed.settle).toEqual(atMost(2, ordered.settle));
     expect(skewed.merged).toEqual(atMost(2, ordered.merged));
-    // Until they are merged, events whose ids are late each by a time of its own lie in more segments.
-    const times = name === EACH_LATE ? 3 : 2;
+    // Until they are merged, events whose ids are late each by a time of its own lie in more segments: how many depends on when
+    // the last sorting was.
+    const times = name === EACH_LATE ? 6 : 2;
     expect(skewed.young).toEqual(atMost(times, ordered.young));
     expect(skewed.everything.rowsWritten).toBeLessThanOrEqual(2 * ordered.everything.rowsWritten);
   });
