@@ -105,9 +105,14 @@ async function deliver(subscription: TestSubscription, count: number): Promise<U
   expect(published.ok).toBe(true);
 
   const endWatch = await watchStore(subscription, units);
-  // Queues of other tests may still be at work in this runtime: their lines name other subscriptions.
+  // Queues of other tests may still be at work in this runtime: their lines name other subscriptions, or dead letters.
   const isOurs = (line: unknown) => {
-    const { subscriptionId = subscription.id } = JSON.parse(String(line)) as { subscriptionId?: string };
+    const {
+      event,
+      customerId = subscription.customer.id,
+      subscriptionId = subscription.id,
+    } = JSON.parse(String(line)) as { event?: string; customerId?: string; subscriptionId?: string };
+    if (event === 'dead letters' || customerId !== subscription.customer.id) return false;
     return subscriptionId === subscription.id;
   };
   const logged = () => lines.flatMap((spy) => spy.mock.calls).filter(([line]) => isOurs(line)).length;
