@@ -100,8 +100,8 @@ describe('a call of the operator', () => {
   const counted = (method: string, path: string, body?: unknown) =>
     countQueries(method, `/operator/customers/${customer.id}${path}`, OPERATOR_TOKEN, body);
 
-  it('a call that reads a customer makes one query', async () => {
-    expect(await counted('GET', '')).toEqual({ status: 200, queries: 1 });
+  it('a call that reads a customer makes two queries: for the customer, and for how full its stores are', async () => {
+    expect(await counted('GET', '')).toEqual({ status: 200, queries: 2 });
   });
 
   it('a call that creates a client makes four queries: it reads the customer, and writes the client, its secret and the audit entry', async () => {

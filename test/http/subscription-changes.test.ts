@@ -209,6 +209,7 @@ describe('DELETE of a subscription', () => {
       health_since: 0,
       proof: null,
       proven: null,
+      store_tenths: 0,
     });
     const mark = await runInDurableObject(storeOf({ id }), (_, { storage }) =>
       storage.sql.exec('SELECT endpoint FROM store').one(),
