@@ -109,7 +109,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       claimMs: () => claimMs(config().attemptTimeoutMs),
       attemptLeaseMs: () => this.#attemptLeaseMs(),
     });
-    this.#exports = new Exports(database, () => config().userAgent);
+    this.#exports = new Exports(database, rows, () => config().userAgent);
     this.#redeliveries = new Redeliveries(database, rows, retentionMs, () => proofs.given());
     this.#summaries = new Summaries(database, this.#deliveries, (after) =>
       this.#exports.countExported(after),

@@ -4,6 +4,7 @@
  *
  *     store                             owner.ts
  *     deliveries                        deliveries/rows.ts
+ *     bodies                            deliveries/bodies.ts
  *     history_pages                     deliveries/history-pages.ts
  *     segments, merged                  deliveries/segment-rows.ts
  *     deliveries_counted                deliveries/rows.ts
@@ -15,9 +16,9 @@
  *     redeliveries                      jobs/redeliveries.ts
  *
  * `deliveries` is keyed by event id, a UUIDv7, without rowid: a delivery is one row written, and rows are in order of time
- * with no second index. The index `due` is partial, so a delivery that arrives already final never touches it. The narrow
- * columns come first, so a scan over states or times reads no overflow page. Deliveries that succeeded at their first attempt
- * are in `segments`, which is keyed by the last id of each.
+ * with no second index. Its SET is in `bodies`, so a change of state does not write it again. The index `due` is partial, so a
+ * delivery that arrives already final never touches it. The narrow columns come first, so a scan over states or times reads no
+ * overflow page. Deliveries that succeeded at their first attempt are in `segments`, which is keyed by the last id of each.
  */
 const MIGRATIONS: readonly string[] = [
   `CREATE TABLE store (
@@ -164,14 +165,22 @@ const MIGRATIONS: readonly string[] = [
      given_at INTEGER,
      tested INTEGER NOT NULL CONSTRAINT tested_is_a_boolean CHECK (tested IN (0, 1))
    );`,
+  // SETs apart from the rows that change. A row of an earlier version has no `body`, and keeps its SET in `set_token`. A history that
+  // is longer than a few entries is compressed, in `entries`.
+  `CREATE TABLE bodies (number INTEGER PRIMARY KEY, token BLOB NOT NULL);
+   ALTER TABLE deliveries ADD COLUMN body INTEGER;
+   ALTER TABLE deliveries ADD COLUMN entries BLOB;`,
 ];
 
-/** Brings the tables up to date; does nothing, and writes nothing, when they are. */
-export function migrate(storage: DurableObjectStorage): void {
+/**
+ * Brings the tables up to date; does nothing, and writes nothing, when they are.
+ * @param upTo how many migrations there are; fewer make the tables of an earlier version
+ */
+export function migrate(storage: DurableObjectStorage, upTo = MIGRATIONS.length): void {
   const { sql } = storage;
   sql.exec('CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY)');
   const done = sql.exec<{ done: number }>('SELECT count(*) AS done FROM migrations').one().done;
-  for (let number = done; number < MIGRATIONS.length; number++) {
+  for (let number = done; number < upTo; number++) {
     storage.transactionSync(() => {
       sql.exec(MIGRATIONS[number] ?? '');
       sql.exec('INSERT INTO migrations (number) VALUES (?)', number);

@@ -97,3 +97,5 @@ export const EXPORT_PART_EVENTS = 50;
 export const EXPORT_EVENTS_PER_ALARM = 10_000;
 /** Entries of a long history that move together from the delivery's row to a page of their own. */
 export const HISTORY_PAGE_ENTRIES = 50;
+/** A longer history is compressed, characters of JSON. SQLite keeps a quarter of a page of a row, and gives the rest a page of its own. */
+export const HISTORY_TEXT_MAX = 600;

@@ -1,14 +1,18 @@
 /**
  * Deliveries that have a row each: table `deliveries`. These are the deliveries that are open, failed,
  * or took more than one attempt; the others are in segments (segments.ts). The alarm goes by `due_at` of these rows.
+ *
+ * A row is written with each change, so it is small: its SET is in another table (bodies.ts), and a long history is compressed.
  */
+import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import type { Delivery, DeliveryState, HistoryEntry } from '../../domain/delivery.ts';
 import { DISPATCH_LEASE_MS } from '../../domain/leases.ts';
 import { EVENT_MAX_AGE_MS } from '../../domain/limits.ts';
 import type { Aged } from '../../domain/retention.ts';
-import type { StoreDatabase } from '../database.ts';
+import type { Binding, StoreDatabase } from '../database.ts';
 import type { PageQuery } from '../rpc.ts';
-import { DUE_LOOKED_AT_MAX } from '../tuning.ts';
+import { DUE_LOOKED_AT_MAX, HISTORY_TEXT_MAX } from '../tuning.ts';
+import { Bodies } from './bodies.ts';
 import { HistoryPages } from './history-pages.ts';
 import { type CountedRow, Total } from './total.ts';
 
@@ -27,6 +31,10 @@ export type DeliveryRow = {
   hold: 'held' | 'never' | null;
   redelivery_id: string | null;
   proof: number | null;
+  /** Null in a row of an earlier version, whose SET is in `set_token`. */
+  body: number | null;
+  /** The compressed history; null while the history is short, and then it is in `history`. */
+  entries: ArrayBuffer | null;
 };
 
 /** Which failed deliveries a bulk redelivery takes; times in ms. */
@@ -45,6 +53,12 @@ interface FailedQuery {
   readonly given: readonly number[];
 }
 
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** The columns that a change of a delivery writes. */
+const CHANGING = `state, attempts, run_base, updated_at, due_at, lease_token, history, entries, hold, redelivery_id, proof`;
+
 const FAILED_IN = `state = 'failure' AND event_id > ? AND accepted_at >= ? AND accepted_at <= ? AND updated_at <= ?
   AND min(updated_at + ?, accepted_at + ${EVENT_MAX_AGE_MS}) > ?
   AND (proof IS NULL OR proof IN (SELECT value FROM json_each(?)))`;
@@ -53,6 +67,7 @@ export class Rows {
   readonly #database: StoreDatabase;
   readonly #total: Total;
   readonly #pages: HistoryPages;
+  readonly #bodies: Bodies;
   readonly #wokeAt: number;
   /** False only when it is known that no delivery is held: most stores are asked at each call, and hold nothing. */
   #mayHold = true;
@@ -63,6 +78,7 @@ export class Rows {
     this.#database = database;
     this.#wokeAt = wokeAt;
     this.#pages = new HistoryPages(database);
+    this.#bodies = new Bodies(database);
     this.#total = new Total(database, {
       name: 'deliveries',
       key: 'event_id',
@@ -79,7 +95,17 @@ export class Rows {
       'SELECT * FROM deliveries WHERE event_id IN (SELECT value FROM json_each(?))',
       JSON.stringify(eventIds),
     );
-    return new Map(rows.map((row) => [row.event_id, fromRow(row)]));
+    return new Map(this.whole(rows).map((delivery) => [delivery.eventId, delivery]));
+  }
+
+  /** The deliveries of these rows, with their SETs. */
+  whole(rows: readonly DeliveryRow[]): Delivery[] {
+    const sets = this.#bodies.find(rows.flatMap(({ body }) => body ?? []));
+    return rows.map((row) => {
+      const set = row.body === null ? row.set_token : sets.get(row.body);
+      if (set === undefined) throw new Error('a body is gone');
+      return { ...fromRow(row), set };
+    });
   }
 
   /** Which of these events have a row. */
@@ -95,47 +121,39 @@ export class Rows {
     return [...this.#pages.of(delivery.eventId), ...delivery.history];
   }
 
-  /** Adds deliveries that are not stored yet. */
+  /** Adds deliveries that are not stored yet: for each a row, its SET, and the index `due` while it is not final. */
   add(deliveries: readonly Delivery[]): void {
     if (deliveries.length === 0) return;
-    for (const delivery of deliveries) this.put(delivery);
+    for (const delivery of deliveries) {
+      this.#database.run(
+        `INSERT INTO deliveries (${CHANGING}, event_id, accepted_at, endpoint, set_token, body)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?)`,
+        ...this.#changing(delivery),
+        delivery.eventId,
+        delivery.acceptedAt,
+        delivery.endpoint,
+        this.#bodies.add(delivery.set),
+      );
+    }
     this.#total.changed(deliveries.map(countedRow), 1);
   }
 
-  /** Writes a delivery that has a row: one row, and the index `due` while the delivery is not final. */
+  /** Writes a delivery that has a row: one row, and the index `due` while the delivery is not final. Its SET is not written. */
   put(delivery: Delivery): void {
-    const history = this.#pages.trim(delivery);
-    if (delivery.hold === 'held') this.#mayHold = true;
-    if (delivery.dueAt !== null && delivery.dueAt <= this.#passedUpTo)
-      this.passOver(Number.NEGATIVE_INFINITY);
     this.#database.run(
-      `INSERT INTO deliveries (event_id, state, attempts, run_base, accepted_at, updated_at, due_at, lease_token,
-         endpoint, history, set_token, hold, redelivery_id, proof)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-       ON CONFLICT (event_id) DO UPDATE SET state = excluded.state, attempts = excluded.attempts,
-         run_base = excluded.run_base, updated_at = excluded.updated_at, due_at = excluded.due_at,
-         lease_token = excluded.lease_token, history = excluded.history, hold = excluded.hold,
-         redelivery_id = excluded.redelivery_id, proof = excluded.proof`,
+      `UPDATE deliveries SET (${CHANGING}) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) WHERE event_id = ?`,
+      ...this.#changing(delivery),
       delivery.eventId,
-      delivery.state,
-      delivery.attempts,
-      delivery.runBase,
-      delivery.acceptedAt,
-      delivery.updatedAt,
-      delivery.dueAt,
-      delivery.leaseToken,
-      delivery.endpoint,
-      JSON.stringify(history),
-      delivery.set,
-      delivery.hold === 'possible' ? null : delivery.hold,
-      delivery.redeliveryId,
-      delivery.proof,
     );
   }
 
   delete(eventIds: readonly string[]): void {
     const ids = JSON.stringify(eventIds);
-    this.#database.run('DELETE FROM deliveries WHERE event_id IN (SELECT value FROM json_each(?))', ids);
+    const deleted = this.#database.rows<{ body: number | null }>(
+      'DELETE FROM deliveries WHERE event_id IN (SELECT value FROM json_each(?)) RETURNING body',
+      ids,
+    );
+    this.#bodies.delete(deleted.flatMap(({ body }) => body ?? []));
     this.#pages.delete(ids);
     this.#total.changed(
       eventIds.map((eventId) => countedRow({ eventId })),
@@ -151,11 +169,12 @@ export class Rows {
       conditions.push('state = ?');
       values.push(query.state);
     }
-    return this.#deliveries(
+    const rows = this.#database.rows<DeliveryRow>(
       `SELECT * FROM deliveries WHERE ${conditions.join(' AND ')} ORDER BY event_id LIMIT ?`,
       ...values,
       query.limit,
     );
+    return this.whole(rows);
   }
 
   /** How many deliveries have a row. */
@@ -172,7 +191,7 @@ export class Rows {
     return new Map(rows.map((row) => [row.state, row.n]));
   }
 
-  // --- What waits -------------------------------------------------------------------------------------
+  // --- What waits: these deliveries come without their SETs, which nobody needs who only decides ---------------
 
   /** The earliest time at which a delivery is due that is not passed over, ms. */
   earliestDue(): number | undefined {
@@ -293,23 +312,7 @@ export class Rows {
     );
   }
 
-  // --- Failures and ages ------------------------------------------------------------------------------
-
-  /** Failed deliveries of a span, in order of event id. */
-  failedIn(query: FailedQuery, limit: number): Delivery[] {
-    return this.#deliveries(
-      `SELECT * FROM deliveries INDEXED BY failed WHERE ${FAILED_IN} ORDER BY event_id LIMIT ?`,
-      ...failedValues(query),
-      limit,
-    );
-  }
-
-  countFailedIn(query: FailedQuery): number {
-    return this.#count(
-      `SELECT count(*) AS n FROM deliveries INDEXED BY failed WHERE ${FAILED_IN}`,
-      ...failedValues(query),
-    );
-  }
+  // --- Ages -------------------------------------------------------------------------------------------
 
   /** When the oldest delivery by id was accepted, ms. */
   oldestAcceptance(): number | undefined {
@@ -337,6 +340,14 @@ export class Rows {
 
   // --- Inside -----------------------------------------------------------------------------------------
 
+  /** A delivery is about to be written: what is kept in memory must not be out of date. @returns the values of `CHANGING` */
+  #changing(delivery: Delivery): Binding[] {
+    if (delivery.hold === 'held') this.#mayHold = true;
+    if (delivery.dueAt !== null && delivery.dueAt <= this.#passedUpTo)
+      this.passOver(Number.NEGATIVE_INFINITY);
+    return changingValues(delivery, this.#pages.trim(delivery));
+  }
+
   #deliveries(query: string, ...values: SqlStorageValue[]): Delivery[] {
     return this.#database.rows<DeliveryRow>(query, ...values).map(fromRow);
   }
@@ -350,13 +361,41 @@ export class Rows {
   }
 }
 
-/** A delivery as its row says it. `put` alone writes rows, and the table holds their history to be JSON. */
-export function fromRow(row: DeliveryRow): Delivery {
+/** Failed deliveries, for a bulk redelivery. They come without their SETs. */
+export class Failures {
+  readonly #database: StoreDatabase;
+
+  constructor(database: StoreDatabase) {
+    this.#database = database;
+  }
+
+  /** Failed deliveries of a span, in order of event id. */
+  failedIn(query: FailedQuery, limit: number): Delivery[] {
+    return this.#database
+      .rows<DeliveryRow>(
+        `SELECT * FROM deliveries INDEXED BY failed WHERE ${FAILED_IN} ORDER BY event_id LIMIT ?`,
+        ...failedValues(query),
+        limit,
+      )
+      .map(fromRow);
+  }
+
+  countFailedIn(query: FailedQuery): number {
+    const counted = this.#database.first<{ n: number }>(
+      `SELECT count(*) AS n FROM deliveries INDEXED BY failed WHERE ${FAILED_IN}`,
+      ...failedValues(query),
+    );
+    return counted?.n ?? 0;
+  }
+}
+
+/** A delivery as its row says it, without its SET. This file alone writes rows, and the table holds their history to be JSON. */
+function fromRow(row: DeliveryRow): Delivery {
   return {
     eventId: row.event_id,
     acceptedAt: row.accepted_at,
     endpoint: row.endpoint,
-    set: row.set_token,
+    set: '',
     state: row.state,
     attempts: row.attempts,
     runBase: row.run_base,
@@ -366,8 +405,35 @@ export function fromRow(row: DeliveryRow): Delivery {
     hold: row.hold ?? 'possible',
     redeliveryId: row.redelivery_id,
     proof: row.proof,
-    history: JSON.parse(row.history) as HistoryEntry[],
+    history: historyOf(row),
   };
+}
+
+/** The values of `CHANGING`. */
+function changingValues(delivery: Delivery, history: readonly HistoryEntry[]): Binding[] {
+  return [
+    delivery.state,
+    delivery.attempts,
+    delivery.runBase,
+    delivery.updatedAt,
+    delivery.dueAt,
+    delivery.leaseToken,
+    ...historyColumns(history),
+    delivery.hold === 'possible' ? null : delivery.hold,
+    delivery.redeliveryId,
+    delivery.proof,
+  ];
+}
+
+/** The values of `history` and `entries`. */
+function historyColumns(history: readonly HistoryEntry[]): [string, Uint8Array | null] {
+  const text = JSON.stringify(history);
+  return text.length <= HISTORY_TEXT_MAX ? [text, null] : ['[]', deflateRawSync(encoder.encode(text))];
+}
+
+function historyOf({ history, entries }: DeliveryRow): HistoryEntry[] {
+  const text = entries === null ? history : decoder.decode(inflateRawSync(new Uint8Array(entries)));
+  return JSON.parse(text) as HistoryEntry[];
 }
 
 function failedValues(query: FailedQuery): (string | number)[] {

@@ -11,7 +11,7 @@ import { describeDelivery } from '../../domain/delivery-view.ts';
 import { EXPORT_LIFE_MS, SUMMARY_WINDOW_MS } from '../../domain/limits.ts';
 import type { Duty } from '../alarm.ts';
 import type { StoreDatabase } from '../database.ts';
-import { type DeliveryRow, fromRow } from '../deliveries/rows.ts';
+import type { DeliveryRow, Rows as DeliveryRows } from '../deliveries/rows.ts';
 import type { ExportJob, ExportState, StartedExport } from '../rpc.ts';
 import {
   DUTY_PAUSE_MS,
@@ -36,12 +36,14 @@ export class Exports implements Duty {
   readonly pauseMs = DUTY_PAUSE_MS;
   readonly #database: StoreDatabase;
   readonly #jobs: Jobs<Row>;
+  readonly #deliveries: DeliveryRows;
   readonly #userAgent: () => string;
 
   /** @param userAgent what requests are sent with: a line shows it */
-  constructor(database: StoreDatabase, userAgent: () => string) {
+  constructor(database: StoreDatabase, deliveries: DeliveryRows, userAgent: () => string) {
     this.#database = database;
     this.#jobs = new Jobs(database, 'exports', EXPORT_LIFE_MS);
+    this.#deliveries = deliveries;
     this.#userAgent = userAgent;
   }
 
@@ -162,14 +164,13 @@ export class Exports implements Duty {
 
   /** The next failed deliveries of the last seven days that no export has, in order of event id. */
   #unexported({ cursor, created_at }: Row): Delivery[] {
-    return this.#database
-      .rows<DeliveryRow>(
-        'SELECT * FROM unexported_failures WHERE event_id > ? AND accepted_at > ? ORDER BY event_id LIMIT ?',
-        cursor,
-        created_at - SUMMARY_WINDOW_MS,
-        EXPORT_PART_EVENTS,
-      )
-      .map(fromRow);
+    const rows = this.#database.rows<DeliveryRow>(
+      'SELECT * FROM unexported_failures WHERE event_id > ? AND accepted_at > ? ORDER BY event_id LIMIT ?',
+      cursor,
+      created_at - SUMMARY_WINDOW_MS,
+      EXPORT_PART_EVENTS,
+    );
+    return this.#deliveries.whole(rows);
   }
 
   #writePart(job: Row, written: readonly Delivery[], lines: readonly string[]): void {

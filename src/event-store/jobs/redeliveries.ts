@@ -10,7 +10,7 @@ import { redeliver } from '../../domain/delivery.ts';
 import { REDELIVERY_LIFE_MS } from '../../domain/limits.ts';
 import type { Duty } from '../alarm.ts';
 import type { StoreDatabase } from '../database.ts';
-import type { Rows } from '../deliveries/rows.ts';
+import { Failures, type Rows } from '../deliveries/rows.ts';
 import type { RedeliveryJob, RedeliveryState, Span } from '../rpc.ts';
 import { DUTY_PAUSE_MS } from '../tuning.ts';
 import { Jobs } from './job.ts';
@@ -35,6 +35,7 @@ export class Redeliveries implements Duty {
   readonly pauseMs = DUTY_PAUSE_MS;
   readonly #database: StoreDatabase;
   readonly #deliveries: Rows;
+  readonly #failures: Failures;
   readonly #jobs: Jobs<Row>;
   readonly #retentionMs: () => number;
   readonly #given: () => readonly number[];
@@ -50,6 +51,7 @@ export class Redeliveries implements Duty {
   ) {
     this.#database = database;
     this.#deliveries = deliveries;
+    this.#failures = new Failures(database);
     this.#jobs = new Jobs(database, 'redeliveries', REDELIVERY_LIFE_MS);
     this.#retentionMs = retentionMs;
     this.#given = given;
@@ -79,7 +81,7 @@ export class Redeliveries implements Duty {
       now,
       span.since,
       span.until,
-      this.#deliveries.countFailedIn(failed),
+      this.#failures.countFailedIn(failed),
     );
     this.#mayBeActive = true;
     this.complete(now);
@@ -118,7 +120,7 @@ export class Redeliveries implements Duty {
     const { since, until, cursor: after, created_at: failedBefore } = job;
     const retentionMs = this.#retentionMs();
     const query = { since, until, after, failedBefore, now, retentionMs, given: this.#given() };
-    const bite = this.#deliveries.failedIn(query, limit);
+    const bite = this.#failures.failedIn(query, limit);
     const taken: string[] = [];
     for (const delivery of bite) {
       const again = redeliver(delivery, now, job.id);
