@@ -83,7 +83,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     this.#config = config;
     const retentionMs = () => config().retentionMs;
     const endpointNow = (now: number) => this.#endpointNow(now);
-    this.#deliveries = new Deliveries(database, Date.now());
+    this.#deliveries = new Deliveries(database);
     const { rows, merging } = this.#deliveries;
     this.#health = new Health(database);
     const isAsked = () => config().verifyEndpoints;
@@ -195,7 +195,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   }
 
   health(ref?: SubscriptionRef) {
-    return { ...standingOf(this.#standing, ref), waiting: this.#deliveries.rows.countOpen() };
+    return { ...standingOf(this.#standing, ref), waiting: this.#deliveries.rows.count().open };
   }
 
   // --- Redelivery and jobs ------------------------------------------------------------------------------

@@ -7,7 +7,7 @@
  *     bodies                            deliveries/bodies.ts
  *     history_pages                     deliveries/history-pages.ts
  *     segments, merged                  deliveries/segment-rows.ts
- *     deliveries_counted                deliveries/rows.ts
+ *     tally                             deliveries/tally.ts
  *     segments_counted                  deliveries/segment-rows.ts
  *     summary                           deliveries/summary.ts
  *     health                            endpoint/health.ts
@@ -170,6 +170,54 @@ const MIGRATIONS: readonly string[] = [
   `CREATE TABLE bodies (number INTEGER PRIMARY KEY, token BLOB NOT NULL);
    ALTER TABLE deliveries ADD COLUMN body INTEGER;
    ALTER TABLE deliveries ADD COLUMN entries BLOB;`,
+  // Questions whose work must not grow with what waits. `by_state` is for lists of one state, and takes the place of `failed`; `held` finds
+  // what is held for one endpoint; `first` finds the tests, redeliveries and probes that are due. The triggers keep the counts, so that no path
+  // can forget to.
+  `CREATE INDEX by_state ON deliveries (state, event_id);
+   DROP VIEW unexported_failures;
+   CREATE VIEW unexported_failures AS
+     SELECT deliveries.* FROM deliveries INDEXED BY by_state
+     WHERE state = 'failure'
+       AND NOT EXISTS (SELECT 1 FROM exported WHERE exported.event_id = deliveries.event_id);
+   DROP INDEX failed;
+   DROP INDEX held;
+   CREATE INDEX held ON deliveries (endpoint, event_id) WHERE hold = 'held';
+   CREATE INDEX first ON deliveries (due_at) WHERE hold = 'never' AND due_at IS NOT NULL;
+   DROP TABLE deliveries_counted;
+   CREATE TABLE tally (
+     hour INTEGER PRIMARY KEY,
+     open INTEGER NOT NULL CONSTRAINT open_is_not_negative CHECK (open >= 0),
+     succeeded INTEGER NOT NULL CONSTRAINT succeeded_is_not_negative CHECK (succeeded >= 0),
+     failed INTEGER NOT NULL CONSTRAINT failed_is_not_negative CHECK (failed >= 0)
+   );
+   INSERT INTO tally (hour, open, succeeded, failed)
+     SELECT accepted_at / 3600000, sum(due_at IS NOT NULL), sum(state = 'success'), sum(state = 'failure')
+     FROM deliveries GROUP BY accepted_at / 3600000;
+   CREATE TRIGGER added_events_are_tallied AFTER INSERT ON deliveries
+   BEGIN
+     INSERT INTO tally (hour, open, succeeded, failed)
+       VALUES (NEW.accepted_at / 3600000, NEW.due_at IS NOT NULL, NEW.state = 'success', NEW.state = 'failure')
+       ON CONFLICT (hour) DO UPDATE SET
+         open = open + excluded.open, succeeded = succeeded + excluded.succeeded, failed = failed + excluded.failed;
+   END;
+   CREATE TRIGGER changed_events_are_tallied AFTER UPDATE OF state ON deliveries
+   WHEN NEW.state <> OLD.state AND (NEW.due_at IS NULL OR OLD.due_at IS NULL)
+   BEGIN
+     UPDATE tally SET
+       open = open + (NEW.due_at IS NOT NULL) - (OLD.due_at IS NOT NULL),
+       succeeded = succeeded + (NEW.state = 'success') - (OLD.state = 'success'),
+       failed = failed + (NEW.state = 'failure') - (OLD.state = 'failure')
+     WHERE hour = NEW.accepted_at / 3600000;
+   END;
+   CREATE TRIGGER deleted_events_are_tallied AFTER DELETE ON deliveries
+   BEGIN
+     UPDATE tally SET
+       open = open - (OLD.due_at IS NOT NULL),
+       succeeded = succeeded - (OLD.state = 'success'),
+       failed = failed - (OLD.state = 'failure')
+     WHERE hour = OLD.accepted_at / 3600000;
+     DELETE FROM tally WHERE hour = OLD.accepted_at / 3600000 AND open + succeeded + failed = 0;
+   END;`,
 ];
 
 /**

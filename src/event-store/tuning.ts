@@ -33,6 +33,10 @@ export const WAITING_HOSTS_MAX = 50;
  * are due only after thousands of retries at once.
  */
 export const DUE_LOOKED_AT_MAX = 5000;
+/** A look that passes deliveries over reads this many at once. */
+export const DUE_CHUNK = 1000;
+/** Earlier endpoints whose held deliveries are released in one order. Those of further ones follow. */
+export const HELD_ENDPOINTS_MAX = 20;
 /** Deliveries of an unhealthy endpoint on their way at once, so that it cannot fill the queue that endpoints in trouble share. */
 export const UNHEALTHY_UNDER_WAY_MAX = 40;
 /** The backlog releases deliveries in drain steps of this length. */

@@ -296,7 +296,7 @@ export class SimulatedObject {
       return rowsOf([]);
     }
     const statement = this.#statement(query);
-    if (!isWrite || query.includes('RETURNING')) return rowsOf(statement.all(...values));
+    if (!isWrite) return rowsOf(statement.all(...values));
     statement.run(...values);
     return rowsOf([]);
   }

@@ -33,6 +33,7 @@ const OF_EVENT_STORES = [
   '29a03cfa892e97b9',
   '424f18907843a375',
   '83323bf4de29f67f',
+  '68b31d1fff9a69b2',
 ];
 
 describe('migrations', () => {

@@ -11,10 +11,10 @@ import { EVENT_MAX_AGE_MS } from '../../domain/limits.ts';
 import type { Aged } from '../../domain/retention.ts';
 import type { Binding, StoreDatabase } from '../database.ts';
 import type { PageQuery } from '../rpc.ts';
-import { DUE_LOOKED_AT_MAX, HISTORY_TEXT_MAX } from '../tuning.ts';
+import { DUE_CHUNK, DUE_LOOKED_AT_MAX, HELD_ENDPOINTS_MAX, HISTORY_TEXT_MAX } from '../tuning.ts';
 import { Bodies } from './bodies.ts';
 import { HistoryPages } from './history-pages.ts';
-import { type CountedRow, Total } from './total.ts';
+import { type Tallied, Tally } from './tally.ts';
 
 export type DeliveryRow = {
   event_id: string;
@@ -36,6 +36,9 @@ export type DeliveryRow = {
   /** The compressed history; null while the history is short, and then it is in `history`. */
   entries: ArrayBuffer | null;
 };
+
+/** A delivery that is due. */
+type Due = Pick<DeliveryRow, 'event_id' | 'endpoint'> & { due_at: number };
 
 /** Which failed deliveries a bulk redelivery takes; times in ms. */
 interface FailedQuery {
@@ -65,26 +68,21 @@ const FAILED_IN = `state = 'failure' AND event_id > ? AND accepted_at >= ? AND a
 
 export class Rows {
   readonly #database: StoreDatabase;
-  readonly #total: Total;
+  readonly #tally: Tally;
   readonly #pages: HistoryPages;
   readonly #bodies: Bodies;
-  readonly #wokeAt: number;
   /** False only when it is known that no delivery is held: most stores are asked at each call, and hold nothing. */
   #mayHold = true;
   #passedUpTo = Number.NEGATIVE_INFINITY;
+  /** When the leases lapse of deliveries that were dispatched since the object woke, ms, by event id. */
+  readonly #dispatched = new Map<string, number>();
 
-  /** @param wokeAt when the object woke, ms: see `underWay` */
-  constructor(database: StoreDatabase, wokeAt: number) {
+  constructor(database: StoreDatabase) {
     this.#database = database;
-    this.#wokeAt = wokeAt;
     this.#pages = new HistoryPages(database);
     this.#bodies = new Bodies(database);
-    this.#total = new Total(database, {
-      name: 'deliveries',
-      key: 'event_id',
-      events: '1',
-      counted: 'deliveries_counted',
-    });
+    this.#tally = new Tally(database);
+    database.whenRolledBack(() => this.#dispatched.clear());
   }
 
   // --- Reading and writing ----------------------------------------------------------------------------
@@ -123,7 +121,6 @@ export class Rows {
 
   /** Adds deliveries that are not stored yet: for each a row, its SET, and the index `due` while it is not final. */
   add(deliveries: readonly Delivery[]): void {
-    if (deliveries.length === 0) return;
     for (const delivery of deliveries) {
       this.#database.run(
         `INSERT INTO deliveries (${CHANGING}, event_id, accepted_at, endpoint, set_token, body)
@@ -135,7 +132,6 @@ export class Rows {
         this.#bodies.add(delivery.set),
       );
     }
-    this.#total.changed(deliveries.map(countedRow), 1);
   }
 
   /** Writes a delivery that has a row: one row, and the index `due` while the delivery is not final. Its SET is not written. */
@@ -150,45 +146,33 @@ export class Rows {
   delete(eventIds: readonly string[]): void {
     const ids = JSON.stringify(eventIds);
     const deleted = this.#database.rows<{ body: number | null }>(
-      'DELETE FROM deliveries WHERE event_id IN (SELECT value FROM json_each(?)) RETURNING body',
+      'SELECT body FROM deliveries WHERE event_id IN (SELECT value FROM json_each(?))',
       ids,
     );
+    this.#database.run('DELETE FROM deliveries WHERE event_id IN (SELECT value FROM json_each(?))', ids);
     this.#bodies.delete(deleted.flatMap(({ body }) => body ?? []));
     this.#pages.delete(ids);
-    this.#total.changed(
-      eventIds.map((eventId) => countedRow({ eventId })),
-      -1,
-    );
   }
 
   /** A page of the rows, in order of event id. */
-  page(query: PageQuery): Delivery[] {
-    const conditions = ['event_id > ?', 'event_id < ?'];
-    const values: (string | number)[] = [query.after ?? '', query.before ?? '~'];
-    if (query.state !== undefined) {
-      conditions.push('state = ?');
-      values.push(query.state);
-    }
+  page({ after = '', before = '~', state, limit }: PageQuery): Delivery[] {
+    const [from, values] =
+      state === undefined
+        ? ['deliveries WHERE', []]
+        : ['deliveries INDEXED BY by_state WHERE state = ? AND', [state]];
     const rows = this.#database.rows<DeliveryRow>(
-      `SELECT * FROM deliveries WHERE ${conditions.join(' AND ')} ORDER BY event_id LIMIT ?`,
+      `SELECT * FROM ${from} event_id > ? AND event_id < ? ORDER BY event_id LIMIT ?`,
       ...values,
-      query.limit,
+      after,
+      before,
+      limit,
     );
     return this.whole(rows);
   }
 
-  /** How many deliveries have a row. */
-  total(): number {
-    return this.#total.read();
-  }
-
-  /** How many of the rows accepted after a time are in each state. */
-  countByState(acceptedAfter: number): Map<DeliveryState, number> {
-    const rows = this.#database.rows<{ state: DeliveryState; n: number }>(
-      'SELECT state, count(*) AS n FROM deliveries WHERE accepted_at > ? GROUP BY state',
-      acceptedAfter,
-    );
-    return new Map(rows.map((row) => [row.state, row.n]));
+  /** How many deliveries have a row. @param since only those accepted in an hour that begins at this time (ms) or later */
+  count(since?: number): Tallied {
+    return this.#tally.count(since);
   }
 
   // --- What waits: these deliveries come without their SETs, which nobody needs who only decides ---------------
@@ -210,7 +194,11 @@ export class Rows {
    * @param endpoints only deliveries to these
    */
   due(now: number, limit: number, neverHeld: boolean, endpoints: readonly string[]): Delivery[] {
-    return this.#deliveries(dueAt(neverHeld), now, DUE_LOOKED_AT_MAX, JSON.stringify(endpoints), limit);
+    const due = firstDue(this.#database, now, limit, neverHeld, (endpoint) => endpoints.includes(endpoint));
+    return this.#deliveries(
+      'SELECT * FROM deliveries WHERE event_id IN (SELECT value FROM json_each(?)) ORDER BY due_at',
+      JSON.stringify(due.map(({ event_id }) => event_id)),
+    );
   }
 
   /**
@@ -224,24 +212,23 @@ export class Rows {
     neverHeld: boolean,
     except: readonly string[],
   ): Map<string, number> {
-    const rows = this.#database.rows<{ endpoint: string; n: number }>(
-      dueElsewhere(neverHeld),
-      now,
-      except.length === 0 ? limit : DUE_LOOKED_AT_MAX,
-      JSON.stringify(except),
-      limit,
-    );
-    return new Map(rows.map(({ endpoint, n }) => [endpoint, n]));
+    const counts = new Map<string, number>();
+    const due = firstDue(this.#database, now, limit, neverHeld, (endpoint) => !except.includes(endpoint));
+    for (const { endpoint } of due) counts.set(endpoint, (counts.get(endpoint) ?? 0) + 1);
+    return counts;
   }
 
   /** Deliveries held for a failing endpoint, oldest first. @param endpoint only deliveries to this one */
   held(limit: number, endpoint?: string): Delivery[] {
-    return this.#deliveries(
-      `SELECT * FROM deliveries INDEXED BY held WHERE hold = 'held' AND (?1 IS NULL OR endpoint = ?1)
-       ORDER BY event_id LIMIT ?2`,
-      endpoint ?? null,
-      limit,
+    const endpoints = endpoint === undefined ? heldEndpoints(this.#database) : [endpoint];
+    const held = endpoints.flatMap((each) =>
+      this.#deliveries(
+        `SELECT * FROM deliveries INDEXED BY held WHERE hold = 'held' AND endpoint = ? ORDER BY event_id LIMIT ?`,
+        each,
+        limit,
+      ),
     );
+    return held.sort((a, b) => (a.eventId < b.eventId ? -1 : 1)).slice(0, limit);
   }
 
   /** Whether any delivery is held. */
@@ -286,21 +273,16 @@ export class Rows {
    * the object woke do not count: whatever ended its last life may have lost them.
    */
   underWay(now: number, limit: number): number {
-    return this.#count(
+    for (const [eventId, until] of this.#dispatched) if (until <= now) this.#dispatched.delete(eventId);
+    const attempted = this.#database.first<{ n: number }>(
       `SELECT count(*) AS n FROM (
-         SELECT 1 FROM deliveries INDEXED BY due
-         WHERE due_at > ? AND due_at <= ?
-           AND (state = 'executing' OR (lease_token IS NOT NULL AND due_at >= ?)) LIMIT ?)`,
+         SELECT 1 FROM deliveries INDEXED BY by_state
+         WHERE state = 'executing' AND due_at > ? AND due_at <= ? LIMIT ?)`,
       now,
       now + DISPATCH_LEASE_MS,
-      this.#wokeAt + DISPATCH_LEASE_MS,
       limit,
     );
-  }
-
-  /** How many deliveries are not final. */
-  countOpen(): number {
-    return this.#count('SELECT count(*) AS n FROM deliveries INDEXED BY due WHERE due_at IS NOT NULL');
+    return Math.min(limit, (attempted?.n ?? 0) + this.#dispatched.size);
   }
 
   /** The next `limit` deliveries after an event id that are not final. */
@@ -343,6 +325,10 @@ export class Rows {
   /** A delivery is about to be written: what is kept in memory must not be out of date. @returns the values of `CHANGING` */
   #changing(delivery: Delivery): Binding[] {
     if (delivery.hold === 'held') this.#mayHold = true;
+    const { eventId, dueAt, leaseToken } = delivery;
+    if (dueAt !== null && leaseToken !== null && delivery.state !== 'executing')
+      this.#dispatched.set(eventId, dueAt);
+    else this.#dispatched.delete(eventId);
     if (delivery.dueAt !== null && delivery.dueAt <= this.#passedUpTo)
       this.passOver(Number.NEGATIVE_INFINITY);
     return changingValues(delivery, this.#pages.trim(delivery));
@@ -355,10 +341,49 @@ export class Rows {
   #ids(query: string, ...values: SqlStorageValue[]): Set<string> {
     return new Set(this.#database.rows<{ event_id: string }>(query, ...values).map((row) => row.event_id));
   }
+}
 
-  #count(query: string, ...values: SqlStorageValue[]): number {
-    return this.#database.first<{ n: number }>(query, ...values)?.n ?? 0;
+/** Endpoints for which deliveries are held: nearly always one, because a customer must change it while it fails. */
+function heldEndpoints(database: StoreDatabase): string[] {
+  const next = "SELECT min(endpoint) FROM deliveries INDEXED BY held WHERE hold = 'held'";
+  const rows = database.rows<{ endpoint: string }>(
+    `SELECT endpoint FROM (
+       WITH RECURSIVE each (endpoint) AS (
+         ${next} UNION ALL SELECT (${next} AND endpoint > each.endpoint) FROM each WHERE each.endpoint IS NOT NULL)
+       SELECT endpoint FROM each WHERE endpoint IS NOT NULL LIMIT ?)`,
+    HELD_ENDPOINTS_MAX,
+  );
+  return rows.map(({ endpoint }) => endpoint);
+}
+
+/** Of the deliveries that are due, the first to wanted endpoints. It looks at `DUE_LOOKED_AT_MAX`, and at no more than it needs. */
+function firstDue(
+  database: StoreDatabase,
+  now: number,
+  limit: number,
+  neverHeld: boolean,
+  isWanted: (endpoint: string) => boolean,
+): Due[] {
+  const found: Due[] = [];
+  // The first chunk is nearly always enough: most stores have one endpoint.
+  let chunk = Math.min(limit, DUE_LOOKED_AT_MAX);
+  let last: Due | undefined;
+  for (let looked = 0; looked < DUE_LOOKED_AT_MAX && found.length < limit; looked += chunk) {
+    if (looked > 0) chunk = DUE_CHUNK;
+    const due = database.rows<Due>(
+      `SELECT event_id, endpoint, due_at FROM deliveries INDEXED BY ${neverHeld ? 'first' : 'due'}
+       WHERE due_at IS NOT NULL AND due_at <= ? ${neverHeld ? "AND hold = 'never'" : ''}
+         AND (due_at, event_id) > (?, ?) ORDER BY due_at, event_id LIMIT ?`,
+      now,
+      last?.due_at ?? 0,
+      last?.event_id ?? '',
+      chunk,
+    );
+    found.push(...due.filter(({ endpoint }) => isWanted(endpoint)).slice(0, limit - found.length));
+    last = due.at(-1);
+    if (due.length < chunk) break;
   }
+  return found;
 }
 
 /** Failed deliveries, for a bulk redelivery. They come without their SETs. */
@@ -373,7 +398,7 @@ export class Failures {
   failedIn(query: FailedQuery, limit: number): Delivery[] {
     return this.#database
       .rows<DeliveryRow>(
-        `SELECT * FROM deliveries INDEXED BY failed WHERE ${FAILED_IN} ORDER BY event_id LIMIT ?`,
+        `SELECT * FROM deliveries INDEXED BY by_state WHERE ${FAILED_IN} ORDER BY event_id LIMIT ?`,
         ...failedValues(query),
         limit,
       )
@@ -382,7 +407,7 @@ export class Failures {
 
   countFailedIn(query: FailedQuery): number {
     const counted = this.#database.first<{ n: number }>(
-      `SELECT count(*) AS n FROM deliveries INDEXED BY failed WHERE ${FAILED_IN}`,
+      `SELECT count(*) AS n FROM deliveries INDEXED BY by_state WHERE ${FAILED_IN}`,
       ...failedValues(query),
     );
     return counted?.n ?? 0;
@@ -439,30 +464,4 @@ function historyOf({ history, entries }: DeliveryRow): HistoryEntry[] {
 function failedValues(query: FailedQuery): (string | number)[] {
   const { after, since, until, failedBefore, retentionMs, now, given } = query;
   return [after, since, until, failedBefore, retentionMs, now, JSON.stringify(given)];
-}
-
-function countedRow({ eventId }: Pick<Delivery, 'eventId'>): CountedRow {
-  return { key: eventId, events: 1 };
-}
-
-/** The deliveries that are due first. Values: the time, and how many. */
-function firstDue(neverHeld: boolean): string {
-  return `SELECT event_id, endpoint, due_at FROM deliveries
-    WHERE due_at IS NOT NULL AND due_at <= ? ${neverHeld ? "AND hold = 'never'" : ''} ORDER BY due_at LIMIT ?`;
-}
-
-/** Due deliveries to some endpoints. Further values: the endpoints, and how many. */
-function dueAt(neverHeld: boolean): string {
-  return `SELECT * FROM deliveries WHERE event_id IN (
-      SELECT event_id FROM (${firstDue(neverHeld)})
-      WHERE endpoint IN (SELECT value FROM json_each(?)) ORDER BY due_at LIMIT ?)
-    ORDER BY due_at`;
-}
-
-/** Counts of due deliveries to other endpoints. Further values: the endpoints, and how many deliveries. */
-function dueElsewhere(neverHeld: boolean): string {
-  return `SELECT endpoint, count(*) AS n FROM (
-      SELECT endpoint, due_at FROM (${firstDue(neverHeld)})
-      WHERE endpoint NOT IN (SELECT value FROM json_each(?)) ORDER BY due_at LIMIT ?)
-    GROUP BY endpoint ORDER BY min(due_at)`;
 }

@@ -1,0 +1,32 @@
+/**
+ * How many deliveries have a row, by the hour of their acceptance: table `tally`. Triggers keep it (schema.ts), so every figure is
+ * exact, and reading it costs a row for each hour of 28 days at most, however many deliveries wait. Packed deliveries are not in it.
+ */
+import { HOUR_MS } from '../../domain/limits.ts';
+import type { StoreDatabase } from '../database.ts';
+
+/** Deliveries by what became of them. */
+export type Tallied = {
+  /** Not final. */
+  readonly open: number;
+  readonly succeeded: number;
+  readonly failed: number;
+};
+
+export class Tally {
+  readonly #database: StoreDatabase;
+
+  constructor(database: StoreDatabase) {
+    this.#database = database;
+  }
+
+  /** Deliveries accepted in an hour that begins at a time (ms) or later; without a time, all. */
+  count(since = 0): Tallied {
+    const counted = this.#database.first<Tallied>(
+      `SELECT coalesce(sum(open), 0) AS open, coalesce(sum(succeeded), 0) AS succeeded, coalesce(sum(failed), 0) AS failed
+       FROM tally WHERE hour >= ?`,
+      Math.ceil(since / HOUR_MS),
+    );
+    return counted ?? { open: 0, succeeded: 0, failed: 0 };
+  }
+}
