@@ -332,7 +332,7 @@ export function recordWaiting(
 /**
  * The subscription was disabled (contract 3.6). What becomes of a delivery, and where that is decided:
  *
- *     it waits (held, due, dispatched)   failure at once          here, called by living-store.ts
+ *     it waits (held, due, dispatched)   failure at once          here, called by event-store/deliveries/disabled.ts
  *     its attempt is under way           a success counts;        `end`, below
  *                                        a failure is final
  *     ... and no result comes            failure when it lapses   here, called by `dispatchOrHold`

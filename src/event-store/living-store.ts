@@ -6,7 +6,7 @@
  * `#admissions` remembers: that is lost when the object is evicted, and only saves duplicates.
  */
 import type { Config } from '../config.ts';
-import { type Delivery, disable, type EndpointNow, redeliver } from '../domain/delivery.ts';
+import { type Delivery, type EndpointNow, redeliver } from '../domain/delivery.ts';
 import { attemptLeaseMs, claimMs, dispatchPlacesLeaseMs, longestAttemptMs } from '../domain/leases.ts';
 import { expiresAt } from '../domain/retention.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
@@ -19,6 +19,7 @@ import { Attempts } from './attempts.ts';
 import type { StoreDatabase } from './database.ts';
 import { Deliveries } from './deliveries/deliveries.ts';
 import { Summaries } from './deliveries/summary.ts';
+import { Disabling } from './duties/disabling.ts';
 import { Dispatching } from './duties/dispatch.ts';
 import { Sweep } from './duties/sweep.ts';
 import { Backlog } from './endpoint/backlog.ts';
@@ -43,7 +44,7 @@ import type {
   Summary,
 } from './rpc.ts';
 import { isVerified, type StandingParts, standingOf } from './standing.ts';
-import { DELIVERIES_BITE, DRAIN_STEP_MS, SCHEDULE_UNREADABLE_MS } from './tuning.ts';
+import { DRAIN_STEP_MS, SCHEDULE_UNREADABLE_MS } from './tuning.ts';
 
 /** What a living store needs of the object it lives in. */
 interface Surroundings {
@@ -130,8 +131,9 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     });
     this.#dispatch = dispatch;
     const sweep = new Sweep(database, this.#deliveries, this.#exports, this.#redeliveries, retentionMs);
+    const disabling = new Disabling(database, rows);
     // In this order: the backlog makes deliveries due, which the same alarm then dispatches.
-    const duties = [backlog, dispatch, this.#exports, sweep, this.#redeliveries, merging];
+    const duties = [disabling, backlog, dispatch, this.#exports, sweep, this.#redeliveries, merging];
     this.#alarm = new Alarm(state.storage, duties, () => this.#names());
   }
 
@@ -301,23 +303,8 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       this.#admissions.unanswered.clear();
     }
     if (ref.enabled) return;
-    this.#failOpenDeliveries(now);
+    this.#deliveries.rows.failAllThatWait(now);
     this.#redeliveries.cancelActive(now);
-  }
-
-  /** Contract 3.6: a disabled subscription sends nothing that waits. */
-  #failOpenDeliveries(now: number): void {
-    const { rows } = this.#deliveries;
-    for (let after = ''; ; ) {
-      const bite = rows.open(after, DELIVERIES_BITE);
-      for (const delivery of bite) {
-        const failed = disable(delivery, now);
-        if (failed !== undefined) rows.put(failed);
-      }
-      const last = bite.at(-1);
-      if (last === undefined || bite.length < DELIVERIES_BITE) return;
-      after = last.eventId;
-    }
   }
 
   /** A delivery that is stored and not past its time, though the sweep may not have deleted it yet. */

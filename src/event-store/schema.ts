@@ -8,6 +8,7 @@
  *     history_pages                     deliveries/history-pages.ts
  *     segments, merged                  deliveries/segment-rows.ts
  *     tally                             deliveries/tally.ts
+ *     disabled_mark                     deliveries/disabled.ts
  *     segments_counted                  deliveries/segment-rows.ts
  *     summary                           deliveries/summary.ts
  *     health                            endpoint/health.ts
@@ -215,6 +216,42 @@ const MIGRATIONS: readonly string[] = [
        open = open - (OLD.due_at IS NOT NULL),
        succeeded = succeeded - (OLD.state = 'success'),
        failed = failed - (OLD.state = 'failure')
+     WHERE hour = OLD.accepted_at / 3600000;
+     DELETE FROM tally WHERE hour = OLD.accepted_at / 3600000 AND open + succeeded + failed = 0;
+   END;`,
+  // What waited when the subscription was disabled, until the alarm has rewritten it. `doomed` counts the open rows with the mark.
+  `ALTER TABLE deliveries ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
+   CREATE TABLE disabled_mark (
+     one INTEGER PRIMARY KEY CONSTRAINT there_is_one CHECK (one = 1),
+     generation INTEGER NOT NULL,
+     at INTEGER NOT NULL,
+     state TEXT NOT NULL,
+     cursor TEXT NOT NULL,
+     done INTEGER NOT NULL CONSTRAINT done_is_a_boolean CHECK (done IN (0, 1))
+   );
+   ALTER TABLE tally ADD COLUMN doomed INTEGER NOT NULL DEFAULT 0
+     CONSTRAINT doomed_are_open CHECK (doomed BETWEEN 0 AND open);
+   DROP TRIGGER changed_events_are_tallied;
+   CREATE TRIGGER changed_events_are_tallied AFTER UPDATE OF state, generation ON deliveries
+   WHEN NEW.generation <> OLD.generation OR (NEW.state <> OLD.state AND (NEW.due_at IS NULL OR OLD.due_at IS NULL))
+   BEGIN
+     UPDATE tally SET
+       open = open + (NEW.due_at IS NOT NULL) - (OLD.due_at IS NOT NULL),
+       succeeded = succeeded + (NEW.state = 'success') - (OLD.state = 'success'),
+       failed = failed + (NEW.state = 'failure') - (OLD.state = 'failure'),
+       doomed = doomed - (OLD.due_at IS NOT NULL AND EXISTS (SELECT 1 FROM disabled_mark WHERE done = 0
+         AND OLD.generation <= generation AND (OLD.state <> 'executing' OR OLD.due_at <= at)))
+     WHERE hour = NEW.accepted_at / 3600000;
+   END;
+   DROP TRIGGER deleted_events_are_tallied;
+   CREATE TRIGGER deleted_events_are_tallied AFTER DELETE ON deliveries
+   BEGIN
+     UPDATE tally SET
+       open = open - (OLD.due_at IS NOT NULL),
+       succeeded = succeeded - (OLD.state = 'success'),
+       failed = failed - (OLD.state = 'failure'),
+       doomed = doomed - (OLD.due_at IS NOT NULL AND EXISTS (SELECT 1 FROM disabled_mark WHERE done = 0
+         AND OLD.generation <= generation AND (OLD.state <> 'executing' OR OLD.due_at <= at)))
      WHERE hour = OLD.accepted_at / 3600000;
      DELETE FROM tally WHERE hour = OLD.accepted_at / 3600000 AND open + succeeded + failed = 0;
    END;`,

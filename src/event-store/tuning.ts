@@ -20,6 +20,9 @@ export const DELIVERIES_BITE = 50;
 /** A deleted store drops late results for this long. After that it erases itself for good. */
 export const DELETED_MARK_MS = HOUR_MS;
 
+/** Rows that one alarm rewrites after the subscription was disabled. The next alarm rings at once for the rest. */
+export const DISABLING_BITE = 500;
+
 // --- Dispatch and backlog ---------------------------------------------------------------------------
 
 /** Due deliveries that one alarm dispatches. The next alarm rings at once for the rest. */

@@ -111,6 +111,18 @@ const CALLS: Record<string, (bench: Bench) => Promise<(instance: EventStore) => 
     const reports = [reportOf({ ...bench.facts(id), result })];
     return (instance) => instance.settle(bench.ref, reports);
   },
+  'a call that disables': async (bench) => {
+    bench.ref = { ...bench.ref, version: bench.ref.version + 1, enabled: false };
+    return (instance) => instance.adopt(bench.ref);
+  },
+  'the summary, once disabled': async () => (instance) => instance.summary(),
+  'the health, once disabled': async () => (instance) => instance.health(),
+  'a page of failures, once disabled': async () => (instance) =>
+    instance.list({ state: 'failure', limit: 10 }),
+  'a call that enables': async (bench) => {
+    bench.ref = { ...bench.ref, version: bench.ref.version + 1, enabled: true };
+    return (instance) => instance.adopt(bench.ref);
+  },
 };
 
 describe.each(Object.entries(BACKLOGS))('the work of a store whose deliveries are %s', (_, fill) => {

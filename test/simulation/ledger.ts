@@ -188,10 +188,9 @@ export class Ledger {
     must(!(disabled && active), 'a disabled subscription has a bulk redelivery under way');
   }
 
-  /** Checks the rows that changed. @returns whether nothing else has: nothing was packed, merged or deleted */
+  /** Checks the rows that changed. @returns whether nothing else has: nothing was packed, merged, deleted or failed by disabling */
   #checkChanges(now: number): boolean {
-    const segments = JSON.stringify(this.#object.rows('SELECT last_id, events FROM segments'));
-    if (segments !== this.#segments) return false;
+    if (this.#outlines() !== this.#segments) return false;
     type Row = Pick<Delivery, 'state' | 'attempts'> & {
       readonly eventId: string;
       readonly updatedAt: number;
@@ -211,9 +210,15 @@ export class Ledger {
     return true;
   }
 
+  /** What changes the answers of the store although no row of `deliveries` changes. */
+  #outlines(): string {
+    const segments = this.#object.rows('SELECT last_id, events FROM segments');
+    return JSON.stringify([segments, this.#object.rows('SELECT generation FROM disabled_mark')]);
+  }
+
   #checkStore(now: number): void {
     const { store } = this.#object;
-    this.#segments = JSON.stringify(this.#object.rows('SELECT last_id, events FROM segments'));
+    this.#segments = this.#outlines();
     this.#rowIds = new Set(
       this.#object.rows<{ id: string }>('SELECT event_id AS id FROM deliveries').map(({ id }) => id),
     );

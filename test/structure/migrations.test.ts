@@ -34,6 +34,7 @@ const OF_EVENT_STORES = [
   '424f18907843a375',
   '83323bf4de29f67f',
   '68b31d1fff9a69b2',
+  '22ee2f83e4bde5e8',
 ];
 
 describe('migrations', () => {

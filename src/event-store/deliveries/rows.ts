@@ -7,12 +7,13 @@
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import type { Delivery, DeliveryState, HistoryEntry } from '../../domain/delivery.ts';
 import { DISPATCH_LEASE_MS } from '../../domain/leases.ts';
-import { EVENT_MAX_AGE_MS } from '../../domain/limits.ts';
+import { EVENT_MAX_AGE_MS, HOUR_MS } from '../../domain/limits.ts';
 import type { Aged } from '../../domain/retention.ts';
 import type { Binding, StoreDatabase } from '../database.ts';
 import type { PageQuery } from '../rpc.ts';
 import { DUE_CHUNK, DUE_LOOKED_AT_MAX, HELD_ENDPOINTS_MAX, HISTORY_TEXT_MAX } from '../tuning.ts';
 import { Bodies } from './bodies.ts';
+import { Disabled, IS_MARKED, type Mark, OPEN_STATES } from './disabled.ts';
 import { HistoryPages } from './history-pages.ts';
 import { type Tallied, Tally } from './tally.ts';
 
@@ -35,6 +36,8 @@ export type DeliveryRow = {
   body: number | null;
   /** The compressed history; null while the history is short, and then it is in `history`. */
   entries: ArrayBuffer | null;
+  /** See disabled.ts. */
+  generation: number;
 };
 
 /** A delivery that is due. */
@@ -60,13 +63,16 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 /** The columns that a change of a delivery writes. */
-const CHANGING = `state, attempts, run_base, updated_at, due_at, lease_token, history, entries, hold, redelivery_id, proof`;
+const CHANGING = `state, attempts, run_base, updated_at, due_at, lease_token, history, entries, hold, redelivery_id, proof,
+  generation`;
 
 const FAILED_IN = `state = 'failure' AND event_id > ? AND accepted_at >= ? AND accepted_at <= ? AND updated_at <= ?
   AND min(updated_at + ?, accepted_at + ${EVENT_MAX_AGE_MS}) > ?
   AND (proof IS NULL OR proof IN (SELECT value FROM json_each(?)))`;
 
 export class Rows {
+  /** What waited when the subscription was disabled. */
+  readonly disabled: Disabled;
   readonly #database: StoreDatabase;
   readonly #tally: Tally;
   readonly #pages: HistoryPages;
@@ -82,6 +88,7 @@ export class Rows {
     this.#pages = new HistoryPages(database);
     this.#bodies = new Bodies(database);
     this.#tally = new Tally(database);
+    this.disabled = new Disabled(database);
     database.whenRolledBack(() => this.#dispatched.clear());
   }
 
@@ -102,7 +109,7 @@ export class Rows {
     return rows.map((row) => {
       const set = row.body === null ? row.set_token : sets.get(row.body);
       if (set === undefined) throw new Error('a body is gone');
-      return { ...fromRow(row), set };
+      return { ...this.#read(row), set };
     });
   }
 
@@ -124,7 +131,7 @@ export class Rows {
     for (const delivery of deliveries) {
       this.#database.run(
         `INSERT INTO deliveries (${CHANGING}, event_id, accepted_at, endpoint, set_token, body)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?)`,
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?)`,
         ...this.#changing(delivery),
         delivery.eventId,
         delivery.acceptedAt,
@@ -137,7 +144,7 @@ export class Rows {
   /** Writes a delivery that has a row: one row, and the index `due` while the delivery is not final. Its SET is not written. */
   put(delivery: Delivery): void {
     this.#database.run(
-      `UPDATE deliveries SET (${CHANGING}) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) WHERE event_id = ?`,
+      `UPDATE deliveries SET (${CHANGING}) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) WHERE event_id = ?`,
       ...this.#changing(delivery),
       delivery.eventId,
     );
@@ -155,19 +162,8 @@ export class Rows {
   }
 
   /** A page of the rows, in order of event id. */
-  page({ after = '', before = '~', state, limit }: PageQuery): Delivery[] {
-    const [from, values] =
-      state === undefined
-        ? ['deliveries WHERE', []]
-        : ['deliveries INDEXED BY by_state WHERE state = ? AND', [state]];
-    const rows = this.#database.rows<DeliveryRow>(
-      `SELECT * FROM ${from} event_id > ? AND event_id < ? ORDER BY event_id LIMIT ?`,
-      ...values,
-      after,
-      before,
-      limit,
-    );
-    return this.whole(rows);
+  page(query: PageQuery): Delivery[] {
+    return this.whole(pageOf(this.#database, query, this.disabled.mark));
   }
 
   /** How many deliveries have a row. @param since only those accepted in an hour that begins at this time (ms) or later */
@@ -179,6 +175,7 @@ export class Rows {
 
   /** The earliest time at which a delivery is due that is not passed over, ms. */
   earliestDue(): number | undefined {
+    if (this.disabled.mark !== undefined) return undefined;
     const query = 'SELECT min(due_at) AS at FROM deliveries WHERE due_at IS NOT NULL AND due_at > ?';
     return this.#database.first<{ at: number | null }>(query, this.#passedUpTo)?.at ?? undefined;
   }
@@ -194,7 +191,7 @@ export class Rows {
    * @param endpoints only deliveries to these
    */
   due(now: number, limit: number, neverHeld: boolean, endpoints: readonly string[]): Delivery[] {
-    const due = firstDue(this.#database, now, limit, neverHeld, (endpoint) => endpoints.includes(endpoint));
+    const due = this.#firstDue(now, limit, neverHeld, (endpoint) => endpoints.includes(endpoint));
     return this.#deliveries(
       'SELECT * FROM deliveries WHERE event_id IN (SELECT value FROM json_each(?)) ORDER BY due_at',
       JSON.stringify(due.map(({ event_id }) => event_id)),
@@ -213,13 +210,14 @@ export class Rows {
     except: readonly string[],
   ): Map<string, number> {
     const counts = new Map<string, number>();
-    const due = firstDue(this.#database, now, limit, neverHeld, (endpoint) => !except.includes(endpoint));
+    const due = this.#firstDue(now, limit, neverHeld, (endpoint) => !except.includes(endpoint));
     for (const { endpoint } of due) counts.set(endpoint, (counts.get(endpoint) ?? 0) + 1);
     return counts;
   }
 
   /** Deliveries held for a failing endpoint, oldest first. @param endpoint only deliveries to this one */
   held(limit: number, endpoint?: string): Delivery[] {
+    if (this.disabled.mark !== undefined) return [];
     const endpoints = endpoint === undefined ? heldEndpoints(this.#database) : [endpoint];
     const held = endpoints.flatMap((each) =>
       this.#deliveries(
@@ -233,12 +231,14 @@ export class Rows {
 
   /** Whether any delivery is held. */
   hasHeld(): boolean {
+    if (this.disabled.mark !== undefined) return false;
     if (this.#mayHold) this.#mayHold = this.held(1).length > 0;
     return this.#mayHold;
   }
 
   /** Deliveries that waited for one of these proofs and are not released yet: of one proof, oldest first. */
   waitingFor(proofs: readonly number[], limit: number): Delivery[] {
+    if (this.disabled.mark !== undefined) return [];
     for (const proof of proofs) {
       const found = this.#deliveries(
         `SELECT * FROM deliveries INDEXED BY proof
@@ -285,13 +285,26 @@ export class Rows {
     return Math.min(limit, (attempted?.n ?? 0) + this.#dispatched.size);
   }
 
-  /** The next `limit` deliveries after an event id that are not final. */
-  open(after: string, limit: number): Delivery[] {
-    return this.#deliveries(
-      'SELECT * FROM deliveries WHERE due_at IS NOT NULL AND event_id > ? ORDER BY event_id LIMIT ?',
-      after,
-      limit,
+  // --- Disabling --------------------------------------------------------------------------------------
+
+  /** The subscription was disabled: whatever waits has failed. The alarm rewrites the rows (duties/disabling.ts). */
+  failAllThatWait(now: number): void {
+    if (this.count().open === 0) return;
+    const attempted = this.#database.rows<{ hour: number; n: number }>(
+      `SELECT accepted_at / ${HOUR_MS} AS hour, count(*) AS n FROM deliveries INDEXED BY by_state
+       WHERE state = 'executing' AND due_at > ? GROUP BY 1`,
+      now,
     );
+    this.disabled.begin(now);
+    this.#tally.doom(attempted);
+  }
+
+  /** The next deliveries of a state after an event id, as a customer sees them, and whether the mark of `disabled` made them so. */
+  inState(state: DeliveryState, after: string, limit: number) {
+    return pageOf(this.#database, { state, after, limit }, undefined).map((row) => {
+      const delivery = this.#read(row);
+      return { delivery, isMarked: delivery.state !== row.state };
+    });
   }
 
   // --- Ages -------------------------------------------------------------------------------------------
@@ -331,16 +344,50 @@ export class Rows {
     else this.#dispatched.delete(eventId);
     if (delivery.dueAt !== null && delivery.dueAt <= this.#passedUpTo)
       this.passOver(Number.NEGATIVE_INFINITY);
-    return changingValues(delivery, this.#pages.trim(delivery));
+    return [...changingValues(delivery, this.#pages.trim(delivery)), this.disabled.generation];
+  }
+
+  /** Nothing, while the alarm has yet to rewrite what failed when the subscription was disabled: that is due, too. */
+  #firstDue(now: number, limit: number, neverHeld: boolean, isWanted: (endpoint: string) => boolean): Due[] {
+    return this.disabled.mark === undefined ? firstDue(this.#database, now, limit, neverHeld, isWanted) : [];
   }
 
   #deliveries(query: string, ...values: SqlStorageValue[]): Delivery[] {
-    return this.#database.rows<DeliveryRow>(query, ...values).map(fromRow);
+    return this.#database.rows<DeliveryRow>(query, ...values).map((row) => this.#read(row));
+  }
+
+  /** A delivery as a customer sees it, without its SET. */
+  #read(row: DeliveryRow): Delivery {
+    return this.disabled.failed(fromRow(row), row.generation);
   }
 
   #ids(query: string, ...values: SqlStorageValue[]): Set<string> {
     return new Set(this.#database.rows<{ event_id: string }>(query, ...values).map((row) => row.event_id));
   }
+}
+
+/** A page of the rows, in order of event id. @param mark until it is gone, its open rows are in the list of failures */
+function pageOf(database: StoreDatabase, query: PageQuery, mark: Mark | undefined): DeliveryRow[] {
+  const { after = '', before = '~', state, limit } = query;
+  const select = (where: string, ...values: SqlStorageValue[]) =>
+    database.rows<DeliveryRow>(
+      `SELECT * FROM deliveries ${where} event_id > ? AND event_id < ? ORDER BY event_id LIMIT ?`,
+      ...values,
+      after,
+      before,
+      limit,
+    );
+  if (state === undefined) return select('WHERE');
+  const ofState = 'INDEXED BY by_state WHERE state = ? AND';
+  if (mark === undefined || state === 'success') return select(ofState, state);
+  const values = [mark.generation, mark.at] as const;
+  if (state !== 'failure') return select(`${ofState} NOT (${IS_MARKED}) AND`, state, ...values);
+  return [
+    ...select(ofState, state),
+    ...OPEN_STATES.flatMap((open) => select(`${ofState} ${IS_MARKED} AND`, open, ...values)),
+  ]
+    .sort((a, b) => (a.event_id < b.event_id ? -1 : 1))
+    .slice(0, limit);
 }
 
 /** Endpoints for which deliveries are held: nearly always one, because a customer must change it while it fails. */
@@ -434,7 +481,7 @@ function fromRow(row: DeliveryRow): Delivery {
   };
 }
 
-/** The values of `CHANGING`. */
+/** The values of `CHANGING`, without the last. */
 function changingValues(delivery: Delivery, history: readonly HistoryEntry[]): Binding[] {
   return [
     delivery.state,

@@ -97,13 +97,13 @@ export class Exports implements Duty {
   // --- Duties -----------------------------------------------------------------------------------------
 
   dueAt(now: number): number | undefined {
-    return this.#jobs.active() === undefined ? undefined : now;
+    return this.#isEarly || this.#jobs.active() === undefined ? undefined : now;
   }
 
   /** Does one alarm's share of the active job. A fault fails the job, and gives its events back. */
   work(now: number): void {
     const job = this.#jobs.active();
-    if (job === undefined) return;
+    if (job === undefined || this.#isEarly) return;
     try {
       for (let done = 0; done < EXPORT_EVENTS_PER_ALARM; ) {
         const { events, more } = this.#database.transaction(() => this.#bite(job, now));
@@ -138,6 +138,11 @@ export class Exports implements Duty {
   }
 
   // --- Inside -----------------------------------------------------------------------------------------
+
+  /** What failed when the subscription was disabled is found once the alarm has rewritten it. */
+  get #isEarly(): boolean {
+    return this.#deliveries.disabled.mark !== undefined;
+  }
 
   /** Writes one part. @returns how many events went into it, and whether there may be more */
   #bite(job: Row, now: number): { events: number; more: boolean } {

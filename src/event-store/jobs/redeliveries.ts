@@ -110,13 +110,13 @@ export class Redeliveries implements Duty {
 
   /** Whether an active job has deliveries left to release. */
   hasMore(): boolean {
-    return (this.#active()?.cursor ?? null) !== null;
+    return !this.#isEarly && (this.#active()?.cursor ?? null) !== null;
   }
 
   /** Begins a new run for the next deliveries of the active job. @returns their ids */
   redeliverNext(limit: number, now: number): string[] {
     const job = this.#active();
-    if (job === undefined || job.cursor === null || limit <= 0) return [];
+    if (job === undefined || job.cursor === null || limit <= 0 || this.#isEarly) return [];
     const { since, until, cursor: after, created_at: failedBefore } = job;
     const retentionMs = this.#retentionMs();
     const query = { since, until, after, failedBefore, now, retentionMs, given: this.#given() };
@@ -144,7 +144,7 @@ export class Redeliveries implements Duty {
   /** Completes the active job once every delivery it released has become final. */
   complete(now: number): void {
     const job = this.#active();
-    if (job === undefined) return;
+    if (job === undefined || this.#isEarly) return;
     const isExhausted = job.cursor === null || job.total === 0;
     if (isExhausted && job.succeeded + job.failed >= job.redelivered) this.#end(job.id, 'completed', now);
   }
@@ -177,6 +177,11 @@ export class Redeliveries implements Duty {
       now,
       id,
     );
+  }
+
+  /** What failed when the subscription was disabled is found once the alarm has rewritten it. */
+  get #isEarly(): boolean {
+    return this.#deliveries.disabled.mark !== undefined;
   }
 
   #active(): Row | undefined {
