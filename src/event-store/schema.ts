@@ -255,6 +255,8 @@ const MIGRATIONS: readonly string[] = [
      WHERE hour = OLD.accepted_at / 3600000;
      DELETE FROM tally WHERE hour = OLD.accepted_at / 3600000 AND open + succeeded + failed = 0;
    END;`,
+  // When a delivery has waited too long, counted from the first time that it was held.
+  `ALTER TABLE deliveries ADD COLUMN held_until INTEGER;`,
 ];
 
 /**

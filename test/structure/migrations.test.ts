@@ -35,6 +35,7 @@ const OF_EVENT_STORES = [
   '83323bf4de29f67f',
   '68b31d1fff9a69b2',
   '22ee2f83e4bde5e8',
+  '2d0456af50dd5fd2',
 ];
 
 describe('migrations', () => {

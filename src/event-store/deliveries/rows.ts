@@ -38,6 +38,8 @@ export type DeliveryRow = {
   entries: ArrayBuffer | null;
   /** See disabled.ts. */
   generation: number;
+  /** Null: never held, or written by an earlier version. */
+  held_until: number | null;
 };
 
 /** A delivery that is due. */
@@ -64,7 +66,7 @@ const decoder = new TextDecoder();
 
 /** The columns that a change of a delivery writes. */
 const CHANGING = `state, attempts, run_base, updated_at, due_at, lease_token, history, entries, hold, redelivery_id, proof,
-  generation`;
+  held_until, generation`;
 
 const FAILED_IN = `state = 'failure' AND event_id > ? AND accepted_at >= ? AND accepted_at <= ? AND updated_at <= ?
   AND min(updated_at + ?, accepted_at + ${EVENT_MAX_AGE_MS}) > ?
@@ -131,7 +133,7 @@ export class Rows {
     for (const delivery of deliveries) {
       this.#database.run(
         `INSERT INTO deliveries (${CHANGING}, event_id, accepted_at, endpoint, set_token, body)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?)`,
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?)`,
         ...this.#changing(delivery),
         delivery.eventId,
         delivery.acceptedAt,
@@ -144,7 +146,7 @@ export class Rows {
   /** Writes a delivery that has a row: one row, and the index `due` while the delivery is not final. Its SET is not written. */
   put(delivery: Delivery): void {
     this.#database.run(
-      `UPDATE deliveries SET (${CHANGING}) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) WHERE event_id = ?`,
+      `UPDATE deliveries SET (${CHANGING}) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) WHERE event_id = ?`,
       ...this.#changing(delivery),
       delivery.eventId,
     );
@@ -477,6 +479,7 @@ function fromRow(row: DeliveryRow): Delivery {
     hold: row.hold ?? 'possible',
     redeliveryId: row.redelivery_id,
     proof: row.proof,
+    ...(row.held_until === null ? {} : { heldUntil: row.held_until }),
     history: historyOf(row),
   };
 }
@@ -494,6 +497,7 @@ function changingValues(delivery: Delivery, history: readonly HistoryEntry[]): B
     delivery.hold === 'possible' ? null : delivery.hold,
     delivery.redeliveryId,
     delivery.proof,
+    delivery.heldUntil ?? null,
   ];
 }
 
