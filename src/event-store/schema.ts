@@ -166,8 +166,8 @@ const MIGRATIONS: readonly string[] = [
      given_at INTEGER,
      tested INTEGER NOT NULL CONSTRAINT tested_is_a_boolean CHECK (tested IN (0, 1))
    );`,
-  // SETs apart from the rows that change. A row of an earlier version has no `body`, and keeps its SET in `set_token`. A history that
-  // is longer than a few entries is compressed, in `entries`.
+  // SETs apart from the rows that change. A row of an earlier version has no `body`, keeps its SET in `set_token` and its history
+  // in `history`; now a history is in `entries`, compressed when it is long.
   `CREATE TABLE bodies (number INTEGER PRIMARY KEY, token BLOB NOT NULL);
    ALTER TABLE deliveries ADD COLUMN body INTEGER;
    ALTER TABLE deliveries ADD COLUMN entries BLOB;`,

@@ -133,6 +133,16 @@ describe('a delivery that waits for a retry', () => {
     expect((await bench.store.list({ limit: 100 })).map(({ set }) => set)).toEqual(sets);
   });
 
+  it('a delivery cannot be begun by code of before, which would send an empty SET', async () => {
+    const bench = new Bench();
+    await failedDeliveries(bench, 2, 1);
+    const rows = await runInDurableObject(bench.store, (_, { storage }) =>
+      storage.sql.exec<{ history: string }>('SELECT history FROM deliveries').toArray(),
+    );
+    // That code appends an entry to this list, and throws without one.
+    for (const { history } of rows) expect(() => [...JSON.parse(history)]).toThrow('not iterable');
+  });
+
   it('a deleted delivery leaves nothing behind', async () => {
     const bench = new Bench();
     await failedDeliveries(bench, 3, 1);

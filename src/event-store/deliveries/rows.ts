@@ -34,8 +34,8 @@ export type DeliveryRow = {
   proof: number | null;
   /** Null in a row of an earlier version, whose SET is in `set_token`. */
   body: number | null;
-  /** The compressed history; null while the history is short, and then it is in `history`. */
-  entries: ArrayBuffer | null;
+  /** The history, compressed when it is long; null in a row of an earlier version, whose history is in `history`. */
+  entries: ArrayBuffer | string | null;
   /** See disabled.ts. */
   generation: number;
   /** Null: never held, or written by an earlier version. */
@@ -501,15 +501,19 @@ function changingValues(delivery: Delivery, history: readonly HistoryEntry[]): B
   ];
 }
 
-/** The values of `history` and `entries`. */
-function historyColumns(history: readonly HistoryEntry[]): [string, Uint8Array | null] {
+/**
+ * The values of `history` and `entries`. Code from before there were bodies reads `history`: it must find no list, or after a
+ * rollback it would begin the attempt, and send an empty SET.
+ */
+function historyColumns(history: readonly HistoryEntry[]): [string, string | Uint8Array] {
   const text = JSON.stringify(history);
-  return text.length <= HISTORY_TEXT_MAX ? [text, null] : ['[]', deflateRawSync(encoder.encode(text))];
+  return ['{}', text.length <= HISTORY_TEXT_MAX ? text : deflateRawSync(encoder.encode(text))];
 }
 
 function historyOf({ history, entries }: DeliveryRow): HistoryEntry[] {
-  const text = entries === null ? history : decoder.decode(inflateRawSync(new Uint8Array(entries)));
-  return JSON.parse(text) as HistoryEntry[];
+  if (entries === null || typeof entries === 'string')
+    return JSON.parse(entries ?? history) as HistoryEntry[];
+  return JSON.parse(decoder.decode(inflateRawSync(new Uint8Array(entries)))) as HistoryEntry[];
 }
 
 function failedValues(query: FailedQuery): (string | number)[] {
