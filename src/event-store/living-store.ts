@@ -197,7 +197,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   }
 
   health(ref?: SubscriptionRef) {
-    return { ...standingOf(this.#standing, ref), waiting: this.#deliveries.rows.count().open };
+    return { ...standingOf(this.#standing, ref), waiting: this.#deliveries.rows.tally.count().open };
   }
 
   // --- Redelivery and jobs ------------------------------------------------------------------------------

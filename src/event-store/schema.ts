@@ -257,6 +257,8 @@ const MIGRATIONS: readonly string[] = [
    END;`,
   // When a delivery has waited too long, counted from the first time that it was held.
   `ALTER TABLE deliveries ADD COLUMN held_until INTEGER;`,
+  // A bulk redelivery counts in bites: the failures after this event id are not counted yet; null when all are.
+  `ALTER TABLE redeliveries ADD COLUMN uncounted_after TEXT;`,
 ];
 
 /**

@@ -23,6 +23,9 @@ export const DELETED_MARK_MS = HOUR_MS;
 /** Rows that one alarm rewrites after the subscription was disabled. The next alarm rings at once for the rest. */
 export const DISABLING_BITE = 500;
 
+/** Failures that a bulk redelivery looks at in one step. */
+export const REDELIVERY_LOOK_MAX = 1000;
+
 // --- Dispatch and backlog ---------------------------------------------------------------------------
 
 /** Due deliveries that one alarm dispatches. The next alarm rings at once for the rest. */

@@ -36,6 +36,7 @@ const OF_EVENT_STORES = [
   '68b31d1fff9a69b2',
   '22ee2f83e4bde5e8',
   '2d0456af50dd5fd2',
+  'f93f5fe2b14a1978',
 ];
 
 describe('migrations', () => {

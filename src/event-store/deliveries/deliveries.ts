@@ -78,13 +78,13 @@ export class Deliveries {
 
   /** How many deliveries are stored. */
   total(): number {
-    const { open, succeeded, failed } = this.rows.count();
+    const { open, succeeded, failed } = this.rows.tally.count();
     return open + succeeded + failed + this.#segments.total();
   }
 
   /** How many deliveries there are that were accepted at the beginning of an hour (ms) or later. */
   countSince(hour: number): Tallied {
-    const { open, succeeded, failed } = this.rows.count(hour);
+    const { open, succeeded, failed } = this.rows.tally.count(hour);
     return { open, succeeded: succeeded + this.#segments.countAcceptedAfter(hour - 1), failed };
   }
 

@@ -7,15 +7,16 @@
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import type { Delivery, DeliveryState, HistoryEntry } from '../../domain/delivery.ts';
 import { DISPATCH_LEASE_MS } from '../../domain/leases.ts';
-import { EVENT_MAX_AGE_MS, HOUR_MS } from '../../domain/limits.ts';
+import { HOUR_MS } from '../../domain/limits.ts';
 import type { Aged } from '../../domain/retention.ts';
 import type { Binding, StoreDatabase } from '../database.ts';
 import type { PageQuery } from '../rpc.ts';
 import { DUE_CHUNK, DUE_LOOKED_AT_MAX, HELD_ENDPOINTS_MAX, HISTORY_TEXT_MAX } from '../tuning.ts';
 import { Bodies } from './bodies.ts';
 import { Disabled, IS_MARKED, type Mark, OPEN_STATES } from './disabled.ts';
+import { Dispatched } from './dispatched.ts';
 import { HistoryPages } from './history-pages.ts';
-import { type Tallied, Tally } from './tally.ts';
+import { Tally } from './tally.ts';
 
 export type DeliveryRow = {
   event_id: string;
@@ -42,24 +43,11 @@ export type DeliveryRow = {
   held_until: number | null;
 };
 
+/** A failed delivery, as far as a bulk redelivery asks. */
+export type Failure = Pick<Delivery, 'eventId' | 'acceptedAt' | 'updatedAt' | 'proof'>;
+
 /** A delivery that is due. */
 type Due = Pick<DeliveryRow, 'event_id' | 'endpoint'> & { due_at: number };
-
-/** Which failed deliveries a bulk redelivery takes; times in ms. */
-interface FailedQuery {
-  /** Only deliveries after this event id. */
-  readonly after: string;
-  /** Of acceptance, both included. */
-  readonly since: number;
-  readonly until: number;
-  /** Only deliveries that had failed by then. */
-  readonly failedBefore: number;
-  /** Deliveries that expired before are left out, though the sweep has not deleted them yet. */
-  readonly now: number;
-  readonly retentionMs: number;
-  /** Proofs that were given: a delivery that waits for another one is left out (contract 10.8). */
-  readonly given: readonly number[];
-}
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -68,30 +56,26 @@ const decoder = new TextDecoder();
 const CHANGING = `state, attempts, run_base, updated_at, due_at, lease_token, history, entries, hold, redelivery_id, proof,
   held_until, generation`;
 
-const FAILED_IN = `state = 'failure' AND event_id > ? AND accepted_at >= ? AND accepted_at <= ? AND updated_at <= ?
-  AND min(updated_at + ?, accepted_at + ${EVENT_MAX_AGE_MS}) > ?
-  AND (proof IS NULL OR proof IN (SELECT value FROM json_each(?)))`;
-
 export class Rows {
+  /** How many deliveries have a row. */
+  readonly tally: Tally;
   /** What waited when the subscription was disabled. */
   readonly disabled: Disabled;
   readonly #database: StoreDatabase;
-  readonly #tally: Tally;
   readonly #pages: HistoryPages;
   readonly #bodies: Bodies;
   /** False only when it is known that no delivery is held: most stores are asked at each call, and hold nothing. */
   #mayHold = true;
   #passedUpTo = Number.NEGATIVE_INFINITY;
-  /** When the leases lapse of deliveries that were dispatched since the object woke, ms, by event id. */
-  readonly #dispatched = new Map<string, number>();
+  readonly #dispatched: Dispatched;
 
   constructor(database: StoreDatabase) {
     this.#database = database;
     this.#pages = new HistoryPages(database);
     this.#bodies = new Bodies(database);
-    this.#tally = new Tally(database);
+    this.tally = new Tally(database);
     this.disabled = new Disabled(database);
-    database.whenRolledBack(() => this.#dispatched.clear());
+    this.#dispatched = new Dispatched(database);
   }
 
   // --- Reading and writing ----------------------------------------------------------------------------
@@ -166,11 +150,6 @@ export class Rows {
   /** A page of the rows, in order of event id. */
   page(query: PageQuery): Delivery[] {
     return this.whole(pageOf(this.#database, query, this.disabled.mark));
-  }
-
-  /** How many deliveries have a row. @param since only those accepted in an hour that begins at this time (ms) or later */
-  count(since?: number): Tallied {
-    return this.#tally.count(since);
   }
 
   // --- What waits: these deliveries come without their SETs, which nobody needs who only decides ---------------
@@ -275,7 +254,6 @@ export class Rows {
    * the object woke do not count: whatever ended its last life may have lost them.
    */
   underWay(now: number, limit: number): number {
-    for (const [eventId, until] of this.#dispatched) if (until <= now) this.#dispatched.delete(eventId);
     const attempted = this.#database.first<{ n: number }>(
       `SELECT count(*) AS n FROM (
          SELECT 1 FROM deliveries INDEXED BY by_state
@@ -284,21 +262,21 @@ export class Rows {
       now + DISPATCH_LEASE_MS,
       limit,
     );
-    return Math.min(limit, (attempted?.n ?? 0) + this.#dispatched.size);
+    return Math.min(limit, (attempted?.n ?? 0) + this.#dispatched.count(now));
   }
 
   // --- Disabling --------------------------------------------------------------------------------------
 
   /** The subscription was disabled: whatever waits has failed. The alarm rewrites the rows (duties/disabling.ts). */
   failAllThatWait(now: number): void {
-    if (this.count().open === 0) return;
+    if (this.tally.count().open === 0) return;
     const attempted = this.#database.rows<{ hour: number; n: number }>(
       `SELECT accepted_at / ${HOUR_MS} AS hour, count(*) AS n FROM deliveries INDEXED BY by_state
        WHERE state = 'executing' AND due_at > ? GROUP BY 1`,
       now,
     );
     this.disabled.begin(now);
-    this.#tally.doom(attempted);
+    this.tally.doom(attempted);
   }
 
   /** The next deliveries of a state after an event id, as a customer sees them, and whether the mark of `disabled` made them so. */
@@ -310,6 +288,16 @@ export class Rows {
   }
 
   // --- Ages -------------------------------------------------------------------------------------------
+
+  /** The next failed deliveries after an event id: times and proof, without content. */
+  failures(after: string, limit: number): Failure[] {
+    return this.#database.rows<Failure>(
+      `SELECT event_id AS eventId, accepted_at AS acceptedAt, updated_at AS updatedAt, proof
+       FROM deliveries INDEXED BY by_state WHERE state = 'failure' AND event_id > ? ORDER BY event_id LIMIT ?`,
+      after,
+      limit,
+    );
+  }
 
   /** When the oldest delivery by id was accepted, ms. */
   oldestAcceptance(): number | undefined {
@@ -340,10 +328,7 @@ export class Rows {
   /** A delivery is about to be written: what is kept in memory must not be out of date. @returns the values of `CHANGING` */
   #changing(delivery: Delivery): Binding[] {
     if (delivery.hold === 'held') this.#mayHold = true;
-    const { eventId, dueAt, leaseToken } = delivery;
-    if (dueAt !== null && leaseToken !== null && delivery.state !== 'executing')
-      this.#dispatched.set(eventId, dueAt);
-    else this.#dispatched.delete(eventId);
+    this.#dispatched.note(delivery);
     if (delivery.dueAt !== null && delivery.dueAt <= this.#passedUpTo)
       this.passOver(Number.NEGATIVE_INFINITY);
     return [...changingValues(delivery, this.#pages.trim(delivery)), this.disabled.generation];
@@ -435,34 +420,6 @@ function firstDue(
   return found;
 }
 
-/** Failed deliveries, for a bulk redelivery. They come without their SETs. */
-export class Failures {
-  readonly #database: StoreDatabase;
-
-  constructor(database: StoreDatabase) {
-    this.#database = database;
-  }
-
-  /** Failed deliveries of a span, in order of event id. */
-  failedIn(query: FailedQuery, limit: number): Delivery[] {
-    return this.#database
-      .rows<DeliveryRow>(
-        `SELECT * FROM deliveries INDEXED BY by_state WHERE ${FAILED_IN} ORDER BY event_id LIMIT ?`,
-        ...failedValues(query),
-        limit,
-      )
-      .map(fromRow);
-  }
-
-  countFailedIn(query: FailedQuery): number {
-    const counted = this.#database.first<{ n: number }>(
-      `SELECT count(*) AS n FROM deliveries INDEXED BY by_state WHERE ${FAILED_IN}`,
-      ...failedValues(query),
-    );
-    return counted?.n ?? 0;
-  }
-}
-
 /** A delivery as its row says it, without its SET. This file alone writes rows, and the table holds their history to be JSON. */
 function fromRow(row: DeliveryRow): Delivery {
   return {
@@ -514,9 +471,4 @@ function historyOf({ history, entries }: DeliveryRow): HistoryEntry[] {
   if (entries === null || typeof entries === 'string')
     return JSON.parse(entries ?? history) as HistoryEntry[];
   return JSON.parse(decoder.decode(inflateRawSync(new Uint8Array(entries)))) as HistoryEntry[];
-}
-
-function failedValues(query: FailedQuery): (string | number)[] {
-  const { after, since, until, failedBefore, retentionMs, now, given } = query;
-  return [after, since, until, failedBefore, retentionMs, now, JSON.stringify(given)];
 }
