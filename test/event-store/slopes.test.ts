@@ -119,6 +119,12 @@ const CALLS: Record<string, (bench: Bench) => Promise<(instance: EventStore) => 
   'the health, once disabled': async () => (instance) => instance.health(),
   'a page of failures, once disabled': async () => (instance) =>
     instance.list({ state: 'failure', limit: 10 }),
+  'a page of those that wait, once disabled': async () => (instance) =>
+    instance.list({ state: 'awaiting-executing', limit: 10 }),
+  'a page of those that wait for a retry, once disabled': async () => (instance) =>
+    instance.list({ state: 'awaiting-retry', limit: 10 }),
+  'a page of those under attempt, once disabled': async () => (instance) =>
+    instance.list({ state: 'executing', limit: 10 }),
   'a call that enables': async (bench) => {
     bench.ref = { ...bench.ref, version: bench.ref.version + 1, enabled: true };
     return (instance) => instance.adopt(bench.ref);

@@ -10,7 +10,7 @@ import { type Delivery, type DeliveryState, disable } from '../../domain/deliver
 import type { StoreDatabase } from '../database.ts';
 
 /** A mark whose rows the alarm has not rewritten yet. */
-export interface Mark {
+interface Mark {
   readonly generation: number;
   /** When the subscription was disabled, ms. */
   readonly at: number;

@@ -13,7 +13,7 @@ import type { Binding, StoreDatabase } from '../database.ts';
 import type { PageQuery } from '../rpc.ts';
 import { DUE_CHUNK, DUE_LOOKED_AT_MAX, HELD_ENDPOINTS_MAX, HISTORY_TEXT_MAX } from '../tuning.ts';
 import { Bodies } from './bodies.ts';
-import { Disabled, IS_MARKED, type Mark, OPEN_STATES } from './disabled.ts';
+import { Disabled, IS_MARKED, OPEN_STATES } from './disabled.ts';
 import { Dispatched } from './dispatched.ts';
 import { HistoryPages } from './history-pages.ts';
 import { Tally } from './tally.ts';
@@ -56,6 +56,8 @@ const decoder = new TextDecoder();
 const CHANGING = `state, attempts, run_base, updated_at, due_at, lease_token, history, entries, hold, redelivery_id, proof,
   held_until, generation`;
 
+const OF_STATE = 'INDEXED BY by_state WHERE state = ? AND';
+
 export class Rows {
   /** How many deliveries have a row. */
   readonly tally: Tally;
@@ -68,6 +70,7 @@ export class Rows {
   #mayHold = true;
   #passedUpTo = Number.NEGATIVE_INFINITY;
   readonly #dispatched: Dispatched;
+  readonly #rowPages: RowPages;
 
   constructor(database: StoreDatabase) {
     this.#database = database;
@@ -75,6 +78,7 @@ export class Rows {
     this.#bodies = new Bodies(database);
     this.tally = new Tally(database);
     this.disabled = new Disabled(database);
+    this.#rowPages = new RowPages(database, this.tally, this.disabled);
     this.#dispatched = new Dispatched(database);
   }
 
@@ -149,7 +153,7 @@ export class Rows {
 
   /** A page of the rows, in order of event id. */
   page(query: PageQuery): Delivery[] {
-    return this.whole(pageOf(this.#database, query, this.disabled.mark));
+    return this.whole(this.#rowPages.page(query));
   }
 
   // --- What waits: these deliveries come without their SETs, which nobody needs who only decides ---------------
@@ -281,7 +285,7 @@ export class Rows {
 
   /** The next deliveries of a state after an event id, as a customer sees them, and whether the mark of `disabled` made them so. */
   inState(state: DeliveryState, after: string, limit: number) {
-    return pageOf(this.#database, { state, after, limit }, undefined).map((row) => {
+    return this.#rowPages.ofState(state, after, limit).map((row) => {
       const delivery = this.#read(row);
       return { delivery, isMarked: delivery.state !== row.state };
     });
@@ -353,28 +357,57 @@ export class Rows {
   }
 }
 
-/** A page of the rows, in order of event id. @param mark until it is gone, its open rows are in the list of failures */
-function pageOf(database: StoreDatabase, query: PageQuery, mark: Mark | undefined): DeliveryRow[] {
-  const { after = '', before = '~', state, limit } = query;
-  const select = (where: string, ...values: SqlStorageValue[]) =>
-    database.rows<DeliveryRow>(
+/** Pages of the rows, in order of event id. */
+class RowPages {
+  readonly #database: StoreDatabase;
+  readonly #tally: Tally;
+  readonly #disabled: Disabled;
+
+  constructor(database: StoreDatabase, tally: Tally, disabled: Disabled) {
+    this.#database = database;
+    this.#tally = tally;
+    this.#disabled = disabled;
+  }
+
+  /** Rows as a customer sees them: until the mark is gone, its rows are in the list of failures. */
+  page(query: PageQuery): DeliveryRow[] {
+    const { state, limit } = query;
+    const { mark } = this.#disabled;
+    if (state === undefined) return this.#select(query, 'WHERE');
+    if (mark === undefined || state === 'success') return this.#select(query, OF_STATE, state);
+    const values = [mark.generation, mark.at] as const;
+    if (state === 'failure') {
+      const failed = this.#select(query, OF_STATE, state);
+      const marked = OPEN_STATES.flatMap((open) =>
+        this.#select(query, `${OF_STATE} ${IS_MARKED} AND`, open, ...values),
+      );
+      return [...failed, ...marked].sort((a, b) => (a.event_id < b.event_id ? -1 : 1)).slice(0, limit);
+    }
+    // While the subscription is disabled, nothing waits: the page need not look past all that is marked.
+    if (state !== 'executing' && this.#tally.count().open <= this.#attempted(mark.at)) return [];
+    return this.#select(query, `${OF_STATE} NOT (${IS_MARKED}) AND`, state, ...values);
+  }
+
+  /** Rows of a state as they are. */
+  ofState(state: DeliveryState, after: string, limit: number): DeliveryRow[] {
+    return this.#select({ after, limit }, OF_STATE, state);
+  }
+
+  /** How many attempts were under way when the subscription was disabled, or began since. @param at when it was, ms */
+  #attempted(at: number): number {
+    const query = `SELECT count(*) AS n FROM deliveries ${OF_STATE} due_at > ?`;
+    return this.#database.first<{ n: number }>(query, 'executing', at)?.n ?? 0;
+  }
+
+  #select({ after = '', before = '~', limit }: PageQuery, where: string, ...values: SqlStorageValue[]) {
+    return this.#database.rows<DeliveryRow>(
       `SELECT * FROM deliveries ${where} event_id > ? AND event_id < ? ORDER BY event_id LIMIT ?`,
       ...values,
       after,
       before,
       limit,
     );
-  if (state === undefined) return select('WHERE');
-  const ofState = 'INDEXED BY by_state WHERE state = ? AND';
-  if (mark === undefined || state === 'success') return select(ofState, state);
-  const values = [mark.generation, mark.at] as const;
-  if (state !== 'failure') return select(`${ofState} NOT (${IS_MARKED}) AND`, state, ...values);
-  return [
-    ...select(ofState, state),
-    ...OPEN_STATES.flatMap((open) => select(`${ofState} ${IS_MARKED} AND`, open, ...values)),
-  ]
-    .sort((a, b) => (a.event_id < b.event_id ? -1 : 1))
-    .slice(0, limit);
+  }
 }
 
 /** Endpoints for which deliveries are held: nearly always one, because a customer must change it while it fails. */
