@@ -3,7 +3,8 @@
  * were made, and what the store said last. `check` asks for every rule that must hold at any moment.
  */
 import { type Delivery, isFinal } from '../../src/domain/delivery.ts';
-import { EVENT_MAX_AGE_MS, HOUR_MS } from '../../src/domain/limits.ts';
+import { EVENT_MAX_AGE_MS } from '../../src/domain/limits.ts';
+import { windowStart } from '../../src/domain/retention.ts';
 import type { RedeliveryJob } from '../../src/event-store/rpc.ts';
 import type { Random } from '../support/random.ts';
 import { faultOf, type Post } from './history.ts';
@@ -303,8 +304,8 @@ export class Ledger {
     const expected = listed.filter((one) => one.state === state).map(({ eventId }) => eventId);
     must(ofState.join() === expected.join(), `the list of ${state} differs`);
     const summary = store.summary();
-    const hour = Math.floor((now - RETENTION_MS) / HOUR_MS) * HOUR_MS;
-    const recent = listed.filter(({ acceptedAt }) => acceptedAt >= hour);
+    const start = windowStart(now);
+    const recent = listed.filter(({ acceptedAt }) => acceptedAt >= start);
     const failed = recent.filter((one) => one.state === 'failure').length;
     const succeeded = recent.filter((one) => one.state === 'success').length;
     must(summary.failed === failed, `the summary has ${summary.failed} failures, the list ${failed}`);

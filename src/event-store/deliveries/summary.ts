@@ -3,7 +3,7 @@
  * large store saves the figures it counted last, answers with them, and counts again behind the answer. The first question after a quiet time, when neither the object nor
  * its pages are in memory, is then as cheap as any other.
  */
-import { HOUR_MS, SUMMARY_WINDOW_MS } from '../../domain/limits.ts';
+import { windowStart } from '../../domain/retention.ts';
 import type { StoreDatabase } from '../database.ts';
 import type { Summary } from '../rpc.ts';
 import { SUMMARY_FRESH_UP_TO_ROWS, SUMMARY_KEPT_MS, SUMMARY_MAX_AGE_MS } from '../tuning.ts';
@@ -37,7 +37,7 @@ export class Summaries {
 
   /** Counts, and saves the figures when the store is large. */
   count(now: number): Summary {
-    const hour = Math.floor((now - SUMMARY_WINDOW_MS) / HOUR_MS) * HOUR_MS;
+    const hour = windowStart(now);
     const counts = this.#deliveries.countSince(hour);
     const summary = summarize(counts, this.#countExported(hour - 1), now);
     if (this.#deliveries.total() > SUMMARY_FRESH_UP_TO_ROWS) {

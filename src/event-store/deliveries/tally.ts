@@ -33,6 +33,11 @@ export class Tally {
     return counted ?? { open: 0, succeeded: 0, failed: 0 };
   }
 
+  /** The alarm has rewritten all that was doomed: nothing is any more. */
+  endDoom(): void {
+    this.#database.run('UPDATE tally SET doomed = 0 WHERE doomed > 0');
+  }
+
   /** The subscription was disabled: all that is open counts as failed. @param except how many of each hour do not */
   doom(except: readonly { readonly hour: number; readonly n: number }[]): void {
     this.#database.run('UPDATE tally SET doomed = open WHERE open > 0');

@@ -28,6 +28,7 @@ export class Disabling implements Duty {
 
   #bite(): void {
     const { disabled } = this.#deliveries;
+    if (disabled.mark === undefined) return;
     let room = DISABLING_BITE;
     for (let { mark } = disabled; mark !== undefined && room > 0; mark = disabled.mark) {
       const bite = this.#deliveries.inState(mark.state, mark.cursor, room);
@@ -37,5 +38,6 @@ export class Disabling implements Duty {
       else disabled.endState(mark.state);
       room -= bite.length;
     }
+    if (disabled.mark === undefined) this.#deliveries.tally.endDoom();
   }
 }

@@ -8,7 +8,8 @@
  */
 import type { Delivery } from '../../domain/delivery.ts';
 import { describeDelivery } from '../../domain/delivery-view.ts';
-import { EXPORT_LIFE_MS, SUMMARY_WINDOW_MS } from '../../domain/limits.ts';
+import { EXPORT_LIFE_MS } from '../../domain/limits.ts';
+import { windowStart } from '../../domain/retention.ts';
 import type { Duty } from '../alarm.ts';
 import type { StoreDatabase } from '../database.ts';
 import type { DeliveryRow, Rows as DeliveryRows } from '../deliveries/rows.ts';
@@ -170,9 +171,9 @@ export class Exports implements Duty {
   /** The next failed deliveries of the last seven days that no export has, in order of event id. */
   #unexported({ cursor, created_at }: Row): Delivery[] {
     const rows = this.#database.rows<DeliveryRow>(
-      'SELECT * FROM unexported_failures WHERE event_id > ? AND accepted_at > ? ORDER BY event_id LIMIT ?',
+      'SELECT * FROM unexported_failures WHERE event_id > ? AND accepted_at >= ? ORDER BY event_id LIMIT ?',
       cursor,
-      created_at - SUMMARY_WINDOW_MS,
+      windowStart(created_at),
       EXPORT_PART_EVENTS,
     );
     return this.#deliveries.whole(rows);
