@@ -110,7 +110,8 @@ export class Backlog implements Duty {
 
   #verified(limit: number): Delivery[] {
     const { proofs, deliveries } = this.#parts;
-    if (!proofs.mayRelease || limit <= 0) return [];
+    // What failed when the subscription was disabled must not be released: the alarm rewrites it first.
+    if (!proofs.mayRelease || limit <= 0 || deliveries.disabled.mark !== undefined) return [];
     const verified = deliveries.waitingFor(proofs.given(), limit);
     proofs.mayRelease = verified.length > 0;
     return verified;
