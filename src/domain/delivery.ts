@@ -41,6 +41,7 @@ import {
 } from './attempt.ts';
 import type { HealthState } from './endpoint-health.ts';
 import { DISPATCH_LEASE_MS } from './leases.ts';
+import { EVENT_MAX_AGE_MS } from './limits.ts';
 import { nextAttemptAt, ourFaultWaitMs, type RetryPolicy } from './retry-policy.ts';
 
 export const DELIVERY_STATES = [
@@ -103,6 +104,8 @@ export interface Delivery extends DeliveryFacts {
    * While it waits, `dueAt` is when it has waited too long.
    */
   readonly proof: number | null;
+  /** When the delivery has waited too long, ms: counted from the first time that it was held. Absent: it was never held. */
+  readonly heldUntil?: number;
   readonly history: readonly HistoryEntry[];
 }
 
@@ -130,13 +133,15 @@ export interface EndpointNow {
   readonly endpoint: string;
   /** Whether the subscription is enabled. */
   readonly enabled: boolean;
-  /** When a delivery that is held now has waited too long, ms. */
+  /** When a delivery that is held now for the first time has waited too long, ms. */
   readonly holdUntil: number;
 }
 
 const DISABLED = 'subscription disabled';
 const NOT_VERIFIED = 'endpoint not verified';
 const STORE_FULL = 'event store full';
+const TOO_OLD = 'event too old';
+const UNKNOWN = `result of the attempt unknown; ${TOO_OLD}`;
 
 export function isFinal(state: DeliveryState): boolean {
   return state === 'success' || state === 'failure';
@@ -175,7 +180,8 @@ export function heldIfFailing(delivery: Delivery, endpoint: EndpointNow): Delive
     delivery.attempts === 0;
   const applies = endpoint.enabled && endpoint.state === 'failing' && delivery.endpoint === endpoint.endpoint;
   if (!isHoldable || !applies) return delivery;
-  return { ...delivery, hold: 'held', leaseToken: null, dueAt: endpoint.holdUntil };
+  const heldUntil = delivery.heldUntil ?? inLife(delivery, endpoint.holdUntil);
+  return { ...delivery, hold: 'held', leaseToken: null, heldUntil, dueAt: heldUntil };
 }
 
 /**
@@ -199,7 +205,9 @@ export function isKept({ set }: Pick<Delivery, 'set'>): boolean {
  */
 export function awaitProof(delivery: Delivery, proof: number, waitUntil: number): Delivery {
   const isWaiting = delivery.dueAt !== null && delivery.hold !== 'never';
-  return { ...delivery, proof, dueAt: isWaiting ? waitUntil : delivery.dueAt };
+  if (!isWaiting) return { ...delivery, proof };
+  const heldUntil = inLife(delivery, waitUntil);
+  return { ...delivery, proof, heldUntil, dueAt: heldUntil };
 }
 
 /** Whether a delivery must not be sent before a proof is given. A test, which names the proof that it gives, waits for none. */
@@ -224,7 +232,9 @@ export function attemptedMeanwhile(
 
 /** Releases a held delivery, or one whose endpoint is verified now. @param asProbe the delivery is not held again, though the endpoint is still failing */
 export function releaseHeld(delivery: Delivery, now: number, asProbe: boolean): Delivery {
-  return { ...delivery, hold: asProbe ? 'never' : 'possible', proof: null, dueAt: now };
+  // A row of an earlier version has no `heldUntil`; what is held is due when it has waited too long.
+  const heldUntil = delivery.heldUntil ?? delivery.dueAt ?? now;
+  return { ...delivery, hold: asProbe ? 'never' : 'possible', proof: null, heldUntil, dueAt: now };
 }
 
 /**
@@ -241,6 +251,8 @@ export function dispatchOrHold(
   isProven: boolean,
 ): Delivery | undefined {
   if (!endpoint.enabled) return disable(delivery, now);
+  if (now >= endOfLife(delivery))
+    return fail(delivery, now, delivery.state === 'executing' ? UNKNOWN : TOO_OLD);
   const isWaiting = waitsForProof(delivery);
   // A delivery that waits is due when it has waited for as long as events are kept (contract 10.4 and 10.8).
   if (isWaiting && !isProven) return fail(delivery, now, NOT_VERIFIED);
@@ -254,7 +266,12 @@ export function dispatchOrHold(
 /** Leases a due delivery to the queue. It keeps an unspent token, so that a dispatch that was merely slow still counts. */
 export function dispatch(delivery: Delivery, token: string, now: number): Delivery {
   const hold = delivery.hold === 'held' ? 'possible' : delivery.hold;
-  return { ...delivery, hold, leaseToken: delivery.leaseToken ?? token, dueAt: now + DISPATCH_LEASE_MS };
+  return {
+    ...delivery,
+    hold,
+    leaseToken: delivery.leaseToken ?? token,
+    dueAt: inLife(delivery, now + DISPATCH_LEASE_MS),
+  };
 }
 
 /**
@@ -265,7 +282,7 @@ export function dispatch(delivery: Delivery, token: string, now: number): Delive
 export function begin(delivery: Delivery, token: string, now: number, leaseMs: number): Delivery | undefined {
   if (isFinal(delivery.state) || delivery.leaseToken === null || delivery.leaseToken !== token)
     return undefined;
-  const leased = { ...delivery, leaseToken: null, dueAt: now + leaseMs };
+  const leased = { ...delivery, leaseToken: null, dueAt: inLife(delivery, now + leaseMs) };
   // A lapsed attempt is made again under its own number.
   if (delivery.state === 'executing') return leased;
   return start(leased, now);
@@ -316,14 +333,14 @@ function notCharged(
 ): Delivery | undefined {
   if (existing === undefined) {
     const arrived = arrive(facts, now, enabled);
-    return enabled ? { ...arrived, dueAt: now + ourFaultWaitMs(0) } : arrived;
+    return enabled ? { ...arrived, dueAt: inLife(arrived, now + ourFaultWaitMs(0)) } : arrived;
   }
   const isUnderWay = existing.state === 'executing' && existing.attempts === attempt;
   if (!isUnderWay || existing.leaseToken !== null) return undefined;
   if (!enabled) return fail(existing, now, `${reasonOf(outcome)}; ${DISABLED}`);
   const waitedMs = now - existing.updatedAt;
   if (waitedMs >= retentionMs) return fail(existing, now, reasonOf(outcome));
-  return { ...existing, dueAt: now + ourFaultWaitMs(waitedMs) };
+  return { ...existing, dueAt: inLife(existing, now + ourFaultWaitMs(waitedMs)) };
 }
 
 /**
@@ -340,15 +357,15 @@ export function recordWaiting(
   const delivery = existing ?? arrive(facts, startedAt, true);
   if (isFinal(delivery.state) || attempt <= delivery.runBase) return undefined;
   if (delivery.state === 'executing' && attempt === delivery.attempts)
-    return { ...delivery, dueAt: lapsesAt };
+    return { ...delivery, dueAt: inLife(delivery, lapsesAt) };
   if (delivery.state === 'executing' || attempt !== delivery.attempts + 1) return undefined;
-  return { ...start(delivery, startedAt), leaseToken: null, dueAt: lapsesAt };
+  return { ...start(delivery, startedAt), leaseToken: null, dueAt: inLife(delivery, lapsesAt) };
 }
 
 /**
  * The subscription was disabled (contract 3.6). What becomes of a delivery, and where that is decided:
  *
- *     it waits (held, due, dispatched)   failure at once          here, called by living-store.ts
+ *     it waits (held, due, dispatched)   failure at once          here, called by event-store/deliveries/disabled.ts
  *     its attempt is under way           a success counts;        `end`, below
  *                                        a failure is final
  *     ... and no result comes            failure when it lapses   here, called by `dispatchOrHold`
@@ -409,7 +426,8 @@ function end(
   if (outcome.kind === 'success') {
     return append({ ...idle, dueAt: null }, { ...facts, state: 'success' });
   }
-  const next = nextAttemptAt(policy, delivery.attempts - delivery.runBase, outcome, now);
+  const planned = nextAttemptAt(policy, delivery.attempts - delivery.runBase, outcome, now);
+  const next = planned && inLife(delivery, planned);
   if (next === undefined || !enabled) {
     const reason = next === undefined ? reasonOf(outcome) : `${reasonOf(outcome)}; ${DISABLED}`;
     return append({ ...idle, dueAt: null }, { ...facts, state: 'failure', reason });
@@ -418,6 +436,16 @@ function end(
     { ...idle, dueAt: next },
     { ...facts, state: 'awaiting-retry', reason: reasonOf(outcome), nextAttemptAt: next },
   );
+}
+
+/** No event is kept longer than this (contract 5), so what is not final by then fails. */
+function endOfLife({ acceptedAt }: DeliveryFacts): number {
+  return acceptedAt + EVENT_MAX_AGE_MS;
+}
+
+/** A time at which the store must act, but not after the end of the delivery's life. */
+function inLife(delivery: DeliveryFacts, at: number): number {
+  return Math.min(at, endOfLife(delivery));
 }
 
 function fail(delivery: Delivery, now: number, reason: string): Delivery {

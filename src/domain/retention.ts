@@ -1,6 +1,6 @@
 /** How long a delivery is kept (contract 5). */
 import type { DeliveryState } from './delivery.ts';
-import { EVENT_MAX_AGE_MS } from './limits.ts';
+import { EVENT_MAX_AGE_MS, HOUR_MS, SUMMARY_WINDOW_MS } from './limits.ts';
 
 /** What the expiry of a delivery depends on; times in ms. */
 export interface Aged {
@@ -25,4 +25,9 @@ export function expiresAt(delivery: Aged, retentionMs: number): number | undefin
     case 'awaiting-retry':
       return undefined;
   }
+}
+
+/** Where the last seven days of a summary and of an export begin, ms: with an hour, because events are counted by hours. */
+export function windowStart(now: number): number {
+  return Math.floor((now - SUMMARY_WINDOW_MS) / HOUR_MS) * HOUR_MS;
 }

@@ -1,5 +1,5 @@
 /** What a statement takes; a row gives bytes back as an `ArrayBuffer`. */
-type Binding = SqlStorageValue | Uint8Array;
+export type Binding = SqlStorageValue | Uint8Array;
 
 /**
  * The SQLite database of one event store, and the memory that goes with its rows.

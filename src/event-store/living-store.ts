@@ -6,7 +6,7 @@
  * `#admissions` remembers: that is lost when the object is evicted, and only saves duplicates.
  */
 import type { Config } from '../config.ts';
-import { type Delivery, disable, type EndpointNow, isKept, redeliver } from '../domain/delivery.ts';
+import { type Delivery, type EndpointNow, isKept, redeliver } from '../domain/delivery.ts';
 import { attemptLeaseMs, claimMs, dispatchPlacesLeaseMs, longestAttemptMs } from '../domain/leases.ts';
 import { expiresAt } from '../domain/retention.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
@@ -19,6 +19,7 @@ import { Attempts } from './attempts.ts';
 import type { StoreDatabase } from './database.ts';
 import { Deliveries } from './deliveries/deliveries.ts';
 import { Summaries } from './deliveries/summary.ts';
+import { Disabling } from './duties/disabling.ts';
 import { Dispatching } from './duties/dispatch.ts';
 import { Sweep } from './duties/sweep.ts';
 import { Backlog } from './endpoint/backlog.ts';
@@ -44,7 +45,7 @@ import type {
   Summary,
 } from './rpc.ts';
 import { isVerified, noteOf, type StandingParts, standingOf } from './standing.ts';
-import { DELIVERIES_BITE, DRAIN_STEP_MS, SCHEDULE_UNREADABLE_MS } from './tuning.ts';
+import { DRAIN_STEP_MS, SCHEDULE_UNREADABLE_MS } from './tuning.ts';
 
 /** What a living store needs of the object it lives in. */
 interface Surroundings {
@@ -85,7 +86,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     this.#room = new Room(database, owner);
     const retentionMs = () => config().retentionMs;
     const endpointNow = (now: number) => this.#endpointNow(now);
-    this.#deliveries = new Deliveries(database, Date.now());
+    this.#deliveries = new Deliveries(database);
     const { rows, merging, sorting } = this.#deliveries;
     this.#health = new Health(database);
     const isAsked = () => config().verifyEndpoints;
@@ -114,7 +115,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       claimMs: () => claimMs(config().attemptTimeoutMs),
       attemptLeaseMs: () => this.#attemptLeaseMs(),
     });
-    this.#exports = new Exports(database, () => config().userAgent, isFull);
+    this.#exports = new Exports(database, rows, () => config().userAgent, isFull);
     this.#redeliveries = new Redeliveries(database, rows, retentionMs, () => proofs.given());
     const countExported = (after: number) => this.#exports.countExported(after);
     this.#summaries = new Summaries(
@@ -139,8 +140,18 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       leaseMs: () => dispatchPlacesLeaseMs(longestAttemptMs(config().attemptTimeoutMs)),
     });
     const sweep = new Sweep(database, this.#deliveries, this.#exports, this.#redeliveries, retentionMs);
+    const disabling = new Disabling(database, rows);
     // In this order: the backlog makes deliveries due, which the same alarm then dispatches.
-    const duties = [backlog, this.#dispatch, this.#exports, sweep, this.#redeliveries, sorting, merging];
+    const duties = [
+      disabling,
+      backlog,
+      this.#dispatch,
+      this.#exports,
+      sweep,
+      this.#redeliveries,
+      sorting,
+      merging,
+    ];
     this.#alarm = new Alarm(state.storage, duties, () => this.#names());
   }
 
@@ -205,7 +216,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   }
 
   health(ref?: SubscriptionRef) {
-    return { ...standingOf(this.#standing, ref), waiting: this.#deliveries.rows.countOpen() };
+    return { ...standingOf(this.#standing, ref), waiting: this.#deliveries.rows.tally.count().open };
   }
 
   // --- Redelivery and jobs ------------------------------------------------------------------------------
@@ -314,23 +325,8 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       this.#admissions.unanswered.clear();
     }
     if (ref.enabled) return;
-    this.#failOpenDeliveries(now);
+    this.#deliveries.rows.failAllThatWait(now);
     this.#redeliveries.cancelActive(now);
-  }
-
-  /** Contract 3.6: a disabled subscription sends nothing that waits. */
-  #failOpenDeliveries(now: number): void {
-    const { rows } = this.#deliveries;
-    for (let after = ''; ; ) {
-      const bite = rows.open(after, DELIVERIES_BITE);
-      for (const delivery of bite) {
-        const failed = disable(delivery, now);
-        if (failed !== undefined) rows.put(failed);
-      }
-      const last = bite.at(-1);
-      if (last === undefined || bite.length < DELIVERIES_BITE) return;
-      after = last.eventId;
-    }
   }
 
   /** A delivery that is stored and not past its time, though the sweep may not have deleted it yet. */

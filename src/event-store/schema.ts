@@ -4,9 +4,11 @@
  *
  *     store                             owner.ts
  *     deliveries                        deliveries/rows.ts
+ *     bodies                            deliveries/bodies.ts
  *     history_pages                     deliveries/history-pages.ts
  *     segments, merged                  deliveries/segment-rows.ts
- *     deliveries_counted                deliveries/rows.ts
+ *     tally                             deliveries/tally.ts
+ *     disabled_mark                     deliveries/disabled.ts
  *     segments_counted                  deliveries/segment-rows.ts
  *     summary                           deliveries/summary.ts
  *     health                            endpoint/health.ts
@@ -15,9 +17,9 @@
  *     redeliveries                      jobs/redeliveries.ts
  *
  * `deliveries` is keyed by event id, a UUIDv7, without rowid: a delivery is one row written, and rows are in order of time
- * with no second index. The index `due` is partial, so a delivery that arrives already final never touches it. The narrow
- * columns come first, so a scan over states or times reads no overflow page. Deliveries that succeeded at their first attempt
- * are in `segments`, which is keyed by the last id of each.
+ * with no second index. Its SET is in `bodies`, so a change of state does not write it again. The index `due` is partial, so a
+ * delivery that arrives already final never touches it. The narrow columns come first, so a scan over states or times reads no
+ * overflow page. Deliveries that succeeded at their first attempt are in `segments`, which is keyed by the last id of each.
  */
 const MIGRATIONS: readonly string[] = [
   `CREATE TABLE store (
@@ -164,18 +166,112 @@ const MIGRATIONS: readonly string[] = [
      given_at INTEGER,
      tested INTEGER NOT NULL CONSTRAINT tested_is_a_boolean CHECK (tested IN (0, 1))
    );`,
-  // Tests, redeliveries and probes, which go before all others that are due.
-  `CREATE INDEX urgent ON deliveries (due_at) WHERE hold = 'never' AND due_at IS NOT NULL;`,
   // When the operator was last warned that the store fills up (contract 10.9).
   `ALTER TABLE store ADD COLUMN fill_warned_at INTEGER NOT NULL DEFAULT 0;`,
+  // SETs apart from the rows that change. A row of an earlier version has no `body`, keeps its SET in `set_token` and its history
+  // in `history`; now a history is in `entries`, compressed when it is long.
+  `CREATE TABLE bodies (number INTEGER PRIMARY KEY, token BLOB NOT NULL);
+   ALTER TABLE deliveries ADD COLUMN body INTEGER;
+   ALTER TABLE deliveries ADD COLUMN entries BLOB;`,
+  // Questions whose work must not grow with what waits. `by_state` is for lists of one state, and takes the place of `failed`; `held` finds
+  // what is held for one endpoint; `first` finds the tests, redeliveries and probes that are due. The triggers keep the counts, so that no path
+  // can forget to.
+  `CREATE INDEX by_state ON deliveries (state, event_id);
+   DROP VIEW unexported_failures;
+   CREATE VIEW unexported_failures AS
+     SELECT deliveries.* FROM deliveries INDEXED BY by_state
+     WHERE state = 'failure'
+       AND NOT EXISTS (SELECT 1 FROM exported WHERE exported.event_id = deliveries.event_id);
+   DROP INDEX failed;
+   DROP INDEX held;
+   CREATE INDEX held ON deliveries (endpoint, event_id) WHERE hold = 'held';
+   CREATE INDEX first ON deliveries (due_at) WHERE hold = 'never' AND due_at IS NOT NULL;
+   DROP TABLE deliveries_counted;
+   CREATE TABLE tally (
+     hour INTEGER PRIMARY KEY,
+     open INTEGER NOT NULL CONSTRAINT open_is_not_negative CHECK (open >= 0),
+     succeeded INTEGER NOT NULL CONSTRAINT succeeded_is_not_negative CHECK (succeeded >= 0),
+     failed INTEGER NOT NULL CONSTRAINT failed_is_not_negative CHECK (failed >= 0)
+   );
+   INSERT INTO tally (hour, open, succeeded, failed)
+     SELECT accepted_at / 3600000, sum(due_at IS NOT NULL), sum(state = 'success'), sum(state = 'failure')
+     FROM deliveries GROUP BY accepted_at / 3600000;
+   CREATE TRIGGER added_events_are_tallied AFTER INSERT ON deliveries
+   BEGIN
+     INSERT INTO tally (hour, open, succeeded, failed)
+       VALUES (NEW.accepted_at / 3600000, NEW.due_at IS NOT NULL, NEW.state = 'success', NEW.state = 'failure')
+       ON CONFLICT (hour) DO UPDATE SET
+         open = open + excluded.open, succeeded = succeeded + excluded.succeeded, failed = failed + excluded.failed;
+   END;
+   CREATE TRIGGER changed_events_are_tallied AFTER UPDATE OF state ON deliveries
+   WHEN NEW.state <> OLD.state AND (NEW.due_at IS NULL OR OLD.due_at IS NULL)
+   BEGIN
+     UPDATE tally SET
+       open = open + (NEW.due_at IS NOT NULL) - (OLD.due_at IS NOT NULL),
+       succeeded = succeeded + (NEW.state = 'success') - (OLD.state = 'success'),
+       failed = failed + (NEW.state = 'failure') - (OLD.state = 'failure')
+     WHERE hour = NEW.accepted_at / 3600000;
+   END;
+   CREATE TRIGGER deleted_events_are_tallied AFTER DELETE ON deliveries
+   BEGIN
+     UPDATE tally SET
+       open = open - (OLD.due_at IS NOT NULL),
+       succeeded = succeeded - (OLD.state = 'success'),
+       failed = failed - (OLD.state = 'failure')
+     WHERE hour = OLD.accepted_at / 3600000;
+     DELETE FROM tally WHERE hour = OLD.accepted_at / 3600000 AND open + succeeded + failed = 0;
+   END;`,
+  // What waited when the subscription was disabled, until the alarm has rewritten it. `doomed` counts the open rows with the mark.
+  `ALTER TABLE deliveries ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
+   CREATE TABLE disabled_mark (
+     one INTEGER PRIMARY KEY CONSTRAINT there_is_one CHECK (one = 1),
+     generation INTEGER NOT NULL,
+     at INTEGER NOT NULL,
+     state TEXT NOT NULL,
+     cursor TEXT NOT NULL,
+     done INTEGER NOT NULL CONSTRAINT done_is_a_boolean CHECK (done IN (0, 1))
+   );
+   ALTER TABLE tally ADD COLUMN doomed INTEGER NOT NULL DEFAULT 0
+     CONSTRAINT doomed_are_open CHECK (doomed BETWEEN 0 AND open);
+   DROP TRIGGER changed_events_are_tallied;
+   CREATE TRIGGER changed_events_are_tallied AFTER UPDATE OF state, generation ON deliveries
+   WHEN NEW.generation <> OLD.generation OR (NEW.state <> OLD.state AND (NEW.due_at IS NULL OR OLD.due_at IS NULL))
+   BEGIN
+     UPDATE tally SET
+       open = open + (NEW.due_at IS NOT NULL) - (OLD.due_at IS NOT NULL),
+       succeeded = succeeded + (NEW.state = 'success') - (OLD.state = 'success'),
+       failed = failed + (NEW.state = 'failure') - (OLD.state = 'failure'),
+       doomed = doomed - (OLD.due_at IS NOT NULL AND EXISTS (SELECT 1 FROM disabled_mark WHERE done = 0
+         AND OLD.generation <= generation AND (OLD.state <> 'executing' OR OLD.due_at <= at)))
+     WHERE hour = NEW.accepted_at / 3600000;
+   END;
+   DROP TRIGGER deleted_events_are_tallied;
+   CREATE TRIGGER deleted_events_are_tallied AFTER DELETE ON deliveries
+   BEGIN
+     UPDATE tally SET
+       open = open - (OLD.due_at IS NOT NULL),
+       succeeded = succeeded - (OLD.state = 'success'),
+       failed = failed - (OLD.state = 'failure'),
+       doomed = doomed - (OLD.due_at IS NOT NULL AND EXISTS (SELECT 1 FROM disabled_mark WHERE done = 0
+         AND OLD.generation <= generation AND (OLD.state <> 'executing' OR OLD.due_at <= at)))
+     WHERE hour = OLD.accepted_at / 3600000;
+     DELETE FROM tally WHERE hour = OLD.accepted_at / 3600000 AND open + succeeded + failed = 0;
+   END;`,
+  // When a delivery has waited too long, counted from the first time that it was held.
+  `ALTER TABLE deliveries ADD COLUMN held_until INTEGER;`,
+  // A bulk redelivery counts in bites: the failures after this event id are not counted yet; null when all are.
+  `ALTER TABLE redeliveries ADD COLUMN uncounted_after TEXT;`,
 ];
 
-/** Brings the tables up to date; does nothing, and writes nothing, when they are. */
-export function migrate(storage: DurableObjectStorage): void {
+/**
+ * Brings the tables up to date; does nothing, and writes nothing, when they are.
+ * @param upTo how many migrations there are; fewer make the tables of an earlier version
+ */
+export function migrate(storage: DurableObjectStorage, upTo = MIGRATIONS.length): void {
   const { sql } = storage;
   sql.exec('CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY)');
   const done = sql.exec<{ done: number }>('SELECT count(*) AS done FROM migrations').one().done;
-  for (let number = done; number < MIGRATIONS.length; number++) {
+  for (let number = done; number < upTo; number++) {
     storage.transactionSync(() => {
       sql.exec(MIGRATIONS[number] ?? '');
       sql.exec('INSERT INTO migrations (number) VALUES (?)', number);

@@ -20,6 +20,12 @@ export const DELIVERIES_BITE = 50;
 /** A deleted store drops late results for this long. After that it erases itself for good. */
 export const DELETED_MARK_MS = HOUR_MS;
 
+/** Rows that one alarm rewrites after the subscription was disabled. The next alarm rings at once for the rest. */
+export const DISABLING_BITE = 500;
+
+/** Failures that a bulk redelivery looks at in one step. */
+export const REDELIVERY_LOOK_MAX = 1000;
+
 // --- Dispatch and backlog ---------------------------------------------------------------------------
 
 /** Due deliveries that one alarm dispatches. The next alarm rings at once for the rest. */
@@ -33,6 +39,8 @@ export const DISPATCH_MAX_HOSTS = 5;
 export const DUE_LOOKED_AT_MAX = 5000;
 /** Hosts without places that a store remembers: more than one look can find. */
 export const WAITING_HOSTS_MAX = DUE_LOOKED_AT_MAX;
+/** Earlier endpoints whose held deliveries are released in one order. Those of further ones follow. */
+export const HELD_ENDPOINTS_MAX = 20;
 /** Deliveries of an unhealthy endpoint on their way at once, so that it cannot fill the queue that endpoints in trouble share. */
 export const UNHEALTHY_UNDER_WAY_MAX = 40;
 /** The backlog releases deliveries in drain steps of this length. */
@@ -106,3 +114,5 @@ export const EXPORT_PART_EVENTS = 50;
 export const EXPORT_EVENTS_PER_ALARM = 10_000;
 /** Entries of a long history that move together from the delivery's row to a page of their own. */
 export const HISTORY_PAGE_ENTRIES = 50;
+/** A longer history is compressed, characters of JSON. SQLite keeps a quarter of a page of a row, and gives the rest a page of its own. */
+export const HISTORY_TEXT_MAX = 600;

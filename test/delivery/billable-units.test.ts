@@ -345,13 +345,13 @@ describe('the cost of a repeat', () => {
 });
 
 describe('the cost of a failed attempt', () => {
-  it('a failed attempt costs three rows and an alarm: the delivery, its due index, the health', async () => {
+  it('a failed attempt costs six rows and an alarm: the delivery, its SET, two indexes, the count, the health', async () => {
     holdClock();
     const subscription = await inUse();
     await subscription.listener.script({ status: 503 });
     expect(await deliver(subscription, 1)).toMatchObject({
       storeCalls: { admit: 1, settle: 1 },
-      storeRowsWritten: 3,
+      storeRowsWritten: 6,
       alarmsSet: 1,
       logLines: 1,
     });

@@ -62,10 +62,10 @@ describe('a call that was rolled back', () => {
     const [id = ''] = bench.ids(1);
     await bench.settle(id, lost);
     const disabled = { ...bench.ref, version: 2, enabled: false };
-    await whileBroken(bench, "UPDATE ON deliveries WHEN NEW.state = 'failure'", (store) =>
-      store.adopt(disabled),
-    );
+    // The last write of the call; the version and the mark on what waits are written by then.
+    await whileBroken(bench, 'UPDATE ON tally WHEN NEW.doomed > 0', (store) => store.adopt(disabled));
     expect((await bench.store.read(id))?.state).toBe('awaiting-retry');
+    expect(await bench.store.health()).toMatchObject({ waiting: 1 });
     await bench.store.adopt(disabled);
     expect((await bench.store.read(id))?.state).toBe('failure');
   });

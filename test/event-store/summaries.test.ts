@@ -4,6 +4,7 @@ import type { EventStore } from '../../src/event-store/event-store.ts';
 import { SUMMARY_FRESH_UP_TO_ROWS } from '../../src/event-store/tuning.ts';
 import { holdClock } from '../support/clock.ts';
 import { eventStoreStub } from '../support/event-store.ts';
+import { Bench } from '../support/store-bench.ts';
 import { until } from '../support/until.ts';
 
 const DAY_MS = 86_400_000;
@@ -79,5 +80,24 @@ describe('the summary of a large store', () => {
     await until(async () => (await store.summary()).succeeded === 3, 'the new count');
     await fill(store, 2, clock.now());
     expect((await store.summary()).succeeded).toBe(5);
+  });
+});
+
+describe('the summary and exports', () => {
+  it('an export takes exactly what the summary calls exportable, from the beginning of the same hour', async () => {
+    const bench = new Bench();
+    bench.clock.advance(3_600_000 - (bench.clock.now() % 3_600_000) + 60_000);
+    for (const id of bench.ids(3)) await bench.settle(id, { kind: 'blocked', message: 'no' });
+    bench.clock.advance(6 * DAY_MS);
+    const [id = ''] = (await bench.store.list({ limit: 1 })).map(({ eventId }) => eventId);
+    // It fails once more, so it is kept beyond its seventh day.
+    await bench.store.redeliver(bench.ref, id);
+    await bench.settle(id, { kind: 'blocked', message: 'no' }, 2);
+    bench.clock.advance(DAY_MS + 1_800_000);
+    expect(await bench.store.summary()).toMatchObject({ failed: 3, exportable: 3 });
+    await bench.store.startExport(bench.ref);
+    await runInDurableObject(bench.store, (store) => store.alarm());
+    expect((await bench.store.exports())[0]).toMatchObject({ state: 'completed' });
+    expect(await bench.store.summary()).toMatchObject({ exportable: 0 });
   });
 });

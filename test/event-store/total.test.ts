@@ -6,6 +6,7 @@ import { TOTAL_COUNTED_AGAIN_ROWS } from '../../src/event-store/tuning.ts';
 import { holdClock } from '../support/clock.ts';
 import { eventStoreStub } from '../support/event-store.ts';
 import { reportOf } from '../support/reports.ts';
+import { rowsRead } from '../support/rows-read.ts';
 
 const DAY_MS = 86_400_000;
 const COUNT = TOTAL_COUNTED_AGAIN_ROWS + 1;
@@ -36,22 +37,7 @@ async function largeStore(acceptedAt: number) {
 
 /** How many rows an evicted store reads to answer its total. */
 async function rowsReadAtWaking(store: DurableObjectStub<EventStore>): Promise<number> {
-  return await runInDurableObject(store, async (instance, state) => {
-    const original = state.storage.sql.exec.bind(state.storage.sql);
-    let rows = 0;
-    Object.defineProperty(state.storage.sql, 'exec', {
-      configurable: true,
-      value: (query: string, ...values: SqlStorageValue[]) => {
-        const cursor = original(query, ...values);
-        const all = cursor.toArray();
-        rows += cursor.rowsRead;
-        return { toArray: () => all, one: () => all[0], rowsRead: 0, rowsWritten: 0 };
-      },
-    });
-    await instance.total();
-    Reflect.deleteProperty(state.storage.sql, 'exec');
-    return rows;
-  });
+  return await rowsRead(store, (instance) => instance.total());
 }
 
 describe('the total of a large store', () => {

@@ -4,6 +4,7 @@
  */
 import { type Delivery, isFinal } from '../../src/domain/delivery.ts';
 import { EVENT_MAX_AGE_MS } from '../../src/domain/limits.ts';
+import { windowStart } from '../../src/domain/retention.ts';
 import type { RedeliveryJob } from '../../src/event-store/rpc.ts';
 import type { Random } from '../support/random.ts';
 import { faultOf, type Post } from './history.ts';
@@ -188,10 +189,9 @@ export class Ledger {
     must(!(disabled && active), 'a disabled subscription has a bulk redelivery under way');
   }
 
-  /** Checks the rows that changed. @returns whether nothing else has: nothing was packed, merged or deleted */
+  /** Checks the rows that changed. @returns whether nothing else has: nothing was packed, merged, deleted or failed by disabling */
   #checkChanges(now: number): boolean {
-    const segments = JSON.stringify(this.#object.rows('SELECT last_id, events FROM segments'));
-    if (segments !== this.#segments) return false;
+    if (this.#outlines() !== this.#segments) return false;
     type Row = Pick<Delivery, 'state' | 'attempts'> & {
       readonly eventId: string;
       readonly updatedAt: number;
@@ -211,9 +211,15 @@ export class Ledger {
     return true;
   }
 
+  /** What changes the answers of the store although no row of `deliveries` changes. */
+  #outlines(): string {
+    const segments = this.#object.rows('SELECT last_id, events FROM segments');
+    return JSON.stringify([segments, this.#object.rows('SELECT generation FROM disabled_mark')]);
+  }
+
   #checkStore(now: number): void {
     const { store } = this.#object;
-    this.#segments = JSON.stringify(this.#object.rows('SELECT last_id, events FROM segments'));
+    this.#segments = this.#outlines();
     this.#rowIds = new Set(
       this.#object.rows<{ id: string }>('SELECT event_id AS id FROM deliveries').map(({ id }) => id),
     );
@@ -298,7 +304,8 @@ export class Ledger {
     const expected = listed.filter((one) => one.state === state).map(({ eventId }) => eventId);
     must(ofState.join() === expected.join(), `the list of ${state} differs`);
     const summary = store.summary();
-    const recent = listed.filter(({ acceptedAt }) => acceptedAt > now - RETENTION_MS);
+    const start = windowStart(now);
+    const recent = listed.filter(({ acceptedAt }) => acceptedAt >= start);
     const failed = recent.filter((one) => one.state === 'failure').length;
     const succeeded = recent.filter((one) => one.state === 'success').length;
     must(summary.failed === failed, `the summary has ${summary.failed} failures, the list ${failed}`);

@@ -34,8 +34,12 @@ const OF_EVENT_STORES = [
   '04a5f7b933a80778',
   '29a03cfa892e97b9',
   '424f18907843a375',
-  'e3fd38898c62b7b4',
   '988bdf82c1fce038',
+  '83323bf4de29f67f',
+  '68b31d1fff9a69b2',
+  '22ee2f83e4bde5e8',
+  '2d0456af50dd5fd2',
+  'f93f5fe2b14a1978',
 ];
 
 describe('migrations', () => {

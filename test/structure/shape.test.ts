@@ -35,9 +35,10 @@ describe('tables of the event store', () => {
   const renamed = new Map(
     [...schema.matchAll(/ALTER TABLE (\w+) RENAME TO (\w+)/g)].map(([, from = '', to = '']) => [from, to]),
   );
+  const dropped = new Set([...schema.matchAll(/DROP TABLE (\w+)/g)].map(([, name = '']) => name));
   const tables = [...schema.matchAll(/CREATE (?:TABLE|VIEW) (?:IF NOT EXISTS )?(\w+)/g)]
     .map(([, name = '']) => renamed.get(name) ?? name)
-    .filter((name) => name !== 'migrations');
+    .filter((name) => name !== 'migrations' && !dropped.has(name));
 
   /** Whether SQL in a file names a table, or a string is the name itself. */
   function names(table: string, text: string): boolean {
@@ -50,7 +51,8 @@ describe('tables of the event store', () => {
 
   it('the schema has tables to look for', () => {
     expect(tables).toContain('deliveries');
-    expect(tables).toContain('deliveries_counted');
+    expect(tables).toContain('segments_counted');
+    expect(tables).not.toContain('deliveries_counted');
     expect(tables.length).toBeGreaterThan(12);
   });
 
@@ -142,7 +144,7 @@ describe('duties', () => {
     const duties = modules.filter(({ text }) => /\bimplements Duty\b/.test(text));
     const table = /const duties = \[([^\]]*)\]/.exec(read('src/event-store/living-store.ts'))?.[1] ?? '';
     expect(duties.length).toBeGreaterThan(4);
-    expect(table.split(',')).toHaveLength(duties.length);
+    expect(table.split(',').filter((name) => name.trim() !== '')).toHaveLength(duties.length);
   });
 });
 

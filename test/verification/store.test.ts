@@ -113,6 +113,20 @@ describe('an endpoint that is not verified', () => {
     expect(await bench.ring()).toEqual([id]);
   });
 
+  it('a proof that is given before the alarm has rewritten what disabling failed releases what came afterwards', async () => {
+    const bench = unverified();
+    const [failed = ''] = await bench.held(1);
+    const { id } = await bench.test();
+    await bench.ring();
+    await bench.store.begin(bench.ref, (await bench.tokens()).get(id) ?? '', [id]);
+    await bench.patch({ enabled: false });
+    await bench.patch({ enabled: true });
+    const late = await bench.held(1);
+    await bench.settle(id, ok);
+    expect(await drain(bench)).toEqual(late);
+    expect(await bench.state(failed)).toMatchObject({ state: 'failure', attempts: 0 });
+  });
+
   it('a test that was settled twice and a success that was settled twice change nothing more', async () => {
     const bench = unverified();
     const events = await bench.held(1);

@@ -3,7 +3,7 @@
  * (segments.ts); every other one has a row of its own (rows.ts). An event id is in one of the two, never in both, and
  * callers of this class need not know in which.
  */
-import type { Delivery, DeliveryState, HistoryEntry } from '../../domain/delivery.ts';
+import type { Delivery, HistoryEntry } from '../../domain/delivery.ts';
 import type { StoreDatabase } from '../database.ts';
 import type { PageQuery } from '../rpc.ts';
 import { Merging } from './merging.ts';
@@ -12,6 +12,7 @@ import { Rows } from './rows.ts';
 import { SegmentRows } from './segment-rows.ts';
 import { Segments } from './segments.ts';
 import { Sorting } from './sorting.ts';
+import type { Tallied } from './tally.ts';
 
 export class Deliveries {
   /** Deliveries that are open or failed: the alarm, the backlog and bulk redelivery work on these alone. */
@@ -22,10 +23,9 @@ export class Deliveries {
   readonly sorting: Sorting;
   readonly #segments: Segments;
 
-  /** @param wokeAt when the object woke, ms */
-  constructor(database: StoreDatabase, wokeAt: number) {
+  constructor(database: StoreDatabase) {
     const segmentRows = new SegmentRows(database);
-    this.rows = new Rows(database, wokeAt);
+    this.rows = new Rows(database);
     this.sorting = new Sorting(database, segmentRows);
     this.#segments = new Segments(segmentRows, this.sorting);
     this.merging = new Merging(database, segmentRows);
@@ -82,14 +82,14 @@ export class Deliveries {
 
   /** How many deliveries are stored. */
   total(): number {
-    return this.rows.total() + this.#segments.total();
+    const { open, succeeded, failed } = this.rows.tally.count();
+    return open + succeeded + failed + this.#segments.total();
   }
 
-  /** How many of the deliveries accepted after a time are in each state. */
-  countByState(acceptedAfter: number): Map<DeliveryState, number> {
-    const counts = this.rows.countByState(acceptedAfter);
-    const packed = this.#segments.countAcceptedAfter(acceptedAfter);
-    return counts.set('success', (counts.get('success') ?? 0) + packed);
+  /** How many deliveries there are that were accepted at the beginning of an hour (ms) or later. */
+  countSince(hour: number): Tallied {
+    const { open, succeeded, failed } = this.rows.tally.count(hour);
+    return { open, succeeded: succeeded + this.#segments.countAcceptedAfter(hour - 1), failed };
   }
 
   /** When the oldest delivery was accepted, ms. For a segment: when its newest one was. */

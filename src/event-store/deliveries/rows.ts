@@ -1,16 +1,22 @@
 /**
  * Deliveries that have a row each: table `deliveries`. These are the deliveries that are open, failed,
  * or took more than one attempt; the others are in segments (segments.ts). The alarm goes by `due_at` of these rows.
+ *
+ * A row is written with each change, so it is small: its SET is in another table (bodies.ts), and a long history is compressed.
  */
-import type { Delivery, DeliveryState, HistoryEntry } from '../../domain/delivery.ts';
+import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import { type Delivery, type DeliveryState, type HistoryEntry, isKept } from '../../domain/delivery.ts';
 import { DISPATCH_LEASE_MS } from '../../domain/leases.ts';
-import { EVENT_MAX_AGE_MS } from '../../domain/limits.ts';
+import { HOUR_MS } from '../../domain/limits.ts';
 import type { Aged } from '../../domain/retention.ts';
-import type { StoreDatabase } from '../database.ts';
+import type { Binding, StoreDatabase } from '../database.ts';
 import type { PageQuery } from '../rpc.ts';
-import { DUE_LOOKED_AT_MAX } from '../tuning.ts';
+import { DUE_LOOKED_AT_MAX, HELD_ENDPOINTS_MAX, HISTORY_TEXT_MAX } from '../tuning.ts';
+import { Bodies } from './bodies.ts';
+import { Disabled, IS_MARKED, OPEN_STATES } from './disabled.ts';
+import { Dispatched } from './dispatched.ts';
 import { HistoryPages } from './history-pages.ts';
-import { type CountedRow, Total } from './total.ts';
+import { Tally } from './tally.ts';
 
 export type DeliveryRow = {
   event_id: string;
@@ -27,51 +33,56 @@ export type DeliveryRow = {
   hold: 'held' | 'never' | null;
   redelivery_id: string | null;
   proof: number | null;
+  /** Null in a row of an earlier version, whose SET is in `set_token`. */
+  body: number | null;
+  /** The history, compressed when it is long; null in a row of an earlier version, whose history is in `history`. */
+  entries: ArrayBuffer | string | null;
+  /** See disabled.ts. */
+  generation: number;
+  /** Null: never held, or written by an earlier version. */
+  held_until: number | null;
 };
 
 /** What says where a due delivery goes. */
 type DueRow = Pick<DeliveryRow, 'event_id' | 'endpoint'> & { readonly due_at: number };
 
-/** Which failed deliveries a bulk redelivery takes, of those whose SET was kept; times in ms. */
-interface FailedQuery {
-  /** Only deliveries after this event id. */
-  readonly after: string;
-  /** Of acceptance, both included. */
-  readonly since: number;
-  readonly until: number;
-  /** Only deliveries that had failed by then. */
-  readonly failedBefore: number;
-  /** Deliveries that expired before are left out, though the sweep has not deleted them yet. */
-  readonly now: number;
-  readonly retentionMs: number;
-  /** Proofs that were given: a delivery that waits for another one is left out (contract 10.8). */
-  readonly given: readonly number[];
-}
+/** A failed delivery, as far as a bulk redelivery asks. */
+export type Failure = Pick<Delivery, 'eventId' | 'acceptedAt' | 'updatedAt' | 'proof'> & {
+  /** 0: its SET was not kept, so it cannot be sent (contract 10.9). */
+  readonly isKept: 0 | 1;
+};
 
-const FAILED_IN = `state = 'failure' AND event_id > ? AND accepted_at >= ? AND accepted_at <= ? AND updated_at <= ?
-  AND min(updated_at + ?, accepted_at + ${EVENT_MAX_AGE_MS}) > ?
-  AND (proof IS NULL OR proof IN (SELECT value FROM json_each(?))) AND octet_length(set_token) > 0`;
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** The columns that a change of a delivery writes. */
+const CHANGING = `state, attempts, run_base, updated_at, due_at, lease_token, history, entries, hold, redelivery_id, proof,
+  held_until, generation`;
+
+const OF_STATE = 'INDEXED BY by_state WHERE state = ? AND';
 
 export class Rows {
+  /** How many deliveries have a row. */
+  readonly tally: Tally;
+  /** What waited when the subscription was disabled. */
+  readonly disabled: Disabled;
   readonly #database: StoreDatabase;
-  readonly #total: Total;
   readonly #pages: HistoryPages;
-  readonly #wokeAt: number;
+  readonly #bodies: Bodies;
   /** False only when it is known that no delivery is held: most stores are asked at each call, and hold nothing. */
   #mayHold = true;
   #passedUpTo = Number.NEGATIVE_INFINITY;
+  readonly #dispatched: Dispatched;
+  readonly #rowPages: RowPages;
 
-  /** @param wokeAt when the object woke, ms: see `underWay` */
-  constructor(database: StoreDatabase, wokeAt: number) {
+  constructor(database: StoreDatabase) {
     this.#database = database;
-    this.#wokeAt = wokeAt;
     this.#pages = new HistoryPages(database);
-    this.#total = new Total(database, {
-      name: 'deliveries',
-      key: 'event_id',
-      events: '1',
-      counted: 'deliveries_counted',
-    });
+    this.#bodies = new Bodies(database);
+    this.tally = new Tally(database);
+    this.disabled = new Disabled(database);
+    this.#rowPages = new RowPages(database, this.tally, this.disabled);
+    this.#dispatched = new Dispatched(database);
   }
 
   // --- Reading and writing ----------------------------------------------------------------------------
@@ -82,7 +93,17 @@ export class Rows {
       'SELECT * FROM deliveries WHERE event_id IN (SELECT value FROM json_each(?))',
       JSON.stringify(eventIds),
     );
-    return new Map(rows.map((row) => [row.event_id, fromRow(row)]));
+    return new Map(this.whole(rows).map((delivery) => [delivery.eventId, delivery]));
+  }
+
+  /** The deliveries of these rows, with their SETs. */
+  whole(rows: readonly DeliveryRow[]): Delivery[] {
+    const sets = this.#bodies.find(rows.flatMap(({ body }) => body ?? []));
+    return rows.map((row) => {
+      const set = row.body === null ? row.set_token : sets.get(row.body);
+      if (set === undefined) throw new Error('a body is gone');
+      return { ...this.#read(row), set };
+    });
   }
 
   /** Which of these events have a row. */
@@ -98,87 +119,54 @@ export class Rows {
     return [...this.#pages.of(delivery.eventId), ...delivery.history];
   }
 
-  /** Adds deliveries that are not stored yet. */
+  /** Adds deliveries that are not stored yet: for each a row, its SET, and the index `due` while it is not final. */
   add(deliveries: readonly Delivery[]): void {
-    if (deliveries.length === 0) return;
-    for (const delivery of deliveries) this.put(delivery);
-    this.#total.changed(deliveries.map(countedRow), 1);
+    for (const delivery of deliveries) {
+      this.#database.run(
+        `INSERT INTO deliveries (${CHANGING}, event_id, accepted_at, endpoint, set_token, body)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?)`,
+        ...this.#changing(delivery),
+        delivery.eventId,
+        delivery.acceptedAt,
+        delivery.endpoint,
+        isKept(delivery) ? this.#bodies.add(delivery.set) : null,
+      );
+    }
   }
 
-  /** Writes a delivery that has a row: one row, and the index `due` while the delivery is not final; `urgent`, too, if it is never held. */
+  /**
+   * Writes a delivery that has a row: one row, the index `due` while the delivery is not final, and `first`, too, if it is never held. Its SET
+   * is not written.
+   */
   put(delivery: Delivery): void {
-    const history = this.#pages.trim(delivery);
-    if (delivery.hold === 'held') this.#mayHold = true;
-    if (delivery.dueAt !== null && delivery.dueAt <= this.#passedUpTo)
-      this.passOver(Number.NEGATIVE_INFINITY);
     this.#database.run(
-      `INSERT INTO deliveries (event_id, state, attempts, run_base, accepted_at, updated_at, due_at, lease_token,
-         endpoint, history, set_token, hold, redelivery_id, proof)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-       ON CONFLICT (event_id) DO UPDATE SET state = excluded.state, attempts = excluded.attempts,
-         run_base = excluded.run_base, updated_at = excluded.updated_at, due_at = excluded.due_at,
-         lease_token = excluded.lease_token, history = excluded.history, hold = excluded.hold,
-         redelivery_id = excluded.redelivery_id, proof = excluded.proof`,
+      `UPDATE deliveries SET (${CHANGING}) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) WHERE event_id = ?`,
+      ...this.#changing(delivery),
       delivery.eventId,
-      delivery.state,
-      delivery.attempts,
-      delivery.runBase,
-      delivery.acceptedAt,
-      delivery.updatedAt,
-      delivery.dueAt,
-      delivery.leaseToken,
-      delivery.endpoint,
-      JSON.stringify(history),
-      delivery.set,
-      delivery.hold === 'possible' ? null : delivery.hold,
-      delivery.redeliveryId,
-      delivery.proof,
     );
   }
 
   delete(eventIds: readonly string[]): void {
     const ids = JSON.stringify(eventIds);
-    this.#database.run('DELETE FROM deliveries WHERE event_id IN (SELECT value FROM json_each(?))', ids);
-    this.#pages.delete(ids);
-    this.#total.changed(
-      eventIds.map((eventId) => countedRow({ eventId })),
-      -1,
+    const deleted = this.#database.rows<{ body: number | null }>(
+      'SELECT body FROM deliveries WHERE event_id IN (SELECT value FROM json_each(?))',
+      ids,
     );
+    this.#database.run('DELETE FROM deliveries WHERE event_id IN (SELECT value FROM json_each(?))', ids);
+    this.#bodies.delete(deleted.flatMap(({ body }) => body ?? []));
+    this.#pages.delete(ids);
   }
 
   /** A page of the rows, in order of event id. */
   page(query: PageQuery): Delivery[] {
-    const conditions = ['event_id > ?', 'event_id < ?'];
-    const values: (string | number)[] = [query.after ?? '', query.before ?? '~'];
-    if (query.state !== undefined) {
-      conditions.push('state = ?');
-      values.push(query.state);
-    }
-    return this.#deliveries(
-      `SELECT * FROM deliveries WHERE ${conditions.join(' AND ')} ORDER BY event_id LIMIT ?`,
-      ...values,
-      query.limit,
-    );
+    return this.whole(this.#rowPages.page(query));
   }
 
-  /** How many deliveries have a row. */
-  total(): number {
-    return this.#total.read();
-  }
-
-  /** How many of the rows accepted after a time are in each state. */
-  countByState(acceptedAfter: number): Map<DeliveryState, number> {
-    const rows = this.#database.rows<{ state: DeliveryState; n: number }>(
-      'SELECT state, count(*) AS n FROM deliveries WHERE accepted_at > ? GROUP BY state',
-      acceptedAfter,
-    );
-    return new Map(rows.map((row) => [row.state, row.n]));
-  }
-
-  // --- What waits -------------------------------------------------------------------------------------
+  // --- What waits: these deliveries come without their SETs, which nobody needs who only decides ---------------
 
   /** The earliest time at which a delivery is due that is not passed over, ms. */
   earliestDue(): number | undefined {
+    if (this.disabled.mark !== undefined) return undefined;
     const query = 'SELECT min(due_at) AS at FROM deliveries WHERE due_at IS NOT NULL AND due_at > ?';
     return this.#database.first<{ at: number | null }>(query, this.#passedUpTo)?.at ?? undefined;
   }
@@ -194,11 +182,13 @@ export class Rows {
    * @param enough so many are usually all that the caller looks at: it reads them at once, and then twice as many with each further read
    */
   *firstDue(now: number, neverHeld: boolean, enough: number): Generator<DueRow> {
+    // While the alarm has yet to rewrite what failed when the subscription was disabled, that is due, too.
+    if (this.disabled.mark !== undefined) return;
     let last: DueRow | undefined;
     for (let looked = 0, page = enough; looked < DUE_LOOKED_AT_MAX; page *= 2) {
       const limit = Math.min(page, DUE_LOOKED_AT_MAX - looked);
       const rows = this.#database.rows<DueRow>(
-        `SELECT event_id, endpoint, due_at FROM deliveries INDEXED BY ${neverHeld ? 'urgent' : 'due'}
+        `SELECT event_id, endpoint, due_at FROM deliveries INDEXED BY ${neverHeld ? 'first' : 'due'}
          WHERE due_at IS NOT NULL AND due_at <= ?1 AND (due_at, event_id) > (?2, ?3)
            ${neverHeld ? "AND hold = 'never'" : ''} ORDER BY due_at, event_id LIMIT ?4`,
         now,
@@ -215,16 +205,21 @@ export class Rows {
 
   /** Deliveries held for a failing endpoint, oldest first. @param endpoint only deliveries to this one */
   held(limit: number, endpoint?: string): Delivery[] {
-    return this.#deliveries(
-      `SELECT * FROM deliveries INDEXED BY held WHERE hold = 'held' AND (?1 IS NULL OR endpoint = ?1)
-       ORDER BY event_id LIMIT ?2`,
-      endpoint ?? null,
-      limit,
+    if (this.disabled.mark !== undefined) return [];
+    const endpoints = endpoint === undefined ? heldEndpoints(this.#database) : [endpoint];
+    const held = endpoints.flatMap((each) =>
+      this.#deliveries(
+        `SELECT * FROM deliveries INDEXED BY held WHERE hold = 'held' AND endpoint = ? ORDER BY event_id LIMIT ?`,
+        each,
+        limit,
+      ),
     );
+    return held.sort((a, b) => (a.eventId < b.eventId ? -1 : 1)).slice(0, limit);
   }
 
   /** Whether any delivery is held. */
   hasHeld(): boolean {
+    if (this.disabled.mark !== undefined) return false;
     if (this.#mayHold) this.#mayHold = this.held(1).length > 0;
     return this.#mayHold;
   }
@@ -265,47 +260,49 @@ export class Rows {
    * the object woke do not count: whatever ended its last life may have lost them.
    */
   underWay(now: number, limit: number): number {
-    return this.#count(
+    const attempted = this.#database.first<{ n: number }>(
       `SELECT count(*) AS n FROM (
-         SELECT 1 FROM deliveries INDEXED BY due
-         WHERE due_at > ? AND due_at <= ?
-           AND (state = 'executing' OR (lease_token IS NOT NULL AND due_at >= ?)) LIMIT ?)`,
+         SELECT 1 FROM deliveries INDEXED BY by_state
+         WHERE state = 'executing' AND due_at > ? AND due_at <= ? LIMIT ?)`,
       now,
       now + DISPATCH_LEASE_MS,
-      this.#wokeAt + DISPATCH_LEASE_MS,
       limit,
     );
+    return Math.min(limit, (attempted?.n ?? 0) + this.#dispatched.count(now));
   }
 
-  /** How many deliveries are not final. */
-  countOpen(): number {
-    return this.#count('SELECT count(*) AS n FROM deliveries INDEXED BY due WHERE due_at IS NOT NULL');
+  // --- Disabling --------------------------------------------------------------------------------------
+
+  /** The subscription was disabled: whatever waits has failed. The alarm rewrites the rows (duties/disabling.ts). */
+  failAllThatWait(now: number): void {
+    if (this.tally.count().open === 0) return;
+    const attempted = this.#database.rows<{ hour: number; n: number }>(
+      `SELECT accepted_at / ${HOUR_MS} AS hour, count(*) AS n FROM deliveries INDEXED BY by_state
+       WHERE state = 'executing' AND due_at > ? GROUP BY 1`,
+      now,
+    );
+    this.disabled.begin(now);
+    this.tally.doom(attempted);
   }
 
-  /** The next `limit` deliveries after an event id that are not final. */
-  open(after: string, limit: number): Delivery[] {
-    return this.#deliveries(
-      'SELECT * FROM deliveries WHERE due_at IS NOT NULL AND event_id > ? ORDER BY event_id LIMIT ?',
+  /** The next deliveries of a state after an event id, as a customer sees them, and whether the mark of `disabled` made them so. */
+  inState(state: DeliveryState, after: string, limit: number) {
+    return this.#rowPages.ofState(state, after, limit).map((row) => {
+      const delivery = this.#read(row);
+      return { delivery, isMarked: delivery.state !== row.state };
+    });
+  }
+
+  // --- Ages -------------------------------------------------------------------------------------------
+
+  /** The next failed deliveries after an event id: times and proof, without content. */
+  failures(after: string, limit: number): Failure[] {
+    return this.#database.rows<Failure>(
+      `SELECT event_id AS eventId, accepted_at AS acceptedAt, updated_at AS updatedAt, proof,
+         body IS NOT NULL OR octet_length(set_token) > 0 AS isKept
+       FROM deliveries INDEXED BY by_state WHERE state = 'failure' AND event_id > ? ORDER BY event_id LIMIT ?`,
       after,
       limit,
-    );
-  }
-
-  // --- Failures and ages ------------------------------------------------------------------------------
-
-  /** Failed deliveries of a span, in order of event id. */
-  failedIn(query: FailedQuery, limit: number): Delivery[] {
-    return this.#deliveries(
-      `SELECT * FROM deliveries INDEXED BY failed WHERE ${FAILED_IN} ORDER BY event_id LIMIT ?`,
-      ...failedValues(query),
-      limit,
-    );
-  }
-
-  countFailedIn(query: FailedQuery): number {
-    return this.#count(
-      `SELECT count(*) AS n FROM deliveries INDEXED BY failed WHERE ${FAILED_IN}`,
-      ...failedValues(query),
     );
   }
 
@@ -335,26 +332,102 @@ export class Rows {
 
   // --- Inside -----------------------------------------------------------------------------------------
 
+  /** A delivery is about to be written: what is kept in memory must not be out of date. @returns the values of `CHANGING` */
+  #changing(delivery: Delivery): Binding[] {
+    if (delivery.hold === 'held') this.#mayHold = true;
+    this.#dispatched.note(delivery);
+    if (delivery.dueAt !== null && delivery.dueAt <= this.#passedUpTo)
+      this.passOver(Number.NEGATIVE_INFINITY);
+    return [...changingValues(delivery, this.#pages.trim(delivery)), this.disabled.generation];
+  }
+
   #deliveries(query: string, ...values: SqlStorageValue[]): Delivery[] {
-    return this.#database.rows<DeliveryRow>(query, ...values).map(fromRow);
+    return this.#database.rows<DeliveryRow>(query, ...values).map((row) => this.#read(row));
+  }
+
+  /** A delivery as a customer sees it, without its SET. */
+  #read(row: DeliveryRow): Delivery {
+    return this.disabled.failed(fromRow(row), row.generation);
   }
 
   #ids(query: string, ...values: SqlStorageValue[]): Set<string> {
     return new Set(this.#database.rows<{ event_id: string }>(query, ...values).map((row) => row.event_id));
   }
+}
 
-  #count(query: string, ...values: SqlStorageValue[]): number {
-    return this.#database.first<{ n: number }>(query, ...values)?.n ?? 0;
+/** Pages of the rows, in order of event id. */
+class RowPages {
+  readonly #database: StoreDatabase;
+  readonly #tally: Tally;
+  readonly #disabled: Disabled;
+
+  constructor(database: StoreDatabase, tally: Tally, disabled: Disabled) {
+    this.#database = database;
+    this.#tally = tally;
+    this.#disabled = disabled;
+  }
+
+  /** Rows as a customer sees them: until the mark is gone, its rows are in the list of failures. */
+  page(query: PageQuery): DeliveryRow[] {
+    const { state, limit } = query;
+    const { mark } = this.#disabled;
+    if (state === undefined) return this.#select(query, 'WHERE');
+    if (mark === undefined || state === 'success') return this.#select(query, OF_STATE, state);
+    const values = [mark.generation, mark.at] as const;
+    if (state === 'failure') {
+      const failed = this.#select(query, OF_STATE, state);
+      const marked = OPEN_STATES.flatMap((open) =>
+        this.#select(query, `${OF_STATE} ${IS_MARKED} AND`, open, ...values),
+      );
+      return [...failed, ...marked].sort((a, b) => (a.event_id < b.event_id ? -1 : 1)).slice(0, limit);
+    }
+    // While the subscription is disabled, nothing waits: the page need not look past all that is marked.
+    if (state !== 'executing' && this.#tally.count().open <= this.#attempted(mark.at)) return [];
+    return this.#select(query, `${OF_STATE} NOT (${IS_MARKED}) AND`, state, ...values);
+  }
+
+  /** Rows of a state as they are. */
+  ofState(state: DeliveryState, after: string, limit: number): DeliveryRow[] {
+    return this.#select({ after, limit }, OF_STATE, state);
+  }
+
+  /** How many attempts were under way when the subscription was disabled, or began since. @param at when it was, ms */
+  #attempted(at: number): number {
+    const query = `SELECT count(*) AS n FROM deliveries ${OF_STATE} due_at > ?`;
+    return this.#database.first<{ n: number }>(query, 'executing', at)?.n ?? 0;
+  }
+
+  #select({ after = '', before = '~', limit }: PageQuery, where: string, ...values: SqlStorageValue[]) {
+    return this.#database.rows<DeliveryRow>(
+      `SELECT * FROM deliveries ${where} event_id > ? AND event_id < ? ORDER BY event_id LIMIT ?`,
+      ...values,
+      after,
+      before,
+      limit,
+    );
   }
 }
 
-/** A delivery as its row says it. `put` alone writes rows, and the table holds their history to be JSON. */
-export function fromRow(row: DeliveryRow): Delivery {
+/** Endpoints for which deliveries are held: nearly always one, because a customer must change it while it fails. */
+function heldEndpoints(database: StoreDatabase): string[] {
+  const next = "SELECT min(endpoint) FROM deliveries INDEXED BY held WHERE hold = 'held'";
+  const rows = database.rows<{ endpoint: string }>(
+    `SELECT endpoint FROM (
+       WITH RECURSIVE each (endpoint) AS (
+         ${next} UNION ALL SELECT (${next} AND endpoint > each.endpoint) FROM each WHERE each.endpoint IS NOT NULL)
+       SELECT endpoint FROM each WHERE endpoint IS NOT NULL LIMIT ?)`,
+    HELD_ENDPOINTS_MAX,
+  );
+  return rows.map(({ endpoint }) => endpoint);
+}
+
+/** A delivery as its row says it, without its SET. This file alone writes rows, and the table holds their history to be JSON. */
+function fromRow(row: DeliveryRow): Delivery {
   return {
     eventId: row.event_id,
     acceptedAt: row.accepted_at,
     endpoint: row.endpoint,
-    set: row.set_token,
+    set: '',
     state: row.state,
     attempts: row.attempts,
     runBase: row.run_base,
@@ -364,15 +437,39 @@ export function fromRow(row: DeliveryRow): Delivery {
     hold: row.hold ?? 'possible',
     redeliveryId: row.redelivery_id,
     proof: row.proof,
-    history: JSON.parse(row.history) as HistoryEntry[],
+    ...(row.held_until === null ? {} : { heldUntil: row.held_until }),
+    history: historyOf(row),
   };
 }
 
-function failedValues(query: FailedQuery): (string | number)[] {
-  const { after, since, until, failedBefore, retentionMs, now, given } = query;
-  return [after, since, until, failedBefore, retentionMs, now, JSON.stringify(given)];
+/** The values of `CHANGING`, without the last. */
+function changingValues(delivery: Delivery, history: readonly HistoryEntry[]): Binding[] {
+  return [
+    delivery.state,
+    delivery.attempts,
+    delivery.runBase,
+    delivery.updatedAt,
+    delivery.dueAt,
+    delivery.leaseToken,
+    ...historyColumns(history),
+    delivery.hold === 'possible' ? null : delivery.hold,
+    delivery.redeliveryId,
+    delivery.proof,
+    delivery.heldUntil ?? null,
+  ];
 }
 
-function countedRow({ eventId }: Pick<Delivery, 'eventId'>): CountedRow {
-  return { key: eventId, events: 1 };
+/**
+ * The values of `history` and `entries`. Code from before there were bodies reads `history`: it must find no list, or after a
+ * rollback it would begin the attempt, and send an empty SET.
+ */
+function historyColumns(history: readonly HistoryEntry[]): [string, string | Uint8Array] {
+  const text = JSON.stringify(history);
+  return ['{}', text.length <= HISTORY_TEXT_MAX ? text : deflateRawSync(encoder.encode(text))];
+}
+
+function historyOf({ history, entries }: DeliveryRow): HistoryEntry[] {
+  if (entries === null || typeof entries === 'string')
+    return JSON.parse(entries ?? history) as HistoryEntry[];
+  return JSON.parse(decoder.decode(inflateRawSync(new Uint8Array(entries)))) as HistoryEntry[];
 }

@@ -1,15 +1,15 @@
 /**
- * Counts of the last seven days (contract 3.8). Counting reads every row. So a large store saves the figures it counted last,
- * answers with them, and counts again behind the answer. The first question after a quiet time, when neither the object nor
+ * Counts of the last seven days, from the beginning of an hour (contract 3.8). Counting reads the outline of every segment. So a
+ * large store saves the figures it counted last, answers with them, and counts again behind the answer. The first question after a quiet time, when neither the object nor
  * its pages are in memory, is then as cheap as any other.
  */
-import type { DeliveryState } from '../../domain/delivery.ts';
-import { SUMMARY_WINDOW_MS } from '../../domain/limits.ts';
+import { windowStart } from '../../domain/retention.ts';
 import { logError } from '../../log.ts';
 import type { StoreDatabase } from '../database.ts';
 import type { Summary } from '../rpc.ts';
 import { SUMMARY_FRESH_UP_TO_ROWS, SUMMARY_KEPT_MS, SUMMARY_MAX_AGE_MS } from '../tuning.ts';
 import type { Deliveries } from './deliveries.ts';
+import type { Tallied } from './tally.ts';
 
 export class Summaries {
   readonly #database: StoreDatabase;
@@ -49,9 +49,9 @@ export class Summaries {
 
   /** Counts, and saves the figures when the store is large. */
   count(now: number): Summary {
-    const since = now - SUMMARY_WINDOW_MS;
-    const counts = this.#deliveries.countByState(since);
-    const summary = summarize(counts, this.#countExported(since), now);
+    const hour = windowStart(now);
+    const counts = this.#deliveries.countSince(hour);
+    const summary = summarize(counts, this.#countExported(hour - 1), now);
     if (this.#deliveries.total() > SUMMARY_FRESH_UP_TO_ROWS) {
       this.#database.run(
         'INSERT OR REPLACE INTO summary (one, figures) VALUES (1, ?)',
@@ -85,17 +85,9 @@ export class Summaries {
 
 /** The figures of a store without deliveries. */
 export function emptySummary(at: number): Summary {
-  return summarize(new Map(), 0, at);
+  return summarize({ open: 0, succeeded: 0, failed: 0 }, 0, at);
 }
 
-function summarize(counts: ReadonlyMap<DeliveryState, number>, exported: number, at: number): Summary {
-  const count = (...states: DeliveryState[]) =>
-    states.reduce((sum, state) => sum + (counts.get(state) ?? 0), 0);
-  return {
-    at,
-    succeeded: count('success'),
-    retrying: count('awaiting-executing', 'executing', 'awaiting-retry'),
-    failed: count('failure'),
-    exportable: count('failure') - exported,
-  };
+function summarize({ open, succeeded, failed }: Tallied, exported: number, at: number): Summary {
+  return { at, succeeded, retrying: open, failed, exportable: failed - exported };
 }

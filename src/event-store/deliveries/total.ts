@@ -16,7 +16,7 @@ interface CountedTable {
 }
 
 /** A row that was added or deleted: its key, and how many deliveries it holds. */
-export interface CountedRow {
+interface CountedRow {
   readonly key: string;
   readonly events: number;
 }

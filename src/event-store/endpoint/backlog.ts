@@ -80,13 +80,15 @@ export class Backlog implements Duty {
     if (now < this.#nextStepAt) return;
     this.#released = deliveries.onTheirWay(this.#released);
     const underWay = this.#released.length;
-    this.#release(this.#pace - underWay, now, false);
+    const isLooking = !this.#release(this.#pace - underWay, now, false) && this.#parts.redeliveries.hasMore();
     if (state === 'slow') this.#pace = Math.max(1, Math.floor(this.#pace / 2));
     else if (underWay <= this.#pace / 2) this.#pace = Math.min(this.#pace * 2, DRAIN_STEP_MAX);
-    this.#nextStepAt = now + DRAIN_STEP_MS;
+    // The job has found nothing yet among many failures: it looks on in the next alarm, which rings at once.
+    this.#nextStepAt = isLooking && underWay < this.#pace ? now : now + DRAIN_STEP_MS;
   }
 
-  #release(count: number, now: number, asProbe: boolean): void {
+  /** @returns whether it released any */
+  #release(count: number, now: number, asProbe: boolean): boolean {
     const { deliveries, redeliveries, endpointNow } = this.#parts;
     const released = [...this.#released];
     for (let left = count; left > 0; ) {
@@ -100,7 +102,9 @@ export class Backlog implements Duty {
       left -= held.length + redelivered.length;
       if (held.length + redelivered.length === 0) break;
     }
+    const isAny = released.length > this.#released.length;
     this.#released = released;
+    return isAny;
   }
 
   /** Deliveries that may be released: held ones first, then those whose endpoint is verified now. */
@@ -111,7 +115,8 @@ export class Backlog implements Duty {
 
   #verified(limit: number): Delivery[] {
     const { proofs, deliveries } = this.#parts;
-    if (!proofs.mayRelease || limit <= 0) return [];
+    // What failed when the subscription was disabled must not be released: the alarm rewrites it first.
+    if (!proofs.mayRelease || limit <= 0 || deliveries.disabled.mark !== undefined) return [];
     const verified = deliveries.waitingFor(proofs.given(), limit);
     proofs.mayRelease = verified.length > 0;
     return verified;

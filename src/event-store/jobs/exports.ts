@@ -8,10 +8,11 @@
  */
 import type { Delivery } from '../../domain/delivery.ts';
 import { describeDelivery } from '../../domain/delivery-view.ts';
-import { EXPORT_LIFE_MS, SUMMARY_WINDOW_MS } from '../../domain/limits.ts';
+import { EXPORT_LIFE_MS } from '../../domain/limits.ts';
+import { windowStart } from '../../domain/retention.ts';
 import type { Duty } from '../alarm.ts';
 import type { StoreDatabase } from '../database.ts';
-import { type DeliveryRow, fromRow } from '../deliveries/rows.ts';
+import type { DeliveryRow, Rows as DeliveryRows } from '../deliveries/rows.ts';
 import type { ExportJob, ExportState, StartedExport } from '../rpc.ts';
 import {
   DUTY_PAUSE_MS,
@@ -36,6 +37,7 @@ export class Exports implements Duty {
   readonly pauseMs = DUTY_PAUSE_MS;
   readonly #database: StoreDatabase;
   readonly #jobs: Jobs<Row>;
+  readonly #deliveries: DeliveryRows;
   readonly #userAgent: () => string;
   readonly #isFull: () => boolean;
 
@@ -43,10 +45,16 @@ export class Exports implements Duty {
    * @param userAgent what requests are sent with: a line shows it
    * @param isFull whether the store has no room for a file (contract 10.9)
    */
-  constructor(database: StoreDatabase, userAgent: () => string, isFull: () => boolean) {
+  constructor(
+    database: StoreDatabase,
+    deliveries: DeliveryRows,
+    userAgent: () => string,
+    isFull: () => boolean,
+  ) {
     this.#database = database;
     this.#isFull = isFull;
     this.#jobs = new Jobs(database, 'exports', EXPORT_LIFE_MS);
+    this.#deliveries = deliveries;
     this.#userAgent = userAgent;
   }
 
@@ -100,13 +108,13 @@ export class Exports implements Duty {
   // --- Duties -----------------------------------------------------------------------------------------
 
   dueAt(now: number): number | undefined {
-    return this.#jobs.active() === undefined ? undefined : now;
+    return this.#isEarly || this.#jobs.active() === undefined ? undefined : now;
   }
 
   /** Does one alarm's share of the active job. A fault fails the job, and gives its events back. */
   work(now: number): void {
     const job = this.#jobs.active();
-    if (job === undefined) return;
+    if (job === undefined || this.#isEarly) return;
     try {
       for (let done = 0; done < EXPORT_EVENTS_PER_ALARM; ) {
         if (this.#isFull()) throw new Error('event store full');
@@ -143,6 +151,11 @@ export class Exports implements Duty {
 
   // --- Inside -----------------------------------------------------------------------------------------
 
+  /** What failed when the subscription was disabled is found once the alarm has rewritten it. */
+  get #isEarly(): boolean {
+    return this.#deliveries.disabled.mark !== undefined;
+  }
+
   /** Writes one part. @returns how many events went into it, and whether there may be more */
   #bite(job: Row, now: number): { events: number; more: boolean } {
     const failed = this.#unexported(job);
@@ -168,14 +181,13 @@ export class Exports implements Duty {
 
   /** The next failed deliveries of the last seven days that no export has, in order of event id. */
   #unexported({ cursor, created_at }: Row): Delivery[] {
-    return this.#database
-      .rows<DeliveryRow>(
-        'SELECT * FROM unexported_failures WHERE event_id > ? AND accepted_at > ? ORDER BY event_id LIMIT ?',
-        cursor,
-        created_at - SUMMARY_WINDOW_MS,
-        EXPORT_PART_EVENTS,
-      )
-      .map(fromRow);
+    const rows = this.#database.rows<DeliveryRow>(
+      'SELECT * FROM unexported_failures WHERE event_id > ? AND accepted_at >= ? ORDER BY event_id LIMIT ?',
+      cursor,
+      windowStart(created_at),
+      EXPORT_PART_EVENTS,
+    );
+    return this.#deliveries.whole(rows);
   }
 
   #writePart(job: Row, written: readonly Delivery[], lines: readonly string[]): void {

@@ -8,11 +8,12 @@
  */
 import { redeliver } from '../../domain/delivery.ts';
 import { REDELIVERY_LIFE_MS } from '../../domain/limits.ts';
+import { expiresAt } from '../../domain/retention.ts';
 import type { Duty } from '../alarm.ts';
 import type { StoreDatabase } from '../database.ts';
-import type { Rows } from '../deliveries/rows.ts';
+import type { Failure, Rows } from '../deliveries/rows.ts';
 import type { RedeliveryJob, RedeliveryState, Span } from '../rpc.ts';
-import { DUTY_PAUSE_MS } from '../tuning.ts';
+import { DUTY_PAUSE_MS, REDELIVERY_LOOK_MAX } from '../tuning.ts';
 import { Jobs } from './job.ts';
 
 type Row = {
@@ -24,6 +25,8 @@ type Row = {
   until: number;
   /** The last event id taken; null when there are no more. */
   cursor: string | null;
+  /** The last event id counted; null when all are, and in a row of an earlier version. */
+  uncounted_after: string | null;
   total: number;
   redelivered: number;
   succeeded: number;
@@ -62,27 +65,18 @@ export class Redeliveries implements Duty {
   start(id: string, span: Span, now: number): RedeliveryJob | undefined {
     if (this.#active() !== undefined) return undefined;
     this.#jobs.makeRoom(['completed', 'canceled']);
-    const failed = {
-      ...span,
-      after: '',
-      failedBefore: now,
-      now,
-      retentionMs: this.#retentionMs(),
-      given: this.#given(),
-    };
     this.#database.run(
       `INSERT INTO redeliveries
-         (id, state, created_at, updated_at, since, until, cursor, total, redelivered, succeeded, failed)
-       VALUES (?, 'processing', ?, ?, ?, ?, '', ?, 0, 0, 0)`,
+         (id, state, created_at, updated_at, since, until, cursor, uncounted_after, total, redelivered, succeeded, failed)
+       VALUES (?, 'processing', ?, ?, ?, ?, '', '', 0, 0, 0, 0)`,
       id,
       now,
       now,
       span.since,
       span.until,
-      this.#deliveries.countFailedIn(failed),
     );
     this.#mayBeActive = true;
-    this.complete(now);
+    this.work(now);
     const job = this.#jobs.find(id);
     return job && jobOf(job);
   }
@@ -106,21 +100,23 @@ export class Redeliveries implements Duty {
     if (job !== undefined) this.#end(job.id, 'canceled', now);
   }
 
-  /** Whether an active job has deliveries left to release. */
+  /** Whether an active job has deliveries left to release, as far as it knows. */
   hasMore(): boolean {
-    return (this.#active()?.cursor ?? null) !== null;
+    const job = this.#active();
+    return job !== undefined && job.cursor !== null && job.uncounted_after === null && !this.#isEarly;
   }
 
-  /** Begins a new run for the next deliveries of the active job. @returns their ids */
+  /**
+   * Begins a new run for the next deliveries of the active job. It looks at a bounded number of failures, so it may find none
+   * although there are more.
+   * @returns their ids
+   */
   redeliverNext(limit: number, now: number): string[] {
     const job = this.#active();
-    if (job === undefined || job.cursor === null || limit <= 0) return [];
-    const { since, until, cursor: after, created_at: failedBefore } = job;
-    const retentionMs = this.#retentionMs();
-    const query = { since, until, after, failedBefore, now, retentionMs, given: this.#given() };
-    const bite = this.#deliveries.failedIn(query, limit);
+    if (job === undefined || job.cursor === null || limit <= 0 || !this.hasMore()) return [];
+    const { wanted, next } = this.#look(job, job.cursor, limit, now);
     const taken: string[] = [];
-    for (const delivery of bite) {
+    for (const delivery of this.#deliveries.find(wanted).values()) {
       const again = redeliver(delivery, now, job.id);
       if (again === undefined) continue;
       this.#deliveries.put(again);
@@ -130,7 +126,7 @@ export class Redeliveries implements Duty {
     this.#database.run(
       `UPDATE redeliveries SET cursor = ?, redelivered = redelivered + ?, total = max(total, redelivered + ?),
          updated_at = ? WHERE id = ?`,
-      bite.length < limit ? null : (bite.at(-1)?.eventId ?? null),
+      next,
       taken.length,
       taken.length,
       now,
@@ -142,19 +138,20 @@ export class Redeliveries implements Duty {
   /** Completes the active job once every delivery it released has become final. */
   complete(now: number): void {
     const job = this.#active();
-    if (job === undefined) return;
+    if (job === undefined || job.uncounted_after !== null || this.#isEarly) return;
     const isExhausted = job.cursor === null || job.total === 0;
     if (isExhausted && job.succeeded + job.failed >= job.redelivered) this.#end(job.id, 'completed', now);
   }
 
   // --- Duties -----------------------------------------------------------------------------------------
 
-  /** Never due by itself: the reports that make deliveries final complete the job. Each ring of the alarm makes sure. */
-  dueAt(): undefined {
-    return undefined;
+  /** Due by itself only while a job counts: later the reports that make deliveries final complete it. Each ring makes sure. */
+  dueAt(now: number): number | undefined {
+    return this.#isEarly || (this.#active()?.uncounted_after ?? null) === null ? undefined : now;
   }
 
   work(now: number): void {
+    this.#database.transaction(() => this.#count(now));
     this.complete(now);
   }
 
@@ -168,6 +165,47 @@ export class Redeliveries implements Duty {
     return this.#jobs.nextExpiry();
   }
 
+  /** Counts the next failures that the active job will take. */
+  #count(now: number): void {
+    const job = this.#active();
+    if (job === undefined || job.uncounted_after === null || this.#isEarly) return;
+    const { wanted, next } = this.#look(job, job.uncounted_after, REDELIVERY_LOOK_MAX, now);
+    this.#database.run(
+      'UPDATE redeliveries SET total = total + ?, uncounted_after = ?, updated_at = ? WHERE id = ?',
+      wanted.length,
+      next,
+      now,
+      job.id,
+    );
+  }
+
+  /** Looks at the failures after an event id. @returns the first that the job takes, and where to go on; null: nowhere */
+  #look(job: Row, after: string, limit: number, now: number): { wanted: string[]; next: string | null } {
+    const given = new Set(this.#given());
+    const wanted: string[] = [];
+    let next = after;
+    for (let looked = 0; looked < REDELIVERY_LOOK_MAX && wanted.length < limit; ) {
+      const chunk = Math.min(limit, REDELIVERY_LOOK_MAX);
+      const failures = this.#deliveries.failures(next, chunk);
+      for (const failure of failures) {
+        if (wanted.length === limit) return { wanted, next };
+        if (this.#isWanted(failure, job, given, now)) wanted.push(failure.eventId);
+        next = failure.eventId;
+      }
+      if (failures.length < chunk) return { wanted, next: null };
+      looked += chunk;
+    }
+    return { wanted, next };
+  }
+
+  /** Whether the job takes a failure: of its span, from before it began, kept still, with its SET, and not waiting for a proof. */
+  #isWanted(failure: Failure, job: Row, given: ReadonlySet<number>, now: number): boolean {
+    const { acceptedAt, updatedAt, proof, isKept } = failure;
+    const expiry = expiresAt({ state: 'failure', acceptedAt, updatedAt }, this.#retentionMs()) ?? now;
+    const isInSpan = acceptedAt >= job.since && acceptedAt <= job.until && updatedAt <= job.created_at;
+    return isKept === 1 && isInSpan && expiry > now && (proof === null || given.has(proof));
+  }
+
   #end(id: string, state: 'completed' | 'canceled', now: number): void {
     this.#database.run(
       'UPDATE redeliveries SET state = ?, cursor = NULL, updated_at = ? WHERE id = ?',
@@ -175,6 +213,11 @@ export class Redeliveries implements Duty {
       now,
       id,
     );
+  }
+
+  /** What failed when the subscription was disabled is found once the alarm has rewritten it. */
+  get #isEarly(): boolean {
+    return this.#deliveries.disabled.mark !== undefined;
   }
 
   #active(): Row | undefined {

@@ -1,0 +1,43 @@
+/**
+ * The subscription was disabled: everything that waited has failed (contract 3.6). The call wrote a mark (deliveries/disabled.ts);
+ * this duty rewrites the marked rows, a bite in each alarm. A bite and its cursor are one transaction.
+ */
+import type { Duty } from '../alarm.ts';
+import type { StoreDatabase } from '../database.ts';
+import type { Rows } from '../deliveries/rows.ts';
+import { DISABLING_BITE, DUTY_PAUSE_MS } from '../tuning.ts';
+
+export class Disabling implements Duty {
+  readonly name = 'disabling';
+  readonly pauseMs = DUTY_PAUSE_MS;
+  readonly #database: StoreDatabase;
+  readonly #deliveries: Rows;
+
+  constructor(database: StoreDatabase, deliveries: Rows) {
+    this.#database = database;
+    this.#deliveries = deliveries;
+  }
+
+  dueAt(now: number): number | undefined {
+    return this.#deliveries.disabled.mark === undefined ? undefined : now;
+  }
+
+  work(): void {
+    this.#database.transaction(() => this.#bite());
+  }
+
+  #bite(): void {
+    const { disabled } = this.#deliveries;
+    if (disabled.mark === undefined) return;
+    let room = DISABLING_BITE;
+    for (let { mark } = disabled; mark !== undefined && room > 0; mark = disabled.mark) {
+      const bite = this.#deliveries.inState(mark.state, mark.cursor, room);
+      for (const { isMarked, delivery } of bite) if (isMarked) this.#deliveries.put(delivery);
+      const last = bite.at(-1);
+      if (last !== undefined && bite.length === room) disabled.moveTo(mark.state, last.delivery.eventId);
+      else disabled.endState(mark.state);
+      room -= bite.length;
+    }
+    if (disabled.mark === undefined) this.#deliveries.tally.endDoom();
+  }
+}
