@@ -110,8 +110,8 @@ export const SUMMARY_KEPT_MS = 23 * HOUR_MS;
 export const EXPORT_PART_MAX_BYTES = 1_000_000;
 /** Events of one part: all of them are in memory at once. */
 export const EXPORT_PART_EVENTS = 50;
-/** Events that one alarm writes into a file. */
-export const EXPORT_EVENTS_PER_ALARM = 10_000;
+/** Events that one alarm writes into a file: 40 ms for small ones, in which no call of the store is answered. */
+export const EXPORT_EVENTS_PER_ALARM = 2500;
 /** Entries of a long history that move together from the delivery's row to a page of their own. */
 export const HISTORY_PAGE_ENTRIES = 50;
 /** A longer history is compressed, characters of JSON. SQLite keeps a quarter of a page of a row, and gives the rest a page of its own. */
