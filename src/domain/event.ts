@@ -20,7 +20,7 @@ import {
   GLOBAL_SUB_MAX_CHARACTERS,
   NAME_MAX_CHARACTERS,
 } from './limits.ts';
-import { isText, required, rfc3339, text, uuid } from './schemas.ts';
+import { EVENT_ID_FORM, isText, required, rfc3339, text, uuid } from './schemas.ts';
 import { isMoment, rfc3339Time } from './time.ts';
 
 export const EVENT_TYPES = ['entityCreated', 'entityUpdated', 'entityDeleted'] as const;
@@ -51,13 +51,15 @@ const fields = {
   id: uuid
     .refine(isEventId, { error: 'must be a UUID version 7' })
     .optional()
-    .meta({ description: 'UUID version 7; makes the publish idempotent' }),
+    .meta({ ...EVENT_ID_FORM, description: 'UUID version 7; makes the publish idempotent' }),
   occurredAt: rfc3339.optional().meta({ description: 'when it happened; default: when it was accepted' }),
-  captureApplicationId: text(1, NAME_MAX_CHARACTERS),
-  captureClientId: text(1, NAME_MAX_CHARACTERS),
-  entityType: text(1, NAME_MAX_CHARACTERS),
+  captureApplicationId: text(1, NAME_MAX_CHARACTERS).meta({ examples: ['tep2dcqy4fwurwtpkaxg76twgf'] }),
+  captureClientId: text(1, NAME_MAX_CHARACTERS).meta({ examples: ['zfccfzzcf626t449wu5umbt6zhek2det'] }),
+  entityType: text(1, NAME_MAX_CHARACTERS).meta({ examples: ['user'] }),
   sub: uuid.meta({ description: "the profile's id" }),
-  globalSub: text(1, GLOBAL_SUB_MAX_CHARACTERS).optional(),
+  globalSub: text(1, GLOBAL_SUB_MAX_CHARACTERS)
+    .optional()
+    .meta({ description: 'default: made of the application, the type and `sub`' }),
 };
 
 const attributes = z
@@ -69,16 +71,22 @@ const noAttributes = z
   .unknown()
   .refine((value) => value === undefined, { error: 'is allowed for entityUpdated only' })
   .optional()
-  .meta({ description: 'of entityUpdated only' });
+  .meta({ description: 'of entityUpdated only', not: {} });
 
 /** What a producer sends, without its customer. */
 export const PublishedEvent = z
   .discriminatedUnion(
     'type',
     [
-      z.object({ type: z.literal('entityCreated'), ...fields, attributes: noAttributes }),
-      z.object({ type: z.literal('entityUpdated'), ...fields, attributes }),
-      z.object({ type: z.literal('entityDeleted'), ...fields, attributes: noAttributes }),
+      z
+        .object({ type: z.literal('entityCreated'), ...fields, attributes: noAttributes })
+        .meta({ id: 'PublishedEntityCreated' }),
+      z
+        .object({ type: z.literal('entityUpdated'), ...fields, attributes })
+        .meta({ id: 'PublishedEntityUpdated' }),
+      z
+        .object({ type: z.literal('entityDeleted'), ...fields, attributes: noAttributes })
+        .meta({ id: 'PublishedEntityDeleted' }),
     ],
     { error: 'must be an event object' },
   )

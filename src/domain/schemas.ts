@@ -39,17 +39,26 @@ export function text(min: number, max: number) {
   return z
     .string({ error: required(reason) })
     .refine((value) => hasLength(value, min, max), { error: reason })
-    .refine(isCleanText, { error: 'must be well-formed Unicode without NUL' });
+    .refine(isCleanText, { error: 'must be well-formed Unicode without NUL' })
+    .meta({ minLength: min, maxLength: max, pattern: '^[^\\x00]*$', examples: ['a text'] });
 }
 
-/** A UUID of any version, lower-cased (contract 10.1). */
+/** A UUID of any version, lower-cased (contract 10.1). The pattern has no flag, because the OpenAPI document shows it. */
 export const uuid = z
   .string({ error: required('must be a UUID') })
-  .regex(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i, {
+  .regex(/^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/, {
     error: 'must be a UUID',
     abort: true,
   })
-  .toLowerCase();
+  .toLowerCase()
+  .meta({ format: 'uuid', examples: ['726087ec-35df-4041-aec8-c11ecc208efa'] });
+
+/** How the OpenAPI document shows the id of an event: a UUID version 7. */
+export const EVENT_ID_FORM = {
+  format: 'uuid',
+  pattern: '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-7[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$',
+  examples: ['01890a5d-ac96-774b-bcce-b302099a8057'],
+};
 
 const RFC_3339 = 'must be an RFC 3339 time, e.g. 2026-01-31T12:00:00Z';
 
@@ -58,4 +67,5 @@ export const rfc3339 = z
   .string({ error: RFC_3339 })
   .toUpperCase() // RFC 3339, 5.6: t and z may be lower case
   .pipe(z.iso.datetime({ offset: true, error: RFC_3339, abort: true }))
-  .refine((text) => isMoment(Date.parse(text)), { error: RFC_3339 });
+  .refine((text) => isMoment(Date.parse(text)), { error: RFC_3339 })
+  .meta({ format: 'date-time', examples: ['2026-01-31T12:00:00Z'] });

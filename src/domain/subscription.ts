@@ -1,6 +1,6 @@
 /** A subscription: a customer's standing order to send events of some types to an endpoint (contract 3). */
 import { z } from 'zod';
-import { EventType } from './event.ts';
+import { EVENT_TYPES, EventType } from './event.ts';
 import { checkFilter } from './filter/check.ts';
 import type { ShownState } from './proof.ts';
 import { required, text } from './schemas.ts';
@@ -74,20 +74,30 @@ const filter = z
   })
   .transform((value) => value as Readonly<Record<string, unknown>> | null)
   .optional()
-  .meta({ type: ['object', 'null'], description: 'JSON Schema (draft-07 subset) for the events claim' });
+  .meta({
+    type: ['object', 'null'],
+    additionalProperties: true,
+    description: 'JSON Schema (draft-07 subset) for the `events` claim; null: every event passes',
+  });
 
 /** Event types in one body. There are only three types, but a body may repeat them. */
 const EVENTS_MAX = 100;
 
 const fields = {
-  title: text(2, 200),
-  endpoint: z.string({ error: required('must be an https URL') }),
+  title: text(2, 200).meta({ examples: ['Profile sync'] }),
+  endpoint: z.string({ error: required('must be an https URL') }).meta({
+    description: 'an https URL; `http` only where the operator permits it for development',
+    maxLength: 2048,
+    pattern: '^[hH][tT][tT][pP][sS]?://\\S+$',
+    examples: ['https://listener.example.com/hooks'],
+  }),
   events: z
     .array(z.unknown(), { error: required('must be an array of event types') })
     // The length is checked before the members, so that the answer does not grow with what was sent.
     .max(EVENTS_MAX, { error: `must name at most ${EVENTS_MAX} event types`, abort: true })
     .pipe(z.array(EventType))
-    .transform((types) => [...new Set(types)]),
+    .transform((types) => [...new Set(types)])
+    .meta({ type: 'array', items: { type: 'string', enum: [...EVENT_TYPES] }, maxItems: EVENTS_MAX }),
   enabled: z.boolean({ error: 'must be true or false' }),
   filter,
 };
@@ -96,7 +106,17 @@ const notAnObject = { error: 'must be a JSON object' };
 
 /** Body of a create (contract 3.1). The rules for endpoints need the configuration, so the route checks them. */
 export const NewSubscription = z
-  .object({ ...fields, enabled: fields.enabled.default(true) }, notAnObject)
+  .object(
+    {
+      ...fields,
+      // Not zod's default: generators take a member with a default for one that is always there.
+      enabled: fields.enabled
+        .optional()
+        .transform((enabled) => enabled ?? true)
+        .meta({ description: 'true without it' }),
+    },
+    notAnObject,
+  )
   .meta({ id: 'NewSubscription' });
 
 /** Body of a modify (contract 3.5): a merge patch (RFC 7396) whose members have the rules of a create. */

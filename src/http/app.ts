@@ -5,6 +5,7 @@ import { secureHeaders } from 'hono/secure-headers';
 import type { AddressCheck } from '../outbound/address-check.ts';
 import { createServices } from '../services.ts';
 import type { AppEnv } from './kit/context.ts';
+import { makeDocument } from './kit/document.ts';
 import { type Door, newDoor } from './kit/door.ts';
 import { answerError, handleError } from './kit/errors.ts';
 import { newIsolateMemory } from './kit/isolate.ts';
@@ -43,8 +44,13 @@ const noStore = createMiddleware<AppEnv>(async (c, next) => {
   if (!c.res.headers.has('cache-control')) c.header('cache-control', 'no-store');
 });
 
-function mountDoors(app: Door): void {
-  // The same doors without the middleware, for the OpenAPI document.
+/** The OpenAPI document of a service with this `BASE_URL`, without a service. */
+export function createDocument(baseUrl: string): object {
+  return makeDocument(mountDoors(newDoor()), baseUrl);
+}
+
+/** @returns the same doors without the middleware of the app, for the OpenAPI document */
+function mountDoors(app: Door): Door {
   const api = newDoor();
   const doors: readonly [path: string, door: Door][] = [
     ['/', publicDoor(api)],
@@ -56,4 +62,5 @@ function mountDoors(app: Door): void {
   // Requests meet the doors in the other order: `operator` is not a customer id, so the operator's guard decides about
   // `/operator/webhooks` (contract 10.2).
   for (const [path, door] of doors.toReversed()) app.route(path, door);
+  return api;
 }

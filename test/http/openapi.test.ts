@@ -3,13 +3,17 @@ import { createApp } from '../../src/http/app.ts';
 import { createAddressCheck } from '../../src/outbound/address-check.ts';
 import { BASE_URL, call } from '../support/world.ts';
 
+interface Answer {
+  readonly $ref?: string;
+  readonly description?: string;
+  readonly content?: Record<string, { schema?: object }>;
+}
+
 interface Operation {
   readonly summary?: string;
   readonly parameters?: readonly { readonly name: string; readonly in: string }[];
   readonly security?: readonly Record<string, unknown>[];
-  readonly responses: Readonly<
-    Record<string, { readonly description?: string; readonly content?: Record<string, { schema?: object }> }>
-  >;
+  readonly responses: Readonly<Record<string, Answer>>;
 }
 
 interface Document {
@@ -60,7 +64,9 @@ describe('the OpenAPI document', () => {
       expect(operation.summary, name).toMatch(/./);
       const successes = Object.keys(operation.responses).filter((status) => /^2\d\d$/.test(status));
       expect(successes, name).not.toEqual([]);
-      for (const [status, response] of Object.entries(operation.responses)) {
+      for (const [status, answer] of Object.entries(operation.responses)) {
+        const component = answer.$ref?.replace('#/components/responses/', '') ?? '';
+        const response = (document.components['responses']?.[component] ?? answer) as Answer;
         expect(response.description, `${name} ${status}`).toMatch(/./);
         if (status === '204') continue;
         const schemas = Object.values(response.content ?? {}).map(({ schema }) => schema);

@@ -2,14 +2,15 @@
 import { z } from 'zod';
 import { DELIVERY_STATES, type Delivery } from '../../domain/delivery.ts';
 import { describeDelivery } from '../../domain/delivery-view.ts';
+import { EXAMPLE } from './examples.ts';
 import { eventHref } from './hrefs.ts';
 import { Link, link } from './links.ts';
 import type { SubscriptionContext } from './load.ts';
-import { time, wholeNumber } from './schemas.ts';
+import { id, time, wholeNumber } from './schemas.ts';
 
 /** The answer of a listener. */
 export const ListenerAnswer = z.object({
-  statusCode: wholeNumber,
+  statusCode: z.number().int().min(100).max(999),
   headers: z.record(z.string(), z.string()),
 });
 
@@ -21,7 +22,7 @@ export const AttemptError = z.object({
 
 export const EventResource = z
   .object({
-    id: z.string(),
+    id,
     createdAt: time,
     updatedAt: time,
     state: z.enum(DELIVERY_STATES),
@@ -39,6 +40,31 @@ export const EventResource = z
   .meta({ id: 'Event' });
 
 export type EventResource = z.infer<typeof EventResource>;
+
+export const EVENT_EXAMPLE: EventResource = {
+  id: EXAMPLE.event,
+  createdAt: EXAMPLE.early,
+  updatedAt: EXAMPLE.early,
+  state: 'success',
+  attempts: 1,
+  request: {
+    endpoint: EXAMPLE.endpoint,
+    headers: {
+      Accept: '*/*',
+      'Content-Length': String(EXAMPLE.token.length),
+      'Content-Type': 'application/secevent+jwt',
+      Host: 'listener.example.com',
+      'User-Agent': 'identity-webhooks/3.0',
+    },
+    payload: EXAMPLE.token,
+  },
+  response: { statusCode: 202, headers: { 'Content-Type': 'text/plain' } },
+  _links: {
+    self: link(EXAMPLE.eventPath),
+    redeliver: link(`${EXAMPLE.eventPath}/redeliver`),
+    history: link(`${EXAMPLE.eventPath}/history`),
+  },
+};
 
 /** @param delivery a delivery of the subscription that the context has */
 export function eventResource(c: SubscriptionContext, delivery: Delivery): EventResource {

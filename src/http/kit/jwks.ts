@@ -1,5 +1,6 @@
 /** Public signing keys of a customer, as the API shows them (contract 6.3). */
 import { z } from 'zod';
+import { EXAMPLE } from './examples.ts';
 
 export const Jwks = z
   .object({
@@ -8,13 +9,18 @@ export const Jwks = z
         kty: z.literal('RSA'),
         use: z.literal('sig'),
         alg: z.literal('RS256'),
-        kid: z.string(),
+        kid: z.string().meta({ pattern: '^[0-9a-f]{40}$', examples: [EXAMPLE.key] }),
         n: z.string(),
         e: z.string(),
       }),
     ),
   })
   .meta({ id: 'JsonWebKeySet' });
+
+/** One key instead of three, and a short one. */
+export const JWKS_EXAMPLE: z.infer<typeof Jwks> = {
+  keys: [{ kty: 'RSA', use: 'sig', alg: 'RS256', kid: EXAMPLE.key, n: 'yJ2…', e: 'AQAB' }],
+};
 
 /** @param keys public keys of D1. `signing/keys.ts` made them, so they are RSA keys with exactly these members. */
 export function jwksResource(keys: readonly JsonWebKey[]): z.infer<typeof Jwks> {

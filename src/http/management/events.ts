@@ -2,23 +2,38 @@
  * Events of a subscription over HTTP: list, read, history, redelivery (contract 5). In this API an event is one
  * delivery to one subscription. The events that a producer publishes are in `publish.ts`.
  */
-import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { DELIVERY_STATES, type Delivery, type HistoryEntry } from '../../domain/delivery.ts';
 import { ApiFailure } from '../../domain/errors.ts';
 import { isEventId } from '../../domain/ids.ts';
 import { EVENTS_LIMIT_MAX } from '../../domain/limits.ts';
+import { EVENT_ID_FORM } from '../../domain/schemas.ts';
 import { refOf } from '../../domain/subscription.ts';
 import { withSignatures } from '../../operations/show-deliveries.ts';
 import { timestamp } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
-import { AttemptError, EventResource, eventResource, ListenerAnswer } from '../kit/event-resource.ts';
+import {
+  AttemptError,
+  EVENT_EXAMPLE,
+  EventResource,
+  eventResource,
+  ListenerAnswer,
+} from '../kit/event-resource.ts';
+import { EXAMPLE } from '../kit/examples.ts';
 import { eventHref, eventsHref } from '../kit/hrefs.ts';
 import { type Pages, streamCollection } from '../kit/json-stream.ts';
 import { collectionOf, type Links, link } from '../kit/links.ts';
 import { idParam, notFound, type SubscriptionContext, withSubscription } from '../kit/load.ts';
 import { problems } from '../kit/problems.ts';
-import { eventPath, jsonContent, subscriptionPath, time, wholeNumber } from '../kit/schemas.ts';
+import { declareRoute, forClients } from '../kit/route.ts';
+import {
+  eventPath,
+  jsonContent,
+  limitParameter,
+  subscriptionPath,
+  time,
+  wholeNumber,
+} from '../kit/schemas.ts';
 import { takeUnit, takeUnits } from '../kit/work.ts';
 
 /** Events in one answer of the event store; a list takes as many calls as it needs. */
@@ -34,29 +49,30 @@ const HistoryResource = z
     createdAt: time,
     state: z.enum(DELIVERY_STATES),
     attempts: wholeNumber,
-    reason: z.string().optional(),
+    reason: z.string().optional().meta({ description: 'why the attempt or the event failed; for people' }),
     response: ListenerAnswer.optional(),
     error: AttemptError.optional(),
-    durationMs: z.number().optional(),
+    durationMs: z.number().min(0).optional().meta({ description: 'milliseconds' }),
     nextAttemptAt: time.optional(),
   })
   .meta({ id: 'HistoryEntry' });
 
-const eventId = z.string().refine(isEventId, { error: 'must be an event id' });
+const EventList = collectionOf('EventList', 'events', EventResource);
+const HistoryList = collectionOf('HistoryList', 'history', HistoryResource);
+
+const eventId = z.string().refine(isEventId, { error: 'must be an event id' }).meta(EVENT_ID_FORM);
 
 const EventsQuery = z.object({
   after: eventId.optional().meta({ description: 'only events after this id' }),
   before: eventId.optional().meta({ description: 'only events before this id' }),
-  limit: z
-    .string()
-    .refine((text) => /^\d{1,4}$/.test(text) && Number(text) >= 1 && Number(text) <= EVENTS_LIMIT_MAX, {
-      error: `must be a whole number from 1 to ${EVENTS_LIMIT_MAX}`,
-    })
-    .optional(),
-  state: z.enum(DELIVERY_STATES, { error: `must be one of ${DELIVERY_STATES.join(', ')}` }).optional(),
+  limit: limitParameter(EVENTS_LIMIT_MAX, 'at most so many events'),
+  state: z
+    .enum(DELIVERY_STATES, { error: `must be one of ${DELIVERY_STATES.join(', ')}` })
+    .optional()
+    .meta({ description: 'only events in this state' }),
 });
 
-const common = { tags: ['Events'], security: [{ token: [] }], middleware: withSubscription };
+const common = { ...forClients('Events'), middleware: withSubscription };
 
 export function addEvents(door: Door): void {
   addList(door);
@@ -67,16 +83,27 @@ export function addEvents(door: Door): void {
 
 // --- The list -----------------------------------------------------------------------------------------
 
-const listRoute = createRoute({
+const listRoute = declareRoute({
   method: 'get',
   path: '/subscriptions/{sid}/events',
+  operationId: 'listEvents',
   summary: 'List events',
   description:
     'Oldest first, up to 1,000. `next` is present when there are more. A list that takes long, or more work than the customer has left, ends early.',
   ...common,
   request: { params: subscriptionPath, query: EventsQuery },
   responses: {
-    200: { description: 'The events', content: jsonContent(collectionOf('events', EventResource)) },
+    200: {
+      description: 'The events',
+      content: jsonContent(EventList, {
+        total: 1234,
+        _links: {
+          self: link(`${EXAMPLE.subscriptionPath}/events?limit=1`),
+          next: link(`${EXAMPLE.subscriptionPath}/events?limit=1&after=${EXAMPLE.event}`),
+        },
+        _embedded: { events: [EVENT_EXAMPLE] },
+      }),
+    },
     ...problems(400, 403, 404, 429),
   },
 });
@@ -134,14 +161,15 @@ function listLinks(c: SubscriptionContext, nextAfter?: string): Links {
 
 // --- One event ----------------------------------------------------------------------------------------
 
-const readRoute = createRoute({
+const readRoute = declareRoute({
   method: 'get',
   path: '/subscriptions/{sid}/events/{eid}',
+  operationId: 'getEvent',
   summary: 'Read an event',
   ...common,
   request: { params: eventPath },
   responses: {
-    200: { description: 'The event', content: jsonContent(EventResource) },
+    200: { description: 'The event', content: jsonContent(EventResource, EVENT_EXAMPLE) },
     ...problems(403, 404, 429),
   },
 });
@@ -154,15 +182,37 @@ function addRead(door: Door): void {
   });
 }
 
-const historyRoute = createRoute({
+const historyRoute = declareRoute({
   method: 'get',
   path: '/subscriptions/{sid}/events/{eid}/history',
+  operationId: 'getEventHistory',
   summary: "Read an event's history",
   description: 'One entry for each change of state, oldest first.',
   ...common,
   request: { params: eventPath },
   responses: {
-    200: { description: 'The history', content: jsonContent(collectionOf('history', HistoryResource)) },
+    200: {
+      description: 'The history',
+      content: jsonContent(HistoryList, {
+        total: 3,
+        _links: { self: link(`${EXAMPLE.eventPath}/history`), event: link(EXAMPLE.eventPath) },
+        _embedded: {
+          history: [
+            { createdAt: EXAMPLE.early, state: 'awaiting-executing', attempts: 0 },
+            { createdAt: EXAMPLE.early, state: 'executing', attempts: 1 },
+            {
+              createdAt: EXAMPLE.early,
+              state: 'awaiting-retry',
+              attempts: 1,
+              reason: 'HTTP 503',
+              response: { statusCode: 503, headers: {} },
+              durationMs: 41,
+              nextAttemptAt: EXAMPLE.late,
+            },
+          ],
+        },
+      }),
+    },
     ...problems(403, 404, 429),
   },
 });
@@ -199,15 +249,19 @@ function historyResource(entry: HistoryEntry): z.infer<typeof HistoryResource> {
 
 // --- Redelivery ---------------------------------------------------------------------------------------
 
-const redeliverRoute = createRoute({
+const redeliverRoute = declareRoute({
   method: 'post',
   path: '/subscriptions/{sid}/events/{eid}/redeliver',
+  operationId: 'redeliverEvent',
   summary: 'Redeliver a failed event',
   description: 'Sends the stored token again, byte for byte; the schedule of attempts starts again.',
   ...common,
   request: { params: eventPath },
   responses: {
-    202: { description: 'Scheduled', content: jsonContent(EventResource) },
+    202: {
+      description: 'Scheduled',
+      content: jsonContent(EventResource, { ...EVENT_EXAMPLE, state: 'awaiting-executing' }),
+    },
     ...problems(403, 404, 409, 429),
   },
 });

@@ -1,5 +1,4 @@
 /** Bulk export of failed events over HTTP (contract 7). */
-import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { ApiFailure } from '../../domain/errors.ts';
 import { JOBS_KEPT_MAX } from '../../domain/limits.ts';
@@ -7,17 +6,20 @@ import { refOf, type Subscription } from '../../domain/subscription.ts';
 import type { EventStoreRpc, ExportJob } from '../../event-store/rpc.ts';
 import { timestamp } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
+import { EVENT_EXAMPLE } from '../kit/event-resource.ts';
+import { EXAMPLE } from '../kit/examples.ts';
 import { subscriptionHref } from '../kit/hrefs.ts';
 import { streamText } from '../kit/json-stream.ts';
 import { collectionOf, Link, link } from '../kit/links.ts';
 import { idParam, notFound, type SubscriptionContext, withSubscription } from '../kit/load.ts';
 import { problems } from '../kit/problems.ts';
-import { jsonContent, subscriptionPath, time } from '../kit/schemas.ts';
+import { declareRoute, forClients } from '../kit/route.ts';
+import { id, jsonContent, subscriptionPath, time } from '../kit/schemas.ts';
 import { takeUnits } from '../kit/work.ts';
 
 const ExportResource = z
   .object({
-    id: z.string(),
+    id,
     createdAt: time,
     updatedAt: time,
     state: z.enum(['processing', 'completed', 'canceled', 'failed']),
@@ -25,9 +27,24 @@ const ExportResource = z
   })
   .meta({ id: 'Export' });
 
+const EXPORT_EXAMPLE: z.infer<typeof ExportResource> = {
+  id: EXAMPLE.job,
+  createdAt: EXAMPLE.early,
+  updatedAt: EXAMPLE.late,
+  state: 'completed',
+  _links: {
+    self: link(`${EXAMPLE.subscriptionPath}/exports/${EXAMPLE.job}`),
+    exports: link(`${EXAMPLE.subscriptionPath}/exports`),
+    download: link(`${EXAMPLE.subscriptionPath}/exports/${EXAMPLE.job}/download`),
+  },
+};
+const ExportList = collectionOf('ExportList', 'exports', ExportResource);
+
 const path = '/subscriptions/{sid}/exports';
-const exportPath = subscriptionPath.extend({ exportId: z.string().meta({ format: 'uuid' }) });
-const common = { tags: ['Exports'], security: [{ token: [] }], middleware: withSubscription };
+const exportPath = subscriptionPath.extend({
+  exportId: id.meta({ description: 'export id', examples: [EXAMPLE.job] }),
+});
+const common = { ...forClients('Exports'), middleware: withSubscription };
 
 export function addExports(door: Door): void {
   addStart(door);
@@ -37,16 +54,24 @@ export function addExports(door: Door): void {
   addDownload(door);
 }
 
-const startRoute = createRoute({
+const startRoute = declareRoute({
   method: 'post',
   path,
+  operationId: 'startExport',
   summary: 'Start an export of failed events',
   description:
     'Each failed event is exported only once, ever. One job at a time, and one completed job a day.',
   ...common,
   request: { params: subscriptionPath },
   responses: {
-    202: { description: 'The job', content: jsonContent(ExportResource) },
+    202: {
+      description: 'The job',
+      content: jsonContent(ExportResource, {
+        ...EXPORT_EXAMPLE,
+        state: 'processing',
+        _links: { self: EXPORT_EXAMPLE._links.self, exports: EXPORT_EXAMPLE._links.exports },
+      }),
+    },
     ...problems(403, 404, 409, 429),
   },
 });
@@ -77,16 +102,21 @@ async function start(c: SubscriptionContext): Promise<ExportJob> {
   }
 }
 
-const listRoute = createRoute({
+const listRoute = declareRoute({
   method: 'get',
   path,
+  operationId: 'listExports',
   summary: 'List exports',
   ...common,
   request: { params: subscriptionPath },
   responses: {
     200: {
       description: 'The jobs, oldest first',
-      content: jsonContent(collectionOf('exports', ExportResource)),
+      content: jsonContent(ExportList, {
+        total: 1,
+        _links: { self: link(`${EXAMPLE.subscriptionPath}/exports`) },
+        _embedded: { exports: [EXPORT_EXAMPLE] },
+      }),
     },
     ...problems(403, 404, 429),
   },
@@ -102,14 +132,15 @@ function addList(door: Door): void {
   });
 }
 
-const readRoute = createRoute({
+const readRoute = declareRoute({
   method: 'get',
   path: `${path}/{exportId}`,
+  operationId: 'getExport',
   summary: 'Read an export',
   ...common,
   request: { params: exportPath },
   responses: {
-    200: { description: 'The job', content: jsonContent(ExportResource) },
+    200: { description: 'The job', content: jsonContent(ExportResource, EXPORT_EXAMPLE) },
     ...problems(403, 404, 429),
   },
 });
@@ -118,9 +149,10 @@ function addRead(door: Door): void {
   door.openapi(readRoute, async (c) => c.json(exportResource(c.get('subscription'), await readJob(c)), 200));
 }
 
-const cancelRoute = createRoute({
+const cancelRoute = declareRoute({
   method: 'delete',
   path: `${path}/{exportId}`,
+  operationId: 'cancelExport',
   summary: 'Cancel an export',
   description: 'A later export may take its events.',
   ...common,
@@ -138,15 +170,31 @@ function addCancel(door: Door): void {
   });
 }
 
-const downloadRoute = createRoute({
+const downloadRoute = declareRoute({
   method: 'get',
   path: `${path}/{exportId}/download`,
+  operationId: 'downloadExport',
   summary: 'Download an export',
   description: 'One line for each event: the event resource without `_links`.',
   ...common,
   request: { params: exportPath },
   responses: {
-    200: { description: 'The file', content: { 'application/x-ndjson': { schema: z.string() } } },
+    200: {
+      description: 'The file',
+      headers: {
+        'Content-Disposition': {
+          description: 'the name of the file',
+          schema: { type: 'string' },
+          example: `attachment; filename="${EXAMPLE.job}.ndjson"`,
+        },
+      },
+      content: {
+        'application/x-ndjson': {
+          schema: z.string(),
+          example: `${JSON.stringify({ ...EVENT_EXAMPLE, _links: undefined })}\n`,
+        },
+      },
+    },
     ...problems(403, 404, 409, 429),
   },
 });

@@ -8,17 +8,30 @@ import { logError } from '../../log.ts';
 import { readJson } from '../kit/body.ts';
 import { param } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
+import { EXAMPLE } from '../kit/examples.ts';
 import { problems } from '../kit/problems.ts';
 import { idsOf } from '../kit/request-id.ts';
-import { customerPath, jsonContent } from '../kit/schemas.ts';
+import { declareRoute, forClients } from '../kit/route.ts';
+import { customerPath, id, jsonContent } from '../kit/schemas.ts';
 
 const Publication = z
   .union([PublishedEvent, z.array(PublishedEvent).min(1).max(PUBLISH_MAX_EVENTS)])
   .meta({ id: 'Publication' });
 
-const PublishedAnswer = z.object({
-  _embedded: z.object({ events: z.array(z.object({ id: z.string(), type: EventType })) }),
-});
+const PublishedAnswer = z
+  .object({ _embedded: z.object({ events: z.array(z.object({ id, type: EventType })) }) })
+  .meta({ id: 'PublishedEvents' });
+
+const EVENT = {
+  type: 'entityUpdated' as const,
+  id: EXAMPLE.event,
+  occurredAt: EXAMPLE.early,
+  captureApplicationId: EXAMPLE.application,
+  captureClientId: EXAMPLE.applicationClient,
+  entityType: 'user',
+  sub: EXAMPLE.profile,
+  attributes: ['familyName', 'primaryAddress.city'],
+};
 
 const BODY = { maxBytes: PUBLISH_BODY_MAX_BYTES, hint: '; split it into several calls' };
 
@@ -47,18 +60,25 @@ export function addPublish(door: Door): void {
 }
 
 function declare(door: Door): void {
-  door.openAPIRegistry.registerPath({
-    method: 'post',
-    path: '/events',
-    summary: 'Publish events',
-    description:
-      'One event, or an array of 1 to 500: the service accepts all of them, or none. 202 means that they are durably queued. After a 503, repeat the call with the same ids.',
-    tags: ['Publishing'],
-    security: [{ token: [] }],
-    request: { params: customerPath, body: { content: jsonContent(Publication), required: true } },
-    responses: {
-      202: { description: 'Durably queued; ids in the order given', content: jsonContent(PublishedAnswer) },
-      ...problems(400, 403, 413, 415, 503),
-    },
-  });
+  door.openAPIRegistry.registerPath(
+    declareRoute({
+      method: 'post',
+      path: '/events',
+      operationId: 'publishEvents',
+      summary: 'Publish events',
+      description:
+        'One event, or an array of 1 to 500: the service accepts all of them, or none. 202 means that they are durably queued. After a 503, repeat the call with the same ids.',
+      ...forClients('Publishing'),
+      request: { params: customerPath, body: { content: jsonContent(Publication, [EVENT]), required: true } },
+      responses: {
+        202: {
+          description: 'Durably queued; ids in the order given',
+          content: jsonContent(PublishedAnswer, {
+            _embedded: { events: [{ id: EVENT.id, type: EVENT.type }] },
+          }),
+        },
+        ...problems(400, 403, 413, 415),
+      },
+    }),
+  );
 }

@@ -1,5 +1,4 @@
 /** Bulk redelivery over HTTP (contract 10.3). */
-import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { ApiFailure } from '../../domain/errors.ts';
 import { RedeliverySpan } from '../../domain/redelivery.ts';
@@ -9,16 +8,18 @@ import { findSubscription } from '../../storage/subscriptions.ts';
 import { addRouteWithBody } from '../kit/body.ts';
 import { timestamp } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
+import { EXAMPLE } from '../kit/examples.ts';
 import { subscriptionHref } from '../kit/hrefs.ts';
 import { collectionOf, Link, link } from '../kit/links.ts';
 import { idParam, notFound, type SubscriptionContext, withSubscription } from '../kit/load.ts';
 import { problems } from '../kit/problems.ts';
-import { jsonContent, subscriptionPath, time, wholeNumber } from '../kit/schemas.ts';
+import { declareRoute, forClients } from '../kit/route.ts';
+import { id, jsonContent, locationOf, subscriptionPath, time, wholeNumber } from '../kit/schemas.ts';
 import { takeUnits } from '../kit/work.ts';
 
 const RedeliveryResource = z
   .object({
-    id: z.string(),
+    id,
     createdAt: time,
     updatedAt: time,
     state: z.enum(['processing', 'completed', 'canceled']),
@@ -30,9 +31,28 @@ const RedeliveryResource = z
   })
   .meta({ id: 'Redelivery' });
 
+const REDELIVERY_EXAMPLE: z.infer<typeof RedeliveryResource> = {
+  id: EXAMPLE.job,
+  createdAt: EXAMPLE.early,
+  updatedAt: EXAMPLE.late,
+  state: 'processing',
+  total: 120,
+  redelivered: 31,
+  succeeded: 29,
+  failed: 1,
+  _links: {
+    self: link(`${EXAMPLE.subscriptionPath}/redeliveries/${EXAMPLE.job}`),
+    redeliveries: link(`${EXAMPLE.subscriptionPath}/redeliveries`),
+    subscription: link(EXAMPLE.subscriptionPath),
+  },
+};
+const RedeliveryList = collectionOf('RedeliveryList', 'redeliveries', RedeliveryResource);
+
 const path = '/subscriptions/{sid}/redeliveries';
-const jobPath = subscriptionPath.extend({ redeliveryId: z.string().meta({ format: 'uuid' }) });
-const common = { tags: ['Redeliveries'], security: [{ token: [] }], middleware: withSubscription };
+const jobPath = subscriptionPath.extend({
+  redeliveryId: id.meta({ description: 'bulk redelivery id', examples: [EXAMPLE.job] }),
+});
+const common = { ...forClients('Redeliveries'), middleware: withSubscription };
 
 export function addRedeliveries(door: Door): void {
   addStart(door);
@@ -41,19 +61,27 @@ export function addRedeliveries(door: Door): void {
   addCancel(door);
 }
 
-const startRoute = createRoute({
+const startRoute = declareRoute({
   method: 'post',
   path,
+  operationId: 'startRedelivery',
   summary: 'Redeliver failed events',
   description:
     'Redelivers every event in `failure` of the span, oldest first, at a pace that the listener can take; without a body, every event in `failure`. One job at a time.',
   ...common,
   request: {
     params: subscriptionPath,
-    body: { content: jsonContent(RedeliverySpan), required: true },
+    body: {
+      content: jsonContent(RedeliverySpan, { since: EXAMPLE.early, until: EXAMPLE.late }),
+      required: false,
+    },
   },
   responses: {
-    202: { description: 'The job; Location names it', content: jsonContent(RedeliveryResource) },
+    202: {
+      description: 'The job',
+      headers: locationOf('the job', REDELIVERY_EXAMPLE._links.self.href),
+      content: jsonContent(RedeliveryResource, REDELIVERY_EXAMPLE),
+    },
     ...problems(400, 403, 404, 409, 413, 415, 429),
   },
 });
@@ -101,16 +129,21 @@ async function isDeleted(c: SubscriptionContext): Promise<boolean> {
   return (await findSubscription(c.get('services').db, customerId, id)) === undefined;
 }
 
-const listRoute = createRoute({
+const listRoute = declareRoute({
   method: 'get',
   path,
+  operationId: 'listRedeliveries',
   summary: 'List bulk redeliveries',
   ...common,
   request: { params: subscriptionPath },
   responses: {
     200: {
       description: 'The jobs of the last seven days, oldest first',
-      content: jsonContent(collectionOf('redeliveries', RedeliveryResource)),
+      content: jsonContent(RedeliveryList, {
+        total: 1,
+        _links: { self: link(`${EXAMPLE.subscriptionPath}/redeliveries`) },
+        _embedded: { redeliveries: [REDELIVERY_EXAMPLE] },
+      }),
     },
     ...problems(403, 404, 429),
   },
@@ -126,14 +159,15 @@ function addList(door: Door): void {
   });
 }
 
-const readRoute = createRoute({
+const readRoute = declareRoute({
   method: 'get',
   path: `${path}/{redeliveryId}`,
+  operationId: 'getRedelivery',
   summary: 'Read a bulk redelivery',
   ...common,
   request: { params: jobPath },
   responses: {
-    200: { description: 'The job', content: jsonContent(RedeliveryResource) },
+    200: { description: 'The job', content: jsonContent(RedeliveryResource, REDELIVERY_EXAMPLE) },
     ...problems(403, 404, 429),
   },
 });
@@ -144,9 +178,10 @@ function addRead(door: Door): void {
   );
 }
 
-const cancelRoute = createRoute({
+const cancelRoute = declareRoute({
   method: 'delete',
   path: `${path}/{redeliveryId}`,
+  operationId: 'cancelRedelivery',
   summary: 'Cancel a bulk redelivery',
   description: 'Events that the job has released already are still sent.',
   ...common,

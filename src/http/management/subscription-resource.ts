@@ -5,15 +5,16 @@ import { SHOWN_STATES } from '../../domain/proof.ts';
 import type { Subscription } from '../../domain/subscription.ts';
 import type { HealthReport } from '../../event-store/rpc.ts';
 import { timestamp } from '../kit/context.ts';
+import { EXAMPLE } from '../kit/examples.ts';
 import { eventsHref, subscriptionHref } from '../kit/hrefs.ts';
 import { Link, link } from '../kit/links.ts';
-import { time, wholeNumber } from '../kit/schemas.ts';
+import { id, time, wholeNumber } from '../kit/schemas.ts';
 
 export const SubscriptionResource = z
   .object({
     _links: z.object({ self: Link, events: Link, test: Link, summary: Link }),
     createdAt: time,
-    customerId: z.string(),
+    customerId: id,
     enabled: z.boolean(),
     endpoint: z.string(),
     events: z.array(z.enum(EVENT_TYPES)),
@@ -28,11 +29,30 @@ export const SubscriptionResource = z
         description:
           'how the endpoint is doing, or that it has not been verified; a list shows the state alone',
       }),
-    id: z.string(),
+    id,
     title: z.string(),
     updatedAt: time,
   })
   .meta({ id: 'Subscription' });
+
+export const SUBSCRIPTION_EXAMPLE: z.infer<typeof SubscriptionResource> = {
+  _links: {
+    self: link(EXAMPLE.subscriptionPath),
+    events: link(`${EXAMPLE.subscriptionPath}/events`),
+    test: link(`${EXAMPLE.subscriptionPath}/test`),
+    summary: link(`${EXAMPLE.subscriptionPath}/summary`),
+  },
+  id: EXAMPLE.subscription,
+  customerId: EXAMPLE.customer,
+  title: 'Profile sync',
+  endpoint: EXAMPLE.endpoint,
+  events: ['entityUpdated'],
+  enabled: true,
+  filter: { properties: { entityUpdated: { properties: { entityType: { const: 'user' } } } } },
+  health: { state: 'healthy', since: EXAMPLE.early, waiting: 0 },
+  createdAt: EXAMPLE.early,
+  updatedAt: EXAMPLE.early,
+};
 
 /**
  * @param health the report of the event store; a list, which asks no event store, shows the state that D1 has

@@ -1,5 +1,4 @@
 /** Subscriptions over HTTP (contract 3). */
-import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { ApiFailure } from '../../domain/errors.ts';
 import { worstSteps } from '../../domain/filter/filter.ts';
@@ -18,12 +17,14 @@ import { clientAudit } from '../kit/audit.ts';
 import { addRouteWithBody } from '../kit/body.ts';
 import type { AppContext } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
+import { EXAMPLE } from '../kit/examples.ts';
 import { subscriptionHref, subscriptionsHref } from '../kit/hrefs.ts';
 import { collectionOf, type Links, link } from '../kit/links.ts';
 import { idParam, notFound, withSubscription } from '../kit/load.ts';
 import { linksOfNumberedPage, pageOrLast, pageParameter } from '../kit/paging.ts';
 import { problems } from '../kit/problems.ts';
-import { customerPath, jsonContent, subscriptionPath } from '../kit/schemas.ts';
+import { declareRoute, forClients } from '../kit/route.ts';
+import { customerPath, jsonContent, locationOf, subscriptionPath } from '../kit/schemas.ts';
 import { countTest } from '../kit/test-limit.ts';
 import { takeUnits } from '../kit/work.ts';
 import {
@@ -32,12 +33,21 @@ import {
   faultsBeyondSchema,
   TITLE_TAKEN,
 } from './subscription-faults.ts';
-import { SubscriptionResource, subscriptionResource } from './subscription-resource.ts';
+import { SUBSCRIPTION_EXAMPLE, SubscriptionResource, subscriptionResource } from './subscription-resource.ts';
 
 const FIRST_VERSION = 1;
 const BORN_HEALTHY: HealthReport = { state: 'healthy', since: 0, waiting: 0 };
 
-const common = { tags: ['Subscriptions'], security: [{ token: [] }] };
+const SubscriptionList = collectionOf('SubscriptionList', 'subscriptions', SubscriptionResource);
+const NEW_EXAMPLE = {
+  title: 'Profile sync',
+  endpoint: EXAMPLE.endpoint,
+  events: ['entityUpdated'],
+  filter: { properties: { entityUpdated: { properties: { entityType: { const: 'user' } } } } },
+};
+const CHANGE_EXAMPLE = { enabled: false };
+
+const common = forClients('Subscriptions');
 
 export function addSubscriptions(door: Door): void {
   addList(door);
@@ -47,9 +57,10 @@ export function addSubscriptions(door: Door): void {
   addDelete(door);
 }
 
-const listRoute = createRoute({
+const listRoute = declareRoute({
   method: 'get',
   path: '/subscriptions',
+  operationId: 'listSubscriptions',
   summary: 'List subscriptions',
   description:
     'All subscriptions, oldest first; with `page`, a hundred at a time. An invalid page number means the last page.',
@@ -58,7 +69,11 @@ const listRoute = createRoute({
   responses: {
     200: {
       description: 'The subscriptions',
-      content: jsonContent(collectionOf('subscriptions', SubscriptionResource)),
+      content: jsonContent(SubscriptionList, {
+        total: 1,
+        _links: { self: link(`/${EXAMPLE.customer}/webhooks/subscriptions`) },
+        _embedded: { subscriptions: [{ ...SUBSCRIPTION_EXAMPLE, health: { state: 'healthy' } }] },
+      }),
     },
     ...problems(403, 429),
   },
@@ -104,14 +119,22 @@ function asNoted(c: AppContext, row: Subscription): Subscription {
   return isOver ? { ...row, health: 'healthy' } : row;
 }
 
-const createSubscriptionRoute = createRoute({
+const createSubscriptionRoute = declareRoute({
   method: 'post',
   path: '/subscriptions',
+  operationId: 'createSubscription',
   summary: 'Create a subscription',
   ...common,
-  request: { params: customerPath, body: { content: jsonContent(NewSubscription), required: true } },
+  request: {
+    params: customerPath,
+    body: { content: jsonContent(NewSubscription, NEW_EXAMPLE), required: true },
+  },
   responses: {
-    201: { description: 'The subscription; Location names it', content: jsonContent(SubscriptionResource) },
+    201: {
+      description: 'The subscription',
+      headers: locationOf('the subscription', EXAMPLE.subscriptionPath),
+      content: jsonContent(SubscriptionResource, SUBSCRIPTION_EXAMPLE),
+    },
     ...problems(400, 403, 409, 413, 415, 429),
   },
 });
@@ -179,15 +202,19 @@ async function insert(c: AppContext, subscription: Subscription): Promise<void> 
   }
 }
 
-const readRoute = createRoute({
+const readRoute = declareRoute({
   method: 'get',
   path: '/subscriptions/{sid}',
+  operationId: 'getSubscription',
   summary: 'Read a subscription',
   ...common,
   middleware: withSubscription,
   request: { params: subscriptionPath },
   responses: {
-    200: { description: 'The subscription', content: jsonContent(SubscriptionResource) },
+    200: {
+      description: 'The subscription',
+      content: jsonContent(SubscriptionResource, SUBSCRIPTION_EXAMPLE),
+    },
     ...problems(403, 404, 429),
   },
 });
@@ -199,9 +226,10 @@ function addRead(door: Door): void {
   });
 }
 
-const changeRoute = createRoute({
+const changeRoute = declareRoute({
   method: 'patch',
   path: '/subscriptions/{sid}',
+  operationId: 'updateSubscription',
   summary: 'Modify a subscription',
   description: 'A merge patch (RFC 7396): only the members that are supplied change.',
   ...common,
@@ -210,14 +238,17 @@ const changeRoute = createRoute({
     params: subscriptionPath,
     body: {
       content: {
-        'application/merge-patch+json': { schema: SubscriptionChange },
-        'application/json': { schema: SubscriptionChange },
+        'application/merge-patch+json': { schema: SubscriptionChange, example: CHANGE_EXAMPLE },
+        ...jsonContent(SubscriptionChange, CHANGE_EXAMPLE),
       },
       required: true,
     },
   },
   responses: {
-    200: { description: 'The subscription as it is now', content: jsonContent(SubscriptionResource) },
+    200: {
+      description: 'The subscription as it is now',
+      content: jsonContent(SubscriptionResource, { ...SUBSCRIPTION_EXAMPLE, ...CHANGE_EXAMPLE }),
+    },
     ...problems(400, 403, 404, 413, 415, 429),
   },
 });
@@ -251,9 +282,10 @@ function addChange(door: Door): void {
   );
 }
 
-const deleteRoute = createRoute({
+const deleteRoute = declareRoute({
   method: 'delete',
   path: '/subscriptions/{sid}',
+  operationId: 'deleteSubscription',
   summary: 'Delete a subscription',
   description: 'Deletes every stored event of it, too.',
   ...common,

@@ -1,10 +1,11 @@
 /** Counts of the events of the last seven days, by how they are doing (contract 3.8). */
-import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { timestamp } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
+import { EXAMPLE } from '../kit/examples.ts';
 import { withSubscription } from '../kit/load.ts';
 import { problems } from '../kit/problems.ts';
+import { declareRoute, forClients } from '../kit/route.ts';
 import { jsonContent, subscriptionPath, time, wholeNumber } from '../kit/schemas.ts';
 
 const SummaryResource = z
@@ -18,16 +19,26 @@ const SummaryResource = z
   })
   .meta({ id: 'Summary' });
 
-const route = createRoute({
+const route = declareRoute({
   method: 'get',
   path: '/subscriptions/{sid}/summary',
+  operationId: 'getSummary',
   summary: 'Counts of the last seven days',
-  tags: ['Subscriptions'],
-  security: [{ token: [] }],
+  ...forClients('Subscriptions'),
   middleware: withSubscription,
   request: { params: subscriptionPath },
   responses: {
-    200: { description: 'The counts, as of updatedAt', content: jsonContent(SummaryResource) },
+    200: {
+      description: 'The counts, as of updatedAt',
+      content: jsonContent(SummaryResource, {
+        updatedAt: EXAMPLE.early,
+        total: 100,
+        succeeded: 70,
+        retrying: 12,
+        failed: 18,
+        exportable: 5,
+      }),
+    },
     ...problems(403, 404, 429),
   },
 });

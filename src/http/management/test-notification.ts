@@ -1,27 +1,30 @@
 /** Test notifications over HTTP (contract 3.7). */
-import { createRoute } from '@hono/zod-openapi';
 import { ApiFailure } from '../../domain/errors.ts';
 import { TEST_INTERVAL_MS, TESTS_AT_ONCE } from '../../domain/limits.ts';
 import { sendTest } from '../../operations/send-test.ts';
 import type { Door } from '../kit/door.ts';
-import { EventResource, eventResource } from '../kit/event-resource.ts';
+import { EVENT_EXAMPLE, EventResource, eventResource } from '../kit/event-resource.ts';
 import { notFound, withSubscription } from '../kit/load.ts';
 import { problems } from '../kit/problems.ts';
+import { declareRoute, forClients } from '../kit/route.ts';
 import { jsonContent, subscriptionPath } from '../kit/schemas.ts';
 import { countTest } from '../kit/test-limit.ts';
 
-const route = createRoute({
+const route = declareRoute({
   method: 'post',
   path: '/subscriptions/{sid}/test',
+  operationId: 'sendTest',
   summary: 'Send a test notification',
   description:
     'Sent whatever `events` and `filter` of the subscription say. Stored before the answer, and retried like any event. A 2xx verifies an endpoint that is `unverified`.',
-  tags: ['Subscriptions'],
-  security: [{ token: [] }],
+  ...forClients('Subscriptions'),
   middleware: withSubscription,
   request: { params: subscriptionPath },
   responses: {
-    202: { description: 'Stored, and about to be sent', content: jsonContent(EventResource) },
+    202: {
+      description: 'Stored, and about to be sent',
+      content: jsonContent(EventResource, EVENT_EXAMPLE),
+    },
     ...problems(403, 404, 409, 429),
   },
 });

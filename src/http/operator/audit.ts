@@ -1,16 +1,17 @@
 /** The audit trail over HTTP (contract 10.7): the operator reads who did what. */
-import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { AUDIT_ACTORS, AUDIT_EVENTS, type AuditEvent } from '../../domain/audit.ts';
 import { isEventId } from '../../domain/ids.ts';
 import { AUDIT_ENTRIES_PER_UNIT, AUDIT_LIMIT_MAX } from '../../domain/limits.ts';
-import { rfc3339, uuid } from '../../domain/schemas.ts';
+import { EVENT_ID_FORM, rfc3339, uuid } from '../../domain/schemas.ts';
 import { auditPage, type StoredAuditRow } from '../../storage/audit.ts';
 import { type AppContext, timestamp } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
+import { EXAMPLE } from '../kit/examples.ts';
 import { Link, link } from '../kit/links.ts';
 import { problems } from '../kit/problems.ts';
-import { jsonContent, time, wholeNumber } from '../kit/schemas.ts';
+import { declareRoute, forOperator } from '../kit/route.ts';
+import { id, jsonContent, limitParameter, time, wholeNumber } from '../kit/schemas.ts';
 import { takeOperatorUnits } from '../kit/work.ts';
 
 /** Entries of a page when the query names no `limit`. */
@@ -23,56 +24,77 @@ const AuditQuery = z.strictObject(
       .string()
       .refine(isEventId, { error: 'must be the id of an entry' })
       .optional()
-      .meta({ description: 'only entries that follow the one with this id' }),
-    limit: z
-      .string()
-      .refine((text) => /^\d{1,4}$/.test(text) && Number(text) >= 1 && Number(text) <= AUDIT_LIMIT_MAX, {
-        error: `must be a whole number from 1 to ${AUDIT_LIMIT_MAX}`,
-      })
-      .optional()
-      .meta({ description: `entries of a page, ${LIMIT} without it` }),
-    customerId: uuid.optional(),
+      .meta({ ...EVENT_ID_FORM, description: 'only entries that follow the one with this id' }),
+    limit: limitParameter(AUDIT_LIMIT_MAX, `entries of a page, ${LIMIT} without it`),
+    customerId: uuid.optional().meta({ description: 'only entries of this customer' }),
     since: rfc3339.optional().meta({ description: 'only entries of this time or later' }),
     until: rfc3339.optional().meta({ description: 'only entries before this time' }),
-    event: z.enum(EVENTS, { error: `must be one of ${EVENTS.join(', ')}` }).optional(),
+    event: z
+      .enum(EVENTS, { error: `must be one of ${EVENTS.join(', ')}` })
+      .optional()
+      .meta({ description: 'only entries of this event' }),
   },
   { error: 'has only after, limit, customerId, since, until and event' },
 );
 
 const AuditEntryResource = z
   .object({
-    id: z.string(),
+    id,
     createdAt: time,
     event: z.enum(EVENTS),
     actor: z.enum(AUDIT_ACTORS),
     outcome: z.string(),
-    customerId: z.string().optional(),
+    customerId: id.optional(),
     clientId: z.string().optional().meta({ description: 'the client that acted' }),
     target: z.string().optional().meta({ description: 'the id of what was acted on' }),
     address: z.string().optional().meta({ description: "the caller's IPv4 address, or its IPv6 network" }),
-    requestId: z.string().optional(),
+    requestId: id.optional(),
     callerRequestId: z.string().optional(),
     count: wholeNumber.meta({ description: 'how many like things the entry stands for' }),
   })
   .meta({ id: 'AuditEntry' });
 
-const route = createRoute({
+const AuditEntryList = z
+  .object({
+    _links: z.object({ self: Link, next: Link.optional() }),
+    _embedded: z.object({ auditEntries: z.array(AuditEntryResource) }),
+  })
+  .meta({ id: 'AuditEntryList' });
+
+const route = declareRoute({
   method: 'get',
   path: '/audit',
+  operationId: 'listAuditEntries',
   summary: 'Read the audit trail',
   description: 'The newest entry first. `next` is present when there are more. Entries are kept for 90 days.',
-  tags: ['Operator'],
-  security: [{ operator: [] }],
+  ...forOperator(),
   request: { query: AuditQuery },
   responses: {
     200: {
       description: 'The entries',
-      content: jsonContent(
-        z.object({
-          _links: z.object({ self: Link, next: Link.optional() }),
-          _embedded: z.object({ auditEntries: z.array(AuditEntryResource) }),
-        }),
-      ),
+      content: jsonContent(AuditEntryList, {
+        _links: {
+          self: link('/operator/audit?limit=1'),
+          next: link(`/operator/audit?limit=1&after=${EXAMPLE.event}`),
+        },
+        _embedded: {
+          auditEntries: [
+            {
+              id: EXAMPLE.event,
+              createdAt: EXAMPLE.early,
+              event: 'client-created',
+              actor: 'operator',
+              outcome: 'done',
+              customerId: EXAMPLE.customer,
+              target: EXAMPLE.client,
+              address: '198.51.100.1',
+              requestId: EXAMPLE.request,
+              callerRequestId: 'ticket-7',
+              count: 1,
+            },
+          ],
+        },
+      }),
     },
     ...problems(400, 403, 429),
   },

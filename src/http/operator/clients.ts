@@ -1,5 +1,4 @@
 /** Configuration clients of a customer over HTTP (contract 10.2). A secret is shown once, by the call that makes it. */
-import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { ApiFailure } from '../../domain/errors.ts';
 import {
@@ -24,10 +23,12 @@ import { operatorAudit } from '../kit/audit.ts';
 import { addRouteWithBody } from '../kit/body.ts';
 import { type AppContext, param, timestamp } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
+import { EXAMPLE } from '../kit/examples.ts';
 import { clientsHref } from '../kit/hrefs.ts';
 import { collectionOf, Link, link } from '../kit/links.ts';
 import { notFound, withClient, withCustomer } from '../kit/load.ts';
 import { problems } from '../kit/problems.ts';
+import { declareRoute, forOperator } from '../kit/route.ts';
 import { customerPath, jsonContent, time } from '../kit/schemas.ts';
 
 /** What we make has a prefix, by which secret scanners know it. */
@@ -37,13 +38,17 @@ const SECRET_PREFIX = 'iwh_secret_';
 const CLIENT_ID_LENGTH = 32;
 /** Alphanumerics after the prefix; 248 bits. */
 const SECRET_LENGTH = 48;
+/** The scope of a client for which the operator gives none: every management call. */
+const EVERYTHING = '*:webhooks/**';
 /** A week. */
 const KEEP_OLD_MAX_SECONDS = 604_800;
+
+const SECRET_EXAMPLE = `${SECRET_PREFIX}${'0123456789abcdef'.repeat(3)}`;
 
 const NewClient = z
   .object(
     {
-      name: text(1, 200),
+      name: text(1, 200).meta({ examples: ['backend'] }),
       scope: z
         .string({ error: 'must be a scope string' })
         .max(SCOPE_MAX_CHARACTERS, { error: `must be at most ${SCOPE_MAX_CHARACTERS} characters` })
@@ -51,20 +56,32 @@ const NewClient = z
           error: 'must be METHOD:path-glob, several separated by spaces, e.g. *:webhooks/**',
         })
         .transform((value) => value.trim())
-        .default('*:webhooks/**'),
+        .optional()
+        .transform((value) => value ?? EVERYTHING)
+        .meta({
+          maxLength: SCOPE_MAX_CHARACTERS,
+          description: `METHOD:path-glob, several separated by spaces; ${EVERYTHING} without it`,
+          examples: [EVERYTHING],
+        }),
       clientId: z
         .string({ error: 'must be a string' })
         .regex(/^(?!\.{1,2}$)[A-Za-z0-9._~-]{1,64}$/, {
           error: 'must be 1 to 64 of A-Z a-z 0-9 . _ ~ -, and not . or ..',
         })
         .optional()
-        .meta({ description: 'given: a client that moves here keeps its credentials' }),
+        .meta({
+          minLength: 1,
+          maxLength: 64,
+          description: 'for a client that moves here: it keeps its credentials',
+          examples: [EXAMPLE.client],
+        }),
       clientSecret: z
         .string({ error: 'must be a string' })
         .regex(/^[\x21-\x7e]{32,255}$/, {
           error: 'must be 32 to 255 printable ASCII characters without spaces',
         })
-        .optional(),
+        .optional()
+        .meta({ minLength: 32, maxLength: 255, examples: [SECRET_EXAMPLE] }),
     },
     { error: 'must be a JSON object' },
   )
@@ -78,7 +95,9 @@ const RotateSecret = z
         .int({ error: 'must be a whole number of seconds' })
         .min(0, { error: 'must be at least 0' })
         .max(KEEP_OLD_MAX_SECONDS, { error: `must be at most ${KEEP_OLD_MAX_SECONDS}` })
-        .default(0),
+        .optional()
+        .transform((seconds) => seconds ?? 0)
+        .meta({ description: 'how long the old secrets still work; 0 without it' }),
     },
     { error: 'must be a JSON object' },
   )
@@ -98,8 +117,23 @@ const ClientWithSecret = ClientResource.extend({
   clientSecret: z.string().meta({ description: 'only this answer shows it' }),
 }).meta({ id: 'ClientWithSecret' });
 
-const common = { tags: ['Operator'], security: [{ operator: [] }] };
-const clientPath = customerPath.extend({ clientId: z.string() });
+const CLIENT_PATH = `/operator/customers/${EXAMPLE.customer}/clients/${EXAMPLE.client}`;
+const CLIENT_EXAMPLE: z.infer<typeof ClientResource> = {
+  clientId: EXAMPLE.client,
+  name: 'backend',
+  scope: EVERYTHING,
+  createdAt: EXAMPLE.early,
+  _links: { self: link(CLIENT_PATH), 'rotate-secret': link(`${CLIENT_PATH}/rotate-secret`) },
+};
+const WITH_SECRET_EXAMPLE = { ...CLIENT_EXAMPLE, clientSecret: SECRET_EXAMPLE };
+const ClientList = collectionOf('ClientList', 'clients', ClientResource);
+
+const common = forOperator();
+const clientPath = customerPath.extend({
+  clientId: z
+    .string()
+    .meta({ minLength: 1, maxLength: 64, description: 'client id', examples: [EXAMPLE.client] }),
+});
 
 export function addClients(door: Door): void {
   addCreate(door);
@@ -108,15 +142,22 @@ export function addClients(door: Door): void {
   addRotateSecret(door);
 }
 
-const createClientRoute = createRoute({
+const createClientRoute = declareRoute({
   method: 'post',
   path: '/customers/{cid}/clients',
+  operationId: 'createClient',
   summary: 'Create a client',
   ...common,
   middleware: withCustomer,
-  request: { params: customerPath, body: { content: jsonContent(NewClient), required: true } },
+  request: {
+    params: customerPath,
+    body: { content: jsonContent(NewClient, { name: 'backend' }), required: true },
+  },
   responses: {
-    201: { description: 'The client with its secret', content: jsonContent(ClientWithSecret) },
+    201: {
+      description: 'The client with its secret',
+      content: jsonContent(ClientWithSecret, WITH_SECRET_EXAMPLE),
+    },
     ...problems(400, 403, 404, 409, 413, 415),
   },
 });
@@ -155,15 +196,23 @@ async function insert(c: AppContext, client: Client, secret: NewSecret): Promise
   }
 }
 
-const listRoute = createRoute({
+const listRoute = declareRoute({
   method: 'get',
   path: '/customers/{cid}/clients',
+  operationId: 'listClients',
   summary: 'List clients',
   ...common,
   middleware: withCustomer,
   request: { params: customerPath },
   responses: {
-    200: { description: 'The clients', content: jsonContent(collectionOf('clients', ClientResource)) },
+    200: {
+      description: 'The clients',
+      content: jsonContent(ClientList, {
+        total: 1,
+        _links: { self: link(`/operator/customers/${EXAMPLE.customer}/clients`) },
+        _embedded: { clients: [CLIENT_EXAMPLE] },
+      }),
+    },
     ...problems(403, 404),
   },
 });
@@ -177,9 +226,10 @@ function addList(door: Door): void {
   });
 }
 
-const deleteRoute = createRoute({
+const deleteRoute = declareRoute({
   method: 'delete',
   path: '/customers/{cid}/clients/{clientId}',
+  operationId: 'deleteClient',
   summary: 'Delete a client',
   description: 'Its access tokens stop within 60 seconds.',
   ...common,
@@ -199,16 +249,23 @@ function addDelete(door: Door): void {
   });
 }
 
-const rotateSecretRoute = createRoute({
+const rotateSecretRoute = declareRoute({
   method: 'post',
   path: '/customers/{cid}/clients/{clientId}/rotate-secret',
+  operationId: 'rotateClientSecret',
   summary: "Replace a client's secret",
   description: 'The old secret and the tokens given for it end at once, or after `keepOldSeconds`.',
   ...common,
   middleware: withClient,
-  request: { params: clientPath, body: { content: jsonContent(RotateSecret), required: false } },
+  request: {
+    params: clientPath,
+    body: { content: jsonContent(RotateSecret, { keepOldSeconds: 3600 }), required: false },
+  },
   responses: {
-    200: { description: 'The client with its new secret', content: jsonContent(ClientWithSecret) },
+    200: {
+      description: 'The client with its new secret',
+      content: jsonContent(ClientWithSecret, WITH_SECRET_EXAMPLE),
+    },
     ...problems(400, 403, 404, 409, 413, 415),
   },
 });

@@ -1,5 +1,4 @@
 /** Customers over HTTP: the operator creates, lists and erases them (contract 10.2). */
-import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { ApiFailure } from '../../domain/errors.ts';
 import { text, uuid } from '../../domain/schemas.ts';
@@ -11,17 +10,19 @@ import { operatorAudit } from '../kit/audit.ts';
 import { addRouteWithBody } from '../kit/body.ts';
 import { timestamp } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
+import { EXAMPLE } from '../kit/examples.ts';
 import { clientsHref, customerHref, customersHref, jwksHref, subscriptionsHref } from '../kit/hrefs.ts';
 import { collectionOf, Link, link } from '../kit/links.ts';
 import { idParam, notFound, withCustomer } from '../kit/load.ts';
 import { linksOfPage, pageOrFirst, pageParameter } from '../kit/paging.ts';
 import { problems } from '../kit/problems.ts';
-import { customerPath, jsonContent, time, wholeNumber } from '../kit/schemas.ts';
+import { declareRoute, forOperator } from '../kit/route.ts';
+import { customerPath, id, jsonContent, locationOf, time, wholeNumber } from '../kit/schemas.ts';
 
 const NewCustomer = z
   .object(
     {
-      name: text(1, 200),
+      name: text(1, 200).meta({ examples: ['Acme'] }),
       id: uuid.optional().meta({ description: 'a customer that moves here keeps its id' }),
     },
     { error: 'must be a JSON object' },
@@ -30,7 +31,7 @@ const NewCustomer = z
 
 const CustomerResource = z
   .object({
-    id: z.string(),
+    id,
     name: z.string(),
     createdAt: time,
     fullestStorePercent: wholeNumber.meta({
@@ -40,7 +41,21 @@ const CustomerResource = z
   })
   .meta({ id: 'Customer' });
 
-const common = { tags: ['Operator'], security: [{ operator: [] }] };
+const CUSTOMER_EXAMPLE: z.infer<typeof CustomerResource> = {
+  id: EXAMPLE.customer,
+  name: 'Acme',
+  createdAt: EXAMPLE.early,
+  fullestStorePercent: 10,
+  _links: {
+    self: link(customerHref(EXAMPLE.customer)),
+    clients: link(clientsHref(EXAMPLE.customer)),
+    subscriptions: link(subscriptionsHref(EXAMPLE.customer)),
+    keys: link(jwksHref(EXAMPLE.customer)),
+  },
+};
+const CustomerList = collectionOf('CustomerList', 'customers', CustomerResource);
+
+const common = forOperator();
 
 export function addCustomers(door: Door): void {
   addCreate(door);
@@ -49,15 +64,20 @@ export function addCustomers(door: Door): void {
   addErase(door);
 }
 
-const createCustomerRoute = createRoute({
+const createCustomerRoute = declareRoute({
   method: 'post',
   path: '/customers',
+  operationId: 'createCustomer',
   summary: 'Create a customer',
   description: 'Makes three signing keys for it.',
   ...common,
-  request: { body: { content: jsonContent(NewCustomer), required: true } },
+  request: { body: { content: jsonContent(NewCustomer, { name: 'Acme' }), required: true } },
   responses: {
-    201: { description: 'The customer', content: jsonContent(CustomerResource) },
+    201: {
+      description: 'The customer',
+      headers: locationOf('the customer', CUSTOMER_EXAMPLE._links.self.href),
+      content: jsonContent(CustomerResource, CUSTOMER_EXAMPLE),
+    },
     ...problems(400, 403, 409, 413, 415),
   },
 });
@@ -84,15 +104,23 @@ function addCreate(door: Door): void {
   });
 }
 
-const listRoute = createRoute({
+const listRoute = declareRoute({
   method: 'get',
   path: '/customers',
+  operationId: 'listCustomers',
   summary: 'List customers',
   description: 'Oldest first, a hundred to a page.',
   ...common,
   request: { query: z.object({ page: pageParameter }) },
   responses: {
-    200: { description: 'The customers', content: jsonContent(collectionOf('customers', CustomerResource)) },
+    200: {
+      description: 'The customers',
+      content: jsonContent(CustomerList, {
+        total: 1,
+        _links: { self: link(customersHref) },
+        _embedded: { customers: [CUSTOMER_EXAMPLE] },
+      }),
+    },
     ...problems(403),
   },
 });
@@ -109,15 +137,16 @@ function addList(door: Door): void {
   });
 }
 
-const readRoute = createRoute({
+const readRoute = declareRoute({
   method: 'get',
   path: '/customers/{cid}',
+  operationId: 'getCustomer',
   summary: 'Read a customer',
   ...common,
   middleware: withCustomer,
   request: { params: customerPath },
   responses: {
-    200: { description: 'The customer', content: jsonContent(CustomerResource) },
+    200: { description: 'The customer', content: jsonContent(CustomerResource, CUSTOMER_EXAMPLE) },
     ...problems(403, 404),
   },
 });
@@ -130,9 +159,10 @@ function addRead(door: Door): void {
   });
 }
 
-const eraseRoute = createRoute({
+const eraseRoute = declareRoute({
   method: 'delete',
   path: '/customers/{cid}',
+  operationId: 'eraseCustomer',
   summary: 'Erase a customer',
   description: 'Deletes its clients, keys and subscriptions, and erases every event store of theirs.',
   ...common,

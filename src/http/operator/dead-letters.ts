@@ -1,5 +1,4 @@
 /** Dead letters over HTTP (contract 10.2): messages that the service could not process. */
-import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { depthExceeds } from '../../domain/json-size.ts';
 import { DEAD_LETTER_MAX_DEPTH } from '../../domain/limits.ts';
@@ -15,15 +14,17 @@ import {
 import { operatorAudit } from '../kit/audit.ts';
 import { type AppContext, param, timestamp } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
+import { EXAMPLE } from '../kit/examples.ts';
 import { collectionOf, Link, link } from '../kit/links.ts';
 import { notFound, withDeadLetter } from '../kit/load.ts';
 import { linksOfPage, pageOrFirst, pageParameter } from '../kit/paging.ts';
 import { problems } from '../kit/problems.ts';
-import { jsonContent, time } from '../kit/schemas.ts';
+import { declareRoute, forOperator } from '../kit/route.ts';
+import { id, jsonContent, time } from '../kit/schemas.ts';
 
 const DeadLetterResource = z
   .object({
-    id: z.string(),
+    id,
     queue: z.string(),
     reason: z.string(),
     acceptedAt: time,
@@ -36,8 +37,25 @@ const DeadLetterWithBody = DeadLetterResource.extend({
   body: z.unknown().meta({ description: 'the event as it was published, with the id and time it was given' }),
 }).meta({ id: 'DeadLetterWithBody' });
 
-const common = { tags: ['Operator'], security: [{ operator: [] }] };
-const letterPath = z.object({ id: z.string() });
+const LETTER_EXAMPLE: z.infer<typeof DeadLetterResource> = {
+  id: EXAMPLE.job,
+  queue: 'webhook-events',
+  reason: 'sub must be a UUID',
+  acceptedAt: EXAMPLE.early,
+  createdAt: EXAMPLE.late,
+  _links: {
+    self: link(`/operator/dead-letters/${EXAMPLE.job}`),
+    replay: link(`/operator/dead-letters/${EXAMPLE.job}/replay`),
+  },
+};
+const WITH_BODY_EXAMPLE = {
+  ...LETTER_EXAMPLE,
+  body: { replay: 1, acceptedAt: 1769860800000, eventId: EXAMPLE.event, event: { type: 'entityCreated' } },
+};
+const DeadLetterList = collectionOf('DeadLetterList', 'deadLetters', DeadLetterResource);
+
+const common = forOperator();
+const letterPath = z.object({ id: id.meta({ description: 'dead letter id', examples: [EXAMPLE.job] }) });
 
 export function addDeadLetters(door: Door): void {
   addList(door);
@@ -46,9 +64,10 @@ export function addDeadLetters(door: Door): void {
   addDrop(door);
 }
 
-const listRoute = createRoute({
+const listRoute = declareRoute({
   method: 'get',
   path: '/dead-letters',
+  operationId: 'listDeadLetters',
   summary: 'List dead letters',
   description: 'Oldest first, a hundred to a page, without their bodies.',
   ...common,
@@ -56,7 +75,11 @@ const listRoute = createRoute({
   responses: {
     200: {
       description: 'The letters',
-      content: jsonContent(collectionOf('deadLetters', DeadLetterResource)),
+      content: jsonContent(DeadLetterList, {
+        total: 1,
+        _links: { self: link('/operator/dead-letters') },
+        _embedded: { deadLetters: [LETTER_EXAMPLE] },
+      }),
     },
     ...problems(403),
   },
@@ -71,15 +94,19 @@ function addList(door: Door): void {
   });
 }
 
-const readRoute = createRoute({
+const readRoute = declareRoute({
   method: 'get',
   path: '/dead-letters/{id}',
+  operationId: 'getDeadLetter',
   summary: 'Read a dead letter',
   ...common,
   middleware: withDeadLetter,
   request: { params: letterPath },
   responses: {
-    200: { description: 'The letter with its body', content: jsonContent(DeadLetterWithBody) },
+    200: {
+      description: 'The letter with its body',
+      content: jsonContent(DeadLetterWithBody, WITH_BODY_EXAMPLE),
+    },
     ...problems(403, 404),
   },
 });
@@ -93,9 +120,10 @@ function addRead(door: Door): void {
   });
 }
 
-const replayRoute = createRoute({
+const replayRoute = declareRoute({
   method: 'post',
   path: '/dead-letters/{id}/replay',
+  operationId: 'replayDeadLetter',
   summary: 'Replay a dead letter',
   description:
     'Queues the event again under its old id and time of acceptance, and takes the letter off the list.',
@@ -103,8 +131,8 @@ const replayRoute = createRoute({
   middleware: withDeadLetter,
   request: { params: letterPath },
   responses: {
-    202: { description: 'Queued', content: jsonContent(DeadLetterResource) },
-    ...problems(403, 404, 503),
+    202: { description: 'Queued', content: jsonContent(DeadLetterResource, LETTER_EXAMPLE) },
+    ...problems(403, 404),
   },
 });
 
@@ -120,9 +148,10 @@ function addReplay(door: Door): void {
   });
 }
 
-const dropRoute = createRoute({
+const dropRoute = declareRoute({
   method: 'delete',
   path: '/dead-letters/{id}',
+  operationId: 'dropDeadLetter',
   summary: 'Drop a dead letter',
   ...common,
   request: { params: letterPath },

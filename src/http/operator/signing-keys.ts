@@ -1,14 +1,14 @@
 /** Signing keys over HTTP: rotating those of a customer (contract 6.3), resealing those of all (contract 10.2). */
-import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { resealSigningKeys } from '../../operations/reseal-keys.ts';
 import { rotateSigningKeys } from '../../operations/rotate-keys.ts';
 import { publishedKeys } from '../../storage/signing-keys.ts';
 import { theOperator } from '../kit/audit.ts';
 import type { Door } from '../kit/door.ts';
-import { Jwks, jwksResource } from '../kit/jwks.ts';
+import { JWKS_EXAMPLE, Jwks, jwksResource } from '../kit/jwks.ts';
 import { notFound, withCustomer } from '../kit/load.ts';
 import { problems } from '../kit/problems.ts';
+import { declareRoute, forOperator } from '../kit/route.ts';
 import { customerPath, jsonContent, wholeNumber } from '../kit/schemas.ts';
 
 const Reseal = z
@@ -24,22 +24,26 @@ const Reseal = z
   })
   .meta({ id: 'Reseal' });
 
-const common = { tags: ['Operator'], security: [{ operator: [] }] };
+const common = forOperator();
 
 export function addSigningKeys(door: Door): void {
   addRotate(door);
   addReseal(door);
 }
 
-const rotateRoute = createRoute({
+const rotateRoute = declareRoute({
   method: 'post',
   path: '/customers/{cid}/signing-keys/rotate',
+  operationId: 'rotateSigningKeys',
   summary: "Rotate a customer's signing keys",
   description: 'The next key signs from now on. The key that signed before stays published for 35 days.',
   ...common,
   middleware: withCustomer,
   request: { params: customerPath },
-  responses: { 200: { description: 'The public keys', content: jsonContent(Jwks) }, ...problems(403, 404) },
+  responses: {
+    200: { description: 'The public keys', content: jsonContent(Jwks, JWKS_EXAMPLE) },
+    ...problems(403, 404),
+  },
 });
 
 function addRotate(door: Door): void {
@@ -55,14 +59,21 @@ function addRotate(door: Door): void {
   });
 }
 
-const resealRoute = createRoute({
+const resealRoute = declareRoute({
   method: 'post',
   path: '/signing-keys/reseal',
+  operationId: 'resealSigningKeys',
   summary: 'Seal every private key again',
   description:
     'Seals them under the current KEY_ENCRYPTION_KEY, so that KEY_ENCRYPTION_KEY_PREVIOUS can be removed. Safe to repeat: repeat the call until `remaining` is 0.',
   ...common,
-  responses: { 200: { description: 'The progress', content: jsonContent(Reseal) }, ...problems(403) },
+  responses: {
+    200: {
+      description: 'The progress',
+      content: jsonContent(Reseal, { total: 3, resealed: 3, remaining: 0, unreadable: 0 }),
+    },
+    ...problems(403),
+  },
 });
 
 function addReseal(door: Door): void {

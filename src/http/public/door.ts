@@ -2,6 +2,7 @@
 import { type Door, newDoor } from '../kit/door.ts';
 import { addHealth } from './healthz.ts';
 import { addJwk } from './jwk.ts';
+import { addNotifications } from './notifications.ts';
 import { addOpenApi } from './openapi.ts';
 import { addSecurityTxt } from './security-txt.ts';
 import { addTokens } from './tokens.ts';
@@ -14,5 +15,6 @@ export function publicDoor(api: Door): Door {
   addSecurityTxt(door);
   addTokens(door);
   addJwk(door);
+  addNotifications(door);
   return door;
 }

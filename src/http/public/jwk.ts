@@ -1,25 +1,33 @@
 /** The public keys of a customer (contract 6.3). */
-import { createRoute } from '@hono/zod-openapi';
 import { ApiFailure } from '../../domain/errors.ts';
 import { publishedKeys } from '../../storage/signing-keys.ts';
 import { type AppContext, callerKey } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
-import { Jwks, jwksResource } from '../kit/jwks.ts';
+import { JWKS_EXAMPLE, Jwks, jwksResource } from '../kit/jwks.ts';
 import { idParam, notFound } from '../kit/load.ts';
 import { problems } from '../kit/problems.ts';
-import { customerPath, jsonContent } from '../kit/schemas.ts';
+import { declareRoute, forAnybody } from '../kit/route.ts';
+import { cacheControl, customerPath, jsonContent } from '../kit/schemas.ts';
 
 /** Listeners may cache the keys for this long: a key is published long before it signs. */
 const CACHE_SECONDS = 300;
 
-const route = createRoute({
+const route = declareRoute({
   method: 'get',
   path: '/{cid}/login/jwk',
+  operationId: 'getPublicKeys',
   summary: 'Public keys',
   description: 'Listeners verify the security event tokens of this customer with these keys.',
-  tags: ['Keys'],
+  ...forAnybody('Keys'),
   request: { params: customerPath },
-  responses: { 200: { description: 'The keys', content: jsonContent(Jwks) }, ...problems(404, 429) },
+  responses: {
+    200: {
+      description: 'The keys',
+      headers: cacheControl(`public, max-age=${CACHE_SECONDS}`),
+      content: jsonContent(Jwks, JWKS_EXAMPLE),
+    },
+    ...problems(404, 429),
+  },
 });
 
 export function addJwk(door: Door): void {

@@ -1,20 +1,29 @@
 /** `GET /.well-known/security.txt` (contract 10.5, RFC 9116): where to report a fault. */
-import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { ApiFailure } from '../../domain/errors.ts';
 import type { Door } from '../kit/door.ts';
 import { problems } from '../kit/problems.ts';
+import { declareRoute, forAnybody } from '../kit/route.ts';
 
 /** From each answer on. RFC 9116 asks for less than a year. */
 const VALID_MS = 180 * 86_400_000;
 
-const route = createRoute({
+const route = declareRoute({
   method: 'get',
   path: '/.well-known/security.txt',
+  operationId: 'getSecurityTxt',
   summary: 'Where to report a fault',
-  tags: ['Operation'],
+  ...forAnybody('Operation'),
   responses: {
-    200: { description: 'security.txt of RFC 9116', content: { 'text/plain': { schema: z.string() } } },
+    200: {
+      description: 'security.txt of RFC 9116',
+      content: {
+        'text/plain': {
+          schema: z.string(),
+          example: 'Contact: mailto:security@example.com\nExpires: 2026-07-30T12:00:00Z\n',
+        },
+      },
+    },
     ...problems(404),
   },
 });

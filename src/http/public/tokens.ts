@@ -12,6 +12,7 @@ import {
   BODY_MAX_BYTES,
   FAILURES_MAX_PER_ADDRESS,
   FAILURES_MAX_PER_CLIENT,
+  SCOPE_MAX_CHARACTERS,
   TOKEN_SCOPE_MAX_CHARACTERS,
 } from '../../domain/limits.ts';
 import { covers, parseScopes } from '../../domain/scope.ts';
@@ -23,27 +24,48 @@ import { readBody } from '../kit/body.ts';
 import { type AppContext, callerKey, param } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
 import type { GuessLimit, Verdict } from '../kit/guesses.ts';
-import { jsonContent } from '../kit/schemas.ts';
+import { problems } from '../kit/problems.ts';
+import { declareRoute } from '../kit/route.ts';
+import { cacheControl, customerPath, jsonContent } from '../kit/schemas.ts';
+
+const SCOPE_EXAMPLE = '*:webhooks/**';
 
 const TokenRequest = z
   .object({
     grant_type: z.literal('client_credentials'),
-    scope: z.string().meta({ example: '*:webhooks/**' }),
+    scope: z
+      .string()
+      .min(1)
+      .max(SCOPE_MAX_CHARACTERS)
+      .meta({ examples: [SCOPE_EXAMPLE] }),
   })
   .meta({ id: 'TokenRequest' });
 
 const TokenAnswer = z
   .object({
-    access_token: z.string(),
-    expires_in: z.literal(ACCESS_TOKEN_LIFETIME_SECONDS),
+    access_token: z.string().max(255),
+    expires_in: z
+      .literal(ACCESS_TOKEN_LIFETIME_SECONDS)
+      .meta({ type: 'integer', enum: [3600], description: 'seconds' }),
     token_type: z.literal('Bearer'),
     scope: z.string(),
   })
   .meta({ id: 'AccessToken' });
 
 const OAuthError = z
-  .object({ error: z.string(), error_description: z.string().optional() })
+  .object({
+    error: z.enum([
+      'invalid_request',
+      'unsupported_grant_type',
+      'invalid_scope',
+      'invalid_client',
+      'temporarily_unavailable',
+    ]),
+    error_description: z.string().optional().meta({ description: 'for people' }),
+  })
   .meta({ id: 'OAuthError' });
+
+const CHALLENGE = 'Basic realm="identity-webhooks", charset="UTF-8"';
 
 export function addTokens(door: Door): void {
   declare(door);
@@ -56,26 +78,71 @@ export function addTokens(door: Door): void {
 
 /** The route is declared for the document and handled by hand: its errors are not those of contract 8. */
 function declare(door: Door): void {
-  door.openAPIRegistry.registerPath({
-    method: 'post',
-    path: '/{cid}/login/token',
-    summary: 'Get an access token',
-    tags: ['Access tokens'],
-    security: [{ client: [] }],
-    request: {
-      params: z.object({ cid: z.uuid() }),
-      body: { content: { 'application/x-www-form-urlencoded': { schema: TokenRequest } }, required: true },
-    },
-    responses: {
-      200: { description: 'An access token', content: jsonContent(TokenAnswer) },
-      400: { description: 'One of the errors of RFC 6749, 5.2', content: jsonContent(OAuthError) },
-      401: { description: 'invalid_client', content: jsonContent(OAuthError) },
-      429: {
-        description: 'Too many failed authentications; the credentials were not checked. See Retry-After',
-        content: jsonContent(OAuthError),
+  door.openAPIRegistry.registerPath(
+    declareRoute({
+      method: 'post',
+      path: '/{cid}/login/token',
+      operationId: 'createToken',
+      summary: 'Get an access token',
+      tags: ['Access tokens'],
+      security: [{ client: [] }],
+      request: {
+        params: customerPath,
+        body: {
+          content: {
+            'application/x-www-form-urlencoded': {
+              schema: TokenRequest,
+              example: { grant_type: 'client_credentials', scope: SCOPE_EXAMPLE },
+            },
+          },
+          required: true,
+        },
       },
-    },
-  });
+      responses: {
+        200: {
+          description: 'An access token',
+          headers: cacheControl('no-store'),
+          content: jsonContent(TokenAnswer, {
+            access_token: 'iwt…',
+            expires_in: ACCESS_TOKEN_LIFETIME_SECONDS,
+            token_type: 'Bearer',
+            scope: SCOPE_EXAMPLE,
+          }),
+        },
+        400: {
+          description: 'One of the errors of RFC 6749, 5.2',
+          content: jsonContent(OAuthError, {
+            error: 'invalid_scope',
+            error_description: 'the client is not allowed this scope',
+          }),
+        },
+        401: {
+          description: 'The client is missing, unknown or wrong',
+          headers: {
+            'WWW-Authenticate': {
+              description: 'how to send the credentials',
+              schema: { type: 'string' },
+              example: CHALLENGE,
+            },
+          },
+          content: jsonContent(OAuthError, { error: 'invalid_client' }),
+        },
+        ...problems(413, 429),
+        429: {
+          description: 'Too many failed authentications; the credentials were not checked',
+          headers: {
+            'Retry-After': {
+              description: 'seconds to wait before the same call',
+              required: true,
+              schema: { type: 'integer', minimum: 0 },
+              example: 45,
+            },
+          },
+          content: jsonContent(OAuthError, { error: 'temporarily_unavailable' }),
+        },
+      },
+    }),
+  );
 }
 
 type Decision = Granted | Refused;
@@ -190,7 +257,7 @@ function refuse(c: AppContext, refused: Refused): Response {
       return answer(c, 400, refused.error, refused.description);
     case 'no credentials':
     case 'wrong credentials':
-      c.header('www-authenticate', 'Basic realm="identity-webhooks", charset="UTF-8"');
+      c.header('www-authenticate', CHALLENGE);
       return answer(c, 401, 'invalid_client');
     case 'not judged':
       c.header('retry-after', String(refused.retryAfterSeconds));

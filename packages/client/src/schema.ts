@@ -1,0 +1,4096 @@
+/** The types of docs/openapi.json. `npm run openapi` makes this file: change the routes, not the file. */
+export interface paths {
+    readonly "/healthz": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** Is the service up? */
+        readonly get: operations["getHealth"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/openapi.json": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** This document */
+        readonly get: operations["getOpenApi"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/.well-known/security.txt": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** Where to report a fault */
+        readonly get: operations["getSecurityTxt"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/{cid}/login/token": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Get an access token */
+        readonly post: operations["createToken"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/{cid}/login/jwk": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Public keys
+         * @description Listeners verify the security event tokens of this customer with these keys.
+         */
+        readonly get: operations["getPublicKeys"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/{cid}/webhooks/subscriptions": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * List subscriptions
+         * @description All subscriptions, oldest first; with `page`, a hundred at a time. An invalid page number means the last page.
+         */
+        readonly get: operations["listSubscriptions"];
+        readonly put?: never;
+        /** Create a subscription */
+        readonly post: operations["createSubscription"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/{cid}/webhooks/subscriptions/{sid}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** Read a subscription */
+        readonly get: operations["getSubscription"];
+        readonly put?: never;
+        readonly post?: never;
+        /**
+         * Delete a subscription
+         * @description Deletes every stored event of it, too.
+         */
+        readonly delete: operations["deleteSubscription"];
+        readonly options?: never;
+        readonly head?: never;
+        /**
+         * Modify a subscription
+         * @description A merge patch (RFC 7396): only the members that are supplied change.
+         */
+        readonly patch: operations["updateSubscription"];
+        readonly trace?: never;
+    };
+    readonly "/{cid}/webhooks/subscriptions/{sid}/summary": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** Counts of the last seven days */
+        readonly get: operations["getSummary"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/{cid}/webhooks/subscriptions/{sid}/test": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Send a test notification
+         * @description Sent whatever `events` and `filter` of the subscription say. Stored before the answer, and retried like any event. A 2xx verifies an endpoint that is `unverified`.
+         */
+        readonly post: operations["sendTest"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/{cid}/webhooks/subscriptions/{sid}/events": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * List events
+         * @description Oldest first, up to 1,000. `next` is present when there are more. A list that takes long, or more work than the customer has left, ends early.
+         */
+        readonly get: operations["listEvents"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/{cid}/webhooks/subscriptions/{sid}/events/{eid}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** Read an event */
+        readonly get: operations["getEvent"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/{cid}/webhooks/subscriptions/{sid}/events/{eid}/history": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Read an event's history
+         * @description One entry for each change of state, oldest first.
+         */
+        readonly get: operations["getEventHistory"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/{cid}/webhooks/subscriptions/{sid}/events/{eid}/redeliver": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Redeliver a failed event
+         * @description Sends the stored token again, byte for byte; the schedule of attempts starts again.
+         */
+        readonly post: operations["redeliverEvent"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/{cid}/webhooks/subscriptions/{sid}/exports": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** List exports */
+        readonly get: operations["listExports"];
+        readonly put?: never;
+        /**
+         * Start an export of failed events
+         * @description Each failed event is exported only once, ever. One job at a time, and one completed job a day.
+         */
+        readonly post: operations["startExport"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/{cid}/webhooks/subscriptions/{sid}/exports/{exportId}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** Read an export */
+        readonly get: operations["getExport"];
+        readonly put?: never;
+        readonly post?: never;
+        /**
+         * Cancel an export
+         * @description A later export may take its events.
+         */
+        readonly delete: operations["cancelExport"];
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/{cid}/webhooks/subscriptions/{sid}/exports/{exportId}/download": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Download an export
+         * @description One line for each event: the event resource without `_links`.
+         */
+        readonly get: operations["downloadExport"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/{cid}/webhooks/subscriptions/{sid}/redeliveries": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** List bulk redeliveries */
+        readonly get: operations["listRedeliveries"];
+        readonly put?: never;
+        /**
+         * Redeliver failed events
+         * @description Redelivers every event in `failure` of the span, oldest first, at a pace that the listener can take; without a body, every event in `failure`. One job at a time.
+         */
+        readonly post: operations["startRedelivery"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/{cid}/webhooks/subscriptions/{sid}/redeliveries/{redeliveryId}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** Read a bulk redelivery */
+        readonly get: operations["getRedelivery"];
+        readonly put?: never;
+        readonly post?: never;
+        /**
+         * Cancel a bulk redelivery
+         * @description Events that the job has released already are still sent.
+         */
+        readonly delete: operations["cancelRedelivery"];
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/{cid}/webhooks/events": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Publish events
+         * @description One event, or an array of 1 to 500: the service accepts all of them, or none. 202 means that they are durably queued. After a 503, repeat the call with the same ids.
+         */
+        readonly post: operations["publishEvents"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/operator/customers": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * List customers
+         * @description Oldest first, a hundred to a page.
+         */
+        readonly get: operations["listCustomers"];
+        readonly put?: never;
+        /**
+         * Create a customer
+         * @description Makes three signing keys for it.
+         */
+        readonly post: operations["createCustomer"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/operator/customers/{cid}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** Read a customer */
+        readonly get: operations["getCustomer"];
+        readonly put?: never;
+        readonly post?: never;
+        /**
+         * Erase a customer
+         * @description Deletes its clients, keys and subscriptions, and erases every event store of theirs.
+         */
+        readonly delete: operations["eraseCustomer"];
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/operator/customers/{cid}/clients": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** List clients */
+        readonly get: operations["listClients"];
+        readonly put?: never;
+        /** Create a client */
+        readonly post: operations["createClient"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/operator/customers/{cid}/clients/{clientId}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        readonly post?: never;
+        /**
+         * Delete a client
+         * @description Its access tokens stop within 60 seconds.
+         */
+        readonly delete: operations["deleteClient"];
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/operator/customers/{cid}/clients/{clientId}/rotate-secret": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Replace a client's secret
+         * @description The old secret and the tokens given for it end at once, or after `keepOldSeconds`.
+         */
+        readonly post: operations["rotateClientSecret"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/operator/dead-letters": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * List dead letters
+         * @description Oldest first, a hundred to a page, without their bodies.
+         */
+        readonly get: operations["listDeadLetters"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/operator/dead-letters/{id}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** Read a dead letter */
+        readonly get: operations["getDeadLetter"];
+        readonly put?: never;
+        readonly post?: never;
+        /** Drop a dead letter */
+        readonly delete: operations["dropDeadLetter"];
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/operator/dead-letters/{id}/replay": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Replay a dead letter
+         * @description Queues the event again under its old id and time of acceptance, and takes the letter off the list.
+         */
+        readonly post: operations["replayDeadLetter"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/operator/customers/{cid}/signing-keys/rotate": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Rotate a customer's signing keys
+         * @description The next key signs from now on. The key that signed before stays published for 35 days.
+         */
+        readonly post: operations["rotateSigningKeys"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/operator/signing-keys/reseal": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Seal every private key again
+         * @description Seals them under the current KEY_ENCRYPTION_KEY, so that KEY_ENCRYPTION_KEY_PREVIOUS can be removed. Safe to repeat: repeat the call until `remaining` is 0.
+         */
+        readonly post: operations["resealSigningKeys"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/operator/audit": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Read the audit trail
+         * @description The newest entry first. `next` is present when there are more. Entries are kept for 90 days.
+         */
+        readonly get: operations["listAuditEntries"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+}
+export interface webhooks {
+    readonly entityCreated: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * A profile was created
+         * @description Verify the token with the keys of `/{cid}/login/jwk`, its issuer and its audience. Any 2xx within the time limit is a success; a redirect is a failure, and every other answer is retried.
+         */
+        readonly post: operations["receiveEntityCreated"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly entityUpdated: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * A profile was changed
+         * @description Verify the token with the keys of `/{cid}/login/jwk`, its issuer and its audience. Any 2xx within the time limit is a success; a redirect is a failure, and every other answer is retried.
+         */
+        readonly post: operations["receiveEntityUpdated"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly entityDeleted: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * A profile was deleted
+         * @description Verify the token with the keys of `/{cid}/login/jwk`, its issuer and its audience. Any 2xx within the time limit is a success; a redirect is a failure, and every other answer is retried.
+         */
+        readonly post: operations["receiveEntityDeleted"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly test: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * A test notification
+         * @description Verify the token with the keys of `/{cid}/login/jwk`, its issuer and its audience. Any 2xx within the time limit is a success; a redirect is a failure, and every other answer is retried.
+         */
+        readonly post: operations["receiveTest"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+}
+export interface components {
+    schemas: {
+        /** @description the error of RFC 8935, 2.4 */
+        readonly ListenerError: {
+            /** @description such as `invalid_request`, `invalid_key`, `invalid_issuer` or `invalid_audience` */
+            readonly err: string;
+            readonly description?: string;
+        };
+        readonly Problem: {
+            /** @description a client decides by it where a status has several */
+            readonly type?: string;
+            readonly status: number;
+            readonly title: string;
+            /** @description for people; may change */
+            readonly details?: string;
+            readonly "invalid-body-params"?: readonly components["schemas"]["Fault"][];
+            readonly "invalid-query-params"?: readonly components["schemas"]["Fault"][];
+        };
+        readonly Fault: {
+            readonly name: string;
+            readonly reason: string;
+        };
+        readonly Forbidden: {
+            /** @enum {string} */
+            readonly errors: "Forbidden";
+        };
+        readonly EntityCreatedClaims: {
+            /** @description the endpoint, as configured */
+            readonly aud: readonly string[];
+            readonly events: {
+                readonly entityCreated: {
+                    readonly captureApplicationId: string;
+                    readonly captureClientId: string;
+                    readonly entityType: string;
+                    readonly globalSub: string;
+                    /**
+                     * Format: uuid
+                     * @description event id
+                     */
+                    readonly id: string;
+                    /**
+                     * Format: uuid
+                     * @description the profile's id
+                     */
+                    readonly sub: string;
+                };
+            };
+            /** @description when the event was accepted, in seconds */
+            readonly iat: number;
+            /** @description {BASE_URL}/{CID}/webhooks */
+            readonly iss: string;
+            /**
+             * Format: uuid
+             * @description the same in every retry and redelivery: drop repeats by it
+             */
+            readonly jti: string;
+            /** @description when the event happened, in seconds */
+            readonly toe: number;
+        };
+        readonly EntityUpdatedClaims: {
+            /** @description the endpoint, as configured */
+            readonly aud: readonly string[];
+            readonly events: {
+                readonly entityUpdated: {
+                    /** @description names of the changed attributes; never their values */
+                    readonly attributes: readonly string[];
+                    readonly captureApplicationId: string;
+                    readonly captureClientId: string;
+                    readonly entityType: string;
+                    readonly globalSub: string;
+                    /**
+                     * Format: uuid
+                     * @description event id
+                     */
+                    readonly id: string;
+                    /**
+                     * Format: uuid
+                     * @description the profile's id
+                     */
+                    readonly sub: string;
+                };
+            };
+            /** @description when the event was accepted, in seconds */
+            readonly iat: number;
+            /** @description {BASE_URL}/{CID}/webhooks */
+            readonly iss: string;
+            /**
+             * Format: uuid
+             * @description the same in every retry and redelivery: drop repeats by it
+             */
+            readonly jti: string;
+            /** @description when the event happened, in seconds */
+            readonly toe: number;
+        };
+        readonly EntityDeletedClaims: {
+            /** @description the endpoint, as configured */
+            readonly aud: readonly string[];
+            readonly events: {
+                readonly entityDeleted: {
+                    readonly captureApplicationId: string;
+                    readonly captureClientId: string;
+                    readonly entityType: string;
+                    readonly globalSub: string;
+                    /**
+                     * Format: uuid
+                     * @description event id
+                     */
+                    readonly id: string;
+                    /**
+                     * Format: uuid
+                     * @description the profile's id
+                     */
+                    readonly sub: string;
+                };
+            };
+            /** @description when the event was accepted, in seconds */
+            readonly iat: number;
+            /** @description {BASE_URL}/{CID}/webhooks */
+            readonly iss: string;
+            /**
+             * Format: uuid
+             * @description the same in every retry and redelivery: drop repeats by it
+             */
+            readonly jti: string;
+            /** @description when the event happened, in seconds */
+            readonly toe: number;
+        };
+        readonly TestClaims: {
+            /** @description the endpoint, as configured */
+            readonly aud: readonly string[];
+            readonly events: {
+                readonly test: {
+                    /**
+                     * Format: uuid
+                     * @description event id
+                     */
+                    readonly id: string;
+                };
+            };
+            /** @description when the event was accepted, in seconds */
+            readonly iat: number;
+            /** @description {BASE_URL}/{CID}/webhooks */
+            readonly iss: string;
+            /**
+             * Format: uuid
+             * @description the same in every retry and redelivery: drop repeats by it
+             */
+            readonly jti: string;
+            /** @description when the event happened, in seconds */
+            readonly toe: number;
+        };
+        readonly Health: {
+            /** @enum {string} */
+            readonly status: "ok";
+        };
+        readonly AccessToken: {
+            readonly access_token: string;
+            /**
+             * @description seconds
+             * @enum {integer}
+             */
+            readonly expires_in: 3600;
+            /** @enum {string} */
+            readonly token_type: "Bearer";
+            readonly scope: string;
+        };
+        readonly OAuthError: {
+            /** @enum {string} */
+            readonly error: "invalid_request" | "unsupported_grant_type" | "invalid_scope" | "invalid_client" | "temporarily_unavailable";
+            /** @description for people */
+            readonly error_description?: string;
+        };
+        readonly TokenRequest: {
+            /** @enum {string} */
+            readonly grant_type: "client_credentials";
+            /** @example *:webhooks/** */
+            readonly scope: string;
+        };
+        readonly JsonWebKeySet: {
+            readonly keys: readonly {
+                /** @enum {string} */
+                readonly kty: "RSA";
+                /** @enum {string} */
+                readonly use: "sig";
+                /** @enum {string} */
+                readonly alg: "RS256";
+                /** @example 0f9d8c7b6a5948372615040302010f0e0d0c0b0a */
+                readonly kid: string;
+                readonly n: string;
+                readonly e: string;
+            }[];
+        };
+        readonly SubscriptionList: {
+            /** @description items in the whole collection */
+            readonly total: number;
+            readonly _links: components["schemas"]["CollectionLinks"];
+            readonly _embedded: {
+                readonly subscriptions: readonly components["schemas"]["Subscription"][];
+            };
+        };
+        /** @description each is present where the contract says so */
+        readonly CollectionLinks: {
+            readonly self: components["schemas"]["Link"];
+            readonly first?: components["schemas"]["Link"];
+            readonly prev?: components["schemas"]["Link"];
+            readonly next?: components["schemas"]["Link"];
+            readonly last?: components["schemas"]["Link"];
+            readonly event?: components["schemas"]["Link"];
+        };
+        readonly Link: {
+            /**
+             * Format: uri-reference
+             * @description a path, without scheme and host
+             */
+            readonly href: string;
+        };
+        readonly Subscription: {
+            readonly _links: {
+                readonly self: components["schemas"]["Link"];
+                readonly events: components["schemas"]["Link"];
+                readonly test: components["schemas"]["Link"];
+                readonly summary: components["schemas"]["Link"];
+            };
+            /** Format: date-time */
+            readonly createdAt: string;
+            /** Format: uuid */
+            readonly customerId: string;
+            readonly enabled: boolean;
+            readonly endpoint: string;
+            readonly events: readonly ("entityCreated" | "entityUpdated" | "entityDeleted")[];
+            readonly filter?: {
+                readonly [key: string]: unknown;
+            };
+            /** @description how the endpoint is doing, or that it has not been verified; a list shows the state alone */
+            readonly health: {
+                /** @enum {string} */
+                readonly state: "healthy" | "slow" | "failing" | "unverified";
+                /** Format: date-time */
+                readonly since?: string;
+                /** @description events that are not final */
+                readonly waiting?: number;
+            };
+            /** Format: uuid */
+            readonly id: string;
+            readonly title: string;
+            /** Format: date-time */
+            readonly updatedAt: string;
+        };
+        readonly NewSubscription: {
+            /** @example Profile sync */
+            readonly title: string;
+            /**
+             * @description an https URL; `http` only where the operator permits it for development
+             * @example https://listener.example.com/hooks
+             */
+            readonly endpoint: string;
+            readonly events: readonly ("entityCreated" | "entityUpdated" | "entityDeleted")[];
+            /** @description true without it */
+            readonly enabled?: boolean;
+            /** @description JSON Schema (draft-07 subset) for the `events` claim; null: every event passes */
+            readonly filter?: {
+                readonly [key: string]: unknown;
+            } | null;
+        };
+        readonly SubscriptionChange: {
+            /** @example Profile sync */
+            readonly title?: string;
+            /**
+             * @description an https URL; `http` only where the operator permits it for development
+             * @example https://listener.example.com/hooks
+             */
+            readonly endpoint?: string;
+            readonly events?: readonly ("entityCreated" | "entityUpdated" | "entityDeleted")[];
+            readonly enabled?: boolean;
+            /** @description JSON Schema (draft-07 subset) for the `events` claim; null: every event passes */
+            readonly filter?: {
+                readonly [key: string]: unknown;
+            } | null;
+        };
+        readonly Summary: {
+            /** Format: date-time */
+            readonly updatedAt: string;
+            readonly total: number;
+            readonly succeeded: number;
+            readonly retrying: number;
+            readonly failed: number;
+            /** @description failed, never exported */
+            readonly exportable: number;
+        };
+        readonly Event: {
+            /** Format: uuid */
+            readonly id: string;
+            /** Format: date-time */
+            readonly createdAt: string;
+            /** Format: date-time */
+            readonly updatedAt: string;
+            /** @enum {string} */
+            readonly state: "awaiting-executing" | "executing" | "awaiting-retry" | "success" | "failure";
+            readonly attempts: number;
+            /** Format: date-time */
+            readonly nextAttemptAt?: string;
+            readonly request: {
+                readonly endpoint: string;
+                readonly headers: {
+                    readonly [key: string]: string;
+                };
+                /** @description the compact SET */
+                readonly payload: string;
+            };
+            readonly response?: {
+                readonly statusCode: number;
+                readonly headers: {
+                    readonly [key: string]: string;
+                };
+            };
+            readonly error?: {
+                /** @enum {string} */
+                readonly code: "timed_out" | "unreachable" | "invalid_response" | "blocked";
+                readonly message: string;
+            };
+            readonly _links: {
+                readonly self: components["schemas"]["Link"];
+                readonly redeliver: components["schemas"]["Link"];
+                readonly history: components["schemas"]["Link"];
+            };
+        };
+        readonly EventList: {
+            /** @description items in the whole collection */
+            readonly total: number;
+            readonly _links: components["schemas"]["CollectionLinks"];
+            readonly _embedded: {
+                readonly events: readonly components["schemas"]["Event"][];
+            };
+        };
+        readonly HistoryList: {
+            /** @description items in the whole collection */
+            readonly total: number;
+            readonly _links: components["schemas"]["CollectionLinks"];
+            readonly _embedded: {
+                readonly history: readonly components["schemas"]["HistoryEntry"][];
+            };
+        };
+        readonly HistoryEntry: {
+            /** Format: date-time */
+            readonly createdAt: string;
+            /** @enum {string} */
+            readonly state: "awaiting-executing" | "executing" | "awaiting-retry" | "success" | "failure";
+            readonly attempts: number;
+            /** @description why the attempt or the event failed; for people */
+            readonly reason?: string;
+            readonly response?: {
+                readonly statusCode: number;
+                readonly headers: {
+                    readonly [key: string]: string;
+                };
+            };
+            readonly error?: {
+                /** @enum {string} */
+                readonly code: "timed_out" | "unreachable" | "invalid_response" | "blocked";
+                readonly message: string;
+            };
+            /** @description milliseconds */
+            readonly durationMs?: number;
+            /** Format: date-time */
+            readonly nextAttemptAt?: string;
+        };
+        readonly Export: {
+            /** Format: uuid */
+            readonly id: string;
+            /** Format: date-time */
+            readonly createdAt: string;
+            /** Format: date-time */
+            readonly updatedAt: string;
+            /** @enum {string} */
+            readonly state: "processing" | "completed" | "canceled" | "failed";
+            readonly _links: {
+                readonly self: components["schemas"]["Link"];
+                readonly exports: components["schemas"]["Link"];
+                readonly download?: components["schemas"]["Link"];
+            };
+        };
+        readonly ExportList: {
+            /** @description items in the whole collection */
+            readonly total: number;
+            readonly _links: components["schemas"]["CollectionLinks"];
+            readonly _embedded: {
+                readonly exports: readonly components["schemas"]["Export"][];
+            };
+        };
+        readonly Redelivery: {
+            /** Format: uuid */
+            readonly id: string;
+            /** Format: date-time */
+            readonly createdAt: string;
+            /** Format: date-time */
+            readonly updatedAt: string;
+            /** @enum {string} */
+            readonly state: "processing" | "completed" | "canceled";
+            /** @description failed events of the span when the job began */
+            readonly total: number;
+            /** @description events that the job has released so far */
+            readonly redelivered: number;
+            readonly succeeded: number;
+            readonly failed: number;
+            readonly _links: {
+                readonly self: components["schemas"]["Link"];
+                readonly redeliveries: components["schemas"]["Link"];
+                readonly subscription: components["schemas"]["Link"];
+            };
+        };
+        readonly NewRedelivery: {
+            /**
+             * Format: date-time
+             * @description events with this createdAt or a later one
+             * @example 2026-01-31T12:00:00Z
+             */
+            readonly since?: string;
+            /**
+             * Format: date-time
+             * @description events with this createdAt or an earlier one
+             * @example 2026-01-31T12:00:00Z
+             */
+            readonly until?: string;
+        };
+        readonly RedeliveryList: {
+            /** @description items in the whole collection */
+            readonly total: number;
+            readonly _links: components["schemas"]["CollectionLinks"];
+            readonly _embedded: {
+                readonly redeliveries: readonly components["schemas"]["Redelivery"][];
+            };
+        };
+        readonly PublishedEvents: {
+            readonly _embedded: {
+                readonly events: readonly {
+                    /** Format: uuid */
+                    readonly id: string;
+                    /** @enum {string} */
+                    readonly type: "entityCreated" | "entityUpdated" | "entityDeleted";
+                }[];
+            };
+        };
+        readonly Publication: components["schemas"]["PublishedEntityCreated"] | components["schemas"]["PublishedEntityUpdated"] | components["schemas"]["PublishedEntityDeleted"] | readonly components["schemas"]["PublishedEvent"][];
+        readonly PublishedEntityCreated: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            readonly type: "entityCreated";
+            /**
+             * Format: uuid
+             * @description UUID version 7; makes the publish idempotent
+             * @example 01890a5d-ac96-774b-bcce-b302099a8057
+             */
+            readonly id?: string;
+            /**
+             * Format: date-time
+             * @description when it happened; default: when it was accepted
+             * @example 2026-01-31T12:00:00Z
+             */
+            readonly occurredAt?: string;
+            /** @example tep2dcqy4fwurwtpkaxg76twgf */
+            readonly captureApplicationId: string;
+            /** @example zfccfzzcf626t449wu5umbt6zhek2det */
+            readonly captureClientId: string;
+            /** @example user */
+            readonly entityType: string;
+            /**
+             * Format: uuid
+             * @description the profile's id
+             * @example 726087ec-35df-4041-aec8-c11ecc208efa
+             */
+            readonly sub: string;
+            /**
+             * @description default: made of the application, the type and `sub`
+             * @example a text
+             */
+            readonly globalSub?: string;
+            /** @description of entityUpdated only */
+            readonly attributes?: unknown;
+        };
+        readonly PublishedEntityUpdated: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            readonly type: "entityUpdated";
+            /**
+             * Format: uuid
+             * @description UUID version 7; makes the publish idempotent
+             * @example 01890a5d-ac96-774b-bcce-b302099a8057
+             */
+            readonly id?: string;
+            /**
+             * Format: date-time
+             * @description when it happened; default: when it was accepted
+             * @example 2026-01-31T12:00:00Z
+             */
+            readonly occurredAt?: string;
+            /** @example tep2dcqy4fwurwtpkaxg76twgf */
+            readonly captureApplicationId: string;
+            /** @example zfccfzzcf626t449wu5umbt6zhek2det */
+            readonly captureClientId: string;
+            /** @example user */
+            readonly entityType: string;
+            /**
+             * Format: uuid
+             * @description the profile's id
+             * @example 726087ec-35df-4041-aec8-c11ecc208efa
+             */
+            readonly sub: string;
+            /**
+             * @description default: made of the application, the type and `sub`
+             * @example a text
+             */
+            readonly globalSub?: string;
+            readonly attributes: readonly string[];
+        };
+        readonly PublishedEntityDeleted: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            readonly type: "entityDeleted";
+            /**
+             * Format: uuid
+             * @description UUID version 7; makes the publish idempotent
+             * @example 01890a5d-ac96-774b-bcce-b302099a8057
+             */
+            readonly id?: string;
+            /**
+             * Format: date-time
+             * @description when it happened; default: when it was accepted
+             * @example 2026-01-31T12:00:00Z
+             */
+            readonly occurredAt?: string;
+            /** @example tep2dcqy4fwurwtpkaxg76twgf */
+            readonly captureApplicationId: string;
+            /** @example zfccfzzcf626t449wu5umbt6zhek2det */
+            readonly captureClientId: string;
+            /** @example user */
+            readonly entityType: string;
+            /**
+             * Format: uuid
+             * @description the profile's id
+             * @example 726087ec-35df-4041-aec8-c11ecc208efa
+             */
+            readonly sub: string;
+            /**
+             * @description default: made of the application, the type and `sub`
+             * @example a text
+             */
+            readonly globalSub?: string;
+            /** @description of entityUpdated only */
+            readonly attributes?: unknown;
+        };
+        readonly PublishedEvent: components["schemas"]["PublishedEntityCreated"] | components["schemas"]["PublishedEntityUpdated"] | components["schemas"]["PublishedEntityDeleted"];
+        readonly Customer: {
+            /** Format: uuid */
+            readonly id: string;
+            readonly name: string;
+            /** Format: date-time */
+            readonly createdAt: string;
+            /** @description how full the fullest event store of its subscriptions is, in steps of 10 */
+            readonly fullestStorePercent: number;
+            readonly _links: {
+                readonly self: components["schemas"]["Link"];
+                readonly clients: components["schemas"]["Link"];
+                readonly subscriptions: components["schemas"]["Link"];
+                readonly keys: components["schemas"]["Link"];
+            };
+        };
+        readonly NewCustomer: {
+            /** @example Acme */
+            readonly name: string;
+            /**
+             * Format: uuid
+             * @description a customer that moves here keeps its id
+             * @example 726087ec-35df-4041-aec8-c11ecc208efa
+             */
+            readonly id?: string;
+        };
+        readonly CustomerList: {
+            /** @description items in the whole collection */
+            readonly total: number;
+            readonly _links: components["schemas"]["CollectionLinks"];
+            readonly _embedded: {
+                readonly customers: readonly components["schemas"]["Customer"][];
+            };
+        };
+        readonly ClientWithSecret: {
+            readonly clientId: string;
+            readonly name: string;
+            readonly scope: string;
+            /** Format: date-time */
+            readonly createdAt: string;
+            readonly _links: {
+                readonly self: components["schemas"]["Link"];
+                readonly "rotate-secret": components["schemas"]["Link"];
+            };
+            /** @description only this answer shows it */
+            readonly clientSecret: string;
+        };
+        readonly NewClient: {
+            /** @example backend */
+            readonly name: string;
+            /**
+             * @description METHOD:path-glob, several separated by spaces; *:webhooks/** without it
+             * @example *:webhooks/**
+             */
+            readonly scope?: string;
+            /**
+             * @description for a client that moves here: it keeps its credentials
+             * @example iwh_client_6luf86lybzn47iej5a61alhrsluowbya
+             */
+            readonly clientId?: string;
+            /** @example iwh_secret_0123456789abcdef0123456789abcdef0123456789abcdef */
+            readonly clientSecret?: string;
+        };
+        readonly ClientList: {
+            /** @description items in the whole collection */
+            readonly total: number;
+            readonly _links: components["schemas"]["CollectionLinks"];
+            readonly _embedded: {
+                readonly clients: readonly components["schemas"]["Client"][];
+            };
+        };
+        readonly Client: {
+            readonly clientId: string;
+            readonly name: string;
+            readonly scope: string;
+            /** Format: date-time */
+            readonly createdAt: string;
+            readonly _links: {
+                readonly self: components["schemas"]["Link"];
+                readonly "rotate-secret": components["schemas"]["Link"];
+            };
+        };
+        readonly RotateSecret: {
+            /** @description how long the old secrets still work; 0 without it */
+            readonly keepOldSeconds?: number;
+        };
+        readonly DeadLetterList: {
+            /** @description items in the whole collection */
+            readonly total: number;
+            readonly _links: components["schemas"]["CollectionLinks"];
+            readonly _embedded: {
+                readonly deadLetters: readonly components["schemas"]["DeadLetter"][];
+            };
+        };
+        readonly DeadLetter: {
+            /** Format: uuid */
+            readonly id: string;
+            readonly queue: string;
+            readonly reason: string;
+            /** Format: date-time */
+            readonly acceptedAt: string;
+            /** Format: date-time */
+            readonly createdAt: string;
+            readonly _links: {
+                readonly self: components["schemas"]["Link"];
+                readonly replay: components["schemas"]["Link"];
+            };
+        };
+        readonly DeadLetterWithBody: {
+            /** Format: uuid */
+            readonly id: string;
+            readonly queue: string;
+            readonly reason: string;
+            /** Format: date-time */
+            readonly acceptedAt: string;
+            /** Format: date-time */
+            readonly createdAt: string;
+            readonly _links: {
+                readonly self: components["schemas"]["Link"];
+                readonly replay: components["schemas"]["Link"];
+            };
+            /** @description the event as it was published, with the id and time it was given */
+            readonly body?: unknown;
+        };
+        readonly Reseal: {
+            /** @description private keys in all */
+            readonly total: number;
+            /** @description sealed again by this call */
+            readonly resealed: number;
+            /** @description not sealed under the current key yet; repeat the call until this is 0 */
+            readonly remaining: number;
+            /** @description of those remaining, keys that neither sealing key opens; the log names them */
+            readonly unreadable: number;
+        };
+        readonly AuditEntryList: {
+            readonly _links: {
+                readonly self: components["schemas"]["Link"];
+                readonly next?: components["schemas"]["Link"];
+            };
+            readonly _embedded: {
+                readonly auditEntries: readonly components["schemas"]["AuditEntry"][];
+            };
+        };
+        readonly AuditEntry: {
+            /** Format: uuid */
+            readonly id: string;
+            /** Format: date-time */
+            readonly createdAt: string;
+            /** @enum {string} */
+            readonly event: "customer-created" | "customer-erased" | "client-created" | "client-deleted" | "client-secret-rotated" | "signing-keys-rotated" | "signing-keys-resealed" | "dead-letter-read" | "dead-letter-replayed" | "dead-letter-dropped" | "subscription-deleted" | "token-issued" | "token-refused" | "operator-refused";
+            /** @enum {string} */
+            readonly actor: "operator" | "client" | "service" | "stranger";
+            readonly outcome: string;
+            /** Format: uuid */
+            readonly customerId?: string;
+            /** @description the client that acted */
+            readonly clientId?: string;
+            /** @description the id of what was acted on */
+            readonly target?: string;
+            /** @description the caller's IPv4 address, or its IPv6 network */
+            readonly address?: string;
+            /** Format: uuid */
+            readonly requestId?: string;
+            readonly callerRequestId?: string;
+            /** @description how many like things the entry stands for */
+            readonly count: number;
+        };
+    };
+    responses: {
+        /** @description The answer names the faults of the query or the body, 100 at most */
+        readonly BadRequest: {
+            headers: {
+                readonly "X-Request-Id": components["headers"]["RequestId"];
+                readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                readonly [name: string]: unknown;
+            };
+            content: {
+                readonly "application/json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description No right to make this call; the answer says nothing of what exists */
+        readonly Forbidden: {
+            headers: {
+                readonly "X-Request-Id": components["headers"]["RequestId"];
+                readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                readonly [name: string]: unknown;
+            };
+            content: {
+                readonly "application/json": components["schemas"]["Forbidden"];
+            };
+        };
+        /** @description There is no such resource */
+        readonly NotFound: {
+            headers: {
+                readonly "X-Request-Id": components["headers"]["RequestId"];
+                readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                readonly [name: string]: unknown;
+            };
+            content: {
+                readonly "application/json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description The path has no such method */
+        readonly MethodNotAllowed: {
+            headers: {
+                readonly "X-Request-Id": components["headers"]["RequestId"];
+                readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                /**
+                 * @description the methods of the path
+                 * @example GET, HEAD, POST
+                 */
+                readonly Allow: string;
+                readonly [name: string]: unknown;
+            };
+            content: {
+                readonly "application/json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description The state of the resource does not allow it */
+        readonly Conflict: {
+            headers: {
+                readonly "X-Request-Id": components["headers"]["RequestId"];
+                readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                readonly [name: string]: unknown;
+            };
+            content: {
+                readonly "application/json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description The body is too large */
+        readonly PayloadTooLarge: {
+            headers: {
+                readonly "X-Request-Id": components["headers"]["RequestId"];
+                readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                readonly [name: string]: unknown;
+            };
+            content: {
+                readonly "application/json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description The body is not sent as JSON */
+        readonly UnsupportedMediaType: {
+            headers: {
+                readonly "X-Request-Id": components["headers"]["RequestId"];
+                readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                readonly [name: string]: unknown;
+            };
+            content: {
+                readonly "application/json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Too many requests; see Retry-After */
+        readonly TooManyRequests: {
+            headers: {
+                readonly "X-Request-Id": components["headers"]["RequestId"];
+                readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                /**
+                 * @description seconds to wait before the same call
+                 * @example 10
+                 */
+                readonly "Retry-After": number;
+                readonly [name: string]: unknown;
+            };
+            content: {
+                readonly "application/json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description A fault of the service; its log has the X-Request-Id */
+        readonly InternalServerError: {
+            headers: {
+                readonly "X-Request-Id": components["headers"]["RequestId"];
+                readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                readonly [name: string]: unknown;
+            };
+            content: {
+                readonly "application/json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Briefly away; see Retry-After */
+        readonly ServiceUnavailable: {
+            headers: {
+                readonly "X-Request-Id": components["headers"]["RequestId"];
+                readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                /**
+                 * @description seconds to wait before the same call
+                 * @example 10
+                 */
+                readonly "Retry-After": number;
+                readonly [name: string]: unknown;
+            };
+            content: {
+                readonly "application/json": components["schemas"]["Problem"];
+            };
+        };
+    };
+    parameters: never;
+    requestBodies: never;
+    headers: {
+        /**
+         * @description names the request in the log of the service
+         * @example c2b7a3c4-1d52-4b0e-8f0a-6f1f2f9a7d10
+         */
+        readonly RequestId: string;
+        /**
+         * @description the `X-Request-Id` of the request, if it has 1 to 255 of A-Z a-z 0-9 _ - =
+         * @example ticket-7
+         */
+        readonly CallerRequestId: string;
+    };
+    pathItems: never;
+}
+export type $defs = Record<string, never>;
+export interface operations {
+    readonly getHealth: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description It is up */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "status": "ok"
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["Health"];
+                };
+            };
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly getOpenApi: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description OpenAPI 3.1 */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    /**
+                     * @description who may store the answer
+                     * @example public, max-age=300
+                     */
+                    readonly "Cache-Control"?: string;
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "openapi": "3.1.0"
+                     *     }
+                     */
+                    readonly "application/json": {
+                        readonly [key: string]: unknown;
+                    };
+                };
+            };
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly getSecurityTxt: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description security.txt of RFC 9116 */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example Contact: mailto:security@example.com
+                     *     Expires: 2026-07-30T12:00:00Z
+                     */
+                    readonly "text/plain": string;
+                };
+            };
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly createToken: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                /**
+                 * @example {
+                 *       "grant_type": "client_credentials",
+                 *       "scope": "*:webhooks/**"
+                 *     }
+                 */
+                readonly "application/x-www-form-urlencoded": components["schemas"]["TokenRequest"];
+            };
+        };
+        readonly responses: {
+            /** @description An access token */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    /**
+                     * @description who may store the answer
+                     * @example no-store
+                     */
+                    readonly "Cache-Control"?: string;
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "access_token": "iwt…",
+                     *       "expires_in": 3600,
+                     *       "token_type": "Bearer",
+                     *       "scope": "*:webhooks/**"
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["AccessToken"];
+                };
+            };
+            /** @description One of the errors of RFC 6749, 5.2 */
+            readonly 400: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "error": "invalid_scope",
+                     *       "error_description": "the client is not allowed this scope"
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["OAuthError"];
+                };
+            };
+            /** @description The client is missing, unknown or wrong */
+            readonly 401: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    /**
+                     * @description how to send the credentials
+                     * @example Basic realm="identity-webhooks", charset="UTF-8"
+                     */
+                    readonly "WWW-Authenticate"?: string;
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "error": "invalid_client"
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["OAuthError"];
+                };
+            };
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 413: components["responses"]["PayloadTooLarge"];
+            /** @description Too many failed authentications; the credentials were not checked */
+            readonly 429: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    /**
+                     * @description seconds to wait before the same call
+                     * @example 45
+                     */
+                    readonly "Retry-After": number;
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "error": "temporarily_unavailable"
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["OAuthError"];
+                };
+            };
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly getPublicKeys: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The keys */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    /**
+                     * @description who may store the answer
+                     * @example public, max-age=300
+                     */
+                    readonly "Cache-Control"?: string;
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "keys": [
+                     *         {
+                     *           "kty": "RSA",
+                     *           "use": "sig",
+                     *           "alg": "RS256",
+                     *           "kid": "0f9d8c7b6a5948372615040302010f0e0d0c0b0a",
+                     *           "n": "yJ2…",
+                     *           "e": "AQAB"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["JsonWebKeySet"];
+                };
+            };
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly listSubscriptions: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description page number; the first is 1 */
+                readonly page?: number;
+            };
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The subscriptions */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "total": 1,
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions"
+                     *         }
+                     *       },
+                     *       "_embedded": {
+                     *         "subscriptions": [
+                     *           {
+                     *             "_links": {
+                     *               "self": {
+                     *                 "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10"
+                     *               },
+                     *               "events": {
+                     *                 "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/events"
+                     *               },
+                     *               "test": {
+                     *                 "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/test"
+                     *               },
+                     *               "summary": {
+                     *                 "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/summary"
+                     *               }
+                     *             },
+                     *             "id": "7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10",
+                     *             "customerId": "b18fc81d-457e-4a40-ac87-2b78bd946fa2",
+                     *             "title": "Profile sync",
+                     *             "endpoint": "https://listener.example.com/hooks",
+                     *             "events": [
+                     *               "entityUpdated"
+                     *             ],
+                     *             "enabled": true,
+                     *             "filter": {
+                     *               "properties": {
+                     *                 "entityUpdated": {
+                     *                   "properties": {
+                     *                     "entityType": {
+                     *                       "const": "user"
+                     *                     }
+                     *                   }
+                     *                 }
+                     *               }
+                     *             },
+                     *             "health": {
+                     *               "state": "healthy"
+                     *             },
+                     *             "createdAt": "2026-01-31T12:00:00.000Z",
+                     *             "updatedAt": "2026-01-31T12:00:00.000Z"
+                     *           }
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["SubscriptionList"];
+                };
+            };
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly createSubscription: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                /**
+                 * @example {
+                 *       "title": "Profile sync",
+                 *       "endpoint": "https://listener.example.com/hooks",
+                 *       "events": [
+                 *         "entityUpdated"
+                 *       ],
+                 *       "filter": {
+                 *         "properties": {
+                 *           "entityUpdated": {
+                 *             "properties": {
+                 *               "entityType": {
+                 *                 "const": "user"
+                 *               }
+                 *             }
+                 *           }
+                 *         }
+                 *       }
+                 *     }
+                 */
+                readonly "application/json": components["schemas"]["NewSubscription"];
+            };
+        };
+        readonly responses: {
+            /** @description The subscription */
+            readonly 201: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    /**
+                     * @description the path of the subscription
+                     * @example /b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10
+                     */
+                    readonly Location?: string;
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10"
+                     *         },
+                     *         "events": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/events"
+                     *         },
+                     *         "test": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/test"
+                     *         },
+                     *         "summary": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/summary"
+                     *         }
+                     *       },
+                     *       "id": "7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10",
+                     *       "customerId": "b18fc81d-457e-4a40-ac87-2b78bd946fa2",
+                     *       "title": "Profile sync",
+                     *       "endpoint": "https://listener.example.com/hooks",
+                     *       "events": [
+                     *         "entityUpdated"
+                     *       ],
+                     *       "enabled": true,
+                     *       "filter": {
+                     *         "properties": {
+                     *           "entityUpdated": {
+                     *             "properties": {
+                     *               "entityType": {
+                     *                 "const": "user"
+                     *               }
+                     *             }
+                     *           }
+                     *         }
+                     *       },
+                     *       "health": {
+                     *         "state": "healthy",
+                     *         "since": "2026-01-31T12:00:00.000Z",
+                     *         "waiting": 0
+                     *       },
+                     *       "createdAt": "2026-01-31T12:00:00.000Z",
+                     *       "updatedAt": "2026-01-31T12:00:00.000Z"
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["Subscription"];
+                };
+            };
+            readonly 400: components["responses"]["BadRequest"];
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 409: components["responses"]["Conflict"];
+            readonly 413: components["responses"]["PayloadTooLarge"];
+            readonly 415: components["responses"]["UnsupportedMediaType"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly getSubscription: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+                /** @description subscription id */
+                readonly sid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The subscription */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10"
+                     *         },
+                     *         "events": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/events"
+                     *         },
+                     *         "test": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/test"
+                     *         },
+                     *         "summary": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/summary"
+                     *         }
+                     *       },
+                     *       "id": "7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10",
+                     *       "customerId": "b18fc81d-457e-4a40-ac87-2b78bd946fa2",
+                     *       "title": "Profile sync",
+                     *       "endpoint": "https://listener.example.com/hooks",
+                     *       "events": [
+                     *         "entityUpdated"
+                     *       ],
+                     *       "enabled": true,
+                     *       "filter": {
+                     *         "properties": {
+                     *           "entityUpdated": {
+                     *             "properties": {
+                     *               "entityType": {
+                     *                 "const": "user"
+                     *               }
+                     *             }
+                     *           }
+                     *         }
+                     *       },
+                     *       "health": {
+                     *         "state": "healthy",
+                     *         "since": "2026-01-31T12:00:00.000Z",
+                     *         "waiting": 0
+                     *       },
+                     *       "createdAt": "2026-01-31T12:00:00.000Z",
+                     *       "updatedAt": "2026-01-31T12:00:00.000Z"
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["Subscription"];
+                };
+            };
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly deleteSubscription: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+                /** @description subscription id */
+                readonly sid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Deleted */
+            readonly 204: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
+            };
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly updateSubscription: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+                /** @description subscription id */
+                readonly sid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                /**
+                 * @example {
+                 *       "enabled": false
+                 *     }
+                 */
+                readonly "application/merge-patch+json": components["schemas"]["SubscriptionChange"];
+                /**
+                 * @example {
+                 *       "enabled": false
+                 *     }
+                 */
+                readonly "application/json": components["schemas"]["SubscriptionChange"];
+            };
+        };
+        readonly responses: {
+            /** @description The subscription as it is now */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10"
+                     *         },
+                     *         "events": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/events"
+                     *         },
+                     *         "test": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/test"
+                     *         },
+                     *         "summary": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/summary"
+                     *         }
+                     *       },
+                     *       "id": "7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10",
+                     *       "customerId": "b18fc81d-457e-4a40-ac87-2b78bd946fa2",
+                     *       "title": "Profile sync",
+                     *       "endpoint": "https://listener.example.com/hooks",
+                     *       "events": [
+                     *         "entityUpdated"
+                     *       ],
+                     *       "enabled": false,
+                     *       "filter": {
+                     *         "properties": {
+                     *           "entityUpdated": {
+                     *             "properties": {
+                     *               "entityType": {
+                     *                 "const": "user"
+                     *               }
+                     *             }
+                     *           }
+                     *         }
+                     *       },
+                     *       "health": {
+                     *         "state": "healthy",
+                     *         "since": "2026-01-31T12:00:00.000Z",
+                     *         "waiting": 0
+                     *       },
+                     *       "createdAt": "2026-01-31T12:00:00.000Z",
+                     *       "updatedAt": "2026-01-31T12:00:00.000Z"
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["Subscription"];
+                };
+            };
+            readonly 400: components["responses"]["BadRequest"];
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 413: components["responses"]["PayloadTooLarge"];
+            readonly 415: components["responses"]["UnsupportedMediaType"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly getSummary: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+                /** @description subscription id */
+                readonly sid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The counts, as of updatedAt */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "updatedAt": "2026-01-31T12:00:00.000Z",
+                     *       "total": 100,
+                     *       "succeeded": 70,
+                     *       "retrying": 12,
+                     *       "failed": 18,
+                     *       "exportable": 5
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["Summary"];
+                };
+            };
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly sendTest: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+                /** @description subscription id */
+                readonly sid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Stored, and about to be sent */
+            readonly 202: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "01890a5d-ac96-774b-bcce-b302099a8057",
+                     *       "createdAt": "2026-01-31T12:00:00.000Z",
+                     *       "updatedAt": "2026-01-31T12:00:00.000Z",
+                     *       "state": "success",
+                     *       "attempts": 1,
+                     *       "request": {
+                     *         "endpoint": "https://listener.example.com/hooks",
+                     *         "headers": {
+                     *           "Accept": "*\/*",
+                     *           "Content-Length": "80",
+                     *           "Content-Type": "application/secevent+jwt",
+                     *           "Host": "listener.example.com",
+                     *           "User-Agent": "identity-webhooks/3.0"
+                     *         },
+                     *         "payload": "eyJhbGciOiJSUzI1NiIsInR5cCI6InNlY2V2ZW50K2p3dCJ9.eyJldmVudHMiOnt9fQ.c2lnbmF0dXJl"
+                     *       },
+                     *       "response": {
+                     *         "statusCode": 202,
+                     *         "headers": {
+                     *           "Content-Type": "text/plain"
+                     *         }
+                     *       },
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/events/01890a5d-ac96-774b-bcce-b302099a8057"
+                     *         },
+                     *         "redeliver": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/events/01890a5d-ac96-774b-bcce-b302099a8057/redeliver"
+                     *         },
+                     *         "history": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/events/01890a5d-ac96-774b-bcce-b302099a8057/history"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["Event"];
+                };
+            };
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 409: components["responses"]["Conflict"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly listEvents: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description only events after this id */
+                readonly after?: string;
+                /** @description only events before this id */
+                readonly before?: string;
+                /** @description at most so many events */
+                readonly limit?: number;
+                /** @description only events in this state */
+                readonly state?: "awaiting-executing" | "executing" | "awaiting-retry" | "success" | "failure";
+            };
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+                /** @description subscription id */
+                readonly sid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The events */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "total": 1234,
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/events?limit=1"
+                     *         },
+                     *         "next": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/events?limit=1&after=01890a5d-ac96-774b-bcce-b302099a8057"
+                     *         }
+                     *       },
+                     *       "_embedded": {
+                     *         "events": [
+                     *           {
+                     *             "id": "01890a5d-ac96-774b-bcce-b302099a8057",
+                     *             "createdAt": "2026-01-31T12:00:00.000Z",
+                     *             "updatedAt": "2026-01-31T12:00:00.000Z",
+                     *             "state": "success",
+                     *             "attempts": 1,
+                     *             "request": {
+                     *               "endpoint": "https://listener.example.com/hooks",
+                     *               "headers": {
+                     *                 "Accept": "*\/*",
+                     *                 "Content-Length": "80",
+                     *                 "Content-Type": "application/secevent+jwt",
+                     *                 "Host": "listener.example.com",
+                     *                 "User-Agent": "identity-webhooks/3.0"
+                     *               },
+                     *               "payload": "eyJhbGciOiJSUzI1NiIsInR5cCI6InNlY2V2ZW50K2p3dCJ9.eyJldmVudHMiOnt9fQ.c2lnbmF0dXJl"
+                     *             },
+                     *             "response": {
+                     *               "statusCode": 202,
+                     *               "headers": {
+                     *                 "Content-Type": "text/plain"
+                     *               }
+                     *             },
+                     *             "_links": {
+                     *               "self": {
+                     *                 "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/events/01890a5d-ac96-774b-bcce-b302099a8057"
+                     *               },
+                     *               "redeliver": {
+                     *                 "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/events/01890a5d-ac96-774b-bcce-b302099a8057/redeliver"
+                     *               },
+                     *               "history": {
+                     *                 "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/events/01890a5d-ac96-774b-bcce-b302099a8057/history"
+                     *               }
+                     *             }
+                     *           }
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["EventList"];
+                };
+            };
+            readonly 400: components["responses"]["BadRequest"];
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly getEvent: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+                /** @description subscription id */
+                readonly sid: string;
+                /** @description event id */
+                readonly eid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The event */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "01890a5d-ac96-774b-bcce-b302099a8057",
+                     *       "createdAt": "2026-01-31T12:00:00.000Z",
+                     *       "updatedAt": "2026-01-31T12:00:00.000Z",
+                     *       "state": "success",
+                     *       "attempts": 1,
+                     *       "request": {
+                     *         "endpoint": "https://listener.example.com/hooks",
+                     *         "headers": {
+                     *           "Accept": "*\/*",
+                     *           "Content-Length": "80",
+                     *           "Content-Type": "application/secevent+jwt",
+                     *           "Host": "listener.example.com",
+                     *           "User-Agent": "identity-webhooks/3.0"
+                     *         },
+                     *         "payload": "eyJhbGciOiJSUzI1NiIsInR5cCI6InNlY2V2ZW50K2p3dCJ9.eyJldmVudHMiOnt9fQ.c2lnbmF0dXJl"
+                     *       },
+                     *       "response": {
+                     *         "statusCode": 202,
+                     *         "headers": {
+                     *           "Content-Type": "text/plain"
+                     *         }
+                     *       },
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/events/01890a5d-ac96-774b-bcce-b302099a8057"
+                     *         },
+                     *         "redeliver": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/events/01890a5d-ac96-774b-bcce-b302099a8057/redeliver"
+                     *         },
+                     *         "history": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/events/01890a5d-ac96-774b-bcce-b302099a8057/history"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["Event"];
+                };
+            };
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly getEventHistory: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+                /** @description subscription id */
+                readonly sid: string;
+                /** @description event id */
+                readonly eid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The history */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "total": 3,
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/events/01890a5d-ac96-774b-bcce-b302099a8057/history"
+                     *         },
+                     *         "event": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/events/01890a5d-ac96-774b-bcce-b302099a8057"
+                     *         }
+                     *       },
+                     *       "_embedded": {
+                     *         "history": [
+                     *           {
+                     *             "createdAt": "2026-01-31T12:00:00.000Z",
+                     *             "state": "awaiting-executing",
+                     *             "attempts": 0
+                     *           },
+                     *           {
+                     *             "createdAt": "2026-01-31T12:00:00.000Z",
+                     *             "state": "executing",
+                     *             "attempts": 1
+                     *           },
+                     *           {
+                     *             "createdAt": "2026-01-31T12:00:00.000Z",
+                     *             "state": "awaiting-retry",
+                     *             "attempts": 1,
+                     *             "reason": "HTTP 503",
+                     *             "response": {
+                     *               "statusCode": 503,
+                     *               "headers": {}
+                     *             },
+                     *             "durationMs": 41,
+                     *             "nextAttemptAt": "2026-01-31T12:00:05.000Z"
+                     *           }
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["HistoryList"];
+                };
+            };
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly redeliverEvent: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+                /** @description subscription id */
+                readonly sid: string;
+                /** @description event id */
+                readonly eid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Scheduled */
+            readonly 202: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "01890a5d-ac96-774b-bcce-b302099a8057",
+                     *       "createdAt": "2026-01-31T12:00:00.000Z",
+                     *       "updatedAt": "2026-01-31T12:00:00.000Z",
+                     *       "state": "awaiting-executing",
+                     *       "attempts": 1,
+                     *       "request": {
+                     *         "endpoint": "https://listener.example.com/hooks",
+                     *         "headers": {
+                     *           "Accept": "*\/*",
+                     *           "Content-Length": "80",
+                     *           "Content-Type": "application/secevent+jwt",
+                     *           "Host": "listener.example.com",
+                     *           "User-Agent": "identity-webhooks/3.0"
+                     *         },
+                     *         "payload": "eyJhbGciOiJSUzI1NiIsInR5cCI6InNlY2V2ZW50K2p3dCJ9.eyJldmVudHMiOnt9fQ.c2lnbmF0dXJl"
+                     *       },
+                     *       "response": {
+                     *         "statusCode": 202,
+                     *         "headers": {
+                     *           "Content-Type": "text/plain"
+                     *         }
+                     *       },
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/events/01890a5d-ac96-774b-bcce-b302099a8057"
+                     *         },
+                     *         "redeliver": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/events/01890a5d-ac96-774b-bcce-b302099a8057/redeliver"
+                     *         },
+                     *         "history": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/events/01890a5d-ac96-774b-bcce-b302099a8057/history"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["Event"];
+                };
+            };
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 409: components["responses"]["Conflict"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly listExports: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+                /** @description subscription id */
+                readonly sid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The jobs, oldest first */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "total": 1,
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/exports"
+                     *         }
+                     *       },
+                     *       "_embedded": {
+                     *         "exports": [
+                     *           {
+                     *             "id": "3f0c2a8e-5d7b-4c1e-9a44-0b7f6f1f2c11",
+                     *             "createdAt": "2026-01-31T12:00:00.000Z",
+                     *             "updatedAt": "2026-01-31T12:00:05.000Z",
+                     *             "state": "completed",
+                     *             "_links": {
+                     *               "self": {
+                     *                 "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/exports/3f0c2a8e-5d7b-4c1e-9a44-0b7f6f1f2c11"
+                     *               },
+                     *               "exports": {
+                     *                 "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/exports"
+                     *               },
+                     *               "download": {
+                     *                 "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/exports/3f0c2a8e-5d7b-4c1e-9a44-0b7f6f1f2c11/download"
+                     *               }
+                     *             }
+                     *           }
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["ExportList"];
+                };
+            };
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly startExport: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+                /** @description subscription id */
+                readonly sid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The job */
+            readonly 202: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "3f0c2a8e-5d7b-4c1e-9a44-0b7f6f1f2c11",
+                     *       "createdAt": "2026-01-31T12:00:00.000Z",
+                     *       "updatedAt": "2026-01-31T12:00:05.000Z",
+                     *       "state": "processing",
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/exports/3f0c2a8e-5d7b-4c1e-9a44-0b7f6f1f2c11"
+                     *         },
+                     *         "exports": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/exports"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["Export"];
+                };
+            };
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 409: components["responses"]["Conflict"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly getExport: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+                /** @description subscription id */
+                readonly sid: string;
+                /** @description export id */
+                readonly exportId: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The job */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "3f0c2a8e-5d7b-4c1e-9a44-0b7f6f1f2c11",
+                     *       "createdAt": "2026-01-31T12:00:00.000Z",
+                     *       "updatedAt": "2026-01-31T12:00:05.000Z",
+                     *       "state": "completed",
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/exports/3f0c2a8e-5d7b-4c1e-9a44-0b7f6f1f2c11"
+                     *         },
+                     *         "exports": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/exports"
+                     *         },
+                     *         "download": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/exports/3f0c2a8e-5d7b-4c1e-9a44-0b7f6f1f2c11/download"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["Export"];
+                };
+            };
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly cancelExport: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+                /** @description subscription id */
+                readonly sid: string;
+                /** @description export id */
+                readonly exportId: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Canceled */
+            readonly 204: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
+            };
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 409: components["responses"]["Conflict"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly downloadExport: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+                /** @description subscription id */
+                readonly sid: string;
+                /** @description export id */
+                readonly exportId: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The file */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    /**
+                     * @description the name of the file
+                     * @example attachment; filename="3f0c2a8e-5d7b-4c1e-9a44-0b7f6f1f2c11.ndjson"
+                     */
+                    readonly "Content-Disposition"?: string;
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /** @example {"id":"01890a5d-ac96-774b-bcce-b302099a8057","createdAt":"2026-01-31T12:00:00.000Z","updatedAt":"2026-01-31T12:00:00.000Z","state":"success","attempts":1,"request":{"endpoint":"https://listener.example.com/hooks","headers":{"Accept":"*\/*","Content-Length":"80","Content-Type":"application/secevent+jwt","Host":"listener.example.com","User-Agent":"identity-webhooks/3.0"},"payload":"eyJhbGciOiJSUzI1NiIsInR5cCI6InNlY2V2ZW50K2p3dCJ9.eyJldmVudHMiOnt9fQ.c2lnbmF0dXJl"},"response":{"statusCode":202,"headers":{"Content-Type":"text/plain"}}} */
+                    readonly "application/x-ndjson": string;
+                };
+            };
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 409: components["responses"]["Conflict"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly listRedeliveries: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+                /** @description subscription id */
+                readonly sid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The jobs of the last seven days, oldest first */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "total": 1,
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/redeliveries"
+                     *         }
+                     *       },
+                     *       "_embedded": {
+                     *         "redeliveries": [
+                     *           {
+                     *             "id": "3f0c2a8e-5d7b-4c1e-9a44-0b7f6f1f2c11",
+                     *             "createdAt": "2026-01-31T12:00:00.000Z",
+                     *             "updatedAt": "2026-01-31T12:00:05.000Z",
+                     *             "state": "processing",
+                     *             "total": 120,
+                     *             "redelivered": 31,
+                     *             "succeeded": 29,
+                     *             "failed": 1,
+                     *             "_links": {
+                     *               "self": {
+                     *                 "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/redeliveries/3f0c2a8e-5d7b-4c1e-9a44-0b7f6f1f2c11"
+                     *               },
+                     *               "redeliveries": {
+                     *                 "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/redeliveries"
+                     *               },
+                     *               "subscription": {
+                     *                 "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10"
+                     *               }
+                     *             }
+                     *           }
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["RedeliveryList"];
+                };
+            };
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly startRedelivery: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+                /** @description subscription id */
+                readonly sid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: {
+            readonly content: {
+                /**
+                 * @example {
+                 *       "since": "2026-01-31T12:00:00.000Z",
+                 *       "until": "2026-01-31T12:00:05.000Z"
+                 *     }
+                 */
+                readonly "application/json": components["schemas"]["NewRedelivery"];
+            };
+        };
+        readonly responses: {
+            /** @description The job */
+            readonly 202: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    /**
+                     * @description the path of the job
+                     * @example /b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/redeliveries/3f0c2a8e-5d7b-4c1e-9a44-0b7f6f1f2c11
+                     */
+                    readonly Location?: string;
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "3f0c2a8e-5d7b-4c1e-9a44-0b7f6f1f2c11",
+                     *       "createdAt": "2026-01-31T12:00:00.000Z",
+                     *       "updatedAt": "2026-01-31T12:00:05.000Z",
+                     *       "state": "processing",
+                     *       "total": 120,
+                     *       "redelivered": 31,
+                     *       "succeeded": 29,
+                     *       "failed": 1,
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/redeliveries/3f0c2a8e-5d7b-4c1e-9a44-0b7f6f1f2c11"
+                     *         },
+                     *         "redeliveries": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/redeliveries"
+                     *         },
+                     *         "subscription": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["Redelivery"];
+                };
+            };
+            readonly 400: components["responses"]["BadRequest"];
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 409: components["responses"]["Conflict"];
+            readonly 413: components["responses"]["PayloadTooLarge"];
+            readonly 415: components["responses"]["UnsupportedMediaType"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly getRedelivery: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+                /** @description subscription id */
+                readonly sid: string;
+                /** @description bulk redelivery id */
+                readonly redeliveryId: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The job */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "3f0c2a8e-5d7b-4c1e-9a44-0b7f6f1f2c11",
+                     *       "createdAt": "2026-01-31T12:00:00.000Z",
+                     *       "updatedAt": "2026-01-31T12:00:05.000Z",
+                     *       "state": "processing",
+                     *       "total": 120,
+                     *       "redelivered": 31,
+                     *       "succeeded": 29,
+                     *       "failed": 1,
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/redeliveries/3f0c2a8e-5d7b-4c1e-9a44-0b7f6f1f2c11"
+                     *         },
+                     *         "redeliveries": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/redeliveries"
+                     *         },
+                     *         "subscription": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["Redelivery"];
+                };
+            };
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly cancelRedelivery: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+                /** @description subscription id */
+                readonly sid: string;
+                /** @description bulk redelivery id */
+                readonly redeliveryId: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Canceled */
+            readonly 204: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
+            };
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 409: components["responses"]["Conflict"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly publishEvents: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                /**
+                 * @example [
+                 *       {
+                 *         "type": "entityUpdated",
+                 *         "id": "01890a5d-ac96-774b-bcce-b302099a8057",
+                 *         "occurredAt": "2026-01-31T12:00:00.000Z",
+                 *         "captureApplicationId": "tep2dcqy4fwurwtpkaxg76twgf",
+                 *         "captureClientId": "zfccfzzcf626t449wu5umbt6zhek2det",
+                 *         "entityType": "user",
+                 *         "sub": "726087ec-35df-4041-aec8-c11ecc208efa",
+                 *         "attributes": [
+                 *           "familyName",
+                 *           "primaryAddress.city"
+                 *         ]
+                 *       }
+                 *     ]
+                 */
+                readonly "application/json": components["schemas"]["Publication"];
+            };
+        };
+        readonly responses: {
+            /** @description Durably queued; ids in the order given */
+            readonly 202: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "_embedded": {
+                     *         "events": [
+                     *           {
+                     *             "id": "01890a5d-ac96-774b-bcce-b302099a8057",
+                     *             "type": "entityUpdated"
+                     *           }
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["PublishedEvents"];
+                };
+            };
+            readonly 400: components["responses"]["BadRequest"];
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 413: components["responses"]["PayloadTooLarge"];
+            readonly 415: components["responses"]["UnsupportedMediaType"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly listCustomers: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description page number; the first is 1 */
+                readonly page?: number;
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The customers */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "total": 1,
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/operator/customers"
+                     *         }
+                     *       },
+                     *       "_embedded": {
+                     *         "customers": [
+                     *           {
+                     *             "id": "b18fc81d-457e-4a40-ac87-2b78bd946fa2",
+                     *             "name": "Acme",
+                     *             "createdAt": "2026-01-31T12:00:00.000Z",
+                     *             "fullestStorePercent": 10,
+                     *             "_links": {
+                     *               "self": {
+                     *                 "href": "/operator/customers/b18fc81d-457e-4a40-ac87-2b78bd946fa2"
+                     *               },
+                     *               "clients": {
+                     *                 "href": "/operator/customers/b18fc81d-457e-4a40-ac87-2b78bd946fa2/clients"
+                     *               },
+                     *               "subscriptions": {
+                     *                 "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions"
+                     *               },
+                     *               "keys": {
+                     *                 "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/login/jwk"
+                     *               }
+                     *             }
+                     *           }
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["CustomerList"];
+                };
+            };
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly createCustomer: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                /**
+                 * @example {
+                 *       "name": "Acme"
+                 *     }
+                 */
+                readonly "application/json": components["schemas"]["NewCustomer"];
+            };
+        };
+        readonly responses: {
+            /** @description The customer */
+            readonly 201: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    /**
+                     * @description the path of the customer
+                     * @example /operator/customers/b18fc81d-457e-4a40-ac87-2b78bd946fa2
+                     */
+                    readonly Location?: string;
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "b18fc81d-457e-4a40-ac87-2b78bd946fa2",
+                     *       "name": "Acme",
+                     *       "createdAt": "2026-01-31T12:00:00.000Z",
+                     *       "fullestStorePercent": 10,
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/operator/customers/b18fc81d-457e-4a40-ac87-2b78bd946fa2"
+                     *         },
+                     *         "clients": {
+                     *           "href": "/operator/customers/b18fc81d-457e-4a40-ac87-2b78bd946fa2/clients"
+                     *         },
+                     *         "subscriptions": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions"
+                     *         },
+                     *         "keys": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/login/jwk"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["Customer"];
+                };
+            };
+            readonly 400: components["responses"]["BadRequest"];
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 409: components["responses"]["Conflict"];
+            readonly 413: components["responses"]["PayloadTooLarge"];
+            readonly 415: components["responses"]["UnsupportedMediaType"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly getCustomer: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The customer */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "b18fc81d-457e-4a40-ac87-2b78bd946fa2",
+                     *       "name": "Acme",
+                     *       "createdAt": "2026-01-31T12:00:00.000Z",
+                     *       "fullestStorePercent": 10,
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/operator/customers/b18fc81d-457e-4a40-ac87-2b78bd946fa2"
+                     *         },
+                     *         "clients": {
+                     *           "href": "/operator/customers/b18fc81d-457e-4a40-ac87-2b78bd946fa2/clients"
+                     *         },
+                     *         "subscriptions": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions"
+                     *         },
+                     *         "keys": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/login/jwk"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["Customer"];
+                };
+            };
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly eraseCustomer: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Erased */
+            readonly 204: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
+            };
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly listClients: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The clients */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "total": 1,
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/operator/customers/b18fc81d-457e-4a40-ac87-2b78bd946fa2/clients"
+                     *         }
+                     *       },
+                     *       "_embedded": {
+                     *         "clients": [
+                     *           {
+                     *             "clientId": "iwh_client_6luf86lybzn47iej5a61alhrsluowbya",
+                     *             "name": "backend",
+                     *             "scope": "*:webhooks/**",
+                     *             "createdAt": "2026-01-31T12:00:00.000Z",
+                     *             "_links": {
+                     *               "self": {
+                     *                 "href": "/operator/customers/b18fc81d-457e-4a40-ac87-2b78bd946fa2/clients/iwh_client_6luf86lybzn47iej5a61alhrsluowbya"
+                     *               },
+                     *               "rotate-secret": {
+                     *                 "href": "/operator/customers/b18fc81d-457e-4a40-ac87-2b78bd946fa2/clients/iwh_client_6luf86lybzn47iej5a61alhrsluowbya/rotate-secret"
+                     *               }
+                     *             }
+                     *           }
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["ClientList"];
+                };
+            };
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly createClient: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                /**
+                 * @example {
+                 *       "name": "backend"
+                 *     }
+                 */
+                readonly "application/json": components["schemas"]["NewClient"];
+            };
+        };
+        readonly responses: {
+            /** @description The client with its secret */
+            readonly 201: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "clientId": "iwh_client_6luf86lybzn47iej5a61alhrsluowbya",
+                     *       "name": "backend",
+                     *       "scope": "*:webhooks/**",
+                     *       "createdAt": "2026-01-31T12:00:00.000Z",
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/operator/customers/b18fc81d-457e-4a40-ac87-2b78bd946fa2/clients/iwh_client_6luf86lybzn47iej5a61alhrsluowbya"
+                     *         },
+                     *         "rotate-secret": {
+                     *           "href": "/operator/customers/b18fc81d-457e-4a40-ac87-2b78bd946fa2/clients/iwh_client_6luf86lybzn47iej5a61alhrsluowbya/rotate-secret"
+                     *         }
+                     *       },
+                     *       "clientSecret": "iwh_secret_0123456789abcdef0123456789abcdef0123456789abcdef"
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["ClientWithSecret"];
+                };
+            };
+            readonly 400: components["responses"]["BadRequest"];
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 409: components["responses"]["Conflict"];
+            readonly 413: components["responses"]["PayloadTooLarge"];
+            readonly 415: components["responses"]["UnsupportedMediaType"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly deleteClient: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+                /** @description client id */
+                readonly clientId: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Deleted */
+            readonly 204: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
+            };
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly rotateClientSecret: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+                /** @description client id */
+                readonly clientId: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: {
+            readonly content: {
+                /**
+                 * @example {
+                 *       "keepOldSeconds": 3600
+                 *     }
+                 */
+                readonly "application/json": components["schemas"]["RotateSecret"];
+            };
+        };
+        readonly responses: {
+            /** @description The client with its new secret */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "clientId": "iwh_client_6luf86lybzn47iej5a61alhrsluowbya",
+                     *       "name": "backend",
+                     *       "scope": "*:webhooks/**",
+                     *       "createdAt": "2026-01-31T12:00:00.000Z",
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/operator/customers/b18fc81d-457e-4a40-ac87-2b78bd946fa2/clients/iwh_client_6luf86lybzn47iej5a61alhrsluowbya"
+                     *         },
+                     *         "rotate-secret": {
+                     *           "href": "/operator/customers/b18fc81d-457e-4a40-ac87-2b78bd946fa2/clients/iwh_client_6luf86lybzn47iej5a61alhrsluowbya/rotate-secret"
+                     *         }
+                     *       },
+                     *       "clientSecret": "iwh_secret_0123456789abcdef0123456789abcdef0123456789abcdef"
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["ClientWithSecret"];
+                };
+            };
+            readonly 400: components["responses"]["BadRequest"];
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 409: components["responses"]["Conflict"];
+            readonly 413: components["responses"]["PayloadTooLarge"];
+            readonly 415: components["responses"]["UnsupportedMediaType"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly listDeadLetters: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description page number; the first is 1 */
+                readonly page?: number;
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The letters */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "total": 1,
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/operator/dead-letters"
+                     *         }
+                     *       },
+                     *       "_embedded": {
+                     *         "deadLetters": [
+                     *           {
+                     *             "id": "3f0c2a8e-5d7b-4c1e-9a44-0b7f6f1f2c11",
+                     *             "queue": "webhook-events",
+                     *             "reason": "sub must be a UUID",
+                     *             "acceptedAt": "2026-01-31T12:00:00.000Z",
+                     *             "createdAt": "2026-01-31T12:00:05.000Z",
+                     *             "_links": {
+                     *               "self": {
+                     *                 "href": "/operator/dead-letters/3f0c2a8e-5d7b-4c1e-9a44-0b7f6f1f2c11"
+                     *               },
+                     *               "replay": {
+                     *                 "href": "/operator/dead-letters/3f0c2a8e-5d7b-4c1e-9a44-0b7f6f1f2c11/replay"
+                     *               }
+                     *             }
+                     *           }
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["DeadLetterList"];
+                };
+            };
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly getDeadLetter: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description dead letter id */
+                readonly id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The letter with its body */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "3f0c2a8e-5d7b-4c1e-9a44-0b7f6f1f2c11",
+                     *       "queue": "webhook-events",
+                     *       "reason": "sub must be a UUID",
+                     *       "acceptedAt": "2026-01-31T12:00:00.000Z",
+                     *       "createdAt": "2026-01-31T12:00:05.000Z",
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/operator/dead-letters/3f0c2a8e-5d7b-4c1e-9a44-0b7f6f1f2c11"
+                     *         },
+                     *         "replay": {
+                     *           "href": "/operator/dead-letters/3f0c2a8e-5d7b-4c1e-9a44-0b7f6f1f2c11/replay"
+                     *         }
+                     *       },
+                     *       "body": {
+                     *         "replay": 1,
+                     *         "acceptedAt": 1769860800000,
+                     *         "eventId": "01890a5d-ac96-774b-bcce-b302099a8057",
+                     *         "event": {
+                     *           "type": "entityCreated"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["DeadLetterWithBody"];
+                };
+            };
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly dropDeadLetter: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description dead letter id */
+                readonly id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Dropped */
+            readonly 204: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
+            };
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly replayDeadLetter: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description dead letter id */
+                readonly id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Queued */
+            readonly 202: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "3f0c2a8e-5d7b-4c1e-9a44-0b7f6f1f2c11",
+                     *       "queue": "webhook-events",
+                     *       "reason": "sub must be a UUID",
+                     *       "acceptedAt": "2026-01-31T12:00:00.000Z",
+                     *       "createdAt": "2026-01-31T12:00:05.000Z",
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/operator/dead-letters/3f0c2a8e-5d7b-4c1e-9a44-0b7f6f1f2c11"
+                     *         },
+                     *         "replay": {
+                     *           "href": "/operator/dead-letters/3f0c2a8e-5d7b-4c1e-9a44-0b7f6f1f2c11/replay"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["DeadLetter"];
+                };
+            };
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly rotateSigningKeys: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The public keys */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "keys": [
+                     *         {
+                     *           "kty": "RSA",
+                     *           "use": "sig",
+                     *           "alg": "RS256",
+                     *           "kid": "0f9d8c7b6a5948372615040302010f0e0d0c0b0a",
+                     *           "n": "yJ2…",
+                     *           "e": "AQAB"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["JsonWebKeySet"];
+                };
+            };
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly resealSigningKeys: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The progress */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "total": 3,
+                     *       "resealed": 3,
+                     *       "remaining": 0,
+                     *       "unreadable": 0
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["Reseal"];
+                };
+            };
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly listAuditEntries: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description only entries that follow the one with this id */
+                readonly after?: string;
+                /** @description entries of a page, 100 without it */
+                readonly limit?: number;
+                /** @description only entries of this customer */
+                readonly customerId?: string;
+                /** @description only entries of this time or later */
+                readonly since?: string;
+                /** @description only entries before this time */
+                readonly until?: string;
+                /** @description only entries of this event */
+                readonly event?: "customer-created" | "customer-erased" | "client-created" | "client-deleted" | "client-secret-rotated" | "signing-keys-rotated" | "signing-keys-resealed" | "dead-letter-read" | "dead-letter-replayed" | "dead-letter-dropped" | "subscription-deleted" | "token-issued" | "token-refused" | "operator-refused";
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The entries */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/operator/audit?limit=1"
+                     *         },
+                     *         "next": {
+                     *           "href": "/operator/audit?limit=1&after=01890a5d-ac96-774b-bcce-b302099a8057"
+                     *         }
+                     *       },
+                     *       "_embedded": {
+                     *         "auditEntries": [
+                     *           {
+                     *             "id": "01890a5d-ac96-774b-bcce-b302099a8057",
+                     *             "createdAt": "2026-01-31T12:00:00.000Z",
+                     *             "event": "client-created",
+                     *             "actor": "operator",
+                     *             "outcome": "done",
+                     *             "customerId": "b18fc81d-457e-4a40-ac87-2b78bd946fa2",
+                     *             "target": "iwh_client_6luf86lybzn47iej5a61alhrsluowbya",
+                     *             "address": "198.51.100.1",
+                     *             "requestId": "c2b7a3c4-1d52-4b0e-8f0a-6f1f2f9a7d10",
+                     *             "callerRequestId": "ticket-7",
+                     *             "count": 1
+                     *           }
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["AuditEntryList"];
+                };
+            };
+            readonly 400: components["responses"]["BadRequest"];
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly receiveEntityCreated: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                /** @example eyJhbGciOiJSUzI1NiIsInR5cCI6InNlY2V2ZW50K2p3dCJ9.eyJldmVudHMiOnt9fQ.c2lnbmF0dXJl */
+                readonly "application/secevent+jwt": string;
+            };
+        };
+        readonly responses: {
+            /** @description Taken */
+            readonly 202: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not taken; the reason is shown in the history of the event */
+            readonly 400: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "err": "invalid_key",
+                     *       "description": "The key is too old"
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["ListenerError"];
+                };
+            };
+        };
+    };
+    readonly receiveEntityUpdated: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                /** @example eyJhbGciOiJSUzI1NiIsInR5cCI6InNlY2V2ZW50K2p3dCJ9.eyJldmVudHMiOnt9fQ.c2lnbmF0dXJl */
+                readonly "application/secevent+jwt": string;
+            };
+        };
+        readonly responses: {
+            /** @description Taken */
+            readonly 202: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not taken; the reason is shown in the history of the event */
+            readonly 400: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "err": "invalid_key",
+                     *       "description": "The key is too old"
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["ListenerError"];
+                };
+            };
+        };
+    };
+    readonly receiveEntityDeleted: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                /** @example eyJhbGciOiJSUzI1NiIsInR5cCI6InNlY2V2ZW50K2p3dCJ9.eyJldmVudHMiOnt9fQ.c2lnbmF0dXJl */
+                readonly "application/secevent+jwt": string;
+            };
+        };
+        readonly responses: {
+            /** @description Taken */
+            readonly 202: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not taken; the reason is shown in the history of the event */
+            readonly 400: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "err": "invalid_key",
+                     *       "description": "The key is too old"
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["ListenerError"];
+                };
+            };
+        };
+    };
+    readonly receiveTest: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                /** @example eyJhbGciOiJSUzI1NiIsInR5cCI6InNlY2V2ZW50K2p3dCJ9.eyJldmVudHMiOnt9fQ.c2lnbmF0dXJl */
+                readonly "application/secevent+jwt": string;
+            };
+        };
+        readonly responses: {
+            /** @description Taken */
+            readonly 202: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not taken; the reason is shown in the history of the event */
+            readonly 400: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "err": "invalid_key",
+                     *       "description": "The key is too old"
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["ListenerError"];
+                };
+            };
+        };
+    };
+}
