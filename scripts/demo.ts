@@ -5,20 +5,16 @@
  * left behind.
  */
 import type { Server } from 'node:http';
+import { type components, OperatorClient, WebhooksClient } from '@identity-webhooks/client';
 import { decodeProtectedHeader, type JWTPayload } from 'jose';
 import { createListener } from '../examples/listener/listener.ts';
-import {
-  type Answer,
-  type Body,
-  Customer,
-  getToken,
-  type HistoryEntry,
-  Operator,
-} from '../tools/harness/client.ts';
 import { freePort, launchService, makeHome, pause, type RunningService } from '../tools/harness/service.ts';
 
 const TIME_LIMIT_MS = 55_000;
 const ATTRIBUTES = ['givenName', 'primaryAddress.city'];
+
+type EventType = components['schemas']['NewSubscription']['events'][number];
+type HistoryEntry = components['schemas']['HistoryEntry'];
 
 interface Received {
   readonly claims: JWTPayload;
@@ -41,21 +37,18 @@ async function main(): Promise<void> {
   tell(`it answers on ${url}; retries wait 1 s here instead of 3 s to 24 h`);
 
   begin('The operator makes a customer; its three signing keys are made with it');
-  const operator = new Operator(url, home.operatorToken);
-  const customerId = expect201(await operator.call('POST', '/customers', { name: 'Demo Inc.' })).id;
+  const operator = new OperatorClient({ baseUrl: url, token: home.operatorToken });
+  const { id: customerId } = await operator.call('createCustomer', { body: { name: 'Demo Inc.' } });
   tell(`POST /operator/customers → 201, customer ${customerId}`);
 
   begin('The operator gives the customer a client');
-  const client = expect201(await operator.call('POST', `/customers/${customerId}/clients`, { name: 'demo' }));
+  const client = await operator.call('createClient', { cid: customerId, body: { name: 'demo' } });
   tell(`POST /operator/customers/…/clients → 201, client ${client.clientId}; the secret is shown this once`);
 
-  begin('The client gets an access token');
-  const token = await getToken(url, customerId, client.clientId, client.clientSecret);
-  check(token.status === 200, `expected 200, got ${token.status}`);
-  tell(
-    `POST /…/login/token → 200, ${token.body.token_type} for ${token.body.scope}, ${token.body.expires_in} s`,
-  );
-  const customer = new Customer(url, customerId, token.body.access_token);
+  begin('The client gets an access token and asks for the subscriptions of the customer');
+  const customer = new WebhooksClient({ baseUrl: url, customerId, ...client });
+  const { total } = await customer.call('listSubscriptions');
+  tell(`POST /…/login/token → 200, GET /…/webhooks/subscriptions → 200, ${total} so far`);
 
   begin('A listener starts; it verifies every token against the published keys');
   const received: Received[] = [];
@@ -75,9 +68,9 @@ async function main(): Promise<void> {
   tell(`it listens on http://127.0.0.1:${port}`);
 
   begin('The customer subscribes it: creations and updates to /hooks, deletions to /flaky');
-  const subscribe = async (title: string, path: string, events: string[]) => {
+  const subscribe = async (title: string, path: string, events: EventType[]) => {
     const endpoint = `http://127.0.0.1:${port}${path}`;
-    const created = expect201(await customer.call('POST', '/subscriptions', { title, endpoint, events }));
+    const created = await customer.call('createSubscription', { body: { title, endpoint, events } });
     tell(`POST /…/webhooks/subscriptions → 201, ${title}: ${endpoint}`);
     return created.id;
   };
@@ -91,13 +84,14 @@ async function main(): Promise<void> {
     entityType: 'user',
     sub: crypto.randomUUID(),
   };
-  const published = await customer.call('POST', '/events', [
-    { ...event, type: 'entityCreated' },
-    { ...event, type: 'entityUpdated', attributes: ATTRIBUTES },
-    { ...event, type: 'entityDeleted' },
-  ]);
-  check(published.status === 202, `expected 202, got ${published.status}: ${JSON.stringify(published.body)}`);
-  const { events } = published.body._embedded;
+  const published = await customer.call('publishEvents', {
+    body: [
+      { ...event, type: 'entityCreated' },
+      { ...event, type: 'entityUpdated', attributes: ATTRIBUTES },
+      { ...event, type: 'entityDeleted' },
+    ],
+  });
+  const { events } = published._embedded;
   tell('POST /…/webhooks/events → 202, durably queued:');
   for (const { id, type } of events) tell(`  ${type.padEnd(13)} ${id}`);
 
@@ -114,15 +108,14 @@ async function main(): Promise<void> {
 
   begin('The event stores keep the history of each event');
   for (const { id, type } of events) {
-    const path = `/subscriptions/${type === 'entityDeleted' ? flaky : steady}/events/${id}`;
-    const states = await untilSuccess(customer, path);
+    const states = await untilSuccess(customer, type === 'entityDeleted' ? flaky : steady, id);
     tell(`${type}: ${states.map(describe).join(' → ')}`);
     const expected = type === 'entityDeleted' ? 5 : 3;
     check(states.length === expected, `expected ${expected} entries in the history of ${type}`);
     check(states.at(-1)?.state === 'success', `${type} did not end in success`);
   }
-  const retried = await customer.call('GET', `/subscriptions/${flaky}/events/${events[2]?.id}/history`);
-  say(indent(JSON.stringify(retried.body._embedded.history, null, 2)));
+  const retried = await customer.call('getEventHistory', { sid: flaky, eid: events[2]?.id ?? '' });
+  say(indent(JSON.stringify(retried._embedded.history, null, 2)));
 
   say(
     '\nThree events, three verified tokens, one of them after a retry. Try it yourself: README.md, "Quick start".',
@@ -130,21 +123,19 @@ async function main(): Promise<void> {
 }
 
 /** @returns the history once it ends in success, or as it is after five seconds */
-async function untilSuccess(customer: Customer, path: string): Promise<HistoryEntry[]> {
+async function untilSuccess(
+  customer: WebhooksClient,
+  sid: string,
+  eid: string,
+): Promise<readonly HistoryEntry[]> {
   for (const deadline = Date.now() + 5000; ; await pause(50)) {
-    const { status, body } = await customer.call('GET', `${path}/history`);
-    const history = status === 200 ? body._embedded.history : [];
+    const { history } = (await customer.call('getEventHistory', { sid, eid }))._embedded;
     if (history.at(-1)?.state === 'success' || Date.now() > deadline) return history;
   }
 }
 
 function describe({ state, reason }: HistoryEntry): string {
   return reason === undefined ? state : `${state} (${reason})`;
-}
-
-function expect201({ status, body }: Answer): Body {
-  check(status === 201, `expected 201, got ${status}: ${JSON.stringify(body)}`);
-  return body;
 }
 
 function check(condition: boolean, otherwise: string): asserts condition {

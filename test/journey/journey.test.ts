@@ -5,10 +5,10 @@
 import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { OperatorClient, WebhooksClient, WebhooksError } from '@identity-webhooks/client';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { newEventIds } from '../../src/domain/ids.ts';
-import { Customer, getToken, Operator } from '../../tools/harness/client.ts';
 import {
   type Home,
   makeHome,
@@ -22,8 +22,8 @@ import { type ScriptedListener, startScriptedListener } from '../support/scripte
 let home: Home;
 let service: RunningService;
 let listener: ScriptedListener;
-let operator: Operator;
-let customer: Customer;
+let operator: OperatorClient;
+let customer: WebhooksClient;
 /** The values that must not be in the log or in the stored files, by name. */
 const secrets = new Map<string, string>();
 /** The log of the services that were killed. */
@@ -56,15 +56,26 @@ async function until<T>(ask: () => Promise<T | false | undefined>, what: string)
 }
 
 async function subscribe(title: string): Promise<string> {
-  const body = { title, endpoint: hook(title), events: ['entityCreated', 'entityUpdated', 'entityDeleted'] };
-  const created = await customer.call('POST', '/subscriptions', body);
-  expect(created.status).toBe(201);
-  return created.body.id as string;
+  const events = ['entityCreated', 'entityUpdated', 'entityDeleted'] as const;
+  return (await customer.call('createSubscription', { body: { title, endpoint: hook(title), events } })).id;
 }
 
-function anEvent(overrides: object = {}) {
+/** The only subscription that there is so far. */
+async function firstSubscription() {
+  const [found] = (await customer.call('listSubscriptions'))._embedded.subscriptions;
+  if (found === undefined) throw new Error('there is no subscription');
+  return found;
+}
+
+/** What a link of an answer leads to, as a client sees it that follows links. */
+async function follow(href: string): Promise<{ readonly total: number }> {
+  const headers = { authorization: `Bearer ${secrets.get('the access token')}` };
+  return (await (await fetch(service.url + href, { headers })).json()) as { total: number };
+}
+
+function anEvent(overrides: { readonly id?: string; readonly type?: 'entityDeleted' } = {}) {
   return {
-    type: 'entityCreated',
+    type: 'entityCreated' as const,
     captureApplicationId: 'aabc1de2f3ghi4jklm5n67opq8',
     captureClientId: 'zfccfzzcf626t449wu5umbt6zhek2det',
     entityType: 'user',
@@ -76,7 +87,7 @@ function anEvent(overrides: object = {}) {
 beforeAll(async () => {
   home = makeHome();
   [service, listener] = await Promise.all([startService(home, VARIABLES), startScriptedListener()]);
-  operator = new Operator(service.url, home.operatorToken);
+  operator = new OperatorClient({ baseUrl: service.url, token: home.operatorToken });
 });
 
 afterAll(async () => {
@@ -87,73 +98,69 @@ afterAll(async () => {
 
 describe('the journey', () => {
   it('the operator makes a customer and gives it a client', async () => {
-    const created = await operator.call('POST', '/customers', { name: 'Acme' });
-    expect(created.status).toBe(201);
-    const client = await operator.call('POST', `/customers/${created.body.id}/clients`, { name: 'backend' });
-    expect(client.status).toBe(201);
-    const { clientId, clientSecret } = client.body;
-    const token = await getToken(service.url, created.body.id, clientId, clientSecret);
-    expect(token.body).toMatchObject({ token_type: 'Bearer', expires_in: 3600, scope: '*:webhooks/**' });
-    customer = new Customer(service.url, created.body.id, token.body.access_token);
-    secrets.set('the access token', token.body.access_token);
+    const { id: cid } = await operator.call('createCustomer', { body: { name: 'Acme' } });
+    const { clientId, clientSecret } = await operator.call('createClient', {
+      cid,
+      body: { name: 'backend' },
+    });
+    customer = new WebhooksClient({
+      baseUrl: service.url,
+      customerId: cid,
+      clientId,
+      clientSecret,
+      fetch: async (request) => {
+        const [, token] = /^Bearer (.*)$/.exec(request.headers.get('authorization') ?? '') ?? [];
+        if (token !== undefined) secrets.set('the access token', token);
+        return await fetch(request);
+      },
+    });
+    expect((await customer.call('listSubscriptions')).total).toBe(0);
+    expect(secrets.get('the access token')).toMatch(/./);
     secrets.set('the client secret', clientSecret);
     secrets.set('the operator token', home.operatorToken);
   });
 
   it('the customer subscribes a listener and finds the subscription by its links', async () => {
     const id = await subscribe('steady');
-    const list = await customer.call('GET', '/subscriptions');
-    const [found] = list.body._embedded.subscriptions;
+    const found = await firstSubscription();
     expect(found).toMatchObject({ id, title: 'steady', enabled: true });
-    const { body } = await customer.follow(found?._links.self.href);
-    expect(body).toMatchObject(found ?? {});
-    expect(body.health).toMatchObject({ state: 'healthy', waiting: 0 });
-    expect((await customer.follow(found?._links.events.href)).body.total).toBe(0);
+    const itself = await follow(found._links.self.href);
+    expect(itself).toMatchObject(found);
+    expect(itself).toMatchObject({ health: { state: 'healthy', waiting: 0 } });
+    expect((await follow(found._links.events.href)).total).toBe(0);
   });
 
   it('the listener gets a published event as a token that verifies against the published keys', async () => {
-    const published = await customer.call('POST', '/events', anEvent());
-    expect(published.status).toBe(202);
+    const [id] = await customer.publish([anEvent()]);
     const [call] = await until(async () => {
       const all = await calls('steady');
       return all.length > 0 && all;
     }, 'the notification');
-    const jwks = createRemoteJWKSet(new URL(`${service.url}/${customer.id}/login/jwk`));
+    const jwks = createRemoteJWKSet(new URL(`${service.url}/${customer.customerId}/login/jwk`));
     const { payload } = await jwtVerify(call?.body ?? '', jwks, {
-      issuer: `${service.url}/${customer.id}/webhooks`,
+      issuer: `${service.url}/${customer.customerId}/webhooks`,
       audience: hook('steady'),
       typ: 'secevent+jwt',
     });
-    expect(payload['events']).toMatchObject({
-      entityCreated: { id: published.body._embedded.events[0]?.id },
-    });
+    expect(payload['events']).toMatchObject({ entityCreated: { id } });
   });
 
   it('the event store shows the history of the event', async () => {
-    const { body } = await customer.call('GET', '/subscriptions');
-    const events = await customer.follow(body._embedded.subscriptions[0]?._links.events.href);
-    const [event] = events.body._embedded.events;
+    const { id: sid } = await firstSubscription();
+    const [event] = (await customer.call('listEvents', { sid }))._embedded.events;
     expect(event).toMatchObject({ state: 'success', attempts: 1, response: { statusCode: 200 } });
-    const history = (await customer.follow(event?._links.history.href)).body._embedded.history;
-    expect(history.map(({ state }: { state: string }) => state)).toEqual([
-      'awaiting-executing',
-      'executing',
-      'success',
-    ]);
+    const { history } = (await customer.call('getEventHistory', { sid, eid: event?.id ?? '' }))._embedded;
+    expect(history.map(({ state }) => state)).toEqual(['awaiting-executing', 'executing', 'success']);
   });
 
   it('the service survives kill -9: waiting events are retried, delivered ones are not sent again', async () => {
-    const id = await subscribe('killed');
+    const sid = await subscribe('killed');
     await script('killed', { status: 503 }, { status: 503 }, { status: 503 }, {});
     const ids = newEventIds(Date.now(), 3, randomBytes(16));
-    await customer.call(
-      'POST',
-      '/events',
-      ids.map((eventId) => anEvent({ id: eventId })),
-    );
+    await customer.publish(ids.map((id) => anEvent({ id })));
     await until(async () => {
-      const { body } = await customer.call('GET', `/subscriptions/${id}/events?state=awaiting-retry`);
-      return body._embedded.events.length === 3;
+      const { _embedded } = await customer.call('listEvents', { sid, query: { state: 'awaiting-retry' } });
+      return _embedded.events.length === 3;
     }, 'three deliveries that wait');
     const steadyBefore = (await calls('steady')).length;
 
@@ -162,20 +169,15 @@ describe('the journey', () => {
     service = await startService(home, VARIABLES, Number(new URL(service.url).port));
 
     const events = await until(async () => {
-      const { body } = await customer.call('GET', `/subscriptions/${id}/events`);
-      const all = body._embedded.events as { state: string; attempts: number }[];
+      const all = (await customer.call('listEvents', { sid }))._embedded.events;
       return all.every(({ state }) => state === 'success') && all;
     }, 'three deliveries that succeed');
     expect(events.map(({ attempts }) => attempts)).toEqual([2, 2, 2]);
     expect(await calls('killed')).toHaveLength(6);
     expect(await calls('steady')).toHaveLength(steadyBefore);
     // Publish the same ids again: the event stores know them already.
-    await customer.call(
-      'POST',
-      '/events',
-      ids.map((eventId) => anEvent({ id: eventId })),
-    );
-    await customer.call('POST', '/events', anEvent({ type: 'entityDeleted' }));
+    await customer.publish(ids.map((id) => anEvent({ id })));
+    await customer.publish([anEvent({ type: 'entityDeleted' })]);
     await until(async () => (await calls('killed')).length === 7, 'the event after them');
     expect(await calls('steady')).toHaveLength(steadyBefore + 1);
   });
@@ -192,8 +194,8 @@ describe('the journey', () => {
       .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'latin1'))
       .join('\n');
     // First make sure that these are the right log and the right files.
-    expect(written).toContain(customer.id);
-    expect(stored).toContain(customer.id);
+    expect(written).toContain(customer.customerId);
+    expect(stored).toContain(customer.customerId);
     expect(stored).toMatch(/eyJ[\w-]+\.\.[\w-]+/); // sealed private keys: JWEs
     for (const [name, secret] of secrets) {
       expect(written.includes(secret), `${name} in the log`).toBe(false);
@@ -206,9 +208,17 @@ describe('the journey', () => {
   });
 
   it('the operator erases the customer, and its keys, token and events are gone', async () => {
-    expect((await operator.call('DELETE', `/customers/${customer.id}`)).status).toBe(204);
-    expect((await customer.call('GET', '/subscriptions')).body.total ?? 0).toBe(0);
-    expect((await fetch(`${service.url}/${customer.id}/login/jwk`)).status).toBe(404);
-    expect((await operator.call('GET', `/customers/${customer.id}`)).status).toBe(404);
+    const { customerId: cid } = customer;
+    await operator.call('eraseCustomer', { cid });
+    const kindOf = async (call: Promise<unknown>) =>
+      await call.catch((error: unknown) => (error instanceof WebhooksError ? error.trouble.kind : error));
+    expect(
+      await customer.call('listSubscriptions').then(
+        ({ total }) => total,
+        () => 0,
+      ),
+    ).toBe(0);
+    expect((await fetch(`${service.url}/${cid}/login/jwk`)).status).toBe(404);
+    expect(await kindOf(operator.call('getCustomer', { cid }))).toBe('not-found');
   });
 });

@@ -2,7 +2,7 @@
  * How the cost of a delivery grows with the subscriptions of other customers, with those of the same customer, and with
  * the number of stored events.
  */
-import { type Customer, ok } from '../harness/client.ts';
+import type { WebhooksClient } from '@identity-webhooks/client';
 import { startHooks } from '../harness/hooks.ts';
 import { newCustomer, subscribe } from '../harness/tenant.ts';
 import { flood } from './load.ts';
@@ -73,10 +73,10 @@ async function againstStored(report: Report, runtime: Runtime, sizes: GrowthSize
     const hooks = await startHooks(1);
     const customer = await newCustomer(runtime);
     const [subscription = ''] = await subscribe(customer, [hooks.all[0]?.url ?? '']);
-    const { keys } = (await (await fetch(`${runtime.url}/${customer.id}/login/jwk`)).json()) as {
+    const { keys } = (await (await fetch(`${runtime.url}/${customer.customerId}/login/jwk`)).json()) as {
       keys: { kid: string }[];
     };
-    const names = `kid=${keys[0]?.kid}&customer=${customer.id}&subscription=${subscription}`;
+    const names = `kid=${keys[0]?.kid}&customer=${customer.customerId}&subscription=${subscription}`;
     const filled = await fetch(`${runtime.url}/bench/fill?${names}&count=${count}&days=${DAYS}`, {
       method: 'POST',
       signal: AbortSignal.timeout(180_000),
@@ -93,7 +93,7 @@ async function againstStored(report: Report, runtime: Runtime, sizes: GrowthSize
 async function reading(
   report: Report,
   runtime: Runtime,
-  customer: Customer,
+  customer: WebhooksClient,
   subscription: string,
   count: number,
 ): Promise<void> {
@@ -101,12 +101,13 @@ async function reading(
   const { bytes, admitNewMs, admitKnownMs } = (await (
     await fetch(`${runtime.url}/bench/store?subscription=${subscription}`)
   ).json()) as { bytes: number; admitNewMs: number; admitKnownMs: number };
-  const path = `/subscriptions/${subscription}/events`;
-  const id = ok(await customer.call('GET', `${path}?limit=100`))._embedded.events[50]?.id;
-  const one = await median(() => customer.call('GET', `${path}/${id}`));
+  const sid = subscription;
+  const first = await customer.call('listEvents', { sid, query: { limit: 100 } });
+  const eid = first._embedded.events[50]?.id ?? '';
+  const one = await median(() => customer.call('getEvent', { sid, eid }));
   report.note(name, 'stored, each', bytes / count, 'bytes', { atMost: 200 });
   report.note(name, 'one event', one, 'ms', { atMost: 20 });
-  const page = await median(() => customer.call('GET', `${path}?limit=100&after=${id}`));
+  const page = await median(() => customer.call('listEvents', { sid, query: { limit: 100, after: eid } }));
   report.note(name, 'a page of 100', page, 'ms', { atMost: 150 });
   report.note(name, 'admit of 100 new ids', admitNewMs, 'ms', { atMost: 5 });
   report.note(name, 'admit of 100 known ids', admitKnownMs, 'ms', { atMost: 5 });
@@ -124,7 +125,7 @@ async function median(call: () => Promise<unknown>): Promise<number> {
 
 /** @returns time of an event with all its deliveries, ms: the best of some rounds, because noise only adds */
 async function costOf(
-  customer: Customer,
+  customer: WebhooksClient,
   hooks: Awaited<ReturnType<typeof startHooks>>,
   events: number,
   rounds: number,

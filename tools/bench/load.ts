@@ -1,5 +1,5 @@
 /** How the scenarios publish, and how they wait for the deliveries. */
-import type { Customer } from '../harness/client.ts';
+import type { WebhooksClient } from '@identity-webhooks/client';
 import type { Hook } from '../harness/hooks.ts';
 import { pause } from '../harness/service.ts';
 import { type NewEvent, newEvent, newEvents, publish } from '../harness/tenant.ts';
@@ -19,7 +19,7 @@ export async function untilDelivered(hooks: readonly Hook[], count: number): Pro
   }
 }
 
-export async function accepted(customer: Customer, events: readonly NewEvent[]): Promise<void> {
+export async function accepted(customer: WebhooksClient, events: readonly NewEvent[]): Promise<void> {
   if (!(await publish(customer, events))) throw new Error('a publish was not accepted');
 }
 
@@ -28,7 +28,7 @@ export async function accepted(customer: Customer, events: readonly NewEvent[]):
  * @returns seconds until the last event was accepted, and until the last was delivered
  */
 export async function flood(
-  customer: Customer,
+  customer: WebhooksClient,
   hooks: readonly Hook[],
   total: number,
   perCall: number,
@@ -48,7 +48,7 @@ export async function flood(
 }
 
 /** Publishes events one at a time: the next one after the delivery of the one before. */
-export async function inTurn(customer: Customer, hooks: readonly Hook[], count: number): Promise<void> {
+export async function inTurn(customer: WebhooksClient, hooks: readonly Hook[], count: number): Promise<void> {
   for (const event of newEvents(count)) {
     const before = hooks[0]?.delivered.size ?? 0;
     await accepted(customer, [event]);

@@ -1,7 +1,7 @@
 /** One customer with subscriptions and a producer, for programs that put the service under load. */
+
+import { type components, OperatorClient, WebhooksClient, WebhooksError } from '@identity-webhooks/client';
 import { v7 } from 'uuid';
-import { type Answer, type Body, Customer, getToken, type Health, Operator, ok } from './client.ts';
-import { pause } from './service.ts';
 
 /** A service that answers, and the token of its operator. */
 export interface Service {
@@ -9,13 +9,14 @@ export interface Service {
   readonly operatorToken: string;
 }
 
-/** Makes a customer, a client for it and an access token. */
-export async function newCustomer({ url, operatorToken }: Service): Promise<Customer> {
-  const operator = new Operator(url, operatorToken);
-  const { id } = ok(await operator.call('POST', '/customers', { name: 'Under load' }));
-  const client = ok(await operator.call('POST', `/customers/${id}/clients`, { name: 'load' }));
-  const token = ok(await getToken(url, id, client.clientId, client.clientSecret));
-  return new Customer(url, id, token.access_token);
+export type Subscription = components['schemas']['Subscription'];
+
+/** Makes a customer and a client for it. */
+export async function newCustomer({ url, operatorToken }: Service): Promise<WebhooksClient> {
+  const operator = new OperatorClient({ baseUrl: url, token: operatorToken });
+  const { id: cid } = await operator.call('createCustomer', { body: { name: 'Under load' } });
+  const client = await operator.call('createClient', { cid, body: { name: 'load' } });
+  return new WebhooksClient({ baseUrl: url, customerId: cid, ...client });
 }
 
 /**
@@ -23,22 +24,24 @@ export async function newCustomer({ url, operatorToken }: Service): Promise<Cust
  * @returns ids of new ones, one for each endpoint
  */
 export async function subscribe(
-  customer: Customer,
+  customer: WebhooksClient,
   endpoints: readonly string[],
   there = 0,
 ): Promise<string[]> {
   const ids: string[] = [];
   for (const [index, endpoint] of endpoints.entries()) {
-    const body = { title: `hook ${there + index}`, endpoint, events: ['entityCreated'] };
-    ids.push(ok(await customer.call('POST', '/subscriptions', body)).id);
+    const title = `hook ${there + index}`;
+    const body = { title, endpoint, events: ['entityCreated' as const] };
+    ids.push((await customer.call('createSubscription', { body })).id);
   }
   return ids;
 }
 
 /** @returns the health of each subscription, by id */
-export async function healthById(customer: Customer): Promise<Map<string, Health>> {
-  const { _embedded } = ok(await customer.call('GET', '/subscriptions'));
-  return new Map(_embedded.subscriptions.map(({ id, health }) => [id, health]));
+export async function healthById(customer: WebhooksClient): Promise<Map<string, Subscription['health']>> {
+  const found = new Map<string, Subscription['health']>();
+  for await (const { id, health } of customer.items('listSubscriptions')) found.set(id, health);
+  return found;
 }
 
 export interface NewEvent {
@@ -58,40 +61,28 @@ export function newEvent(): NewEvent {
  * @returns whether the service accepted the events; if it is away or answers 5xx, it may have accepted some
  * @throws Error if it refused them
  */
-export async function publish(customer: Customer, events: readonly NewEvent[]): Promise<boolean> {
+export async function publish(customer: WebhooksClient, events: readonly NewEvent[]): Promise<boolean> {
   const bodies = events.map(({ id }) => ({
     id,
-    type: 'entityCreated',
+    type: 'entityCreated' as const,
     captureApplicationId: 'application',
     captureClientId: 'client',
     entityType: 'user',
     sub: id,
   }));
-  const answer = await customer.call('POST', '/events', bodies).catch(() => undefined);
-  if (answer === undefined || answer.status >= 500) return false;
-  ok(answer);
-  return true;
+  try {
+    await customer.publish(bodies);
+    return true;
+  } catch (error) {
+    if (error instanceof WebhooksError && (error.status ?? 500) >= 500) return false;
+    throw error;
+  }
 }
 
 /** @returns the state of each event of a subscription, by id */
-export async function eventStates(customer: Customer, subscriptionId: string): Promise<Map<string, string>> {
+export async function eventStates(customer: WebhooksClient, sid: string): Promise<Map<string, string>> {
   const states = new Map<string, string>();
-  const first = `/subscriptions/${subscriptionId}/events?limit=1000`;
-  let page = await readPage(() => customer.call('GET', first));
-  for (;;) {
-    for (const { id, state } of page._embedded.events) states.set(id, state);
-    const { next } = page._links;
-    if (next === undefined) return states;
-    page = await readPage(() => customer.follow(next.href));
-  }
-}
-
-/** Reads a page of events, and waits while the customer has no unit of work left (contract 8). */
-async function readPage(read: () => Promise<Answer>): Promise<Body> {
-  let answer = await read();
-  while (answer.status === 429) {
-    await pause(10_000);
-    answer = await read();
-  }
-  return ok(answer);
+  const events = customer.items('listEvents', { sid, query: { limit: 1000 } });
+  for await (const { id, state } of events) states.set(id, state);
+  return states;
 }

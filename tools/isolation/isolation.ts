@@ -11,7 +11,7 @@
  * that publishes an event every half second.
  */
 import { parseArgs } from 'node:util';
-import { type Customer, ok } from '../harness/client.ts';
+import type { WebhooksClient } from '@identity-webhooks/client';
 import { type Hook, percentile, startHooks } from '../harness/hooks.ts';
 import { makeHome, pause, startService } from '../harness/service.ts';
 import { healthById, newCustomer, newEvent, newEvents, publish, subscribe } from '../harness/tenant.ts';
@@ -66,7 +66,7 @@ process.exit(passed ? 0 : 1);
 
 // --- Endpoints that begin to hang -----------------------------------------------------------------------
 
-async function besideHanging(customer: Customer): Promise<boolean> {
+async function besideHanging(customer: WebhooksClient): Promise<boolean> {
   const ids = await subscribe(
     customer,
     hooks.all.map(({ url }) => url),
@@ -94,7 +94,11 @@ async function besideHanging(customer: Customer): Promise<boolean> {
 }
 
 /** Publishes for a time, then waits for the deliveries. @returns latencies at the listeners given, ms */
-async function measure(customer: Customer, listeners: readonly Hook[], forMs: number): Promise<number[]> {
+async function measure(
+  customer: WebhooksClient,
+  listeners: readonly Hook[],
+  forMs: number,
+): Promise<number[]> {
   const published = await publishFor(customer, forMs);
   const expected = published.size * listeners.length;
   const deadline = performance.now() + NOTICED_WITHIN_MS;
@@ -117,7 +121,7 @@ function arrivalsOf(published: ReadonlyMap<string, number>, { arrivals }: Hook):
   });
 }
 
-async function publishFor(customer: Customer, forMs: number): Promise<Map<string, number>> {
+async function publishFor(customer: WebhooksClient, forMs: number): Promise<Map<string, number>> {
   const published = new Map<string, number>();
   const end = performance.now() + forMs;
   for (let next = performance.now(); next < end; next += publishEveryMs) {
@@ -127,7 +131,7 @@ async function publishFor(customer: Customer, forMs: number): Promise<Map<string
   return published;
 }
 
-async function publishOne(customer: Customer, published: Map<string, number>): Promise<void> {
+async function publishOne(customer: WebhooksClient, published: Map<string, number>): Promise<void> {
   const at = performance.now();
   const event = newEvent();
   if (!(await publish(customer, [event]))) throw new Error('a publish failed');
@@ -135,7 +139,11 @@ async function publishOne(customer: Customer, published: Map<string, number>): P
 }
 
 /** Publishes until the service shows the endpoints as failing, or as healthy. */
-async function untilNoticed(customer: Customer, ids: readonly string[], areWell: boolean): Promise<void> {
+async function untilNoticed(
+  customer: WebhooksClient,
+  ids: readonly string[],
+  areWell: boolean,
+): Promise<void> {
   const wanted = areWell ? 'healthy' : 'failing';
   const started = performance.now();
   for (;;) {
@@ -153,15 +161,15 @@ async function untilNoticed(customer: Customer, ids: readonly string[], areWell:
       );
     }
     // The service probes a failing endpoint after up to five minutes; a test notification needs no such wait.
-    if (areWell) for (const id of waiting) await customer.call('POST', `/subscriptions/${id}/test`);
+    if (areWell) for (const id of waiting) await customer.call('sendTest', { sid: id });
   }
 }
 
 /** Waits until the events held for the endpoints are delivered, so that the next span does not measure them. */
-async function untilDrained(customer: Customer, ids: readonly string[]): Promise<void> {
+async function untilDrained(customer: WebhooksClient, ids: readonly string[]): Promise<void> {
   const deadline = performance.now() + NOTICED_WITHIN_MS;
   for (const id of ids) {
-    while (ok(await customer.call('GET', `/subscriptions/${id}`)).health.waiting > 0) {
+    while (((await customer.call('getSubscription', { sid: id })).health?.waiting ?? 0) > 0) {
       if (performance.now() > deadline) throw new Error('the held events were not delivered in time');
       await pause(500);
     }
@@ -200,7 +208,7 @@ function compare(
 
 // --- A large publish ------------------------------------------------------------------------------------
 
-async function besideWide(large: Customer, small: Customer): Promise<boolean> {
+async function besideWide(large: WebhooksClient, small: WebhooksClient): Promise<boolean> {
   const [own, ...wide] = hooks.all;
   if (own === undefined) throw new Error('there is no hook');
   for (const hook of wide) hook.delayMs = WIDE.delayMs;

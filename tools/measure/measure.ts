@@ -6,7 +6,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { type Customer, ok } from '../harness/client.ts';
+import type { WebhooksClient } from '@identity-webhooks/client';
 import { makeHome, pause, startService } from '../harness/service.ts';
 import { newCustomer } from '../harness/tenant.ts';
 
@@ -35,15 +35,20 @@ try {
 }
 
 /** Publishes the events and waits until all are stored. */
-async function fill(customer: Customer): Promise<string> {
-  const subscription = await customer.call('POST', '/subscriptions', {
-    title: 'Full',
-    endpoint: 'http://127.0.0.1:9/never-called',
-    events: ['entityCreated'],
-    enabled: false,
+async function fill(customer: WebhooksClient): Promise<string> {
+  const { id } = await customer.call('createSubscription', {
+    body: {
+      title: 'Full',
+      endpoint: 'http://127.0.0.1:9/never-called',
+      events: ['entityCreated'],
+      enabled: false,
+    },
   });
-  const { id } = ok(subscription);
-  const event = { type: 'entityCreated', captureApplicationId: 'application', captureClientId: 'client' };
+  const event = {
+    type: 'entityCreated' as const,
+    captureApplicationId: 'application',
+    captureClientId: 'client',
+  };
   const started = Date.now();
   for (let sent = 0; sent < EVENTS; sent += PER_CALL) {
     const batch = Array.from({ length: Math.min(PER_CALL, EVENTS - sent) }, () => ({
@@ -51,7 +56,7 @@ async function fill(customer: Customer): Promise<string> {
       entityType: 'user',
       sub: crypto.randomUUID(),
     }));
-    ok(await customer.call('POST', '/events', batch));
+    await customer.publish(batch);
     // Local queues are in memory: publish at most 20,000 events more than are stored.
     while (sent + PER_CALL - (await total(customer, id)) > 20_000) await pause(200);
     if (sent % 10_000 === 0) console.log(`… ${sent} of ${EVENTS} events, ${seconds(started)}`);
@@ -61,44 +66,45 @@ async function fill(customer: Customer): Promise<string> {
   return id;
 }
 
-async function total(customer: Customer, id: string): Promise<number> {
-  return ok(await customer.call('GET', `/subscriptions/${id}/events?limit=1`)).total;
+async function total(customer: WebhooksClient, sid: string): Promise<number> {
+  return (await customer.call('listEvents', { sid, query: { limit: 1 } })).total;
 }
 
-async function measure(customer: Customer, id: string): Promise<void> {
-  const path = `/subscriptions/${id}`;
-  const page = ok(await customer.call('GET', `${path}/events?limit=1000`));
-  const eventId = page._embedded.events.at(-1)?.id;
+async function measure(customer: WebhooksClient, sid: string): Promise<void> {
+  const page = await customer.call('listEvents', { sid, query: { limit: 1000 } });
+  const eid = page._embedded.events.at(-1)?.id ?? '';
+  const firstPage = () => customer.call('listEvents', { sid, query: { limit: 100 } });
+  const summary = () => customer.call('getSummary', { sid });
   console.log(`with ${page.total} events stored (median of ${ROUNDS}, ms)`);
   await time('a request that reads nothing', () => fetch(`${service.url}/healthz`));
-  await time('list, first page of 100', () => customer.call('GET', `${path}/events?limit=100`));
+  await time('list, first page of 100', firstPage);
   await time('list, page of 100 further on', () =>
-    customer.call('GET', `${path}/events?limit=100&after=${eventId}`),
+    customer.call('listEvents', { sid, query: { limit: 100, after: eid } }),
   );
-  await time('one event', () => customer.call('GET', `${path}/events/${eventId}`));
-  await time('its history', () => customer.call('GET', `${path}/events/${eventId}/history`));
-  await time('summary', () => customer.call('GET', `${path}/summary`));
-  for (const [what, place] of [
-    ['summary', 'summary'],
-    ['list, first page of 100', 'events?limit=100'],
-  ]) {
+  await time('one event', () => customer.call('getEvent', { sid, eid }));
+  await time('its history', () => customer.call('getEventHistory', { sid, eid }));
+  await time('summary', summary);
+  for (const [what, call] of [
+    ['summary', summary],
+    ['list, first page of 100', firstPage],
+  ] as const) {
     console.log(`… ${SLEEP_SECONDS} s of rest, until the store has left memory`);
     await pause(SLEEP_SECONDS * 1000);
-    await time(`${what}, after a rest`, () => customer.call('GET', `${path}/${place}`), 1);
+    await time(`${what}, after a rest`, call, 1);
   }
-  await measureExport(customer, path);
+  await measureExport(customer, sid);
 }
 
-async function measureExport(customer: Customer, path: string): Promise<void> {
+async function measureExport(customer: WebhooksClient, sid: string): Promise<void> {
   const started = Date.now();
-  const job = ok(await customer.call('POST', `${path}/exports`));
-  while (ok(await customer.call('GET', `${path}/exports/${job.id}`)).state === 'processing') await pause(20);
+  const { id: exportId } = await customer.call('startExport', { sid });
+  while ((await customer.call('getExport', { sid, exportId })).state === 'processing') await pause(20);
   console.log(`${'export, start to completed'.padEnd(32)} ${seconds(started)}`);
   const downloading = Date.now();
   const before = workerMemory();
   let peak = before;
   let bytes = 0;
-  const file = await customer.open(`${path}/exports/${job.id}/download`);
+  const file = await customer.download(sid, exportId);
   for await (const chunk of file) {
     bytes += chunk.length;
     peak = Math.max(peak, workerMemory());

@@ -6,7 +6,7 @@
  * well, every delivery must become final, and no event may be lost. `--seed N` repeats the moments of the kills.
  */
 import { parseArgs } from 'node:util';
-import type { Customer } from '../harness/client.ts';
+import type { WebhooksClient } from '@identity-webhooks/client';
 import { type Hook, type Hooks, type Mood, percentile, startHooks } from '../harness/hooks.ts';
 import { freePort, launchService, makeHome, pause, type RunningService } from '../harness/service.ts';
 import { eventStates, newCustomer, newEvents, publish, subscribe } from '../harness/tenant.ts';
@@ -43,7 +43,7 @@ class Soak {
   readonly #hooks: Hooks;
   readonly #port: number;
   #service: RunningService | undefined;
-  #customer: Customer | undefined;
+  #customer: WebhooksClient | undefined;
   #subscriptions: string[] = [];
   readonly #accepted: Published[] = [];
   /** Ids of accepted events that some store may not show yet. */
@@ -105,8 +105,7 @@ class Soak {
     say(`… the ${unwell.length} unwell listeners are well now, and each is sent a test notification`);
     // As their owners would: the service never holds a test, and after its success it releases the held events.
     for (const [index, id] of this.#subscriptions.entries())
-      if (unwell.includes(this.#hooks.all[index] as Hook))
-        await this.#as().call('POST', `/subscriptions/${id}/test`);
+      if (unwell.includes(this.#hooks.all[index] as Hook)) await this.#as().call('sendTest', { sid: id });
     const deadline = performance.now() + END_WITHIN_MS;
     for (;;) {
       const stores = await this.#states();
@@ -236,7 +235,7 @@ class Soak {
     return this.#service;
   }
 
-  #as(): Customer {
+  #as(): WebhooksClient {
     if (this.#customer === undefined) throw new Error('not started');
     return this.#customer;
   }

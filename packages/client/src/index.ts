@@ -1,0 +1,13 @@
+/** A typed client of the service: see README.md. */
+export { type ClientOptions, WebhooksClient } from './client.ts';
+export { type Fault, type Trouble, WebhooksError } from './errors.ts';
+export { OperatorClient, type OperatorOptions } from './operator.ts';
+export type { components, operations } from './schema.ts';
+export type {
+  ArgumentsOf,
+  CustomerOperation,
+  ItemOf,
+  ListOperation,
+  OperatorOperation,
+  ResultOf,
+} from './types.ts';
