@@ -8,6 +8,13 @@ const key = (byte: number) => Buffer.alloc(32, byte).toString('base64');
 /** Ends a test that hangs; far above what any test takes on a machine that is ten times slower. */
 const SAFETY_NET_MS = 600_000;
 
+/** Tests of event stores and of the path of an event. */
+const STORES = [
+  'test/delivery/**/*.test.ts',
+  'test/event-store/**/*.test.ts',
+  'test/host-limit/**/*.test.ts',
+];
+
 /** Tests inside workerd. Files of a project share a runtime and its storage, so each test makes its own customers. */
 async function insideWorkerd(
   name: string,
@@ -60,7 +67,9 @@ async function insideWorkerd(
 export default defineConfig(async () => ({
   test: {
     projects: [
-      await insideWorkerd('workers', ['test/**/*.test.ts'], ['test/verification/**'], {}),
+      // Two runtimes, so that the tests use two cores.
+      await insideWorkerd('workers', ['test/**/*.test.ts'], ['test/verification/**', ...STORES], {}),
+      await insideWorkerd('stores', STORES, [], {}),
       // A variable is the same for all parts of a runtime, so the switch needs a runtime of its own.
       await insideWorkerd('verification', ['test/verification/**/*.test.ts'], [], {
         VERIFY_ENDPOINTS: 'true',
