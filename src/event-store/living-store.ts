@@ -27,6 +27,7 @@ import { Proofs } from './endpoint/proofs.ts';
 import { Exports } from './jobs/exports.ts';
 import { Redeliveries } from './jobs/redeliveries.ts';
 import type { Owner } from './owner.ts';
+import { Pauses } from './pauses.ts';
 import type {
   Admission,
   AttemptReport,
@@ -132,7 +133,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     const sweep = new Sweep(database, this.#deliveries, this.#exports, this.#redeliveries, retentionMs);
     // In this order: the backlog makes deliveries due, which the same alarm then dispatches.
     const duties = [backlog, dispatch, this.#exports, sweep, this.#redeliveries, merging];
-    this.#alarm = new Alarm(state.storage, duties, () => this.#names());
+    this.#alarm = new Alarm(state.storage, duties, new Pauses(database), () => this.#names());
   }
 
   // --- The event path -----------------------------------------------------------------------------------

@@ -11,6 +11,7 @@
  *     summary                           deliveries/summary.ts
  *     health                            endpoint/health.ts
  *     proofs                            endpoint/proofs.ts
+ *     pauses                            pauses.ts
  *     exports, export_parts, exported   jobs/exports.ts
  *     redeliveries                      jobs/redeliveries.ts
  *
@@ -164,6 +165,12 @@ const MIGRATIONS: readonly string[] = [
      given_at INTEGER,
      tested INTEGER NOT NULL CONSTRAINT tested_is_a_boolean CHECK (tested IN (0, 1))
    );`,
+  // Pauses of duties that fail: a row for each duty that failed at its last call.
+  `CREATE TABLE pauses (
+     duty TEXT NOT NULL PRIMARY KEY,
+     failures INTEGER NOT NULL CONSTRAINT it_has_failed CHECK (failures > 0),
+     until INTEGER NOT NULL
+   ) WITHOUT ROWID;`,
 ];
 
 /** Brings the tables up to date; does nothing, and writes nothing, when they are. */

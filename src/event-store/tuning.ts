@@ -6,8 +6,10 @@ import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '../domain/limits.ts';
 
 // --- The alarm ------------------------------------------------------------------------------------
 
-/** A duty that failed waits this long before the alarm calls it again. */
-export const DUTY_PAUSE_MS = 10 * SECOND_MS;
+/** A duty that failed waits this long before the alarm calls it again. The pause doubles with each further failure. */
+export const DUTY_PAUSE_FIRST_MS = SECOND_MS;
+/** The longest pause of a duty that goes on failing. */
+export const DUTY_PAUSE_MAX_MS = 15 * MINUTE_MS;
 /** When the schedule cannot be read, because the configuration is wrong, the alarm looks again after this long. */
 export const SCHEDULE_UNREADABLE_MS = 15 * MINUTE_MS;
 /**
@@ -71,8 +73,6 @@ export const MERGE_AGE_MS = 10 * MINUTE_MS;
 export const MERGE_MAX_BYTES = 2_000_000;
 /** The pause between two bites of merging. */
 export const MERGE_STEP_MS = SECOND_MS;
-/** The pause after a bite of merging failed. */
-export const MERGE_PAUSE_MS = HOUR_MS;
 
 // --- Counts -----------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { Outcome } from '../../src/domain/attempt.ts';
 import type { EventStore } from '../../src/event-store/event-store.ts';
 import type { AttemptReport } from '../../src/event-store/rpc.ts';
-import { DUTY_PAUSE_MS, MERGE_SEGMENTS } from '../../src/event-store/tuning.ts';
+import { DUTY_PAUSE_FIRST_MS, MERGE_SEGMENTS } from '../../src/event-store/tuning.ts';
 import { aSet } from '../support/delivery-fixtures.ts';
 import { reportOf } from '../support/reports.ts';
 import { Bench, lost, ok } from '../support/store-bench.ts';
@@ -113,7 +113,7 @@ describe('a call that was rolled back', () => {
     });
     expect(await bench.store.list({ limit: 10 })).toHaveLength(1);
     expect(await bench.store.total()).toBe(1);
-    bench.clock.advance(DUTY_PAUSE_MS);
+    bench.clock.advance(DUTY_PAUSE_FIRST_MS);
     await bench.ring();
     expect(await bench.store.list({ limit: 10 })).toEqual([]);
     expect(await bench.store.total()).toBe(0);

@@ -32,6 +32,7 @@ const OF_EVENT_STORES = [
   '04a5f7b933a80778',
   '29a03cfa892e97b9',
   '424f18907843a375',
+  '35b491f96b2da64c',
 ];
 
 describe('migrations', () => {

@@ -5,15 +5,14 @@
  * Before it dispatches, the store asks the limit of the host for places (contract 10.4), and dispatches as many deliveries as
  * it got. The consumer returns the places. What got none stays due; it is in no queue.
  *
- * The lease is written first. If the queue refuses the send, these deliveries are due again after a wait that grows; others
- * keep their times. If the object dies in between, they are due again when the lease lapses. Of an endpoint that is not healthy only a few deliveries are on
+ * The lease is written first. If the queue refuses the send, these deliveries are due again after a wait that grows, and the
+ * duty pauses (alarm.ts): what else is due rings no alarm. A test or redelivery that somebody asks for is sent in spite of that. If the object dies in between, they are due again when the lease lapses. Of an endpoint that is not healthy only a few deliveries are on
  * their way at once.
  */
 import { type Delivery, dispatchOrHold, type EndpointNow } from '../../domain/delivery.ts';
 import type { SubscriptionRef } from '../../domain/subscription.ts';
 import { hostOf } from '../../host-limit/client.ts';
 import type { HostLimitRpc } from '../../host-limit/rpc.ts';
-import { logError } from '../../log.ts';
 import { type Dispatch, packDispatch } from '../../outbound/queues.ts';
 import type { Duty } from '../alarm.ts';
 import type { Rows } from '../deliveries/rows.ts';
@@ -22,7 +21,6 @@ import {
   DISPATCH_MAX_HOSTS,
   DISPATCH_MAX_PER_ALARM,
   DRAIN_STEP_MS,
-  DUTY_PAUSE_MS,
   SEND_BACKOFF_FIRST_MS,
   SEND_BACKOFF_MAX_MS,
   UNHEALTHY_UNDER_WAY_MAX,
@@ -51,7 +49,6 @@ interface HostLimits {
 
 export class Dispatching implements Duty {
   readonly name = 'dispatch';
-  readonly pauseMs = DUTY_PAUSE_MS;
   readonly #deliveries: Rows;
   readonly #send: (dispatches: readonly Dispatch[]) => Promise<void>;
   readonly #ref: () => SubscriptionRef | undefined;
@@ -61,6 +58,7 @@ export class Dispatching implements Duty {
   #refusals = 0;
   /** Enough deliveries are on their way; the next ones wait until this time, ms. */
   #nextAt = 0;
+  #isUrgent = false;
   readonly #waiting = new WaitingHosts();
   readonly #hosts: HostLimits;
 
@@ -92,8 +90,13 @@ export class Dispatching implements Duty {
     return next === Number.POSITIVE_INFINITY ? undefined : Math.max(next, this.#nextAt);
   }
 
-  /** Somebody waits for a test or a redelivery: the host is asked for a place at once. */
+  get isUrgent(): boolean {
+    return this.#isUrgent;
+  }
+
+  /** Somebody waits for a test or a redelivery: the host is asked for a place at once, and the queue too if it refused. */
   hurry(): void {
+    this.#isUrgent = true;
     this.#nextAt = 0;
     this.#waiting.clear();
     this.#deliveries.passOver(Number.NEGATIVE_INFINITY);
@@ -101,6 +104,7 @@ export class Dispatching implements Duty {
 
   async work(asked: number): Promise<void> {
     const ref = this.#ref();
+    this.#isUrgent = false;
     if (ref === undefined) return;
     this.#waiting.forget(asked);
     this.#deliveries.passOver(Number.NEGATIVE_INFINITY);
@@ -131,11 +135,7 @@ export class Dispatching implements Duty {
       this.#refusals = 0;
     } catch (error) {
       this.#postpone(sent);
-      logError('duty failed', error, {
-        customerId: ref.customerId,
-        subscriptionId: ref.subscriptionId,
-        duty: this.name,
-      });
+      throw error;
     }
   }
 
@@ -202,7 +202,7 @@ export class Dispatching implements Duty {
     return sent;
   }
 
-  /** The queue refused these: they are due again after a wait that grows. Other deliveries keep their times. */
+  /** The queue refused these: they are due again after a wait that grows. A test that ends the pause takes none of them along. */
   #postpone(eventIds: readonly string[]): void {
     const dueAt = Date.now() + Math.min(SEND_BACKOFF_FIRST_MS * 2 ** this.#refusals, SEND_BACKOFF_MAX_MS);
     this.#refusals = Math.min(this.#refusals + 1, 10);

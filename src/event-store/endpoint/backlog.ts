@@ -17,7 +17,7 @@ import type { Duty } from '../alarm.ts';
 import type { StoreDatabase } from '../database.ts';
 import type { Rows } from '../deliveries/rows.ts';
 import type { Redeliveries } from '../jobs/redeliveries.ts';
-import { DELIVERIES_BITE, DRAIN_STEP_MAX, DRAIN_STEP_MS, DUTY_PAUSE_MS } from '../tuning.ts';
+import { DELIVERIES_BITE, DRAIN_STEP_MAX, DRAIN_STEP_MS } from '../tuning.ts';
 import type { Health } from './health.ts';
 import type { Proofs } from './proofs.ts';
 
@@ -35,7 +35,6 @@ interface BacklogParts {
 
 export class Backlog implements Duty {
   readonly name = 'backlog';
-  readonly pauseMs = DUTY_PAUSE_MS;
   readonly #parts: BacklogParts;
   #pace = 1;
   #nextStepAt = 0;

@@ -12,7 +12,6 @@ import type { Duty } from '../alarm.ts';
 import type { StoreDatabase } from '../database.ts';
 import type { Rows } from '../deliveries/rows.ts';
 import type { RedeliveryJob, RedeliveryState, Span } from '../rpc.ts';
-import { DUTY_PAUSE_MS } from '../tuning.ts';
 import { Jobs } from './job.ts';
 
 type Row = {
@@ -32,7 +31,6 @@ type Row = {
 
 export class Redeliveries implements Duty {
   readonly name = 'redelivery';
-  readonly pauseMs = DUTY_PAUSE_MS;
   readonly #database: StoreDatabase;
   readonly #deliveries: Rows;
   readonly #jobs: Jobs<Row>;
