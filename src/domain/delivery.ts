@@ -11,8 +11,9 @@
  *
  * A delivery is written down only when somebody must remember it. Most deliveries are already final when the store first
  * sees them; their earlier states follow from the facts that the consumer brings. A delivery that is not final has a
- * `dueAt`, the time at which the store must act: dispatch it, dispatch it again because the message was lost, or take an
- * attempt for lapsed because its consumer died. The alarm goes by `dueAt` alone, so no delivery can be stuck.
+ * `dueAt`, the time at which the store must act: dispatch it, or take an attempt for lapsed because its consumer died. A
+ * dispatched delivery has a lease token, and the two together say when it is dispatched again because the message was lost
+ * (`sendAgainAt`). The alarm goes by these alone, so no delivery can be stuck.
  *
  * Attempts are numbered over the delivery's life. A *run* is one pass of the schedule, and `runBase` counts the attempts made
  * before it. Correctness rests on these rules, not on messages arriving once or in order:
@@ -40,7 +41,8 @@ import {
   visible,
 } from './attempt.ts';
 import type { HealthState } from './endpoint-health.ts';
-import { DISPATCH_LEASE_MS } from './leases.ts';
+import { leaseTokenTime } from './ids.ts';
+import { DISPATCH_LEASE_MS, dispatchLeaseMs } from './leases.ts';
 import { nextAttemptAt, ourFaultWaitMs, type RetryPolicy } from './retry-policy.ts';
 
 export const DELIVERY_STATES = [
@@ -86,7 +88,7 @@ export interface Delivery extends DeliveryFacts {
   /** Attempts made before the current run of the schedule. */
   readonly runBase: number;
   readonly updatedAt: number;
-  /** When the store must act next, ms; null exactly when the state is final. */
+  /** When the store must act next, ms; null exactly when the state is final. Of a dispatched delivery see `sendAgainAt`. */
   readonly dueAt: number | null;
   /** Set while a dispatch is on its way that has not begun an attempt. */
   readonly leaseToken: string | null;
@@ -235,10 +237,26 @@ export function dispatchOrHold(
   return held === ready ? dispatch(ready, token, now) : held;
 }
 
-/** Leases a due delivery to the queue. It keeps an unspent token, so that a dispatch that was merely slow still counts. */
+/**
+ * Leases a due delivery to the queue. The first dispatch only adds the token, whose time begins the lease: `dueAt` has an index, and
+ * to write it is a row more. A further dispatch keeps the unspent token, so that one that was merely slow still counts.
+ */
 export function dispatch(delivery: Delivery, token: string, now: number): Delivery {
   const hold = delivery.hold === 'held' ? 'possible' : delivery.hold;
-  return { ...delivery, hold, leaseToken: delivery.leaseToken ?? token, dueAt: now + DISPATCH_LEASE_MS };
+  const { leaseToken } = delivery;
+  if (leaseToken === null) return { ...delivery, hold, leaseToken: token };
+  return { ...delivery, hold, dueAt: now + dispatchLeaseMs(now - (leaseTokenTime(leaseToken) ?? now)) };
+}
+
+/** When the store sends a dispatch again that has not begun, ms; `undefined` for a delivery that is not dispatched. */
+export function sendAgainAt({
+  leaseToken,
+  dueAt,
+}: Pick<Delivery, 'leaseToken' | 'dueAt'>): number | undefined {
+  if (leaseToken === null) return undefined;
+  const sentAt = leaseTokenTime(leaseToken);
+  // It was due when it was first sent, so a later time is that of a further dispatch.
+  return sentAt === undefined || (dueAt ?? 0) > sentAt ? (dueAt ?? 0) : sentAt + DISPATCH_LEASE_MS;
 }
 
 /**

@@ -5,6 +5,7 @@ import {
   awaitProof,
   begin,
   type Delivery,
+  disable,
   type EndpointNow,
   heldIfFailing,
   recordResult,
@@ -18,6 +19,7 @@ import type { Health } from './endpoint/health.ts';
 import type { Proofs } from './endpoint/proofs.ts';
 import type { Owner } from './owner.ts';
 import type { AttemptReport, StartedAttempt, StoredReport } from './rpc.ts';
+import { DELIVERIES_BITE } from './tuning.ts';
 
 /** The parts of the store that attempts work on. */
 interface AttemptParts {
@@ -52,6 +54,21 @@ export class Attempts {
     if (held !== delivery) return undefined;
     const { acceptedAt, endpoint, set, attempts } = begun;
     return { eventId, acceptedAt, endpoint, set, attempt: attempts };
+  }
+
+  /** Contract 3.6: a disabled subscription sends nothing that waits. */
+  failOpen(now: number): void {
+    const { rows } = this.#parts.deliveries;
+    for (let after = ''; ; ) {
+      const bite = rows.open(after, DELIVERIES_BITE);
+      for (const delivery of bite) {
+        const failed = disable(delivery, now);
+        if (failed !== undefined) rows.put(failed);
+      }
+      const last = bite.at(-1);
+      if (last === undefined || bite.length < DELIVERIES_BITE) return;
+      after = last.eventId;
+    }
   }
 
   /**

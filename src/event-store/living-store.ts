@@ -6,7 +6,7 @@
  * `#admissions` remembers: that is lost when the object is evicted, and only saves duplicates.
  */
 import type { Config } from '../config.ts';
-import { type Delivery, disable, type EndpointNow, redeliver } from '../domain/delivery.ts';
+import { type Delivery, type EndpointNow, redeliver } from '../domain/delivery.ts';
 import { attemptLeaseMs, claimMs, dispatchPlacesLeaseMs, longestAttemptMs } from '../domain/leases.ts';
 import { expiresAt } from '../domain/retention.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
@@ -44,7 +44,7 @@ import type {
   Summary,
 } from './rpc.ts';
 import { isVerified, type StandingParts, standingOf } from './standing.ts';
-import { DELIVERIES_BITE, DRAIN_STEP_MS, SCHEDULE_UNREADABLE_MS } from './tuning.ts';
+import { DRAIN_STEP_MS, SCHEDULE_UNREADABLE_MS } from './tuning.ts';
 
 /** What a living store needs of the object it lives in. */
 interface Surroundings {
@@ -124,8 +124,12 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       endpointNow,
       probePatienceMs,
     });
-    const isGiven = (proof: number) => proofs.isGiven(proof);
-    const dispatch = new Dispatching(rows, send, () => owner.ref, endpointNow, isGiven, {
+    const dispatch = new Dispatching({
+      deliveries: rows,
+      send,
+      ref: () => owner.ref,
+      endpointNow,
+      isGiven: (proof) => proofs.isGiven(proof),
       limit,
       leaseMs: () => dispatchPlacesLeaseMs(longestAttemptMs(config().attemptTimeoutMs)),
     });
@@ -302,23 +306,8 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       this.#admissions.unanswered.clear();
     }
     if (ref.enabled) return;
-    this.#failOpenDeliveries(now);
+    this.#attempts.failOpen(now);
     this.#redeliveries.cancelActive(now);
-  }
-
-  /** Contract 3.6: a disabled subscription sends nothing that waits. */
-  #failOpenDeliveries(now: number): void {
-    const { rows } = this.#deliveries;
-    for (let after = ''; ; ) {
-      const bite = rows.open(after, DELIVERIES_BITE);
-      for (const delivery of bite) {
-        const failed = disable(delivery, now);
-        if (failed !== undefined) rows.put(failed);
-      }
-      const last = bite.at(-1);
-      if (last === undefined || bite.length < DELIVERIES_BITE) return;
-      after = last.eventId;
-    }
   }
 
   /** A delivery that is stored and not past its time, though the sweep may not have deleted it yet. */

@@ -35,16 +35,14 @@ export const WAITING_HOSTS_MAX = 50;
  * are due only after thousands of retries at once.
  */
 export const DUE_LOOKED_AT_MAX = 5000;
+/** Deliveries of one subscription that are dispatched and not begun, so that a slow queue is not filled by one store. */
+export const DISPATCHED_MAX = 3000;
 /** Deliveries of an unhealthy endpoint on their way at once, so that it cannot fill the queue that endpoints in trouble share. */
 export const UNHEALTHY_UNDER_WAY_MAX = 40;
 /** The backlog releases deliveries in drain steps of this length. */
 export const DRAIN_STEP_MS = SECOND_MS;
 /** The most deliveries of one drain step; the pace doubles up to here. */
 export const DRAIN_STEP_MAX = 500;
-/** The wait after the queue refused a dispatch for the first time. It doubles with each further refusal. */
-export const SEND_BACKOFF_FIRST_MS = 2 * SECOND_MS;
-/** The longest wait after the queue refused a dispatch. */
-export const SEND_BACKOFF_MAX_MS = 5 * MINUTE_MS;
 
 // --- Sweep ------------------------------------------------------------------------------------------
 

@@ -2,17 +2,18 @@
  * What the world remembers of one subscription, to compare its event store with: which events must arrive, which requests
  * were made, and what the store said last. `check` asks for every rule that must hold at any moment.
  */
-import { type Delivery, isFinal } from '../../src/domain/delivery.ts';
+import { type Delivery, isFinal, sendAgainAt } from '../../src/domain/delivery.ts';
 import { EVENT_MAX_AGE_MS } from '../../src/domain/limits.ts';
 import type { RedeliveryJob } from '../../src/event-store/rpc.ts';
+import { UNHEALTHY_UNDER_WAY_MAX } from '../../src/event-store/tuning.ts';
 import type { Random } from '../support/random.ts';
 import { faultOf, type Post } from './history.ts';
 import type { SimulatedObject } from './object.ts';
 
 export const DELAYS_MS = [3000, 30_000, 300_000];
 export const RETENTION_MS = 7 * 86_400_000;
-/** A delivery is dispatched once more no sooner than this, ms: the shortest wait after the queue refused it. */
-const DISPATCHED_AGAIN_MS = 2000;
+/** A delivery is dispatched once more no sooner than this after it was first, ms: the shortest lease of a dispatch. */
+const DISPATCHED_AGAIN_MS = 120_000;
 /** The alarm may be this late for what is due: a store whose host has no place asks again after 75 s at the latest. */
 const ALARM_SLACK_MS = 76_000;
 
@@ -99,6 +100,11 @@ export class Ledger {
     must(now - last.at >= DISPATCHED_AGAIN_MS, `${eventId}: dispatched again after ${now - last.at} ms`);
   }
 
+  /** The queue refused these, as far as the store knows: it sends them again after a pause. */
+  refuse(eventIds: readonly string[]): void {
+    for (const eventId of eventIds) this.#dispatched.delete(eventId);
+  }
+
   /** The store allowed a first attempt. @throws Error when it has the delivery already */
   admitted(eventId: string): void {
     must(this.find(eventId) === undefined, `${eventId}: admitted though it is stored`);
@@ -143,8 +149,14 @@ export class Ledger {
   checkAlarm(now: number, isLost: boolean): void {
     const { alarm, store } = this.#object;
     if (isLost || (alarm !== null && alarm <= now)) return;
-    const [due] = this.#object.rows<{ at: number | null }>('SELECT min(due_at) AS at FROM deliveries');
-    const at = due?.at ?? null;
+    const rows = this.#object.rows<{ leaseToken: string | null; dueAt: number }>(
+      'SELECT lease_token AS leaseToken, due_at AS dueAt FROM deliveries WHERE due_at IS NOT NULL',
+    );
+    const again = rows.flatMap((row) => sendAgainAt(row) ?? []);
+    // When so many are dispatched and not begun, what else is due waits until one begins, or is sent again.
+    const isFull = again.length >= UNHEALTHY_UNDER_WAY_MAX;
+    const times = isFull ? again : rows.map((row) => sendAgainAt(row) ?? row.dueAt);
+    const at = times.length === 0 ? null : Math.min(...times);
     if (at !== null) {
       must(alarm !== null, 'something is open and no alarm is set');
       const latest = Math.max(now, at) + ALARM_SLACK_MS;

@@ -3,12 +3,13 @@
  * or took more than one attempt; the others are in segments (segments.ts). The alarm goes by `due_at` of these rows.
  */
 import type { Delivery, DeliveryState, HistoryEntry } from '../../domain/delivery.ts';
-import { DISPATCH_LEASE_MS } from '../../domain/leases.ts';
+import { DISPATCH_LEASE_MS, dispatchLeaseMs } from '../../domain/leases.ts';
 import { EVENT_MAX_AGE_MS } from '../../domain/limits.ts';
 import type { Aged } from '../../domain/retention.ts';
 import type { StoreDatabase } from '../database.ts';
 import type { PageQuery } from '../rpc.ts';
 import { DUE_LOOKED_AT_MAX } from '../tuning.ts';
+import { DispatchedDeliveries, type DispatchedRow } from './dispatched.ts';
 import { HistoryPages } from './history-pages.ts';
 import { type CountedRow, Total } from './total.ts';
 
@@ -50,18 +51,18 @@ const FAILED_IN = `state = 'failure' AND event_id > ? AND accepted_at >= ? AND a
   AND (proof IS NULL OR proof IN (SELECT value FROM json_each(?)))`;
 
 export class Rows {
+  /** What is due, and what is dispatched. */
+  readonly due: DueRows;
   readonly #database: StoreDatabase;
   readonly #total: Total;
   readonly #pages: HistoryPages;
-  readonly #wokeAt: number;
   /** False only when it is known that no delivery is held: most stores are asked at each call, and hold nothing. */
   #mayHold = true;
-  #passedUpTo = Number.NEGATIVE_INFINITY;
 
-  /** @param wokeAt when the object woke, ms: see `underWay` */
+  /** @param wokeAt when the object woke, ms: see dispatched.ts */
   constructor(database: StoreDatabase, wokeAt: number) {
     this.#database = database;
-    this.#wokeAt = wokeAt;
+    this.due = new DueRows(database, wokeAt);
     this.#pages = new HistoryPages(database);
     this.#total = new Total(database, {
       name: 'deliveries',
@@ -106,8 +107,7 @@ export class Rows {
   put(delivery: Delivery): void {
     const history = this.#pages.trim(delivery);
     if (delivery.hold === 'held') this.#mayHold = true;
-    if (delivery.dueAt !== null && delivery.dueAt <= this.#passedUpTo)
-      this.passOver(Number.NEGATIVE_INFINITY);
+    this.due.note(delivery);
     this.#database.run(
       `INSERT INTO deliveries (event_id, state, attempts, run_base, accepted_at, updated_at, due_at, lease_token,
          endpoint, history, set_token, hold, redelivery_id, proof)
@@ -174,47 +174,6 @@ export class Rows {
 
   // --- What waits -------------------------------------------------------------------------------------
 
-  /** The earliest time at which a delivery is due that is not passed over, ms. */
-  earliestDue(): number | undefined {
-    const query = 'SELECT min(due_at) AS at FROM deliveries WHERE due_at IS NOT NULL AND due_at > ?';
-    return this.#database.first<{ at: number | null }>(query, this.#passedUpTo)?.at ?? undefined;
-  }
-
-  /** `earliestDue` passes over what is due up to this time (ms) now, but not over a delivery that is written later. */
-  passOver(upTo: number): void {
-    this.#passedUpTo = upTo;
-  }
-
-  /**
-   * Due deliveries, the longest waiting first. It looks at the first `DUE_LOOKED_AT_MAX` that are due.
-   * @param neverHeld only tests, redeliveries and probes
-   * @param endpoints only deliveries to these
-   */
-  due(now: number, limit: number, neverHeld: boolean, endpoints: readonly string[]): Delivery[] {
-    return this.#deliveries(dueAt(neverHeld), now, DUE_LOOKED_AT_MAX, JSON.stringify(endpoints), limit);
-  }
-
-  /**
-   * How many of the deliveries that are due first go to each endpoint, the endpoint that waits longest first.
-   * @param neverHeld only tests, redeliveries and probes
-   * @param except endpoints that are left out. It looks past their deliveries, at `DUE_LOOKED_AT_MAX` in all
-   */
-  dueByEndpoint(
-    now: number,
-    limit: number,
-    neverHeld: boolean,
-    except: readonly string[],
-  ): Map<string, number> {
-    const rows = this.#database.rows<{ endpoint: string; n: number }>(
-      dueElsewhere(neverHeld),
-      now,
-      except.length === 0 ? limit : DUE_LOOKED_AT_MAX,
-      JSON.stringify(except),
-      limit,
-    );
-    return new Map(rows.map(({ endpoint, n }) => [endpoint, n]));
-  }
-
   /** Deliveries held for a failing endpoint, oldest first. @param endpoint only deliveries to this one */
   held(limit: number, endpoint?: string): Delivery[] {
     return this.#deliveries(
@@ -260,23 +219,6 @@ export class Rows {
       JSON.stringify(eventIds),
     );
     return [...ids];
-  }
-
-  /**
-   * How many deliveries are on their way, dispatched or under attempt, counted up to a limit. Deliveries dispatched before
-   * the object woke do not count: whatever ended its last life may have lost them.
-   */
-  underWay(now: number, limit: number): number {
-    return this.#count(
-      `SELECT count(*) AS n FROM (
-         SELECT 1 FROM deliveries INDEXED BY due
-         WHERE due_at > ? AND due_at <= ?
-           AND (state = 'executing' OR (lease_token IS NOT NULL AND due_at >= ?)) LIMIT ?)`,
-      now,
-      now + DISPATCH_LEASE_MS,
-      this.#wokeAt + DISPATCH_LEASE_MS,
-      limit,
-    );
   }
 
   /** How many deliveries are not final. */
@@ -335,6 +277,11 @@ export class Rows {
       }));
   }
 
+  /** Does the work, all of it or nothing. */
+  transaction<Answer>(work: () => Answer): Answer {
+    return this.#database.transaction(work);
+  }
+
   // --- Inside -----------------------------------------------------------------------------------------
 
   #deliveries(query: string, ...values: SqlStorageValue[]): Delivery[] {
@@ -347,6 +294,111 @@ export class Rows {
 
   #count(query: string, ...values: SqlStorageValue[]): number {
     return this.#database.first<{ n: number }>(query, ...values)?.n ?? 0;
+  }
+}
+
+/** Rows of `deliveries` that are due, and those that are dispatched and have not begun. */
+class DueRows {
+  readonly dispatched: DispatchedDeliveries;
+  readonly #database: StoreDatabase;
+  #passedUpTo = Number.NEGATIVE_INFINITY;
+
+  /** @param wokeAt when the object woke, ms */
+  constructor(database: StoreDatabase, wokeAt: number) {
+    this.#database = database;
+    this.dispatched = new DispatchedDeliveries(() => this.#loadDispatched(), wokeAt);
+    database.whenRolledBack(() => this.dispatched.forget());
+  }
+
+  /** The earliest time at which a delivery is due that is neither dispatched nor passed over, ms. */
+  earliest(): number | undefined {
+    const query =
+      'SELECT min(due_at) AS at FROM deliveries WHERE due_at IS NOT NULL AND due_at > ? AND lease_token IS NULL';
+    return this.#database.first<{ at: number | null }>(query, this.#passedUpTo)?.at ?? undefined;
+  }
+
+  /** `earliest` passes over what is due up to this time (ms) now, but not over a delivery that is written later. */
+  passOver(upTo: number): void {
+    this.#passedUpTo = upTo;
+  }
+
+  /**
+   * Due deliveries that are not dispatched, the longest waiting first. It looks at the first `DUE_LOOKED_AT_MAX` that are due.
+   * @param neverHeld only tests, redeliveries and probes
+   * @param endpoints only deliveries to these
+   */
+  first(now: number, limit: number, neverHeld: boolean, endpoints: readonly string[]): Delivery[] {
+    return this.#database
+      .rows<DeliveryRow>(dueAt(neverHeld), now, DUE_LOOKED_AT_MAX, JSON.stringify(endpoints), limit)
+      .map(fromRow);
+  }
+
+  /**
+   * How many of the deliveries that are due first go to each endpoint, the endpoint that waits longest first.
+   * @param neverHeld only tests, redeliveries and probes
+   * @param except endpoints that are left out. It looks past their deliveries, at `DUE_LOOKED_AT_MAX` in all
+   */
+  countFirst(now: number, limit: number, neverHeld: boolean, except: readonly string[]): Map<string, number> {
+    const rows = this.#database.rows<{ endpoint: string; n: number }>(
+      dueElsewhere(neverHeld),
+      now,
+      except.length === 0 ? limit : DUE_LOOKED_AT_MAX,
+      JSON.stringify(except),
+      limit,
+    );
+    return new Map(rows.map(({ endpoint, n }) => [endpoint, n]));
+  }
+
+  /** How many of these deliveries go to each endpoint, except some endpoints. */
+  countByEndpoint(eventIds: readonly string[], except: readonly string[]): Map<string, number> {
+    if (eventIds.length === 0) return new Map();
+    const rows = this.#database.rows<{ endpoint: string; n: number }>(
+      `SELECT endpoint, count(*) AS n FROM deliveries WHERE event_id IN (SELECT value FROM json_each(?))
+         AND endpoint NOT IN (SELECT value FROM json_each(?)) GROUP BY endpoint`,
+      JSON.stringify(eventIds),
+      JSON.stringify(except),
+    );
+    return new Map(rows.map(({ endpoint, n }) => [endpoint, n]));
+  }
+
+  /** How many deliveries are under attempt, counted up to a limit. */
+  executing(now: number, limit: number): number {
+    const counted = this.#database.first<{ n: number }>(
+      `SELECT count(*) AS n FROM (
+         SELECT 1 FROM deliveries INDEXED BY due
+         WHERE due_at > ? AND due_at <= ? AND state = 'executing' AND lease_token IS NULL LIMIT ?)`,
+      now,
+      now + DISPATCH_LEASE_MS,
+      limit,
+    );
+    return counted?.n ?? 0;
+  }
+
+  /** Writes that a delivery was dispatched for the first time: one row, because no index has the token. */
+  lease(delivery: Delivery): void {
+    this.dispatched.note(delivery);
+    this.#database.run(
+      'UPDATE deliveries SET lease_token = ? WHERE event_id = ?',
+      delivery.leaseToken,
+      delivery.eventId,
+    );
+  }
+
+  /** A row is written. */
+  note(delivery: Delivery): void {
+    this.dispatched.note(delivery);
+    if (delivery.dueAt !== null && delivery.dueAt <= this.#passedUpTo)
+      this.passOver(Number.NEGATIVE_INFINITY);
+  }
+
+  #loadDispatched(): DispatchedRow[] {
+    return this.#database
+      .rows<Pick<DeliveryRow, 'event_id' | 'lease_token' | 'due_at'>>(
+        `SELECT event_id, lease_token, due_at FROM deliveries
+         WHERE due_at IS NOT NULL AND due_at <= ? AND lease_token IS NOT NULL`,
+        Date.now() + dispatchLeaseMs(Number.POSITIVE_INFINITY),
+      )
+      .map((row) => ({ eventId: row.event_id, leaseToken: row.lease_token, dueAt: row.due_at }));
   }
 }
 
@@ -382,7 +434,8 @@ function countedRow({ eventId }: Pick<Delivery, 'eventId'>): CountedRow {
 /** The deliveries that are due first. Values: the time, and how many. */
 function firstDue(neverHeld: boolean): string {
   return `SELECT event_id, endpoint, due_at FROM deliveries
-    WHERE due_at IS NOT NULL AND due_at <= ? ${neverHeld ? "AND hold = 'never'" : ''} ORDER BY due_at LIMIT ?`;
+    WHERE due_at IS NOT NULL AND due_at <= ? AND lease_token IS NULL ${neverHeld ? "AND hold = 'never'" : ''}
+    ORDER BY due_at LIMIT ?`;
 }
 
 /** Due deliveries to some endpoints. Further values: the endpoints, and how many. */

@@ -5,11 +5,15 @@
  * Before it dispatches, the store asks the limit of the host for places (contract 10.4), and dispatches as many deliveries as
  * it got. The consumer returns the places. What got none stays due; it is in no queue.
  *
- * The lease is written first. If the queue refuses the send, these deliveries are due again after a wait that grows, and the
- * duty pauses (alarm.ts): what else is due rings no alarm. A test or redelivery that somebody asks for is sent in spite of that. If the object dies in between, they are due again when the lease lapses. Of an endpoint that is not healthy only a few deliveries are on
- * their way at once.
+ * The lease is written first. A dispatch that nobody begins is sent again when its lease lapses, and each lease is longer
+ * (docs/leases.md). If the queue refuses the send, the deliveries are to be sent again at once, and the duty pauses (alarm.ts). A
+ * test or redelivery that somebody asks for ends the pause. If the object dies in between, the lease lapses.
+ *
+ * A bounded number of deliveries is dispatched and not begun, so that one store does not fill a slow queue. Of an endpoint that
+ * is not healthy only a few deliveries are on their way at once.
  */
 import { type Delivery, dispatchOrHold, type EndpointNow } from '../../domain/delivery.ts';
+import { newLeaseToken } from '../../domain/ids.ts';
 import type { SubscriptionRef } from '../../domain/subscription.ts';
 import { hostOf } from '../../host-limit/client.ts';
 import type { HostLimitRpc } from '../../host-limit/rpc.ts';
@@ -20,9 +24,8 @@ import {
   DELIVERIES_BITE,
   DISPATCH_MAX_HOSTS,
   DISPATCH_MAX_PER_ALARM,
+  DISPATCHED_MAX,
   DRAIN_STEP_MS,
-  SEND_BACKOFF_FIRST_MS,
-  SEND_BACKOFF_MAX_MS,
   UNHEALTHY_UNDER_WAY_MAX,
   WAITING_HOSTS_MAX,
 } from '../tuning.ts';
@@ -40,8 +43,24 @@ interface DueHost {
   readonly want: number;
 }
 
-/** The limits of hosts, for a dispatch. */
-interface HostLimits {
+/** What a host has granted: `id` is the holder of the places. */
+interface Granted {
+  readonly host: DueHost;
+  readonly id: string;
+  readonly places: number;
+}
+
+/** What dispatching needs of the rest of the store. */
+interface DispatchParts {
+  readonly deliveries: Rows;
+  /** Sends dispatches to the queue of their lane. @throws Outage when the queue does not take them */
+  send(dispatches: readonly Dispatch[]): Promise<void>;
+  /** The newest version of the subscription; `undefined` before the first call that brings one. */
+  ref(): SubscriptionRef | undefined;
+  endpointNow(now: number): EndpointNow;
+  /** Whether a proof was given (contract 10.8). */
+  isGiven(proof: number): boolean;
+  /** The limit of a host for a customer. */
   limit(customerId: string, host: string): HostLimitRpc;
   /** How long the places of a dispatch last that nobody returns, ms. */
   leaseMs(): number;
@@ -49,44 +68,23 @@ interface HostLimits {
 
 export class Dispatching implements Duty {
   readonly name = 'dispatch';
+  readonly #parts: DispatchParts;
   readonly #deliveries: Rows;
-  readonly #send: (dispatches: readonly Dispatch[]) => Promise<void>;
-  readonly #ref: () => SubscriptionRef | undefined;
-  readonly #endpointNow: (now: number) => EndpointNow;
-  readonly #isGiven: (proof: number) => boolean;
-  /** How often in a row the queue refused a send. */
-  #refusals = 0;
   /** Enough deliveries are on their way; the next ones wait until this time, ms. */
   #nextAt = 0;
   #isUrgent = false;
   readonly #waiting = new WaitingHosts();
-  readonly #hosts: HostLimits;
 
-  /**
-   * @param send sends dispatches to the queue of their lane
-   * @param ref the newest version of the subscription; `undefined` before the first call that brings one
-   * @param isGiven whether a proof was given (contract 10.8)
-   * @param hosts the limits of hosts
-   */
-  constructor(
-    deliveries: Rows,
-    send: (dispatches: readonly Dispatch[]) => Promise<void>,
-    ref: () => SubscriptionRef | undefined,
-    endpointNow: (now: number) => EndpointNow,
-    isGiven: (proof: number) => boolean,
-    hosts: HostLimits,
-  ) {
-    this.#isGiven = isGiven;
-    this.#deliveries = deliveries;
-    this.#hosts = hosts;
-    this.#send = send;
-    this.#ref = ref;
-    this.#endpointNow = endpointNow;
+  constructor(parts: DispatchParts) {
+    this.#parts = parts;
+    this.#deliveries = parts.deliveries;
   }
 
-  dueAt(): number | undefined {
-    const due = this.#deliveries.earliestDue();
-    const next = Math.min(due ?? Number.POSITIVE_INFINITY, this.#waiting.until());
+  dueAt(now: number): number | undefined {
+    const { dispatched } = this.#deliveries.due;
+    // A begin makes room again, and each call of the store asks this.
+    const due = this.#isFull(now) && !this.#isUrgent ? undefined : this.#deliveries.due.earliest();
+    const next = Math.min(due ?? Number.POSITIVE_INFINITY, dispatched.earliest(), this.#waiting.until());
     return next === Number.POSITIVE_INFINITY ? undefined : Math.max(next, this.#nextAt);
   }
 
@@ -99,66 +97,122 @@ export class Dispatching implements Duty {
     this.#isUrgent = true;
     this.#nextAt = 0;
     this.#waiting.clear();
-    this.#deliveries.passOver(Number.NEGATIVE_INFINITY);
+    this.#deliveries.due.passOver(Number.NEGATIVE_INFINITY);
   }
 
   async work(asked: number): Promise<void> {
-    const ref = this.#ref();
+    const ref = this.#parts.ref();
     this.#isUrgent = false;
     if (ref === undefined) return;
     this.#waiting.forget(asked);
-    this.#deliveries.passOver(Number.NEGATIVE_INFINITY);
-    const hosts = this.#dueHosts(asked, this.#room(asked));
+    this.#deliveries.due.passOver(Number.NEGATIVE_INFINITY);
+    const hosts = this.#dueHosts(asked, this.#room(asked), this.#again(asked));
     // Calls that come while the hosts are asked need not ring again.
     this.#nextAt = asked + DRAIN_STEP_MS;
     const granted = await Promise.all(hosts.map((host) => this.#ask(ref, host)));
     const now = Date.now();
-    const endpoint = this.#endpointNow(now);
-    const isUnhealthy = endpoint.state !== 'healthy';
     const room = this.#room(now);
-    this.#nextAt = now;
     for (const { host, waitMs } of granted) if (waitMs > 0) this.#waiting.add(host, now + waitMs);
-    const messages: Dispatch[] = [];
-    const sent: string[] = [];
-    for (const { host, id, places } of granted) {
-      const outgoing = new Outgoing(this.#deliveries, now, endpoint, this.#isGiven);
-      const taken = this.#fill(outgoing, host.endpoints, room, places, now);
-      if (places > taken) await this.#visit(ref, host, id, 0, places - taken);
-      messages.push(...messagesOf(ref, outgoing.idsByToken, isUnhealthy, { id, host: host.name }));
-      sent.push(...[...outgoing.idsByToken.values()].flat());
+    let sent: ReadonlyMap<Granted, Outgoing> = new Map();
+    try {
+      // All leases or none: a delivery with a lease that is not sent would wait until it lapses.
+      sent = this.#deliveries.transaction(
+        () => new Map(granted.map((each) => [each, this.#fill(each, room, now)])),
+      );
+      this.#setNext(now, room);
+      await this.#sendAll(ref, sent, now);
+    } finally {
+      await this.#returnPlaces(ref, granted, sent);
     }
-    if (room.others <= 0 && isUnhealthy) this.#nextAt = now + DRAIN_STEP_MS;
-    if (room.others > 0 && this.#dueHosts(now, room).length === 0) this.#deliveries.passOver(now);
+  }
+
+  /** The next alarm goes on with what is left. What got no place waits until its host is asked again. */
+  #setNext(now: number, room: Room): void {
+    const isOutOfRoom = this.#isFull(now) || (this.#isUnhealthy(now) && room.others <= 0);
+    this.#nextAt = isOutOfRoom ? now + DRAIN_STEP_MS : now;
+    if (room.others > 0 && this.#dueHosts(now, room, []).length === 0) this.#deliveries.due.passOver(now);
+    const { dispatched } = this.#deliveries.due;
+    const again = dispatched.due(now);
+    if (again.length === 0 || this.#dueHosts(now, { first: 0, others: 0 }, again).length > 0) return;
+    dispatched.postpone(again, Math.max(now + DRAIN_STEP_MS, this.#waiting.until()));
+  }
+
+  async #sendAll(ref: SubscriptionRef, sent: ReadonlyMap<Granted, Outgoing>, now: number): Promise<void> {
+    const isUnhealthy = this.#isUnhealthy(now);
+    const messages = [...sent].flatMap(([{ id, host }, { idsByToken }]) =>
+      messagesOf(ref, idsByToken, isUnhealthy, { id, host: host.name }),
+    );
     if (messages.length === 0) return;
     try {
-      await this.#send(messages);
-      this.#refusals = 0;
+      await this.#parts.send(messages);
     } catch (error) {
-      this.#postpone(sent);
+      this.#deliveries.due.dispatched.postpone(
+        messages.flatMap(({ eventIds }) => eventIds),
+        now,
+      );
+      for (const outgoing of sent.values()) outgoing.idsByToken.clear();
       throw error;
     }
   }
 
-  /** How many deliveries may be dispatched now. */
+  /** Returns the places that nothing was sent for. A limit that is away frees them when their lease lapses. */
+  async #returnPlaces(
+    ref: SubscriptionRef,
+    granted: readonly Granted[],
+    sent: ReadonlyMap<Granted, Outgoing>,
+  ): Promise<void> {
+    const visits = granted.flatMap((each) => {
+      const left = each.places - (sent.get(each)?.count ?? 0);
+      return left > 0 ? [this.#visit(ref, each.host, each.id, 0, left)] : [];
+    });
+    await Promise.allSettled(visits);
+  }
+
+  /** How many deliveries may be dispatched now, beside those that are sent again. */
   #room(now: number): Room {
-    if (this.#endpointNow(now).state === 'healthy') return { first: 0, others: DISPATCH_MAX_PER_ALARM };
+    const { dispatched } = this.#deliveries.due;
+    const left = DISPATCHED_MAX - dispatched.count;
+    if (!this.#isUnhealthy(now)) {
+      const first = left > 0 ? 0 : Math.min(left + DELIVERIES_BITE, DELIVERIES_BITE);
+      return { first, others: Math.min(left, DISPATCH_MAX_PER_ALARM) };
+    }
     // Tests and redeliveries go first, up to twice the window: they must not wait for all others (contract 10.4).
     const most = 2 * UNHEALTHY_UNDER_WAY_MAX;
+    const underWay = dispatched.countOfThisLife + this.#deliveries.due.executing(now, most);
     return {
-      first: Math.min(most - this.#deliveries.underWay(now, most), DELIVERIES_BITE),
-      others: UNHEALTHY_UNDER_WAY_MAX - this.#deliveries.underWay(now, UNHEALTHY_UNDER_WAY_MAX),
+      first: Math.min(most - underWay, DELIVERIES_BITE),
+      others: Math.min(UNHEALTHY_UNDER_WAY_MAX - underWay, left),
     };
   }
 
+  /** Whether what is dispatched and not begun leaves no room for others: only time or a begin changes that. */
+  #isFull(now: number): boolean {
+    const { dispatched } = this.#deliveries.due;
+    if (dispatched.count >= DISPATCHED_MAX) return true;
+    return this.#isUnhealthy(now) && dispatched.countOfThisLife >= UNHEALTHY_UNDER_WAY_MAX;
+  }
+
+  #isUnhealthy(now: number): boolean {
+    return this.#parts.endpointNow(now).state !== 'healthy';
+  }
+
+  /** Dispatches that nobody began and that are sent again now, as many as one alarm takes. */
+  #again(now: number): string[] {
+    const most = this.#isUnhealthy(now) ? UNHEALTHY_UNDER_WAY_MAX : DISPATCH_MAX_PER_ALARM;
+    return this.#deliveries.due.dispatched.due(now).slice(0, most);
+  }
+
   /** The hosts of what is due, without those that wait. An event keeps the endpoint with which it was stored, so there may be several. */
-  #dueHosts(now: number, { first, others }: Room): DueHost[] {
+  #dueHosts(now: number, { first, others }: Room, again: readonly string[]): DueHost[] {
     const wants = new Map<string, number>();
     const note = (counts: Map<string, number>) => {
       for (const [endpoint, n] of counts) wants.set(endpoint, Math.max(wants.get(endpoint) ?? 0, n));
     };
     const except = this.#waiting.endpoints();
-    if (first > 0) note(this.#deliveries.dueByEndpoint(now, first, true, except));
-    if (others > 0) note(this.#deliveries.dueByEndpoint(now, others, false, except));
+    if (first > 0) note(this.#deliveries.due.countFirst(now, first, true, except));
+    if (others > 0) note(this.#deliveries.due.countFirst(now, others, false, except));
+    for (const [endpoint, n] of this.#deliveries.due.countByEndpoint(again, except))
+      wants.set(endpoint, (wants.get(endpoint) ?? 0) + n);
     const byHost = Map.groupBy(wants, ([endpoint]) => hostOf(endpoint));
     return [...byHost].slice(0, DISPATCH_MAX_HOSTS).map(([name, each]) => ({
       name,
@@ -174,7 +228,7 @@ export class Dispatching implements Duty {
   }
 
   async #visit({ customerId }: SubscriptionRef, { name }: DueHost, id: string, want: number, left: number) {
-    const { limit, leaseMs } = this.#hosts;
+    const { limit, leaseMs } = this.#parts;
     return await limit(customerId, name).visit({
       id,
       want,
@@ -185,33 +239,26 @@ export class Dispatching implements Duty {
     });
   }
 
-  /** Takes due deliveries while there is room, and places at their host. @returns how many go out */
-  #fill(outgoing: Outgoing, endpoints: readonly string[], room: Room, places: number, now: number): number {
-    const first = Math.min(room.first, places);
-    let sent = first <= 0 ? 0 : outgoing.take(this.#deliveries.due(now, first, true, endpoints));
-    room.first -= sent;
-    for (let looked = 0; sent < places && room.others > 0 && looked < DISPATCH_MAX_PER_ALARM; ) {
-      const limit = Math.min(places - sent, room.others, DELIVERIES_BITE);
-      const due = this.#deliveries.due(now, limit, false, endpoints);
-      const taken = outgoing.take(due);
-      sent += taken;
-      room.others -= taken;
+  /** Takes due deliveries while there is room, and places at their host. */
+  #fill({ host: { endpoints }, places }: Granted, room: Room, now: number): Outgoing {
+    const { endpointNow, isGiven } = this.#parts;
+    const outgoing = new Outgoing(this.#deliveries, now, endpointNow(now), isGiven);
+    const again = this.#again(now);
+    for (let start = 0; start < again.length && outgoing.count < places; start += DELIVERIES_BITE) {
+      const found = [...this.#deliveries.find(again.slice(start, start + DELIVERIES_BITE)).values()];
+      const here = found.filter(({ endpoint }) => endpoints.includes(endpoint));
+      outgoing.take(here.slice(0, places - outgoing.count));
+    }
+    const first = Math.min(room.first, places - outgoing.count);
+    if (first > 0) room.first -= outgoing.take(this.#deliveries.due.first(now, first, true, endpoints));
+    for (let looked = 0; outgoing.count < places && room.others > 0 && looked < DISPATCH_MAX_PER_ALARM; ) {
+      const limit = Math.min(places - outgoing.count, room.others, DELIVERIES_BITE);
+      const due = this.#deliveries.due.first(now, limit, false, endpoints);
+      room.others -= outgoing.take(due);
       looked += due.length;
       if (due.length < limit) break;
     }
-    return sent;
-  }
-
-  /** The queue refused these: they are due again after a wait that grows. A test that ends the pause takes none of them along. */
-  #postpone(eventIds: readonly string[]): void {
-    const dueAt = Date.now() + Math.min(SEND_BACKOFF_FIRST_MS * 2 ** this.#refusals, SEND_BACKOFF_MAX_MS);
-    this.#refusals = Math.min(this.#refusals + 1, 10);
-    for (const eventId of eventIds) {
-      const delivery = this.#deliveries.find([eventId]).get(eventId);
-      // A delivery that moved on meanwhile keeps what it has.
-      if (delivery?.leaseToken != null && delivery.dueAt !== null)
-        this.#deliveries.put({ ...delivery, dueAt });
-    }
+    return outgoing;
   }
 }
 
@@ -254,30 +301,42 @@ class Outgoing {
   readonly #now: number;
   readonly #endpoint: EndpointNow;
   readonly #isGiven: (proof: number) => boolean;
-  readonly #freshToken = crypto.randomUUID();
+  readonly #freshToken: string;
 
   constructor(deliveries: Rows, now: number, endpoint: EndpointNow, isGiven: (proof: number) => boolean) {
     this.#isGiven = isGiven;
     this.#deliveries = deliveries;
     this.#now = now;
     this.#endpoint = endpoint;
+    this.#freshToken = newLeaseToken(now, crypto.getRandomValues(new Uint8Array(16)));
+  }
+
+  /** How many deliveries go out. */
+  get count(): number {
+    return [...this.idsByToken.values()].reduce((sum, { length }) => sum + length, 0);
   }
 
   /** @returns how many of them go out; the others are held, or become failures */
   take(due: readonly Delivery[]): number {
-    let sent = 0;
+    const before = this.count;
     for (const delivery of due) {
       const isProven = delivery.proof === null || this.#isGiven(delivery.proof);
       const next = dispatchOrHold(delivery, this.#freshToken, this.#now, this.#endpoint, isProven);
       if (next === undefined) continue;
-      this.#deliveries.put(next);
+      this.#write(delivery, next);
       if (next.leaseToken === null) continue;
-      sent++;
       const sharing = this.idsByToken.get(next.leaseToken);
       if (sharing === undefined) this.idsByToken.set(next.leaseToken, [next.eventId]);
       else sharing.push(next.eventId);
     }
-    return sent;
+    return this.count - before;
+  }
+
+  #write(before: Delivery, next: Delivery): void {
+    const { hold, proof, dueAt } = before;
+    const isLeasedOnly = next.hold === hold && next.proof === proof && next.dueAt === dueAt;
+    if (next.leaseToken !== null && isLeasedOnly) this.#deliveries.due.lease(next);
+    else this.#deliveries.put(next);
   }
 }
 
