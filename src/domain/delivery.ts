@@ -22,7 +22,8 @@
  *   replaces a failure (contract 5.3);
  * - else the first result for an attempt number wins, and any later one is dropped;
  * - an attempt begins only with the lease token of its own dispatch, and takes the token away, so a message delivered twice
- *   or late begins nothing.
+ *   or late begins nothing. The store writes that down with the report of the attempt; until then it is in memory
+ *   (event-store/deliveries/dispatched.ts).
  *
  * An attempt that failed for a reason of ours (`our_fault`) is not charged: it is made again after a wait, under its own
  * number, as if it had lapsed. Until then the delivery stays in `executing`. When that was the first attempt, straight from

@@ -50,8 +50,12 @@ export class Attempts {
     if (delivery === undefined || begun === undefined) return undefined;
     // The endpoint may have begun to fail since the dispatch.
     const held = heldIfFailing(delivery, endpointNow(now));
-    deliveries.put(held === delivery ? begun : held);
-    if (held !== delivery) return undefined;
+    if (held !== delivery) {
+      deliveries.put(held);
+      return undefined;
+    }
+    // The report of the attempt writes that it began. Until then the row is a dispatch that nobody else begins.
+    deliveries.rows.due.dispatched.begin(eventId, now, attemptLeaseMs());
     const { acceptedAt, endpoint, set, attempts } = begun;
     return { eventId, acceptedAt, endpoint, set, attempt: attempts };
   }
@@ -64,6 +68,8 @@ export class Attempts {
       for (const delivery of bite) {
         const failed = disable(delivery, now);
         if (failed !== undefined) rows.put(failed);
+        // Its attempt is under way, which the row may not say yet: without a result it must not look like one that waited.
+        else if (delivery.state === 'executing') rows.put(delivery);
       }
       const last = bite.at(-1);
       if (last === undefined || bite.length < DELIVERIES_BITE) return;

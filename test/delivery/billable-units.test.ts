@@ -272,13 +272,43 @@ describe('the cost of a repeat', () => {
 });
 
 describe('the cost of a failed attempt', () => {
-  it('a failed attempt costs three rows and an alarm: the delivery, its due index, the health', async () => {
+  it('a delivery that is refused once and then taken costs six rows, alarms included', async () => {
+    const clock = holdClock();
+    const subscription = await inUse();
+    await subscription.listener.script({ status: 503 }, { status: 200 });
+    const dispatches: unknown[] = [];
+    vi.spyOn(env.DELIVERIES, 'sendBatch').mockImplementation(async (batch) => {
+      for (const { body } of batch) dispatches.push(body);
+      return undefined as unknown as QueueSendBatchResponse;
+    });
+    const failed = await deliver(subscription, 1);
+    const units = emptyUnits();
+    const endWatch = await watchStore(subscription, units);
+    clock.advance(3000);
+    await subscription.ring();
+    clock.advance(1000);
+    const { acked } = await consumeBatch(
+      'deliveries',
+      dispatches.map((body) => ({ body })),
+      { ...env, EVENT_STORE: countCalls(units) },
+    );
+    await endWatch();
+    expect(acked).toHaveLength(1);
+    expect((await subscription.events()).map(({ state }) => state)).toEqual(['success', 'success']);
+    expect(units.storeCalls).toEqual({ begin: 1, settle: 1 });
+    // The delivery and the index of its due time, and the alarm for its retry.
+    expect([failed.storeRowsWritten, failed.alarmsSet]).toEqual([2, 1]);
+    // The lease, and the alarm for its end; then the result. The attempt that begins writes nothing.
+    expect([units.storeRowsWritten, units.alarmsSet]).toEqual([2, 1]);
+  });
+
+  it('a failed attempt costs two rows and an alarm: the delivery, and its due index', async () => {
     holdClock();
     const subscription = await inUse();
     await subscription.listener.script({ status: 503 });
     expect(await deliver(subscription, 1)).toMatchObject({
       storeCalls: { admit: 1, settle: 1 },
-      storeRowsWritten: 3,
+      storeRowsWritten: 2,
       alarmsSet: 1,
       logLines: 1,
     });

@@ -126,9 +126,9 @@ describe('a call that was rolled back', () => {
       await bench.store.settle(bench.ref, [success(bench, bench.ids(1)[0] ?? '')]);
     }
     const far = await bench.alarm();
-    const [packed = '', row = ''] = bench.ids(2);
+    const [packed = '', row = '', other = ''] = bench.ids(3);
     await whileBroken(bench, 'INSERT ON health', (store) =>
-      store.settle(bench.ref, [success(bench, packed), failure(bench, row)]),
+      store.settle(bench.ref, [success(bench, packed), failure(bench, row), failure(bench, other)]),
     );
     // With one segment more a merge would be due in ten minutes.
     await bench.store.ensureAlarm(bench.ref);

@@ -190,7 +190,7 @@ describe('a packed delivery', () => {
     const bench = new Bench();
     await deliver(bench, bench.ids(3));
     expect(await bench.store.total()).toBe(3);
-    const [good = '', bad = ''] = bench.ids(2);
+    const [good = '', ...bad] = bench.ids(3);
     const outcome = { attempt: 1, startedAt: bench.clock.now(), durationMs: 5, outcome: lost };
     await runInDurableObject(bench.store, async (instance, { storage }) => {
       const exec = storage.sql.exec.bind(storage.sql);
@@ -199,8 +199,10 @@ describe('a packed delivery', () => {
         return exec(query, ...values);
       };
       Object.defineProperty(storage.sql, 'exec', { configurable: true, value: broken });
-      const both = [succeeded(bench, good), reportOf({ ...bench.facts(bad), result: outcome })];
-      await expect(instance.settle(bench.ref, both)).rejects.toThrow('storage');
+      const failed = bad.map((id) => reportOf({ ...bench.facts(id), result: outcome }));
+      await expect(instance.settle(bench.ref, [succeeded(bench, good), ...failed])).rejects.toThrow(
+        'storage',
+      );
       Reflect.deleteProperty(storage.sql, 'exec');
     });
     expect(await bench.store.total()).toBe(3);

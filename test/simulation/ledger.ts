@@ -114,8 +114,11 @@ export class Ledger {
   begun(eventId: string, attempt: number): void {
     const delivery = this.find(eventId);
     must(delivery !== undefined, `${eventId}: begun and not stored`);
-    must(delivery?.state === 'executing', `${eventId}: begun in ${delivery?.state}`);
-    must(delivery?.attempts === attempt, `${eventId}: attempt ${attempt} begun at ${delivery?.attempts}`);
+    // The row says that an attempt began when its result is reported. A lapsed attempt is made again under its number.
+    const { state, attempts } = delivery ?? { state: 'nothing', attempts: -1 };
+    must(state === 'executing' || state.startsWith('awaiting-'), `${eventId}: begun in ${state}`);
+    const next = state === 'executing' ? attempts : attempts + 1;
+    must(next === attempt, `${eventId}: attempt ${attempt} begun in ${state} after ${attempts}`);
     must(this.#seen.get(eventId)?.state !== 'success', `${eventId}: attempted after its success`);
   }
 

@@ -1,9 +1,11 @@
 /**
- * The deliveries that are dispatched and have not begun, in memory: how many there are, and when each is sent again. The rows say
- * the same. They are read when the object wakes, because nothing finds them quickly: an index would be a row more for each
- * dispatch.
+ * The deliveries that are dispatched, in memory: how many there are, and when each is sent again. The rows say the same. They are
+ * read when the object wakes, because nothing finds them quickly: an index would be a row more for each dispatch.
+ *
+ * That an attempt began is in memory alone, until its result or its overdue request is reported, a second or so later. An object
+ * that is evicted before forgets it: a second copy of the dispatch may then begin the attempt once more, under its number.
  */
-import { type Delivery, sendAgainAt } from '../../domain/delivery.ts';
+import { begin, type Delivery, sendAgainAt } from '../../domain/delivery.ts';
 import { leaseTokenTime } from '../../domain/ids.ts';
 
 /** What a row says about its dispatch. */
@@ -14,6 +16,8 @@ interface Dispatched {
   readonly againAt: number;
   /** It was dispatched since the object woke: whatever ended an earlier life may have lost its message. */
   readonly isOfThisLife: boolean;
+  /** Its attempt began at `at`, and counts as lapsed at `until`, ms. */
+  readonly begun?: { readonly at: number; readonly until: number };
 }
 
 export class DispatchedDeliveries {
@@ -30,12 +34,14 @@ export class DispatchedDeliveries {
     this.#wokeAt = wokeAt;
   }
 
-  /** How many there are. */
+  /** How many have not begun. */
   get count(): number {
-    return this.#all.size;
+    let count = 0;
+    for (const { begun } of this.#all.values()) if (begun === undefined) count++;
+    return count;
   }
 
-  /** How many there are of those that were dispatched since the object woke. */
+  /** How many were dispatched since the object woke, those that have begun included. */
   get countOfThisLife(): number {
     let count = 0;
     for (const { isOfThisLife } of this.#all.values()) if (isOfThisLife) count++;
@@ -52,6 +58,21 @@ export class DispatchedDeliveries {
   /** Those that are to be sent again now. */
   due(now: number): string[] {
     return [...this.#all].flatMap(([eventId, { againAt }]) => (againAt <= now ? eventId : []));
+  }
+
+  /** An attempt begins: its delivery is not sent again before the attempt counts as lapsed. */
+  begin(eventId: string, at: number, leaseMs: number): void {
+    const known = this.#all.get(eventId);
+    if (known === undefined) return;
+    const until = at + leaseMs;
+    this.#all.set(eventId, { ...known, againAt: Math.max(known.againAt, until), begun: { at, until } });
+  }
+
+  /** A delivery as it is: in `executing` while its attempt is under way, though the row does not say so yet. */
+  asBegun(delivery: Delivery, now: number): Delivery {
+    const begun = this.#all.get(delivery.eventId)?.begun;
+    if (begun === undefined || begun.until <= now || delivery.leaseToken === null) return delivery;
+    return begin(delivery, delivery.leaseToken, begun.at, begun.until - begun.at) ?? delivery;
   }
 
   /** A row was written. */

@@ -80,7 +80,8 @@ export class Rows {
       'SELECT * FROM deliveries WHERE event_id IN (SELECT value FROM json_each(?))',
       JSON.stringify(eventIds),
     );
-    return new Map(rows.map((row) => [row.event_id, fromRow(row)]));
+    const now = Date.now();
+    return new Map(rows.map((row) => [row.event_id, this.due.dispatched.asBegun(fromRow(row), now)]));
   }
 
   /** Which of these events have a row. */
@@ -228,11 +229,12 @@ export class Rows {
 
   /** The next `limit` deliveries after an event id that are not final. */
   open(after: string, limit: number): Delivery[] {
+    const now = Date.now();
     return this.#deliveries(
       'SELECT * FROM deliveries WHERE due_at IS NOT NULL AND event_id > ? ORDER BY event_id LIMIT ?',
       after,
       limit,
-    );
+    ).map((delivery) => this.due.dispatched.asBegun(delivery, now));
   }
 
   // --- Failures and ages ------------------------------------------------------------------------------
