@@ -8,7 +8,7 @@
 import type { Config } from '../config.ts';
 import { type Delivery, type EndpointNow, redeliver } from '../domain/delivery.ts';
 import { attemptLeaseMs, claimMs, dispatchPlacesLeaseMs, longestAttemptMs } from '../domain/leases.ts';
-import { expiresAt } from '../domain/retention.ts';
+import { expiresAt, type Retention } from '../domain/retention.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
 import type { HostLimitRpc } from '../host-limit/rpc.ts';
 import { logError } from '../log.ts';
@@ -186,11 +186,11 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   }
 
   list(query: PageQuery): Delivery[] {
-    return this.#deliveries.page(query);
+    return this.#deliveries.page(query, this.#retention());
   }
 
   total(): number {
-    return this.#deliveries.total();
+    return this.#deliveries.totalUnexpired(this.#retention());
   }
 
   summary(): Summary {
@@ -308,6 +308,10 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     if (ref.enabled) return;
     this.#attempts.failOpen(now);
     this.#redeliveries.cancelActive(now);
+  }
+
+  #retention(): Retention {
+    return { now: Date.now(), retentionMs: this.#config().retentionMs };
   }
 
   /** A delivery that is stored and not past its time, though the sweep may not have deleted it yet. */

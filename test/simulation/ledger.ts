@@ -4,6 +4,7 @@
  */
 import { type Delivery, isFinal, sendAgainAt } from '../../src/domain/delivery.ts';
 import { EVENT_MAX_AGE_MS } from '../../src/domain/limits.ts';
+import type { Aged } from '../../src/domain/retention.ts';
 import type { RedeliveryJob } from '../../src/event-store/rpc.ts';
 import { UNHEALTHY_UNDER_WAY_MAX } from '../../src/event-store/tuning.ts';
 import type { Random } from '../support/random.ts';
@@ -207,16 +208,20 @@ export class Ledger {
   #checkChanges(now: number): boolean {
     const segments = JSON.stringify(this.#object.rows('SELECT last_id, events FROM segments'));
     if (segments !== this.#segments) return false;
-    type Row = Pick<Delivery, 'state' | 'attempts'> & {
-      readonly eventId: string;
-      readonly updatedAt: number;
-    };
+    type Row = Pick<Delivery, 'eventId' | 'state' | 'attempts' | 'acceptedAt' | 'updatedAt'>;
     const rows = this.#object.rows<Row>(
-      'SELECT event_id AS eventId, state, attempts, updated_at AS updatedAt FROM deliveries',
+      `SELECT event_id AS eventId, state, attempts, accepted_at AS acceptedAt, updated_at AS updatedAt
+       FROM deliveries`,
     );
     if (this.#rowIds.difference(new Set(rows.map(({ eventId }) => eventId))).size > 0) return false;
-    for (const { eventId, state, attempts, updatedAt } of rows) {
+    for (const row of rows) {
+      const { eventId, state, attempts, updatedAt } = row;
       this.#rowIds.add(eventId);
+      if (expiryOf(row) <= now) {
+        // It is stored, and no longer shown.
+        this.#unseen.delete(eventId);
+        continue;
+      }
       const before = this.#seen.get(eventId);
       if (before?.state === state && before.attempts === attempts && before.updatedAt === updatedAt) continue;
       const delivery = this.find(eventId);
@@ -337,7 +342,7 @@ function isSame(now: Delivery, before: Delivery | undefined): boolean {
 }
 
 /** When a delivery expires by contract 5, ms. */
-function expiryOf({ state, acceptedAt, updatedAt }: Delivery): number {
+function expiryOf({ state, acceptedAt, updatedAt }: Aged): number {
   if (state === 'success') return acceptedAt + RETENTION_MS;
   if (state !== 'failure') return Number.POSITIVE_INFINITY;
   return Math.min(updatedAt + RETENTION_MS, acceptedAt + EVENT_MAX_AGE_MS);

@@ -5,7 +5,7 @@
 import type { Delivery, DeliveryState, HistoryEntry } from '../../domain/delivery.ts';
 import { DISPATCH_LEASE_MS, dispatchLeaseMs } from '../../domain/leases.ts';
 import { EVENT_MAX_AGE_MS } from '../../domain/limits.ts';
-import type { Aged } from '../../domain/retention.ts';
+import type { Aged, Retention } from '../../domain/retention.ts';
 import type { StoreDatabase } from '../database.ts';
 import type { PageQuery } from '../rpc.ts';
 import { DUE_LOOKED_AT_MAX } from '../tuning.ts';
@@ -49,6 +49,10 @@ interface FailedQuery {
 const FAILED_IN = `state = 'failure' AND event_id > ? AND accepted_at >= ? AND accepted_at <= ? AND updated_at <= ?
   AND min(updated_at + ?, accepted_at + ${EVENT_MAX_AGE_MS}) > ?
   AND (proof IS NULL OR proof IN (SELECT value FROM json_each(?)))`;
+
+/** The rule of `expiresAt` in domain/retention.ts. */
+const EXPIRED = `(state IN ('success', 'failure') AND accepted_at <= ?
+  AND (state = 'success' OR updated_at <= ? OR accepted_at <= ?))`;
 
 export class Rows {
   /** What is due, and what is dispatched. */
@@ -144,10 +148,10 @@ export class Rows {
     );
   }
 
-  /** A page of the rows, in order of event id. */
-  page(query: PageQuery): Delivery[] {
-    const conditions = ['event_id > ?', 'event_id < ?'];
-    const values: (string | number)[] = [query.after ?? '', query.before ?? '~'];
+  /** A page of the rows that have not expired, in order of event id. */
+  page(query: PageQuery, retention: Retention): Delivery[] {
+    const conditions = ['event_id > ?', 'event_id < ?', `NOT (${EXPIRED})`];
+    const values: (string | number)[] = [query.after ?? '', query.before ?? '~', ...expiredValues(retention)];
     if (query.state !== undefined) {
       conditions.push('state = ?');
       values.push(query.state);
@@ -162,6 +166,15 @@ export class Rows {
   /** How many deliveries have a row. */
   total(): number {
     return this.#total.read();
+  }
+
+  /** How many rows have expired. @param before an id that none of them reaches */
+  countExpired(before: string, retention: Retention): number {
+    return this.#count(
+      `SELECT count(*) AS n FROM deliveries WHERE event_id < ? AND ${EXPIRED}`,
+      before,
+      ...expiredValues(retention),
+    );
   }
 
   /** How many of the rows accepted after a time are in each state. */
@@ -422,6 +435,10 @@ export function fromRow(row: DeliveryRow): Delivery {
     proof: row.proof,
     history: JSON.parse(row.history) as HistoryEntry[],
   };
+}
+
+function expiredValues({ now, retentionMs }: Retention): number[] {
+  return [now - Math.min(retentionMs, EVENT_MAX_AGE_MS), now - retentionMs, now - EVENT_MAX_AGE_MS];
 }
 
 function failedValues(query: FailedQuery): (string | number)[] {
