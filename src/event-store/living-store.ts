@@ -28,6 +28,7 @@ import { Exports } from './jobs/exports.ts';
 import { Redeliveries } from './jobs/redeliveries.ts';
 import type { Owner } from './owner.ts';
 import { Pauses } from './pauses.ts';
+import { Room } from './room.ts';
 import type {
   Admission,
   AttemptReport,
@@ -74,6 +75,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   readonly #redeliveries: Redeliveries;
   readonly #summaries: Summaries;
   readonly #alarm: Alarm;
+  readonly #room: Room;
   readonly #dispatch: Dispatching;
   #isCounting = false;
 
@@ -82,6 +84,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     this.#database = database;
     this.#owner = owner;
     this.#config = config;
+    this.#room = new Room(database);
     const retentionMs = () => config().retentionMs;
     const endpointNow = (now: number) => this.#endpointNow(now);
     this.#deliveries = new Deliveries(database, Date.now());
@@ -109,6 +112,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       endpoint: () => owner.ref?.endpoint,
       claimMs: () => claimMs(config().attemptTimeoutMs),
       attemptLeaseMs: () => this.#attemptLeaseMs(),
+      checkRoom: (eventIds, now) => this.#room.check(eventIds, now),
     });
     this.#exports = new Exports(database, () => config().userAgent);
     this.#redeliveries = new Redeliveries(database, rows, retentionMs, () => proofs.given());
@@ -154,11 +158,13 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
 
   async settle(ref: SubscriptionRef, reports: readonly AttemptReport[]): Promise<SettleReply> {
     if (reports.some(({ neverHeld }) => neverHeld === true)) this.#dispatch.hurry();
-    const settled = await this.#change(ref, (now) => {
-      const each = this.#attempts.record(ref, reports, now);
-      this.#redeliveries.complete(now);
-      return each;
-    });
+    const settled = await this.#room.watch(() =>
+      this.#change(ref, (now) => {
+        const each = this.#attempts.record(ref, reports, now);
+        this.#redeliveries.complete(now);
+        return each;
+      }),
+    );
     this.#admissions.settled(reports, settled, Date.now());
     return { settled, health: standingOf(this.#standing) };
   }
@@ -166,6 +172,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   async begin(ref: SubscriptionRef, token: string, eventIds: readonly string[]): Promise<StartedAttempt[]> {
     return await this.#change(ref, (now) => {
       if (!this.#owner.enabled) return [];
+      this.#room.check(eventIds, now);
       return eventIds.flatMap((eventId) => this.#attempts.begin(eventId, token, now) ?? []);
     });
   }

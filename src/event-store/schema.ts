@@ -12,6 +12,7 @@
  *     health                            endpoint/health.ts
  *     proofs                            endpoint/proofs.ts
  *     pauses                            pauses.ts
+ *     room                              room.ts
  *     exports, export_parts, exported   jobs/exports.ts
  *     redeliveries                      jobs/redeliveries.ts
  *
@@ -171,6 +172,8 @@ const MIGRATIONS: readonly string[] = [
      failures INTEGER NOT NULL CONSTRAINT it_has_failed CHECK (failures > 0),
      until INTEGER NOT NULL
    ) WITHOUT ROWID;`,
+  // Always empty: a row is written and deleted to find out whether the store takes writes.
+  `CREATE TABLE room (one INTEGER PRIMARY KEY, filler BLOB NOT NULL);`,
 ];
 
 /** Brings the tables up to date; does nothing, and writes nothing, when they are. */

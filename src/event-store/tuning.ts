@@ -44,6 +44,15 @@ export const DRAIN_STEP_MS = SECOND_MS;
 /** The most deliveries of one drain step; the pace doubles up to here. */
 export const DRAIN_STEP_MAX = 500;
 
+// --- Room -------------------------------------------------------------------------------------------
+
+/** What the check for room writes, bytes: more than a delivery takes. */
+export const ROOM_CHECK_BYTES = 100_000;
+/** For this long after results were stored, the check is not made for events that have waited. */
+export const ROOM_CHECKED_FOR_MS = 10 * SECOND_MS;
+/** An event that is this old when it is admitted may have been attempted: an object without calls is evicted after as long. */
+export const WAITED_MS = 10 * SECOND_MS;
+
 // --- Sweep ------------------------------------------------------------------------------------------
 
 /** The sweep looks for expired deliveries at most this often. */

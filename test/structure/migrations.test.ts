@@ -33,6 +33,7 @@ const OF_EVENT_STORES = [
   '29a03cfa892e97b9',
   '424f18907843a375',
   '35b491f96b2da64c',
+  '2f7f86989a01da61',
 ];
 
 describe('migrations', () => {
