@@ -2,8 +2,8 @@
  * The pauses of duties that fail: table `pauses`, kept in memory as well. A pause doubles with each failure in a row, so a fault
  * that lasts is not met again and again at the price of an alarm, a row and a log line each time.
  *
- * Pauses are rows because an object without calls is evicted after a minute or two. If they were in memory alone, none would ever
- * become longer than that. While the store takes no writes, they are in memory alone all the same.
+ * Pauses are rows because an object without calls is evicted after ten seconds to two minutes. If they were in memory alone,
+ * none would ever become longer than that. While the store takes no writes, they are in memory alone all the same.
  */
 import type { StoreDatabase } from './database.ts';
 import { DUTY_PAUSE_FIRST_MS, DUTY_PAUSE_MAX_MS } from './tuning.ts';

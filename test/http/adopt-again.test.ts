@@ -1,6 +1,7 @@
 /** D1 was restored to an earlier time: the operator makes event stores adopt the rows of a customer again (contract 10.2). */
 import { env } from 'cloudflare:workers';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type HeldClock, holdClock } from '../support/clock.ts';
 import { callIn } from '../support/requests.ts';
 import {
   anEvent,
@@ -12,6 +13,11 @@ import {
   type TestCustomer,
   type TestSubscription,
 } from '../support/world.ts';
+
+let clock: HeldClock;
+beforeEach(() => {
+  clock = holdClock();
+});
 
 /** Puts the row of a subscription back to what it was when it was created. */
 async function restore(subscription: TestSubscription): Promise<void> {
@@ -32,6 +38,8 @@ async function change(subscription: TestSubscription, body: Record<string, unkno
 
 /** Delivers an event. @returns the state of the newest event of the subscription */
 async function deliver(subscription: TestSubscription): Promise<string> {
+  // In another millisecond than the last event, so that their ids are in order.
+  clock.advance(1);
   const event = { ...anEvent(), customerId: subscription.customer.id };
   await consumeBatch('events', [{ body: event }]);
   return (await subscription.events()).at(-1).state;
