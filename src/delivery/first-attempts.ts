@@ -21,7 +21,7 @@ import type { Route } from './route.ts';
 import { ADMIT_MAX_EVENTS, ASK_AGAIN_MS } from './tuning.ts';
 
 /** A failure before anything was done with the event: nothing of it is under way. */
-const NOT_SIGNED: Disposition = { ...FAILED };
+const NOT_BEGUN: Disposition = { ...FAILED };
 
 /** Called once for each event of a route. */
 type OnEnd = (event: IdentityEvent, disposition: Disposition) => void;
@@ -97,7 +97,7 @@ export class FirstAttempts {
         const disposition = await this.#deliverOne(portion, event, admission);
         // Another invocation can admit the event only when the claim of this one has ended.
         const isOurs = admission?.answer === 'new' || admission?.answer === 'held';
-        const isUntouched = disposition.kind === 'later' || disposition === NOT_SIGNED;
+        const isUntouched = disposition.kind === 'later' || disposition === NOT_BEGUN;
         if (isOurs && isUntouched) postponed.push([event, disposition]);
         else onEnd(event, disposition);
       }),
@@ -136,7 +136,13 @@ export class FirstAttempts {
       reporter.expectOneLess();
       return slot;
     }
-    if (!(await gate.isOpen())) {
+    const isOpen = await gate.isOpen();
+    if (reporter.hasFailed) {
+      slot.release();
+      reporter.expectOneLess();
+      return NOT_BEGUN;
+    }
+    if (!isOpen) {
       slot.release();
       return await this.#defer(portion, event);
     }
@@ -145,7 +151,7 @@ export class FirstAttempts {
     const set = await this.#sign(portion, event);
     if (set === undefined) {
       slot.release();
-      return NOT_SIGNED;
+      return NOT_BEGUN;
     }
     const facts = factsOf(portion, event, set);
     const request = { ref, facts, attempt: 1, slot, reporter, isInTrouble: false, place: share };
@@ -160,7 +166,7 @@ export class FirstAttempts {
       await memory.room();
       return await this.#sign(portion, event);
     });
-    if (set === undefined) return NOT_SIGNED;
+    if (set === undefined) return NOT_BEGUN;
     const forget = memory.hold(set);
     const report = { ...factsOf(portion, event, set), kind: 'deferred' } as const;
     return await this.#invocation.report(reporter, report, ref).finally(forget);

@@ -36,6 +36,12 @@ export class Reporter {
   #failedWaiting = 0;
   #health: HealthNote | undefined;
   #verdict: Promise<unknown> = Promise.resolve();
+  #hasFailed = false;
+
+  /** Whether reports could not be stored: the results of further requests could not be either. */
+  get hasFailed(): boolean {
+    return this.#hasFailed;
+  }
 
   /** The endpoint's health as the store answered it last; `undefined` before the first answer. */
   get health(): HealthNote | undefined {
@@ -101,6 +107,7 @@ export class Reporter {
         this.#pass(waiting, settled, health);
       },
       (error: unknown) => {
+        this.#hasFailed = true;
         for (const { reject } of waiting) reject(error);
       },
     );

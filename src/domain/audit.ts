@@ -50,6 +50,12 @@ export const AUDIT_EVENTS = {
     actors: ['operator'],
     outcomes: ['done'],
   },
+  'subscriptions-adopted-again': {
+    meaning:
+      "The versions of the customer's subscriptions were raised, so that their event stores adopt them again.",
+    actors: ['operator'],
+    outcomes: ['done'],
+  },
   'signing-keys-rotated': {
     meaning: 'Another key signs for the customer. `target` is the id of the key that signed before.',
     actors: ['operator', 'service'],

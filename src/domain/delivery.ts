@@ -11,8 +11,9 @@
  *
  * A delivery is written down only when somebody must remember it. Most deliveries are already final when the store first
  * sees them; their earlier states follow from the facts that the consumer brings. A delivery that is not final has a
- * `dueAt`, the time at which the store must act: dispatch it, dispatch it again because the message was lost, or take an
- * attempt for lapsed because its consumer died. The alarm goes by `dueAt` alone, so no delivery can be stuck.
+ * `dueAt`, the time at which the store must act: dispatch it, or take an attempt for lapsed because its consumer died. A
+ * dispatched delivery has a lease token, and the two together say when it is dispatched again because the message was lost
+ * (`sendAgainAt`). The alarm goes by these alone, so no delivery can be stuck.
  *
  * Attempts are numbered over the delivery's life. A *run* is one pass of the schedule, and `runBase` counts the attempts made
  * before it. Correctness rests on these rules, not on messages arriving once or in order:
@@ -21,7 +22,8 @@
  *   replaces a failure (contract 5.3);
  * - else the first result for an attempt number wins, and any later one is dropped;
  * - an attempt begins only with the lease token of its own dispatch, and takes the token away, so a message delivered twice
- *   or late begins nothing.
+ *   or late begins nothing. The store writes that down with the report of the attempt; until then it is in memory
+ *   (event-store/deliveries/dispatched.ts).
  *
  * An attempt that failed for a reason of ours (`our_fault`) is not charged: it is made again after a wait, under its own
  * number, as if it had lapsed. Until then the delivery stays in `executing`. When that was the first attempt, straight from
@@ -40,7 +42,8 @@ import {
   visible,
 } from './attempt.ts';
 import type { HealthState } from './endpoint-health.ts';
-import { DISPATCH_LEASE_MS } from './leases.ts';
+import { leaseTokenTime } from './ids.ts';
+import { DISPATCH_LEASE_MS, dispatchLeaseMs } from './leases.ts';
 import { EVENT_MAX_AGE_MS } from './limits.ts';
 import { nextAttemptAt, ourFaultWaitMs, type RetryPolicy } from './retry-policy.ts';
 
@@ -88,7 +91,7 @@ export interface Delivery extends DeliveryFacts {
   /** Attempts made before the current run of the schedule. */
   readonly runBase: number;
   readonly updatedAt: number;
-  /** When the store must act next, ms; null exactly when the state is final. */
+  /** When the store must act next, ms; null exactly when the state is final. Of a dispatched delivery see `sendAgainAt`. */
   readonly dueAt: number | null;
   /** Set while a dispatch is on its way that has not begun an attempt. */
   readonly leaseToken: string | null;
@@ -263,15 +266,32 @@ export function dispatchOrHold(
   return held === ready ? dispatch(ready, token, now) : held;
 }
 
-/** Leases a due delivery to the queue. It keeps an unspent token, so that a dispatch that was merely slow still counts. */
+/**
+ * Leases a due delivery to the queue. The first dispatch only adds the token, whose time begins the lease: `dueAt` has an index, and
+ * to write it is a row more. A further dispatch keeps the unspent token, so that one that was merely slow still counts.
+ */
 export function dispatch(delivery: Delivery, token: string, now: number): Delivery {
   const hold = delivery.hold === 'held' ? 'possible' : delivery.hold;
-  return {
-    ...delivery,
-    hold,
-    leaseToken: delivery.leaseToken ?? token,
-    dueAt: inLife(delivery, now + DISPATCH_LEASE_MS),
-  };
+  const { leaseToken } = delivery;
+  if (leaseToken === null) return { ...delivery, hold, leaseToken: token };
+  const leaseMs = dispatchLeaseMs(now - (leaseTokenTime(leaseToken) ?? now));
+  return { ...delivery, hold, dueAt: inLife(delivery, now + leaseMs) };
+}
+
+/**
+ * When the store acts on a dispatch that has not begun, ms: it sends it again, or ends a delivery that is too old.
+ * @returns `undefined` for a delivery that is not dispatched
+ */
+export function sendAgainAt(
+  delivery: Pick<Delivery, 'acceptedAt' | 'leaseToken' | 'dueAt'>,
+): number | undefined {
+  const { leaseToken, dueAt } = delivery;
+  if (leaseToken === null) return undefined;
+  const sentAt = leaseTokenTime(leaseToken);
+  // It was due when it was first sent, so a later time is that of a further dispatch.
+  return sentAt === undefined || (dueAt ?? 0) > sentAt
+    ? (dueAt ?? 0)
+    : inLife(delivery, sentAt + DISPATCH_LEASE_MS);
 }
 
 /**
@@ -439,12 +459,12 @@ function end(
 }
 
 /** No event is kept longer than this (contract 5), so what is not final by then fails. */
-function endOfLife({ acceptedAt }: DeliveryFacts): number {
+function endOfLife({ acceptedAt }: Pick<DeliveryFacts, 'acceptedAt'>): number {
   return acceptedAt + EVENT_MAX_AGE_MS;
 }
 
 /** A time at which the store must act, but not after the end of the delivery's life. */
-function inLife(delivery: DeliveryFacts, at: number): number {
+function inLife(delivery: Pick<DeliveryFacts, 'acceptedAt'>, at: number): number {
   return Math.min(at, endOfLife(delivery));
 }
 

@@ -50,6 +50,19 @@ export function deriveEventId(messageId: string, messageTimeMs: number, position
   return v7({ msecs: messageTimeMs, random: hash, seq: sequence(hash) });
 }
 
+/**
+ * A new lease token: a UUIDv7, so that it says when its dispatch was first sent.
+ * @param random at least 16 random bytes
+ */
+export function newLeaseToken(nowMs: number, random: Uint8Array): string {
+  return v7({ msecs: nowMs, random });
+}
+
+/** When the dispatch of a lease token was first sent, ms; `undefined` for a token of version 0.1.0, which has no time. */
+export function leaseTokenTime(token: string): number | undefined {
+  return isEventId(token) ? eventIdTime(token) : undefined;
+}
+
 /** The first four bytes as an unsigned number: the part of a UUIDv7 that follows its time. */
 function sequence(bytes: Uint8Array): number {
   return new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);

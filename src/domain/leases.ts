@@ -18,8 +18,20 @@ export const SETTLE_INTERVAL_MS = SECOND_MS;
 export const RESOLVE_TIMEOUT_MS = 3 * SECOND_MS;
 /** An attempt counts as lapsed this long after its own time limit. */
 const LEASE_MARGIN_MS = 30 * SECOND_MS;
-/** A dispatched delivery may wait in its queue for this long before the store dispatches it again. */
+/** A dispatched delivery may wait in its queue for this long before the store dispatches it again for the first time. */
 export const DISPATCH_LEASE_MS = 2 * MINUTE_MS;
+
+/** The longest time until the store dispatches such a delivery again. */
+const DISPATCH_LEASE_MAX_MS = 30 * MINUTE_MS;
+
+/**
+ * How long a dispatch may wait in its queue before it is sent again, ms: as long as it has waited already. So what a slow queue has
+ * not delivered is sent again after 2, 4, 8, 16 and 32 minutes, and then each 30.
+ * @param waitedMs since it was first sent
+ */
+export function dispatchLeaseMs(waitedMs: number): number {
+  return Math.min(Math.max(waitedMs, DISPATCH_LEASE_MS), DISPATCH_LEASE_MAX_MS);
+}
 
 /** How long after `begin` an attempt counts as lapsed, and is made again; ms. */
 export function attemptLeaseMs(attemptTimeoutMs: number): number {

@@ -9,6 +9,12 @@ export interface Aged {
   readonly updatedAt: number;
 }
 
+/** A moment, and how long deliveries are kept then; ms. */
+export interface Retention {
+  readonly now: number;
+  readonly retentionMs: number;
+}
+
 /**
  * When a delivery expires, ms. A success expires one retention after its acceptance. A failure expires one retention after
  * it failed, and 28 days after its acceptance at the latest.

@@ -20,6 +20,8 @@ interface AdmissionParts {
   endpoint(): string | undefined;
   claimMs(): number;
   attemptLeaseMs(): number;
+  /** @throws when the results of these events could not be stored */
+  checkWrites(eventIds: readonly string[], now: number): void;
 }
 
 export class Admissions {
@@ -53,13 +55,22 @@ export class Admissions {
     // The listener may answer at any moment. Until then its new events wait in the queue, and are not stored.
     const waitMs = mayStart ? this.unanswered.waitMs(now) : undefined;
     this.#claims.endLapsed(now);
-    return eventIds.map((eventId): Admission => {
+    const admissions = eventIds.map((eventId): Admission => {
       if (known.has(eventId)) return { answer: 'done' };
       if (waitMs !== undefined && !waited.has(eventId)) return { answer: 'busy', retryAfterMs: waitMs };
       const retryAfterMs = this.#claims.claim(eventId, now, forMs);
       if (retryAfterMs !== undefined) return { answer: 'busy', retryAfterMs };
       return { answer: mayStart ? 'new' : 'held' };
     });
+    const begun = eventIds.filter((_, index) => admissions[index]?.answer === 'new');
+    try {
+      this.#parts.checkWrites(begun, now);
+    } catch (error) {
+      // The queue's next delivery can claim them again.
+      this.release(begun);
+      throw error;
+    }
+    return admissions;
   }
 
   /** A consumer gives admitted events to another one. */

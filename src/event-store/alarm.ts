@@ -5,18 +5,19 @@
  * alarm is set to the earliest time at which a duty must be called again. That time is always computed from the rows, never
  * remembered beside them, so whatever was changed last is what the alarm goes by.
  *
- * A duty that throws is paused by itself: its next call waits. The other duties go on.
+ * A duty that throws is paused by itself, and the longer the more often it throws in a row (pauses.ts). The other duties go on.
  */
 import { logError } from '../log.ts';
+import type { Pauses } from './pauses.ts';
 import { ALARM_MAX_AHEAD_MS, SCHEDULE_UNREADABLE_MS } from './tuning.ts';
 
 export interface Duty {
   readonly name: string;
-  /** How long a throw pauses this duty. */
-  readonly pauseMs: number;
+  /** Somebody waits for this duty: it is called once though it pauses. */
+  readonly isUrgent?: boolean;
   /** When this duty must be called next, ms; `undefined` when it has nothing to do. */
   dueAt(now: number): number | undefined;
-  /** Does one bounded bite of what is due, or nothing when nothing is due. What is left is due at once. */
+  /** Does one bounded bite of what is due, or nothing when nothing is due. What is left is due at once. @throws to pause */
   work(now: number): void | Promise<void>;
 }
 
@@ -24,24 +25,25 @@ export class Alarm {
   readonly #storage: DurableObjectStorage;
   readonly #duties: readonly Duty[];
   readonly #names: () => { customerId: string | undefined; subscriptionId: string | undefined };
-  /** Duties that failed at their last call, and until when they pause. In memory: an object that wakes tries them again. */
-  readonly #pauses = new Map<Duty, number>();
+  readonly #pauses: Pauses;
 
   /** @param names whose store this is, for the log */
   constructor(
     storage: DurableObjectStorage,
     duties: readonly Duty[],
+    pauses: Pauses,
     names: () => { customerId: string | undefined; subscriptionId: string | undefined },
   ) {
     this.#storage = storage;
     this.#duties = duties;
+    this.#pauses = pauses;
     this.#names = names;
   }
 
   /** Calls every duty that is not paused. Never throws. */
   async ring(now: number): Promise<void> {
     for (const duty of this.#duties) {
-      if ((this.#pauses.get(duty) ?? 0) <= now) await this.#runDuty(duty, now);
+      if (this.#pausedUntil(duty) <= now) await this.#runDuty(duty, now);
     }
   }
 
@@ -59,9 +61,9 @@ export class Alarm {
   async #runDuty(duty: Duty, now: number): Promise<void> {
     try {
       await duty.work(now);
-      this.#pauses.delete(duty);
+      this.#pauses.end(duty.name);
     } catch (error) {
-      this.#pauses.set(duty, Date.now() + duty.pauseMs);
+      this.#pauses.begin(duty.name, Date.now());
       logError('duty failed', error, { ...this.#names(), duty: duty.name });
     }
   }
@@ -69,11 +71,15 @@ export class Alarm {
   #nextAt(now: number): number | undefined {
     const times = this.#duties.flatMap((duty) => {
       const due = this.#dueAt(duty, now);
-      return due === undefined ? [] : [Math.max(due, this.#pauses.get(duty) ?? 0)];
+      return due === undefined ? [] : [Math.max(due, this.#pausedUntil(duty))];
     });
     return times.length === 0
       ? undefined
       : Math.min(Math.max(now, Math.min(...times)), now + ALARM_MAX_AHEAD_MS);
+  }
+
+  #pausedUntil(duty: Duty): number {
+    return duty.isUrgent === true ? 0 : this.#pauses.until(duty.name);
   }
 
   /** A duty whose time cannot be read must not stop the alarm: it is called later. */

@@ -52,8 +52,12 @@ export class Attempts {
     if (delivery === undefined || begun === undefined) return undefined;
     // The endpoint may have begun to fail since the dispatch.
     const held = heldIfFailing(delivery, endpointNow(now));
-    deliveries.put(held === delivery ? begun : held);
-    if (held !== delivery) return undefined;
+    if (held !== delivery) {
+      deliveries.put(held);
+      return undefined;
+    }
+    // The report of the attempt writes that it began. Until then the row is a dispatch that nobody else begins.
+    deliveries.rows.due.dispatched.begin(eventId, now, begun.dueAt ?? now);
     const { acceptedAt, endpoint, set, attempts } = begun;
     return { eventId, acceptedAt, endpoint, set, attempt: attempts };
   }

@@ -8,7 +8,7 @@
 import type { Config } from '../config.ts';
 import { type Delivery, type EndpointNow, isKept, redeliver } from '../domain/delivery.ts';
 import { attemptLeaseMs, claimMs, dispatchPlacesLeaseMs, longestAttemptMs } from '../domain/leases.ts';
-import { expiresAt } from '../domain/retention.ts';
+import { expiresAt, type Retention } from '../domain/retention.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
 import type { HostLimitRpc } from '../host-limit/rpc.ts';
 import { logError } from '../log.ts';
@@ -28,6 +28,7 @@ import { Proofs } from './endpoint/proofs.ts';
 import { Exports } from './jobs/exports.ts';
 import { Redeliveries } from './jobs/redeliveries.ts';
 import type { Owner } from './owner.ts';
+import { Pauses } from './pauses.ts';
 import { Room } from './room.ts';
 import type {
   Admission,
@@ -46,6 +47,7 @@ import type {
 } from './rpc.ts';
 import { isVerified, noteOf, type StandingParts, standingOf } from './standing.ts';
 import { DRAIN_STEP_MS, SCHEDULE_UNREADABLE_MS } from './tuning.ts';
+import { WriteCheck } from './write-check.ts';
 
 /** What a living store needs of the object it lives in. */
 interface Surroundings {
@@ -77,6 +79,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   readonly #alarm: Alarm;
   readonly #dispatch: Dispatching;
   readonly #room: Room;
+  readonly #writeCheck: WriteCheck;
 
   constructor({ state, database, owner, send, limit, config }: Surroundings) {
     this.#state = state;
@@ -84,9 +87,10 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     this.#owner = owner;
     this.#config = config;
     this.#room = new Room(database, owner);
+    this.#writeCheck = new WriteCheck(database);
     const retentionMs = () => config().retentionMs;
     const endpointNow = (now: number) => this.#endpointNow(now);
-    this.#deliveries = new Deliveries(database);
+    this.#deliveries = new Deliveries(database, Date.now());
     const { rows, merging, sorting } = this.#deliveries;
     this.#health = new Health(database);
     const isAsked = () => config().verifyEndpoints;
@@ -114,16 +118,13 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       isFull,
       claimMs: () => claimMs(config().attemptTimeoutMs),
       attemptLeaseMs: () => this.#attemptLeaseMs(),
+      checkWrites: (eventIds, now) => this.#writeCheck.check(eventIds, now),
     });
     this.#exports = new Exports(database, rows, () => config().userAgent, isFull);
     this.#redeliveries = new Redeliveries(database, rows, retentionMs, () => proofs.given());
     const countExported = (after: number) => this.#exports.countExported(after);
-    this.#summaries = new Summaries(
-      database,
-      this.#deliveries,
-      countExported,
-      () => owner.deletedAt !== null,
-    );
+    const isErased = () => owner.deletedAt !== null;
+    this.#summaries = new Summaries(database, this.#deliveries, countExported, isErased);
     const backlog = new Backlog({
       database,
       deliveries: rows,
@@ -132,27 +133,23 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       proofs,
       endpointNow,
       probePatienceMs,
-      waitsForHost: (endpoint) => this.#dispatch.waitsForHost(endpoint),
+      waitsForHost: (endpoint) => dispatch.waitsForHost(endpoint),
     });
-    const isGiven = (proof: number) => proofs.isGiven(proof);
-    this.#dispatch = new Dispatching(rows, send, () => owner.ref, endpointNow, isGiven, {
+    const dispatch = new Dispatching({
+      deliveries: rows,
+      send,
+      ref: () => owner.ref,
+      endpointNow,
+      isGiven: (proof) => proofs.isGiven(proof),
       limit,
       leaseMs: () => dispatchPlacesLeaseMs(longestAttemptMs(config().attemptTimeoutMs)),
     });
+    this.#dispatch = dispatch;
     const sweep = new Sweep(database, this.#deliveries, this.#exports, this.#redeliveries, retentionMs);
     const disabling = new Disabling(database, rows);
     // In this order: the backlog makes deliveries due, which the same alarm then dispatches.
-    const duties = [
-      disabling,
-      backlog,
-      this.#dispatch,
-      this.#exports,
-      sweep,
-      this.#redeliveries,
-      sorting,
-      merging,
-    ];
-    this.#alarm = new Alarm(state.storage, duties, () => this.#names());
+    const duties = [disabling, backlog, dispatch, this.#exports, sweep, this.#redeliveries, sorting, merging];
+    this.#alarm = new Alarm(state.storage, duties, new Pauses(database), () => this.#names());
   }
 
   // --- The event path -----------------------------------------------------------------------------------
@@ -172,11 +169,13 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
 
   async settle(ref: SubscriptionRef, reports: readonly AttemptReport[]): Promise<SettleReply> {
     if (reports.some(({ neverHeld }) => neverHeld === true)) this.#dispatch.hurry();
-    const settled = await this.#change(ref, (now) => {
-      const each = this.#attempts.record(ref, reports, now);
-      this.#redeliveries.complete(now);
-      return each;
-    });
+    const settled = await this.#writeCheck.watch(() =>
+      this.#change(ref, (now) => {
+        const each = this.#attempts.record(ref, reports, now);
+        this.#redeliveries.complete(now);
+        return each;
+      }),
+    );
     this.#admissions.settled(reports, settled, Date.now());
     return { settled, health: noteOf(this.#standing, this.#room) };
   }
@@ -184,6 +183,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   async begin(ref: SubscriptionRef, token: string, eventIds: readonly string[]): Promise<StartedAttempt[]> {
     return await this.#change(ref, (now) => {
       if (!this.#owner.enabled) return [];
+      this.#writeCheck.check(eventIds, now);
       return eventIds.flatMap((eventId) => this.#attempts.begin(eventId, token, now) ?? []);
     });
   }
@@ -204,11 +204,11 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   }
 
   list(query: PageQuery): Delivery[] {
-    return this.#deliveries.page(query);
+    return this.#deliveries.page(query, this.#retention());
   }
 
   total(): number {
-    return this.#deliveries.total();
+    return this.#deliveries.totalUnexpired(this.#retention());
   }
 
   summary(): Summary {
@@ -327,6 +327,10 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     if (ref.enabled) return;
     this.#deliveries.rows.failAllThatWait(now);
     this.#redeliveries.cancelActive(now);
+  }
+
+  #retention(): Retention {
+    return { now: Date.now(), retentionMs: this.#config().retentionMs };
   }
 
   /** A delivery that is stored and not past its time, though the sweep may not have deleted it yet. */

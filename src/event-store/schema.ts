@@ -13,6 +13,8 @@
  *     summary                           deliveries/summary.ts
  *     health                            endpoint/health.ts
  *     proofs                            endpoint/proofs.ts
+ *     pauses                            pauses.ts
+ *     write_check                       write-check.ts
  *     exports, export_parts, exported   jobs/exports.ts
  *     redeliveries                      jobs/redeliveries.ts
  *
@@ -261,6 +263,14 @@ const MIGRATIONS: readonly string[] = [
   `ALTER TABLE deliveries ADD COLUMN held_until INTEGER;`,
   // A bulk redelivery counts in bites: the failures after this event id are not counted yet; null when all are.
   `ALTER TABLE redeliveries ADD COLUMN uncounted_after TEXT;`,
+  // Pauses of duties that fail: a row for each duty that failed at its last call.
+  `CREATE TABLE pauses (
+     duty TEXT NOT NULL PRIMARY KEY,
+     failures INTEGER NOT NULL CONSTRAINT it_has_failed CHECK (failures > 0),
+     until INTEGER NOT NULL
+   ) WITHOUT ROWID;`,
+  // Always empty: a row is written and deleted to find out whether the store takes writes.
+  `CREATE TABLE write_check (one INTEGER PRIMARY KEY, filler BLOB NOT NULL);`,
 ];
 
 /**

@@ -6,8 +6,10 @@ import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '../domain/limits.ts';
 
 // --- The alarm ------------------------------------------------------------------------------------
 
-/** A duty that failed waits this long before the alarm calls it again. */
-export const DUTY_PAUSE_MS = 10 * SECOND_MS;
+/** A duty that failed waits this long before the alarm calls it again. The pause doubles with each further failure. */
+export const DUTY_PAUSE_FIRST_MS = SECOND_MS;
+/** The longest pause of a duty that goes on failing. */
+export const DUTY_PAUSE_MAX_MS = 15 * MINUTE_MS;
 /** When the schedule cannot be read, because the configuration is wrong, the alarm looks again after this long. */
 export const SCHEDULE_UNREADABLE_MS = 15 * MINUTE_MS;
 /**
@@ -41,16 +43,23 @@ export const DUE_LOOKED_AT_MAX = 5000;
 export const WAITING_HOSTS_MAX = DUE_LOOKED_AT_MAX;
 /** Earlier endpoints whose held deliveries are released in one order. Those of further ones follow. */
 export const HELD_ENDPOINTS_MAX = 20;
+/** Deliveries of one subscription that are dispatched and not begun, so that a slow queue is not filled by one store. */
+export const DISPATCHED_MAX = 3000;
 /** Deliveries of an unhealthy endpoint on their way at once, so that it cannot fill the queue that endpoints in trouble share. */
 export const UNHEALTHY_UNDER_WAY_MAX = 40;
 /** The backlog releases deliveries in drain steps of this length. */
 export const DRAIN_STEP_MS = SECOND_MS;
 /** The most deliveries of one drain step; the pace doubles up to here. */
 export const DRAIN_STEP_MAX = 500;
-/** The wait after the queue refused a dispatch for the first time. It doubles with each further refusal. */
-export const SEND_BACKOFF_FIRST_MS = 2 * SECOND_MS;
-/** The longest wait after the queue refused a dispatch. */
-export const SEND_BACKOFF_MAX_MS = 5 * MINUTE_MS;
+
+// --- The check for writes -----------------------------------------------------------------------------
+
+/** Size of the row that finds out whether the store takes writes, bytes: more than a delivery takes. */
+export const WRITE_CHECK_BYTES = 100_000;
+/** For this long after results were stored, the check is not made for events that have waited. */
+export const WRITE_CHECKED_FOR_MS = 10 * SECOND_MS;
+/** An event that is this old when it is admitted may have been attempted: an object without calls is evicted after as long. */
+export const WAITED_MS = 10 * SECOND_MS;
 
 // --- Sweep ------------------------------------------------------------------------------------------
 
@@ -88,8 +97,6 @@ export const MERGE_WAIT_MS = MERGE_AGE_MS + SEGMENT_SPAN_MS;
 export const MERGE_MAX_BYTES = 2_000_000;
 /** The pause between two bites of merging. */
 export const MERGE_STEP_MS = SECOND_MS;
-/** The pause after a bite of merging failed. */
-export const MERGE_PAUSE_MS = HOUR_MS;
 
 // --- Counts -----------------------------------------------------------------------------------------
 

@@ -323,6 +323,27 @@ export async function deleteSubscription(
   return rows[0];
 }
 
+/**
+ * Raises the versions of all subscriptions of a customer by `by`, and changes nothing else.
+ * @returns the subscriptions with their new versions
+ */
+export async function raiseVersions(
+  db: Database,
+  customerId: string,
+  by: number,
+  audit: AuditRow,
+): Promise<Subscription[]> {
+  const [rows] = await db.batch([
+    db
+      .update(subscriptions)
+      .set({ version: sql`${subscriptions.version} + ${by}` })
+      .where(and(eq(subscriptions.customerId, customerId), living))
+      .returning(columns),
+    insertAudit(db, audit),
+  ]);
+  return rows;
+}
+
 /** Subscriptions of a customer, oldest first; all of them without `page`. */
 export async function listSubscriptions(
   db: Database,

@@ -345,13 +345,44 @@ describe('the cost of a repeat', () => {
 });
 
 describe('the cost of a failed attempt', () => {
-  it('a failed attempt costs six rows and an alarm: the delivery, its SET, two indexes, the count, the health', async () => {
+  it('a delivery that is refused once and then taken costs eleven rows, alarms included', async () => {
+    const clock = holdClock();
+    const subscription = await inUse();
+    await subscription.listener.script({ status: 503 }, { status: 200 });
+    const dispatches: unknown[] = [];
+    vi.spyOn(env.DELIVERIES, 'sendBatch').mockImplementation(async (batch) => {
+      for (const { body } of batch) dispatches.push(body);
+      return undefined as unknown as QueueSendBatchResponse;
+    });
+    const failed = await deliver(subscription, 1);
+    const units = emptyUnits();
+    const endWatch = await watchStore(subscription, units);
+    clock.advance(3000);
+    await subscription.ring();
+    clock.advance(1000);
+    const { acked } = await consumeBatch(
+      'deliveries',
+      dispatches.map((body) => ({ body })),
+      { ...env, EVENT_STORE: countCalls(units) },
+    );
+    await endWatch();
+    expect(acked).toHaveLength(1);
+    expect((await subscription.events()).map(({ state }) => state)).toEqual(['success', 'success']);
+    expect(units.storeCalls).toEqual({ begin: 1, settle: 1 });
+    // The delivery, its SET, the indexes of its due time and its state, the count; and the alarm for its retry.
+    expect([failed.storeRowsWritten, failed.alarmsSet]).toEqual([5, 1]);
+    // The lease, and the alarm for its end. Then the result: the delivery, the index of its state, the count. The attempt that
+    // begins writes nothing.
+    expect([units.storeRowsWritten, units.alarmsSet]).toEqual([4, 1]);
+  });
+
+  it('a failed attempt costs five rows and an alarm: the delivery, its SET, two indexes, the count', async () => {
     holdClock();
     const subscription = await inUse();
     await subscription.listener.script({ status: 503 });
     expect(await deliver(subscription, 1)).toMatchObject({
       storeCalls: { admit: 1, settle: 1 },
-      storeRowsWritten: 6,
+      storeRowsWritten: 5,
       alarmsSet: 1,
       logLines: 1,
     });

@@ -55,7 +55,7 @@ const DUPLICATES: Readonly<Record<Step, Readonly<Partial<Record<FaultKind, numbe
   'sign and POST': row(0, 1, 0, 1, 0),
   settle: row(1, 0, 0, 0, 0, 1),
   dispatch: row(0, 0, 0, 0, 0, 0),
-  begin: row(0, 0, 0, 0, 0, 0),
+  begin: row(0, 0, 0, 0, 0),
   'POST of a retry': row(0, 1, 0, 1, 0),
   'settle of a retry': row(1, 0, 0, 0, 0, 1),
   sweep: row(0, 0, 0, 0, 0),

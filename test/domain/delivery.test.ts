@@ -10,7 +10,9 @@ import {
   recordResult,
   recordWaiting,
   redeliver,
+  sendAgainAt,
 } from '../../src/domain/delivery.ts';
+import { newLeaseToken } from '../../src/domain/ids.ts';
 import { DISPATCH_LEASE_MS } from '../../src/domain/leases.ts';
 import {
   ACCEPTED,
@@ -353,7 +355,32 @@ describe('a dispatch', () => {
   it('a dispatch whose attempt never begins costs no attempt', () => {
     const dispatched = dispatch(awaitingRetry(), 'two', NOW + 3000);
     expect(dispatched).toMatchObject({ state: 'awaiting-retry', attempts: 1, leaseToken: 'two' });
-    expect(dispatched.dueAt).toBe(NOW + 3000 + DISPATCH_LEASE_MS);
+  });
+
+  it('a dispatch that nobody begins is sent again when it has waited twice as long, 30 minutes later at most', () => {
+    const token = newLeaseToken(NOW + 3000, new Uint8Array(16));
+    let delivery = dispatch(awaitingRetry(), token, NOW + 3000);
+    // The time at which it was due has an index, so the first dispatch does not write it.
+    expect(delivery.dueAt).toBe(awaitingRetry().dueAt);
+    const minutes: number[] = [];
+    for (let times = 0; times < 7; times++) {
+      const at = sendAgainAt(delivery) ?? 0;
+      minutes.push((at - NOW - 3000) / 60_000);
+      delivery = dispatch(delivery, 'another', at);
+      expect(delivery.leaseToken).toBe(token);
+    }
+    expect(minutes).toEqual([2, 4, 8, 16, 32, 62, 92]);
+    expect(sendAgainAt(awaitingRetry())).toBeUndefined();
+  });
+
+  it('a dispatch whose token has no time is sent again when its delivery is due', () => {
+    const leased = {
+      ...awaitingRetry(),
+      leaseToken: 'ad4d4f5e-6b3c-4c5e-9f1a-0c1d2e3f4a5b',
+      dueAt: NOW + 90_000,
+    };
+    expect(sendAgainAt(leased)).toBe(NOW + 90_000);
+    expect(sendAgainAt(dispatch(leased, 'another', NOW + 90_000))).toBe(NOW + 90_000 + DISPATCH_LEASE_MS);
   });
 
   it('a repeated dispatch keeps the first token, because the first message may only be slow', () => {

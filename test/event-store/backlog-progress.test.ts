@@ -196,7 +196,7 @@ describe('an endpoint in trouble', () => {
 });
 
 describe('an alarm with a failing duty', () => {
-  it('a duty that fails is called again after ten seconds, while the other duties keep their times', async () => {
+  it('a duty that fails is called again after a second, while the other duties keep their times', async () => {
     const bench = new Bench();
     const failed = await bench.fail();
     const waiting = await bench.held(3);
@@ -208,15 +208,19 @@ describe('an alarm with a failing duty', () => {
     );
     const start = bench.clock.now();
     await bench.ring();
+    expect(await bench.alarm()).toBe(start + 1000);
+    for (const seconds of [3, 7]) {
+      // Retries are due after three seconds.
+      const out = await bench.ringNext();
+      expect(out.toSorted()).toEqual(seconds === 7 ? failed.slice(1).toSorted() : []);
+      expect(await bench.alarm()).toBe(start + 1000 * seconds);
+    }
     await alter(bench, 'DROP TRIGGER full');
-    expect(await bench.alarm()).toBe(start + 3000);
-    expect((await bench.ringNext()).toSorted()).toEqual(failed.slice(1).toSorted());
-    expect(await bench.alarm()).toBe(start + 10_000);
     const [held = ''] = waiting;
     expect(await bench.ringNext()).toEqual([held]);
   });
 
-  it('a dispatch that cannot be written is tried again after ten seconds, not at once', async () => {
+  it('a dispatch that cannot be written is tried again after a second, not at once', async () => {
     const bench = new Bench();
     await bench.fail();
     await alter(
@@ -226,7 +230,7 @@ describe('an alarm with a failing duty', () => {
     );
     bench.clock.advance(3000);
     await bench.ring();
-    expect(await bench.alarm()).toBe(bench.clock.now() + 10_000);
+    expect(await bench.alarm()).toBe(bench.clock.now() + 1000);
     await alter(bench, 'DROP TRIGGER full');
     expect(await bench.ringNext()).toHaveLength(5);
   });

@@ -79,10 +79,14 @@ describe('the total of a large store', () => {
     const { left } = await runInDurableObject(store, (_, state) =>
       state.storage.sql.exec<{ left: number }>('SELECT count(*) AS left FROM deliveries').one(),
     );
+    // The sweep goes on in the next alarm, and the total leaves out what has expired already.
     expect(left).toBeLessThan(COUNT);
-    expect(await store.total()).toBe(left);
+    expect(left).toBeGreaterThan(7);
+    expect(await store.total()).toBe(7);
     await evictDurableObject(store);
-    expect(await store.total()).toBe(left);
+    expect(await store.total()).toBe(7);
+    for (let bite = 0; bite < 10; bite++) await runDurableObjectAlarm(store);
+    expect(await store.total()).toBe(7);
   });
 
   it('the total is zero after the subscription was deleted', async () => {

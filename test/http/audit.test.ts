@@ -102,6 +102,11 @@ const ACTS: Record<string, (customer: TestCustomer) => Promise<[Reply, string, P
     'signing-keys-rotated',
     { customerId: id, target: expect.stringMatching(/^[0-9a-f]{40}$/) },
   ],
+  'POST /operator/customers/{cid}/subscriptions/adopt-again': async ({ id }) => [
+    await byOperator('POST', `/customers/${id}/subscriptions/adopt-again`),
+    'subscriptions-adopted-again',
+    { customerId: id },
+  ],
   'POST /operator/signing-keys/reseal': async ({ id }) => {
     const other = btoa(String.fromCharCode(...new Uint8Array(32).fill(9)));
     await sealUnder(other, id);

@@ -1043,10 +1043,18 @@ export class World {
       this.#counts.dispatches += eventIds.length;
       for (const eventId of eventIds) this.#rule(() => ledger.dispatch(eventId, token, now));
     }
-    this.#mayFail(0.04, 'send fails before');
-    for (const body of bodies) this.#enqueueDispatch(body as Dispatch);
-    if (this.#happens(0.03, 'send is slow')) await this.#time.sleep(this.#random.whole(1, 5000));
-    this.#mayFail(0.02, 'send fails after');
+    try {
+      this.#mayFail(0.04, 'send fails before');
+      for (const body of bodies) this.#enqueueDispatch(body as Dispatch);
+      if (this.#happens(0.03, 'send is slow')) await this.#time.sleep(this.#random.whole(1, 5000));
+      this.#mayFail(0.02, 'send fails after');
+    } catch (error) {
+      for (const body of bodies) {
+        const { subscriptionId, eventIds } = body as Dispatch;
+        this.#place(subscriptionId).ledger.refuse(eventIds);
+      }
+      throw error;
+    }
   }
 
   #enqueueDispatch(dispatch: Dispatch, delaySeconds = 0): void {

@@ -40,6 +40,8 @@ const OF_EVENT_STORES = [
   '22ee2f83e4bde5e8',
   '2d0456af50dd5fd2',
   'f93f5fe2b14a1978',
+  '35b491f96b2da64c',
+  '92adb1ef8d9f8608',
 ];
 
 describe('migrations', () => {

@@ -40,5 +40,6 @@ export const OPERATIONS = {
   replayDeadLetter: ['POST', '/operator/dead-letters/{id}/replay'],
   rotateSigningKeys: ['POST', '/operator/customers/{cid}/signing-keys/rotate'],
   resealSigningKeys: ['POST', '/operator/signing-keys/reseal'],
+  adoptSubscriptionsAgain: ['POST', '/operator/customers/{cid}/subscriptions/adopt-again'],
   listAuditEntries: ['GET', '/operator/audit'],
 } as const;

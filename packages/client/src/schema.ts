@@ -573,6 +573,26 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/operator/customers/{cid}/subscriptions/adopt-again": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Make event stores adopt a customer's subscriptions again
+         * @description For a database that was restored to an earlier time: event stores go by the newer rows that they have seen.
+         */
+        readonly post: operations["adoptSubscriptionsAgain"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/operator/audit": {
         readonly parameters: {
             readonly query?: never;
@@ -1366,6 +1386,12 @@ export interface components {
             /** @description of those remaining, keys that neither sealing key opens; the log names them */
             readonly unreadable: number;
         };
+        readonly AdoptedAgain: {
+            /** @description subscriptions of the customer */
+            readonly total: number;
+            /** @description event stores that have adopted their row; the others do with the next event, or within a day */
+            readonly adopted: number;
+        };
         readonly AuditEntryList: {
             readonly _links: {
                 readonly self: components["schemas"]["Link"];
@@ -1381,7 +1407,7 @@ export interface components {
             /** Format: date-time */
             readonly createdAt: string;
             /** @enum {string} */
-            readonly event: "customer-created" | "customer-erased" | "client-created" | "client-deleted" | "client-secret-rotated" | "signing-keys-rotated" | "signing-keys-resealed" | "dead-letter-read" | "dead-letter-replayed" | "dead-letter-dropped" | "subscription-deleted" | "token-issued" | "token-refused" | "operator-refused";
+            readonly event: "customer-created" | "customer-erased" | "client-created" | "client-deleted" | "client-secret-rotated" | "subscriptions-adopted-again" | "signing-keys-rotated" | "signing-keys-resealed" | "dead-letter-read" | "dead-letter-replayed" | "dead-letter-dropped" | "subscription-deleted" | "token-issued" | "token-refused" | "operator-refused";
             /** @enum {string} */
             readonly actor: "operator" | "client" | "service" | "stranger";
             readonly outcome: string;
@@ -3871,6 +3897,43 @@ export interface operations {
             readonly 503: components["responses"]["ServiceUnavailable"];
         };
     };
+    readonly adoptSubscriptionsAgain: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description How many */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "total": 12,
+                     *       "adopted": 12
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["AdoptedAgain"];
+                };
+            };
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
     readonly listAuditEntries: {
         readonly parameters: {
             readonly query?: {
@@ -3885,7 +3948,7 @@ export interface operations {
                 /** @description only entries before this time */
                 readonly until?: string;
                 /** @description only entries of this event */
-                readonly event?: "customer-created" | "customer-erased" | "client-created" | "client-deleted" | "client-secret-rotated" | "signing-keys-rotated" | "signing-keys-resealed" | "dead-letter-read" | "dead-letter-replayed" | "dead-letter-dropped" | "subscription-deleted" | "token-issued" | "token-refused" | "operator-refused";
+                readonly event?: "customer-created" | "customer-erased" | "client-created" | "client-deleted" | "client-secret-rotated" | "subscriptions-adopted-again" | "signing-keys-rotated" | "signing-keys-resealed" | "dead-letter-read" | "dead-letter-replayed" | "dead-letter-dropped" | "subscription-deleted" | "token-issued" | "token-refused" | "operator-refused";
             };
             readonly header?: never;
             readonly path?: never;

@@ -4,6 +4,9 @@
  * callers of this class need not know in which.
  */
 import type { Delivery, HistoryEntry } from '../../domain/delivery.ts';
+import { eventIdFloor } from '../../domain/ids.ts';
+import { EVENT_ID_MAX_FUTURE_MS } from '../../domain/limits.ts';
+import type { Retention } from '../../domain/retention.ts';
 import type { StoreDatabase } from '../database.ts';
 import type { PageQuery } from '../rpc.ts';
 import { Merging } from './merging.ts';
@@ -23,9 +26,10 @@ export class Deliveries {
   readonly sorting: Sorting;
   readonly #segments: Segments;
 
-  constructor(database: StoreDatabase) {
+  /** @param wokeAt when the object woke, ms */
+  constructor(database: StoreDatabase, wokeAt: number) {
     const segmentRows = new SegmentRows(database);
-    this.rows = new Rows(database);
+    this.rows = new Rows(database, wokeAt);
     this.sorting = new Sorting(database, segmentRows);
     this.#segments = new Segments(segmentRows, this.sorting);
     this.merging = new Merging(database, segmentRows);
@@ -71,11 +75,12 @@ export class Deliveries {
     this.rows.put(delivery);
   }
 
-  /** A page of deliveries in order of event id. */
-  page(query: PageQuery): Delivery[] {
-    const rows = this.rows.page(query);
+  /** A page of deliveries that have not expired, in order of event id. */
+  page(query: PageQuery, retention: Retention): Delivery[] {
+    const rows = this.rows.page(query, retention);
     if (query.state !== undefined && query.state !== 'success') return rows;
-    const packed = this.#segments.page(query.after, query.before, query.limit);
+    const { after, before, limit } = query;
+    const packed = this.#segments.page(after, before, retention.now - retention.retentionMs, limit);
     if (packed.length === 0) return rows;
     return [...rows, ...packed].sort((a, b) => (a.eventId < b.eventId ? -1 : 1)).slice(0, query.limit);
   }
@@ -84,6 +89,14 @@ export class Deliveries {
   total(): number {
     const { open, succeeded, failed } = this.rows.tally.count();
     return open + succeeded + failed + this.#segments.total();
+  }
+
+  /** How many stored deliveries have not expired. What has is counted among the oldest ids only. */
+  totalUnexpired({ now, retentionMs }: Retention): number {
+    // An id may be up to five minutes ahead of its acceptance.
+    const before = eventIdFloor(now - retentionMs + EVENT_ID_MAX_FUTURE_MS + 1);
+    const packed = this.#segments.countAcceptedUntil(now - retentionMs);
+    return this.total() - this.rows.countExpired(before, { now, retentionMs }) - packed;
   }
 
   /** How many deliveries there are that were accepted at the beginning of an hour (ms) or later. */

@@ -9,7 +9,6 @@ import type { StoreDatabase } from '../database.ts';
 import {
   MERGE_AGE_MS,
   MERGE_MAX_BYTES,
-  MERGE_PAUSE_MS,
   MERGE_SEGMENTS,
   MERGE_STEP_MS,
   MERGE_WAIT_MS,
@@ -22,7 +21,6 @@ import type { SegmentRows, SizedOutline } from './segment-rows.ts';
 
 export class Merging implements Duty {
   readonly name = 'merge';
-  readonly pauseMs = MERGE_PAUSE_MS;
   readonly #database: StoreDatabase;
   readonly #rows: SegmentRows;
   /** No bite before this time, ms: merging leaves the object to others in between. */

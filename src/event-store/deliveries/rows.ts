@@ -6,15 +6,15 @@
  */
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { type Delivery, type DeliveryState, type HistoryEntry, isKept } from '../../domain/delivery.ts';
-import { DISPATCH_LEASE_MS } from '../../domain/leases.ts';
-import { HOUR_MS } from '../../domain/limits.ts';
-import type { Aged } from '../../domain/retention.ts';
+import { DISPATCH_LEASE_MS, dispatchLeaseMs } from '../../domain/leases.ts';
+import { EVENT_MAX_AGE_MS, HOUR_MS } from '../../domain/limits.ts';
+import type { Aged, Retention } from '../../domain/retention.ts';
 import type { Binding, StoreDatabase } from '../database.ts';
 import type { PageQuery } from '../rpc.ts';
-import { DUE_LOOKED_AT_MAX, HELD_ENDPOINTS_MAX, HISTORY_TEXT_MAX } from '../tuning.ts';
+import { DELIVERIES_BITE, DUE_LOOKED_AT_MAX, HELD_ENDPOINTS_MAX, HISTORY_TEXT_MAX } from '../tuning.ts';
 import { Bodies } from './bodies.ts';
 import { Disabled, IS_MARKED, OPEN_STATES } from './disabled.ts';
-import { Dispatched } from './dispatched.ts';
+import { DispatchedDeliveries, type DispatchedRow } from './dispatched.ts';
 import { HistoryPages } from './history-pages.ts';
 import { Tally } from './tally.ts';
 
@@ -61,28 +61,33 @@ const CHANGING = `state, attempts, run_base, updated_at, due_at, lease_token, hi
 
 const OF_STATE = 'INDEXED BY by_state WHERE state = ? AND';
 
+/** The rule of `expiresAt` in domain/retention.ts. */
+const EXPIRED = `(state IN ('success', 'failure') AND accepted_at <= ?
+  AND (state = 'success' OR updated_at <= ? OR accepted_at <= ?))`;
+
 export class Rows {
   /** How many deliveries have a row. */
   readonly tally: Tally;
   /** What waited when the subscription was disabled. */
   readonly disabled: Disabled;
+  /** What is due, and what is dispatched. */
+  readonly due: DueRows;
   readonly #database: StoreDatabase;
   readonly #pages: HistoryPages;
   readonly #bodies: Bodies;
   /** False only when it is known that no delivery is held: most stores are asked at each call, and hold nothing. */
   #mayHold = true;
-  #passedUpTo = Number.NEGATIVE_INFINITY;
-  readonly #dispatched: Dispatched;
   readonly #rowPages: RowPages;
 
-  constructor(database: StoreDatabase) {
+  /** @param wokeAt when the object woke, ms: see dispatched.ts */
+  constructor(database: StoreDatabase, wokeAt: number) {
     this.#database = database;
     this.#pages = new HistoryPages(database);
     this.#bodies = new Bodies(database);
     this.tally = new Tally(database);
     this.disabled = new Disabled(database);
     this.#rowPages = new RowPages(database, this.tally, this.disabled);
-    this.#dispatched = new Dispatched(database);
+    this.due = new DueRows(database, this.disabled, wokeAt);
   }
 
   // --- Reading and writing ----------------------------------------------------------------------------
@@ -93,7 +98,10 @@ export class Rows {
       'SELECT * FROM deliveries WHERE event_id IN (SELECT value FROM json_each(?))',
       JSON.stringify(eventIds),
     );
-    return new Map(this.whole(rows).map((delivery) => [delivery.eventId, delivery]));
+    const now = Date.now();
+    return new Map(
+      this.whole(rows).map((delivery) => [delivery.eventId, this.due.dispatched.asBegun(delivery, now)]),
+    );
   }
 
   /** The deliveries of these rows, with their SETs. */
@@ -157,51 +165,12 @@ export class Rows {
     this.#pages.delete(ids);
   }
 
-  /** A page of the rows, in order of event id. */
-  page(query: PageQuery): Delivery[] {
-    return this.whole(this.#rowPages.page(query));
+  /** A page of the rows that have not expired, in order of event id. */
+  page(query: PageQuery, retention: Retention): Delivery[] {
+    return this.whole(this.#rowPages.page(query, retention));
   }
 
   // --- What waits: these deliveries come without their SETs, which nobody needs who only decides ---------------
-
-  /** The earliest time at which a delivery is due that is not passed over, ms. */
-  earliestDue(): number | undefined {
-    if (this.disabled.mark !== undefined) return undefined;
-    const query = 'SELECT min(due_at) AS at FROM deliveries WHERE due_at IS NOT NULL AND due_at > ?';
-    return this.#database.first<{ at: number | null }>(query, this.#passedUpTo)?.at ?? undefined;
-  }
-
-  /** `earliestDue` passes over what is due up to this time (ms) now, but not over a delivery that is written later. */
-  passOver(upTo: number): void {
-    this.#passedUpTo = upTo;
-  }
-
-  /**
-   * The deliveries that are due first, the longest waiting first: `DUE_LOOKED_AT_MAX` at most.
-   * @param neverHeld only tests, redeliveries and probes
-   * @param enough so many are usually all that the caller looks at: it reads them at once, and then twice as many with each further read
-   */
-  *firstDue(now: number, neverHeld: boolean, enough: number): Generator<DueRow> {
-    // While the alarm has yet to rewrite what failed when the subscription was disabled, that is due, too.
-    if (this.disabled.mark !== undefined) return;
-    let last: DueRow | undefined;
-    for (let looked = 0, page = enough; looked < DUE_LOOKED_AT_MAX; page *= 2) {
-      const limit = Math.min(page, DUE_LOOKED_AT_MAX - looked);
-      const rows = this.#database.rows<DueRow>(
-        `SELECT event_id, endpoint, due_at FROM deliveries INDEXED BY ${neverHeld ? 'first' : 'due'}
-         WHERE due_at IS NOT NULL AND due_at <= ?1 AND (due_at, event_id) > (?2, ?3)
-           ${neverHeld ? "AND hold = 'never'" : ''} ORDER BY due_at, event_id LIMIT ?4`,
-        now,
-        last?.due_at ?? Number.NEGATIVE_INFINITY,
-        last?.event_id ?? '',
-        limit,
-      );
-      yield* rows;
-      if (rows.length < limit) return;
-      looked += rows.length;
-      last = rows.at(-1);
-    }
-  }
 
   /** Deliveries held for a failing endpoint, oldest first. @param endpoint only deliveries to this one */
   held(limit: number, endpoint?: string): Delivery[] {
@@ -255,27 +224,16 @@ export class Rows {
     return [...ids];
   }
 
-  /**
-   * How many deliveries are on their way, dispatched or under attempt, counted up to a limit. Deliveries dispatched before
-   * the object woke do not count: whatever ended its last life may have lost them.
-   */
-  underWay(now: number, limit: number): number {
-    const attempted = this.#database.first<{ n: number }>(
-      `SELECT count(*) AS n FROM (
-         SELECT 1 FROM deliveries INDEXED BY by_state
-         WHERE state = 'executing' AND due_at > ? AND due_at <= ? LIMIT ?)`,
-      now,
-      now + DISPATCH_LEASE_MS,
-      limit,
-    );
-    return Math.min(limit, (attempted?.n ?? 0) + this.#dispatched.count(now));
-  }
-
   // --- Disabling --------------------------------------------------------------------------------------
 
   /** The subscription was disabled: whatever waits has failed. The alarm rewrites the rows (duties/disabling.ts). */
   failAllThatWait(now: number): void {
     if (this.tally.count().open === 0) return;
+    // Their rows do not say yet that attempts are under way: without it they would look like ones that waited.
+    const begun = this.due.dispatched.begun(now);
+    for (let start = 0; start < begun.length; start += DELIVERIES_BITE)
+      for (const delivery of this.find(begun.slice(start, start + DELIVERIES_BITE)).values())
+        this.put(delivery);
     const attempted = this.#database.rows<{ hour: number; n: number }>(
       `SELECT accepted_at / ${HOUR_MS} AS hour, count(*) AS n FROM deliveries INDEXED BY by_state
        WHERE state = 'executing' AND due_at > ? GROUP BY 1`,
@@ -312,6 +270,12 @@ export class Rows {
     return this.#database.first<{ at: number }>(query)?.at;
   }
 
+  /** How many rows have expired. @param before an id that none of them reaches */
+  countExpired(before: string, retention: Retention): number {
+    const query = `SELECT count(*) AS n FROM deliveries WHERE event_id < ? AND ${EXPIRED}`;
+    return this.#database.first<{ n: number }>(query, before, ...expiredValues(retention))?.n ?? 0;
+  }
+
   /** Times and states in order of event id, without content: what the sweep decides by. */
   ages(after: string, before: string, limit: number): (Aged & { readonly eventId: string })[] {
     return this.#database
@@ -330,14 +294,17 @@ export class Rows {
       }));
   }
 
+  /** Does the work, all of it or nothing. */
+  transaction<Answer>(work: () => Answer): Answer {
+    return this.#database.transaction(work);
+  }
+
   // --- Inside -----------------------------------------------------------------------------------------
 
   /** A delivery is about to be written: what is kept in memory must not be out of date. @returns the values of `CHANGING` */
   #changing(delivery: Delivery): Binding[] {
     if (delivery.hold === 'held') this.#mayHold = true;
-    this.#dispatched.note(delivery);
-    if (delivery.dueAt !== null && delivery.dueAt <= this.#passedUpTo)
-      this.passOver(Number.NEGATIVE_INFINITY);
+    this.due.note(delivery);
     return [...changingValues(delivery, this.#pages.trim(delivery)), this.disabled.generation];
   }
 
@@ -355,6 +322,123 @@ export class Rows {
   }
 }
 
+/** Rows that are due, and those that are dispatched and have not begun. They come without content. */
+class DueRows {
+  readonly dispatched: DispatchedDeliveries;
+  readonly #database: StoreDatabase;
+  readonly #disabled: Disabled;
+  #passedUpTo = Number.NEGATIVE_INFINITY;
+
+  /** @param wokeAt when the object woke, ms */
+  constructor(database: StoreDatabase, disabled: Disabled, wokeAt: number) {
+    this.#database = database;
+    this.#disabled = disabled;
+    this.dispatched = new DispatchedDeliveries(() => this.#loadDispatched(), wokeAt);
+    database.whenRolledBack(() => this.dispatched.forget());
+  }
+
+  /** While the alarm has yet to rewrite what failed when the subscription was disabled, that is due, too: nothing is dispatched. */
+  get areBlocked(): boolean {
+    return this.#disabled.mark !== undefined;
+  }
+
+  /** The earliest time at which a delivery is due that is neither dispatched nor passed over, ms. */
+  earliest(): number | undefined {
+    if (this.areBlocked) return undefined;
+    const query =
+      'SELECT min(due_at) AS at FROM deliveries WHERE due_at IS NOT NULL AND due_at > ? AND lease_token IS NULL';
+    return this.#database.first<{ at: number | null }>(query, this.#passedUpTo)?.at ?? undefined;
+  }
+
+  /** `earliest` passes over what is due up to this time (ms) now, but not over a delivery that is written later. */
+  passOver(upTo: number): void {
+    this.#passedUpTo = upTo;
+  }
+
+  /**
+   * The deliveries that are due first and not dispatched, the longest waiting first: `DUE_LOOKED_AT_MAX` at most.
+   * @param neverHeld only tests, redeliveries and probes
+   * @param enough so many are usually all that the caller looks at: it reads them at once, and then twice as many with each further read
+   */
+  *first(now: number, neverHeld: boolean, enough: number): Generator<DueRow> {
+    if (this.areBlocked) return;
+    let last: DueRow | undefined;
+    for (let looked = 0, page = enough; looked < DUE_LOOKED_AT_MAX; page *= 2) {
+      const limit = Math.min(page, DUE_LOOKED_AT_MAX - looked);
+      const rows = this.#database.rows<DueRow>(
+        `SELECT event_id, endpoint, due_at FROM deliveries INDEXED BY ${neverHeld ? 'first' : 'due'}
+         WHERE due_at IS NOT NULL AND due_at <= ?1 AND (due_at, event_id) > (?2, ?3) AND lease_token IS NULL
+           ${neverHeld ? "AND hold = 'never'" : ''} ORDER BY due_at, event_id LIMIT ?4`,
+        now,
+        last?.due_at ?? Number.NEGATIVE_INFINITY,
+        last?.event_id ?? '',
+        limit,
+      );
+      yield* rows;
+      if (rows.length < limit) return;
+      looked += rows.length;
+      last = rows.at(-1);
+    }
+  }
+
+  /** Dispatches that nobody began and that are sent again now. */
+  again(now: number, limit: number): string[] {
+    return this.areBlocked ? [] : this.dispatched.due(now).slice(0, limit);
+  }
+
+  /** How many of these deliveries go to each endpoint. */
+  countByEndpoint(eventIds: readonly string[]): Map<string, number> {
+    if (eventIds.length === 0) return new Map();
+    const rows = this.#database.rows<{ endpoint: string; n: number }>(
+      `SELECT endpoint, count(*) AS n FROM deliveries
+       WHERE event_id IN (SELECT value FROM json_each(?)) GROUP BY endpoint`,
+      JSON.stringify(eventIds),
+    );
+    return new Map(rows.map(({ endpoint, n }) => [endpoint, n]));
+  }
+
+  /**
+   * How many deliveries are on their way, dispatched or under attempt, counted up to a limit. Deliveries dispatched before
+   * the object woke do not count: whatever ended its last life may have lost them.
+   */
+  underWay(now: number, limit: number): number {
+    const attempted = this.#database.first<{ n: number }>(
+      `SELECT count(*) AS n FROM (
+         SELECT 1 FROM deliveries INDEXED BY by_state
+         WHERE state = 'executing' AND due_at > ? AND due_at <= ? AND lease_token IS NULL LIMIT ?)`,
+      now,
+      now + DISPATCH_LEASE_MS,
+      limit,
+    );
+    return Math.min(limit, (attempted?.n ?? 0) + this.dispatched.countOfThisLife);
+  }
+
+  /** Writes that a delivery was dispatched for the first time: one row, because no index has the token. */
+  lease(delivery: Delivery): void {
+    this.dispatched.note(delivery);
+    this.#database.run(
+      'UPDATE deliveries SET lease_token = ? WHERE event_id = ?',
+      delivery.leaseToken,
+      delivery.eventId,
+    );
+  }
+
+  /** A row is written. */
+  note(delivery: Delivery): void {
+    this.dispatched.note(delivery);
+    if (delivery.dueAt !== null && delivery.dueAt <= this.#passedUpTo)
+      this.passOver(Number.NEGATIVE_INFINITY);
+  }
+
+  #loadDispatched(): DispatchedRow[] {
+    return this.#database.rows<DispatchedRow>(
+      `SELECT event_id AS eventId, accepted_at AS acceptedAt, lease_token AS leaseToken, due_at AS dueAt FROM deliveries
+       WHERE due_at IS NOT NULL AND due_at <= ? AND lease_token IS NOT NULL`,
+      Date.now() + dispatchLeaseMs(Number.POSITIVE_INFINITY),
+    );
+  }
+}
+
 /** Pages of the rows, in order of event id. */
 class RowPages {
   readonly #database: StoreDatabase;
@@ -367,23 +451,23 @@ class RowPages {
     this.#disabled = disabled;
   }
 
-  /** Rows as a customer sees them: until the mark is gone, its rows are in the list of failures. */
-  page(query: PageQuery): DeliveryRow[] {
+  /** Rows that have not expired, as a customer sees them: until the mark is gone, its rows are in the list of failures. */
+  page(query: PageQuery, retention: Retention): DeliveryRow[] {
     const { state, limit } = query;
     const { mark } = this.#disabled;
-    if (state === undefined) return this.#select(query, 'WHERE');
-    if (mark === undefined || state === 'success') return this.#select(query, OF_STATE, state);
+    const select = (where: string, ...values: Binding[]) =>
+      this.#select(query, `${where} NOT ${EXPIRED} AND`, ...values, ...expiredValues(retention));
+    if (state === undefined) return select('WHERE');
+    if (mark === undefined || state === 'success') return select(OF_STATE, state);
     const values = [mark.generation, mark.at] as const;
     if (state === 'failure') {
-      const failed = this.#select(query, OF_STATE, state);
-      const marked = OPEN_STATES.flatMap((open) =>
-        this.#select(query, `${OF_STATE} ${IS_MARKED} AND`, open, ...values),
-      );
+      const failed = select(OF_STATE, state);
+      const marked = OPEN_STATES.flatMap((open) => select(`${OF_STATE} ${IS_MARKED} AND`, open, ...values));
       return [...failed, ...marked].sort((a, b) => (a.event_id < b.event_id ? -1 : 1)).slice(0, limit);
     }
     // While the subscription is disabled, nothing waits: the page need not look past all that is marked.
     if (state !== 'executing' && this.#tally.count().open <= this.#attempted(mark.at)) return [];
-    return this.#select(query, `${OF_STATE} NOT (${IS_MARKED}) AND`, state, ...values);
+    return select(`${OF_STATE} NOT (${IS_MARKED}) AND`, state, ...values);
   }
 
   /** Rows of a state as they are. */
@@ -397,7 +481,7 @@ class RowPages {
     return this.#database.first<{ n: number }>(query, 'executing', at)?.n ?? 0;
   }
 
-  #select({ after = '', before = '~', limit }: PageQuery, where: string, ...values: SqlStorageValue[]) {
+  #select({ after = '', before = '~', limit }: PageQuery, where: string, ...values: Binding[]) {
     return this.#database.rows<DeliveryRow>(
       `SELECT * FROM deliveries ${where} event_id > ? AND event_id < ? ORDER BY event_id LIMIT ?`,
       ...values,
@@ -440,6 +524,10 @@ function fromRow(row: DeliveryRow): Delivery {
     ...(row.held_until === null ? {} : { heldUntil: row.held_until }),
     history: historyOf(row),
   };
+}
+
+function expiredValues({ now, retentionMs }: Retention): number[] {
+  return [now - Math.min(retentionMs, EVENT_MAX_AGE_MS), now - retentionMs, now - EVENT_MAX_AGE_MS];
 }
 
 /** The values of `CHANGING`, without the last. */

@@ -5,7 +5,9 @@ import { type Entry, entryOf, IdList, type Segment, unpack } from './packing.ts'
 import { Total } from './total.ts';
 
 /** A segment without its content. */
-export type Outline = { last_id: string; first_id: string; events: number };
+type Outline = { last_id: string; first_id: string; events: number };
+
+type AgedOutline = Outline & { accepted_from: number };
 
 export type SizedOutline = Outline & { bytes: number };
 
@@ -107,15 +109,41 @@ export class SegmentRows {
     );
   }
 
-  /** The next segments after a last id, up to `lastUntil`, that begin before `firstBefore`; in order of their last ids. */
-  after(lastId: string, lastUntil: string, firstBefore: string, limit: number): Outline[] {
-    return this.#database.rows<Outline>(
-      `SELECT ${OUTLINE} FROM segments WHERE last_id > ? AND last_id <= ? AND first_id < ?
-       ORDER BY last_id LIMIT ?`,
+  /**
+   * The next segments after a last id, up to `lastUntil`, that begin before `firstBefore`; in order of their last ids. Those whose
+   * events were all accepted by `acceptedUntil` are left out.
+   */
+  after(
+    lastId: string,
+    lastUntil: string,
+    firstBefore: string,
+    acceptedUntil: number,
+    limit: number,
+  ): AgedOutline[] {
+    return this.#database.rows<AgedOutline>(
+      `SELECT ${OUTLINE}, accepted_from FROM segments
+       WHERE last_id > ? AND last_id <= ? AND first_id < ? AND accepted_until > ? ORDER BY last_id LIMIT ?`,
       lastId,
       lastUntil,
       firstBefore,
+      acceptedUntil,
       limit,
+    );
+  }
+
+  /** How many deliveries are in segments that were accepted by a time as a whole, and whose last id is before `before`. */
+  countWhollyUntil(time: number, before: string): number {
+    const query = 'SELECT sum(events) AS n FROM segments WHERE last_id < ? AND accepted_until <= ?';
+    return this.#database.first<{ n: number | null }>(query, before, time)?.n ?? 0;
+  }
+
+  /** Segments accepted partly before and partly after a time, whose last id is before `before`. */
+  acceptedAroundBefore(time: number, before: string): Outline[] {
+    return this.#database.rows<Outline>(
+      `SELECT ${OUTLINE} FROM segments WHERE last_id < ? AND accepted_from <= ? AND accepted_until > ?`,
+      before,
+      time,
+      time,
     );
   }
 

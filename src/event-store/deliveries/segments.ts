@@ -13,10 +13,10 @@
  */
 import type { Delivery } from '../../domain/delivery.ts';
 import { eventIdFloor, eventIdTime } from '../../domain/ids.ts';
-import { SEGMENT_SPAN_MS } from '../tuning.ts';
+import { SEGMENT_ID_MAX_SKEW_MS, SEGMENT_SPAN_MS } from '../tuning.ts';
 import { acceptedAtOf, type Entry, fromEntry, packSettled } from './packing.ts';
 import { RecentIds } from './recent-ids.ts';
-import type { Outline, SegmentRows } from './segment-rows.ts';
+import type { SegmentRows } from './segment-rows.ts';
 import type { Sorting } from './sorting.ts';
 
 /** Where a packed delivery is. */
@@ -62,17 +62,26 @@ export class Segments {
     return this.#read(this.#places(eventIds));
   }
 
-  /** The first deliveries between two ids, both excluded, in order of event id. */
-  page(after: string | undefined, before: string | undefined, limit: number): Delivery[] {
+  /** The first deliveries between two ids, both excluded, that were accepted after a time; in order of event id. */
+  page(
+    after: string | undefined,
+    before: string | undefined,
+    acceptedAfter: number,
+    limit: number,
+  ): Delivery[] {
     const places: Place[] = [];
-    for (const outline of this.#outlines(after, before)) {
+    for (const outline of this.#outlines(after, before, acceptedAfter)) {
       const bound = places[limit - 1]?.eventId;
       if (bound !== undefined && outline.last_id > reach(bound)) break;
       if (bound !== undefined && outline.first_id > bound) continue;
       const ids = this.#rows.ids(outline);
       const [start, end] = ids.between(after ?? NOTHING, before ?? EVERYTHING);
-      for (let index = start; index < Math.min(end, start + limit); index++) {
+      // Of one segment some events may be past their time: their texts say when they were accepted.
+      const texts = outline.accepted_from > acceptedAfter ? undefined : this.#rows.texts(outline.last_id);
+      for (let index = start, taken = 0; index < end && taken < limit; index++) {
+        if (texts !== undefined && acceptedAtOf(texts[index] ?? '') <= acceptedAfter) continue;
         places.push({ eventId: ids.at(index), lastId: outline.last_id, index });
+        taken++;
       }
       places.sort(byEventId);
       places.splice(limit);
@@ -93,6 +102,19 @@ export class Segments {
         (sum, { last_id }) =>
           sum + this.#rows.texts(last_id).filter((text) => acceptedAtOf(text) > time).length,
         this.#rows.countWhollyAfter(time),
+      );
+  }
+
+  /** How many were accepted by a time. */
+  countAcceptedUntil(time: number): number {
+    const whole = this.#rows.countWhollyUntil(time, eventIdFloor(time + SEGMENT_ID_MAX_SKEW_MS + 1));
+    const reached = eventIdFloor(time + SEGMENT_SPAN_MS + SEGMENT_ID_MAX_SKEW_MS + 1);
+    return this.#rows
+      .acceptedAroundBefore(time, reached)
+      .reduce(
+        (sum, { last_id }) =>
+          sum + this.#rows.texts(last_id).filter((text) => acceptedAtOf(text) <= time).length,
+        whole,
       );
   }
 
@@ -147,10 +169,10 @@ export class Segments {
   }
 
   /** Segments that may have ids between two, in order of their last ids. */
-  *#outlines(after: string | undefined, before: string | undefined): Iterable<Outline> {
+  *#outlines(after: string | undefined, before: string | undefined, acceptedAfter: number) {
     const end = before === undefined ? EVERYTHING : reach(before);
     for (let cursor = after ?? NOTHING; ; ) {
-      const chunk = this.#rows.after(cursor, end, before ?? EVERYTHING, OUTLINES_CHUNK);
+      const chunk = this.#rows.after(cursor, end, before ?? EVERYTHING, acceptedAfter, OUTLINES_CHUNK);
       yield* chunk;
       const last = chunk.at(-1);
       if (last === undefined || chunk.length < OUTLINES_CHUNK) return;

@@ -9,19 +9,12 @@
 import { eventIdTime } from '../../domain/ids.ts';
 import type { Duty } from '../alarm.ts';
 import type { StoreDatabase } from '../database.ts';
-import {
-  MERGE_AGE_MS,
-  MERGE_MAX_BYTES,
-  MERGE_PAUSE_MS,
-  SEGMENT_NARROW_MS,
-  SORT_SEGMENTS,
-} from '../tuning.ts';
+import { MERGE_AGE_MS, MERGE_MAX_BYTES, SEGMENT_NARROW_MS, SORT_SEGMENTS } from '../tuning.ts';
 import { pack, type Segment } from './packing.ts';
 import type { SegmentRows, SizedOutline } from './segment-rows.ts';
 
 export class Sorting implements Duty {
   readonly name = 'sort';
-  readonly pauseMs = MERGE_PAUSE_MS;
   readonly #database: StoreDatabase;
   readonly #rows: SegmentRows;
   /** The last ids of wide segments. */

@@ -5,11 +5,10 @@
 import type { Duty } from '../alarm.ts';
 import type { StoreDatabase } from '../database.ts';
 import type { Rows } from '../deliveries/rows.ts';
-import { DISABLING_BITE, DUTY_PAUSE_MS } from '../tuning.ts';
+import { DISABLING_BITE } from '../tuning.ts';
 
 export class Disabling implements Duty {
   readonly name = 'disabling';
-  readonly pauseMs = DUTY_PAUSE_MS;
   readonly #database: StoreDatabase;
   readonly #deliveries: Rows;
 

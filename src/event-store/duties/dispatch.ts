@@ -5,15 +5,18 @@
  * Before it dispatches, the store asks the limit of the host for places (contract 10.4), and dispatches as many deliveries as
  * it got. The consumer returns the places. What got none stays due; it is in no queue.
  *
- * The lease is written first. If the queue refuses the send, the store returns the places, and these deliveries are due again after a wait
- * that grows; others keep their times. If the object dies in between, they are due again when the lease lapses. Of an endpoint that is not healthy only a few deliveries are on
- * their way at once.
+ * The lease is written first. A dispatch that nobody begins is sent again when its lease lapses, and each lease is longer
+ * (docs/leases.md). If the queue refuses the send, the deliveries are to be sent again at once, and the duty pauses (alarm.ts). A
+ * test or redelivery that somebody asks for ends the pause. If the object dies in between, the lease lapses.
+ *
+ * A bounded number of deliveries is dispatched and not begun, so that one store does not fill a slow queue. Of an endpoint that
+ * is not healthy only a few deliveries are on their way at once.
  */
-import { dispatchOrHold, type EndpointNow } from '../../domain/delivery.ts';
+import { type Delivery, dispatchOrHold, type EndpointNow } from '../../domain/delivery.ts';
+import { newLeaseToken } from '../../domain/ids.ts';
 import type { SubscriptionRef } from '../../domain/subscription.ts';
 import { hostOf } from '../../host-limit/client.ts';
 import type { HostLimitRpc } from '../../host-limit/rpc.ts';
-import { logError } from '../../log.ts';
 import { type Dispatch, packDispatch } from '../../outbound/queues.ts';
 import type { Duty } from '../alarm.ts';
 import type { Rows } from '../deliveries/rows.ts';
@@ -21,10 +24,8 @@ import {
   DELIVERIES_BITE,
   DISPATCH_MAX_HOSTS,
   DISPATCH_MAX_PER_ALARM,
+  DISPATCHED_MAX,
   DRAIN_STEP_MS,
-  DUTY_PAUSE_MS,
-  SEND_BACKOFF_FIRST_MS,
-  SEND_BACKOFF_MAX_MS,
   UNHEALTHY_UNDER_WAY_MAX,
   WAITING_HOSTS_MAX,
 } from '../tuning.ts';
@@ -41,8 +42,24 @@ interface DueHost {
   want: number;
 }
 
-/** The limits of hosts, for a dispatch. */
-interface HostLimits {
+/** What a host has granted: `id` is the holder of the places. */
+interface Granted {
+  readonly host: DueHost;
+  readonly id: string;
+  readonly places: number;
+}
+
+/** What dispatching needs of the rest of the store. */
+interface DispatchParts {
+  readonly deliveries: Rows;
+  /** Sends dispatches to the queue of their lane. @throws Outage when the queue does not take them */
+  send(dispatches: readonly Dispatch[]): Promise<void>;
+  /** The newest version of the subscription; `undefined` before the first call that brings one. */
+  ref(): SubscriptionRef | undefined;
+  endpointNow(now: number): EndpointNow;
+  /** Whether a proof was given (contract 10.8). */
+  isGiven(proof: number): boolean;
+  /** The limit of a host for a customer. */
   limit(customerId: string, host: string): HostLimitRpc;
   /** How long the places of a dispatch last that nobody returns, ms. */
   leaseMs(): number;
@@ -50,52 +67,37 @@ interface HostLimits {
 
 export class Dispatching implements Duty {
   readonly name = 'dispatch';
-  readonly pauseMs = DUTY_PAUSE_MS;
+  readonly #parts: DispatchParts;
   readonly #deliveries: Rows;
-  readonly #send: (dispatches: readonly Dispatch[]) => Promise<void>;
-  readonly #ref: () => SubscriptionRef | undefined;
-  readonly #endpointNow: (now: number) => EndpointNow;
-  readonly #isGiven: (proof: number) => boolean;
-  /** How often in a row the queue refused a send. */
-  #refusals = 0;
   /** Enough deliveries are on their way; the next ones wait until this time, ms. */
   #nextAt = 0;
+  #isUrgent = false;
   readonly #waiting = new WaitingHosts();
-  readonly #hosts: HostLimits;
 
-  /**
-   * @param send sends dispatches to the queue of their lane
-   * @param ref the newest version of the subscription; `undefined` before the first call that brings one
-   * @param isGiven whether a proof was given (contract 10.8)
-   * @param hosts the limits of hosts
-   */
-  constructor(
-    deliveries: Rows,
-    send: (dispatches: readonly Dispatch[]) => Promise<void>,
-    ref: () => SubscriptionRef | undefined,
-    endpointNow: (now: number) => EndpointNow,
-    isGiven: (proof: number) => boolean,
-    hosts: HostLimits,
-  ) {
-    this.#isGiven = isGiven;
-    this.#deliveries = deliveries;
-    this.#hosts = hosts;
-    this.#send = send;
-    this.#ref = ref;
-    this.#endpointNow = endpointNow;
+  constructor(parts: DispatchParts) {
+    this.#parts = parts;
+    this.#deliveries = parts.deliveries;
   }
 
-  dueAt(): number | undefined {
-    const due = this.#deliveries.earliestDue();
-    const next = Math.min(due ?? Number.POSITIVE_INFINITY, this.#waiting.until());
+  dueAt(now: number): number | undefined {
+    const { dispatched } = this.#deliveries.due;
+    if (this.#deliveries.due.areBlocked) return undefined;
+    // A begin makes room again, and each call of the store asks this.
+    const due = this.#isFull(now) && !this.#isUrgent ? undefined : this.#deliveries.due.earliest();
+    const next = Math.min(due ?? Number.POSITIVE_INFINITY, dispatched.earliest(), this.#waiting.until());
     return next === Number.POSITIVE_INFINITY ? undefined : Math.max(next, this.#nextAt);
   }
 
-  /** Somebody waits for a test or a redelivery: the host is asked for a place at once. */
+  get isUrgent(): boolean {
+    return this.#isUrgent;
+  }
+
+  /** Somebody waits for a test or a redelivery: the host is asked for a place at once, and the queue too if it refused. */
   hurry(): void {
+    this.#isUrgent = true;
     this.#nextAt = 0;
     this.#waiting.clear();
-    this.#deliveries.passOver(Number.NEGATIVE_INFINITY);
+    this.#deliveries.due.passOver(Number.NEGATIVE_INFINITY);
   }
 
   /** Whether the host of an endpoint gave too few places a moment ago. */
@@ -104,101 +106,134 @@ export class Dispatching implements Duty {
   }
 
   async work(asked: number): Promise<void> {
-    const ref = this.#ref();
+    const ref = this.#parts.ref();
+    this.#isUrgent = false;
     if (ref === undefined) return;
     this.#waiting.forget(asked);
-    this.#deliveries.passOver(Number.NEGATIVE_INFINITY);
-    const hosts = this.#dueHosts(asked, this.#room(asked));
+    this.#deliveries.due.passOver(Number.NEGATIVE_INFINITY);
+    const hosts = this.#dueHosts(asked, this.#room(asked), this.#again(asked));
     // Calls that come while the hosts are asked need not ring again.
     this.#nextAt = asked + DRAIN_STEP_MS;
     const granted = await Promise.all(hosts.map((host) => this.#ask(ref, host)));
     const now = Date.now();
-    const endpoint = this.#endpointNow(now);
-    const isUnhealthy = endpoint.state !== 'healthy';
     const room = this.#room(now);
-    this.#nextAt = now;
     for (const { host, waitMs } of granted) if (waitMs > 0) this.#waiting.add(host.name, now + waitMs);
-    const outgoing = new Map(
-      granted.map(({ host, places }) => [
-        host.name,
-        new Outgoing(places, this.#deliveries, now, endpoint, this.#isGiven),
-      ]),
-    );
-    this.#fill(outgoing, room, now);
-    if (room.others <= 0 && isUnhealthy) this.#nextAt = now + DRAIN_STEP_MS;
-    else if (room.others > 0 && this.#dueHosts(now, room).length === 0) {
-      this.#deliveries.passOver(now);
+    let sent: ReadonlyMap<Granted, Outgoing> = new Map();
+    try {
+      // All leases or none: a delivery with a lease that is not sent would wait until it lapses.
+      sent = this.#deliveries.transaction(() => this.#fill(granted, room, now));
+      this.#setNext(now, room);
+      await this.#sendAll(ref, sent, now);
+    } finally {
+      await this.#returnPlaces(ref, granted, sent);
+    }
+  }
+
+  /** The next alarm goes on with what is left. What got no place waits until its host is asked again. */
+  #setNext(now: number, room: Room): void {
+    const isOutOfRoom = this.#isFull(now) || (this.#isUnhealthy(now) && room.others <= 0);
+    this.#nextAt = isOutOfRoom ? now + DRAIN_STEP_MS : now;
+    if (room.others > 0 && this.#dueHosts(now, room, []).length === 0) {
+      this.#deliveries.due.passOver(now);
       // A look reads what waits. While anything does, new deliveries do not make it look each time.
       if (!this.#waiting.isEmpty) this.#nextAt = now + DRAIN_STEP_MS;
     }
-    const messages = granted.flatMap(({ host, id }) => {
-      const ids = outgoing.get(host.name)?.idsByToken ?? new Map<string, string[]>();
-      return messagesOf(ref, ids, isUnhealthy, { id, host: host.name });
-    });
-    const isSent = await this.#trySend(ref, messages);
-    // What the queue did not take needs no place before it is due again.
-    const unused = granted.map(async ({ host, id, places }) => {
-      const left = isSent ? (outgoing.get(host.name)?.places ?? 0) : places;
-      if (left > 0) await this.#visit(ref, host, id, 0, left);
-    });
-    await Promise.all(unused);
+    const { dispatched } = this.#deliveries.due;
+    const again = dispatched.due(now);
+    if (again.length === 0 || this.#dueHosts(now, { first: 0, others: 0 }, again).length > 0) return;
+    dispatched.postpone(again, Math.max(now + DRAIN_STEP_MS, this.#waiting.until()));
   }
 
-  /** @returns whether the queue took the messages; if not, their deliveries are due again later */
-  async #trySend(ref: SubscriptionRef, messages: readonly Dispatch[]): Promise<boolean> {
-    if (messages.length === 0) return true;
+  async #sendAll(ref: SubscriptionRef, sent: ReadonlyMap<Granted, Outgoing>, now: number): Promise<void> {
+    const isUnhealthy = this.#isUnhealthy(now);
+    const messages = [...sent].flatMap(([{ id, host }, { idsByToken }]) =>
+      messagesOf(ref, idsByToken, isUnhealthy, { id, host: host.name }),
+    );
+    if (messages.length === 0) return;
     try {
-      await this.#send(messages);
-      this.#refusals = 0;
-      return true;
+      await this.#parts.send(messages);
     } catch (error) {
-      this.#postpone(messages.flatMap(({ eventIds }) => eventIds));
-      logError('duty failed', error, {
-        customerId: ref.customerId,
-        subscriptionId: ref.subscriptionId,
-        duty: this.name,
-      });
-      return false;
+      this.#deliveries.due.dispatched.postpone(
+        messages.flatMap(({ eventIds }) => eventIds),
+        now,
+      );
+      for (const outgoing of sent.values()) outgoing.takeBack();
+      throw error;
     }
   }
 
-  /** How many deliveries may be dispatched now. */
+  /** Returns the places that nothing was sent for. A limit that is away frees them when their lease lapses. */
+  async #returnPlaces(
+    ref: SubscriptionRef,
+    granted: readonly Granted[],
+    sent: ReadonlyMap<Granted, Outgoing>,
+  ): Promise<void> {
+    const visits = granted.flatMap((each) => {
+      const left = sent.get(each)?.places ?? each.places;
+      return left > 0 ? [this.#visit(ref, each.host, each.id, 0, left)] : [];
+    });
+    await Promise.allSettled(visits);
+  }
+
+  /** How many deliveries may be dispatched now, beside those that are sent again. */
   #room(now: number): Room {
-    if (this.#endpointNow(now).state === 'healthy') return { first: 0, others: DISPATCH_MAX_PER_ALARM };
+    const { dispatched } = this.#deliveries.due;
+    const left = DISPATCHED_MAX - dispatched.count;
+    if (!this.#isUnhealthy(now)) {
+      const first = left > 0 ? 0 : Math.min(left + DELIVERIES_BITE, DELIVERIES_BITE);
+      return { first, others: Math.min(left, DISPATCH_MAX_PER_ALARM) };
+    }
     // Tests and redeliveries go first, up to twice the window: they must not wait for all others (contract 10.4).
     const most = 2 * UNHEALTHY_UNDER_WAY_MAX;
+    const underWay = this.#deliveries.due.underWay(now, most);
     return {
-      first: Math.min(most - this.#deliveries.underWay(now, most), DELIVERIES_BITE),
-      others: UNHEALTHY_UNDER_WAY_MAX - this.#deliveries.underWay(now, UNHEALTHY_UNDER_WAY_MAX),
+      first: Math.min(most - underWay, DELIVERIES_BITE),
+      others: Math.min(UNHEALTHY_UNDER_WAY_MAX - underWay, left),
     };
   }
 
-  /** The hosts of what is due, without those that wait. An event keeps the endpoint with which it was stored, so there may be several. */
-  #dueHosts(now: number, { first, others }: Room): DueHost[] {
-    const hosts = new Map<string, DueHost>();
-    for (const { name, want } of [...this.#look(now, true, first), ...this.#look(now, false, others)]) {
-      const known = hosts.get(name);
-      if (known !== undefined) known.want = Math.max(known.want, want);
-      else if (hosts.size < DISPATCH_MAX_HOSTS) hosts.set(name, { name, want });
-    }
-    return [...hosts.values()];
+  /** Whether what is dispatched and not begun leaves no room for others: only time or a begin changes that. */
+  #isFull(now: number): boolean {
+    const { dispatched } = this.#deliveries.due;
+    if (dispatched.count >= DISPATCHED_MAX) return true;
+    return this.#isUnhealthy(now) && dispatched.countOfThisLife >= UNHEALTHY_UNDER_WAY_MAX;
   }
 
-  /** The hosts of the first `count` that are due at hosts that do not wait, the host that waits longest first. */
-  #look(now: number, neverHeld: boolean, count: number): DueHost[] {
-    const hosts = new Map<string, DueHost>();
-    if (count <= 0) return [];
+  #isUnhealthy(now: number): boolean {
+    return this.#parts.endpointNow(now).state !== 'healthy';
+  }
+
+  /** Dispatches that nobody began and that are sent again now, as many as one alarm takes. */
+  #again(now: number): string[] {
+    const most = this.#isUnhealthy(now) ? UNHEALTHY_UNDER_WAY_MAX : DISPATCH_MAX_PER_ALARM;
+    return this.#deliveries.due.again(now, most);
+  }
+
+  /** The hosts of what is due, without those that wait. An event keeps the endpoint with which it was stored, so there may be several. */
+  #dueHosts(now: number, { first, others }: Room, again: readonly string[]): DueHost[] {
     const names = new HostNames();
+    const wants = new Map<string, number>();
+    for (const looked of [this.#look(now, true, first, names), this.#look(now, false, others, names)])
+      for (const [name, n] of looked) wants.set(name, Math.max(wants.get(name) ?? 0, n));
+    for (const [endpoint, n] of this.#deliveries.due.countByEndpoint(again)) {
+      const name = names.of(endpoint);
+      if (!this.#waiting.has(name)) wants.set(name, (wants.get(name) ?? 0) + n);
+    }
+    return [...wants].slice(0, DISPATCH_MAX_HOSTS).map(([name, want]) => ({ name, want }));
+  }
+
+  /** How many of the first `count` that are due go to each host that does not wait, the host that waits longest first. */
+  #look(now: number, neverHeld: boolean, count: number, names: HostNames): Map<string, number> {
+    const wants = new Map<string, number>();
+    if (count <= 0) return wants;
     let left = count;
-    for (const { endpoint } of this.#deliveries.firstDue(now, neverHeld, count)) {
+    for (const { endpoint } of this.#deliveries.due.first(now, neverHeld, count)) {
       const name = names.of(endpoint);
       if (this.#waiting.has(name)) continue;
-      const host = hosts.get(name) ?? { name, want: 0 };
-      host.want++;
-      hosts.set(name, host);
+      wants.set(name, (wants.get(name) ?? 0) + 1);
       if (--left === 0) break;
     }
-    return [...hosts.values()];
+    return wants;
   }
 
   async #ask(ref: SubscriptionRef, host: DueHost) {
@@ -208,7 +243,7 @@ export class Dispatching implements Duty {
   }
 
   async #visit({ customerId }: SubscriptionRef, { name }: DueHost, id: string, want: number, left: number) {
-    const { limit, leaseMs } = this.#hosts;
+    const { limit, leaseMs } = this.#parts;
     return await limit(customerId, name).visit({
       id,
       want,
@@ -219,32 +254,44 @@ export class Dispatching implements Duty {
     });
   }
 
-  /** Takes due deliveries while there is room, and places at their hosts. */
-  #fill(outgoing: ReadonlyMap<string, Outgoing>, room: Room, now: number): void {
+  /** Takes due deliveries while there is room, and places at their hosts: first those that are sent again. */
+  #fill(granted: readonly Granted[], room: Room, now: number): ReadonlyMap<Granted, Outgoing> {
+    const { endpointNow, isGiven } = this.#parts;
+    const sent = new Map(
+      granted.map((each) => [
+        each,
+        new Outgoing(each.places, this.#deliveries, now, endpointNow(now), isGiven),
+      ]),
+    );
+    const byHost = new Map([...sent].map(([{ host }, outgoing]) => [host.name, outgoing]));
     const names = new HostNames();
-    for (const lane of ['first', 'others'] as const) {
-      const places = [...outgoing.values()].reduce((sum, host) => sum + host.places, 0);
-      const enough = Math.min(places, room[lane]);
-      if (enough <= 0) continue;
-      let left = DISPATCH_MAX_PER_ALARM;
-      for (const { event_id, endpoint } of this.#deliveries.firstDue(now, lane === 'first', enough)) {
-        const host = outgoing.get(names.of(endpoint));
-        if (host === undefined || host.places <= 0) continue;
-        if (host.take(event_id)) room[lane]--;
-        if (room[lane] <= 0 || --left <= 0 || ![...outgoing.values()].some(hasPlaces)) break;
+    const again = this.#again(now);
+    for (let start = 0; start < again.length && hasPlaces(byHost); start += DELIVERIES_BITE)
+      for (const delivery of this.#deliveries.find(again.slice(start, start + DELIVERIES_BITE)).values()) {
+        const outgoing = byHost.get(names.of(delivery.endpoint));
+        if (outgoing !== undefined && outgoing.places > 0) outgoing.take(delivery);
       }
-    }
+    for (const lane of ['first', 'others'] as const) this.#fillLane(lane, byHost, names, room, now);
+    return sent;
   }
 
-  /** The queue refused these: they are due again after a wait that grows. Other deliveries keep their times. */
-  #postpone(eventIds: readonly string[]): void {
-    const dueAt = Date.now() + Math.min(SEND_BACKOFF_FIRST_MS * 2 ** this.#refusals, SEND_BACKOFF_MAX_MS);
-    this.#refusals = Math.min(this.#refusals + 1, 10);
-    for (const eventId of eventIds) {
-      const delivery = this.#deliveries.find([eventId]).get(eventId);
-      // A delivery that moved on meanwhile keeps what it has.
-      if (delivery?.leaseToken != null && delivery.dueAt !== null)
-        this.#deliveries.put({ ...delivery, dueAt });
+  #fillLane(
+    lane: keyof Room,
+    byHost: ReadonlyMap<string, Outgoing>,
+    names: HostNames,
+    room: Room,
+    now: number,
+  ): void {
+    const places = [...byHost.values()].reduce((sum, outgoing) => sum + outgoing.places, 0);
+    const enough = Math.min(places, room[lane]);
+    if (enough <= 0) return;
+    let left = DISPATCH_MAX_PER_ALARM;
+    for (const { event_id, endpoint } of this.#deliveries.due.first(now, lane === 'first', enough)) {
+      const outgoing = byHost.get(names.of(endpoint));
+      if (outgoing === undefined || outgoing.places <= 0) continue;
+      const delivery = this.#deliveries.find([event_id]).get(event_id);
+      if (delivery !== undefined && outgoing.take(delivery)) room[lane]--;
+      if (room[lane] <= 0 || --left <= 0 || !hasPlaces(byHost)) return;
     }
   }
 }
@@ -301,11 +348,12 @@ class Outgoing {
   readonly idsByToken = new Map<string, string[]>();
   /** Places at the host that no delivery has yet. */
   places: number;
+  readonly #granted: number;
   readonly #deliveries: Rows;
   readonly #now: number;
   readonly #endpoint: EndpointNow;
   readonly #isGiven: (proof: number) => boolean;
-  readonly #freshToken = crypto.randomUUID();
+  readonly #freshToken: string;
 
   constructor(
     places: number,
@@ -315,31 +363,44 @@ class Outgoing {
     isGiven: (proof: number) => boolean,
   ) {
     this.places = places;
+    this.#granted = places;
     this.#isGiven = isGiven;
     this.#deliveries = deliveries;
     this.#now = now;
     this.#endpoint = endpoint;
+    this.#freshToken = newLeaseToken(now, crypto.getRandomValues(new Uint8Array(16)));
   }
 
   /** Takes a due delivery. @returns whether it goes out; else it is held, or becomes a failure */
-  take(eventId: string): boolean {
-    const delivery = this.#deliveries.find([eventId]).get(eventId);
-    if (delivery === undefined) return false;
+  take(delivery: Delivery): boolean {
     const isProven = delivery.proof === null || this.#isGiven(delivery.proof);
     const next = dispatchOrHold(delivery, this.#freshToken, this.#now, this.#endpoint, isProven);
     if (next === undefined) return false;
-    this.#deliveries.put(next);
+    this.#write(delivery, next);
     if (next.leaseToken === null) return false;
     this.places--;
     const sharing = this.idsByToken.get(next.leaseToken);
-    if (sharing === undefined) this.idsByToken.set(next.leaseToken, [eventId]);
-    else sharing.push(eventId);
+    if (sharing === undefined) this.idsByToken.set(next.leaseToken, [next.eventId]);
+    else sharing.push(next.eventId);
     return true;
+  }
+
+  /** The queue refused all of them: they need no place before they are sent again. */
+  takeBack(): void {
+    this.idsByToken.clear();
+    this.places = this.#granted;
+  }
+
+  #write(before: Delivery, next: Delivery): void {
+    const { hold, proof, dueAt } = before;
+    const isLeasedOnly = next.hold === hold && next.proof === proof && next.dueAt === dueAt;
+    if (next.leaseToken !== null && isLeasedOnly) this.#deliveries.due.lease(next);
+    else this.#deliveries.put(next);
   }
 }
 
-function hasPlaces({ places }: Outgoing): boolean {
-  return places > 0;
+function hasPlaces(byHost: ReadonlyMap<string, Outgoing>): boolean {
+  return [...byHost.values()].some(({ places }) => places > 0);
 }
 
 function messagesOf(

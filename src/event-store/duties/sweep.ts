@@ -7,11 +7,10 @@ import type { StoreDatabase } from '../database.ts';
 import type { Deliveries } from '../deliveries/deliveries.ts';
 import type { Exports } from '../jobs/exports.ts';
 import type { Redeliveries } from '../jobs/redeliveries.ts';
-import { DUTY_PAUSE_MS, SWEEP_INTERVAL_MS, SWEEP_MAX_ROWS, SWEEP_MAX_SEGMENTS } from '../tuning.ts';
+import { SWEEP_INTERVAL_MS, SWEEP_MAX_ROWS, SWEEP_MAX_SEGMENTS } from '../tuning.ts';
 
 export class Sweep implements Duty {
   readonly name = 'sweep';
-  readonly pauseMs = DUTY_PAUSE_MS;
   readonly #database: StoreDatabase;
   readonly #deliveries: Deliveries;
   readonly #exports: Exports;

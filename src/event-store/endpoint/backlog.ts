@@ -17,7 +17,7 @@ import type { Duty } from '../alarm.ts';
 import type { StoreDatabase } from '../database.ts';
 import type { Rows } from '../deliveries/rows.ts';
 import type { Redeliveries } from '../jobs/redeliveries.ts';
-import { DELIVERIES_BITE, DRAIN_STEP_MAX, DRAIN_STEP_MS, DUTY_PAUSE_MS } from '../tuning.ts';
+import { DELIVERIES_BITE, DRAIN_STEP_MAX, DRAIN_STEP_MS } from '../tuning.ts';
 import type { Health } from './health.ts';
 import type { Proofs } from './proofs.ts';
 
@@ -37,7 +37,6 @@ interface BacklogParts {
 
 export class Backlog implements Duty {
   readonly name = 'backlog';
-  readonly pauseMs = DUTY_PAUSE_MS;
   readonly #parts: BacklogParts;
   #pace = 1;
   #nextStepAt = 0;
@@ -72,7 +71,7 @@ export class Backlog implements Duty {
       this.#released = deliveries.onTheirWay(this.#released);
       // A retry, a test or a probe that waits for a place at the host will show as much as a further probe.
       const { endpoint } = endpointNow(now);
-      const isDue = () => deliveries.firstDue(now, false, 1).some((due) => due.endpoint === endpoint);
+      const isDue = () => deliveries.due.first(now, false, 1).some((due) => due.endpoint === endpoint);
       if (!waitsForHost(endpoint) || !isDue()) this.#release(1, now, true);
       health.probed(now, probePatienceMs());
       return;

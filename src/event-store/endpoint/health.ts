@@ -1,4 +1,9 @@
-/** The health of this subscription's endpoint (contract 10.4): table `health`, one row, kept in memory as well. */
+/**
+ * The health of this subscription's endpoint (contract 10.4): table `health`, one row, kept in memory as well.
+ *
+ * The first failure in a row of a healthy endpoint is in memory alone: with the next success it would be a second row written for
+ * nothing. The next failure writes both. Its retry comes after 3 s, before an object without calls is evicted.
+ */
 import type { AttemptResult } from '../../domain/delivery.ts';
 import { type EndpointHealth, HEALTHY, observe, probed } from '../../domain/endpoint-health.ts';
 import type { StoreDatabase } from '../database.ts';
@@ -6,6 +11,8 @@ import type { StoreDatabase } from '../database.ts';
 export class Health {
   readonly #database: StoreDatabase;
   #current: EndpointHealth | undefined;
+  /** The figures as the row has them. */
+  #written = '';
 
   constructor(database: StoreDatabase) {
     this.#database = database;
@@ -39,12 +46,19 @@ export class Health {
   #load(): EndpointHealth {
     const row = this.#database.first<{ figures: string }>('SELECT figures FROM health');
     // `#save` alone writes the row. A figure that a later version added has its first value.
-    return row === undefined ? HEALTHY : { ...HEALTHY, ...(JSON.parse(row.figures) as EndpointHealth) };
+    const health =
+      row === undefined ? HEALTHY : { ...HEALTHY, ...(JSON.parse(row.figures) as EndpointHealth) };
+    this.#written = JSON.stringify(health);
+    return health;
   }
 
   #save(health: EndpointHealth): void {
     if (health === this.current) return;
-    this.#database.run('INSERT OR REPLACE INTO health (one, figures) VALUES (1, ?)', JSON.stringify(health));
+    const isFirstFailure = health.state === 'healthy' && health.failed === 1;
+    const figures = JSON.stringify(isFirstFailure ? { ...health, failed: 0 } : health);
+    if (figures !== this.#written)
+      this.#database.run('INSERT OR REPLACE INTO health (one, figures) VALUES (1, ?)', figures);
+    this.#written = figures;
     this.#current = health;
   }
 }

@@ -14,12 +14,7 @@ import type { Duty } from '../alarm.ts';
 import type { StoreDatabase } from '../database.ts';
 import type { DeliveryRow, Rows as DeliveryRows } from '../deliveries/rows.ts';
 import type { ExportJob, ExportState, StartedExport } from '../rpc.ts';
-import {
-  DUTY_PAUSE_MS,
-  EXPORT_EVENTS_PER_ALARM,
-  EXPORT_PART_EVENTS,
-  EXPORT_PART_MAX_BYTES,
-} from '../tuning.ts';
+import { EXPORT_EVENTS_PER_ALARM, EXPORT_PART_EVENTS, EXPORT_PART_MAX_BYTES } from '../tuning.ts';
 import { Jobs } from './job.ts';
 
 type Row = {
@@ -34,7 +29,6 @@ type Row = {
 
 export class Exports implements Duty {
   readonly name = 'export';
-  readonly pauseMs = DUTY_PAUSE_MS;
   readonly #database: StoreDatabase;
   readonly #jobs: Jobs<Row>;
   readonly #deliveries: DeliveryRows;

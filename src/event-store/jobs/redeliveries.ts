@@ -13,7 +13,7 @@ import type { Duty } from '../alarm.ts';
 import type { StoreDatabase } from '../database.ts';
 import type { Failure, Rows } from '../deliveries/rows.ts';
 import type { RedeliveryJob, RedeliveryState, Span } from '../rpc.ts';
-import { DUTY_PAUSE_MS, REDELIVERY_LOOK_MAX } from '../tuning.ts';
+import { REDELIVERY_LOOK_MAX } from '../tuning.ts';
 import { Jobs } from './job.ts';
 
 type Row = {
@@ -35,7 +35,6 @@ type Row = {
 
 export class Redeliveries implements Duty {
   readonly name = 'redelivery';
-  readonly pauseMs = DUTY_PAUSE_MS;
   readonly #database: StoreDatabase;
   readonly #deliveries: Rows;
   readonly #jobs: Jobs<Row>;

@@ -21,6 +21,7 @@ export const TAGS = {
 type Tag = keyof typeof TAGS;
 
 type Verb =
+  | 'adopt'
   | 'cancel'
   | 'create'
   | 'delete'

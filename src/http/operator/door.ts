@@ -6,6 +6,7 @@ import { addClients } from './clients.ts';
 import { addCustomers } from './customers.ts';
 import { addDeadLetters } from './dead-letters.ts';
 import { addSigningKeys } from './signing-keys.ts';
+import { addSubscriptionsOfCustomers } from './subscriptions.ts';
 
 export function operatorDoor(): Door {
   const door = newDoor();
@@ -14,6 +15,7 @@ export function operatorDoor(): Door {
   addClients(door);
   addDeadLetters(door);
   addSigningKeys(door);
+  addSubscriptionsOfCustomers(door);
   addAudit(door);
   return door;
 }
