@@ -3148,7 +3148,6 @@ export interface operations {
                  * @example [
                  *       {
                  *         "type": "entityUpdated",
-                 *         "id": "01890a5d-ac96-774b-bcce-b302099a8057",
                  *         "occurredAt": "2026-01-31T12:00:00.000Z",
                  *         "captureApplicationId": "tep2dcqy4fwurwtpkaxg76twgf",
                  *         "captureClientId": "zfccfzzcf626t449wu5umbt6zhek2det",

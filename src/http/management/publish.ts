@@ -22,9 +22,9 @@ const PublishedAnswer = z
   .object({ _embedded: z.object({ events: z.array(z.object({ id, type: EventType })) }) })
   .meta({ id: 'PublishedEvents' });
 
+/** Without an `id`: its time would have to be that of the call. */
 const EVENT = {
   type: 'entityUpdated' as const,
-  id: EXAMPLE.event,
   occurredAt: EXAMPLE.early,
   captureApplicationId: EXAMPLE.application,
   captureClientId: EXAMPLE.applicationClient,
@@ -74,7 +74,7 @@ function declare(door: Door): void {
         202: {
           description: 'Durably queued; ids in the order given',
           content: jsonContent(PublishedAnswer, {
-            _embedded: { events: [{ id: EVENT.id, type: EVENT.type }] },
+            _embedded: { events: [{ id: EXAMPLE.event, type: EVENT.type }] },
           }),
         },
         ...problems(400, 403, 413, 415),
