@@ -1,5 +1,6 @@
 /** However often a delivery is held, released or redelivered, it ends: no deadline begins again. */
 import { describe, expect, it } from 'vitest';
+import { reportOf } from '../support/reports.ts';
 import { Bench, lost, ok } from '../support/store-bench.ts';
 
 const DAY_MS = 86_400_000;
@@ -47,7 +48,34 @@ describe('the deadline of a held delivery', () => {
   });
 });
 
+/** A delivery that is dispatched a minute before it is 28 days old. @returns its id, and when it is, ms */
+async function dispatchedLate(bench: Bench): Promise<{ id: string; end: number }> {
+  const [id = ''] = bench.ids(1);
+  const end = bench.clock.now() + 60_000;
+  await bench.store.settle(bench.ref, [reportOf({ ...bench.facts(id), acceptedAt: end - 28 * DAY_MS })]);
+  await bench.ring();
+  expect((await bench.tokens()).has(id)).toBe(true);
+  return { id, end };
+}
+
 describe('the last day of a delivery', () => {
+  it('a dispatch that nobody begins ends with its delivery, not with its lease', async () => {
+    const bench = new Bench();
+    const { end } = await dispatchedLate(bench);
+    expect(await bench.alarm()).toBe(end);
+    await bench.ringNext();
+    expect(await bench.store.health()).toMatchObject({ waiting: 0 });
+  });
+
+  it('an attempt without a result ends with its delivery, not with its lease', async () => {
+    const bench = new Bench();
+    const { id, end } = await dispatchedLate(bench);
+    await bench.store.begin(bench.ref, (await bench.tokens()).get(id) ?? '', [id]);
+    expect(await bench.alarm()).toBe(end);
+    await bench.ringNext();
+    expect(await bench.store.health()).toMatchObject({ waiting: 0 });
+  });
+
   it('a delivery that is redelivered just before it is 28 days old fails at that age, and is deleted', async () => {
     const bench = new Bench();
     const [id = ''] = bench.ids(1);

@@ -3,8 +3,10 @@
  * rewrites the rows in bites.
  */
 import { evictDurableObject, runInDurableObject } from 'cloudflare:test';
-import { describe, expect, it } from 'vitest';
-import { DISABLING_BITE } from '../../src/event-store/tuning.ts';
+import { env } from 'cloudflare:workers';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { DISABLING_BITE, DUTY_PAUSE_FIRST_MS } from '../../src/event-store/tuning.ts';
+import type { Dispatch } from '../../src/outbound/queues.ts';
 import { reportOf } from '../support/reports.ts';
 import { Bench, lost, ok } from '../support/store-bench.ts';
 
@@ -43,6 +45,31 @@ async function ringUntilFailed(bench: Bench): Promise<number> {
     if ((await openRows(bench)) === 0) return rings;
     await bench.ring();
   }
+}
+
+/** A queue that delivers nothing. @returns the ids of the deliveries in it */
+function stuckQueue(): string[] {
+  const sent: string[] = [];
+  vi.spyOn(env.DELIVERIES, 'sendBatch').mockImplementation(async (batch) => {
+    for (const { body } of batch) sent.push(...(body as Dispatch).eventIds);
+    return undefined as unknown as QueueSendBatchResponse;
+  });
+  onTestFinished(() => void vi.restoreAllMocks());
+  return sent;
+}
+
+/** A subscription with more than one bite of dispatches that nobody begins, which was disabled and enabled again. */
+async function dispatchedMany(): Promise<{ bench: Bench; sent: string[] }> {
+  const bench = new Bench();
+  const sent = stuckQueue();
+  await heldMany(bench);
+  await bench.ring();
+  expect(sent.length).toBe(COUNT);
+  sent.length = 0;
+  await bench.patch({ enabled: false });
+  await bench.patch({ enabled: true });
+  bench.clock.advance(180_000);
+  return { bench, sent };
 }
 
 describe('a subscription that is disabled while much waits', () => {
@@ -129,6 +156,27 @@ describe('a subscription that is disabled while much waits', () => {
     expect(dispatched).toEqual([fresh]);
     expect(await openRows(bench)).toBe(1);
     expect(await shown(bench)).toMatchObject({ waiting: 1, failed: COUNT + 5, retrying: 1 });
+  });
+
+  it('what was dispatched before it failed so is not sent again, though the alarm has yet to rewrite it', async () => {
+    const { bench, sent } = await dispatchedMany();
+    await bench.ring();
+    expect(await openRows(bench)).toBeGreaterThan(0);
+    await ringUntilFailed(bench);
+    expect(sent).toEqual([]);
+  });
+
+  it('what is not sent again rings no alarm while the rewriting pauses', async () => {
+    const { bench } = await dispatchedMany();
+    const silent = vi.spyOn(console, 'error').mockImplementation(() => undefined);
+    onTestFinished(() => silent.mockRestore());
+    await runInDurableObject(bench.store, (_, { storage }) => {
+      storage.sql.exec(
+        `CREATE TRIGGER refused BEFORE UPDATE ON deliveries BEGIN SELECT RAISE(ABORT, 'no'); END`,
+      );
+    });
+    await bench.ring();
+    expect(await bench.alarm()).toBe(bench.clock.now() + DUTY_PAUSE_FIRST_MS);
   });
 
   it('an event that failed so can be redelivered before the alarm rewrote it', async () => {

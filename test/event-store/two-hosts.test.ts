@@ -1,5 +1,5 @@
 /** A store with deliveries for two hosts: what one host gives no place for delays nothing for the other. */
-import { runDurableObjectAlarm } from 'cloudflare:test';
+import { evictDurableObject, runDurableObjectAlarm } from 'cloudflare:test';
 import { describe, expect, it } from 'vitest';
 import { hostLimitStub } from '../support/host-limit.ts';
 import { Bench } from '../support/store-bench.ts';
@@ -91,6 +91,19 @@ describe('a store with deliveries for two hosts', () => {
     }
     expect(rung).toEqual([id]);
     expect(bench.clock.now()).toBeGreaterThan(before);
+  });
+
+  it('a dispatch that is to be sent again waits for its host, and rings no alarm meanwhile', async () => {
+    const bench = new Bench({ endpoint: 'https://full.example/' });
+    await bench.held(1);
+    await bench.ring();
+    // A host that is forgotten has its first five places again.
+    await evictDurableObject(hostLimitStub(bench.ref.customerId, bench.ref.endpoint));
+    await takeAll(bench);
+    bench.clock.advance(120_000);
+    await runDurableObjectAlarm(bench.store);
+    // The host says how long: three quarters of its shortest turn at least.
+    expect(await bench.alarm()).toBeGreaterThan(bench.clock.now() + 1000);
   });
 
   it('new deliveries for a host without places ring the alarm once a second at most', async () => {
