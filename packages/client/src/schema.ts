@@ -1699,7 +1699,7 @@ export interface operations {
                     /**
                      * @example {
                      *       "error": "invalid_scope",
-                     *       "error_description": "the client is not allowed this scope"
+                     *       "error_description": "the client is not allowed the scope GET:other"
                      *     }
                      */
                     readonly "application/json": components["schemas"]["OAuthError"];
@@ -1720,7 +1720,8 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "error": "invalid_client"
+                     *       "error": "invalid_client",
+                     *       "error_description": "send client id and secret in HTTP Basic: credentials in the body are not read"
                      *     }
                      */
                     readonly "application/json": components["schemas"]["OAuthError"];
