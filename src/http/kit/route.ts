@@ -41,6 +41,7 @@ type Verb =
   | 'rotate'
   | 'send'
   | 'start'
+  | 'test'
   | 'update';
 
 /** What every operation of the document has. */
