@@ -66,6 +66,13 @@ export function refOf(subscription: Recipient): SubscriptionRef {
   };
 }
 
+/** How the OpenAPI document shows a filter. */
+export const FILTER_FORM = {
+  type: ['object', 'null'] as const,
+  additionalProperties: true,
+  description: 'JSON Schema (draft-07 subset) for the `events` claim; null: every event passes',
+};
+
 const filter = z
   .unknown()
   .superRefine((value, context) => {
@@ -74,11 +81,7 @@ const filter = z
   })
   .transform((value) => value as Readonly<Record<string, unknown>> | null)
   .optional()
-  .meta({
-    type: ['object', 'null'],
-    additionalProperties: true,
-    description: 'JSON Schema (draft-07 subset) for the `events` claim; null: every event passes',
-  });
+  .meta(FILTER_FORM);
 
 /** Event types in one body. There are only three types, but a body may repeat them. */
 const EVENTS_MAX = 100;

@@ -111,16 +111,16 @@ describe('the client of the package', () => {
     expect(jobs).toEqual([job.id]);
     await client.call('cancelRedelivery', { sid, redeliveryId: job.id });
 
-    const ids = await client.publish([
-      {
-        type: 'entityCreated',
-        captureApplicationId: 'app',
-        captureClientId: 'client',
-        entityType: 'user',
-        sub: crypto.randomUUID(),
-      },
-    ]);
-    expect(ids).toHaveLength(1);
+    const event = {
+      type: 'entityCreated',
+      captureApplicationId: 'app',
+      captureClientId: 'client',
+      entityType: 'user',
+      sub: crypto.randomUUID(),
+    } as const;
+    const body = { filter: { properties: { entityCreated: false } }, event };
+    expect(await client.call('testFilter', { body })).toEqual({ matches: false, typeNamed: true });
+    expect(await client.publish([event])).toHaveLength(1);
     await client.call('deleteSubscription', { sid });
     const gone = await client.call('getSubscription', { sid }).catch((error: unknown) => error);
     expect((gone as WebhooksError).trouble).toEqual({ kind: 'not-found' });

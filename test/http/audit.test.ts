@@ -490,7 +490,11 @@ describe('GET /operator/audit', () => {
     ['since=yesterday', 'since', 'must be an RFC 3339 time, e.g. 2026-01-31T12:00:00Z'],
     ['until=2026-02-30T00:00:00Z', 'until', 'must be an RFC 3339 time, e.g. 2026-01-31T12:00:00Z'],
     ['event=login', 'event', expect.stringMatching(/^must be one of customer-created, /)],
-    ['page=2', 'query', 'has only after, limit, customerId, since, until and event'],
+    [
+      'page=2',
+      'page',
+      'is not a parameter of this call: it has after, limit, customerId, since, until, event',
+    ],
   ])('the query %s gets a 400 that names the fault', async (query, name, reason) => {
     const { status, body } = await asOperator('GET', `/audit?${query}`);
     expect(status).toBe(400);

@@ -81,10 +81,14 @@ describe('a valid token request', () => {
   });
 });
 
+const USE_BASIC = 'send client id and secret in HTTP Basic: credentials in the body are not read';
+const MALFORMED = 'the Basic credentials must be base64 of the client id, a colon and the secret, in UTF-8';
+const WRONG = 'the customer has no client with this id and secret';
+
 describe('the client of a token request', () => {
-  const refused = (reply: Reply) => {
+  const refused = (reply: Reply, description = WRONG) => {
     expect(reply.status).toBe(401);
-    expect(reply.body).toEqual({ error: 'invalid_client' });
+    expect(reply.body).toEqual({ error: 'invalid_client', error_description: description });
     expect(reply.headers.get('www-authenticate')).toMatch(/^Basic /);
     expect(reply.headers.get('cache-control')).toBe('no-store');
   };
@@ -113,19 +117,37 @@ describe('the client of a token request', () => {
   });
 
   it.each([
-    ['an empty Authorization header', ''],
-    ['a Bearer header', 'Bearer abc'],
-    ['credentials that are not base64', 'Basic %%%'],
-    ['credentials without a colon', `Basic ${btoa('clientonly')}`],
-    ['credentials without an id', `Basic ${btoa(':secret')}`],
-    ['credentials that are not UTF-8', `Basic ${btoa('\xff\xfe:x')}`],
-  ])('a token request with %s is refused', async (_, authorization) => {
-    refused(await ask(GRANT, { authorization }));
+    ['an empty Authorization header', '', USE_BASIC],
+    ['a Bearer header', 'Bearer abc', USE_BASIC],
+    ['credentials that are not base64', 'Basic %%%', MALFORMED],
+    ['credentials without a colon', `Basic ${btoa('clientonly')}`, MALFORMED],
+    ['credentials without an id', `Basic ${btoa(':secret')}`, MALFORMED],
+    ['credentials that are not UTF-8', `Basic ${btoa('\xff\xfe:x')}`, MALFORMED],
+  ])('a token request with %s is refused', async (_, authorization, description) => {
+    refused(await ask(GRANT, { authorization }), description);
   });
 
-  it('a client that authenticates only in the body is refused', async () => {
+  it('a client that authenticates only in the body is refused, and its answer points to HTTP Basic', async () => {
     const form = `${GRANT}&client_id=${customer.clientId}&client_secret=${customer.clientSecret}`;
-    refused(await ask(form, { authorization: '' }));
+    refused(await ask(form, { authorization: '' }), USE_BASIC);
+    const wrong = `${GRANT}&client_id=nobody&client_secret=wrong`;
+    refused(await ask(wrong, { authorization: '' }), USE_BASIC);
+  });
+
+  it('a wrong secret, an unknown client and an unknown customer get the same answer, to the byte', async () => {
+    const wrongSecret = basic(customer.clientId, 'wrong');
+    const answers = await Promise.all([
+      ask(GRANT, { authorization: wrongSecret }),
+      ask(GRANT, { authorization: basic('nobody', 'wrong') }),
+      ask(GRANT, { authorization: basic('an id that no client can have', 'wrong') }),
+      ask(GRANT, { authorization: wrongSecret }, crypto.randomUUID()),
+      ask(GRANT, { authorization: wrongSecret }, 'no-uuid'),
+    ]);
+    const shown = answers.map(({ status, headers, body }) => {
+      const others = [...headers].filter(([name]) => name !== 'x-request-id');
+      return JSON.stringify([status, others, body]);
+    });
+    expect(new Set(shown).size).toBe(1);
   });
 
   it('the client of a token request is checked before the parameters', async () => {
@@ -180,12 +202,45 @@ describe('the parameters of a token request', () => {
   ])('a token request with %s gets a 400', async (_, form, error) => {
     const reply = await ask(form);
     expect(reply.status).toBe(400);
-    expect(reply.body.error).toBe(error);
-    expect(Object.keys(reply.body).filter((key) => key !== 'error' && key !== 'error_description')).toEqual(
-      [],
-    );
+    // RFC 6749, 5.2: the description is printable ASCII without quotes and backslashes.
+    expect(reply.body).toEqual({
+      error,
+      error_description: expect.stringMatching(/^[\x20\x21\x23-\x5b\x5d-\x7e]+$/),
+    });
     expect(reply.headers.get('cache-control')).toBe('no-store');
     expect(reply.headers.has('www-authenticate')).toBe(false);
+  });
+
+  it.each([
+    ['scope=*:webhooks/**', 'grant_type is required: client_credentials'],
+    [`${GRANT}&scope=*:webhooks/**`, 'scope is given more than once'],
+    [`${GRANT}&grant_type=client_credentials`, 'grant_type is given more than once'],
+    ['grant_type=password&scope=*:webhooks/**', 'grant_type must be client_credentials'],
+    ['grant_type=client_credentials', 'scope is required, such as *:webhooks/**'],
+    [
+      'grant_type=client_credentials&scope=webhooks',
+      'scope must be METHOD:path-glob, several separated by spaces, such as *:webhooks/**',
+    ],
+    [
+      'grant_type=client_credentials&scope=GET:webhooks/** POST:other',
+      'the client is not allowed the scope POST:other',
+    ],
+    [
+      `grant_type=client_credentials&scope=GET:webhooks/${'x'.repeat(80)}`,
+      'scope must be at most 88 characters',
+    ],
+  ])('a token request with %s gets a description of what is wrong', async (form, description) => {
+    const reply = await ask(form);
+    expect(reply.status).toBe(400);
+    expect(reply.body.error_description).toBe(description);
+  });
+
+  it('the description of a refused scope does not grow with the scope', async () => {
+    const reply = await ask(`grant_type=client_credentials&scope=*:${'x/'.repeat(50_000)}x`);
+    expect(reply.body).toEqual({
+      error: 'invalid_scope',
+      error_description: 'scope must be at most 88 characters',
+    });
   });
 
   it.each(['application/json', 'text/plain', 'multipart/form-data; boundary=x', `${FORM}x`])(

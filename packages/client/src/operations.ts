@@ -25,6 +25,7 @@ export const OPERATIONS = {
   listRedeliveries: ['GET', '/{cid}/webhooks/subscriptions/{sid}/redeliveries'],
   getRedelivery: ['GET', '/{cid}/webhooks/subscriptions/{sid}/redeliveries/{redeliveryId}'],
   cancelRedelivery: ['DELETE', '/{cid}/webhooks/subscriptions/{sid}/redeliveries/{redeliveryId}'],
+  testFilter: ['POST', '/{cid}/webhooks/filter-tests'],
   publishEvents: ['POST', '/{cid}/webhooks/events'],
   createCustomer: ['POST', '/operator/customers'],
   listCustomers: ['GET', '/operator/customers'],

@@ -352,6 +352,26 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/{cid}/webhooks/filter-tests": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Test a filter on an event
+         * @description Judges the filter as a subscription does and the event as a publish does. Nothing is stored or sent. It takes a unit of costly work.
+         */
+        readonly post: operations["testFilter"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/{cid}/webhooks/events": {
         readonly parameters: {
             readonly query?: never;
@@ -1128,17 +1148,20 @@ export interface components {
                 readonly redeliveries: readonly components["schemas"]["Redelivery"][];
             };
         };
-        readonly PublishedEvents: {
-            readonly _embedded: {
-                readonly events: readonly {
-                    /** Format: uuid */
-                    readonly id: string;
-                    /** @enum {string} */
-                    readonly type: "entityCreated" | "entityUpdated" | "entityDeleted";
-                }[];
-            };
+        readonly FilterTestResult: {
+            /** @description whether a subscription with the filter gets the event */
+            readonly matches: boolean;
+            /** @description whether `properties` of the filter, or of a schema that it combines, has the type */
+            readonly typeNamed: boolean;
         };
-        readonly Publication: components["schemas"]["PublishedEntityCreated"] | components["schemas"]["PublishedEntityUpdated"] | components["schemas"]["PublishedEntityDeleted"] | readonly components["schemas"]["PublishedEvent"][];
+        readonly FilterTest: {
+            /** @description JSON Schema (draft-07 subset) for the `events` claim; null: every event passes */
+            readonly filter: {
+                readonly [key: string]: unknown;
+            } | null;
+            readonly event: components["schemas"]["PublishedEvent"];
+        };
+        readonly PublishedEvent: components["schemas"]["PublishedEntityCreated"] | components["schemas"]["PublishedEntityUpdated"] | components["schemas"]["PublishedEntityDeleted"];
         readonly PublishedEntityCreated: {
             /**
              * @description discriminator enum property added by openapi-typescript
@@ -1252,7 +1275,17 @@ export interface components {
             /** @description of entityUpdated only */
             readonly attributes?: unknown;
         };
-        readonly PublishedEvent: components["schemas"]["PublishedEntityCreated"] | components["schemas"]["PublishedEntityUpdated"] | components["schemas"]["PublishedEntityDeleted"];
+        readonly PublishedEvents: {
+            readonly _embedded: {
+                readonly events: readonly {
+                    /** Format: uuid */
+                    readonly id: string;
+                    /** @enum {string} */
+                    readonly type: "entityCreated" | "entityUpdated" | "entityDeleted";
+                }[];
+            };
+        };
+        readonly Publication: components["schemas"]["PublishedEntityCreated"] | components["schemas"]["PublishedEntityUpdated"] | components["schemas"]["PublishedEntityDeleted"] | readonly components["schemas"]["PublishedEvent"][];
         readonly Customer: {
             /** Format: uuid */
             readonly id: string;
@@ -1725,7 +1758,7 @@ export interface operations {
                     /**
                      * @example {
                      *       "error": "invalid_scope",
-                     *       "error_description": "the client is not allowed this scope"
+                     *       "error_description": "the client is not allowed the scope GET:other"
                      *     }
                      */
                     readonly "application/json": components["schemas"]["OAuthError"];
@@ -1746,7 +1779,8 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "error": "invalid_client"
+                     *       "error": "invalid_client",
+                     *       "error_description": "send client id and secret in HTTP Basic: credentials in the body are not read"
                      *     }
                      */
                     readonly "application/json": components["schemas"]["OAuthError"];
@@ -2957,6 +2991,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["RedeliveryList"];
                 };
             };
+            readonly 400: components["responses"]["BadRequest"];
             readonly 403: components["responses"]["Forbidden"];
             readonly 404: components["responses"]["NotFound"];
             readonly 405: components["responses"]["MethodNotAllowed"];
@@ -3090,6 +3125,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["Redelivery"];
                 };
             };
+            readonly 400: components["responses"]["BadRequest"];
             readonly 403: components["responses"]["Forbidden"];
             readonly 404: components["responses"]["NotFound"];
             readonly 405: components["responses"]["MethodNotAllowed"];
@@ -3123,10 +3159,79 @@ export interface operations {
                 };
                 content?: never;
             };
+            readonly 400: components["responses"]["BadRequest"];
             readonly 403: components["responses"]["Forbidden"];
             readonly 404: components["responses"]["NotFound"];
             readonly 405: components["responses"]["MethodNotAllowed"];
             readonly 409: components["responses"]["Conflict"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly testFilter: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                /**
+                 * @example {
+                 *       "filter": {
+                 *         "properties": {
+                 *           "entityUpdated": {
+                 *             "properties": {
+                 *               "entityType": {
+                 *                 "const": "user"
+                 *               }
+                 *             }
+                 *           }
+                 *         }
+                 *       },
+                 *       "event": {
+                 *         "type": "entityUpdated",
+                 *         "captureApplicationId": "tep2dcqy4fwurwtpkaxg76twgf",
+                 *         "captureClientId": "zfccfzzcf626t449wu5umbt6zhek2det",
+                 *         "entityType": "user",
+                 *         "sub": "726087ec-35df-4041-aec8-c11ecc208efa",
+                 *         "attributes": [
+                 *           "familyName"
+                 *         ]
+                 *       }
+                 *     }
+                 */
+                readonly "application/json": components["schemas"]["FilterTest"];
+            };
+        };
+        readonly responses: {
+            /** @description Whether the event passes */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "matches": true,
+                     *       "typeNamed": true
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["FilterTestResult"];
+                };
+            };
+            readonly 400: components["responses"]["BadRequest"];
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 413: components["responses"]["PayloadTooLarge"];
+            readonly 415: components["responses"]["UnsupportedMediaType"];
             readonly 429: components["responses"]["TooManyRequests"];
             readonly 500: components["responses"]["InternalServerError"];
             readonly 503: components["responses"]["ServiceUnavailable"];
@@ -3254,6 +3359,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["CustomerList"];
                 };
             };
+            readonly 400: components["responses"]["BadRequest"];
             readonly 403: components["responses"]["Forbidden"];
             readonly 405: components["responses"]["MethodNotAllowed"];
             readonly 429: components["responses"]["TooManyRequests"];
@@ -3373,6 +3479,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["Customer"];
                 };
             };
+            readonly 400: components["responses"]["BadRequest"];
             readonly 403: components["responses"]["Forbidden"];
             readonly 404: components["responses"]["NotFound"];
             readonly 405: components["responses"]["MethodNotAllowed"];
@@ -3402,6 +3509,7 @@ export interface operations {
                 };
                 content?: never;
             };
+            readonly 400: components["responses"]["BadRequest"];
             readonly 403: components["responses"]["Forbidden"];
             readonly 404: components["responses"]["NotFound"];
             readonly 405: components["responses"]["MethodNotAllowed"];
@@ -3461,6 +3569,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["ClientList"];
                 };
             };
+            readonly 400: components["responses"]["BadRequest"];
             readonly 403: components["responses"]["Forbidden"];
             readonly 404: components["responses"]["NotFound"];
             readonly 405: components["responses"]["MethodNotAllowed"];
@@ -3553,6 +3662,7 @@ export interface operations {
                 };
                 content?: never;
             };
+            readonly 400: components["responses"]["BadRequest"];
             readonly 403: components["responses"]["Forbidden"];
             readonly 404: components["responses"]["NotFound"];
             readonly 405: components["responses"]["MethodNotAllowed"];
@@ -3676,6 +3786,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["DeadLetterList"];
                 };
             };
+            readonly 400: components["responses"]["BadRequest"];
             readonly 403: components["responses"]["Forbidden"];
             readonly 405: components["responses"]["MethodNotAllowed"];
             readonly 429: components["responses"]["TooManyRequests"];
@@ -3731,6 +3842,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["DeadLetterWithBody"];
                 };
             };
+            readonly 400: components["responses"]["BadRequest"];
             readonly 403: components["responses"]["Forbidden"];
             readonly 404: components["responses"]["NotFound"];
             readonly 405: components["responses"]["MethodNotAllowed"];
@@ -3760,6 +3872,7 @@ export interface operations {
                 };
                 content?: never;
             };
+            readonly 400: components["responses"]["BadRequest"];
             readonly 403: components["responses"]["Forbidden"];
             readonly 404: components["responses"]["NotFound"];
             readonly 405: components["responses"]["MethodNotAllowed"];
@@ -3808,6 +3921,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["DeadLetter"];
                 };
             };
+            readonly 400: components["responses"]["BadRequest"];
             readonly 403: components["responses"]["Forbidden"];
             readonly 404: components["responses"]["NotFound"];
             readonly 405: components["responses"]["MethodNotAllowed"];
@@ -3853,6 +3967,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["JsonWebKeySet"];
                 };
             };
+            readonly 400: components["responses"]["BadRequest"];
             readonly 403: components["responses"]["Forbidden"];
             readonly 404: components["responses"]["NotFound"];
             readonly 405: components["responses"]["MethodNotAllowed"];
@@ -3889,6 +4004,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["Reseal"];
                 };
             };
+            readonly 400: components["responses"]["BadRequest"];
             readonly 403: components["responses"]["Forbidden"];
             readonly 405: components["responses"]["MethodNotAllowed"];
             readonly 429: components["responses"]["TooManyRequests"];

@@ -3,6 +3,7 @@
  * limit (413), media type (415), JSON, and the schema that the OpenAPI document shows (400, with its faults).
  */
 import type { RouteConfig } from '@hono/zod-openapi';
+import type { MiddlewareHandler } from 'hono';
 import { createMiddleware } from 'hono/factory';
 import type { z } from 'zod';
 import { ApiFailure, type Fault, faultsOf } from '../../domain/errors.ts';
@@ -48,16 +49,39 @@ export function addRouteWithBody<Route extends RouteWithBody>(
   handler: Parameters<typeof door.openapi<Route>>[1],
   rules: BodyRules = {},
 ): void {
-  const { middleware = [], ...documented } = route as RouteWithBody;
-  const { body, ...request } = documented.request;
+  const { schema } = (route as RouteWithBody).request.body.content['application/json'];
   const parse = createMiddleware<AppEnv>(async (c, next) => {
-    const value = await parseBody(c, body.content['application/json'].schema, rules);
+    const value = await parseBody(c, schema, rules);
     c.req.addValidatedData('json', value);
     await next();
   });
+  serve(door, route, [parse], handler);
+}
+
+/**
+ * Adds a declared route whose handler takes its JSON body by `readJson` and judges it: the schema is for the document alone. It is
+ * for a body that may be judged only after something else.
+ */
+export function addRouteThatReadsBody<Route extends RouteWithBody>(
+  door: Door,
+  route: Route,
+  handler: Parameters<typeof door.openapi<Route>>[1],
+): void {
+  serve(door, route, [], handler);
+}
+
+/** @param parse runs after the middleware of the route */
+function serve<Route extends RouteWithBody>(
+  door: Door,
+  route: Route,
+  parse: readonly MiddlewareHandler<AppEnv>[],
+  handler: Parameters<typeof door.openapi<Route>>[1],
+): void {
+  const { middleware = [], ...documented } = route as RouteWithBody;
+  const { body: _, ...request } = documented.request;
   door.openAPIRegistry.registerPath(documented);
   // The library gets the route without its body, or it would parse the body again. The handler keeps the whole type.
-  const served = { ...documented, request, hide: true, middleware: [middleware, parse].flat() };
+  const served = { ...documented, request, hide: true, middleware: [middleware, ...parse].flat() };
   door.openapi(served as unknown as Route, handler);
 }
 

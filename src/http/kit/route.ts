@@ -3,6 +3,10 @@
  * readers find a route by its tag, so the types ask for both.
  */
 import { createRoute, type RouteConfig } from '@hono/zod-openapi';
+import { createMiddleware } from 'hono/factory';
+import { ApiFailure } from '../../domain/errors.ts';
+import type { AppEnv } from './context.ts';
+import { problems } from './problems.ts';
 
 /** The tags of the document, in its order, with what they hold. */
 export const TAGS = {
@@ -38,6 +42,7 @@ type Verb =
   | 'rotate'
   | 'send'
   | 'start'
+  | 'test'
   | 'update';
 
 /** What every operation of the document has. */
@@ -59,4 +64,37 @@ export function declareRoute<
   Route extends Omit<RouteConfig, 'path' | keyof Documented> & Documented & { path: Path },
 >(route: Route) {
   return createRoute<Path, Route>(route);
+}
+
+/**
+ * Declares a route that is ours alone (contract 10): a query parameter that it does not have is a 400. A misspelt parameter would
+ * otherwise widen what the operator asks for. It is refused before anything is looked up, and before anything is judged that may
+ * need work.
+ */
+export function declareOwnRoute<
+  Path extends string,
+  Route extends Omit<RouteConfig, 'path' | keyof Documented> & Documented & { path: Path },
+>(route: Route) {
+  const { query } = route.request ?? {};
+  const parameters = Object.keys(query !== undefined && 'shape' in query ? (query.shape as object) : {});
+  // The type stays that of the route: what it adds to the context of its handler is the route's own middleware alone.
+  const middleware = [refuseOthers(parameters), route.middleware ?? []].flat();
+  return declareRoute<Path, Route>({
+    ...route,
+    middleware,
+    responses: { ...problems(400), ...route.responses },
+  });
+}
+
+function refuseOthers(parameters: readonly string[]) {
+  const which = parameters.length === 0 ? 'no parameters' : parameters.join(', ');
+  const reason = `is not a parameter of this call: it has ${which}`;
+  return createMiddleware<AppEnv>(async (c, next) => {
+    const names = new Set(new URL(c.req.url).searchParams.keys());
+    const others = [...names].filter((name) => !parameters.includes(name));
+    if (others.length > 0) {
+      throw new ApiFailure({ code: 'invalid_query', faults: others.map((name) => ({ name, reason })) });
+    }
+    await next();
+  });
 }

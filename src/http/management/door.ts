@@ -3,6 +3,7 @@ import { authorizeClient } from '../kit/auth.ts';
 import { type Door, newDoor } from '../kit/door.ts';
 import { addEvents } from './events.ts';
 import { addExports } from './exports.ts';
+import { addFilterTests } from './filter-tests.ts';
 import { addPublish } from './publish.ts';
 import { addRedeliveries } from './redeliveries.ts';
 import { addSubscriptions } from './subscriptions.ts';
@@ -18,6 +19,7 @@ export function managementDoor(): Door {
   addEvents(door);
   addExports(door);
   addRedeliveries(door);
+  addFilterTests(door);
   addPublish(door);
   return door;
 }

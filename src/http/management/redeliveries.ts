@@ -13,7 +13,7 @@ import { subscriptionHref } from '../kit/hrefs.ts';
 import { collectionOf, Link, link } from '../kit/links.ts';
 import { idParam, notFound, type SubscriptionContext, withSubscription } from '../kit/load.ts';
 import { problems } from '../kit/problems.ts';
-import { declareRoute, forClients } from '../kit/route.ts';
+import { declareOwnRoute, forClients } from '../kit/route.ts';
 import { id, jsonContent, locationOf, subscriptionPath, time, wholeNumber } from '../kit/schemas.ts';
 import { takeUnits } from '../kit/work.ts';
 
@@ -61,7 +61,7 @@ export function addRedeliveries(door: Door): void {
   addCancel(door);
 }
 
-const startRoute = declareRoute({
+const startRoute = declareOwnRoute({
   method: 'post',
   path,
   operationId: 'startRedelivery',
@@ -129,7 +129,7 @@ async function isDeleted(c: SubscriptionContext): Promise<boolean> {
   return (await findSubscription(c.get('services').db, customerId, id)) === undefined;
 }
 
-const listRoute = declareRoute({
+const listRoute = declareOwnRoute({
   method: 'get',
   path,
   operationId: 'listRedeliveries',
@@ -159,7 +159,7 @@ function addList(door: Door): void {
   });
 }
 
-const readRoute = declareRoute({
+const readRoute = declareOwnRoute({
   method: 'get',
   path: `${path}/{redeliveryId}`,
   operationId: 'getRedelivery',
@@ -178,7 +178,7 @@ function addRead(door: Door): void {
   );
 }
 
-const cancelRoute = declareRoute({
+const cancelRoute = declareOwnRoute({
   method: 'delete',
   path: `${path}/{redeliveryId}`,
   operationId: 'cancelRedelivery',

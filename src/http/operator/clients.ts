@@ -28,7 +28,7 @@ import { clientsHref } from '../kit/hrefs.ts';
 import { collectionOf, Link, link } from '../kit/links.ts';
 import { notFound, withClient, withCustomer } from '../kit/load.ts';
 import { problems } from '../kit/problems.ts';
-import { declareRoute, forOperator } from '../kit/route.ts';
+import { declareOwnRoute, forOperator } from '../kit/route.ts';
 import { customerPath, jsonContent, time } from '../kit/schemas.ts';
 
 /** What we make has a prefix, by which secret scanners know it. */
@@ -142,7 +142,7 @@ export function addClients(door: Door): void {
   addRotateSecret(door);
 }
 
-const createClientRoute = declareRoute({
+const createClientRoute = declareOwnRoute({
   method: 'post',
   path: '/customers/{cid}/clients',
   operationId: 'createClient',
@@ -196,7 +196,7 @@ async function insert(c: AppContext, client: Client, secret: NewSecret): Promise
   }
 }
 
-const listRoute = declareRoute({
+const listRoute = declareOwnRoute({
   method: 'get',
   path: '/customers/{cid}/clients',
   operationId: 'listClients',
@@ -226,7 +226,7 @@ function addList(door: Door): void {
   });
 }
 
-const deleteRoute = declareRoute({
+const deleteRoute = declareOwnRoute({
   method: 'delete',
   path: '/customers/{cid}/clients/{clientId}',
   operationId: 'deleteClient',
@@ -249,7 +249,7 @@ function addDelete(door: Door): void {
   });
 }
 
-const rotateSecretRoute = declareRoute({
+const rotateSecretRoute = declareOwnRoute({
   method: 'post',
   path: '/customers/{cid}/clients/{clientId}/rotate-secret',
   operationId: 'rotateClientSecret',

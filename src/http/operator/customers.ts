@@ -16,7 +16,7 @@ import { collectionOf, Link, link } from '../kit/links.ts';
 import { idParam, notFound, withCustomer } from '../kit/load.ts';
 import { linksOfPage, pageOrFirst, pageParameter } from '../kit/paging.ts';
 import { problems } from '../kit/problems.ts';
-import { declareRoute, forOperator } from '../kit/route.ts';
+import { declareOwnRoute, forOperator } from '../kit/route.ts';
 import { customerPath, id, jsonContent, locationOf, time, wholeNumber } from '../kit/schemas.ts';
 
 const NewCustomer = z
@@ -64,7 +64,7 @@ export function addCustomers(door: Door): void {
   addErase(door);
 }
 
-const createCustomerRoute = declareRoute({
+const createCustomerRoute = declareOwnRoute({
   method: 'post',
   path: '/customers',
   operationId: 'createCustomer',
@@ -104,7 +104,7 @@ function addCreate(door: Door): void {
   });
 }
 
-const listRoute = declareRoute({
+const listRoute = declareOwnRoute({
   method: 'get',
   path: '/customers',
   operationId: 'listCustomers',
@@ -137,7 +137,7 @@ function addList(door: Door): void {
   });
 }
 
-const readRoute = declareRoute({
+const readRoute = declareOwnRoute({
   method: 'get',
   path: '/customers/{cid}',
   operationId: 'getCustomer',
@@ -159,7 +159,7 @@ function addRead(door: Door): void {
   });
 }
 
-const eraseRoute = declareRoute({
+const eraseRoute = declareOwnRoute({
   method: 'delete',
   path: '/customers/{cid}',
   operationId: 'eraseCustomer',

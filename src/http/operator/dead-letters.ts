@@ -19,7 +19,7 @@ import { collectionOf, Link, link } from '../kit/links.ts';
 import { notFound, withDeadLetter } from '../kit/load.ts';
 import { linksOfPage, pageOrFirst, pageParameter } from '../kit/paging.ts';
 import { problems } from '../kit/problems.ts';
-import { declareRoute, forOperator } from '../kit/route.ts';
+import { declareOwnRoute, forOperator } from '../kit/route.ts';
 import { id, jsonContent, time } from '../kit/schemas.ts';
 
 const DeadLetterResource = z
@@ -64,7 +64,7 @@ export function addDeadLetters(door: Door): void {
   addDrop(door);
 }
 
-const listRoute = declareRoute({
+const listRoute = declareOwnRoute({
   method: 'get',
   path: '/dead-letters',
   operationId: 'listDeadLetters',
@@ -94,7 +94,7 @@ function addList(door: Door): void {
   });
 }
 
-const readRoute = declareRoute({
+const readRoute = declareOwnRoute({
   method: 'get',
   path: '/dead-letters/{id}',
   operationId: 'getDeadLetter',
@@ -120,7 +120,7 @@ function addRead(door: Door): void {
   });
 }
 
-const replayRoute = declareRoute({
+const replayRoute = declareOwnRoute({
   method: 'post',
   path: '/dead-letters/{id}/replay',
   operationId: 'replayDeadLetter',
@@ -148,7 +148,7 @@ function addReplay(door: Door): void {
   });
 }
 
-const dropRoute = declareRoute({
+const dropRoute = declareOwnRoute({
   method: 'delete',
   path: '/dead-letters/{id}',
   operationId: 'dropDeadLetter',

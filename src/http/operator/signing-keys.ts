@@ -8,7 +8,7 @@ import type { Door } from '../kit/door.ts';
 import { JWKS_EXAMPLE, Jwks, jwksResource } from '../kit/jwks.ts';
 import { notFound, withCustomer } from '../kit/load.ts';
 import { problems } from '../kit/problems.ts';
-import { declareRoute, forOperator } from '../kit/route.ts';
+import { declareOwnRoute, forOperator } from '../kit/route.ts';
 import { customerPath, jsonContent, wholeNumber } from '../kit/schemas.ts';
 
 const Reseal = z
@@ -31,7 +31,7 @@ export function addSigningKeys(door: Door): void {
   addReseal(door);
 }
 
-const rotateRoute = declareRoute({
+const rotateRoute = declareOwnRoute({
   method: 'post',
   path: '/customers/{cid}/signing-keys/rotate',
   operationId: 'rotateSigningKeys',
@@ -59,7 +59,7 @@ function addRotate(door: Door): void {
   });
 }
 
-const resealRoute = declareRoute({
+const resealRoute = declareOwnRoute({
   method: 'post',
   path: '/signing-keys/reseal',
   operationId: 'resealSigningKeys',

@@ -67,6 +67,16 @@ const OAuthError = z
 
 const CHALLENGE = 'Basic realm="identity-webhooks", charset="UTF-8"';
 
+/**
+ * The descriptions of `invalid_client`. One says what is wrong with the form of a request, which the caller knows anyway. All that
+ * needed a look-up, or could have, share the last one: it does not tell a wrong secret from an unknown client or customer.
+ */
+const REFUSALS = {
+  absent: 'send client id and secret in HTTP Basic: credentials in the body are not read',
+  malformed: 'the Basic credentials must be base64 of the client id, a colon and the secret, in UTF-8',
+  wrong: 'the customer has no client with this id and secret',
+} as const;
+
 export function addTokens(door: Door): void {
   declare(door);
   door.post('/:cid/login/token', async (c) => {
@@ -113,7 +123,7 @@ function declare(door: Door): void {
           description: 'One of the errors of RFC 6749, 5.2',
           content: jsonContent(OAuthError, {
             error: 'invalid_scope',
-            error_description: 'the client is not allowed this scope',
+            error_description: 'the client is not allowed the scope GET:other',
           }),
         },
         401: {
@@ -125,7 +135,7 @@ function declare(door: Door): void {
               example: CHALLENGE,
             },
           },
-          content: jsonContent(OAuthError, { error: 'invalid_client' }),
+          content: jsonContent(OAuthError, { error: 'invalid_client', error_description: REFUSALS.absent }),
         },
         ...problems(413, 429),
         429: {
@@ -156,7 +166,7 @@ interface Granted {
 
 type Refused =
   /** The request brings no credentials that a client could have. Nothing was looked up. */
-  | { readonly kind: 'no credentials' }
+  | { readonly kind: 'no credentials'; readonly because: keyof typeof REFUSALS }
   | ({ readonly kind: 'wrong credentials' } & Found)
   /** Too many failures came before. Whether the credentials are right was not looked up. */
   | { readonly kind: 'not judged'; readonly retryAfterSeconds: number }
@@ -179,7 +189,8 @@ interface BadRequest extends Found {
 
 async function decide(c: AppContext): Promise<Decision> {
   const sent = sentCredentials(c.req.header('authorization'));
-  if (sent === undefined || !isUuid(param(c, 'cid'))) return { kind: 'no credentials' };
+  if (typeof sent === 'string') return { kind: 'no credentials', because: sent };
+  if (!isUuid(param(c, 'cid'))) return { kind: 'no credentials', because: 'wrong' };
   let found: Found = {};
   const judging = authenticate(c, sent, (ids) => {
     found = ids;
@@ -212,22 +223,30 @@ function readGrant(c: AppContext, credential: Credential, body: Uint8Array): Gra
   const form = new URLSearchParams(new TextDecoder().decode(body));
   const grantTypes = form.getAll('grant_type');
   const scopes = form.getAll('scope');
-  if (grantTypes.length > 1 || scopes.length > 1) {
-    return bad('invalid_request', 'a parameter is given more than once');
-  }
-  if (!grantTypes[0]) return bad('invalid_request', 'grant_type is required');
+  if (grantTypes.length > 1) return bad('invalid_request', 'grant_type is given more than once');
+  if (scopes.length > 1) return bad('invalid_request', 'scope is given more than once');
+  if (!grantTypes[0]) return bad('invalid_request', 'grant_type is required: client_credentials');
   if (grantTypes[0] !== TokenRequest.shape.grant_type.value) {
     return bad('unsupported_grant_type', 'grant_type must be client_credentials');
   }
   const scope = (scopes[0] ?? '').trim();
-  const asked = parseScopes(scope);
-  if (asked === undefined) return bad('invalid_scope', 'scope is required, e.g. *:webhooks/**');
-  const allowed = parseScopes(credential.scope) ?? [];
-  if (!asked.every((one) => covers(allowed, one))) {
-    return bad('invalid_scope', 'the client is not allowed this scope');
-  }
+  if (scope === '') return bad('invalid_scope', `scope is required, such as ${SCOPE_EXAMPLE}`);
   if (scope !== credential.scope && scope.length > TOKEN_SCOPE_MAX_CHARACTERS) {
     return bad('invalid_scope', `scope must be at most ${TOKEN_SCOPE_MAX_CHARACTERS} characters`);
+  }
+  const asked = parseScopes(scope);
+  if (asked === undefined) {
+    return bad(
+      'invalid_scope',
+      `scope must be METHOD:path-glob, several separated by spaces, such as ${SCOPE_EXAMPLE}`,
+    );
+  }
+  const allowed = parseScopes(credential.scope) ?? [];
+  const refused = asked.find((one) => !covers(allowed, one));
+  if (refused !== undefined) {
+    // The grammar of scopes has no character that RFC 6749, 5.2 keeps out of a description.
+    const text = `${refused.method}:${refused.segments.join('/')}`;
+    return bad('invalid_scope', `the client is not allowed the scope ${text}`);
   }
   return { kind: 'granted', credential, scope };
 }
@@ -258,7 +277,12 @@ function refuse(c: AppContext, refused: Refused): Response {
     case 'no credentials':
     case 'wrong credentials':
       c.header('www-authenticate', CHALLENGE);
-      return answer(c, 401, 'invalid_client');
+      return answer(
+        c,
+        401,
+        'invalid_client',
+        REFUSALS[refused.kind === 'no credentials' ? refused.because : 'wrong'],
+      );
     case 'not judged':
       c.header('retry-after', String(refused.retryAfterSeconds));
       return answer(
@@ -287,8 +311,8 @@ function knownIds(c: AppContext, refused: Refused): Found {
   }
 }
 
-function answer(c: AppContext, status: ContentfulStatusCode, error: string, description?: string): Response {
-  return c.json({ error, ...(description === undefined ? {} : { error_description: description }) }, status);
+function answer(c: AppContext, status: ContentfulStatusCode, error: string, description: string): Response {
+  return c.json({ error, error_description: description }, status);
 }
 
 /**
@@ -349,14 +373,15 @@ interface SentCredentials {
  * The credentials of a Basic header (RFC 7617). RFC 6749, 2.3.1 has clients form-encode id and secret before they join
  * them, and many clients do not. So the text is read as sent, and decoded. At most one client id is possible: the
  * characters of an id are the same in both readings, so a text that decoding changes is no id as it was sent.
- * @returns `undefined` when the header has no credentials that a client could have
+ * @returns why there are no credentials that a client could have. An id that no client can have is `wrong`, like any unknown id
  */
-function sentCredentials(header: string | undefined): SentCredentials | undefined {
+function sentCredentials(header: string | undefined): SentCredentials | keyof typeof REFUSALS {
+  if (!/^Basic /i.test(header ?? '')) return 'absent';
   const sent = userAndPassword(header);
-  if (sent === undefined) return undefined;
+  if (sent === undefined) return 'malformed';
   const possible = [sent, ...decoded(sent)].filter(({ clientId }) => isClientId(clientId));
   const [first] = possible;
-  if (first === undefined) return undefined;
+  if (first === undefined) return 'wrong';
   return { clientId: first.clientId, secrets: [...new Set(possible.map(({ secret }) => secret))] };
 }
 
