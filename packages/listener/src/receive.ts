@@ -52,7 +52,8 @@ export function createReceiver(options: ReceiverOptions): Receiver {
       if (error instanceof Refusal) {
         options.onRefused?.(error);
         const { code: err, message: description, status } = error;
-        const headers: Record<string, string> = status === 405 ? { allow: 'POST' } : {};
+        const headers = new Headers({ 'content-language': 'en' }); // RFC 8935, section 2.3
+        if (status === 405) headers.set('allow', 'POST');
         return Response.json({ err, description }, { status, headers });
       }
       options.onFailed?.(error);

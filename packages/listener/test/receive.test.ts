@@ -96,6 +96,8 @@ describe('a token that does not verify', () => {
   it.each(cases)('a token is refused with 400 because it has %s: %s', async (_, code, make) => {
     const answer = await receiver()(post(await make()));
     expect(answer.status).toBe(400);
+    expect(answer.headers.get('content-type')).toBe('application/json');
+    expect(answer.headers.get('content-language')).toBe('en');
     expect(await answer.json()).toEqual({ err: code, description: expect.stringMatching(/\S/) });
     expect(taken).toEqual([]);
     expect(failed).toEqual([]);
