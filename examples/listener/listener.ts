@@ -4,7 +4,8 @@
  *
  *     npm run listener -- --jwks http://127.0.0.1:8787/{CID}/login/jwk --port 9000
  *
- * It takes tokens for the endpoint http://127.0.0.1:{port}/hooks; `--endpoint URL` names another.
+ * It takes tokens for the endpoint http://127.0.0.1:{port}/hooks; `--endpoint URL` names another, and may be repeated. The
+ * issuer is that of the customer whose keys these are; `--issuer URL` names another.
  */
 import { createServer, type Server } from 'node:http';
 import { argv } from 'node:process';
@@ -15,8 +16,8 @@ import { type Claims, createReceiver, onNode } from '@identity-webhooks/listener
 export interface ListenerOptions {
   /** URL of the customer's keys. */
   readonly jwksUrl: string;
-  /** `iss` of every token: `{BASE_URL}/{CID}/webhooks`. Unset: any. */
-  readonly issuer?: string;
+  /** `iss` of every token: `{BASE_URL}/{CID}/webhooks`. */
+  readonly issuer: string;
   /** The URLs of the endpoints that this listener serves, as the subscriptions have them: `aud` of every token. */
   readonly endpoints: readonly string[];
   /** Called once for each event that verified, however often it was sent. */
@@ -32,7 +33,7 @@ export function createListener(options: ListenerOptions): Server {
   const listen = onNode(
     createReceiver({
       jwksUrl,
-      ...(issuer === undefined ? {} : { issuer }),
+      issuer,
       audience: endpoints,
       // In production: also a table of your database as `seen`.
       onEvent: (claims, token) => options.onEvent(claims, token),
@@ -48,34 +49,51 @@ export function createListener(options: ListenerOptions): Server {
   });
 }
 
-function main(): void {
+const USAGE =
+  'usage: npm run listener -- --jwks http://127.0.0.1:8787/{CID}/login/jwk [--issuer URL] [--port 9000] [--endpoint URL]…';
+
+/** @throws Error if an argument is unknown or wrong */
+function readArguments() {
   const { values } = parseArgs({
     options: {
       jwks: { type: 'string' },
       issuer: { type: 'string' },
-      endpoint: { type: 'string' },
+      endpoint: { type: 'string', multiple: true },
       port: { type: 'string', default: '9000' },
     },
   });
-  if (values.jwks === undefined) {
-    console.error(
-      'usage: npm run listener -- --jwks http://127.0.0.1:8787/{CID}/login/jwk [--port 9000] [--endpoint URL]',
-    );
+  const { jwks = '', port } = values;
+  if (!URL.canParse(jwks)) throw new Error('--jwks must be the URL of the keys');
+  if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535)
+    throw new Error('--port must be a number up to 65535');
+  return {
+    jwksUrl: jwks,
+    issuer: values.issuer ?? jwks.replace(/\/login\/jwk$/, '/webhooks'),
+    endpoints: values.endpoint ?? [`http://127.0.0.1:${port}/hooks`],
+    port: Number(port),
+  };
+}
+
+function main(): void {
+  let given: ReturnType<typeof readArguments>;
+  try {
+    given = readArguments();
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : error}\n${USAGE}`);
     process.exit(2);
   }
+  const { port } = given;
   const server = createListener({
-    jwksUrl: values.jwks,
-    ...(values.issuer === undefined ? {} : { issuer: values.issuer }),
-    endpoints: [values.endpoint ?? `http://127.0.0.1:${values.port}/hooks`],
+    ...given,
     onEvent: (claims) => console.log(`verified ${claims.jti}\n${JSON.stringify(claims, null, 2)}`),
     onRefused: (reason) => console.log(`refused: ${reason}`),
   });
   server.on('error', (error) => {
-    console.error(`cannot listen on port ${values.port}: ${error.message}`);
+    console.error(`cannot listen on port ${port}: ${error.message}`);
     process.exit(1);
   });
-  server.listen(Number(values.port), '127.0.0.1', () => {
-    console.log(`listening on http://127.0.0.1:${values.port}`);
+  server.listen(port, '127.0.0.1', () => {
+    console.log(`listening on http://127.0.0.1:${port}`);
   });
 }
 

@@ -6,22 +6,24 @@
  * | 202 | the token is verified, and your code has taken the event, now or at an earlier request |
  * | 400 | the token is not acceptable; the body says why (RFC 8935, section 2.4) and the event's history keeps it |
  * | 405, 413, 415 | it is not a POST, too large, or not a token |
- * | 500 | your code, your store or the fetch of the keys failed |
+ * | 500 | your code or your store failed |
+ * | 503 with `Retry-After` | the keys cannot be fetched, or another process is taking the event |
  *
- * The service sends a token again after any answer but a 2xx, and when no answer came in time.
+ * The service sends a token again after any answer but a 2xx or a redirect, and when no answer came in time.
  */
-import { RecentIds, type SeenIds, type Take, takeOnce } from './seen.ts';
-import { createVerifier, Refusal, type VerifierOptions } from './verify.ts';
+import { RecentIds, type SeenIds, type Take, TakenElsewhere, takeOnce } from './seen.ts';
+import { createVerifier, KeysUnavailable, Refusal, type VerifierOptions } from './verify.ts';
 
 export interface ReceiverOptions extends VerifierOptions {
   /**
    * Takes one event: stores it, or puts it on a queue of yours. Keep it short, because the service waits 10 s for
-   * the answer. If it throws, the event does not count as seen, and the service sends it again.
+   * the answer. If it throws, the event does not count as seen, and the service sends it again. It may throw a `Refusal`
+   * to be answered 400.
    */
   readonly onEvent: Take;
   /** Called for each request that was refused. Must not throw. */
   onRefused?(refusal: Refusal): void;
-  /** Called for each request that ended in 500. Must not throw. */
+  /** Called for each request that ended in 500 or 503. Must not throw. */
   onFailed?(error: unknown): void;
   /** Events already taken. Default: `RecentIds`, which a restart empties. */
   readonly seen?: SeenIds;
@@ -34,6 +36,8 @@ export type Receiver = (request: Request) => Promise<Response>;
 
 const MEDIA_TYPE = 'application/secevent+jwt';
 const BODY_MAX_BYTES = 262_144;
+/** The service's own waits begin with 3 s and 30 s; it uses the longer one. */
+const RETRY_AFTER_SECONDS = '10';
 
 export function createReceiver(options: ReceiverOptions): Receiver {
   const { seen = new RecentIds(), bodyMaxBytes = BODY_MAX_BYTES } = options;
@@ -48,11 +52,14 @@ export function createReceiver(options: ReceiverOptions): Receiver {
       if (error instanceof Refusal) {
         options.onRefused?.(error);
         const { code: err, message: description, status } = error;
-        const headers: Record<string, string> = status === 405 ? { allow: 'POST' } : {};
+        const headers = new Headers({ 'content-language': 'en' }); // RFC 8935, section 2.3
+        if (status === 405) headers.set('allow', 'POST');
         return Response.json({ err, description }, { status, headers });
       }
       options.onFailed?.(error);
-      return new Response(null, { status: 500 });
+      return error instanceof KeysUnavailable || error instanceof TakenElsewhere
+        ? new Response(null, { status: 503, headers: { 'retry-after': RETRY_AFTER_SECONDS } })
+        : new Response(null, { status: 500 });
     }
   };
 }

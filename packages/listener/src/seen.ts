@@ -11,6 +11,22 @@ export interface SeenIds {
   has(jti: string): boolean | Promise<boolean>;
   /** Called after the event was taken. May be called again with the same id. */
   add(jti: string): unknown;
+  /**
+   * For a store that several processes share: asks for the event before it is taken, in one statement, such as an `INSERT`
+   * under a unique index. A claim must end by itself, after a minute say, because a process may die with it.
+   * @returns false if another process has claimed the event, or `add` was called for it
+   */
+  claim?(jti: string): boolean | Promise<boolean>;
+  /** Ends a claim: the event could not be taken, and the next request for it may try. */
+  release?(jti: string): unknown;
+}
+
+/** Another process is taking the event: whether it will succeed is unknown, so the event must come again. */
+export class TakenElsewhere extends Error {
+  constructor() {
+    super('another process is taking the event');
+    this.name = 'TakenElsewhere';
+  }
 }
 
 /**
@@ -45,22 +61,37 @@ export class RecentIds implements SeenIds {
 export type Take = (claims: Claims, token: string) => void | Promise<void>;
 
 /**
+ * How long a request for an event shares the result of an earlier one. An earlier one that takes longer never ends: the
+ * platform ended its request, or a connection of `take` hangs. The service has stopped waiting long before.
+ */
+const SHARED_FOR_MS = 60_000;
+
+/**
  * Calls `take` once for each `jti`. An event is seen once `take` has ended well: a process that dies before that gets the
  * event again. A second request for an event that is being taken shares the result of the first.
  */
 export function takeOnce(seen: SeenIds, take: Take): (claims: Claims, token: string) => Promise<void> {
-  const underWay = new Map<string, Promise<void>>();
+  const underWay = new Map<string, { readonly sinceMs: number; readonly taking: Promise<void> }>();
   const takeUnseen = async (claims: Claims, token: string): Promise<void> => {
-    if (await seen.has(claims.jti)) return;
-    await take(claims, token);
-    await seen.add(claims.jti);
+    const { jti } = claims;
+    if (await seen.has(jti)) return;
+    if ((await seen.claim?.(jti)) === false) throw new TakenElsewhere();
+    try {
+      await take(claims, token);
+    } catch (error) {
+      await seen.release?.(jti);
+      throw error;
+    }
+    await seen.add(jti);
   };
   return (claims, token) => {
     const { jti } = claims;
     const earlier = underWay.get(jti);
-    if (earlier !== undefined) return earlier;
-    const taking = takeUnseen(claims, token).finally(() => underWay.delete(jti));
-    underWay.set(jti, taking);
+    if (earlier !== undefined && Date.now() < earlier.sinceMs + SHARED_FOR_MS) return earlier.taking;
+    const taking = takeUnseen(claims, token).finally(() => {
+      if (underWay.get(jti)?.taking === taking) underWay.delete(jti);
+    });
+    underWay.set(jti, { sinceMs: Date.now(), taking });
     return taking;
   };
 }

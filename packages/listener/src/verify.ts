@@ -1,13 +1,20 @@
 /**
  * Verifies security event tokens (SETs, RFC 8417) against the keys that the service publishes for one customer.
  */
-import { createRemoteJWKSet, errors, type JWTPayload, jwtVerify } from 'jose';
+import {
+  createRemoteJWKSet,
+  customFetch,
+  errors,
+  type JWTPayload,
+  type JWTVerifyGetKey,
+  jwtVerify,
+} from 'jose';
 
 export interface VerifierOptions {
   /** URL of the customer's keys, `{BASE_URL}/{CID}/login/jwk`: from your own configuration, never from a token's `jku`. */
   readonly jwksUrl: string;
-  /** The `iss` to accept, `{BASE_URL}/{CID}/webhooks`. Unset: any. */
-  readonly issuer?: string;
+  /** The `iss` to accept, `{BASE_URL}/{CID}/webhooks`; a list while the service moves to another URL. */
+  readonly issuer: string | readonly string[];
   /**
    * The `aud` to accept: your endpoint's URL, exactly as the subscription has it, or the URLs of several endpoints that share
    * this verifier. Without it, a token that was made for another listener of the customer would be accepted here.
@@ -24,14 +31,24 @@ export type Claims = JWTPayload & {
 
 /**
  * @returns the claims
- * @throws Refusal if the token is not acceptable; any other error if the keys could not be fetched
+ * @throws Refusal if the token is not acceptable
+ * @throws KeysUnavailable if the keys could not be fetched, so that nobody knows
  */
 export type Verifier = (token: string) => Promise<Claims>;
 
-/** What can be wrong with a token (RFC 8935, section 2.4). */
-export type RefusalCode = 'invalid_request' | 'invalid_key' | 'invalid_issuer' | 'invalid_audience';
+/**
+ * What can be wrong with a token (RFC 8935, section 2.4). A token is refused with one of the first four. The last two are
+ * about who sends it: the service sends no credentials, so they are for a program that checks something of its own.
+ */
+export type RefusalCode =
+  | 'invalid_request'
+  | 'invalid_key'
+  | 'invalid_issuer'
+  | 'invalid_audience'
+  | 'authentication_failed'
+  | 'access_denied';
 
-/** A token or request that is not acceptable. A repeat of it is not acceptable either. */
+/** A token or request that is not acceptable. A repeat of it is not acceptable either. `onEvent` may throw one. */
 export class Refusal extends Error {
   readonly code: RefusalCode;
   /** HTTP status to answer with. */
@@ -45,19 +62,32 @@ export class Refusal extends Error {
   }
 }
 
+/** The keys could not be fetched, or are not keys: whether the token is acceptable is unknown, so it must come again. */
+export class KeysUnavailable extends Error {
+  constructor(cause: unknown) {
+    super(`the keys cannot be fetched: ${cause instanceof Error ? cause.message : cause}`, { cause });
+    this.name = 'KeysUnavailable';
+  }
+}
+
+/** How long nobody asks for the keys after they could not be fetched: a stranger must not set the pace of requests. */
+const PAUSE_AFTER_FAILURE_MS = 3_000;
+
 /**
- * Fetches keys when it first needs them, keeps them for ten minutes, and fetches again for an unknown key.
- * @throws TypeError without an audience
+ * Fetches keys when it first needs them, keeps them for ten minutes, and fetches again for an unknown key, once in 30 s.
+ * @throws TypeError without an issuer or an audience
  */
 export function createVerifier({ jwksUrl, issuer, audience }: VerifierOptions): Verifier {
+  const issuers = [issuer ?? []].flat().filter((url) => url !== '');
+  if (issuers.length === 0) throw new TypeError('issuer must be the URL of the customer at the service');
   const audiences = [audience ?? []].flat().filter((url) => url !== '');
   if (audiences.length === 0) throw new TypeError('audience must be the URL of your endpoint');
-  const keys = createRemoteJWKSet(new URL(jwksUrl));
+  const keys = keysAt(new URL(jwksUrl));
   const expected = {
     algorithms: ['RS256'],
     typ: 'secevent+jwt',
     requiredClaims: ['jti', 'iat', 'events'], // RFC 8417, section 2.2
-    ...(issuer === undefined ? {} : { issuer }),
+    issuer: issuers,
     audience: audiences,
   };
   return async (token) => {
@@ -70,7 +100,29 @@ export function createVerifier({ jwksUrl, issuer, audience }: VerifierOptions): 
       }
       return { ...payload, jti: payload.jti, events: events as Claims['events'] };
     } catch (error) {
-      throw asRefusal(error) ?? error;
+      if (error instanceof Refusal || error instanceof KeysUnavailable) throw error;
+      throw asRefusal(error) ?? new KeysUnavailable(error); // such as a key that is too short
+    }
+  };
+}
+
+/** The published keys. Rejects with the error of `jose` for an unknown key, else with `KeysUnavailable`. */
+function keysAt(url: URL): JWTVerifyGetKey {
+  let failure: { readonly error: KeysUnavailable; readonly atMs: number } | undefined;
+  const published = createRemoteJWKSet(url, {
+    [customFetch]: (...request) => {
+      if (failure !== undefined && Date.now() < failure.atMs + PAUSE_AFTER_FAILURE_MS) throw failure.error;
+      return fetch(...request);
+    },
+  });
+  return async (header, token) => {
+    try {
+      return await published(header, token);
+    } catch (error) {
+      if (error instanceof KeysUnavailable) throw error;
+      if (asRefusal(error) !== undefined) throw error;
+      failure = { error: new KeysUnavailable(error), atMs: Date.now() };
+      throw failure.error;
     }
   };
 }

@@ -1,7 +1,9 @@
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { RecentIds, takeOnce } from '../src/seen.ts';
 
 const CLAIMS = { jti: 'e67f33f4-28ae-4abe-a5a4-98e9593774bb', events: {} };
+
+afterEach(() => void vi.useRealTimers());
 
 describe('a second request for an event that is being taken', () => {
   it.each(['fulfilled', 'rejected'])(
@@ -20,6 +22,28 @@ describe('a second request for an event that is being taken', () => {
       expect(tries).toBe(1);
     },
   );
+
+  it('a second request begins again when the first has not ended after a minute', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    let tries = 0;
+    const gate = Promise.withResolvers<void>();
+    // The first never ends: its process froze, or the platform ended its request.
+    const begun = Promise.withResolvers<void>();
+    const take = takeOnce(new RecentIds(), () => {
+      begun.resolve();
+      return ++tries === 1 ? gate.promise : undefined;
+    });
+    const first = take(CLAIMS, 'token');
+    await begun.promise;
+    vi.setSystemTime(Date.now() + 59_000);
+    const second = take(CLAIMS, 'token');
+    expect(tries).toBe(1);
+    vi.setSystemTime(Date.now() + 1_000);
+    await take(CLAIMS, 'token');
+    expect(tries).toBe(2);
+    gate.resolve();
+    await Promise.all([first, second]);
+  });
 });
 
 describe('RecentIds', () => {

@@ -1,7 +1,7 @@
 /** The part of the service that a listener meets: a key, its JWKS, and tokens signed with it. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { exportJWK, generateKeyPair, type JWTHeaderParameters, SignJWT } from 'jose';
+import { exportJWK, generateKeyPair, type JWK, type JWTHeaderParameters, SignJWT } from 'jose';
 
 export const ENDPOINT = 'https://listener.example/hooks';
 
@@ -10,18 +10,32 @@ export interface Service {
   readonly issuer: string;
   /** A token as the service sends it, with the claims and header parameters given instead of its own. */
   sign(claims?: object, header?: Partial<JWTHeaderParameters>): Promise<string>;
+  /** Signs with a new key from now on, and publishes it beside the old ones. @returns its id */
+  rotate(): Promise<string>;
+  /** How often the JWKS was asked for. */
+  asked(): number;
+  /** Answers instead of the JWKS; `undefined` brings the JWKS back. */
+  interfere(answer?: { readonly status: number; readonly body: string }): void;
   close(): Promise<void>;
 }
 
-/** @param publishes whether its JWKS is to be had */
-export async function startService(publishes = true): Promise<Service> {
-  const { privateKey, publicKey } = await generateKeyPair('RS256');
-  const jwk = { ...(await exportJWK(publicKey)), kid: 'key-1', alg: 'RS256', use: 'sig' };
+export async function startService(): Promise<Service> {
+  const published: JWK[] = [];
+  let signing: { readonly kid: string; readonly privateKey: CryptoKey };
+  let asked = 0;
+  let instead: { readonly status: number; readonly body: string } | undefined;
+  const rotate = async () => {
+    const { privateKey, publicKey } = await generateKeyPair('RS256');
+    const kid = `key-${published.length + 1}`;
+    published.push({ ...(await exportJWK(publicKey)), kid, alg: 'RS256', use: 'sig' });
+    signing = { kid, privateKey };
+    return kid;
+  };
+  await rotate();
   const server = createServer((_, response) => {
-    if (!publishes) return response.writeHead(503).end();
-    return response
-      .writeHead(200, { 'content-type': 'application/json' })
-      .end(JSON.stringify({ keys: [jwk] }));
+    asked++;
+    const { status, body } = instead ?? { status: 200, body: JSON.stringify({ keys: published }) };
+    response.writeHead(status, { 'content-type': 'application/json' }).end(body);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -29,6 +43,11 @@ export async function startService(publishes = true): Promise<Service> {
   return {
     jwksUrl: `${url}/customer/login/jwk`,
     issuer,
+    rotate,
+    asked: () => asked,
+    interfere: (answer) => {
+      instead = answer;
+    },
     sign: (claims, header) =>
       new SignJWT({
         iss: issuer,
@@ -38,8 +57,8 @@ export async function startService(publishes = true): Promise<Service> {
         events: { entityCreated: { id: crypto.randomUUID() } },
         ...claims,
       })
-        .setProtectedHeader({ alg: 'RS256', kid: 'key-1', typ: 'secevent+jwt', ...header })
-        .sign(privateKey),
+        .setProtectedHeader({ alg: 'RS256', kid: signing.kid, typ: 'secevent+jwt', ...header })
+        .sign(signing.privateKey),
     close: () =>
       new Promise((resolve) => {
         server.closeAllConnections();
