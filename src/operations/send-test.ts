@@ -1,11 +1,12 @@
 /**
- * Sends a test notification (contract 3.7): signs a security event token with the event `test` and settles it without
- * an attempt. The store then has the delivery and sends it with its next alarm, whatever the health of the endpoint is.
+ * Sends a test notification (contract 3.7): signs a security event token with the event `test`, or with what the caller gives instead
+ * (contract 10.11), and settles it without an attempt. The store then has the delivery and sends it with its next alarm, whatever the health of the endpoint is.
  * A call that dies leaves no test, or one that is sent; a repeat is another test under another event id. A success of a test
  * also verifies a new endpoint (contract 10.8): for that the service sends one by itself.
  */
 import type { Delivery } from '../domain/delivery.ts';
 import { newEventIds } from '../domain/ids.ts';
+import type { SetContent } from '../domain/security-event-token.ts';
 import { refOf, type Subscription } from '../domain/subscription.ts';
 import type { EventStoreRpc } from '../event-store/rpc.ts';
 import { logError } from '../log.ts';
@@ -26,16 +27,22 @@ type SentTest =
   /** The customer or the subscription went while the call was under way. */
   | { readonly result: 'no customer' | 'no subscription' };
 
+/** The `events` claim of a test, by its event id. */
+type ClaimOf = (eventId: string) => Record<string, object>;
+
+const testEvent: ClaimOf = (id) => ({ test: { id } });
+
 export async function sendTest(
   needs: SendTestNeeds,
   subscription: Subscription,
   now: number,
+  claimOf: ClaimOf = testEvent,
 ): Promise<SentTest> {
   if (!subscription.enabled) return { result: 'disabled' };
   const kid = await currentKid(needs.db, subscription.customerId);
   if (kid === undefined) return { result: 'no customer' };
   const [eventId = ''] = newEventIds(now, 1, crypto.getRandomValues(new Uint8Array(16)));
-  const set = await sign(needs.signer, kid, subscription, eventId, now);
+  const set = await sign(needs.signer, kid, subscription, { eventId, events: claimOf(eventId) }, now);
   const store = needs.eventStore(subscription.id);
   const { endpoint } = subscription;
   const facts = { eventId, acceptedAt: now, endpoint, set, neverHeld: true as const };
@@ -68,17 +75,16 @@ async function sign(
   signer: SendTestNeeds['signer'],
   kid: string,
   subscription: Subscription,
-  eventId: string,
+  content: Pick<SetContent, 'eventId' | 'events'>,
   now: number,
 ): Promise<string> {
   await signer.open([kid]);
   return await signer.sign(kid, {
     customerId: subscription.customerId,
     subscriptionId: subscription.id,
-    eventId,
+    ...content,
     endpoint: subscription.endpoint,
     acceptedAt: now,
     occurredAt: now,
-    events: { test: { id: eventId } },
   });
 }

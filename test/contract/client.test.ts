@@ -77,6 +77,7 @@ describe('the client of the package', () => {
     for await (const { title } of client.items('listSubscriptions')) titles.push(title);
     expect(titles).toEqual(['Sync']);
     await client.call('sendTest', { sid });
+    await client.call('sendTest', { sid, body: { type: 'entityUpdated' } });
 
     const failed = await fail(clock, customer, sid, 5);
     const seen: string[] = [];

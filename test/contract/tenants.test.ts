@@ -66,6 +66,7 @@ const BODIES: Readonly<Record<string, unknown>> = {
   },
   'PATCH /{cid}/webhooks/subscriptions/{sid}': { title: 'taken over' },
   'POST /{cid}/webhooks/events': anEvent(),
+  'POST /{cid}/webhooks/subscriptions/{sid}/test': { type: 'entityCreated' },
   'POST /{cid}/webhooks/filter-tests': { filter: {}, event: anEvent() },
   'POST /{cid}/webhooks/subscriptions/{sid}/redeliveries': {},
 };

@@ -246,6 +246,24 @@ describe('a new subscription', () => {
   });
 });
 
+describe('a test that names an event type', () => {
+  it('an example of an event that its listener takes verifies the endpoint', async () => {
+    holdClock();
+    const subscription = await newSubscription(await newCustomer(), { answers: [{ status: 404 }] });
+    await subscription.ring();
+    await until(async () => (await got(subscription.listener)).length === 1, 'the first test');
+    const path = `/subscriptions/${subscription.id}/test`;
+    await subscription.listener.script({ status: 204 });
+    const { body } = await subscription.customer.call('POST', path, { type: 'entityCreated' });
+    const isSent = async () => (await subscription.event(body.id)).state === 'success';
+    // The first test waits for its retry: the clock is held.
+    await subscription.ring();
+    await until(isSent, 'the example');
+    expect(await got(subscription.listener)).toEqual(['test', body.id]);
+    await until(isHealthy(subscription), 'the proof');
+  });
+});
+
 describe('a changed endpoint', () => {
   async function verified(clock: HeldClock): Promise<TestSubscription> {
     const subscription = await newSubscription(await newCustomer());

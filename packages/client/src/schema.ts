@@ -761,6 +761,11 @@ export interface components {
                      * @description the profile's id
                      */
                     readonly sub: string;
+                    /**
+                     * @description of an example alone, which the customer asked for: there is no such profile
+                     * @enum {boolean}
+                     */
+                    readonly test?: true;
                 };
             };
             /** @description when the event was accepted, in seconds */
@@ -796,6 +801,11 @@ export interface components {
                      * @description the profile's id
                      */
                     readonly sub: string;
+                    /**
+                     * @description of an example alone, which the customer asked for: there is no such profile
+                     * @enum {boolean}
+                     */
+                    readonly test?: true;
                 };
             };
             /** @description when the event was accepted, in seconds */
@@ -829,6 +839,11 @@ export interface components {
                      * @description the profile's id
                      */
                     readonly sub: string;
+                    /**
+                     * @description of an example alone, which the customer asked for: there is no such profile
+                     * @enum {boolean}
+                     */
+                    readonly test?: true;
                 };
             };
             /** @description when the event was accepted, in seconds */
@@ -1041,6 +1056,13 @@ export interface components {
                 readonly redeliver: components["schemas"]["Link"];
                 readonly history: components["schemas"]["Link"];
             };
+        };
+        readonly NewTest: {
+            /**
+             * @description an example of this event type is sent, marked with `"test": true`; without it the test event is sent
+             * @enum {string}
+             */
+            readonly type?: "entityCreated" | "entityUpdated" | "entityDeleted";
         };
         readonly EventList: {
             /** @description items in the whole collection */
@@ -2314,7 +2336,16 @@ export interface operations {
             };
             readonly cookie?: never;
         };
-        readonly requestBody?: never;
+        readonly requestBody?: {
+            readonly content: {
+                /**
+                 * @example {
+                 *       "type": "entityUpdated"
+                 *     }
+                 */
+                readonly "application/json": components["schemas"]["NewTest"];
+            };
+        };
         readonly responses: {
             /** @description Stored, and about to be sent */
             readonly 202: {
@@ -2364,6 +2395,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["Event"];
                 };
             };
+            readonly 400: components["responses"]["BadRequest"];
             readonly 403: components["responses"]["Forbidden"];
             readonly 404: components["responses"]["NotFound"];
             readonly 405: components["responses"]["MethodNotAllowed"];

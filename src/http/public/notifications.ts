@@ -16,6 +16,10 @@ const entity = {
   globalSub: z.string(),
   id: id.meta({ description: 'event id' }),
   sub: id.meta({ description: "the profile's id" }),
+  test: z
+    .literal(true)
+    .optional()
+    .meta({ description: 'of an example alone, which the customer asked for: there is no such profile' }),
 };
 
 function claimsOf<Type extends string, Content extends z.ZodType>(type: Type, content: Content) {
