@@ -91,8 +91,8 @@ function faultOfStart(
     case 'awaiting-retry':
       return entry.at >= (before.nextAttemptAt ?? 0) ? undefined : 'attempted early';
     case 'failure':
-      // The delivery failed without an attempt, and then the first attempt turned out to have succeeded.
-      return before.attempts === 0 && after?.state === 'success' ? undefined : 'the delivery was final';
+      // An attempt was under way that the store knew nothing of, because an object that ends forgets what has begun. It succeeded.
+      return after?.state === 'success' ? undefined : 'the delivery was final';
     case 'executing':
     case 'success':
       return 'an attempt cannot begin';

@@ -6,7 +6,7 @@ import { type Delivery, isFinal, sendAgainAt } from '../../src/domain/delivery.t
 import { EVENT_MAX_AGE_MS } from '../../src/domain/limits.ts';
 import { type Aged, windowStart } from '../../src/domain/retention.ts';
 import type { RedeliveryJob } from '../../src/event-store/rpc.ts';
-import { UNHEALTHY_UNDER_WAY_MAX } from '../../src/event-store/tuning.ts';
+import { DUTY_PAUSE_MAX_MS, UNHEALTHY_UNDER_WAY_MAX } from '../../src/event-store/tuning.ts';
 import type { Random } from '../support/random.ts';
 import { faultOf, type Post } from './history.ts';
 import type { SimulatedObject } from './object.ts';
@@ -164,7 +164,10 @@ export class Ledger {
     const at = times.length === 0 ? null : Math.min(...times);
     if (at !== null) {
       must(alarm !== null, 'something is open and no alarm is set');
-      const latest = Math.max(now, at) + ALARM_SLACK_MS;
+      // A duty that fails pauses. The row of its pause may have been refused, too.
+      const [pause] = this.#object.rows<{ until: number }>('SELECT max(until) AS until FROM pauses');
+      const refused = this.#object.refusedAt + DUTY_PAUSE_MAX_MS;
+      const latest = Math.max(now, at, pause?.until ?? 0, refused) + ALARM_SLACK_MS;
       must((alarm ?? 0) <= latest, `the alarm rings ${(alarm ?? 0) - latest} ms late`);
     }
     if (alarm !== null) return;

@@ -79,6 +79,8 @@ export class SimulatedObject {
   busy = 0;
   /** Rises with each turn that wrote something. */
   written = 0;
+  /** When a write was last refused, ms. */
+  refusedAt = Number.NEGATIVE_INFINITY;
   /** Called with each write that was refused. */
   onRefused: () => void = () => undefined;
 
@@ -314,12 +316,14 @@ export class SimulatedObject {
   #mayRefuse(): void {
     if (this.#isAsked) return;
     if (this.isFull) {
+      this.refusedAt = this.#time.now;
       this.onRefused();
       throw new Refused('database or disk is full: SQLITE_FULL');
     }
     if (this.#refuseAfter === undefined) return;
     if (this.#refuseAfter-- > 0) return;
     this.#refuseAfter = undefined;
+    this.refusedAt = this.#time.now;
     this.onRefused();
     throw new Refused('constraint failed: SQLITE_CONSTRAINT');
   }

@@ -12,7 +12,7 @@
  * A bounded number of deliveries is dispatched and not begun, so that one store does not fill a slow queue. Of an endpoint that
  * is not healthy only a few deliveries are on their way at once.
  */
-import { type Delivery, dispatchOrHold, type EndpointNow } from '../../domain/delivery.ts';
+import { type Delivery, dispatchOrHold, type EndpointNow, sendAgainAt } from '../../domain/delivery.ts';
 import { newLeaseToken } from '../../domain/ids.ts';
 import type { SubscriptionRef } from '../../domain/subscription.ts';
 import { hostOf } from '../../host-limit/client.ts';
@@ -375,7 +375,12 @@ class Outgoing {
   take(delivery: Delivery): boolean {
     const isProven = delivery.proof === null || this.#isGiven(delivery.proof);
     const next = dispatchOrHold(delivery, this.#freshToken, this.#now, this.#endpoint, isProven);
-    if (next === undefined) return false;
+    if (next === undefined) {
+      // An attempt may be under way, so it keeps its time, whatever made it due here.
+      const againAt = Math.max(sendAgainAt(delivery) ?? 0, this.#now + DRAIN_STEP_MS);
+      this.#deliveries.due.dispatched.postpone([delivery.eventId], againAt);
+      return false;
+    }
     this.#write(delivery, next);
     if (next.leaseToken === null) return false;
     this.places--;
