@@ -4073,6 +4073,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["AdoptedAgain"];
                 };
             };
+            readonly 400: components["responses"]["BadRequest"];
             readonly 403: components["responses"]["Forbidden"];
             readonly 404: components["responses"]["NotFound"];
             readonly 405: components["responses"]["MethodNotAllowed"];

@@ -5,7 +5,7 @@ import { operatorAudit } from '../kit/audit.ts';
 import type { Door } from '../kit/door.ts';
 import { withCustomer } from '../kit/load.ts';
 import { problems } from '../kit/problems.ts';
-import { declareRoute, forOperator } from '../kit/route.ts';
+import { declareOwnRoute, forOperator } from '../kit/route.ts';
 import { customerPath, jsonContent, wholeNumber } from '../kit/schemas.ts';
 
 const AdoptedAgain = z
@@ -18,7 +18,7 @@ const AdoptedAgain = z
   })
   .meta({ id: 'AdoptedAgain' });
 
-const adoptAgainRoute = declareRoute({
+const adoptAgainRoute = declareOwnRoute({
   method: 'post',
   path: '/customers/{cid}/subscriptions/adopt-again',
   operationId: 'adoptSubscriptionsAgain',
