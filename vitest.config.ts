@@ -93,7 +93,7 @@ export default defineConfig(async () => ({
         },
       },
       {
-        // Clients that others generate of the OpenAPI document: made from packages of other languages, so not a part of `npm test`.
+        // Generated clients, and listeners in other languages: made from packages of those languages, so not a part of `npm test`.
         test: {
           name: 'clients',
           include: ['test/clients/**/*.test.ts'],

@@ -57,8 +57,8 @@ export class RecentIds implements SeenIds {
   }
 }
 
-/** Takes one verified event. Throws if it could not. */
-export type Take = (claims: Claims, token: string) => void | Promise<void>;
+/** Takes one verified event. Its promise is awaited. Throws or rejects if it could not take the event. */
+export type Take = (claims: Claims, token: string) => unknown;
 
 /**
  * How long a request for an event shares the result of an earlier one. An earlier one that takes longer never ends: the
