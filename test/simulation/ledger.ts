@@ -142,7 +142,7 @@ export class Ledger {
     for (const { eventId, acceptedAt } of this.#unseen.values()) {
       if (isKept(eventId)) continue;
       must(
-        this.#isOver({ eventId, acceptedAt }, now),
+        this.#isOver({ eventId, acceptedAt }, now) || this.#hasFailedAndExpired(eventId, acceptedAt, now),
         `${eventId} is lost: not stored, not queued, not a dead letter`,
       );
       this.#unseen.delete(eventId);
@@ -345,6 +345,13 @@ export class Ledger {
       'SELECT (SELECT count(*) FROM deliveries) + (SELECT coalesce(sum(events), 0) FROM segments) AS n',
     );
     return counted[0]?.n ?? 0;
+  }
+
+  /** It failed between two checks, and its time has passed: it is stored, but no list shows it. */
+  #hasFailedAndExpired(eventId: string, acceptedAt: number, now: number): boolean {
+    if (acceptedAt + RETENTION_MS > now) return false;
+    const query = "SELECT 1 FROM deliveries WHERE event_id = ? AND state = 'failure'";
+    return this.#object.rows(query, eventId).length > 0;
   }
 
   #hasSucceeded(eventId: string): boolean {
