@@ -376,8 +376,11 @@ export function recordWaiting(
 ): Delivery | undefined {
   const delivery = existing ?? arrive(facts, startedAt, true);
   if (isFinal(delivery.state) || attempt <= delivery.runBase) return undefined;
-  if (delivery.state === 'executing' && attempt === delivery.attempts)
+  if (delivery.state === 'executing' && attempt === delivery.attempts) {
+    // It had lapsed, and was dispatched again: that dispatch has a lease of its own.
+    if (delivery.leaseToken !== null) return undefined;
     return { ...delivery, dueAt: inLife(delivery, lapsesAt) };
+  }
   if (delivery.state === 'executing' || attempt !== delivery.attempts + 1) return undefined;
   return { ...start(delivery, startedAt), leaseToken: null, dueAt: inLife(delivery, lapsesAt) };
 }

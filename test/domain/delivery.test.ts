@@ -133,6 +133,15 @@ describe('an attempt without an answer yet', () => {
     const again = changed(redeliver(failed, NOW + 20));
     expect(recordWaiting(again, FACTS, { attempt: 1, startedAt: NOW }, NOW + LEASE_MS)).toBeUndefined();
   });
+
+  it('an attempt that lapsed and was dispatched again leaves the lease of that dispatch alone, when it reports that it waits', () => {
+    const lapsed = executing();
+    const again = dispatch(lapsed, newLeaseToken(NOW + LEASE_MS, new Uint8Array(16)), NOW + LEASE_MS);
+    expect(again).toMatchObject({ state: 'executing', attempts: 1 });
+    const report = { attempt: 1, startedAt: NOW };
+    expect(recordWaiting(again, FACTS, report, NOW + 2 * LEASE_MS)).toBeUndefined();
+    expect(recordWaiting(lapsed, FACTS, report, NOW + 2 * LEASE_MS)?.dueAt).toBe(NOW + 2 * LEASE_MS);
+  });
 });
 
 describe('a success', () => {
