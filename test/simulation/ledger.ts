@@ -18,6 +18,8 @@ const DISPATCHED_AGAIN_MS = 120_000;
 /** The alarm may be this late for what is due: a store whose host has no place asks again after 75 s at the latest. */
 const ALARM_SLACK_MS = 76_000;
 
+type DeliveryRow = Pick<Delivery, 'eventId' | 'state' | 'attempts' | 'acceptedAt' | 'updatedAt'>;
+
 /** A request in full, as the listener got it. */
 export interface SentPost extends Post {
   readonly endpoint: string;
@@ -211,18 +213,13 @@ export class Ledger {
   /** Checks the rows that changed. @returns whether nothing else has: nothing was packed, merged, deleted or failed by disabling */
   #checkChanges(now: number): boolean {
     if (this.#outlines() !== this.#segments) return false;
-    type Row = Pick<Delivery, 'eventId' | 'state' | 'attempts' | 'acceptedAt' | 'updatedAt'>;
-    const rows = this.#object.rows<Row>(
-      `SELECT event_id AS eventId, state, attempts, accepted_at AS acceptedAt, updated_at AS updatedAt
-       FROM deliveries`,
-    );
+    const rows = this.#rows();
     if (this.#rowIds.difference(new Set(rows.map(({ eventId }) => eventId))).size > 0) return false;
     for (const row of rows) {
       const { eventId, state, attempts, updatedAt } = row;
       this.#rowIds.add(eventId);
       if (expiryOf(row) <= now) {
-        // It is stored, and no longer shown.
-        this.#unseen.delete(eventId);
+        this.#noteHidden(row);
         continue;
       }
       const before = this.#seen.get(eventId);
@@ -234,6 +231,20 @@ export class Ledger {
     return true;
   }
 
+  #rows(): DeliveryRow[] {
+    return this.#object.rows(
+      `SELECT event_id AS eventId, state, attempts, accepted_at AS acceptedAt, updated_at AS updatedAt
+       FROM deliveries`,
+    );
+  }
+
+  /** A delivery is stored and no longer shown. It may have become final since the last check. */
+  #noteHidden({ eventId, state, attempts, updatedAt }: DeliveryRow): void {
+    this.#unseen.delete(eventId);
+    const seen = this.#seen.get(eventId);
+    if (seen !== undefined) this.#seen.set(eventId, { ...seen, state, attempts, updatedAt });
+  }
+
   /** What changes the answers of the store although no row of `deliveries` changes. */
   #outlines(): string {
     const segments = this.#object.rows('SELECT last_id, events FROM segments');
@@ -243,9 +254,9 @@ export class Ledger {
   #checkStore(now: number): void {
     const { store } = this.#object;
     this.#segments = this.#outlines();
-    this.#rowIds = new Set(
-      this.#object.rows<{ id: string }>('SELECT event_id AS id FROM deliveries').map(({ id }) => id),
-    );
+    const rows = this.#rows();
+    this.#rowIds = new Set(rows.map(({ eventId }) => eventId));
+    for (const row of rows) if (expiryOf(row) <= now) this.#noteHidden(row);
     const listed = store.list({ limit: 100_000 });
     const ids = new Set<string>();
     let open = 0;
