@@ -1887,7 +1887,7 @@ export interface operations {
     readonly listSubscriptions: {
         readonly parameters: {
             readonly query?: {
-                /** @description page number; the first is 1 */
+                /** @description page number; the first is 1. What is no page number is no fault */
                 readonly page?: number;
             };
             readonly header?: never;
@@ -3337,7 +3337,7 @@ export interface operations {
     readonly listCustomers: {
         readonly parameters: {
             readonly query?: {
-                /** @description page number; the first is 1 */
+                /** @description page number; the first is 1. What is no page number is no fault */
                 readonly page?: number;
             };
             readonly header?: never;
@@ -3769,7 +3769,7 @@ export interface operations {
     readonly listDeadLetters: {
         readonly parameters: {
             readonly query?: {
-                /** @description page number; the first is 1 */
+                /** @description page number; the first is 1. What is no page number is no fault */
                 readonly page?: number;
             };
             readonly header?: never;

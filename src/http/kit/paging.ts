@@ -22,7 +22,7 @@ export const pageParameter = z
   .string()
   .optional()
   .catch('')
-  .meta({ type: 'integer', minimum: 1, maximum: 999_999_999, description: 'page number; the first is 1' });
+  .meta({ type: 'integer', description: 'page number; the first is 1. What is no page number is no fault' });
 
 /** A page of an operator's list. */
 export function pageOrFirst(asked: string | undefined): Page {
