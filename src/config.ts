@@ -10,6 +10,8 @@ import type { Env } from './env.ts';
 
 /** Everything that can be configured. */
 export interface Config {
+  /** What the names of this deployment's queues begin with, such as `prod-`; empty: nothing. */
+  readonly namePrefix: string;
   /** Public URL of the service, without a slash at its end. The issuer and the key URL of every SET begin with it. */
   readonly baseUrl: string;
   /** The host name in the default of an event's `globalSub` (contract 10.1). */
@@ -101,6 +103,12 @@ const key32 = z
   .transform((text) => decodeBase64(text) as Uint8Array);
 
 const Variables = z.object({
+  NAME_PREFIX: z
+    .string()
+    .regex(/^[a-z][a-z0-9-]{0,30}-$/, {
+      error: 'must be 2 to 32 of a-z, 0-9 and -, with a letter first and a - last',
+    })
+    .default(''),
   BASE_URL: baseUrl,
   CAPTURE_DOMAIN: z
     .string()
@@ -164,6 +172,7 @@ function parseConfig(env: Env): Config | ConfigError {
   if (lease !== undefined)
     return new ConfigError([`ATTEMPT_TIMEOUT_SECONDS is too long for the leases: ${lease}`]);
   return {
+    namePrefix: vars.NAME_PREFIX,
     baseUrl: vars.BASE_URL,
     captureDomain: vars.CAPTURE_DOMAIN,
     userAgent: vars.USER_AGENT,

@@ -18,6 +18,7 @@ export interface Env {
   PUBLIC_LOOK_UPS: RateLimit;
   TESTS: RateLimit;
 
+  NAME_PREFIX?: string;
   BASE_URL?: string;
   CAPTURE_DOMAIN?: string;
   USER_AGENT?: string;

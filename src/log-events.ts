@@ -272,6 +272,13 @@ export const LOG_EVENTS = {
         'Nothing about single lines. Many such lines mean that somebody calls with a bad token over and over: tell the owner of the `clientId`, or block the address.',
       fields: ['door', 'reason', 'customerId', 'clientId', 'method', 'count'],
     },
+    'queue not known': {
+      meaning:
+        'A batch came from a queue whose name is not `NAME_PREFIX` and one of the five names of the service. Nothing is lost: each message is handled by what it is.',
+      action:
+        'Compare the names of the queues in the configuration of the deployment with `NAME_PREFIX`, and deploy. Until then a kind of work may delay another.',
+      fields: ['queue', 'messages'],
+    },
     'message not understood': {
       meaning:
         'A message of `webhook-deliveries` or `webhook-unhealthy` is a dispatch in a form that is not known. It was dropped, and its store dispatches the deliveries again.',

@@ -29,6 +29,7 @@ function failureOf(variables: Record<string, unknown>): ConfigError {
 const namedBy = (error: ConfigError) => error.faults.map((fault) => fault.split(' ')[0]);
 
 const DEFAULTS = {
+  namePrefix: '',
   baseUrl: 'https://webhooks.example.com',
   captureDomain: 'us.janraincapture.com',
   userAgent: 'identity-webhooks/3.0',
@@ -53,6 +54,7 @@ describe('the configuration', () => {
 
   it('an empty variable counts as one that is not set', () => {
     const optional = [
+      'NAME_PREFIX',
       'CAPTURE_DOMAIN',
       'USER_AGENT',
       'RETRY_DELAYS_SECONDS',
@@ -77,6 +79,8 @@ describe('the configuration', () => {
   });
 
   it.each<[string, string, Record<string, unknown>]>([
+    ['NAME_PREFIX', 'prod-', { namePrefix: 'prod-' }],
+    ['NAME_PREFIX', `e${'u'.repeat(30)}-`, { namePrefix: `e${'u'.repeat(30)}-` }],
     ['BASE_URL', 'http://127.0.0.1:8787', { baseUrl: 'http://127.0.0.1:8787' }],
     ['BASE_URL', 'https://example.com/base/', { baseUrl: 'https://example.com/base' }],
     ['CAPTURE_DOMAIN', 'eu.janraincapture.com', { captureDomain: 'eu.janraincapture.com' }],
@@ -120,6 +124,7 @@ describe('a bad value of a variable', () => {
         'javascript:canary',
       ],
     ],
+    ['NAME_PREFIX', ['canary', '-', 'Canary-', '4canary-', 'canary_-', `${'x'.repeat(32)}-`]],
     ['CAPTURE_DOMAIN', ['canary domain', 'https://canary', 'x'.repeat(254)]],
     ['USER_AGENT', ['canary\nx: y', 'canary é', 'x'.repeat(201)]],
     [

@@ -214,6 +214,7 @@ describe('a bad configuration', () => {
 
   it.each<[keyof Env, string]>([
     ['BASE_URL', 'value-4711'],
+    ['NAME_PREFIX', 'value-4711'],
     ['CAPTURE_DOMAIN', 'value 4711'],
     ['RETRY_DELAYS_SECONDS', '3,value-4711'],
     ['ATTEMPT_TIMEOUT_SECONDS', '-4711'],
