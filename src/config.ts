@@ -5,6 +5,7 @@
  * be. It never shows the value, which may be a secret. HTTP then answers 500, and messages are returned to their queue.
  */
 import { z } from 'zod';
+import { type Cell, JURISDICTIONS, LOCATION_HINTS } from './cell.ts';
 import { leaseFault } from './domain/leases.ts';
 import type { Env } from './env.ts';
 
@@ -12,6 +13,8 @@ import type { Env } from './env.ts';
 export interface Config {
   /** What the names of this deployment's queues begin with, such as `prod-`; empty: nothing. */
   readonly namePrefix: string;
+  /** Where the Durable Objects are. */
+  readonly cell: Cell;
   /** Public URL of the service, without a slash at its end. The issuer and the key URL of every SET begin with it. */
   readonly baseUrl: string;
   /** The host name in the default of an event's `globalSub` (contract 10.1). */
@@ -109,6 +112,8 @@ const Variables = z.object({
       error: 'must be 2 to 32 of a-z, 0-9 and -, with a letter first and a - last',
     })
     .default(''),
+  JURISDICTION: z.enum(JURISDICTIONS, { error: `must be one of ${JURISDICTIONS.join(', ')}` }).optional(),
+  LOCATION_HINT: z.enum(LOCATION_HINTS, { error: `must be one of ${LOCATION_HINTS.join(', ')}` }).optional(),
   BASE_URL: baseUrl,
   CAPTURE_DOMAIN: z
     .string()
@@ -168,11 +173,21 @@ function parseConfig(env: Env): Config | ConfigError {
     // Private endpoints are for development and tests (contract 3.3).
     return new ConfigError(['ALLOW_PRIVATE_ENDPOINTS must not be true while BASE_URL is https']);
   }
+  if (vars.JURISDICTION !== undefined && vars.BASE_URL.startsWith('http:')) {
+    // The local runtime refuses each call of an object then; here the fault has a name.
+    return new ConfigError([
+      'JURISDICTION must not be set while BASE_URL is http: only Cloudflare has jurisdictions',
+    ]);
+  }
   const lease = leaseFault(vars.ATTEMPT_TIMEOUT_SECONDS * 1000);
   if (lease !== undefined)
     return new ConfigError([`ATTEMPT_TIMEOUT_SECONDS is too long for the leases: ${lease}`]);
   return {
     namePrefix: vars.NAME_PREFIX,
+    cell: {
+      ...(vars.JURISDICTION === undefined ? {} : { jurisdiction: vars.JURISDICTION }),
+      ...(vars.LOCATION_HINT === undefined ? {} : { locationHint: vars.LOCATION_HINT }),
+    },
     baseUrl: vars.BASE_URL,
     captureDomain: vars.CAPTURE_DOMAIN,
     userAgent: vars.USER_AGENT,

@@ -19,6 +19,8 @@ export interface Env {
   TESTS: RateLimit;
 
   NAME_PREFIX?: string;
+  JURISDICTION?: string;
+  LOCATION_HINT?: string;
   BASE_URL?: string;
   CAPTURE_DOMAIN?: string;
   USER_AGENT?: string;

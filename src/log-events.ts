@@ -237,6 +237,12 @@ export const LOG_EVENTS = {
       action: 'Act before it is at 80: see [An event store is full](#an-event-store-is-full).',
       fields: ['customerId', 'subscriptionId', 'bytes', 'percent'],
     },
+    'event store not created': {
+      meaning:
+        'The event store of a new subscription did not answer to the call that creates it. The subscription exists all the same, and its first event, its first reader or the daily visit creates the store. Without `LOCATION_HINT` the store is then near that call, and stays there.',
+      action: 'Nothing about single lines. If they go on, see [Outages](#outages).',
+      fields: ['customerId', 'subscriptionId', 'error'],
+    },
     'host limit not asked': {
       meaning:
         'The object that limits the requests to `host` for a customer could not be called. The consumer or the event store made at most one request there at once, in its stead.',

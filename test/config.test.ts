@@ -30,6 +30,7 @@ const namedBy = (error: ConfigError) => error.faults.map((fault) => fault.split(
 
 const DEFAULTS = {
   namePrefix: '',
+  cell: {},
   baseUrl: 'https://webhooks.example.com',
   captureDomain: 'us.janraincapture.com',
   userAgent: 'identity-webhooks/3.0',
@@ -55,6 +56,8 @@ describe('the configuration', () => {
   it('an empty variable counts as one that is not set', () => {
     const optional = [
       'NAME_PREFIX',
+      'JURISDICTION',
+      'LOCATION_HINT',
       'CAPTURE_DOMAIN',
       'USER_AGENT',
       'RETRY_DELAYS_SECONDS',
@@ -81,6 +84,8 @@ describe('the configuration', () => {
   it.each<[string, string, Record<string, unknown>]>([
     ['NAME_PREFIX', 'prod-', { namePrefix: 'prod-' }],
     ['NAME_PREFIX', `e${'u'.repeat(30)}-`, { namePrefix: `e${'u'.repeat(30)}-` }],
+    ['JURISDICTION', 'eu', { cell: { jurisdiction: 'eu' } }],
+    ['LOCATION_HINT', 'weur', { cell: { locationHint: 'weur' } }],
     ['BASE_URL', 'http://127.0.0.1:8787', { baseUrl: 'http://127.0.0.1:8787' }],
     ['BASE_URL', 'https://example.com/base/', { baseUrl: 'https://example.com/base' }],
     ['CAPTURE_DOMAIN', 'eu.janraincapture.com', { captureDomain: 'eu.janraincapture.com' }],
@@ -125,6 +130,8 @@ describe('a bad value of a variable', () => {
       ],
     ],
     ['NAME_PREFIX', ['canary', '-', 'Canary-', '4canary-', 'canary_-', `${'x'.repeat(32)}-`]],
+    ['JURISDICTION', ['canary', 'EU', 'fedramp-high']],
+    ['LOCATION_HINT', ['canary', 'WEUR', 'eu']],
     ['CAPTURE_DOMAIN', ['canary domain', 'https://canary', 'x'.repeat(254)]],
     ['USER_AGENT', ['canary\nx: y', 'canary é', 'x'.repeat(201)]],
     [
@@ -169,6 +176,11 @@ describe('a bad value of a variable', () => {
       expect(namedBy(error)).toEqual([name]);
       expect(error.message).toContain('is required');
     }
+  });
+
+  it('JURISDICTION is refused while BASE_URL is http, because the local runtime has none', () => {
+    const error = failureOf({ BASE_URL: 'http://127.0.0.1:8787', JURISDICTION: 'eu' });
+    expect(namedBy(error)).toEqual(['JURISDICTION']);
   });
 
   it('all bad values are named together', () => {

@@ -215,6 +215,8 @@ describe('a bad configuration', () => {
   it.each<[keyof Env, string]>([
     ['BASE_URL', 'value-4711'],
     ['NAME_PREFIX', 'value-4711'],
+    ['JURISDICTION', 'value-4711'],
+    ['LOCATION_HINT', 'value-4711'],
     ['CAPTURE_DOMAIN', 'value 4711'],
     ['RETRY_DELAYS_SECONDS', '3,value-4711'],
     ['ATTEMPT_TIMEOUT_SECONDS', '-4711'],
