@@ -75,7 +75,7 @@ const wholeNumber = (unit: string, min: number, max: number, fallback: number) =
     .transform(Number);
 
 const baseUrl = z
-  .string({ error: 'is required: the public URL of this service, e.g. https://webhooks.example.com' })
+  .string({ error: 'is required: the public URL of this service, such as https://webhooks.your.domain' })
   .refine(
     (text) => {
       if (/\s/.test(text) || !URL.canParse(text)) return false;
@@ -83,10 +83,19 @@ const baseUrl = z
       const plain = !url.username && !url.password && !url.search && !url.hash;
       return plain && (url.protocol === 'https:' || url.protocol === 'http:');
     },
-    { error: 'must be an http(s) URL without user, query or fragment' },
+    { error: 'must be an http(s) URL without user, query or fragment', abort: true },
   )
+  .refine((text) => !isPlaceholder(new URL(text).hostname), {
+    error:
+      'is a placeholder from an example: it must be the public URL of this service, because every token contains it',
+  })
   // One spelling: `iss` and `jku` of every SET contain the URL, and listeners compare them as text.
   .transform((text) => new URL(text).href.replace(/\/+$/, ''));
+
+/** The names that are kept for examples (RFC 2606, section 3): wrangler.toml has one. */
+function isPlaceholder(hostname: string): boolean {
+  return /(^|\.)example\.(com|net|org)\.?$/.test(hostname);
+}
 
 const retryDelays = z
   .string()

@@ -1,5 +1,5 @@
 /**
- * What a deployment is told once and then remembers: `deployments/{name}.json`, which has no secret and belongs into version
+ * The choices that an operator makes once for a deployment: `deployments/{name}.json`, which has no secret and belongs into version
  * control, and `deployments/{name}.secrets.json`, which does not.
  *
  * Both are written whole or not at all, so a run that dies leaves no half of a file. The file of secrets is never written

@@ -255,7 +255,7 @@ describe('a bad configuration', () => {
   it('ALLOW_PRIVATE_ENDPOINTS under https answers 500 and is named in the log', async () => {
     const log = errorLog();
     const bad = environmentWith({
-      BASE_URL: 'https://webhooks.example.com',
+      BASE_URL: 'https://webhooks.acme.test',
       ALLOW_PRIVATE_ENDPOINTS: 'true',
     });
     expect((await callIn(bad, 'GET', '/healthz')).status).toBe(500);

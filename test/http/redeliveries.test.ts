@@ -23,7 +23,13 @@ async function withFailures(clock: HeldClock, count: number, options: { customer
   const customer = options.customer ?? (await newCustomer());
   const subscription = await newSubscription(customer);
   const { endpoint } = subscription.listener;
-  const ref = { customerId: customer.id, subscriptionId: subscription.id, version: 1, enabled: true, endpoint };
+  const ref = {
+    customerId: customer.id,
+    subscriptionId: subscription.id,
+    version: 1,
+    enabled: true,
+    endpoint,
+  };
   const settle = async (eventId: string, outcome: Outcome) => {
     const facts = { eventId, acceptedAt: clock.now(), endpoint, set: eventId };
     const result = { attempt: 1, startedAt: clock.now(), durationMs: 1, outcome };

@@ -285,7 +285,7 @@ describe('several deployments in one account', () => {
     for (const id of limits) expect(Number(id)).toBeLessThan(2 ** 31);
   });
 
-  it('without a name the names of wrangler.toml are used', async () => {
+  it('the names of wrangler.toml are used when there is no --name', async () => {
     const account = emptyAccount();
     const made = configurationOf(
       { name: undefined, source: SOURCE, raw, settings: { baseUrl: 'https://a.acme.org' } },
