@@ -22,7 +22,6 @@ export interface RawConfig {
   readonly ratelimits?: readonly { readonly namespace_id: string }[];
   readonly services?: readonly { readonly service: string }[];
   readonly assets?: { readonly directory?: string };
-  readonly build?: { readonly cwd?: string };
 }
 
 interface Database {
@@ -108,7 +107,8 @@ export function configurationOf(deployment: Deployment, target: string, database
   const moved = (path: string) =>
     relative(dirname(target), resolve(dirname(source), path)).replaceAll('\\', '/');
   const { producers = [], consumers = [] } = raw.queues ?? {};
-  const { $schema: _, ...rest } = raw as RawConfig & { $schema?: string };
+  // The build step prepares a local state; the schema is for editors.
+  const { $schema: _, build: __, ...rest } = raw as RawConfig & { $schema?: string; build?: unknown };
   return {
     ...rest,
     name: workerOf(deployment),
@@ -116,7 +116,6 @@ export function configurationOf(deployment: Deployment, target: string, database
     ...(raw.assets?.directory === undefined
       ? {}
       : { assets: { ...raw.assets, directory: moved(raw.assets.directory) } }),
-    ...(raw.build === undefined ? {} : { build: { ...raw.build, cwd: moved(raw.build.cwd ?? '.') } }),
     ...(settings.domain === undefined || !isService(deployment)
       ? {}
       : { workers_dev: false, routes: [{ pattern: settings.domain, custom_domain: true }] }),

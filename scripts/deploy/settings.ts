@@ -6,10 +6,10 @@
  * over: its key opens what is in the database.
  */
 import { randomBytes } from 'node:crypto';
-import { existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { JURISDICTIONS } from '../../src/cell.ts';
+import { writeNew } from '../files.ts';
 import { Refused } from './refused.ts';
 
 /** The places that both a D1 database and an event store can be asked to be in. */
@@ -74,9 +74,7 @@ export function readSettings(file: string, flags: Flags): Settings {
 
 /** Remembers the settings. @returns whether they are new */
 export function keepSettings(file: string, settings: Settings): boolean {
-  if (existsSync(file)) return false;
-  writeWhole(file, settings, 0o644, renameSync);
-  return true;
+  return writeNew(file, asText(settings), 0o644);
 }
 
 /** The secrets of the file; `undefined` when there is none. */
@@ -89,26 +87,11 @@ export function makeSecrets(file: string, names: readonly SecretName[]): Readonl
   const secrets = Object.fromEntries(
     names.map((name) => [name, randomBytes(SECRET_BYTES[name]).toString('base64')]),
   );
-  // A link, because it fails where a file is already; a rename would replace it.
-  writeWhole(file, secrets, 0o600, (from, to) => {
-    linkSync(from, to);
-    rmSync(from);
-  });
+  if (!writeNew(file, asText(secrets), 0o600)) throw new Refused(`${file} appeared meanwhile. Repeat.`);
   return secrets;
 }
 
-function writeWhole(
-  file: string,
-  content: unknown,
-  mode: number,
-  place: (from: string, to: string) => void,
-): void {
-  mkdirSync(dirname(file), { recursive: true });
-  const draft = join(dirname(file), `.${basename(file)}.${process.pid}`);
-  rmSync(draft, { force: true });
-  writeFileSync(draft, `${JSON.stringify(content, null, 2)}\n`, { mode });
-  place(draft, file);
-}
+const asText = (content: unknown) => `${JSON.stringify(content, null, 2)}\n`;
 
 function readJson(file: string): unknown {
   try {
