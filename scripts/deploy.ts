@@ -33,7 +33,8 @@ async function main(): Promise<void> {
   const source = resolve(root, values.config ?? 'wrangler.toml');
   const { rawConfig } = experimental_readRawConfig({ config: source });
   const raw = rawConfig as RawConfig;
-  const name = values.name === undefined ? undefined : checkName(values.name);
+  // A script can pass --name=$NAME also when NAME is empty.
+  const name = values.name === undefined || values.name === '' ? undefined : checkName(values.name);
   const unsettled: Deployment = { name, source, raw, settings: {} };
   const settings = readSettings(filesOf(root, unsettled).settings, {
     baseUrl: values['base-url'],
@@ -44,6 +45,7 @@ async function main(): Promise<void> {
   const around: Surroundings = {
     root,
     wrangler: wranglerIn(root),
+    keepsFiles: process.env['CI'] === undefined,
     answers: async (url) => {
       try {
         return (await fetch(url, { signal: AbortSignal.timeout(10_000) })).ok;

@@ -33,6 +33,8 @@ export interface Surroundings {
   /** The folder of the project: `deployments` and `dist` are in it. */
   readonly root: string;
   readonly wrangler: Wrangler;
+  /** Whether files stay when the command ends. In a pipeline they do not, so secrets that it made would be lost. */
+  readonly keepsFiles: boolean;
   /** Whether `GET` of this URL answers 200. Never rejects. */
   answers(url: string): Promise<boolean>;
   wait(ms: number): Promise<void>;
@@ -58,7 +60,12 @@ export async function deploy(deployment: Deployment, around: Surroundings): Prom
   const found = database && (database.id ?? (await account.findDatabase(database.name, deployment.settings)));
   if (found !== undefined) writeConfiguration(deployment, files.configuration, found);
   const missing = isService(deployment)
-    ? await missingSecrets(account, worker, files.secrets, shown(files.secrets), found !== undefined)
+    ? await missingSecrets(account, worker, {
+        file: files.secrets,
+        shown: shown(files.secrets),
+        hasDatabase: found !== undefined,
+        mayMake: around.keepsFiles,
+      })
     : undefined;
   if (missing !== undefined) step('secrets', missing.done);
 
@@ -84,6 +91,14 @@ export async function deploy(deployment: Deployment, around: Surroundings): Prom
   const { targets } = await upload(account, files.upload, missing?.secrets ?? {});
   step('Worker', `deployed: ${targets.join(', ') || 'no address'}`);
   if (!isService(deployment)) return;
+  if (missing !== undefined && missing.absent.length > 0) {
+    say('');
+    say(
+      `The Worker has no ${missing.absent.join(', ')}, and answers 500 without them. A pipeline makes no secrets, because nobody`,
+    );
+    say('could keep a copy. Set them by `wrangler secret bulk`, or deploy once from a machine of yours.');
+    return;
+  }
   await untilItAnswers(baseUrlOf(deployment), targets, around);
   step('answers', `${baseUrlOf(deployment)}/healthz`);
   sayWhatIsNext(deployment, shown(files.secrets), readSecrets(files.secrets) !== undefined, say);
@@ -116,17 +131,28 @@ function writeConfiguration(deployment: Deployment, file: string, databaseId?: s
   writeFileSync(file, `${JSON.stringify(configurationOf(deployment, file, databaseId), null, 2)}\n`);
 }
 
+interface Missing {
+  /** What the Worker gets with this deployment. */
+  readonly secrets: Readonly<Record<string, string>>;
+  /** What it does not get, either. */
+  readonly absent: readonly string[];
+  readonly done: string;
+}
+
+interface SecretsOf {
+  readonly file: string;
+  /** The file as messages name it. */
+  readonly shown: string;
+  readonly hasDatabase: boolean;
+  readonly mayMake: boolean;
+}
+
 /** The secrets that the Worker does not have, from the file, which is made when there is none. */
-async function missingSecrets(
-  account: Account,
-  worker: string,
-  file: string,
-  shown: string,
-  hasDatabase: boolean,
-): Promise<{ readonly secrets: Readonly<Record<string, string>>; readonly done: string }> {
+async function missingSecrets(account: Account, worker: string, of: SecretsOf): Promise<Missing> {
+  const { file, shown, hasDatabase, mayMake } = of;
   const there = await account.secretsOf(worker);
   const names = SECRET_NAMES.filter((name) => !there.includes(name));
-  if (names.length === 0) return { secrets: {}, done: 'the Worker has them; they stay' };
+  if (names.length === 0) return { secrets: {}, absent: [], done: 'the Worker has them; they stay' };
   const kept = readSecrets(file);
   const absent = names.filter((name) => kept?.[name] === undefined);
   if (kept !== undefined && absent.length > 0) {
@@ -140,9 +166,11 @@ async function missingSecrets(
       `The database has signing keys, and neither the Worker nor this machine has the KEY_ENCRYPTION_KEY that opens them. Put your copy of it into ${shown}, together with OPERATOR_TOKEN and TOKEN_SIGNING_KEY.`,
     );
   }
+  if (kept === undefined && !mayMake) return { secrets: {}, absent: names, done: 'missing' };
   const secrets = kept ?? makeSecrets(file, names);
   return {
     secrets: Object.fromEntries(names.map((name) => [name, secrets[name] ?? ''])),
+    absent: [],
     done: `${shown} ${kept === undefined ? 'made: keep a copy where you keep secrets' : 'read'}`,
   };
 }

@@ -50,13 +50,15 @@ interface Options {
   readonly name?: string | undefined;
   readonly flags?: Flags;
   readonly kill?: { at: number; when: 'before' | 'after' };
+  /** A pipeline, whose files are gone when it ends. */
+  readonly isPipeline?: boolean;
   /** Answers of `/healthz`, one after another; the last one goes on. */
   readonly healthy?: readonly boolean[];
 }
 
 /** Runs the command once. @returns what it printed, what it ran, and how often it waited */
 async function run(root: string, account: Account, options: Options = {}) {
-  const { name = 'prod', flags = PROD, kill, healthy = [true] } = options;
+  const { name = 'prod', flags = PROD, kill, healthy = [true], isPipeline = false } = options;
   const { wrangler, calls } = scriptedWrangler(account, kill);
   const printed: string[] = [];
   const asked: string[] = [];
@@ -70,6 +72,7 @@ async function run(root: string, account: Account, options: Options = {}) {
       {
         root,
         wrangler,
+        keepsFiles: !isPipeline,
         answers: async (url) => {
           asked.push(url);
           return (answers.length > 1 ? answers.shift() : answers[0]) ?? true;
@@ -217,6 +220,30 @@ describe('a repeated deployment', () => {
   });
 });
 
+describe('a deployment from a pipeline', () => {
+  it('a pipeline makes no secrets that would be lost with it: it deploys, and says which are missing', async () => {
+    const root = newRoot();
+    const account = emptyAccount();
+    const { outcome, printed, asked, files, calls } = await run(root, account, { isPipeline: true });
+    expect(outcome).toBeUndefined();
+    expect(existsSync(files.secrets)).toBe(false);
+    expect(calls.flat()).not.toContain('--secrets-file');
+    expect(account.workers.get('prod-identity-webhooks')?.secrets.size).toBe(0);
+    expect(asked).toEqual([]);
+    expect(printed).toContain('The Worker has no OPERATOR_TOKEN, KEY_ENCRYPTION_KEY, TOKEN_SIGNING_KEY');
+  });
+
+  it('a pipeline deploys a Worker that has its secrets as any other machine does', async () => {
+    const root = newRoot();
+    const account = emptyAccount();
+    await run(root, account);
+    const { outcome, asked, printed } = await run(root, account, { isPipeline: true, flags: NO_FLAGS });
+    expect(outcome).toBeUndefined();
+    expect(asked).toHaveLength(1);
+    expect(printed).toContain('Next, create a customer:');
+  });
+});
+
 describe('a deployment that is killed', () => {
   it('a deployment that was killed at any call ends as if it had not been, when it is repeated', async () => {
     const reference = emptyAccount();
@@ -361,6 +388,7 @@ describe('what a deployment refuses', () => {
       { name: 'prod', source: SOURCE, raw, settings },
       {
         root: newRoot(),
+        keepsFiles: true,
         wrangler: async () => ({ status: 1, stdout: '', stderr }),
         answers: async () => true,
         wait: async () => undefined,
