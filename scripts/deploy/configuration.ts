@@ -14,6 +14,7 @@ export interface RawConfig {
   readonly workers_dev?: boolean;
   readonly routes?: unknown;
   readonly vars?: Readonly<Record<string, string>>;
+  readonly durable_objects?: { readonly bindings?: readonly { readonly class_name: string }[] };
   readonly d1_databases?: readonly Database[];
   readonly queues?: {
     readonly producers?: readonly { readonly queue: string }[];
@@ -61,7 +62,8 @@ export const prefixOf = ({ name }: Pick<Deployment, 'name'>) => (name === undefi
 export const workerOf = (deployment: Deployment) => `${prefixOf(deployment)}${deployment.raw.name}`;
 
 /** Whether this is the service; any other Worker only uses it. */
-export const isService = ({ raw }: Deployment) => raw.vars?.['BASE_URL'] !== undefined;
+export const isService = ({ raw }: Deployment) =>
+  raw.durable_objects?.bindings?.some(({ class_name }) => class_name === 'EventStore') ?? false;
 
 /** The database that has to be there. `id`: from wrangler.toml, when it has one that is meant. */
 export function databaseOf(deployment: Deployment): { name: string; id?: string } | undefined {

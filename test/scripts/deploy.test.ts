@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import {
   existsSync,
+  globSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -401,33 +402,30 @@ describe('what a deployment refuses', () => {
 });
 
 describe('a dry run with the real wrangler', () => {
-  const dryRun = async (...flags: string[]) =>
-    (
-      await promisify(execFile)(process.execPath, [join(ROOT, 'scripts/deploy.ts'), '--dry-run', ...flags], {
-        cwd: ROOT,
-      })
-    ).stdout;
+  const dryRun = async (...flags: string[]) => {
+    const args = [join(ROOT, 'scripts/deploy.ts'), '--dry-run', ...flags];
+    const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: ROOT });
+    return stdout;
+  };
+  const examples = globSync('examples/*/wrangler.toml', { cwd: ROOT });
 
   it.each([
-    [
-      'the service',
-      ['--name', 'test-prod', '--domain', 'webhooks.acme.org', '--jurisdiction', 'eu'],
-      'env.EVENTS (test-prod-webhook-events)',
-    ],
-    [
-      'the service under another name',
-      ['--name', 'test-staging', '--domain', 'staging.acme.org'],
-      'env.EVENTS (test-staging-webhook-events)',
-    ],
-    [
-      'the example of a producer',
-      ['--name', 'test-prod', '--config', 'examples/producer/wrangler.toml'],
-      '(test-prod-webhook-events)',
-    ],
-  ])('%s builds with every name of the deployment, and nothing is changed', async (_, flags, binding) => {
-    const printed = await dryRun(...flags);
-    expect(printed).toContain(binding);
+    ['test-prod', ['--domain', 'webhooks.acme.org', '--jurisdiction', 'eu']],
+    ['test-staging', ['--base-url', 'https://test-staging-identity-webhooks.acme.workers.dev']],
+  ])(
+    'the service builds as %s, with a name of its own for every queue, and nothing is changed',
+    async (name, flags) => {
+      const printed = await dryRun('--name', name, ...flags);
+      for (const queue of ['events', 'slices', 'deliveries', 'unhealthy', 'dead-letters'])
+        expect(printed).toContain(`(${name}-webhook-${queue})`);
+      expect(printed).toContain('--dry-run: exiting now.');
+      expect(existsSync(join(ROOT, 'deployments'))).toBe(false);
+    },
+  );
+
+  it.each(examples)('the Worker of %s builds for a deployment with a name', async (config) => {
+    const printed = await dryRun('--name', 'test-prod', '--config', config);
+    expect(printed).toMatch(/^test-prod-/);
     expect(printed).toContain('--dry-run: exiting now.');
-    expect(existsSync(join(ROOT, 'deployments'))).toBe(false);
   });
 });
