@@ -15,8 +15,10 @@ const Databases = z.array(
 const Rows = z.tuple([z.object({ results: z.tuple([z.object({ n: z.number() })]) })]);
 const Secrets = z.array(z.object({ name: z.string() }));
 
+/** Where something is made. */
 export interface Place {
   readonly jurisdiction?: string | undefined;
+  /** What the platform calls a hint. */
   readonly location?: string | undefined;
 }
 

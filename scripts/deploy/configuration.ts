@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { dirname, join, relative, resolve } from 'node:path';
+import type { Place } from './account.ts';
 import { Refused } from './refused.ts';
 import type { Settings } from './settings.ts';
 
@@ -65,6 +66,13 @@ export const workerOf = (deployment: Deployment) => `${prefixOf(deployment)}${de
 export const isService = ({ raw }: Deployment) =>
   raw.durable_objects?.bindings?.some(({ class_name }) => class_name === 'EventStore') ?? false;
 
+/** Where the database and the queues are made. */
+export function placeOf({ raw, settings }: Deployment): Place {
+  const inToml = raw.vars?.['JURISDICTION'];
+  const jurisdiction = settings.jurisdiction ?? (inToml === '' ? undefined : inToml);
+  return { jurisdiction, location: settings.location };
+}
+
 /** The database that has to be there. `id`: from wrangler.toml, when it has one that is meant. */
 export function databaseOf(deployment: Deployment): { name: string; id?: string } | undefined {
   const database = deployment.raw.d1_databases?.[0];
@@ -84,7 +92,8 @@ export function queuesOf(deployment: Deployment): string[] {
 
 /** Where the service answers. @throws Refused for a placeholder: every token would name it as its issuer */
 export function baseUrlOf({ raw, settings }: Deployment): string {
-  const baseUrl = settings.baseUrl ?? raw.vars?.['BASE_URL'] ?? '';
+  const atDomain = settings.domain === undefined ? undefined : `https://${settings.domain}`;
+  const baseUrl = (settings.baseUrl ?? atDomain ?? raw.vars?.['BASE_URL'] ?? '').replace(/\/+$/, '');
   if (!URL.canParse(baseUrl) || !baseUrl.startsWith('https://') || isPlaceholder(new URL(baseUrl).hostname)) {
     throw new Refused(
       `BASE_URL is ${JSON.stringify(baseUrl)}, which is a placeholder, and every token contains it. Say where the service answers: --domain webhooks.your.domain (a zone of your account), or --base-url https://{Worker}.{your subdomain}.workers.dev.`,
@@ -161,16 +170,24 @@ function databaseIn(
   };
 }
 
+/** @throws Refused for a name that wrangler.toml does not have, such as that of a secret, and for one that has a setting */
 function variablesOf(deployment: Deployment): Record<string, string> {
   const { raw, settings } = deployment;
-  return {
-    ...raw.vars,
-    ...settings.vars,
+  const set = {
     NAME_PREFIX: prefixOf(deployment),
     BASE_URL: baseUrlOf(deployment),
-    JURISDICTION: settings.jurisdiction ?? raw.vars?.['JURISDICTION'] ?? '',
+    JURISDICTION: placeOf(deployment).jurisdiction ?? '',
     LOCATION_HINT: settings.location ?? raw.vars?.['LOCATION_HINT'] ?? '',
   };
+  const wrong = Object.keys(settings.vars ?? {}).filter(
+    (name) => name in set || raw.vars?.[name] === undefined,
+  );
+  if (wrong.length > 0) {
+    throw new Refused(
+      `vars has ${wrong.join(', ')}. It may have the variables of wrangler.toml, except ${Object.keys(set).join(', ')}, and no secret.`,
+    );
+  }
+  return { ...raw.vars, ...settings.vars, ...set };
 }
 
 /** The platform counts by this number for a whole account, so each deployment has numbers of its own. */

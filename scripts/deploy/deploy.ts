@@ -18,6 +18,7 @@ import {
   databaseOf,
   filesOf,
   isService,
+  placeOf,
   queuesOf,
   workerOf,
 } from './configuration.ts';
@@ -47,6 +48,7 @@ export async function deploy(deployment: Deployment, around: Surroundings): Prom
   const files = filesOf(root, deployment);
   const account = new Account(wrangler, files.configuration);
   const worker = workerOf(deployment);
+  const place = placeOf(deployment);
   const step = (name: string, done: string) => say(`  ${name.padEnd(12)}${done}`);
   const shown = (file: string) => relative(root, file);
   say(`${worker}${isService(deployment) ? ` at ${baseUrlOf(deployment)}` : ''}`);
@@ -57,7 +59,7 @@ export async function deploy(deployment: Deployment, around: Surroundings): Prom
     step('settings', `${shown(files.settings)} ${isNew ? 'made: commit it' : 'read'}`);
   }
   const database = databaseOf(deployment);
-  const found = database && (database.id ?? (await account.findDatabase(database.name, deployment.settings)));
+  const found = database && (database.id ?? (await account.findDatabase(database.name, place)));
   if (found !== undefined) writeConfiguration(deployment, files.configuration, found);
   const missing = isService(deployment)
     ? await missingSecrets(account, worker, {
@@ -71,8 +73,8 @@ export async function deploy(deployment: Deployment, around: Surroundings): Prom
 
   if (database !== undefined) {
     if (found === undefined) {
-      await account.makeDatabase(database.name, deployment.settings);
-      const id = await account.findDatabase(database.name, deployment.settings);
+      await account.makeDatabase(database.name, place);
+      const id = await account.findDatabase(database.name, place);
       if (id === undefined)
         throw new Refused(`The database ${database.name} was made and is not listed yet. Repeat.`);
       writeConfiguration(deployment, files.configuration, id);
@@ -81,7 +83,7 @@ export async function deploy(deployment: Deployment, around: Surroundings): Prom
   }
   const queues = queuesOf(deployment);
   let made = 0;
-  for (const queue of queues) made += (await account.provideQueue(queue, deployment.settings)) ? 1 : 0;
+  for (const queue of queues) made += (await account.provideQueue(queue, place)) ? 1 : 0;
   step('queues', `${queues.length}, of these ${made} made; messages are kept for 14 days`);
   const binding = deployment.raw.d1_databases?.[0]?.binding;
   if (binding !== undefined) {
@@ -108,7 +110,7 @@ export async function deploy(deployment: Deployment, around: Surroundings): Prom
 export async function rehearse(deployment: Deployment, around: Surroundings): Promise<void> {
   const { root, wrangler, say } = around;
   const files = filesOf(root, deployment);
-  const { jurisdiction, location } = deployment.settings;
+  const { jurisdiction, location } = placeOf(deployment);
   const database = databaseOf(deployment);
   say(`${workerOf(deployment)}${isService(deployment) ? ` at ${baseUrlOf(deployment)}` : ''}`);
   if (isService(deployment)) {

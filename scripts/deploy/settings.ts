@@ -62,14 +62,11 @@ export function readSettings(file: string, flags: Flags): Settings {
     }
   }
   const settings = parse(Settings, 'the command line', { ...kept, ...given });
-  if (settings.domain === undefined) return settings;
-  const baseUrl = `https://${settings.domain}`;
-  if (settings.baseUrl !== undefined && new URL(settings.baseUrl).host !== settings.domain) {
-    throw new Refused(
-      `baseUrl ${settings.baseUrl} is not at domain ${settings.domain}: give only one of them.`,
-    );
+  const { baseUrl, domain } = settings;
+  if (baseUrl !== undefined && domain !== undefined && new URL(baseUrl).host !== domain) {
+    throw new Refused(`baseUrl ${baseUrl} is not at domain ${domain}: give only one of them.`);
   }
-  return { baseUrl, ...settings };
+  return settings;
 }
 
 /** Remembers the settings. @returns whether they are new */

@@ -51,6 +51,8 @@ interface Options {
   readonly name?: string | undefined;
   readonly flags?: Flags;
   readonly kill?: { at: number; when: 'before' | 'after' };
+  /** Another wrangler.toml than that of the project. */
+  readonly configuration?: RawConfig;
   /** A pipeline, whose files are gone when it ends. */
   readonly isPipeline?: boolean;
   /** Answers of `/healthz`, one after another; the last one goes on. */
@@ -59,13 +61,20 @@ interface Options {
 
 /** Runs the command once. @returns what it printed, what it ran, and how often it waited */
 async function run(root: string, account: Account, options: Options = {}) {
-  const { name = 'prod', flags = PROD, kill, healthy = [true], isPipeline = false } = options;
+  const {
+    name = 'prod',
+    flags = PROD,
+    kill,
+    healthy = [true],
+    isPipeline = false,
+    configuration = raw,
+  } = options;
   const { wrangler, calls } = scriptedWrangler(account, kill);
   const printed: string[] = [];
   const asked: string[] = [];
   const answers = [...healthy];
   let waits = 0;
-  const unsettled: Deployment = { name, source: SOURCE, raw, settings: {} };
+  const unsettled: Deployment = { name, source: SOURCE, raw: configuration, settings: {} };
   const outcome = await (async () => {
     const settings = readSettings(filesOf(root, unsettled).settings, flags);
     await deploy(
@@ -149,6 +158,14 @@ describe('a first deployment', () => {
     expect([...account.queues.values()].map(({ jurisdiction }) => jurisdiction)).toEqual(Array(5).fill('eu'));
     const vars = account.workers.get('eu-identity-webhooks')?.configuration.vars;
     expect(vars).toMatchObject({ JURISDICTION: 'eu', LOCATION_HINT: 'weur' });
+  });
+
+  it('a JURISDICTION in wrangler.toml counts for the database and the queues, too', async () => {
+    const account = emptyAccount();
+    const vars = { ...raw.vars, JURISDICTION: 'us' };
+    await run(newRoot(), account, { name: 'us', configuration: { ...raw, vars } });
+    expect(account.databases.get('us-identity-webhooks')).toMatchObject({ jurisdiction: 'us' });
+    expect([...account.queues.values()].map(({ jurisdiction }) => jurisdiction)).toEqual(Array(5).fill('us'));
   });
 
   it('a service that does not answer within five minutes ends the command with what to look at', async () => {
@@ -281,6 +298,49 @@ describe('a deployment that is killed', () => {
     expect(outcome).toBeUndefined();
     expect(existsSync(files.upload)).toBe(false);
     expect(Object.keys(readJson(files.secrets))).toEqual(SECRETS);
+  });
+});
+
+describe('the settings of a deployment', () => {
+  it('the file has what was given and nothing else, so that a change of one line is enough', async () => {
+    const root = newRoot();
+    const account = emptyAccount();
+    const { files } = await run(root, account);
+    expect(readJson(files.settings)).toEqual({ domain: 'webhooks.acme.org' });
+    writeFileSync(
+      files.settings,
+      JSON.stringify({ domain: 'hooks.acme.org', vars: { VERIFY_ENDPOINTS: 'true' } }),
+    );
+    expect((await run(root, account, { flags: NO_FLAGS })).outcome).toBeUndefined();
+    expect(account.workers.get('prod-identity-webhooks')?.configuration.vars).toMatchObject({
+      BASE_URL: 'https://hooks.acme.org',
+      VERIFY_ENDPOINTS: 'true',
+    });
+  });
+
+  it('a slash at the end of a base URL is left out, as the service does', async () => {
+    const { asked, outcome } = await run(newRoot(), emptyAccount(), {
+      flags: { ...NO_FLAGS, baseUrl: 'https://prod-identity-webhooks.acme.workers.dev/' },
+    });
+    expect(outcome).toBeUndefined();
+    expect(asked).toEqual(['https://prod-identity-webhooks.acme.workers.dev/healthz']);
+  });
+
+  it.each([
+    ['a secret', 'OPERATOR_TOKEN'],
+    ['a variable that does not exist', 'VERIFY_ENDPOINT'],
+    ['a variable that the command sets itself', 'JURISDICTION'],
+  ])('%s among the variables is refused before anything is made', async (_, name) => {
+    const root = newRoot();
+    mkdirSync(join(root, 'deployments'));
+    writeFileSync(
+      join(root, 'deployments/prod.json'),
+      JSON.stringify({ domain: 'webhooks.acme.org', vars: { [name]: 'canary' } }),
+    );
+    const { outcome, calls } = await run(root, emptyAccount(), { flags: NO_FLAGS });
+    expect(String(outcome)).toContain(`vars has ${name}`);
+    expect(String(outcome)).not.toContain('canary');
+    expect(calls).toEqual([]);
   });
 });
 
