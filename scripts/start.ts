@@ -1,30 +1,43 @@
 /**
- * `npm start`: runs the whole service on this machine (contract 10.6). It makes `.dev.vars` with random secrets if the
- * file is not there, applies the migrations, then starts wrangler's development server. Other flags go to wrangler.
+ * `npm start`: runs the whole service on this machine (contract 10.6). It makes `.dev.vars` with random secrets and the tables if they
+ * are not there, starts wrangler's development server, and prints one screen when the service answers. It also rings the cron each
+ * minute, which wrangler does not. Other flags go to wrangler.
+ *
+ * It ends on a signal and when its parent ends, and takes wrangler with it: a service that nobody sees would keep the port. Each state
+ * folder has a registry of its own, so that two copies of the service on one machine never get each other's events.
  */
-import { spawn, spawnSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import { existsSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { spawn } from 'node:child_process';
+import { join, resolve } from 'node:path';
+import type { Readable } from 'node:stream';
+import { DEFAULT_STATE, makeSecrets, migrate, QUIET, ROOT, SECRETS_FILE, WRANGLER } from './start/local.ts';
+import { CRON_PATH, HeldOutput } from './start/output.ts';
+import { welcome } from './start/welcome.ts';
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const wrangler = join(
-  dirname(createRequire(import.meta.url).resolve('wrangler/package.json')),
-  'bin',
-  'wrangler.js',
-);
+const CRON_EVERY_MS = 60_000;
+const PARENT_CHECK_EVERY_MS = 500;
+/** After that, wrangler is ended by force. */
+const STOPS_WITHIN_MS = 5_000;
+/** wrangler ends when the process that started it is gone, even after `kill -9`: the channel between the two closes then. */
+const END_WITH_PARENT = `data:text/javascript,process.once('disconnect',()=>process.kill(process.pid,'SIGTERM'));process.channel?.unref()`;
+
 const flags = process.argv.slice(2);
 const port = readFlag('--port') ?? process.env['PORT'] ?? '8787';
-const env = { CLOUDFLARE_CF_FETCH_ENABLED: 'false', WRANGLER_SEND_METRICS: 'false', ...process.env };
+const parent = process.ppid;
 
 if (!/^\d{1,5}$/.test(port) || Number(port) < 1 || Number(port) > 65_535) {
   console.error(`PORT must be a number from 1 to 65535, not ${JSON.stringify(port)}`);
   process.exit(1);
 }
-if (readFlag('--env-file') === undefined) makeSecrets(join(root, '.dev.vars'));
-applyMigrations();
+const url = `http://127.0.0.1:${port}`;
+const state = resolve(ROOT, readFlag('--persist-to') ?? DEFAULT_STATE);
+const hasOwnSecrets = readFlag('--env-file') !== undefined;
+const areSecretsNew = !hasOwnSecrets && makeSecrets();
+try {
+  migrate(state);
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exit(1);
+}
 serve();
 
 /** The value of a flag given as `--flag value` or `--flag=value`. */
@@ -40,44 +53,48 @@ function isGiven(variable: string): boolean {
   return flags.some((flag) => flag.startsWith(`${variable}:`) || flag.startsWith(`--var=${variable}:`));
 }
 
-function makeSecrets(file: string): void {
-  if (existsSync(file)) return;
-  const lines = [
-    '# Secrets of the service on this machine. Never commit this file.',
-    `OPERATOR_TOKEN=${randomBytes(24).toString('hex')}`,
-    `KEY_ENCRYPTION_KEY=${randomBytes(32).toString('base64')}`,
-    `TOKEN_SIGNING_KEY=${randomBytes(32).toString('base64')}`,
-  ];
-  writeFileSync(file, `${lines.join('\n')}\n`, { mode: 0o600 });
-  console.log('made .dev.vars with random secrets; it has your OPERATOR_TOKEN');
-}
-
-function applyMigrations(): void {
-  const persistTo = readFlag('--persist-to');
-  const args = ['d1', 'migrations', 'apply', 'DB', '--local'];
-  if (persistTo !== undefined) args.push('--persist-to', persistTo);
-  const result = spawnSync(process.execPath, [wrangler, ...args], {
-    cwd: root,
-    env: { ...env, CI: 'true' },
-    encoding: 'utf8',
-  });
-  if (result.status === 0) return;
-  console.error(`migrations could not be applied:\n${result.stdout}${result.stderr}`);
-  process.exit(1);
-}
-
 function serve(): void {
   const args = ['dev', '--ip', '127.0.0.1', '--inspector-port', '0', '--show-interactive-dev-session=false'];
   if (readFlag('--port') === undefined) args.push('--port', port);
-  if (!isGiven('BASE_URL')) args.push('--var', `BASE_URL:http://127.0.0.1:${port}`);
+  if (!isGiven('BASE_URL')) args.push('--var', `BASE_URL:${url}`);
   if (!isGiven('ALLOW_PRIVATE_ENDPOINTS')) args.push('--var', 'ALLOW_PRIVATE_ENDPOINTS:true');
-  const child = spawn(process.execPath, [wrangler, ...args, ...flags], { cwd: root, env, stdio: 'inherit' });
+  const child = spawn(process.execPath, ['--import', END_WITH_PARENT, WRANGLER, ...args, ...flags], {
+    cwd: ROOT,
+    env: {
+      ...QUIET,
+      WRANGLER_REGISTRY_PATH: join(state, 'registry'),
+      ...process.env,
+      IDENTITY_WEBHOOKS_PREPARED: 'true',
+    },
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+  });
+  const output = new HeldOutput();
+  output.take(child.stdout as Readable, process.stdout);
+  output.take(child.stderr as Readable, process.stderr);
   let stopping = false;
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.on(signal, () => {
-      stopping = true;
-      child.kill(signal);
-    });
-  }
-  child.on('exit', (code) => process.exit(stopping ? 0 : (code ?? 1)));
+  const stop = () => {
+    if (stopping) return;
+    stopping = true;
+    child.kill('SIGTERM');
+    setTimeout(() => child.kill('SIGKILL'), STOPS_WITHIN_MS).unref();
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop);
+  setInterval(() => {
+    if (process.ppid !== parent) stop();
+  }, PARENT_CHECK_EVERY_MS).unref();
+  const ringCron = () => fetch(url + CRON_PATH).catch(() => undefined);
+  // wrangler sends a message when it listens. The first answer comes when the Worker runs.
+  child.once('message', async () => {
+    await ringCron();
+    if (stopping) return;
+    const secrets = hasOwnSecrets ? undefined : SECRETS_FILE;
+    console.log(welcome({ url, state, secrets, areSecretsNew }));
+    output.release('our log');
+    setInterval(ringCron, CRON_EVERY_MS).unref();
+  });
+  child.on('exit', (code) => {
+    // Whatever wrangler said before it could start is the reason.
+    if (!stopping) output.release('all');
+    process.exitCode = stopping ? 0 : (code ?? 1);
+  });
 }

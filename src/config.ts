@@ -5,11 +5,16 @@
  * be. It never shows the value, which may be a secret. HTTP then answers 500, and messages are returned to their queue.
  */
 import { z } from 'zod';
+import { type Cell, JURISDICTIONS, LOCATION_HINTS } from './cell.ts';
 import { leaseFault } from './domain/leases.ts';
 import type { Env } from './env.ts';
 
 /** Everything that can be configured. */
 export interface Config {
+  /** What the names of this deployment's queues begin with, such as `prod-`; empty: nothing. */
+  readonly namePrefix: string;
+  /** Where the Durable Objects are. */
+  readonly cell: Cell;
   /** Public URL of the service, without a slash at its end. The issuer and the key URL of every SET begin with it. */
   readonly baseUrl: string;
   /** The host name in the default of an event's `globalSub` (contract 10.1). */
@@ -70,7 +75,7 @@ const wholeNumber = (unit: string, min: number, max: number, fallback: number) =
     .transform(Number);
 
 const baseUrl = z
-  .string({ error: 'is required: the public URL of this service, e.g. https://webhooks.example.com' })
+  .string({ error: 'is required: the public URL of this service, such as https://webhooks.your.domain' })
   .refine(
     (text) => {
       if (/\s/.test(text) || !URL.canParse(text)) return false;
@@ -78,10 +83,19 @@ const baseUrl = z
       const plain = !url.username && !url.password && !url.search && !url.hash;
       return plain && (url.protocol === 'https:' || url.protocol === 'http:');
     },
-    { error: 'must be an http(s) URL without user, query or fragment' },
+    { error: 'must be an http(s) URL without user, query or fragment', abort: true },
   )
+  .refine((text) => !isPlaceholder(new URL(text).hostname), {
+    error:
+      'is a placeholder from an example: it must be the public URL of this service, because every token contains it',
+  })
   // One spelling: `iss` and `jku` of every SET contain the URL, and listeners compare them as text.
   .transform((text) => new URL(text).href.replace(/\/+$/, ''));
+
+/** The names that are kept for examples (RFC 2606, section 3): wrangler.toml has one. */
+function isPlaceholder(hostname: string): boolean {
+  return /(^|\.)example\.(com|net|org)\.?$/.test(hostname);
+}
 
 const retryDelays = z
   .string()
@@ -101,6 +115,14 @@ const key32 = z
   .transform((text) => decodeBase64(text) as Uint8Array);
 
 const Variables = z.object({
+  NAME_PREFIX: z
+    .string()
+    .regex(/^[a-z][a-z0-9-]{0,30}-$/, {
+      error: 'must be 2 to 32 of a-z, 0-9 and -, with a letter first and a - last',
+    })
+    .default(''),
+  JURISDICTION: z.enum(JURISDICTIONS, { error: `must be one of ${JURISDICTIONS.join(', ')}` }).optional(),
+  LOCATION_HINT: z.enum(LOCATION_HINTS, { error: `must be one of ${LOCATION_HINTS.join(', ')}` }).optional(),
   BASE_URL: baseUrl,
   CAPTURE_DOMAIN: z
     .string()
@@ -160,10 +182,21 @@ function parseConfig(env: Env): Config | ConfigError {
     // Private endpoints are for development and tests (contract 3.3).
     return new ConfigError(['ALLOW_PRIVATE_ENDPOINTS must not be true while BASE_URL is https']);
   }
+  if (vars.JURISDICTION !== undefined && vars.BASE_URL.startsWith('http:')) {
+    // The local runtime refuses each call of an object then; here the fault has a name.
+    return new ConfigError([
+      'JURISDICTION must not be set while BASE_URL is http: only Cloudflare has jurisdictions',
+    ]);
+  }
   const lease = leaseFault(vars.ATTEMPT_TIMEOUT_SECONDS * 1000);
   if (lease !== undefined)
     return new ConfigError([`ATTEMPT_TIMEOUT_SECONDS is too long for the leases: ${lease}`]);
   return {
+    namePrefix: vars.NAME_PREFIX,
+    cell: {
+      ...(vars.JURISDICTION === undefined ? {} : { jurisdiction: vars.JURISDICTION }),
+      ...(vars.LOCATION_HINT === undefined ? {} : { locationHint: vars.LOCATION_HINT }),
+    },
     baseUrl: vars.BASE_URL,
     captureDomain: vars.CAPTURE_DOMAIN,
     userAgent: vars.USER_AGENT,

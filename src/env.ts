@@ -18,6 +18,9 @@ export interface Env {
   PUBLIC_LOOK_UPS: RateLimit;
   TESTS: RateLimit;
 
+  NAME_PREFIX?: string;
+  JURISDICTION?: string;
+  LOCATION_HINT?: string;
   BASE_URL?: string;
   CAPTURE_DOMAIN?: string;
   USER_AGENT?: string;

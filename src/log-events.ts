@@ -237,6 +237,12 @@ export const LOG_EVENTS = {
       action: 'Act before it is at 80: see [An event store is full](#an-event-store-is-full).',
       fields: ['customerId', 'subscriptionId', 'bytes', 'percent'],
     },
+    'event store not created': {
+      meaning:
+        'The event store of a new subscription did not answer to the call that creates it. The subscription exists all the same, and its first event, its first reader or the daily visit creates the store. Without `LOCATION_HINT` the store is then near that call, and stays there.',
+      action: 'Nothing about single lines. If they go on, see [Outages](#outages).',
+      fields: ['customerId', 'subscriptionId', 'error'],
+    },
     'host limit not asked': {
       meaning:
         'The object that limits the requests to `host` for a customer could not be called. The consumer or the event store made at most one request there at once, in its stead.',
@@ -271,6 +277,13 @@ export const LOG_EVENTS = {
       action:
         'Nothing about single lines. Many such lines mean that somebody calls with a bad token over and over: tell the owner of the `clientId`, or block the address.',
       fields: ['door', 'reason', 'customerId', 'clientId', 'method', 'count'],
+    },
+    'queue not known': {
+      meaning:
+        'A batch came from a queue whose name is not `NAME_PREFIX` and one of the five names of the service. Nothing is lost: each message is handled by what it is.',
+      action:
+        'Compare the names of the queues in the configuration of the deployment with `NAME_PREFIX`, and deploy. Until then a kind of work may delay another.',
+      fields: ['queue', 'messages'],
     },
     'message not understood': {
       meaning:

@@ -54,7 +54,7 @@ export function createServices(env: Env, checkAddress: AddressCheck): Services {
   const config = readConfig(env);
   const db = openDatabase(env.DB);
   const signer = createSigner(config, (kids) => sealedKeys(db, kids));
-  const eventStore = (subscriptionId: string) => openEventStore(env.EVENT_STORE, subscriptionId);
+  const eventStore = (subscriptionId: string) => openEventStore(env.EVENT_STORE, subscriptionId, config.cell);
   return {
     config,
     db,
@@ -94,7 +94,7 @@ function createDelivery(
   };
   return {
     store: eventStore,
-    host: (customerId, host) => openHostLimit(env.HOST_LIMIT, customerId, host),
+    host: (customerId, host) => openHostLimit(env.HOST_LIMIT, customerId, host, config.cell),
     sign: (event, subscription, kid) =>
       signer.sign(kid, {
         customerId: event.customerId,

@@ -6,7 +6,7 @@ const key = (byte: number) => btoa(String.fromCharCode(byte).repeat(32));
 const bytes = (byte: number) => new Uint8Array(32).fill(byte);
 
 const required = {
-  BASE_URL: 'https://webhooks.example.com',
+  BASE_URL: 'https://webhooks.acme.test',
   KEY_ENCRYPTION_KEY: key(1),
   TOKEN_SIGNING_KEY: key(2),
 };
@@ -29,7 +29,9 @@ function failureOf(variables: Record<string, unknown>): ConfigError {
 const namedBy = (error: ConfigError) => error.faults.map((fault) => fault.split(' ')[0]);
 
 const DEFAULTS = {
-  baseUrl: 'https://webhooks.example.com',
+  namePrefix: '',
+  cell: {},
+  baseUrl: 'https://webhooks.acme.test',
   captureDomain: 'us.janraincapture.com',
   userAgent: 'identity-webhooks/3.0',
   retryDelaysMs: [3000, 30_000, 300_000, 3_600_000, 86_400_000],
@@ -53,6 +55,9 @@ describe('the configuration', () => {
 
   it('an empty variable counts as one that is not set', () => {
     const optional = [
+      'NAME_PREFIX',
+      'JURISDICTION',
+      'LOCATION_HINT',
       'CAPTURE_DOMAIN',
       'USER_AGENT',
       'RETRY_DELAYS_SECONDS',
@@ -77,8 +82,12 @@ describe('the configuration', () => {
   });
 
   it.each<[string, string, Record<string, unknown>]>([
+    ['NAME_PREFIX', 'prod-', { namePrefix: 'prod-' }],
+    ['NAME_PREFIX', `e${'u'.repeat(30)}-`, { namePrefix: `e${'u'.repeat(30)}-` }],
+    ['JURISDICTION', 'eu', { cell: { jurisdiction: 'eu' } }],
+    ['LOCATION_HINT', 'weur', { cell: { locationHint: 'weur' } }],
     ['BASE_URL', 'http://127.0.0.1:8787', { baseUrl: 'http://127.0.0.1:8787' }],
-    ['BASE_URL', 'https://example.com/base/', { baseUrl: 'https://example.com/base' }],
+    ['BASE_URL', 'https://acme.test/base/', { baseUrl: 'https://acme.test/base' }],
     ['CAPTURE_DOMAIN', 'eu.janraincapture.com', { captureDomain: 'eu.janraincapture.com' }],
     ['USER_AGENT', 'acme hooks/1', { userAgent: 'acme hooks/1' }],
     ['RETRY_DELAYS_SECONDS', '1,1,1,1,1', { retryDelaysMs: [1000, 1000, 1000, 1000, 1000] }],
@@ -112,7 +121,11 @@ describe('a bad value of a variable', () => {
     [
       'BASE_URL',
       [
-        'webhooks.example.com',
+        'webhooks.acme.test',
+        'https://webhooks.example.com',
+        'https://example.com',
+        'http://EXAMPLE.org.',
+        'https://canary.example.net/base',
         'ftp://canary.example',
         'https://user:canary@x.example',
         'https://x.example?canary',
@@ -120,6 +133,9 @@ describe('a bad value of a variable', () => {
         'javascript:canary',
       ],
     ],
+    ['NAME_PREFIX', ['canary', '-', 'Canary-', '4canary-', 'canary_-', `${'x'.repeat(32)}-`]],
+    ['JURISDICTION', ['canary', 'EU', 'fedramp-high']],
+    ['LOCATION_HINT', ['canary', 'WEUR', 'eu']],
     ['CAPTURE_DOMAIN', ['canary domain', 'https://canary', 'x'.repeat(254)]],
     ['USER_AGENT', ['canary\nx: y', 'canary é', 'x'.repeat(201)]],
     [
@@ -166,6 +182,11 @@ describe('a bad value of a variable', () => {
     }
   });
 
+  it('JURISDICTION is refused while BASE_URL is http, because the local runtime has none', () => {
+    const error = failureOf({ BASE_URL: 'http://127.0.0.1:8787', JURISDICTION: 'eu' });
+    expect(namedBy(error)).toEqual(['JURISDICTION']);
+  });
+
   it('all bad values are named together', () => {
     const error = failureOf({
       BASE_URL: undefined,
@@ -185,7 +206,7 @@ describe('a bad value of a variable', () => {
 });
 
 describe('private endpoints on a service with https', () => {
-  it.each(['https://webhooks.example.com', 'HTTPS://webhooks.example.com', ' https://webhooks.example.com'])(
+  it.each(['https://webhooks.acme.test', 'HTTPS://webhooks.acme.test', ' https://webhooks.acme.test'])(
     'ALLOW_PRIVATE_ENDPOINTS is refused when BASE_URL is %j',
     (BASE_URL) => {
       const error = failureOf({ BASE_URL, ALLOW_PRIVATE_ENDPOINTS: 'true' });

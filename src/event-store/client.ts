@@ -1,4 +1,5 @@
 /** How the rest of the service calls an event store. */
+import { type Cell, openObject } from '../cell.ts';
 import { Outage } from '../domain/errors.ts';
 import type { EventStoreRpc } from './rpc.ts';
 
@@ -21,9 +22,13 @@ const NOT_REPEATED: ReadonlySet<string> = new Set<keyof EventStoreRpc>([
  * @returns calls that are tried again when the object could not be reached, reject with `Outage` while it stays away, and
  *   reject with what the object threw otherwise
  */
-export function openEventStore(namespace: DurableObjectNamespace, subscriptionId: string): EventStoreRpc {
+export function openEventStore(
+  namespace: DurableObjectNamespace,
+  subscriptionId: string,
+  cell: Cell,
+): EventStoreRpc {
   // After an error the platform asks for a new reference to the object: the old one may stay broken.
-  const open = () => namespace.get(namespace.idFromName(subscriptionId)) as unknown as Record<string, Call>;
+  const open = () => openObject(namespace, subscriptionId, cell) as Record<string, Call>;
   let object = open();
   const call = async (name: string, values: unknown[]): Promise<unknown> => {
     for (let tries = 0; ; tries++) {

@@ -39,7 +39,7 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
             database,
             owner,
             send: (all) => sendDispatches(env, all),
-            limit: (customerId, host) => openHostLimit(env.HOST_LIMIT, customerId, host),
+            limit: (customerId, host) => openHostLimit(env.HOST_LIMIT, customerId, host, config().cell),
             config,
           })
         : new ErasedStore(state.storage, owner.deletedAt);

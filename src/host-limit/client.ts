@@ -1,4 +1,5 @@
 /** How the rest of the service asks for places at a host. */
+import { type Cell, openObject } from '../cell.ts';
 import { HOST_MAX_CHARACTERS } from '../domain/limits.ts';
 import { describeError, logWarn } from '../log.ts';
 import type { Answer, HostLimitRpc } from './rpc.ts';
@@ -22,8 +23,9 @@ export function openHostLimit(
   namespace: DurableObjectNamespace,
   customerId: string,
   host: string,
+  cell: Cell,
 ): HostLimitRpc {
-  const open = () => namespace.get(namespace.idFromName(`${customerId} ${host}`)) as unknown as HostLimitRpc;
+  const open = () => openObject(namespace, `${customerId} ${host}`, cell) as HostLimitRpc;
   return {
     visit: async (visit) => {
       try {

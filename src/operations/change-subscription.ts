@@ -1,5 +1,5 @@
 /**
- * Changes and deletes a subscription. D1 decides: its row changes first, and the event store learns of the change
+ * Changes and deletes a subscription, and creates the store of a new one. D1 decides: its row changes first, and the event store learns of the change
  * afterwards. When a call dies in between, nothing is lost: every event brings the newer version of the subscription to
  * the store, and a tombstone in D1 has the cron erase the store of a deleted one.
  */
@@ -7,7 +7,7 @@ import type { Config } from '../config.ts';
 import type { AuditRow } from '../domain/audit.ts';
 import { refOf, type Subscription, type SubscriptionChange } from '../domain/subscription.ts';
 import type { EventStoreRpc } from '../event-store/rpc.ts';
-import { logError } from '../log.ts';
+import { describeError, logError, logWarn } from '../log.ts';
 import type { Database } from '../storage/database.ts';
 import {
   deleteSubscription,
@@ -28,6 +28,23 @@ interface ChangeNeeds {
   readonly db: Database;
   readonly signer: SendTestNeeds['signer'];
   eventStore(subscriptionId: string): Pick<EventStoreRpc, 'adopt' | 'settle' | 'read'>;
+}
+
+/**
+ * Creates the event store of a new subscription. An object stays where its first call came from, or where the location hint of
+ * that call says, so the first call must not be that of the cron, which runs anywhere. The subscription does not depend on it:
+ * while the store is away, its first event creates it.
+ */
+export async function createStore(
+  { eventStore }: { eventStore(subscriptionId: string): Pick<EventStoreRpc, 'adopt'> },
+  subscription: Subscription,
+): Promise<void> {
+  const { id, customerId } = subscription;
+  try {
+    await eventStore(id).adopt(refOf(subscription));
+  } catch (error) {
+    logWarn('event store not created', { customerId, subscriptionId: id, error: describeError(error) });
+  }
 }
 
 /**

@@ -6,6 +6,9 @@
  * packed publish is never larger than the body it came in. `webhook-slices` carries slices: packed events together with the
  * subscriptions that still have to receive them. `webhook-deliveries` and `webhook-unhealthy` carry ids and a lease token,
  * never content: the event store has the content.
+ *
+ * These are the names of the queues in this project: in code, in log lines and in dead letters. In an account, the names of
+ * one deployment begin with its prefix (`NAME_PREFIX`, contract 10.6), so that an account can have several deployments.
  */
 import { z } from 'zod';
 import { Outage } from '../domain/errors.ts';
@@ -27,6 +30,16 @@ export const QUEUES = {
   unhealthy: 'webhook-unhealthy',
   deadLetters: 'webhook-dead-letters',
 } as const;
+type QueueName = (typeof QUEUES)[keyof typeof QUEUES];
+
+/**
+ * Which of our queues a name of the account is.
+ * @param prefix what the names of this deployment begin with
+ * @returns `undefined` for a queue that this deployment does not know
+ */
+export function queueNamed(name: string, prefix: string): QueueName | undefined {
+  return Object.values(QUEUES).find((queue) => name === prefix + queue);
+}
 
 /** Bytes of a packed message: one unit that the platform bills, 64 KB. The platform takes at most 128 KB. */
 const QUEUE_MESSAGE_MAX_BYTES = 64_000;

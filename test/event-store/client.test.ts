@@ -23,7 +23,7 @@ function namespaceOf(...answers: unknown[]) {
     },
   };
   return {
-    store: openEventStore(namespace as unknown as DurableObjectNamespace, 'subscription'),
+    store: openEventStore(namespace as unknown as DurableObjectNamespace, 'subscription', {}),
     calls,
     stubs: () => stubs,
   };

@@ -214,6 +214,9 @@ describe('a bad configuration', () => {
 
   it.each<[keyof Env, string]>([
     ['BASE_URL', 'value-4711'],
+    ['NAME_PREFIX', 'value-4711'],
+    ['JURISDICTION', 'value-4711'],
+    ['LOCATION_HINT', 'value-4711'],
     ['CAPTURE_DOMAIN', 'value 4711'],
     ['RETRY_DELAYS_SECONDS', '3,value-4711'],
     ['ATTEMPT_TIMEOUT_SECONDS', '-4711'],
@@ -252,7 +255,7 @@ describe('a bad configuration', () => {
   it('ALLOW_PRIVATE_ENDPOINTS under https answers 500 and is named in the log', async () => {
     const log = errorLog();
     const bad = environmentWith({
-      BASE_URL: 'https://webhooks.example.com',
+      BASE_URL: 'https://webhooks.acme.test',
       ALLOW_PRIVATE_ENDPOINTS: 'true',
     });
     expect((await callIn(bad, 'GET', '/healthz')).status).toBe(500);

@@ -16,26 +16,34 @@ import {
 
 const MINUTE_MS = 60_000;
 const redirected: Outcome = { kind: 'http_error', response: { statusCode: 302, headers: {} } };
+const delivered: Outcome = { kind: 'success', response: { statusCode: 202, headers: {} } };
 
 /** Makes a subscription with failed events: one was accepted each minute, the last one now. */
 async function withFailures(clock: HeldClock, count: number, options: { customer?: TestCustomer } = {}) {
   const customer = options.customer ?? (await newCustomer());
   const subscription = await newSubscription(customer);
+  const { endpoint } = subscription.listener;
   const ref = {
     customerId: customer.id,
     subscriptionId: subscription.id,
     version: 1,
     enabled: true,
-    endpoint: 'https://listener.example/',
+    endpoint,
   };
+  const settle = async (eventId: string, outcome: Outcome) => {
+    const facts = { eventId, acceptedAt: clock.now(), endpoint, set: eventId };
+    const result = { attempt: 1, startedAt: clock.now(), durationMs: 1, outcome };
+    await storeOf(subscription).settle(ref, [reportOf({ ...facts, result })]);
+  };
+  const newId = () => newEventIds(clock.now(), 1, crypto.getRandomValues(new Uint8Array(16)))[0] ?? '';
   const start = clock.now();
   const ids: string[] = [];
   for (let index = 0; index < count; index++) {
     if (index > 0) clock.advance(MINUTE_MS);
-    const [id = ''] = newEventIds(clock.now(), 1, crypto.getRandomValues(new Uint8Array(16)));
-    const facts = { eventId: id, acceptedAt: clock.now(), endpoint: subscription.listener.endpoint, set: id };
-    const result = { attempt: 1, startedAt: clock.now(), durationMs: 1, outcome: redirected };
-    await storeOf(subscription).settle(ref, [reportOf({ ...facts, result })]);
+    const id = newId();
+    await settle(id, redirected);
+    // Five failures in a row would make the endpoint failing.
+    if (index % 4 === 3) await settle(newId(), delivered);
     ids.push(id);
   }
   const path = `/subscriptions/${subscription.id}/redeliveries`;

@@ -298,7 +298,7 @@ describe('an endpoint when only public ones are allowed', () => {
   };
   const strict = environmentWith({
     ALLOW_PRIVATE_ENDPOINTS: 'false',
-    BASE_URL: 'https://webhooks.example.com',
+    BASE_URL: 'https://webhooks.acme.test',
   });
   const checkAddress = createAddressCheck(resolverOf(names));
 

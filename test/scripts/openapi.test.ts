@@ -119,6 +119,7 @@ describe('the files that are made from the routes', () => {
   it.each([
     'docs/openapi.json',
     'docs/postman.json',
+    'public/docs.html',
     'packages/client/src/operations.ts',
     'packages/client/src/schema.ts',
   ])('%s is current; `npm run openapi` makes it', (path) => {

@@ -25,6 +25,7 @@ const BELOW_DELIVERY = [
   'host-limit',
   'event-store',
   'bounded-cache',
+  'cell',
   'config',
   'env',
   'log',
@@ -37,16 +38,17 @@ const RULES: Readonly<Record<string, Rule>> = {
   'log-events': { ours: [], packages: [] },
   env: { ours: [], packages: [] },
   'bounded-cache': { ours: [], packages: [] },
-  config: { ours: ['domain/leases.ts'], types: ['env'], packages: ['zod'] },
+  cell: { ours: [], packages: [] },
+  config: { ours: ['domain/leases.ts', 'cell'], types: ['env'], packages: ['zod'] },
   storage: { ours: ['domain'], packages: ['drizzle-orm'] },
   // A key that does not open is logged where it is skipped. Keys and what seals them are described by the rows
   // and the configuration they come from; both are handed in.
   signing: { ours: ['domain', 'bounded-cache', 'log'], types: ['storage'], packages: ['jose', 'zod'] },
   outbound: { ours: ['domain', 'bounded-cache'], packages: ['zod'] },
-  'host-limit': { ours: ['domain', 'log'], types: ['env'], packages: ['cloudflare:workers'] },
+  'host-limit': { ours: ['domain', 'cell', 'log'], types: ['env'], packages: ['cloudflare:workers'] },
   // The alarm asks hosts for places, and sends what is due to a queue.
   'event-store': {
-    ours: ['domain', 'outbound/queues.ts', 'host-limit', 'config', 'log'],
+    ours: ['domain', 'outbound/queues.ts', 'host-limit', 'cell', 'config', 'log'],
     types: ['env'],
     packages: ['cloudflare:workers', 'zod', 'node:zlib'],
   },

@@ -118,9 +118,9 @@ describe('casts', () => {
 describe('what only one file may do', () => {
   it.each([
     [
-      'opens an event store, and only one the limit of a host',
-      /\.idFromName\(/,
-      ['event-store/client.ts', 'host-limit/client.ts'],
+      'opens Durable Objects, so that all are in the cell',
+      /\.(?:idFromName|getByName|idFromString|newUniqueId)\(/,
+      ['cell.ts'],
     ],
     ['writes to the console', /\bconsole\b/, ['log.ts']],
     [

@@ -35,6 +35,32 @@ describe('the variables of a deployment', () => {
   });
 });
 
+describe("the requirements of Cloudflare's deploy button", () => {
+  const { scripts, cloudflare } = JSON.parse(read('package.json')) as {
+    scripts: Record<string, string>;
+    cloudflare: { bindings: Record<string, { description: string }> };
+  };
+  const toml = read('wrangler.toml');
+  const required = SECRETS.filter((name) => name !== 'KEY_ENCRYPTION_KEY_PREVIOUS');
+
+  it('package.json has a deploy script, and describes every store, queue and secret that a form asks for', () => {
+    expect(scripts['deploy']).toBeDefined();
+    const bindings = [...toml.matchAll(/^binding = "([A-Z_]+)"/gm)].map(([, name = '']) => name);
+    const described = Object.keys(cloudflare.bindings);
+    expect(described).toEqual(expect.arrayContaining([...bindings, ...required]));
+    expect(described.filter((name) => ![...bindings, ...names].includes(name))).toEqual([]);
+    for (const { description } of Object.values(cloudflare.bindings))
+      expect(description).toMatch(/^[A-Z].*\.$/);
+  });
+
+  it('.dev.vars.example names the secrets that a deployment needs, without values', () => {
+    const lines = read('.dev.vars.example')
+      .split('\n')
+      .filter((line) => /^[A-Z]/.test(line));
+    expect(lines).toEqual(required.map((name) => `${name}=`));
+  });
+});
+
 describe('the consumers of wrangler.toml', () => {
   it('wrangler.toml gives every consumer the number of retries that the code counts', () => {
     const [, counted] = /QUEUE_MAX_RETRIES = (\d+)/.exec(read('src/outbound/queues.ts')) ?? [];

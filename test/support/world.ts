@@ -247,8 +247,17 @@ export async function consumeBatch(
   messages: readonly TestMessage[],
   environment: typeof env = env,
 ): Promise<Consumed> {
+  return await consumeBatchOf(QUEUES[queue], messages, environment);
+}
+
+/** The same for a queue with any name. */
+export async function consumeBatchOf(
+  queue: string,
+  messages: readonly TestMessage[],
+  environment: typeof env = env,
+): Promise<Consumed> {
   const batch = createMessageBatch(
-    QUEUES[queue],
+    queue,
     messages.map((message) => ({
       id: message.id ?? crypto.randomUUID(),
       timestamp: new Date(message.timestamp ?? Date.now()),

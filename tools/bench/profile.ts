@@ -81,7 +81,7 @@ function print({ nodes, samples, timeDeltas }: Profile): void {
   console.log(`${(total / 1000 / EVENTS).toFixed(3)} ms of processor a delivery in the isolate`);
 }
 
-const build = await buildWorker();
+const build = await buildWorker(undefined, true);
 const port = await freePort();
 const runtime = await startRuntime(build, {}, port);
 try {

@@ -28,12 +28,13 @@ export interface Runtime {
 /**
  * Bundles the Worker as a deployment would.
  * @param entry a file of worker/ to build instead of the entry file in wrangler.toml
+ * @param isReadable keeps the names of functions and their lines, which a deployment does not
  * @returns path of the bundle
  */
-export async function buildWorker(entry?: string): Promise<string> {
+export async function buildWorker(entry?: string, isReadable = false): Promise<string> {
   const directory = mkdtempSync(join(tmpdir(), PREFIX));
   const from = entry === undefined ? [] : [join(WORKERS, entry)];
-  await run('wrangler', ['deploy', ...from, '--dry-run', '--outdir', directory], {
+  await run('wrangler', ['deploy', ...from, '--dry-run', '--outdir', directory, `--minify=${!isReadable}`], {
     cwd: ROOT,
     env: { ...process.env, WRANGLER_SEND_METRICS: 'false' },
   });

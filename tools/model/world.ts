@@ -71,6 +71,7 @@ export class World {
     this.d1 = new D1(parts);
     const env: Record<string, unknown> = {
       ...deployment.vars,
+      BASE_URL: 'https://webhooks.test',
       OPERATOR_TOKEN: 'operator-token-of-the-model',
       KEY_ENCRYPTION_KEY: KEY,
       TOKEN_SIGNING_KEY: KEY,

@@ -9,6 +9,7 @@ import { logError } from '../../log.ts';
 import {
   asksForProof,
   changeSubscription,
+  createStore,
   removeSubscription,
 } from '../../operations/change-subscription.ts';
 import { askForProof } from '../../operations/send-test.ts';
@@ -170,6 +171,7 @@ function addCreate(door: Door): void {
       if (needsProof) await askForProof(services, subscription, now);
       c.header('location', subscriptionHref(subscription));
       if (needsProof) return c.json(await shown(c, subscription), 201);
+      c.executionCtx.waitUntil(createStore(services, subscription));
       return c.json(subscriptionResource(subscription, BORN_HEALTHY), 201);
     },
     { moreFaults: faultsBeyondSchema },
