@@ -1,5 +1,5 @@
 /** Calls by the names of the OpenAPI document, and lists as iterators. A client says how its requests are authorized. */
-import { bodyOf } from './errors.ts';
+import { bodyOf, WebhooksError } from './errors.ts';
 import { OPERATIONS } from './operations.ts';
 import type { ArgumentsOf, ItemOf, ListOperation, OperationId, ResultOf } from './types.ts';
 
@@ -54,6 +54,15 @@ export abstract class Api<Operation extends OperationId> {
       const page = (await bodyOf(operation, answer)) as Page<ItemOf<Id>>;
       for (const list of Object.values(page._embedded)) yield* list;
       path = page._links.next?.href;
+      // A path is appended to the base URL: "@elsewhere.example" would take the access token to another host.
+      if (path !== undefined && !path.startsWith('/')) {
+        throw new WebhooksError(
+          operation,
+          'the link to the next page is not a path',
+          { kind: 'unexpected' },
+          answer,
+        );
+      }
     }
   }
 
