@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import type { components, ItemOf, WebhooksClient } from '@identity-webhooks/client';
 import { type Command, InvalidArgumentError } from 'commander';
 import { Failure, usage } from './failure.ts';
+import { readPrivateFile } from './profiles.ts';
 import { readStdin } from './prompt.ts';
 import type { Session } from './session.ts';
 import { isUuid } from './settings.ts';
@@ -112,4 +113,12 @@ export async function take<Item>(
 
 export async function all<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
   return (await take(items, undefined)).taken;
+}
+
+/** Reads a file that only its owner may read, or standard input for `-`. @throws Failure when there is no file */
+export async function readStdinOrPrivateFile({ world }: Session, file: string): Promise<string> {
+  if (file === '-') return await readStdin(world);
+  const text = readPrivateFile(file);
+  if (text === undefined) throw usage(`${file} does not exist.`);
+  return text;
 }

@@ -14,9 +14,10 @@ export interface AnyArguments {
 type Given<Id extends OperationId> =
   Record<string, never> extends ArgumentsOf<Id> ? [ArgumentsOf<Id>?] : [ArgumentsOf<Id>];
 
+/** The members are there, if the service answered and nothing else did. */
 interface Page<Item> {
-  readonly _embedded: Readonly<Record<string, readonly Item[]>>;
-  readonly _links: { readonly next?: { readonly href: string } };
+  readonly _embedded?: Readonly<Record<string, readonly Item[]>>;
+  readonly _links?: { readonly next?: { readonly href: string } };
 }
 
 export abstract class Api<Operation extends OperationId> {
@@ -52,17 +53,16 @@ export abstract class Api<Operation extends OperationId> {
     while (path !== undefined) {
       const answer: Response = await this.request(operation, path, { method: 'GET' });
       const page = (await bodyOf(operation, answer)) as Page<ItemOf<Id>>;
-      for (const list of Object.values(page._embedded)) yield* list;
-      path = page._links.next?.href;
+      const unexpected = (what: string) => new WebhooksError(operation, what, { kind: 'unexpected' }, answer);
+      const lists = Object.values(page?._embedded ?? {});
+      if (!lists.every(Array.isArray) || lists.length === 0) throw unexpected('the answer is not a list');
+      for (const list of lists) yield* list;
+      const next = page._links?.next?.href;
       // A path is appended to the base URL: "@elsewhere.example" would take the access token to another host.
-      if (path !== undefined && !path.startsWith('/')) {
-        throw new WebhooksError(
-          operation,
-          'the link to the next page is not a path',
-          { kind: 'unexpected' },
-          answer,
-        );
+      if (next === path || (next !== undefined && !next.startsWith('/'))) {
+        throw unexpected('the link to the next page is not the path of another page');
       }
+      path = next;
     }
   }
 
