@@ -111,7 +111,9 @@ async function credentials(caller: Caller | undefined, world: World): Promise<Li
       };
 }
 
-function forbidden({ operation }: WebhooksError, caller: Caller | undefined): Lines {
+function forbidden({ operation, status }: WebhooksError, caller: Caller | undefined): Lines {
+  // Access tokens are refused with a 401 (contract 2).
+  if (operation === 'createToken') return somethingElse(caller?.settings.url ?? 'the service', status);
   if (caller?.role === 'operator') {
     return {
       exit: 'notAuthorised',

@@ -188,14 +188,14 @@ export class Session {
     this.world.err.write(`${safe(text)}\n`);
   }
 
-  /** What a long command does: one line that changes in a terminal, a line now and then elsewhere. */
+  /** What a long command does: one line that changes in a terminal, a line now and then elsewhere; machines get none. */
   progress(text: string): void {
     const { err, now } = this.world;
     if (this.options.quiet) return;
     if (err.isTTY) {
       err.write(`\r\u001b[K${safe(text)}`);
       this.#progressShown = true;
-    } else if (now() - this.#progressAt >= PROGRESS_EVERY_MS) {
+    } else if (!this.options.json && now() - this.#progressAt >= PROGRESS_EVERY_MS) {
       this.#progressAt = now();
       err.write(`${safe(text)}\n`);
     }
