@@ -16,9 +16,13 @@ export type Subscription = ItemOf<'listSubscriptions'>;
 export const EVENT_TYPES = ['entityCreated', 'entityUpdated', 'entityDeleted'] as const;
 export type EventType = (typeof EVENT_TYPES)[number];
 
+/** The last line of the help of each command. */
+export const EVERYWHERE = 'Options of every command, such as --json, --profile and --customer: iw --help';
+
 /** Adds examples to the help of a command. */
 export function examples(command: Command, ...lines: readonly string[]): Command {
-  return command.addHelpText('after', `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}`);
+  const shown = lines.map((line) => `  $ ${line}`).join('\n');
+  return command.addHelpText('after', `\nExamples:\n${shown}\n\n${EVERYWHERE}`);
 }
 
 /** `created,updated`, the full names, or `all`. */
@@ -59,6 +63,12 @@ export function parseTime(now: () => number): (text: string) => string {
     }
     return new Date(text).toISOString();
   };
+}
+
+/** The smallest event id (a UUID version 7, RFC 9562) of a millisecond. */
+export function eventIdAt(ms: number): string {
+  const hex = Math.max(0, Math.floor(ms)).toString(16).padStart(12, '0');
+  return `${hex.slice(0, 8)}-${hex.slice(8)}-7000-8000-000000000000`;
 }
 
 /** Reads JSON from a file, or from standard input for `-`. @throws Failure when it is not JSON */

@@ -1,5 +1,6 @@
 /** The program with its options and commands. Each noun has a file of its own in `commands`. */
 import { Command } from 'commander';
+import manifest from '../package.json' with { type: 'json' };
 import type { Begin } from './command.ts';
 import { addAudit } from './commands/audit.ts';
 import { addClients } from './commands/clients.ts';
@@ -17,6 +18,13 @@ import { addSubscriptions } from './commands/subscriptions.ts';
 import type { GlobalOptions, Session } from './session.ts';
 import type { World } from './world.ts';
 
+const GROUPS: readonly (readonly [string, readonly ((program: Command, begin: Begin) => void)[]])[] = [
+  ['Where and as whom:', [addLogin, addProfiles]],
+  ['For customers:', [addSubscriptions, addEvents, addRedeliveries, addExports, addFilters]],
+  ['For operators:', [addCustomers, addClients, addKeys, addDeadLetters, addAudit]],
+  ['Moving here:', [addImport]],
+];
+
 /** Width of help where there is no terminal. */
 const HELP_COLUMNS = 100;
 
@@ -26,6 +34,8 @@ const HELP_COLUMNS = 100;
 export function programOf(world: World, begin: (options: GlobalOptions) => Session): Command {
   const program = new Command('iw')
     .description('The command line of identity-webhooks, for operators and customers.')
+    .version(manifest.version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'show help')
     .option('--profile <name>', 'use this profile instead of the current one (IW_PROFILE)')
     .option('--url <url>', 'the BASE_URL of the service (IW_URL)')
     .option('--customer <id>', 'the customer to act for, or to act on as the operator (IW_CUSTOMER)')
@@ -35,9 +45,8 @@ export function programOf(world: World, begin: (options: GlobalOptions) => Sessi
     .option('--debug', 'show where an error comes from')
     .helpCommand('help [command]', 'show the help of a command')
     .configureHelp({
-      showGlobalOptions: false,
-      subcommandTerm: (command) =>
-        `${command.name()} ${command.usage() === '' ? '' : usageOf(command)}`.trim(),
+      subcommandTerm: (command) => `${command.name()} ${usageOf(command)}`.trim(),
+      subcommandDescription: (command) => command.summary() || firstSentence(command.description()),
     })
     .configureOutput({
       writeOut: (text) => void world.out.write(text),
@@ -58,24 +67,15 @@ Begin with: iw login URL
 More: docs/command-line.md`,
   );
   const start: Begin = () => begin(program.opts<GlobalOptions>());
-  for (const add of [
-    addLogin,
-    addProfiles,
-    addSubscriptions,
-    addEvents,
-    addRedeliveries,
-    addExports,
-    addFilters,
-    addCustomers,
-    addClients,
-    addKeys,
-    addDeadLetters,
-    addAudit,
-    addImport,
-  ]) {
-    add(program, start);
+  for (const [heading, adds] of GROUPS) {
+    program.commandsGroup(heading);
+    for (const add of adds) add(program, start);
   }
   return program;
+}
+
+function firstSentence(text: string): string {
+  return text.replace(/(?:\. |: |\.$)[\s\S]*/, '');
 }
 
 /** The arguments of a command, as its help shows them. */

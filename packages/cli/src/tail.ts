@@ -3,6 +3,7 @@
  * poll begins a little before the newest id that is known, and drops the events that it has seen.
  */
 import { type WebhooksClient, WebhooksError } from '@identity-webhooks/client';
+import { eventIdAt } from './command.ts';
 import { EVENT_COLUMNS, type Event } from './event-view.ts';
 import type { Session } from './session.ts';
 import { tableOf } from './table.ts';
@@ -33,7 +34,7 @@ export async function tail(
   const seen = new Set<string>();
   /** Time of the newest id that is known, by the clock of the service. */
   let newest = since === undefined ? now() - SKEW_MS : Date.parse(since);
-  let after = idAt(newest);
+  let after = eventIdAt(newest);
   /** Without `since`, what is there at the beginning is not new. */
   let isNew = since !== undefined;
   let awaySince: number | undefined;
@@ -47,7 +48,7 @@ export async function tail(
       }
       isNew = true;
       awaySince = undefined;
-      const next = idAt(newest - OVERLAP_MS);
+      const next = eventIdAt(newest - OVERLAP_MS);
       if (next > after) after = next;
       // What no later poll can bring need not be remembered.
       for (const id of seen) if (id <= after) seen.delete(id);
@@ -82,12 +83,6 @@ const WIDE = EVENT_COLUMNS.map((column) => ({
   title: '',
   of: (event: Event) => String(column.of(event) ?? '').padEnd(PADDED[column.title] ?? 0),
 }));
-
-/** The smallest event id (a UUID version 7, RFC 9562) of a millisecond. */
-function idAt(ms: number): string {
-  const hex = Math.max(0, Math.floor(ms)).toString(16).padStart(12, '0');
-  return `${hex.slice(0, 8)}-${hex.slice(8)}-7000-8000-000000000000`;
-}
 
 function timeOf(id: string): number {
   return Number.parseInt(id.replace('-', '').slice(0, 12), 16);

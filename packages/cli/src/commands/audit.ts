@@ -33,7 +33,7 @@ export function addAudit(program: Command, begin: Begin): void {
   examples(
     program
       .command('audit')
-      .summary('show who did what (operator)')
+      .summary('show who did what')
       .description(
         'Shows the audit trail, the newest entry first: acts of the operator, access tokens given and refused, erasures. With --customer only entries of this customer.',
       )

@@ -32,7 +32,7 @@ interface CreateOptions {
 export function addClients(program: Command, begin: Begin): void {
   const clients = program
     .command('clients')
-    .summary('create clients, replace their secrets (operator)')
+    .summary('create clients, replace their secrets')
     .description(
       'Clients of a customer: the credentials with which its programs call the API. These commands need the operator token. The customer is that of --customer or of the profile.',
     );

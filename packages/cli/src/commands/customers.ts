@@ -20,7 +20,7 @@ const COLUMNS: readonly Column<Customer>[] = [
 export function addCustomers(program: Command, begin: Begin): void {
   const customers = program
     .command('customers')
-    .summary('create, list and erase customers (operator)')
+    .summary('create, list and erase customers')
     .description('Customers of the service. These commands need the operator token: iw login --operator');
   examples(
     customers

@@ -19,7 +19,7 @@ const COLUMNS: readonly Column<DeadLetter>[] = [
 export function addDeadLetters(program: Command, begin: Begin): void {
   const letters = program
     .command('dead-letters')
-    .summary('list, replay and drop dead letters (operator)')
+    .summary('list, replay and drop dead letters')
     .description(
       'Dead letters: queue messages that the service could not process. Kept for 30 days. These commands need the operator token.',
     );

@@ -3,6 +3,7 @@ import type { ResultOf } from '@identity-webhooks/client';
 import { type Command, Option } from 'commander';
 import {
   type Begin,
+  eventIdAt,
   examples,
   findSubscription,
   parseTime,
@@ -29,6 +30,7 @@ const PUBLISH_MAX_EVENTS = 500;
 
 interface ListOptions {
   readonly state?: State;
+  readonly since?: string;
   readonly after?: string;
   readonly before?: string;
   readonly limit: number;
@@ -46,12 +48,20 @@ export function addEvents(program: Command, begin: Begin): void {
       .description('Lists the stored events of a subscription, oldest first.')
       .argument('<subscription>', ARGUMENT)
       .addOption(new Option('--state <state>', 'only events in this state').choices(STATES))
+      .addOption(
+        new Option(
+          '--since <time>',
+          'only events whose id is of this time or later, or since so long ago (1h)',
+        )
+          .argParser(parseTime(Date.now))
+          .conflicts('after'),
+      )
       .option('--after <event>', 'only events after this event id')
       .option('--before <event>', 'only events before this event id')
       .option('--limit <number>', 'at most so many', wholeNumber(1, 1_000_000), LIMIT)
       .option('--all', 'all of them, however many')
       .action(async (given: string, options: ListOptions) => await list(begin(), given, options)),
-    'iw events list "Profile sync" --state failure',
+    'iw events list "Profile sync" --since 1h --state failure',
     'iw events list "Profile sync" --all --json > events.json',
   );
   examples(
@@ -108,7 +118,7 @@ export function addEvents(program: Command, begin: Begin): void {
 async function list(
   session: Session,
   given: string,
-  { state, after, before, limit, all }: ListOptions,
+  { state, since, after, before, limit, all }: ListOptions,
 ): Promise<void> {
   const client = session.customer();
   const sid = await findSubscription(client, given);
@@ -116,6 +126,7 @@ async function list(
   const query = {
     limit: Math.min(most ?? PAGE, PAGE),
     ...(state === undefined ? {} : { state }),
+    ...(since === undefined ? {} : { after: eventIdAt(Date.parse(since)) }),
     ...(after === undefined ? {} : { after }),
     ...(before === undefined ? {} : { before }),
   };

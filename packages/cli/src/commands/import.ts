@@ -67,7 +67,7 @@ export function addImport(program: Command, begin: Begin): void {
   examples(
     imports
       .command('clients')
-      .summary('clients with their ids and secrets (operator)')
+      .summary('clients with their ids and secrets')
       .description(
         'Creates clients with the ids and secrets that they have in the old service, so that programs keep their credentials. The file is a JSON ' +
           'array of {"clientId", "clientSecret", "name", "scope"}, which only you may read (chmod 600). A client that exists is left alone. This ' +

@@ -11,7 +11,7 @@ type Keys = ResultOf<'rotateSigningKeys'>;
 export function addKeys(program: Command, begin: Begin): void {
   const keys = program
     .command('keys')
-    .summary('show public keys; rotate and reseal (operator)')
+    .summary('show public keys; rotate and reseal')
     .description(
       'Signing keys. The public ones need no credentials; rotate and reseal need the operator token.',
     );

@@ -23,8 +23,7 @@ export function addLogin(program: Command, begin: Begin): void {
       .description(
         'Checks credentials against the service and keeps them in a profile. The secret is asked for without echo, or read from ' +
           'standard input (--secret-stdin) or from IW_CLIENT_SECRET or IW_OPERATOR_TOKEN. It is never an argument. The file of ' +
-          'profiles is $XDG_CONFIG_HOME/identity-webhooks/config.json, which only you may read. The first profile becomes the ' +
-          'current one; a login with other flags later replaces what it names and keeps the rest, if the URL is the same.',
+          'profiles is $XDG_CONFIG_HOME/identity-webhooks/config.json, which only you may read. The first profile becomes the current one. A profile can have a client of a customer, the operator token, or both, of one URL.',
       )
       .argument('[url]', 'the BASE_URL of the service; default: that of the profile')
       .option('--operator', 'log in as the operator, with the OPERATOR_TOKEN of the service')

@@ -139,7 +139,7 @@ function refusalIn(error: unknown): string {
   throw error;
 }
 
-/** Whether nothing was changed for certain: the service has answered, and not with a 5xx (contract 8, 503). */
+/** Whether nothing was changed for certain: the service has answered, and not with a 5xx, which may have taken effect (docs/errors.md). */
 function outcomeIsKnown(error: unknown): boolean {
   return error instanceof WebhooksError && error.status !== undefined && error.status < 500;
 }
