@@ -175,7 +175,7 @@ describe('the days of a customer', () => {
       (await succeed(machine.iw('events', 'list', 'Trouble', '--state', 'failure', '-q')))
         .split('\n')
         .filter((id) => id !== '');
-    await expect.poll(failed, { timeout: 60_000 }).toHaveLength(2);
+    await expect.poll(failed, { timeout: GIVE_UP_MS }).toHaveLength(2);
     expect((await failed()).sort()).toEqual(ids.map(({ id }: { id: string }) => id).sort());
     expect(await succeed(machine.iw('events', 'show', 'Trouble', ids[0].id))).toContain('HTTP 302');
 
@@ -184,7 +184,7 @@ describe('the days of a customer', () => {
     const exportId = await succeed(exported);
     await expect
       .poll(async () => (await jsonOf(machine.iw('exports', 'show', 'Trouble', exportId, '--json'))).state, {
-        timeout: 60_000,
+        timeout: GIVE_UP_MS,
       })
       .toBe('completed');
     await succeed(machine.iw('exports', 'download', 'Trouble', exportId, '-o', path));
@@ -194,7 +194,7 @@ describe('the days of a customer', () => {
     await expect
       .poll(
         async () => (await jsonOf(machine.iw('redeliveries', 'show', 'Trouble', redelivery, '--json'))).state,
-        { timeout: 60_000 },
+        { timeout: GIVE_UP_MS },
       )
       .toBe('completed');
     expect(await jsonOf(machine.iw('redeliveries', 'list', 'Trouble', '--json'))).toMatchObject([
@@ -366,6 +366,38 @@ describe('a customer who moves here', () => {
     const second = await jsonOf(machine.iw('import', 'akamai', '--yes', '--json'));
     expect(second.counts).toEqual(moment === 'before' ? { kept: 2, created: 3 } : { kept: 3, created: 2 });
     expect(await jsonOf(machine.iw('subscriptions', 'list', '--json'))).toHaveLength(5);
+  });
+
+  it('subscriptions that are imported disabled deliver at the switch what came since', async () => {
+    const from = await startOldService();
+    from.subscriptions.push(old('Switch', { endpoint: `${listener.url}/hooks/switch` }));
+    const machine = await aCustomer(from.customer);
+    Object.assign(machine.env, credentialsOf(from));
+    await succeed(machine.iw('import', 'akamai', '--disabled', '--yes'));
+    await succeed(machine.pipe(JSON.stringify(EVENT), 'events', 'publish', '-'));
+    const failed = async () =>
+      await succeed(machine.iw('events', 'list', 'Switch', '--state', 'failure', '-q'));
+    await expect.poll(failed, { timeout: GIVE_UP_MS }).not.toBe('');
+    await succeed(machine.iw('subscriptions', 'enable', 'Switch'));
+    const id = await succeed(
+      machine.iw(
+        'redeliver',
+        'Switch',
+        '--since',
+        new Date(Date.now() - 600_000).toISOString(),
+        '--no-wait',
+        '-q',
+      ),
+    );
+    const job = async () => await jsonOf(machine.iw('redeliveries', 'show', 'Switch', id, '--json'));
+    await expect.poll(job, { timeout: GIVE_UP_MS }).toMatchObject({ state: 'completed', succeeded: 1 });
+    // A repeat of the import does not disable it.
+    expect((await jsonOf(machine.iw('import', 'akamai', '--disabled', '--yes', '--json'))).counts).toEqual({
+      kept: 1,
+    });
+    expect(await jsonOf(machine.iw('subscriptions', 'show', 'Switch', '--json'))).toMatchObject({
+      enabled: true,
+    });
   });
 
   it('a title that is taken here by another endpoint is left alone, and said', async () => {
