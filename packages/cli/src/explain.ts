@@ -2,7 +2,6 @@
 import { OPERATIONS, WebhooksError } from '@identity-webhooks/client';
 import { Failure, interrupted } from './failure.ts';
 import { EVERYTHING, type Settings } from './settings.ts';
-import { safe } from './text.ts';
 import type { World } from './world.ts';
 
 /** Whose credentials a call carried. */
@@ -30,7 +29,7 @@ export async function explain(error: unknown, caller: Caller | undefined, world:
     return error instanceof Failure && error.exit === 'interrupted' ? error : interrupted();
   if (!(error instanceof WebhooksError)) return explainFile(error);
   const { exit, message, hint } = await lines(error, caller, world);
-  return new Failure(exit, safe(message), hint, {
+  return new Failure(exit, message, hint, {
     cause: error,
     answer: { status: error.status, requestId: error.requestId },
   });

@@ -2,6 +2,7 @@
  * The file with the profiles: where each deployment is, and the credentials for it. Only its owner may read it, and it is
  * replaced as a whole, so a crash leaves the old one or the new one.
  */
+import { randomUUID } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -52,7 +53,7 @@ export function writeProfiles(env: World['env'], { current, all }: Profiles): vo
   const file = profilesFile(env);
   const text = `${JSON.stringify({ current, profiles: Object.fromEntries(all) }, null, 2)}\n`;
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-  const next = `${file}.${process.pid}`;
+  const next = `${file}.${randomUUID()}`;
   try {
     writeFileSync(next, text, { mode: 0o600, flag: 'wx' });
     renameSync(next, file);

@@ -1,6 +1,6 @@
 /** Questions to a person, and secrets: from a prompt without echo, from standard input, or from the environment. */
 import { createInterface } from 'node:readline';
-import { Writable } from 'node:stream';
+import { addAbortSignal, Writable } from 'node:stream';
 import { interrupted, usage } from './failure.ts';
 import type { World } from './world.ts';
 
@@ -34,9 +34,9 @@ export async function agree(world: World, question: string): Promise<boolean> {
 }
 
 /** All of standard input, without the line feed at its end. */
-export async function readStdin({ stdin }: World): Promise<string> {
+export async function readStdin({ stdin, signal }: World): Promise<string> {
   let text = '';
-  for await (const chunk of stdin.setEncoding('utf8')) {
+  for await (const chunk of addAbortSignal(signal, stdin.setEncoding('utf8'))) {
     text += chunk;
     if (text.length > STDIN_MAX_CHARACTERS) throw usage('Standard input is too long.');
   }

@@ -4,6 +4,7 @@ import { explain } from './explain.ts';
 import { EXIT, Failure } from './failure.ts';
 import { programOf } from './program.ts';
 import { Session } from './session.ts';
+import { safe } from './text.ts';
 import type { World } from './world.ts';
 
 /**
@@ -41,8 +42,9 @@ function report(explained: unknown, original: unknown, { world, options }: Sessi
   if (options.json) {
     world.err.write(`${JSON.stringify({ error: { exit: EXIT[exit], message, hint, ...answer } })}\n`);
   } else {
-    world.err.write(exit === 'interrupted' ? '\n' : `iw: ${message}\n`);
-    if (hint !== undefined) world.err.write(`    ${hint}\n`);
+    // Titles and answers of others are in these lines.
+    world.err.write(exit === 'interrupted' ? '\n' : `iw: ${safe(message)}\n`);
+    if (hint !== undefined) world.err.write(`    ${safe(hint)}\n`);
   }
   if (options.debug) world.err.write(`${stackOf(original)}\n`);
   return EXIT[exit];

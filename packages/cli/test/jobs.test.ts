@@ -237,6 +237,16 @@ describe('dead letters', () => {
     expect(err).toContain('1 letter not found: b');
   });
 
+  it('a letter that is gone does not keep the others from being dropped', async () => {
+    const { machine, calls } = machineOf(({ path }) =>
+      path.endsWith('/a') ? problem(404, 'Dead letter not found') : noContent(),
+    );
+    const { code, out } = await machine.iw('dead-letters', 'drop', 'a', 'b', '--yes', '--json');
+    expect(code).toBe(5);
+    expect(JSON.parse(out)).toEqual({ dropped: ['b'], gone: ['a'] });
+    expect(calls).toHaveLength(2);
+  });
+
   it('letters are dropped only with consent', async () => {
     const { machine, calls } = machineOf(() => noContent());
     expect((await machine.iw('dead-letters', 'drop', 'a', 'b')).code).toBe(2);

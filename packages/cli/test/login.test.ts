@@ -307,6 +307,23 @@ describe('what cannot be undone', () => {
     expect(deleted()).toBe(1);
   });
 
+  it('Ctrl-C while standard input is read ends with 130', async () => {
+    const { machine } = deleting();
+    const reading = machine.open('events', 'publish', '-');
+    machine.interrupt();
+    expect((await reading).code).toBe(130);
+  });
+
+  it('a title cannot repaint the terminal of the person who is asked, or of the script that is not', async () => {
+    const machine = aMachine(scripted(() => json(aSubscription({ title: 'Sync\u001b[2J' }))));
+    Object.assign(machine.env, LOGGED_IN);
+    const asked = await machine.type(['n'], 'subscriptions', 'delete', aSubscription().id);
+    expect(asked.err).toContain('Sync\\u{1b}[2J');
+    const refused = await machine.iw('subscriptions', 'delete', aSubscription().id);
+    expect(refused.err).toContain('Sync\\u{1b}[2J');
+    expect(refused.err).not.toContain('\u001b');
+  });
+
   it('Ctrl-C at a question does nothing and ends with 130', async () => {
     const { machine, deleted } = deleting();
     expect((await machine.type(['\u0003'], ...DELETE)).code).toBe(130);

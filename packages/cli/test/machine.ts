@@ -24,6 +24,8 @@ export interface Machine {
   pipe(stdin: string, ...args: readonly string[]): Promise<Ended>;
   /** In a terminal where a person types these lines, one for each question. */
   type(lines: readonly string[], ...args: readonly string[]): Promise<Ended>;
+  /** With a standard input that says nothing and stays open. */
+  open(...args: readonly string[]): Promise<Ended>;
   /** Ctrl-C. */
   interrupt(): void;
 }
@@ -94,6 +96,7 @@ export function aMachine({
       });
       return start(keyboard, true, args);
     },
+    open: (...args) => start(new PassThrough(), false, args),
     interrupt: () => abort.abort(),
   };
 }

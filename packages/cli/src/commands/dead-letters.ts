@@ -1,5 +1,5 @@
 /** `iw dead-letters`: messages that the service could not process, for the operator (contract 10.2). */
-import type { ItemOf, OperatorClient } from '@identity-webhooks/client';
+import { type ItemOf, type OperatorClient, WebhooksError } from '@identity-webhooks/client';
 import type { Command } from 'commander';
 import { all, type Begin, examples, take, wholeNumber } from '../command.ts';
 import { Failure, usage } from '../failure.ts';
@@ -73,7 +73,13 @@ export function addDeadLetters(program: Command, begin: Begin): void {
         const session = begin();
         if (Boolean(isAll) === ids.length > 0) throw usage('Which letters?', 'Name their ids, or add --all.');
         const operator = session.operator();
-        await replay(session, operator, isAll ? await idsOfAll(session, operator) : ids);
+        const chosen = isAll ? await idsOfAll(session, operator) : ids;
+        await each(
+          session,
+          chosen,
+          'replayed',
+          async (id) => void (await operator.call('replayDeadLetter', { id })),
+        );
       }),
     'iw dead-letters replay ID',
     'iw dead-letters replay --all --yes',
@@ -87,10 +93,11 @@ export function addDeadLetters(program: Command, begin: Begin): void {
         const session = begin();
         const operator = session.operator();
         await session.confirm(`Drop ${count(ids.length, 'dead letter')}? The events in them are lost.`);
-        for (const id of ids) await operator.call('dropDeadLetter', { id });
-        session.done(
-          `${count(ids.length, 'dead letter')} dropped.`,
-          ids.map((id) => ({ id, dropped: true })),
+        await each(
+          session,
+          ids,
+          'dropped',
+          async (id) => void (await operator.call('dropDeadLetter', { id })),
         );
       }),
     'iw dead-letters drop ID',
@@ -104,31 +111,30 @@ async function idsOfAll(session: Session, operator: OperatorClient): Promise<str
   return letters.map(({ id }) => id);
 }
 
-/** A letter that is gone was replayed or dropped by somebody else, so a repeat of this command goes on with the rest. */
-async function replay(session: Session, operator: OperatorClient, ids: readonly string[]): Promise<void> {
-  const replayed: string[] = [];
+/** A letter that is gone was replayed or dropped before, so a repeat of the command goes on with the rest. */
+async function each(
+  session: Session,
+  ids: readonly string[],
+  done: 'replayed' | 'dropped',
+  act: (id: string) => Promise<void>,
+): Promise<void> {
+  const acted: string[] = [];
   const gone: string[] = [];
-  for (const [index, id] of ids.entries()) {
-    session.progress(`Replayed ${index} of ${ids.length} …`);
-    const isHere = await operator.call('replayDeadLetter', { id }).then(
-      () => true,
-      (error: unknown) => {
-        if (isNotFound(error)) return false;
-        if (replayed.length > 0) session.note(`${replayed.length} of ${ids.length} are replayed already.`);
+  for (const id of ids) {
+    session.progress(`${acted.length} of ${ids.length} ${done} …`);
+    try {
+      await act(id);
+      acted.push(id);
+    } catch (error) {
+      if (!(error instanceof WebhooksError) || error.trouble.kind !== 'not-found') {
+        if (acted.length > 0) session.note(`${acted.length} of ${ids.length} are ${done} already.`);
         throw error;
-      },
-    );
-    (isHere ? replayed : gone).push(id);
+      }
+      gone.push(id);
+    }
   }
-  session.done(`${count(replayed.length, 'dead letter')} replayed.`, { replayed, gone });
-  if (gone.length > 0)
-    throw new Failure(
-      'notFound',
-      `${count(gone.length, 'letter')} not found: ${gone.slice(0, 3).join(', ')}`,
-      'They were replayed or dropped before.',
-    );
-}
-
-function isNotFound(error: unknown): boolean {
-  return (error as { trouble?: { kind?: string } }).trouble?.kind === 'not-found';
+  session.done(`${count(acted.length, 'dead letter')} ${done}.`, { [done]: acted, gone });
+  if (gone.length === 0) return;
+  const message = `${count(gone.length, 'letter')} not found: ${gone.slice(0, 3).join(', ')}`;
+  throw new Failure('notFound', message, 'They were replayed or dropped before.');
 }

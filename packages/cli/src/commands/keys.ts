@@ -6,6 +6,8 @@ import { Failure, usage } from '../failure.ts';
 import type { Session } from '../session.ts';
 import { count } from '../text.ts';
 
+const TIMEOUT_MS = 30_000;
+
 type Keys = ResultOf<'rotateSigningKeys'>;
 
 export function addKeys(program: Command, begin: Begin): void {
@@ -74,7 +76,9 @@ function keysUrl(session: Session): string {
 async function publicKeys(session: Session): Promise<Keys> {
   const url = keysUrl(session);
   const answer = await session.world
-    .fetch(new Request(url, { signal: session.world.signal }))
+    .fetch(
+      new Request(url, { signal: AbortSignal.any([session.world.signal, AbortSignal.timeout(TIMEOUT_MS)]) }),
+    )
     .catch((error: unknown) => {
       throw new Failure(
         'unreachable',
