@@ -2,19 +2,21 @@
  * The command line against the real service: the README's quick start as it is written, what an operator and a customer do each day,
  * and a customer who moves here. The service is started as `npm start` starts it.
  */
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { WebhooksClient } from '@identity-webhooks/client';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { aMachine, type Machine } from '../../packages/cli/test/machine.ts';
 import { type OldService, old, startOldService } from '../../packages/cli/test/old-service.ts';
 import {
   freePort,
   type Home,
   makeHome,
+  pause,
   type RunningService,
   startService,
 } from '../../tools/harness/service.ts';
@@ -200,6 +202,34 @@ describe('the days of a customer', () => {
     expect(await jsonOf(machine.iw('redeliveries', 'list', 'Trouble', '--json'))).toMatchObject([
       { total: 2, succeeded: 2 },
     ]);
+  });
+
+  it('events are followed while they come, until Ctrl-C', async () => {
+    const machine = await aCustomer();
+    await succeed(
+      machine.iw('subscriptions', 'create', 'Followed', `${listener.url}/hooks/followed`, '--events', 'all'),
+    );
+    await succeed(machine.pipe(JSON.stringify(EVENT), 'events', 'publish', '-'));
+    const stored = async () => await succeed(machine.iw('events', 'list', 'Followed', '-q'));
+    await expect.poll(stored, { timeout: GIVE_UP_MS }).not.toBe('');
+    const iw = join(ROOT, 'packages/cli/bin/iw.js');
+    const child = spawn(process.execPath, [iw, 'events', 'tail', 'Followed', '--json', '--interval', '1'], {
+      env: { ...process.env, ...machine.env },
+    });
+    onTestFinished(() => void child.kill());
+    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    const next = lines.next();
+    // Nothing shows from outside when it has begun, so an event is published until one is followed.
+    const published = new Set<string>();
+    let line: IteratorResult<string> | undefined;
+    while (line === undefined && published.size < 60) {
+      const [{ id }] = await jsonOf(machine.pipe(JSON.stringify(EVENT), 'events', 'publish', '-', '--json'));
+      published.add(id);
+      line = await Promise.race([next, pause(3000).then(() => undefined)]);
+    }
+    expect(published.has(JSON.parse(line?.value ?? '{}').id)).toBe(true);
+    child.kill('SIGINT');
+    expect(await new Promise((resolve) => child.once('exit', resolve))).toBe(130);
   });
 
   it('a client with a narrow scope logs in with it, and a refusal names the scope that it needs', async () => {

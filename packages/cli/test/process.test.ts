@@ -134,6 +134,7 @@ describe('the archive of npm pack', () => {
       'README.md',
       'bin/iw.js',
       'dist/iw.js',
+      'dist/licences.txt',
       'package.json',
     ]);
     await promisify(execFile)('tar', ['-xzf', join(folder, packed?.filename ?? ''), '-C', folder]);
