@@ -1,6 +1,6 @@
 /** What the commands share: their session, examples, and the forms of arguments. */
 import { readFileSync } from 'node:fs';
-import type { components, ItemOf, WebhooksClient } from '@identity-webhooks/client';
+import type { ItemOf, WebhooksClient } from '@identity-webhooks/client';
 import { type Command, InvalidArgumentError } from 'commander';
 import { Failure, usage } from './failure.ts';
 import { readPrivateFile } from './profiles.ts';
@@ -89,9 +89,6 @@ export async function readFilter(session: Session, file: string): Promise<Record
     return filter as Record<string, unknown>;
   throw usage('A filter is a JSON object.');
 }
-
-/** What one page of a list is asked for. */
-export type PublishedEvent = components['schemas']['PublishedEvent'];
 
 /**
  * Finds a subscription by its id, or by its exact title.

@@ -18,7 +18,7 @@ export type ExitName = keyof typeof EXIT;
 const EXIT_MEANINGS: Readonly<Record<ExitName, string>> = {
   done: 'done',
   failed: 'the service refused the request or failed, or a part of the work could not be done',
-  usage: 'the command line, a file or the configuration is wrong; nothing was sent',
+  usage: 'the command line, a file or the configuration is wrong, or consent is missing; nothing was changed',
   unreachable:
     'no answer, something else than the service answered, or the service is briefly away (502, 503, 504)',
   notAuthorised: 'not logged in, wrong credentials, or the scope does not permit the call',
