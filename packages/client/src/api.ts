@@ -1,5 +1,5 @@
 /** Calls by the names of the OpenAPI document, and lists as iterators. A client says how its requests are authorized. */
-import { bodyOf } from './errors.ts';
+import { bodyOf, WebhooksError } from './errors.ts';
 import { OPERATIONS } from './operations.ts';
 import type { ArgumentsOf, ItemOf, ListOperation, OperationId, ResultOf } from './types.ts';
 
@@ -14,9 +14,10 @@ export interface AnyArguments {
 type Given<Id extends OperationId> =
   Record<string, never> extends ArgumentsOf<Id> ? [ArgumentsOf<Id>?] : [ArgumentsOf<Id>];
 
+/** The members are there, if the service answered and nothing else did. */
 interface Page<Item> {
-  readonly _embedded: Readonly<Record<string, readonly Item[]>>;
-  readonly _links: { readonly next?: { readonly href: string } };
+  readonly _embedded?: Readonly<Record<string, readonly Item[]>>;
+  readonly _links?: { readonly next?: { readonly href: string } };
 }
 
 export abstract class Api<Operation extends OperationId> {
@@ -52,8 +53,16 @@ export abstract class Api<Operation extends OperationId> {
     while (path !== undefined) {
       const answer: Response = await this.request(operation, path, { method: 'GET' });
       const page = (await bodyOf(operation, answer)) as Page<ItemOf<Id>>;
-      for (const list of Object.values(page._embedded)) yield* list;
-      path = page._links.next?.href;
+      const unexpected = (what: string) => new WebhooksError(operation, what, { kind: 'unexpected' }, answer);
+      const lists = Object.values(page?._embedded ?? {});
+      if (!lists.every(Array.isArray) || lists.length === 0) throw unexpected('the answer is not a list');
+      for (const list of lists) yield* list;
+      const next = page._links?.next?.href;
+      // A path is appended to the base URL: "@elsewhere.example" would take the access token to another host.
+      if (next === path || (next !== undefined && !next.startsWith('/'))) {
+        throw unexpected('the link to the next page is not the path of another page');
+      }
+      path = next;
     }
   }
 

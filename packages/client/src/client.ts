@@ -40,6 +40,14 @@ export class WebhooksClient extends Api<CustomerOperation> {
   }
 
   /**
+   * Fetches an access token, so that wrong credentials show before the first call.
+   * @throws WebhooksError of kind `credentials` when the id or the secret is wrong, or of another kind
+   */
+  async checkCredentials(): Promise<void> {
+    await this.#tokenText();
+  }
+
+  /**
    * Publishes events, 500 at most. An event without an id gets one here, so that a call that is made again publishes nothing twice.
    * @returns the ids in the order given, once the events are durably queued
    */

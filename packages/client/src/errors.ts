@@ -34,14 +34,26 @@ export type Trouble =
 /** Thrown for each answer that is no success. */
 export class WebhooksError extends Error {
   override readonly name = 'WebhooksError';
+  /** The operation that was called, as in the OpenAPI document; `createToken` when there was no access token for it. */
+  readonly operation: string;
   /** Undefined when no answer came. */
   readonly status: number | undefined;
   readonly trouble: Trouble;
+  /** What the service says of it, for people: `details` (contract 8), or `error` at the token endpoint (contract 2). */
+  readonly detail: string | undefined;
   /** The `X-Request-Id` of the answer. */
   readonly requestId: string | undefined;
 
-  constructor(message: string, trouble: Trouble, answer: Response | undefined, cause?: unknown) {
-    super(message, { cause });
+  constructor(
+    operation: string,
+    message: string,
+    trouble: Trouble,
+    answer: Response | undefined,
+    more: { readonly detail?: string | undefined; readonly cause?: unknown } = {},
+  ) {
+    super(`${operation}: ${message}`, { cause: more.cause });
+    this.operation = operation;
+    this.detail = more.detail;
     this.trouble = trouble;
     this.status = answer?.status;
     this.requestId = answer?.headers.get('x-request-id') ?? undefined;
@@ -56,8 +68,10 @@ export async function errorOf(what: string, answer: Response): Promise<WebhooksE
   const detail = [body.title, body.details, body.error, body.error_description].filter(isText).join(': ');
   const faults =
     trouble.kind === 'invalid' ? trouble.faults.map(({ name, reason }) => `${name} ${reason}`) : [];
-  const message = [`${what}: the service answered ${answer.status}`, detail, faults.join('; ')];
-  return new WebhooksError(message.filter(isText).join('. '), trouble, answer);
+  const message = [`the service answered ${answer.status}`, detail, faults.join('; ')];
+  return new WebhooksError(what, message.filter(isText).join('. '), trouble, answer, {
+    detail: [body.details, body.error].find(isText),
+  });
 }
 
 /** The body of a success. @throws WebhooksError when it is no JSON: something else than the service answered */
@@ -65,7 +79,7 @@ export async function bodyOf(what: string, answer: Response): Promise<unknown> {
   try {
     return await answer.json();
   } catch (error) {
-    throw new WebhooksError(`${what}: the answer is not JSON`, { kind: 'unexpected' }, answer, error);
+    throw new WebhooksError(what, 'the answer is not JSON', { kind: 'unexpected' }, answer, { cause: error });
   }
 }
 

@@ -1,6 +1,7 @@
 /** A typed client of the service: see README.md. */
 export { type ClientOptions, WebhooksClient } from './client.ts';
 export { type Fault, type Trouble, WebhooksError } from './errors.ts';
+export { OPERATIONS } from './operations.ts';
 export { OperatorClient, type OperatorOptions } from './operator.ts';
 export type { components, operations } from './schema.ts';
 export type {

@@ -58,7 +58,7 @@ export class Transport {
     try {
       return await fetch(new Request(url, { ...init, signal: AbortSignal.timeout(timeoutMs) }));
     } catch (error) {
-      throw new WebhooksError(`${what}: no answer`, { kind: 'unreachable' }, undefined, error);
+      throw new WebhooksError(what, 'no answer', { kind: 'unreachable' }, undefined, { cause: error });
     }
   }
 }

@@ -177,6 +177,44 @@ describe('a list', () => {
   });
 });
 
+describe('a page of something else', () => {
+  const page = (next: string) => json({ _embedded: { events: [1] }, _links: { next: { href: next } } });
+
+  it.each([
+    ['to another host', '@elsewhere.example/stolen'],
+    ['with a host of its own', 'https://elsewhere.example/stolen'],
+    ['to the page itself', `/${CUSTOMER}/webhooks/subscriptions/${SUBSCRIPTION}/events`],
+  ])('a link %s is not followed, so no access token leaves for it', async (_, next) => {
+    const { client, calls } = scripted(() => page(next));
+    const items = client.items('listEvents', { sid: SUBSCRIPTION });
+    await items.next();
+    expect(await troubleOf(items.next())).toEqual({ kind: 'unexpected' });
+    expect(calls).toHaveLength(1);
+  });
+
+  it.each([{}, { _embedded: {} }, { _embedded: { events: 7 } }, [], null])(
+    'the answer %j is not a list, and the error says so',
+    async (body) => {
+      const { client } = scripted(() => json(body));
+      const items = client.items('listEvents', { sid: SUBSCRIPTION });
+      await expect(items.next()).rejects.toThrow('listEvents: the answer is not a list');
+    },
+  );
+});
+
+describe('credentials', () => {
+  it('credentials are checked by an access token, which the first call then uses', async () => {
+    const { client, asked } = scripted(() => json({}));
+    await client.checkCredentials();
+    await client.call('listSubscriptions');
+    expect(asked).toHaveLength(1);
+    const { client: wrong } = scripted(() => json({}), {
+      tokens: () => json({ error: 'invalid_client' }, 401),
+    });
+    expect(await troubleOf(wrong.checkCredentials())).toEqual({ kind: 'credentials' });
+  });
+});
+
 describe('an error', () => {
   it.each<[number, unknown, Trouble]>([
     [
@@ -203,6 +241,17 @@ describe('an error', () => {
     const { client } = scripted(() => json(body, status, { 'x-request-id': 'request 1' }));
     const error = await client.call('listSubscriptions').catch((reason: unknown) => reason);
     expect(error).toMatchObject({ name: 'WebhooksError', status, requestId: 'request 1', trouble });
+  });
+
+  it('an error names its operation, and what the service says of it', async () => {
+    const { client } = scripted(() => json({ title: 'Conflict', details: 'Subscription is disabled' }, 409));
+    const error = await client.call('sendTest', { sid: SUBSCRIPTION }).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ operation: 'sendTest', detail: 'Subscription is disabled' });
+    const { client: narrow } = scripted(() => json({}), {
+      tokens: () => json({ error: 'invalid_scope' }, 400),
+    });
+    const refused = await narrow.call('listSubscriptions').catch((reason: unknown) => reason);
+    expect(refused).toMatchObject({ operation: 'createToken', detail: 'invalid_scope' });
   });
 
   it('an error of a 400 says in its message what is wrong', async () => {

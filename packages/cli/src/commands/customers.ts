@@ -1,0 +1,121 @@
+/** `iw customers`: for the operator (contract 10.2). */
+import type { ItemOf } from '@identity-webhooks/client';
+import type { Command } from 'commander';
+import { all, type Begin, examples } from '../command.ts';
+import { usage } from '../failure.ts';
+import { readProfiles, writeProfiles } from '../profiles.ts';
+import type { Session } from '../session.ts';
+import type { Column } from '../table.ts';
+import { time } from '../text.ts';
+
+type Customer = ItemOf<'listCustomers'>;
+
+const COLUMNS: readonly Column<Customer>[] = [
+  { title: 'ID', of: ({ id }) => id },
+  { title: 'NAME', of: ({ name }) => name, shrinks: true },
+  { title: 'CREATED', of: ({ createdAt }) => time(createdAt) },
+  { title: 'FULLEST STORE', of: ({ fullestStorePercent }) => `${fullestStorePercent} %` },
+];
+
+export function addCustomers(program: Command, begin: Begin): void {
+  const customers = program
+    .command('customers')
+    .summary('create, list and erase customers')
+    .description('Customers of the service. These commands need the operator token: iw login --operator');
+  examples(
+    customers
+      .command('list')
+      .description('Lists all customers, oldest first.')
+      .action(async () => {
+        const session = begin();
+        const items = await all(session.operator().items('listCustomers', { query: {} }));
+        session.list({ items, columns: COLUMNS, idOf: ({ id }) => id, none: 'customers' });
+      }),
+    'iw customers list',
+  );
+  examples(
+    customers
+      .command('show')
+      .description('Shows one customer.')
+      .argument('[customer]', 'the id; default: that of --customer or of the profile')
+      .action(async (given: string | undefined) => {
+        const session = begin();
+        const cid = given ?? session.customerId();
+        showCustomer(session, await session.operator().call('getCustomer', { cid }));
+      }),
+    'iw customers show b18fc81d-457e-4a40-ac87-2b78bd946fa2',
+  );
+  examples(
+    customers
+      .command('create')
+      .description('Creates a customer and its signing keys.')
+      .argument('<name>', 'the name, 1 to 200 characters')
+      .option('--id <id>', 'the id, for a customer that moves here and keeps it')
+      .option('--use', 'make it the customer of the profile')
+      .action(async (name: string, { id, use }: { id?: string; use?: boolean }) => {
+        const session = begin();
+        const body = { name, ...(id === undefined ? {} : { id }) };
+        const customer = await session.operator().call('createCustomer', { body });
+        if (use) useCustomer(session, customer.id);
+        showCustomer(session, customer);
+      }),
+    'iw customers create Acme --use',
+    'iw customers create Acme --id b18fc81d-457e-4a40-ac87-2b78bd946fa2',
+  );
+  examples(
+    customers
+      .command('erase')
+      .description(
+        'Erases a customer: its clients, keys, subscriptions, dead letters and every stored event. Nothing brings them back.',
+      )
+      .argument('<customer>', 'the id')
+      .action(async (cid: string) => {
+        const session = begin();
+        const operator = session.operator();
+        const { name } = await operator.call('getCustomer', { cid });
+        await session.confirm(`Erase the customer ${name} (${cid}) with everything that it has?`);
+        await operator.call('eraseCustomer', { cid });
+        session.done(`The customer ${name} is erased.`, { id: cid, erased: true });
+      }),
+    'iw customers erase b18fc81d-457e-4a40-ac87-2b78bd946fa2',
+  );
+  examples(
+    customers
+      .command('adopt-again')
+      .summary('after a restore of the database')
+      .description(
+        'After the database was restored to an earlier time: makes the event stores of the customer go by its rows again. Safe to repeat.',
+      )
+      .argument('[customer]', 'the id; default: that of --customer or of the profile')
+      .action(async (given: string | undefined) => {
+        const session = begin();
+        const cid = given ?? session.customerId();
+        const result = await session.operator().call('adoptSubscriptionsAgain', { cid });
+        session.done(
+          `${result.adopted} of ${result.total} event stores have adopted their subscription; the others do within a day.`,
+          result,
+        );
+      }),
+    'iw customers adopt-again b18fc81d-457e-4a40-ac87-2b78bd946fa2',
+  );
+}
+
+function showCustomer(session: Session, customer: Customer): void {
+  session.show(customer, customer.id, [
+    ['Id', customer.id],
+    ['Name', customer.name],
+    ['Created', time(customer.createdAt)],
+    ['Fullest event store', `${customer.fullestStorePercent} %`],
+  ]);
+}
+
+/** The client of another customer does not stay in the profile. */
+function useCustomer({ settings, world: { env } }: Session, customer: string): void {
+  const { current, all } = readProfiles(env);
+  const profile = all.get(settings.profile);
+  if (profile === undefined)
+    throw usage('There is no profile to keep the customer in.', 'Log in first: iw login URL --operator');
+  const { url, operatorToken } = profile;
+  const next = new Map(all).set(settings.profile, { url, operatorToken, customer });
+  writeProfiles(env, { current, all: next });
+}
