@@ -106,6 +106,12 @@ describe('the alarm about password changes', () => {
     expect(raised()).toEqual([]);
   });
 
+  it('changes that follow an alarm in less than a window are of its flurry', () => {
+    const { note, raised } = counter();
+    for (const at of [-500, -499, -498, -439, -438, -437]) note(at);
+    expect(raised()).toEqual([['shop', -500, -437]]);
+  });
+
   it('a flurry after a quiet time raises another alarm', () => {
     const { note, raised } = counter();
     for (const at of [-500, -499, -498, -400, -399, -398]) note(at);
