@@ -51,6 +51,7 @@ async function insideWorkerd(
       exclude: [
         'test/clients/**',
         'test/conformance/**',
+        'test/examples/**',
         'test/journey/**',
         'test/model/**',
         'test/scripts/**',
@@ -83,6 +84,7 @@ export default defineConfig(async () => ({
           name: 'node',
           include: [
             'test/conformance/**/*.test.ts',
+            'test/examples/**/*.test.ts',
             'test/journey/**/*.test.ts',
             'test/model/**/*.test.ts',
             'test/scripts/**/*.test.ts',

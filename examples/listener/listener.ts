@@ -52,18 +52,21 @@ export function createListener(options: ListenerOptions): Server {
 const USAGE =
   'usage: npm run listener -- --jwks http://127.0.0.1:8787/{CID}/login/jwk [--issuer URL] [--port 9000] [--endpoint URL]…';
 
-/** @throws Error if an argument is unknown or wrong */
+/** @returns nothing if only the usage is asked for @throws Error if an argument is unknown or wrong */
 function readArguments() {
   const { values } = parseArgs({
     options: {
+      help: { type: 'boolean', short: 'h' },
       jwks: { type: 'string' },
       issuer: { type: 'string' },
       endpoint: { type: 'string', multiple: true },
       port: { type: 'string', default: '9000' },
     },
   });
+  if (values.help) return undefined;
   const { jwks = '', port } = values;
-  if (!URL.canParse(jwks)) throw new Error('--jwks must be the URL of the keys');
+  if (!/^https?:$/.test(URL.parse(jwks)?.protocol ?? ''))
+    throw new Error('--jwks must be the URL of the keys');
   if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535)
     throw new Error('--port must be a number up to 65535');
   return {
@@ -79,7 +82,10 @@ function main(): void {
   try {
     given = readArguments();
   } catch (error) {
-    console.error(`${error instanceof Error ? error.message : error}\n${USAGE}`);
+    console.error(error instanceof Error ? error.message : error);
+  }
+  if (given === undefined) {
+    console.error(USAGE);
     process.exit(2);
   }
   const { port } = given;

@@ -1,6 +1,6 @@
 /**
- * The example listeners in Node, Python, Go and Java, against the running service. Each needs the tools of its language and their
- * package index; where one of them is missing, the test says so and is skipped.
+ * The example listeners in Node, as a Worker, in Python, Go and Java, against the running service. The last three need the tools of
+ * their language and its package index; where one of them is missing, the test says so and is skipped.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { existsSync, mkdirSync } from 'node:fs';
@@ -13,12 +13,14 @@ import {
   type Service as KeyServer,
   startService as startKeyServer,
 } from '../../packages/listener/test/service.ts';
+import { endGroup } from '../../tools/harness/processes.ts';
 import {
   freePort,
   type Home,
   makeHome,
   pause,
   type RunningService,
+  spawnWorker,
   startService,
 } from '../../tools/harness/service.ts';
 import type { Call } from '../support/listener-script.ts';
@@ -42,6 +44,7 @@ interface Language {
   readonly name: string;
   /** @returns why the listener cannot be made here; `undefined` once it is made */
   prepare(): Promise<string | undefined>;
+  /** Starts a process group. */
   launch(settings: Settings): ChildProcess;
 }
 
@@ -49,7 +52,7 @@ interface Language {
 function launch(command: string, values: readonly string[], settings: Settings): ChildProcess {
   const { jwksUrl, issuer, audiences, port } = settings;
   const own = { JWKS_URL: jwksUrl, ISSUER: issuer, AUDIENCE: audiences.join(' '), PORT: String(port) };
-  return spawn(command, values, { env: { ...process.env, ...own } });
+  return spawn(command, values, { env: { ...process.env, ...own }, detached: true });
 }
 
 const PYTHON = join(CACHE, 'python/bin/python');
@@ -61,7 +64,18 @@ const LANGUAGES: readonly Language[] = [
     launch: ({ jwksUrl, issuer, audiences, port }) => {
       const endpoints = audiences.flatMap((url) => ['--endpoint', url]);
       const values = ['--jwks', jwksUrl, '--issuer', issuer, '--port', String(port), ...endpoints];
-      return spawn(process.execPath, [join(ROOT, 'examples/listener/listener.ts'), ...values]);
+      return spawn(process.execPath, [join(ROOT, 'examples/listener/listener.ts'), ...values], {
+        detached: true,
+      });
+    },
+  },
+  {
+    name: 'a Worker',
+    prepare: async () => undefined,
+    launch: ({ jwksUrl, issuer, audiences, port }) => {
+      const config = join(ROOT, 'examples/listener/wrangler.toml');
+      const variables = { JWKS_URL: jwksUrl, ISSUER: issuer, ENDPOINT: audiences.join(' ') };
+      return spawnWorker(home, config, variables, port);
     },
   },
   {
@@ -137,7 +151,7 @@ async function start(language: Language, settings: Settings): Promise<RunningLis
       output += text;
     });
   }
-  for (const deadline = Date.now() + WITHIN_MS; !output.includes('listening on'); await pause(50)) {
+  for (const deadline = Date.now() + WITHIN_MS; !/listening on|Ready on/.test(output); await pause(50)) {
     if (child.exitCode !== null || Date.now() > deadline) throw new Error(`no listener:\n${output}`);
   }
   return {
@@ -246,8 +260,8 @@ beforeAll(async () => {
   ofAnother = await recorded('another');
 });
 
-afterEach(() => {
-  for (const child of running.splice(0)) child.kill('SIGKILL');
+afterEach(async () => {
+  await Promise.all(running.splice(0).map((child) => endGroup(child, 'SIGKILL')));
 });
 
 afterAll(async () => {

@@ -1,8 +1,9 @@
-/** Checks that every file that a document or a comment names exists, and that every link in a document leads somewhere. */
+/** Checks that every file that a document or a comment names exists, and that every link in a document leads to a file and a heading. */
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { codeFiles, commentsIn, documentFiles, ROOT, read } from './source.ts';
+import { anchorsIn, linksIn } from '../support/markdown.ts';
+import { codeFiles, commentsIn, documentFiles, filesOf, ROOT, read } from './source.ts';
 
 const DOCUMENTS = documentFiles();
 
@@ -28,10 +29,15 @@ function exists(path: string): boolean {
   return [path, `src/${path}`, `${path}.ts`].some((one) => existsSync(join(ROOT, one)));
 }
 
-/** Targets of links, without those to other sites and without anchors. */
-function linksIn(text: string): string[] {
-  const found = text.matchAll(/\]\((?!https?:|mailto:|#)([^)\s#]+)(?:#[^)\s]*)?\)/g);
-  return [...new Set([...found].map(([, path = '']) => path))];
+/** The links of a document that lead nowhere: to no file, or to no heading of a document. */
+function brokenLinksIn(document: string): string[] {
+  return linksIn(read(document))
+    .filter(({ path, anchor }) => {
+      const target = path === '' ? document : join(dirname(document), path);
+      if (!existsSync(join(ROOT, target))) return true;
+      return anchor !== undefined && target.endsWith('.md') && !anchorsIn(read(target)).has(anchor);
+    })
+    .map(({ path, anchor }) => (anchor === undefined ? path : `${path}#${anchor}`));
 }
 
 describe('the files that documents name', () => {
@@ -43,9 +49,14 @@ describe('the files that documents name', () => {
     expect(pathsIn(read(document)).filter((path) => !exists(path))).toEqual([]);
   });
 
-  it.each(DOCUMENTS)('every link in %s leads to a file', (document) => {
-    const broken = linksIn(read(document)).filter((path) => !existsSync(join(ROOT, dirname(document), path)));
-    expect(broken).toEqual([]);
+  it.each(DOCUMENTS)('every link in %s leads to a file, and to a heading if it names one', (document) => {
+    expect(brokenLinksIn(document)).toEqual([]);
+  });
+
+  it('the index of the documents links every document beside it', () => {
+    const linked = linksIn(read('docs/README.md')).map(({ path }) => `docs/${path}`);
+    const beside = filesOf('docs/*.md', 'docs/*.json').filter((file) => file !== 'docs/README.md');
+    expect(beside.filter((file) => !linked.includes(file))).toEqual([]);
   });
 
   it('every file that a comment names exists', () => {
@@ -61,7 +72,13 @@ describe('the files that documents name', () => {
   it('the readers find paths in documents, links and comments', () => {
     expect(pathsIn(read('SECURITY.md')).length).toBeGreaterThan(15);
     expect(pathsIn('see `src/none.ts`').filter((path) => !exists(path))).toEqual(['src/none.ts']);
-    expect(linksIn('[a](docs/a.md#b) [c](https://example.com) [d](#e)')).toEqual(['docs/a.md']);
+    expect(linksIn('[a](docs/a.md#b) [c](https://example.com) [d](#e) `[f](g)`')).toEqual([
+      { path: 'docs/a.md', anchor: 'b' },
+      { path: '', anchor: 'e' },
+    ]);
+    expect([
+      ...anchorsIn('# Find out why\n## 10.1 Publishing `x`\n```sh\n# no heading\n```\n## Find out why\n'),
+    ]).toEqual(['find-out-why', '101-publishing-x', 'find-out-why-1']);
     expect(filesInComment('/** See event-store/rpc.ts. */')).toEqual(['event-store/rpc.ts']);
   });
 });

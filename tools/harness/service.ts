@@ -1,17 +1,22 @@
 /**
- * Runs the service for a program, by the same script as `npm start`: on a free port, with its own secrets and state. It is
- * a process group of its own, so that one signal ends all of it.
+ * Runs the service for a program, by the same script as `npm start`: on a free port, with its own secrets and state. Other Workers
+ * run beside it, each in a session of its own. Each is a process group of its own, so that one signal ends all of it.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { endGroup, pause } from './processes.ts';
 
 const START = join(import.meta.dirname, '../../scripts/start.ts');
+const WRANGLER = join(
+  dirname(createRequire(import.meta.url).resolve('wrangler/package.json')),
+  'bin/wrangler.js',
+);
 const READY_WITHIN_MS = 180_000;
-const STOPPED_WITHIN_MS = 5_000;
 
 /** A folder with throw-away secrets and state. Several services may run on it, one after another. */
 export interface Home {
@@ -84,35 +89,68 @@ export function launchService(
   variables: Readonly<Record<string, string>>,
   port: number,
 ): LaunchedService {
-  const vars = Object.entries(variables).flatMap(([name, value]) => ['--var', `${name}:${value}`]);
-  const state = [
-    '--persist-to',
-    join(home.directory, 'state'),
-    '--env-file',
-    join(home.directory, 'secrets.env'),
-  ];
-  const child = spawn(process.execPath, [START, ...state, ...vars], {
+  const secrets = ['--env-file', join(home.directory, 'secrets.env')];
+  const state = ['--persist-to', join(home.directory, 'state')];
+  const child = spawnGroup(home, port, [START, ...state, ...secrets, ...varFlags(variables)]);
+  return watch(child, home, `http://127.0.0.1:${port}`, '/healthz');
+}
+
+/**
+ * Starts another Worker in a session of its own, without waiting. It reaches the service by queues and service bindings, because they
+ * share the registry of `home`.
+ * @param config path of its wrangler.toml
+ */
+export function launchWorker(home: Home, config: string, port: number): LaunchedService {
+  return watch(spawnWorker(home, config, {}, port), home, `http://127.0.0.1:${port}`, '/');
+}
+
+/** The process of `launchWorker`: a process group of its own, which prints `Ready on` when it listens. */
+export function spawnWorker(
+  home: Home,
+  config: string,
+  variables: Readonly<Record<string, string>>,
+  port: number,
+): ChildProcess {
+  const flags = ['--ip', '127.0.0.1', '--inspector-port', '0', '--show-interactive-dev-session=false'];
+  const own = ['--config', config, '--port', String(port)];
+  const state = ['--persist-to', join(home.directory, `state-${port}`)];
+  return spawnGroup(home, port, [WRANGLER, 'dev', ...own, ...flags, ...state, ...varFlags(variables)]);
+}
+
+function varFlags(variables: Readonly<Record<string, string>>): string[] {
+  return Object.entries(variables).flatMap(([name, value]) => ['--var', `${name}:${value}`]);
+}
+
+function spawnGroup(home: Home, port: number, values: readonly string[]): ChildProcess {
+  return spawn(process.execPath, values, {
     env: {
       ...process.env,
       PORT: String(port),
       WRANGLER_LOG_PATH: join(home.directory, 'logs'),
+      // Sessions of wrangler that share a registry share queues and bindings by the names of Workers.
+      WRANGLER_REGISTRY_PATH: join(home.directory, 'registry'),
+      WRANGLER_SEND_METRICS: 'false',
+      CLOUDFLARE_CF_FETCH_ENABLED: 'false',
       NO_COLOR: '1',
     },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true, // a process group of its own
   });
+}
+
+/** @param path what is asked for until it answers */
+function watch(child: ChildProcess, home: Home, url: string, path: string): LaunchedService {
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (text: string) => {
+    stream?.setEncoding('utf8').on('data', (text: string) => {
       output = (output + text).slice(-200_000);
     });
   }
-  const url = `http://127.0.0.1:${port}`;
   const ready = async () => {
     const deadline = Date.now() + READY_WITHIN_MS;
-    while (!(await answers(url))) {
+    while (!(await answers(url + path))) {
       if (child.exitCode !== null || Date.now() > deadline) {
-        await end(child, 'SIGKILL');
+        await endGroup(child, 'SIGKILL');
         throw new Error(`the service does not answer:\n${output}`);
       }
       await pause(100);
@@ -122,42 +160,19 @@ export function launchService(
     url,
     home,
     output: () => output,
-    stop: () => end(child, 'SIGTERM'),
-    kill: () => end(child, 'SIGKILL'),
+    stop: () => endGroup(child, 'SIGTERM'),
+    kill: () => endGroup(child, 'SIGKILL'),
     ready,
   };
 }
 
 async function answers(url: string): Promise<boolean> {
   try {
-    return (await fetch(`${url}/healthz`, { signal: AbortSignal.timeout(2000) })).ok;
+    const { ok, status } = await fetch(url, { signal: AbortSignal.timeout(2000) });
+    return ok || status === 405; // a Worker may take POST alone
   } catch {
     return false;
   }
 }
 
-/** Sends a signal to a process group, and SIGKILL after five seconds to what is left of it. */
-async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
-  const { pid } = child;
-  if (pid === undefined) return;
-  signalGroup(pid, signal);
-  const deadline = Date.now() + STOPPED_WITHIN_MS;
-  while (signalGroup(pid, 0)) {
-    if (Date.now() > deadline) signalGroup(pid, 'SIGKILL');
-    await pause(50);
-  }
-}
-
-/** @param signal 0 sends none @returns whether the group exists */
-function signalGroup(pid: number, signal: NodeJS.Signals | 0): boolean {
-  try {
-    process.kill(-pid, signal);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-export function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
+export { pause };

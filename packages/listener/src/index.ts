@@ -12,4 +12,4 @@ export {
   type Verifier,
   type VerifierOptions,
 } from './verify.ts';
-export { onWorkers } from './workers.ts';
+export { onWorkers, type WorkerHandler } from './workers.ts';

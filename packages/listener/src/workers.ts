@@ -1,8 +1,13 @@
 /** A receiver as a Worker of Cloudflare. */
 import { createReceiver, type Receiver, type ReceiverOptions } from './receive.ts';
 
-interface ExecutionContext {
-  waitUntil(promise: Promise<unknown>): void;
+/** The part of a Worker that takes requests. */
+export interface WorkerHandler<Env> {
+  fetch(
+    request: Request,
+    env: Env,
+    context: { waitUntil(promise: Promise<unknown>): void },
+  ): Promise<Response>;
 }
 
 /**
@@ -11,9 +16,7 @@ interface ExecutionContext {
  * store as `seen`, or store each event under its `jti`.
  * @param options called with the bindings at the first request
  */
-export function onWorkers<Env>(options: (env: Env) => ReceiverOptions): {
-  fetch(request: Request, env: Env, context: ExecutionContext): Promise<Response>;
-} {
+export function onWorkers<Env>(options: (env: Env) => ReceiverOptions): WorkerHandler<Env> {
   let receive: Receiver | undefined;
   return {
     fetch: (request, env, context) => {
