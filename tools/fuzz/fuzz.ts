@@ -51,10 +51,11 @@ interface Run {
   readonly instead?: Partial<Record<Parameter, 'otherSid' | 'otherCid' | 'otherClientId'>>;
 }
 
-/** These use up what they are called with, so each has a run of its own. */
+/** These use up or disable what they are called with, so each has a run of its own. */
 const ONCE: Readonly<Record<string, Run['instead']>> = {
   startExport: { sid: 'otherSid' },
   startRedelivery: {},
+  updateSubscription: { sid: 'otherSid' },
   deleteSubscription: { sid: 'otherSid' },
   deleteClient: { clientId: 'otherClientId' },
   eraseCustomer: { cid: 'otherCid' },
