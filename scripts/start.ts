@@ -7,6 +7,7 @@
  * folder has a registry of its own, so that two copies of the service on one machine never get each other's events.
  */
 import { spawn } from 'node:child_process';
+import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { DEFAULT_STATE, makeSecrets, migrate, QUIET, ROOT, SECRETS_FILE, WRANGLER } from './start/local.ts';
@@ -28,6 +29,10 @@ if (!/^\d{1,5}$/.test(port) || Number(port) < 1 || Number(port) > 65_535) {
   console.error(`PORT must be a number from 1 to 65535, not ${JSON.stringify(port)}`);
   process.exit(1);
 }
+if (!(await isFree(Number(port)))) {
+  console.error(`port ${port} is in use; choose another: PORT=8788 npm start`);
+  process.exit(1);
+}
 const url = `http://127.0.0.1:${port}`;
 const state = resolve(ROOT, readFlag('--persist-to') ?? DEFAULT_STATE);
 const hasOwnSecrets = readFlag('--env-file') !== undefined;
@@ -39,6 +44,16 @@ try {
   process.exit(1);
 }
 serve();
+
+/** wrangler finds out only when it has built everything. */
+async function isFree(wanted: number): Promise<boolean> {
+  const server = createServer();
+  const free = await new Promise<boolean>((resolve) => {
+    server.once('error', () => resolve(false)).listen(wanted, '127.0.0.1', () => resolve(true));
+  });
+  await new Promise((resolve) => server.close(resolve));
+  return free;
+}
 
 /** The value of a flag given as `--flag value` or `--flag=value`. */
 function readFlag(name: string): string | undefined {

@@ -3,7 +3,7 @@
  *
  * The id of an object derives from the class, from its name and from the jurisdiction. With another name, or another
  * jurisdiction, every subscription gets a new and empty object, and what its old object has is out of reach. So neither ever
- * changes for a deployment that has subscriptions: docs/residency.md.
+ * changes for a deployment that has subscriptions: docs/residency.md. Why it is so: docs/decisions/0033-a-deployment-is-a-cell.md.
  */
 
 /** The jurisdictions that D1, queues and Durable Objects all have. */

@@ -24,6 +24,6 @@ export class HeldOutput {
   release(what: 'all' | 'our log'): void {
     const held = this.#held ?? [];
     this.#held = undefined;
-    for (const { line, to } of held) if (what === 'all' || line.startsWith('{"level"')) to.write(`${line}\n`);
+    for (const { line, to } of held) if (what === 'all' || line.includes('{"level"')) to.write(`${line}\n`);
   }
 }

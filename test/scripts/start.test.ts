@@ -1,16 +1,18 @@
 /** `npm start`: what it prints, what it serves, and that it never outlives the process that started it. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { finished } from 'node:stream/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { CRON_PATH, HeldOutput } from '../../scripts/start/output.ts';
 import { welcome } from '../../scripts/start/welcome.ts';
 import { freePort, type Home, makeHome, pause } from '../../tools/harness/service.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
-const GIVE_UP_MS = 180_000;
+/** A safety net, far above what a busy machine takes, ms. */
+const GIVE_UP_MS = 500_000;
 
 async function until(check: () => Promise<boolean> | boolean, what: string): Promise<void> {
   for (const deadline = Date.now() + GIVE_UP_MS; !(await check()); await pause(100)) {
@@ -56,7 +58,7 @@ describe('the welcome', () => {
 });
 
 describe('what wrangler prints', () => {
-  const BEFORE = ['a table of bindings', '{"level":"error","event":"configuration is wrong"}'];
+  const BEFORE = ['a table of bindings', '✘ [ERROR] {"level":"error","event":"configuration is wrong"}'];
   const AFTER = [`[wrangler:info] GET ${CRON_PATH} 200 OK (5ms)`, '[wrangler:info] GET /docs 200 OK (1ms)'];
 
   async function printed(what: 'all' | 'our log'): Promise<string[]> {
@@ -79,6 +81,26 @@ describe('what wrangler prints', () => {
 
   it('what wrangler prints is shown when it ends before the service answers', async () => {
     expect(await printed('all')).toEqual([...BEFORE, AFTER[1]]);
+  });
+});
+
+describe('a port that another program uses', () => {
+  it('npm start names the port and ends, before it makes anything', async () => {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void server.close());
+    const { port } = server.address() as AddressInfo;
+    const args = [join(ROOT, 'scripts/start.ts'), '--persist-to', '/nonexistent/state'];
+    const { status, stderr } = await new Promise<{ status: number | null; stderr: string }>((resolve) => {
+      const child = spawn(process.execPath, args, { env: { ...process.env, PORT: String(port) } });
+      let stderr = '';
+      child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+        stderr += chunk;
+      });
+      child.on('close', (status) => resolve({ status, stderr }));
+    });
+    expect(status).toBe(1);
+    expect(stderr).toBe(`port ${port} is in use; choose another: PORT=8788 npm start\n`);
   });
 });
 
