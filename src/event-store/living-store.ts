@@ -120,7 +120,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   health(ref?: SubscriptionRef) {
     return {
       ...standingOf(this.#parts.standing, ref),
-      waiting: this.#parts.deliveries.rows.tally.count().open,
+      waiting: this.#parts.deliveries.rows.count().open,
     };
   }
 

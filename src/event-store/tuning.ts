@@ -52,6 +52,12 @@ export const DRAIN_STEP_MS = SECOND_MS;
 /** The most deliveries of one drain step; the pace doubles up to here. */
 export const DRAIN_STEP_MAX = 500;
 
+/**
+ * Deliveries that wait for their first retry in one row each. All of them are outlined in memory, and read when the object wakes. Of a
+ * listener that fails one event in ten, so many wait at fifty failures a second.
+ */
+export const FIRST_RETRIES_MAX = 200;
+
 // --- The check for writes -----------------------------------------------------------------------------
 
 /** Size of the row that finds out whether the store takes writes, bytes: more than a delivery takes. */

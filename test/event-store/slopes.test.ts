@@ -4,6 +4,7 @@
  */
 import { describe, expect, it } from 'vitest';
 import type { EventStore } from '../../src/event-store/event-store.ts';
+import { FIRST_RETRIES_MAX } from '../../src/event-store/tuning.ts';
 import { reportOf } from '../support/reports.ts';
 import { rowsRead } from '../support/rows-read.ts';
 import { Bench, lost, ok, timedOut } from '../support/store-bench.ts';
@@ -55,7 +56,8 @@ const BACKLOGS = {
     const refused = { kind: 'http_error', response: { statusCode: 503, headers: {} } } as const;
     await bench.settle(bench.ids(1)[0] ?? '', timedOut);
     const result = { attempt: 1, startedAt: bench.clock.now(), durationMs: 5, outcome: refused };
-    await store(bench, count, result);
+    // The first of them have rows of another table.
+    await store(bench, FIRST_RETRIES_MAX + count, result);
     return bench;
   },
   failed: async (count: number) => {

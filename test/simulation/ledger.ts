@@ -157,7 +157,8 @@ export class Ledger {
     if (isLost || (alarm !== null && alarm <= now)) return;
     const rows = this.#object.rows<{ acceptedAt: number; leaseToken: string | null; dueAt: number }>(
       `SELECT accepted_at AS acceptedAt, lease_token AS leaseToken, due_at AS dueAt
-       FROM deliveries WHERE due_at IS NOT NULL`,
+       FROM deliveries WHERE due_at IS NOT NULL
+       UNION ALL SELECT accepted_at, lease_token, due_at FROM first_retries`,
     );
     const again = rows.flatMap((row) => sendAgainAt(row) ?? []);
     // When so many are dispatched and not begun, what else is due waits until one begins, or is sent again.
@@ -187,6 +188,7 @@ export class Ledger {
   find(eventId: string): Delivery | undefined {
     const near =
       this.#object.rows('SELECT 1 FROM deliveries WHERE event_id = ?', eventId).length > 0 ||
+      this.#object.rows('SELECT 1 FROM first_retries WHERE event_id = ?', eventId).length > 0 ||
       this.#object.rows(
         'SELECT 1 FROM segments WHERE last_id >= ? AND first_id <= ? LIMIT 1',
         eventId,
@@ -234,7 +236,9 @@ export class Ledger {
   #rows(): DeliveryRow[] {
     return this.#object.rows(
       `SELECT event_id AS eventId, state, attempts, accepted_at AS acceptedAt, updated_at AS updatedAt
-       FROM deliveries`,
+       FROM deliveries
+       UNION ALL
+       SELECT event_id, 'awaiting-retry', 1, accepted_at, json_extract(history, '$[#-1].at') FROM first_retries`,
     );
   }
 
@@ -353,7 +357,8 @@ export class Ledger {
   /** How many deliveries are stored, expired ones included. */
   #stored(): number {
     const counted = this.#object.rows<{ n: number }>(
-      'SELECT (SELECT count(*) FROM deliveries) + (SELECT coalesce(sum(events), 0) FROM segments) AS n',
+      `SELECT (SELECT count(*) FROM deliveries) + (SELECT count(*) FROM first_retries)
+         + (SELECT coalesce(sum(events), 0) FROM segments) AS n`,
     );
     return counted[0]?.n ?? 0;
   }
