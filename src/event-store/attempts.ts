@@ -57,7 +57,7 @@ export class Attempts {
       return undefined;
     }
     // The report of the attempt writes that it began. Until then the row is a dispatch that nobody else begins.
-    deliveries.rows.due.dispatched.begin(eventId, now, begun.dueAt ?? now);
+    deliveries.rows.due.dispatched.begin(delivery, now, begun.dueAt ?? now);
     const { acceptedAt, endpoint, set, attempts } = begun;
     return { eventId, acceptedAt, endpoint, set, attempt: attempts };
   }

@@ -45,6 +45,8 @@ export const WAITING_HOSTS_MAX = DUE_LOOKED_AT_MAX;
 export const HELD_ENDPOINTS_MAX = 20;
 /** Deliveries of one subscription that are dispatched and not begun, so that a slow queue is not filled by one store. */
 export const DISPATCHED_MAX = 3000;
+/** Deliveries that a store which wakes looks at in one call, to learn which are dispatched. It dispatches none until it has seen all. */
+export const DISPATCHED_LOOK_MAX = 1000;
 /** Deliveries of an unhealthy endpoint on their way at once, so that it cannot fill the queue that endpoints in trouble share. */
 export const UNHEALTHY_UNDER_WAY_MAX = 40;
 /** The backlog releases deliveries in drain steps of this length. */

@@ -81,9 +81,11 @@ export class FirstRetries {
 
   /** Adds a delivery that `takes` accepted: one row. */
   add({ eventId, acceptedAt, endpoint, dueAt, set, history }: Delivery): void {
-    const inserted = this.#database.first<{ number: number }>(
-      `INSERT INTO first_retries (event_id, accepted_at, endpoint, due_at, history, token)
-       VALUES (?, ?, ?, ?, ?, ?) RETURNING number`,
+    const number = 1 + Math.max(0, ...[...this.#all.values()].map((outline) => outline.number));
+    this.#database.run(
+      `INSERT INTO first_retries (number, event_id, accepted_at, endpoint, due_at, history, token)
+       VALUES (?, ?, ?, ?, ?, ?, ?)`,
+      number,
       eventId,
       acceptedAt,
       endpoint,
@@ -91,7 +93,6 @@ export class FirstRetries {
       JSON.stringify(history),
       packSet(set),
     );
-    const number = inserted?.number ?? 0;
     this.#all.set(eventId, { number, eventId, acceptedAt, endpoint, dueAt: dueAt ?? 0, leaseToken: null });
   }
 

@@ -18,10 +18,16 @@ import { EVENT_MAX_AGE_MS, HOUR_MS } from '../../domain/limits.ts';
 import type { Aged, Retention } from '../../domain/retention.ts';
 import type { Binding, StoreDatabase } from '../database.ts';
 import type { PageQuery } from '../rpc.ts';
-import { DELIVERIES_BITE, DUE_LOOKED_AT_MAX, HELD_ENDPOINTS_MAX, HISTORY_TEXT_MAX } from '../tuning.ts';
+import {
+  DELIVERIES_BITE,
+  DISPATCHED_LOOK_MAX,
+  DUE_LOOKED_AT_MAX,
+  HELD_ENDPOINTS_MAX,
+  HISTORY_TEXT_MAX,
+} from '../tuning.ts';
 import { Bodies } from './bodies.ts';
 import { Disabled, IS_MARKED, OPEN_STATES } from './disabled.ts';
-import { DispatchedDeliveries, type DispatchedRow } from './dispatched.ts';
+import { DispatchedDeliveries, type DispatchedLook, type DispatchedRow } from './dispatched.ts';
 import { FirstRetries, isFirstRetry } from './first-retries.ts';
 import { HistoryPages } from './history-pages.ts';
 import { type Tallied, Tally } from './tally.ts';
@@ -360,7 +366,7 @@ class DueRows {
     this.#database = database;
     this.#disabled = disabled;
     this.#firstRetries = firstRetries;
-    this.dispatched = new DispatchedDeliveries(() => this.#loadDispatched(), wokeAt);
+    this.dispatched = new DispatchedDeliveries((after) => this.#lookForDispatched(after), wokeAt);
     database.whenRolledBack(() => this.dispatched.forget());
   }
 
@@ -473,13 +479,22 @@ class DueRows {
       this.passOver(Number.NEGATIVE_INFINITY);
   }
 
-  #loadDispatched(): DispatchedRow[] {
+  /** The dispatched deliveries among the rows that are due next after one, and before any lease can end: a bounded number of rows. */
+  #lookForDispatched(after: DispatchedRow | undefined): DispatchedLook {
     const rows = this.#database.rows<DispatchedRow>(
-      `SELECT event_id AS eventId, accepted_at AS acceptedAt, lease_token AS leaseToken, due_at AS dueAt FROM deliveries
-       WHERE due_at IS NOT NULL AND due_at <= ? AND lease_token IS NOT NULL`,
+      `SELECT event_id AS eventId, accepted_at AS acceptedAt, lease_token AS leaseToken, due_at AS dueAt
+       FROM deliveries INDEXED BY due
+       WHERE due_at IS NOT NULL AND due_at <= ? AND (due_at, event_id) > (?, ?) ORDER BY due_at, event_id LIMIT ?`,
       Date.now() + dispatchLeaseMs(Number.POSITIVE_INFINITY),
+      after?.dueAt ?? Number.NEGATIVE_INFINITY,
+      after?.eventId ?? '',
+      DISPATCHED_LOOK_MAX,
     );
-    return [...rows, ...this.#firstRetries.dispatched()];
+    const found = rows.filter(({ leaseToken }) => leaseToken !== null);
+    return {
+      found: after === undefined ? [...this.#firstRetries.dispatched(), ...found] : found,
+      next: rows.length < DISPATCHED_LOOK_MAX ? undefined : rows.at(-1),
+    };
   }
 }
 
