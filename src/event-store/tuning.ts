@@ -129,5 +129,7 @@ export const EXPORT_PART_EVENTS = 50;
 export const EXPORT_EVENTS_PER_ALARM = 2500;
 /** Entries of a long history that move together from the delivery's row to a page of their own. */
 export const HISTORY_PAGE_ENTRIES = 50;
+/** Pages that are kept of one history: with them, and what is in the row, it has a thousand entries at least (contract 5.3). */
+export const HISTORY_PAGES_MAX = 20;
 /** A longer history is compressed, characters of JSON. SQLite keeps a quarter of a page of a row, and gives the rest a page of its own. */
 export const HISTORY_TEXT_MAX = 600;

@@ -3,7 +3,7 @@
  * (segments.ts); every other one has a row of its own (rows.ts). An event id is in one of the two, never in both, and
  * callers of this class need not know in which.
  */
-import type { Delivery, HistoryEntry } from '../../domain/delivery.ts';
+import { asListed, type Delivery, type HistoryEntry } from '../../domain/delivery.ts';
 import { eventIdFloor } from '../../domain/ids.ts';
 import { EVENT_ID_MAX_FUTURE_MS } from '../../domain/limits.ts';
 import type { Retention } from '../../domain/retention.ts';
@@ -89,14 +89,16 @@ export class Deliveries {
     this.rows.put(delivery);
   }
 
-  /** A page of deliveries that have not expired, in order of event id. */
+  /** A page of deliveries that have not expired, in order of event id, as a list shows them. */
   page(query: PageQuery, retention: Retention): Delivery[] {
     const rows = this.rows.page(query, retention);
     if (query.state !== undefined && query.state !== 'success') return rows;
     const { after, before, limit } = query;
     const packed = this.#segments.page(after, before, retention.now - retention.retentionMs, limit);
     if (packed.length === 0) return rows;
-    return [...rows, ...packed].sort((a, b) => (a.eventId < b.eventId ? -1 : 1)).slice(0, query.limit);
+    return [...rows, ...packed.map(asListed)]
+      .sort((a, b) => (a.eventId < b.eventId ? -1 : 1))
+      .slice(0, query.limit);
   }
 
   /** How many deliveries are stored. */

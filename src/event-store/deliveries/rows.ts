@@ -30,6 +30,7 @@ import { Disabled, IS_MARKED, OPEN_STATES } from './disabled.ts';
 import { DispatchedDeliveries, type DispatchedLook, type DispatchedRow } from './dispatched.ts';
 import { FirstRetries, isFirstRetry } from './first-retries.ts';
 import { HistoryPages } from './history-pages.ts';
+import { listedPage } from './listing.ts';
 import { type Tallied, Tally } from './tally.ts';
 
 export type DeliveryRow = {
@@ -207,12 +208,16 @@ export class Rows {
     this.#pages.delete(ids);
   }
 
-  /** A page of the rows that have not expired, in order of event id. */
+  /** A page of the deliveries that have a row and have not expired, in order of event id, as a list shows them. */
   page(query: PageQuery, retention: Retention): Delivery[] {
-    const rows = this.whole(this.#rowPages.page(query, retention));
-    const firstRetries = this.#firstRetries.page(query);
-    if (firstRetries.length === 0) return rows;
-    return [...rows, ...firstRetries].sort(byEventId).slice(0, query.limit);
+    return listedPage(query, {
+      sources: [
+        (bite) => this.whole(this.#rowPages.page(bite, retention)),
+        (bite) => this.#firstRetries.page(bite),
+      ],
+      dispatched: this.due.dispatched,
+      find: (eventIds) => this.#inBites(eventIds),
+    });
   }
 
   // --- What waits: these deliveries come without their SETs, which nobody needs who only decides ---------------
