@@ -128,6 +128,18 @@ describe('a delivery whose attempt is under way', () => {
     expect(await listed('executing')).toEqual([]);
   });
 
+  it('a delivery whose attempt is made again under its number is listed once', async () => {
+    const bench = new Bench();
+    const [id = ''] = bench.ids(1);
+    await bench.settle(id, lost);
+    await bench.attempt(await bench.ringNext(), { kind: 'our_fault', message: 'no resolver' });
+    for (let rings = 0; rings < 5 && !(await bench.ringNext()).includes(id); rings++);
+    const token = (await bench.tokens()).get(id) ?? '';
+    expect(await bench.store.begin(bench.ref, token, [id])).toMatchObject([{ attempt: 2 }]);
+    for (const query of [{ limit: 9 }, { limit: 9, state: 'executing' as const }])
+      expect((await bench.store.list(query)).map(({ eventId }) => eventId)).toEqual([id]);
+  });
+
   it('pages of the executing ones and of those that wait leave none out', async () => {
     const bench = new Bench();
     await bench.held(120);

@@ -37,7 +37,11 @@ export function listedPage(query: PageQuery, { sources, dispatched, find }: List
     }
   }
   if (state === 'executing') {
-    const begun = dispatched.begun(now).filter((eventId) => eventId > after && eventId < before);
+    // The row of an attempt that is made again under its number says so.
+    const known = new Set(listed.map(({ eventId }) => eventId));
+    const begun = dispatched
+      .begun(now)
+      .filter((eventId) => eventId > after && eventId < before && !known.has(eventId));
     for (const delivery of find(begun.sort().slice(0, limit))) listed.push(asListed(delivery));
   }
   return listed.sort((a, b) => (a.eventId < b.eventId ? -1 : 1)).slice(0, limit);
