@@ -431,6 +431,16 @@ export function lastAnswer(delivery: Delivery): Pick<HistoryEntry, 'response' | 
   return {};
 }
 
+/** A delivery as a list shows it (contract 5.1): of its history, the last entry and the one with the last answer or error. */
+export function asListed(delivery: Delivery): Delivery {
+  const { history } = delivery;
+  const last = history.length - 1;
+  const answered = history.findLastIndex(
+    ({ response, error }) => response !== undefined || error !== undefined,
+  );
+  return { ...delivery, history: history.filter((_, index) => index === last || index === answered) };
+}
+
 function start(delivery: Delivery, at: number): Delivery {
   const attempts = delivery.attempts + 1;
   // A first attempt may turn out to have been made while its delivery was held: the delivery is no longer held then.

@@ -15,6 +15,8 @@ export interface Duty {
   readonly name: string;
   /** Somebody waits for this duty: it is called once though it pauses. */
   readonly isUrgent?: boolean;
+  /** Its last call only prepared its work, which shows nothing: if it has failed before that, it counts as failing still. */
+  readonly isPreparing?: boolean;
   /** When this duty must be called next, ms; `undefined` when it has nothing to do. */
   dueAt(now: number): number | undefined;
   /** Does one bounded bite of what is due, or nothing when nothing is due. What is left is due at once. @throws to pause */
@@ -61,7 +63,7 @@ export class Alarm {
   async #runDuty(duty: Duty, now: number): Promise<void> {
     try {
       await duty.work(now);
-      this.#pauses.end(duty.name);
+      if (duty.isPreparing !== true) this.#pauses.end(duty.name);
     } catch (error) {
       this.#pauses.begin(duty.name, Date.now());
       logError('duty failed', error, { ...this.#names(), duty: duty.name });

@@ -57,7 +57,7 @@ export class Attempts {
       return undefined;
     }
     // The report of the attempt writes that it began. Until then the row is a dispatch that nobody else begins.
-    deliveries.rows.due.dispatched.begin(eventId, now, begun.dueAt ?? now);
+    deliveries.rows.due.dispatched.begin(delivery, now, begun.dueAt ?? now);
     const { acceptedAt, endpoint, set, attempts } = begun;
     return { eventId, acceptedAt, endpoint, set, attempt: attempts };
   }
@@ -71,26 +71,25 @@ export class Attempts {
     const { deliveries, proofs } = this.#parts;
     const reports = sent.map(ofThisVersion);
     const stored = deliveries.findAll(reports.map(({ eventId }) => eventId));
-    // Deliveries that are not stored yet are added together, so that they can share a segment.
+    // They are written together, so that those that succeeded can share a segment.
     const arrived = new Map<string, Delivery>();
+    const changes = new Map<string, Delivery>();
     const each = reports.map((report): StoredReport => {
       const { eventId } = report;
-      const existing = arrived.get(eventId) ?? stored.get(eventId);
+      const existing = arrived.get(eventId) ?? changes.get(eventId) ?? stored.get(eventId);
       const waitMs = this.#testWaitMs(report, existing, now);
       if (waitMs !== undefined) return { eventId, state: 'dropped', attempts: 0, waitMs };
       const changed = this.#changedBy(ref, report, existing, now);
       if (changed === undefined) return { eventId, state: 'dropped', attempts: existing?.attempts ?? 0 };
       // Only a test still names a proof when it succeeds.
       if (changed.state === 'success' && changed.proof !== null) proofs.give(changed.proof, now);
-      if (stored.has(eventId)) {
-        deliveries.put(changed);
-        stored.set(eventId, changed);
-      } else arrived.set(eventId, changed);
+      if (stored.has(eventId)) changes.set(eventId, changed);
+      else arrived.set(eventId, changed);
       const { state, attempts, dueAt, hold } = changed;
       const hasNext = dueAt !== null && hold !== 'held' && !waitsForProof(changed);
       return { eventId, state, attempts, ...(hasNext ? { nextAttemptAt: dueAt } : {}) };
     });
-    deliveries.add([...arrived.values()]);
+    deliveries.store([...arrived.values()], [...changes.values()]);
     this.#observeHealth(reports, each, now);
     return each;
   }

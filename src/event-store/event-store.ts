@@ -86,7 +86,7 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
     return this.#store.read(eventId);
   }
 
-  /** Deliveries in order of event id. */
+  /** Deliveries in order of event id, as a list shows them. */
   list(query: PageQuery) {
     return this.#store.list(query);
   }

@@ -1,35 +1,18 @@
 /**
- * The event store of a subscription that lives. It puts the parts together. Each call is a few lines here:
- * adopt the caller's version of the subscription and work, in one transaction; then arm the alarm.
+ * The event store of a subscription that lives. Each call is a few lines here: adopt the caller's version of the subscription
+ * and work, in one transaction; then arm the alarm. parts.ts puts the parts together that do the work.
  *
  * Correctness rests on the rows, and on the alarm, which is armed from the rows after every change. It does not rest on what
- * `#admissions` remembers: that is lost when the object is evicted, and only saves duplicates.
+ * `admissions` remembers: that is lost when the object is evicted, and only saves duplicates.
  */
 import type { Config } from '../config.ts';
-import { type Delivery, type EndpointNow, isKept, redeliver } from '../domain/delivery.ts';
-import { attemptLeaseMs, claimMs, dispatchPlacesLeaseMs, longestAttemptMs } from '../domain/leases.ts';
+import { type Delivery, isKept, redeliver } from '../domain/delivery.ts';
 import { expiresAt, type Retention } from '../domain/retention.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
-import type { HostLimitRpc } from '../host-limit/rpc.ts';
 import { logError } from '../log.ts';
-import type { Dispatch } from '../outbound/queues.ts';
-import { Admissions } from './admission.ts';
-import { Alarm } from './alarm.ts';
-import { Attempts } from './attempts.ts';
 import type { StoreDatabase } from './database.ts';
-import { Deliveries } from './deliveries/deliveries.ts';
-import { Summaries } from './deliveries/summary.ts';
-import { Disabling } from './duties/disabling.ts';
-import { Dispatching } from './duties/dispatch.ts';
-import { Sweep } from './duties/sweep.ts';
-import { Backlog } from './endpoint/backlog.ts';
-import { Health } from './endpoint/health.ts';
-import { Proofs } from './endpoint/proofs.ts';
-import { Exports } from './jobs/exports.ts';
-import { Redeliveries } from './jobs/redeliveries.ts';
 import type { Owner } from './owner.ts';
-import { Pauses } from './pauses.ts';
-import { Room } from './room.ts';
+import { assemble, type Parts, type Surroundings } from './parts.ts';
 import type {
   Admission,
   AttemptReport,
@@ -45,111 +28,23 @@ import type {
   StartedRedelivery,
   Summary,
 } from './rpc.ts';
-import { isVerified, noteOf, type StandingParts, standingOf } from './standing.ts';
-import { DRAIN_STEP_MS, SCHEDULE_UNREADABLE_MS } from './tuning.ts';
-import { WriteCheck } from './write-check.ts';
-
-/** What a living store needs of the object it lives in. */
-interface Surroundings {
-  readonly state: DurableObjectState;
-  readonly database: StoreDatabase;
-  readonly owner: Owner;
-  /** Sends dispatches to the queue of their lane. @throws Outage when the queue does not take them */
-  send(dispatches: readonly Dispatch[]): Promise<void>;
-  /** The limit of a host for a customer. */
-  limit(customerId: string, host: string): HostLimitRpc;
-  /** @throws ConfigError while the configuration is wrong */
-  config(): Config;
-}
+import { isVerified, noteOf, standingOf } from './standing.ts';
+import { SCHEDULE_UNREADABLE_MS } from './tuning.ts';
 
 export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   readonly #state: DurableObjectState;
   readonly #database: StoreDatabase;
   readonly #owner: Owner;
   readonly #config: () => Config;
-  readonly #admissions: Admissions;
-  readonly #deliveries: Deliveries;
-  readonly #health: Health;
-  readonly #proofs: Proofs;
-  readonly #standing: StandingParts;
-  readonly #attempts: Attempts;
-  readonly #exports: Exports;
-  readonly #redeliveries: Redeliveries;
-  readonly #summaries: Summaries;
-  readonly #alarm: Alarm;
-  readonly #dispatch: Dispatching;
-  readonly #room: Room;
-  readonly #writeCheck: WriteCheck;
+  readonly #parts: Parts;
 
-  constructor({ state, database, owner, send, limit, config }: Surroundings) {
+  constructor(surroundings: Surroundings) {
+    const { state, database, owner, config } = surroundings;
     this.#state = state;
     this.#database = database;
     this.#owner = owner;
     this.#config = config;
-    this.#room = new Room(database, owner);
-    this.#writeCheck = new WriteCheck(database);
-    const retentionMs = () => config().retentionMs;
-    const endpointNow = (now: number) => this.#endpointNow(now);
-    this.#deliveries = new Deliveries(database, Date.now());
-    const { rows, merging, sorting } = this.#deliveries;
-    this.#health = new Health(database);
-    const isAsked = () => config().verifyEndpoints;
-    this.#proofs = new Proofs(database, (proof) => rows.names(proof), isAsked);
-    const proofs = this.#proofs;
-    this.#standing = { owner, health: this.#health, proofs };
-    const probePatienceMs = () => this.#attemptLeaseMs() + DRAIN_STEP_MS;
-    this.#attempts = new Attempts({
-      deliveries: this.#deliveries,
-      health: this.#health,
-      proofs,
-      owner,
-      retryDelaysMs: () => config().retryDelaysMs,
-      attemptLeaseMs: () => this.#attemptLeaseMs(),
-      retentionMs,
-      probePatienceMs,
-      endpointNow,
-      isScarce: () => this.#room.isScarce(),
-    });
-    const isFull = () => this.#room.isFull();
-    this.#admissions = new Admissions({
-      known: (eventIds) => this.#deliveries.known(eventIds),
-      isOpen: () => owner.enabled && this.#health.current.state === 'healthy',
-      endpoint: () => owner.ref?.endpoint,
-      isFull,
-      claimMs: () => claimMs(config().attemptTimeoutMs),
-      attemptLeaseMs: () => this.#attemptLeaseMs(),
-      checkWrites: (eventIds, now) => this.#writeCheck.check(eventIds, now),
-    });
-    this.#exports = new Exports(database, rows, () => config().userAgent, isFull);
-    this.#redeliveries = new Redeliveries(database, rows, retentionMs, () => proofs.given());
-    const countExported = (after: number) => this.#exports.countExported(after);
-    const isErased = () => owner.deletedAt !== null;
-    this.#summaries = new Summaries(database, this.#deliveries, countExported, isErased);
-    const backlog = new Backlog({
-      database,
-      deliveries: rows,
-      redeliveries: this.#redeliveries,
-      health: this.#health,
-      proofs,
-      endpointNow,
-      probePatienceMs,
-      waitsForHost: (endpoint) => dispatch.waitsForHost(endpoint),
-    });
-    const dispatch = new Dispatching({
-      deliveries: rows,
-      send,
-      ref: () => owner.ref,
-      endpointNow,
-      isGiven: (proof) => proofs.isGiven(proof),
-      limit,
-      leaseMs: () => dispatchPlacesLeaseMs(longestAttemptMs(config().attemptTimeoutMs)),
-    });
-    this.#dispatch = dispatch;
-    const sweep = new Sweep(database, this.#deliveries, this.#exports, this.#redeliveries, retentionMs);
-    const disabling = new Disabling(database, rows);
-    // In this order: the backlog makes deliveries due, which the same alarm then dispatches.
-    const duties = [disabling, backlog, dispatch, this.#exports, sweep, this.#redeliveries, sorting, merging];
-    this.#alarm = new Alarm(state.storage, duties, new Pauses(database), () => this.#names());
+    this.#parts = assemble(surroundings);
   }
 
   // --- The event path -----------------------------------------------------------------------------------
@@ -160,7 +55,12 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     waited: readonly string[] = [],
   ): Promise<Admission[]> {
     const admissions = await this.#change(ref, (now) => {
-      return this.#admissions.admit(eventIds, now, new Set(waited), isVerified(this.#standing, ref));
+      return this.#parts.admissions.admit(
+        eventIds,
+        now,
+        new Set(waited),
+        isVerified(this.#parts.standing, ref),
+      );
     });
     // Thrown, because a consumer of an earlier version knows no such answer: the message returns to its queue, and nothing is sent.
     if (admissions === 'full') throw new Error('event store full');
@@ -168,55 +68,60 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   }
 
   async settle(ref: SubscriptionRef, reports: readonly AttemptReport[]): Promise<SettleReply> {
-    if (reports.some(({ neverHeld }) => neverHeld === true)) this.#dispatch.hurry();
-    const settled = await this.#writeCheck.watch(() =>
+    if (reports.some(({ neverHeld }) => neverHeld === true)) this.#parts.dispatch.hurry();
+    const settled = await this.#parts.writeCheck.watch(() =>
       this.#change(ref, (now) => {
-        const each = this.#attempts.record(ref, reports, now);
-        this.#redeliveries.complete(now);
+        const each = this.#parts.attempts.record(ref, reports, now);
+        this.#parts.redeliveries.complete(now);
         return each;
       }),
     );
-    this.#admissions.settled(reports, settled, Date.now());
-    return { settled, health: noteOf(this.#standing, this.#room) };
+    this.#parts.admissions.settled(reports, settled, Date.now());
+    return { settled, health: noteOf(this.#parts.standing, this.#parts.room) };
   }
 
   async begin(ref: SubscriptionRef, token: string, eventIds: readonly string[]): Promise<StartedAttempt[]> {
     return await this.#change(ref, (now) => {
       if (!this.#owner.enabled) return [];
-      this.#writeCheck.check(eventIds, now);
-      return eventIds.flatMap((eventId) => this.#attempts.begin(eventId, token, now) ?? []);
+      this.#parts.writeCheck.check(eventIds, now);
+      return eventIds.flatMap((eventId) => this.#parts.attempts.begin(eventId, token, now) ?? []);
     });
   }
 
   mayStart(): boolean {
-    return this.#admissions.mayStart(Date.now());
+    return this.#parts.admissions.mayStart(Date.now());
   }
 
   release(eventIds: readonly string[]): void {
-    this.#admissions.release(eventIds);
+    this.#parts.admissions.release(eventIds);
   }
 
   // --- Reading ------------------------------------------------------------------------------------------
 
   read(eventId: string): Delivery | undefined {
     const delivery = this.#unexpired(eventId, Date.now());
-    return delivery && { ...delivery, history: this.#deliveries.history(delivery) };
+    return delivery && { ...delivery, history: this.#parts.deliveries.history(delivery) };
   }
 
   list(query: PageQuery): Delivery[] {
-    return this.#deliveries.page(query, this.#retention());
+    return this.#parts.deliveries.page(query, this.#retention());
   }
 
   total(): number {
-    return this.#deliveries.totalUnexpired(this.#retention());
+    return this.#parts.deliveries.totalUnexpired(this.#retention());
   }
 
   summary(): Summary {
-    return this.#summaries.current(Date.now(), this.#names(), (work) => this.#state.waitUntil(work));
+    return this.#parts.summaries.current(Date.now(), this.#parts.names(), (work) =>
+      this.#state.waitUntil(work),
+    );
   }
 
   health(ref?: SubscriptionRef) {
-    return { ...standingOf(this.#standing, ref), waiting: this.#deliveries.rows.tally.count().open };
+    return {
+      ...standingOf(this.#parts.standing, ref),
+      waiting: this.#parts.deliveries.rows.count().open,
+    };
   }
 
   // --- Redelivery and jobs ------------------------------------------------------------------------------
@@ -230,11 +135,12 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       if (delivery.state === 'failure' && !isKept(delivery))
         return { answer: 'not failed', because: 'not kept' };
       if (again === undefined) return { answer: 'not failed' };
-      if (delivery.proof !== null && !this.#proofs.isGiven(delivery.proof)) return { answer: 'not verified' };
+      if (delivery.proof !== null && !this.#parts.proofs.isGiven(delivery.proof))
+        return { answer: 'not verified' };
       const waitMs = (this.#owner.redeliveredAt ?? 0) + this.#config().redeliverIntervalMs - now;
       if (waitMs > 0) return { answer: 'too soon', waitMs };
-      this.#deliveries.put(again);
-      this.#dispatch.hurry();
+      this.#parts.deliveries.put(again);
+      this.#parts.dispatch.hurry();
       this.#owner.markRedelivered(now);
       return { answer: 'accepted', delivery: again };
     });
@@ -243,36 +149,36 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   async startRedelivery(ref: SubscriptionRef, span: Span): Promise<StartedRedelivery> {
     return await this.#change(ref, (now): StartedRedelivery => {
       if (!this.#owner.enabled) return { answer: 'disabled' };
-      if (!isVerified(this.#standing, ref)) return { answer: 'not verified' };
-      const job = this.#redeliveries.start(crypto.randomUUID(), span, now);
+      if (!isVerified(this.#parts.standing, ref)) return { answer: 'not verified' };
+      const job = this.#parts.redeliveries.start(crypto.randomUUID(), span, now);
       return job === undefined ? { answer: 'active' } : { answer: 'started', job };
     });
   }
 
   redeliveries(id?: string) {
-    return this.#redeliveries.list(id);
+    return this.#parts.redeliveries.list(id);
   }
 
   cancelRedelivery(jobId: string) {
-    return this.#redeliveries.cancel(jobId, Date.now());
+    return this.#parts.redeliveries.cancel(jobId, Date.now());
   }
 
   async startExport(ref: SubscriptionRef): Promise<StartedExport> {
     return await this.#change(ref, (now) =>
-      this.#exports.start(crypto.randomUUID(), now, this.#config().exportIntervalMs),
+      this.#parts.exports.start(crypto.randomUUID(), now, this.#config().exportIntervalMs),
     );
   }
 
   exports(id?: string) {
-    return this.#exports.list(id);
+    return this.#parts.exports.list(id);
   }
 
   exportPart(exportId: string, part: number) {
-    return this.#exports.part(exportId, part);
+    return this.#parts.exports.part(exportId, part);
   }
 
   cancelExport(exportId: string) {
-    return this.#exports.cancel(exportId, Date.now());
+    return this.#parts.exports.cancel(exportId, Date.now());
   }
 
   // --- Changes of the subscription, and the alarm ---------------------------------------------------------
@@ -283,7 +189,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
 
   async ensureAlarm(ref: SubscriptionRef): Promise<HealthNote> {
     await this.adopt(ref);
-    return noteOf(this.#standing, this.#room);
+    return noteOf(this.#parts.standing, this.#parts.room);
   }
 
   async alarm(now: number): Promise<void> {
@@ -291,12 +197,12 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       this.#config();
     } catch (error) {
       // No duty can work while the configuration is wrong. The schedule must not be lost: look again later.
-      logError('schedule not readable', error, this.#names());
+      logError('schedule not readable', error, this.#parts.names());
       await this.#state.storage.setAlarm(now + SCHEDULE_UNREADABLE_MS);
       return;
     }
-    await this.#alarm.ring(now);
-    await this.#alarm.arm(Date.now());
+    await this.#parts.alarm.ring(now);
+    await this.#parts.alarm.arm(Date.now());
   }
 
   // --- Inside -------------------------------------------------------------------------------------------
@@ -306,27 +212,27 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     const now = Date.now();
     const answer = this.#database.transaction(() => {
       this.#adopt(ref, now);
-      this.#proofs.giveAllIfOff(now);
-      this.#room.warn(now);
+      this.#parts.proofs.giveAllIfOff(now);
+      this.#parts.room.warn(now);
       return work(now);
     });
-    await this.#alarm.arm(now);
+    await this.#parts.alarm.arm(now);
     return answer;
   }
 
   #adopt(ref: SubscriptionRef, now: number): void {
     const before = this.#owner.ref?.endpoint;
     if (!this.#owner.adopt(ref)) return;
-    if (typeof ref.proof === 'number') this.#proofs.ask(ref.proof, ref.endpoint, now);
+    if (typeof ref.proof === 'number') this.#parts.proofs.ask(ref.proof, ref.endpoint, now);
     // The endpoint changed: start with a clean record. Deliveries held for the old endpoint still go to its URL; they
     // are now released at the new endpoint's pace.
     if (before !== undefined && before !== ref.endpoint) {
-      this.#health.reset(now);
-      this.#admissions.unanswered.clear();
+      this.#parts.health.reset(now);
+      this.#parts.admissions.unanswered.clear();
     }
     if (ref.enabled) return;
-    this.#deliveries.rows.failAllThatWait(now);
-    this.#redeliveries.cancelActive(now);
+    this.#parts.deliveries.rows.failAllThatWait(now);
+    this.#parts.redeliveries.cancelActive(now);
   }
 
   #retention(): Retention {
@@ -335,26 +241,8 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
 
   /** A delivery that is stored and not past its time, though the sweep may not have deleted it yet. */
   #unexpired(eventId: string, now: number): Delivery | undefined {
-    const delivery = this.#deliveries.find(eventId);
+    const delivery = this.#parts.deliveries.find(eventId);
     const expiry = delivery && expiresAt(delivery, this.#config().retentionMs);
     return expiry !== undefined && expiry <= now ? undefined : delivery;
-  }
-
-  #endpointNow(now: number): EndpointNow {
-    const { enabled, ref } = this.#owner;
-    const known = this.#health.current.state;
-    // An endpoint that has not answered for seconds, or is not verified, is treated like a slow one before a time limit says so.
-    const isDoubtful = this.#admissions.unanswered.areSlow(now) || !isVerified(this.#standing, ref);
-    const state = known === 'healthy' && isDoubtful ? 'slow' : known;
-    return { state, endpoint: ref?.endpoint ?? '', enabled, holdUntil: now + this.#config().retentionMs };
-  }
-
-  #attemptLeaseMs(): number {
-    return attemptLeaseMs(this.#config().attemptTimeoutMs);
-  }
-
-  #names() {
-    const { ref } = this.#owner;
-    return { customerId: ref?.customerId, subscriptionId: ref?.subscriptionId };
   }
 }

@@ -119,7 +119,7 @@ export interface StartedAttempt extends DeliveryFacts {
 
 // --- Reading ----------------------------------------------------------------------------------------
 
-/** A page of deliveries in order of event id. */
+/** A page of deliveries in order of event id. Of a history it has what a list shows: the last entry, and the last answer. */
 export interface PageQuery {
   /** Only deliveries after this event id. */
   readonly after?: string;

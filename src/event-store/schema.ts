@@ -5,6 +5,7 @@
  *     store                             owner.ts
  *     deliveries                        deliveries/rows.ts
  *     bodies                            deliveries/bodies.ts
+ *     first_retries                     deliveries/first-retries.ts
  *     history_pages                     deliveries/history-pages.ts
  *     segments, merged                  deliveries/segment-rows.ts
  *     tally                             deliveries/tally.ts
@@ -271,6 +272,17 @@ const MIGRATIONS: readonly string[] = [
    ) WITHOUT ROWID;`,
   // Always empty: a row is written and deleted to find out whether the store takes writes.
   `CREATE TABLE write_check (one INTEGER PRIMARY KEY, filler BLOB NOT NULL);`,
+  // What waits for its first retry, one row each. It has no index, and no trigger counts it: its few rows are outlined in memory.
+  `CREATE TABLE first_retries (
+     number INTEGER PRIMARY KEY,
+     event_id TEXT NOT NULL,
+     accepted_at INTEGER NOT NULL,
+     due_at INTEGER NOT NULL,
+     lease_token TEXT,
+     endpoint TEXT NOT NULL,
+     history TEXT NOT NULL CONSTRAINT history_is_json CHECK (json_valid(history)),
+     token BLOB NOT NULL
+   );`,
 ];
 
 /**

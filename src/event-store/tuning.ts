@@ -45,12 +45,20 @@ export const WAITING_HOSTS_MAX = DUE_LOOKED_AT_MAX;
 export const HELD_ENDPOINTS_MAX = 20;
 /** Deliveries of one subscription that are dispatched and not begun, so that a slow queue is not filled by one store. */
 export const DISPATCHED_MAX = 3000;
+/** Deliveries that a store which wakes looks at in one call, to learn which are dispatched. It dispatches none until it has seen all. */
+export const DISPATCHED_LOOK_MAX = 1000;
 /** Deliveries of an unhealthy endpoint on their way at once, so that it cannot fill the queue that endpoints in trouble share. */
 export const UNHEALTHY_UNDER_WAY_MAX = 40;
 /** The backlog releases deliveries in drain steps of this length. */
 export const DRAIN_STEP_MS = SECOND_MS;
 /** The most deliveries of one drain step; the pace doubles up to here. */
 export const DRAIN_STEP_MAX = 500;
+
+/**
+ * Deliveries that wait for their first retry in one row each. All of them are outlined in memory, and read when the object wakes. Of a
+ * listener that fails one event in ten, so many wait at fifty failures a second.
+ */
+export const FIRST_RETRIES_MAX = 200;
 
 // --- The check for writes -----------------------------------------------------------------------------
 
@@ -121,5 +129,7 @@ export const EXPORT_PART_EVENTS = 50;
 export const EXPORT_EVENTS_PER_ALARM = 2500;
 /** Entries of a long history that move together from the delivery's row to a page of their own. */
 export const HISTORY_PAGE_ENTRIES = 50;
+/** Pages that are kept of one history: with them, and what is in the row, it has a thousand entries at least (contract 5.3). */
+export const HISTORY_PAGES_MAX = 20;
 /** A longer history is compressed, characters of JSON. SQLite keeps a quarter of a page of a row, and gives the rest a page of its own. */
 export const HISTORY_TEXT_MAX = 600;

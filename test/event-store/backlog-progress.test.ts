@@ -81,7 +81,7 @@ describe('a delivery that waits in a store', () => {
     const bench = new Bench();
     await bench.fail();
     const waiting = await bench.held(10);
-    await alter(bench, "DELETE FROM deliveries WHERE state = 'awaiting-retry'");
+    await bench.endRetries();
     for (const id of bench.ids(3)) await bench.settle(id, ok, 1, 3000);
     expect((await bench.store.health()).state).toBe('slow');
     await live(
@@ -109,7 +109,7 @@ describe('a delivery that waits in a store', () => {
     const bench = new Bench();
     await bench.fail();
     await bench.held(5);
-    await alter(bench, "DELETE FROM deliveries WHERE state = 'awaiting-retry'");
+    await bench.endRetries();
     const endpoint = 'https://other.example/';
     const ref = { ...bench.ref, version: 2, endpoint };
     await bench.store.adopt(ref);
@@ -118,7 +118,7 @@ describe('a delivery that waits in a store', () => {
       await bench.store.settle(ref, [reportOf({ ...bench.facts(id), endpoint, result })]);
     const [fresh = ''] = bench.ids(1);
     await bench.store.settle(ref, [reportOf({ ...bench.facts(fresh), endpoint })]);
-    await alter(bench, "DELETE FROM deliveries WHERE state = 'awaiting-retry'");
+    await bench.endRetries();
     let out: string[] = [];
     for (let ring = 0; ring < 5 && out.length === 0; ring++) out = await bench.ringNext();
     expect(out).toEqual([fresh]);
@@ -165,10 +165,8 @@ describe('an endpoint in trouble', () => {
 
   it('an endpoint in trouble has at most eighty dispatched deliveries, tests and redeliveries included', async () => {
     const bench = new Bench();
-    const ids = bench.ids(150);
-    for (const id of ids) await bench.settle(id, answered(302));
-    bench.clock.advance(1000);
-    await alter(bench, `UPDATE deliveries SET state = 'awaiting-executing', hold = 'never', due_at = 0`);
+    await bench.held(150);
+    await alter(bench, `UPDATE deliveries SET hold = 'never'`);
     await bench.settle(bench.ids(1)[0] ?? '', timedOut);
     let out = 0;
     for (let second = 0; second < 5; second++) {
@@ -181,7 +179,7 @@ describe('an endpoint in trouble', () => {
   it('a failing endpoint that answers with redirects is probed at growing waits', async () => {
     const bench = new Bench();
     await bench.fail();
-    await alter(bench, "DELETE FROM deliveries WHERE state = 'awaiting-retry'");
+    await bench.endRetries();
     const held = await bench.held(5);
     const start = bench.clock.now();
     const seconds: number[] = [];
@@ -225,7 +223,7 @@ describe('an alarm with a failing duty', () => {
     await bench.fail();
     await alter(
       bench,
-      `CREATE TRIGGER full BEFORE UPDATE ON deliveries WHEN NEW.lease_token IS NOT NULL
+      `CREATE TRIGGER full BEFORE UPDATE ON first_retries WHEN NEW.lease_token IS NOT NULL
        BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`,
     );
     bench.clock.advance(3000);

@@ -82,11 +82,8 @@ describe('a failing endpoint', () => {
 
   it('events without an attempt are held for a failing endpoint, and sent one at a time as probes', async () => {
     const bench = new Bench();
-    const failed = await bench.fail();
-    // The schedule of the five failed events has ended, so they are out of the way.
-    await runInDurableObject(bench.store, (_, state) => {
-      state.storage.sql.exec("UPDATE deliveries SET state = 'failure', due_at = NULL");
-    });
+    await bench.fail();
+    await bench.endRetries();
     const ids = await bench.held(3);
     expect(await bench.state(ids[0] ?? '')).toEqual({
       state: 'awaiting-executing',
@@ -101,7 +98,6 @@ describe('a failing endpoint', () => {
     // Its retry, three seconds later, is the next probe. The held events wait longer than that.
     expect(await bench.ringNext()).toEqual([ids[0]]);
     expect(await bench.state(ids[1] ?? '')).toMatchObject({ hold: 'held' });
-    expect(failed).toHaveLength(5);
   });
 
   it('retries keep their times while the endpoint is failing', async () => {
@@ -161,9 +157,8 @@ describe('a failing endpoint', () => {
       // The next probe is far away, so this event is held to the end.
       const far = JSON.stringify({ ...JSON.parse('{}'), state: 'failing', since: 1, probeAt: 9e15 });
       state.storage.sql.exec('UPDATE health SET figures = ?', far);
-      state.storage.sql.exec("DELETE FROM deliveries WHERE state = 'awaiting-retry'");
     });
-    await evictDurableObject(bench.store);
+    await bench.endRetries();
     bench.clock.advance(7 * DAY_MS);
     await bench.ring();
     const delivery = await bench.store.read(id);
@@ -211,9 +206,7 @@ describe('a failing endpoint', () => {
   it('the next probe is sent although the alarm was lost and the store evicted', async () => {
     const bench = new Bench();
     await bench.fail();
-    await runInDurableObject(bench.store, (_, state) => {
-      state.storage.sql.exec("UPDATE deliveries SET state = 'failure', due_at = NULL");
-    });
+    await bench.endRetries();
     const ids = await bench.held(1);
     await runInDurableObject(bench.store, (_, state) => state.storage.deleteAlarm());
     await evictDurableObject(bench.store);

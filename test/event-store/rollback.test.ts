@@ -61,13 +61,15 @@ describe('a call that was rolled back', () => {
     const bench = new Bench();
     const [id = ''] = bench.ids(1);
     await bench.settle(id, lost);
+    const [held = ''] = await bench.held(1);
     const disabled = { ...bench.ref, version: 2, enabled: false };
     // The last write of the call; the version and the mark on what waits are written by then.
     await whileBroken(bench, 'UPDATE ON tally WHEN NEW.doomed > 0', (store) => store.adopt(disabled));
     expect((await bench.store.read(id))?.state).toBe('awaiting-retry');
-    expect(await bench.store.health()).toMatchObject({ waiting: 1 });
+    expect(await bench.store.health()).toMatchObject({ waiting: 2 });
     await bench.store.adopt(disabled);
     expect((await bench.store.read(id))?.state).toBe('failure');
+    expect((await bench.store.read(held))?.state).toBe('failure');
   });
 
   it('a redelivery that was rolled back does not count for the interval between redeliveries', async () => {

@@ -2,8 +2,10 @@
  * No call and no alarm does more work because more deliveries wait: each is measured, by the rows that it reads, in a store in
  * which few wait and in one in which ten times as many do.
  */
+import { evictDurableObject } from 'cloudflare:test';
 import { describe, expect, it } from 'vitest';
 import type { EventStore } from '../../src/event-store/event-store.ts';
+import { DISPATCHED_LOOK_MAX, FIRST_RETRIES_MAX } from '../../src/event-store/tuning.ts';
 import { reportOf } from '../support/reports.ts';
 import { rowsRead } from '../support/rows-read.ts';
 import { Bench, lost, ok, timedOut } from '../support/store-bench.ts';
@@ -55,7 +57,8 @@ const BACKLOGS = {
     const refused = { kind: 'http_error', response: { statusCode: 503, headers: {} } } as const;
     await bench.settle(bench.ids(1)[0] ?? '', timedOut);
     const result = { attempt: 1, startedAt: bench.clock.now(), durationMs: 5, outcome: refused };
-    await store(bench, count, result);
+    // The first of them have rows of another table.
+    await store(bench, FIRST_RETRIES_MAX + count, result);
     return bench;
   },
   failed: async (count: number) => {
@@ -145,4 +148,42 @@ describe.each(Object.entries(BACKLOGS))('the work of a store whose deliveries ar
     const steep = Object.entries(read).filter(([, [few = 0, many = 0]]) => many > SLOPE_MAX * few + ALWAYS);
     expect(steep).toEqual([]);
   });
+});
+
+describe('the wake of a store', () => {
+  /** More than an alarm of a store that wakes looks at. */
+  const SOME = 2.5 * DISPATCHED_LOOK_MAX;
+  const WAITING = {
+    'waiting for a retry': BACKLOGS['waiting for a retry in a minute'],
+    'due, and dispatched in part': async (count: number) => {
+      const bench = new Bench();
+      await store(bench, count);
+      await bench.ring();
+      return bench;
+    },
+  };
+
+  it.each(Object.entries(WAITING))(
+    'the first call of a store that was evicted reads as many rows when twice as many deliveries are %s',
+    async (_, fill) => {
+      const read: Record<string, number[]> = {};
+      for (const count of [SOME, 2 * SOME]) {
+        const bench = await fill(count);
+        for (const name of [
+          'admit',
+          'settle of a failure',
+          'begin',
+          'an alarm',
+          'the daily visit',
+          'health',
+        ]) {
+          const call = await CALLS[name]?.(bench);
+          await evictDurableObject(bench.store);
+          read[name] = [...(read[name] ?? []), await rowsRead(bench.store, call ?? (() => undefined))];
+        }
+      }
+      const steep = Object.entries(read).filter(([, [few = 0, many = 0]]) => many > SLOPE_MAX * few + ALWAYS);
+      expect(steep).toEqual([]);
+    },
+  );
 });

@@ -602,7 +602,8 @@ export class World {
     if (!this.#queues.isEmpty || this.#activities.size > 0) return true;
     return this.#places.some(({ object, isDeleted }) => {
       if (isDeleted) return false;
-      if (object.rows('SELECT 1 FROM deliveries WHERE due_at IS NOT NULL LIMIT 1').length > 0) return true;
+      const open = `SELECT 1 FROM deliveries WHERE due_at IS NOT NULL UNION ALL SELECT 1 FROM first_retries LIMIT 1`;
+      if (object.rows(open).length > 0) return true;
       return ['redeliveries', 'exports'].some(
         (table) => object.rows(`SELECT 1 FROM ${table} WHERE state = 'processing'`).length > 0,
       );

@@ -142,7 +142,7 @@ describe('what only one file may do', () => {
 describe('duties', () => {
   it('every class that is a duty is in the table of the living store', () => {
     const duties = modules.filter(({ text }) => /\bimplements Duty\b/.test(text));
-    const table = /const duties = \[([^\]]*)\]/.exec(read('src/event-store/living-store.ts'))?.[1] ?? '';
+    const table = /const duties = \[([^\]]*)\]/.exec(read('src/event-store/parts.ts'))?.[1] ?? '';
     expect(duties.length).toBeGreaterThan(4);
     expect(table.split(',').filter((name) => name.trim() !== '')).toHaveLength(duties.length);
   });

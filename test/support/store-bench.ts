@@ -88,6 +88,15 @@ export class Bench {
     return ids;
   }
 
+  /** Takes away what waits for a retry, as if its schedule had ended long ago. */
+  async endRetries(): Promise<void> {
+    await runInDurableObject(this.store, (_, { storage }) => {
+      storage.sql.exec("DELETE FROM first_retries; DELETE FROM deliveries WHERE state = 'awaiting-retry'");
+    });
+    // The store remembers outlines of what waits.
+    await evictDurableObject(this.store);
+  }
+
   /** Rings the alarm. @returns the ids of the events that it dispatched */
   async ring(): Promise<string[]> {
     const before = await this.tokens();
@@ -122,7 +131,8 @@ export class Bench {
         new Map(
           state.storage.sql
             .exec<{ id: string; token: string }>(
-              'SELECT event_id AS id, lease_token AS token FROM deliveries WHERE lease_token IS NOT NULL',
+              `SELECT event_id AS id, lease_token AS token FROM deliveries WHERE lease_token IS NOT NULL
+             UNION ALL SELECT event_id, lease_token FROM first_retries WHERE lease_token IS NOT NULL`,
             )
             .toArray()
             .map(({ id, token }) => [id, token]),

@@ -2,6 +2,8 @@
  * Durable Objects: one thread each, storage in SQLite, one alarm. The code of src runs in them unchanged. An object that gets
  * no call for a while leaves memory; its storage stays.
  */
+
+import { countBilledRows } from './billed-rows.ts';
 import { type Actor, type Clock, runAs } from './clock.ts';
 import { currentInvocation } from './invocation.ts';
 import { count, type Meters } from './meters.ts';
@@ -41,6 +43,9 @@ export class ModelObject {
     this.name = name;
     this.#parts = parts;
     this.sqlite = new Sqlite(copyOf);
+    countBilledRows(this.sqlite.database, (rows) => {
+      this.sqlite.billed += rows;
+    });
   }
 
   get alarmAt(): number | null {
@@ -95,7 +100,8 @@ export class ModelObject {
           answer = Promise.reject(error);
         }
         const rows = this.sqlite.changed - before;
-        meters.units.objectRowsWritten += rows;
+        meters.units.objectRowsWritten += this.sqlite.billed;
+        this.sqlite.billed = 0;
         meters.units.objectRowsRead += this.sqlite.returned - returned;
         const rowMs = rows * times.objectRow;
         this.#freeAt += rowMs;
@@ -156,6 +162,11 @@ export class ModelObject {
       waitUntil: (promise: Promise<unknown>) => void promise.catch(() => undefined),
       blockConcurrencyWhile: <Answer>(work: () => Promise<Answer>) => work(),
     };
+  }
+
+  /** Bytes that its database takes. */
+  get bytes(): number {
+    return this.#databaseSize();
   }
 
   #databaseSize(): number {

@@ -87,7 +87,7 @@ export function figuresOf(world: World): Record<string, number | string> {
       .map(({ name, runningMost }) => `${short(name)} ${runningMost}`)
       .join(', '),
     'store calls': [...meters.calls].map(([name, calls]) => `${name} ${calls}`).join(', '),
-    'rows written (without indexes)': units.objectRowsWritten,
+    'rows written': units.objectRowsWritten,
     'queue operations': units.queueOperations,
     'D1 queries': meters.d1Queries,
     'CPU s': round(meters.cpuMs / 1000),

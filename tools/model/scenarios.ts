@@ -3,6 +3,7 @@
  * of a scenario, which the suite runs.
  */
 import type { Latency, Mood } from './listeners.ts';
+import { PRICED, prices } from './price.ts';
 import { customersOf, figuresOf, latenciesIn, type Outcome, round, spread, type Target } from './report.ts';
 import { type Customer, World, type WorldOptions } from './world.ts';
 
@@ -18,7 +19,7 @@ const SMALL_FIRST_REQUEST_MS = 2000;
 const well = (latency: Latency) => (): Mood => ({ kind: 'well', latency });
 
 /** Makes a world, runs it, and closes it whatever happens. */
-async function inWorld<Answer>(
+export async function inWorld<Answer>(
   options: RunOptions,
   work: (world: World) => Promise<Answer>,
 ): Promise<Answer> {
@@ -443,6 +444,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     return outcomes;
   },
   quick,
+  price: async (options) => [await prices(PRICED, options)],
   capacity,
   retries: async (options) => [await retries(500, options), await retries(5000, options)],
   filters: async (options) => [await filters(10, 200, options), await filters(10, 500, options)],

@@ -10,8 +10,10 @@ interface Prepared {
 
 export class Sqlite {
   readonly database: DatabaseSync;
-  /** Rows that statements changed, triggers included; indexes are not counted. */
+  /** Rows that statements changed; those of triggers and indexes are not counted. */
   changed = 0;
+  /** Rows that the platform bills; counted once `countBilledRows` was called. */
+  billed = 0;
   returned = 0;
   readonly #prepared = new Map<string, Prepared>();
   #depth = 0;

@@ -58,6 +58,7 @@ export class World {
   readonly #progress: (line: string) => void;
   readonly #events: ModelQueue;
   #publishing = 0;
+  #emptyBytes = 0;
   #failure: unknown;
 
   constructor(options: WorldOptions) {
@@ -225,7 +226,7 @@ export class World {
   }
 
   /** Runs until everything is delivered and stored, or nothing moves for a minute, or until the time given, ms from the start. */
-  async run(untilMs: number, isOver: () => boolean = () => this.#isDone()): Promise<void> {
+  async run(untilMs: number, isOver: () => boolean = () => this.isDone()): Promise<void> {
     let over = false;
     let idleSince = Number.POSITIVE_INFINITY;
     let shownAt = process.hrtime.bigint();
@@ -239,14 +240,20 @@ export class World {
         shownAt = now;
         this.#progress(`${(this.elapsedMs / 1000).toFixed(0)} s: ${this.delivered} of ${this.expected}`);
       }
-      this.clock.at(this.clock.now + 1000, look);
+      if (!over) this.clock.at(this.clock.now + 1000, look);
     };
     this.clock.at(this.clock.now + 1000, look);
     await this.clock.run(() => over || this.#failure !== undefined, this.clock.startedAt + untilMs);
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  #isDone(): boolean {
+  /** Lets time pass, in which only alarms ring. */
+  async wait(ms: number): Promise<void> {
+    await this.clock.run(() => false, this.clock.now + ms);
+  }
+
+  /** Whether everything is delivered, and no message is left. */
+  isDone(): boolean {
     if (this.#publishing > 0 || this.elapsedMs < 2000) return false;
     const isQuiet = [...this.queues.values()].every(({ waiting, running }) => waiting + running === 0);
     return isQuiet && this.delivered === this.expected;
@@ -270,6 +277,11 @@ export class World {
       stored += Number(rows[0]?.[0] ?? 0);
     }
     return stored;
+  }
+
+  /** Bytes that the databases of the event stores have grown by. */
+  storedBytes(): number {
+    return [...this.namespace.objects.values()].reduce((sum, { bytes }) => sum + bytes - this.#emptyBytes, 0);
   }
 
   #cpuOf({ messages }: Batch): number {
@@ -322,6 +334,7 @@ export class World {
     const template = namespace.objects.get('template');
     template?.wake();
     const bytes = template?.sqlite.database.serialize() ?? new Uint8Array();
+    this.#emptyBytes = bytes.length;
     template?.sqlite.close();
     return bytes;
   }

@@ -27,7 +27,7 @@ export class Bodies {
   add(set: string): number {
     const last = this.#database.first<{ number: number | null }>('SELECT max(number) AS number FROM bodies');
     const number = (last?.number ?? 0) + 1;
-    this.#database.run('INSERT INTO bodies (number, token) VALUES (?, ?)', number, encode(set) ?? set);
+    this.#database.run('INSERT INTO bodies (number, token) VALUES (?, ?)', number, packSet(set));
     return number;
   }
 
@@ -38,12 +38,7 @@ export class Bodies {
       'SELECT number, token FROM bodies WHERE number IN (SELECT value FROM json_each(?))',
       JSON.stringify(numbers),
     );
-    return new Map(
-      rows.map(({ number, token }) => [
-        number,
-        typeof token === 'string' ? token : decode(new Uint8Array(token)),
-      ]),
-    );
+    return new Map(rows.map(({ number, token }) => [number, unpackSet(token)]));
   }
 
   delete(numbers: readonly number[]): void {
@@ -53,6 +48,16 @@ export class Bodies {
       JSON.stringify(numbers),
     );
   }
+}
+
+/** A SET as a row keeps it. */
+export function packSet(set: string): Uint8Array | string {
+  return encode(set) ?? set;
+}
+
+/** The SET of a row. */
+export function unpackSet(packed: ArrayBuffer | string): string {
+  return typeof packed === 'string' ? packed : decode(new Uint8Array(packed));
 }
 
 /** A SET as bytes; `undefined` when the bytes would not make the same text again. */

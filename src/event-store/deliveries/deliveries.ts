@@ -3,7 +3,7 @@
  * (segments.ts); every other one has a row of its own (rows.ts). An event id is in one of the two, never in both, and
  * callers of this class need not know in which.
  */
-import type { Delivery, HistoryEntry } from '../../domain/delivery.ts';
+import { asListed, type Delivery, type HistoryEntry } from '../../domain/delivery.ts';
 import { eventIdFloor } from '../../domain/ids.ts';
 import { EVENT_ID_MAX_FUTURE_MS } from '../../domain/limits.ts';
 import type { Retention } from '../../domain/retention.ts';
@@ -57,14 +57,28 @@ export class Deliveries {
     return this.rows.history(delivery);
   }
 
-  /** Adds deliveries that are not stored yet; those that can be packed share a segment. */
-  add(deliveries: readonly Delivery[]): void {
+  /**
+   * Stores what reports changed. Deliveries that succeeded at once, and those that succeeded at their first retry, share a segment.
+   * @param added deliveries that are not stored yet
+   * @param changed deliveries that are
+   */
+  store(added: readonly Delivery[], changed: readonly Delivery[]): void {
     const packed: Entry[] = [];
     const rows: Delivery[] = [];
-    for (const delivery of deliveries) {
+    for (const delivery of added) {
       const entry = toEntry(delivery);
       if (entry === undefined) rows.push(delivery);
       else packed.push(entry);
+    }
+    for (const delivery of changed) {
+      const { eventId } = delivery;
+      const entry = this.rows.waitsForFirstRetry(eventId) ? toEntry(delivery) : undefined;
+      if (entry === undefined) this.rows.put(delivery);
+      else {
+        this.rows.endFirstRetry(delivery);
+        // A version that knew nothing of first retries may have stored the event once more, and packed it.
+        if (!this.#segments.known([eventId]).has(eventId)) packed.push(entry);
+      }
     }
     this.rows.add(rows);
     if (packed.length > 0) this.#segments.add(packed);
@@ -75,19 +89,21 @@ export class Deliveries {
     this.rows.put(delivery);
   }
 
-  /** A page of deliveries that have not expired, in order of event id. */
+  /** A page of deliveries that have not expired, in order of event id, as a list shows them. */
   page(query: PageQuery, retention: Retention): Delivery[] {
     const rows = this.rows.page(query, retention);
     if (query.state !== undefined && query.state !== 'success') return rows;
     const { after, before, limit } = query;
     const packed = this.#segments.page(after, before, retention.now - retention.retentionMs, limit);
     if (packed.length === 0) return rows;
-    return [...rows, ...packed].sort((a, b) => (a.eventId < b.eventId ? -1 : 1)).slice(0, query.limit);
+    return [...rows, ...packed.map(asListed)]
+      .sort((a, b) => (a.eventId < b.eventId ? -1 : 1))
+      .slice(0, query.limit);
   }
 
   /** How many deliveries are stored. */
   total(): number {
-    const { open, succeeded, failed } = this.rows.tally.count();
+    const { open, succeeded, failed } = this.rows.count();
     return open + succeeded + failed + this.#segments.total();
   }
 
@@ -96,18 +112,18 @@ export class Deliveries {
     // An id may be up to five minutes ahead of its acceptance.
     const before = eventIdFloor(now - retentionMs + EVENT_ID_MAX_FUTURE_MS + 1);
     const packed = this.#segments.countAcceptedUntil(now - retentionMs);
-    return this.total() - this.rows.countExpired(before, { now, retentionMs }) - packed;
+    return this.total() - this.rows.ages.countExpired(before, { now, retentionMs }) - packed;
   }
 
   /** How many deliveries there are that were accepted at the beginning of an hour (ms) or later. */
   countSince(hour: number): Tallied {
-    const { open, succeeded, failed } = this.rows.tally.count(hour);
+    const { open, succeeded, failed } = this.rows.count(hour);
     return { open, succeeded: succeeded + this.#segments.countAcceptedAfter(hour - 1), failed };
   }
 
   /** When the oldest delivery was accepted, ms. For a segment: when its newest one was. */
   oldestAcceptance(): number | undefined {
-    const row = this.rows.oldestAcceptance();
+    const row = this.rows.ages.oldestAcceptance();
     const packed = this.#segments.oldestAcceptance();
     return row === undefined || packed === undefined ? (row ?? packed) : Math.min(row, packed);
   }

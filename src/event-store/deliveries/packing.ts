@@ -40,7 +40,7 @@ type Kept = readonly [
 /** A delivery as text; `undefined` when it may still change, or when its text would not give it back exactly. */
 export function toEntry(delivery: Delivery): Entry | undefined {
   const { eventId, acceptedAt, updatedAt, endpoint, history } = delivery;
-  if (delivery.state !== 'success' || delivery.attempts !== 1 || delivery.runBase !== 0) return undefined;
+  if (delivery.state !== 'success' || delivery.runBase !== 0) return undefined;
   if (delivery.hold !== 'possible' || delivery.redeliveryId !== null || !isEventId(eventId)) return undefined;
   if (Math.abs(eventIdTime(eventId) - acceptedAt) > SEGMENT_ID_MAX_SKEW_MS) return undefined;
   const set = withoutSignature(delivery.set);
@@ -64,7 +64,7 @@ export function fromEntry(eventId: string, text: string): Delivery {
     endpoint,
     set: `${signingInput({ header, payload })}.`,
     state: 'success',
-    attempts: 1,
+    attempts: history.at(-1)?.attempts ?? 1,
     runBase: 0,
     updatedAt,
     dueAt: null,

@@ -1,22 +1,37 @@
 /**
- * Deliveries that have a row each: table `deliveries`. These are the deliveries that are open, failed,
- * or took more than one attempt; the others are in segments (segments.ts). The alarm goes by `due_at` of these rows.
+ * Deliveries that have a row each: table `deliveries`. These are the deliveries that are open or failed, and those that succeeded
+ * late; the others are in segments (segments.ts). The alarm goes by `due_at` of these rows. What waits for its first retry has a row
+ * of another table (first-retries.ts), and all that is asked here is asked of both.
  *
  * A row is written with each change, so it is small: its SET is in another table (bodies.ts), and a long history is compressed.
  */
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
-import { type Delivery, type DeliveryState, type HistoryEntry, isKept } from '../../domain/delivery.ts';
+import {
+  type Delivery,
+  type DeliveryState,
+  disable,
+  type HistoryEntry,
+  isKept,
+} from '../../domain/delivery.ts';
 import { DISPATCH_LEASE_MS, dispatchLeaseMs } from '../../domain/leases.ts';
 import { EVENT_MAX_AGE_MS, HOUR_MS } from '../../domain/limits.ts';
 import type { Aged, Retention } from '../../domain/retention.ts';
 import type { Binding, StoreDatabase } from '../database.ts';
 import type { PageQuery } from '../rpc.ts';
-import { DELIVERIES_BITE, DUE_LOOKED_AT_MAX, HELD_ENDPOINTS_MAX, HISTORY_TEXT_MAX } from '../tuning.ts';
+import {
+  DELIVERIES_BITE,
+  DISPATCHED_LOOK_MAX,
+  DUE_LOOKED_AT_MAX,
+  HELD_ENDPOINTS_MAX,
+  HISTORY_TEXT_MAX,
+} from '../tuning.ts';
 import { Bodies } from './bodies.ts';
 import { Disabled, IS_MARKED, OPEN_STATES } from './disabled.ts';
-import { DispatchedDeliveries, type DispatchedRow } from './dispatched.ts';
+import { DispatchedDeliveries, type DispatchedLook, type DispatchedRow } from './dispatched.ts';
+import { FirstRetries, isFirstRetry } from './first-retries.ts';
 import { HistoryPages } from './history-pages.ts';
-import { Tally } from './tally.ts';
+import { listedPage } from './listing.ts';
+import { type Tallied, Tally } from './tally.ts';
 
 export type DeliveryRow = {
   event_id: string;
@@ -72,12 +87,14 @@ export class Rows {
   readonly disabled: Disabled;
   /** What is due, and what is dispatched. */
   readonly due: DueRows;
+  readonly ages: Ages;
   readonly #database: StoreDatabase;
   readonly #pages: HistoryPages;
   readonly #bodies: Bodies;
   /** False only when it is known that no delivery is held: most stores are asked at each call, and hold nothing. */
   #mayHold = true;
   readonly #rowPages: RowPages;
+  readonly #firstRetries: FirstRetries;
 
   /** @param wokeAt when the object woke, ms: see dispatched.ts */
   constructor(database: StoreDatabase, wokeAt: number) {
@@ -87,7 +104,9 @@ export class Rows {
     this.tally = new Tally(database);
     this.disabled = new Disabled(database);
     this.#rowPages = new RowPages(database, this.tally, this.disabled);
-    this.due = new DueRows(database, this.disabled, wokeAt);
+    this.ages = new Ages(database);
+    this.#firstRetries = new FirstRetries(database);
+    this.due = new DueRows(database, this.disabled, this.#firstRetries, wokeAt);
   }
 
   // --- Reading and writing ----------------------------------------------------------------------------
@@ -100,7 +119,10 @@ export class Rows {
     );
     const now = Date.now();
     return new Map(
-      this.whole(rows).map((delivery) => [delivery.eventId, this.due.dispatched.asBegun(delivery, now)]),
+      [...this.whole(rows), ...this.#firstRetries.find(eventIds)].map((delivery) => [
+        delivery.eventId,
+        this.due.dispatched.asBegun(delivery, now),
+      ]),
     );
   }
 
@@ -116,10 +138,17 @@ export class Rows {
 
   /** Which of these events have a row. */
   known(eventIds: readonly string[]): Set<string> {
-    return this.#ids(
+    const known = this.#ids(
       'SELECT event_id FROM deliveries WHERE event_id IN (SELECT value FROM json_each(?))',
       JSON.stringify(eventIds),
     );
+    return known.union(this.#firstRetries.known(eventIds));
+  }
+
+  /** How many deliveries there are, by what became of them. @param since only those accepted in an hour that begins then or later, ms */
+  count(since = 0): Tallied {
+    const { open, ...final } = this.tally.count(since);
+    return { ...final, open: open + this.#firstRetries.count(since) };
   }
 
   /** The whole history of a delivery, older pages included. */
@@ -127,31 +156,45 @@ export class Rows {
     return [...this.#pages.of(delivery.eventId), ...delivery.history];
   }
 
-  /** Adds deliveries that are not stored yet: for each a row, its SET, and the index `due` while it is not final. */
+  /** Adds deliveries that are not stored yet. */
   add(deliveries: readonly Delivery[]): void {
     for (const delivery of deliveries) {
-      this.#database.run(
-        `INSERT INTO deliveries (${CHANGING}, event_id, accepted_at, endpoint, set_token, body)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?)`,
-        ...this.#changing(delivery),
-        delivery.eventId,
-        delivery.acceptedAt,
-        delivery.endpoint,
-        isKept(delivery) ? this.#bodies.add(delivery.set) : null,
-      );
+      if (!this.#firstRetries.takes(delivery)) {
+        this.#insert(delivery);
+        continue;
+      }
+      this.due.note(delivery);
+      this.#firstRetries.add(delivery);
     }
   }
 
   /**
    * Writes a delivery that has a row: one row, the index `due` while the delivery is not final, and `first`, too, if it is never held. Its SET
-   * is not written.
+   * is not written. One that waited for its first retry, and does not any more, is added with a row of its own.
    */
   put(delivery: Delivery): void {
+    if (this.waitsForFirstRetry(delivery.eventId)) {
+      if (isFirstRetry(delivery)) this.due.lease(delivery);
+      else if (this.endFirstRetry(delivery)) this.#insert(delivery);
+      return;
+    }
     this.#database.run(
       `UPDATE deliveries SET (${CHANGING}) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) WHERE event_id = ?`,
       ...this.#changing(delivery),
       delivery.eventId,
     );
+  }
+
+  /** Whether a delivery has its row in the table of those that wait for their first retry. */
+  waitsForFirstRetry(eventId: string): boolean {
+    return this.#firstRetries.has(eventId);
+  }
+
+  /** Takes away a delivery that waited for its first retry: it is written elsewhere. @returns whether it did wait */
+  endFirstRetry(delivery: Delivery): boolean {
+    if (!this.#firstRetries.delete(delivery.eventId)) return false;
+    this.due.note(delivery);
+    return true;
   }
 
   delete(eventIds: readonly string[]): void {
@@ -165,9 +208,16 @@ export class Rows {
     this.#pages.delete(ids);
   }
 
-  /** A page of the rows that have not expired, in order of event id. */
+  /** A page of the deliveries that have a row and have not expired, in order of event id, as a list shows them. */
   page(query: PageQuery, retention: Retention): Delivery[] {
-    return this.whole(this.#rowPages.page(query, retention));
+    return listedPage(query, {
+      sources: [
+        (bite) => this.whole(this.#rowPages.page(bite, retention)),
+        (bite) => this.#firstRetries.page(bite),
+      ],
+      dispatched: this.due.dispatched,
+      find: (eventIds) => this.#inBites(eventIds),
+    });
   }
 
   // --- What waits: these deliveries come without their SETs, which nobody needs who only decides ---------------
@@ -183,7 +233,7 @@ export class Rows {
         limit,
       ),
     );
-    return held.sort((a, b) => (a.eventId < b.eventId ? -1 : 1)).slice(0, limit);
+    return held.sort(byEventId).slice(0, limit);
   }
 
   /** Whether any delivery is held. */
@@ -228,12 +278,11 @@ export class Rows {
 
   /** The subscription was disabled: whatever waits has failed. The alarm rewrites the rows (duties/disabling.ts). */
   failAllThatWait(now: number): void {
+    for (const delivery of this.#inBites(this.#firstRetries.eventIds()))
+      this.put(disable(delivery, now) ?? delivery);
     if (this.tally.count().open === 0) return;
     // Their rows do not say yet that attempts are under way: without it they would look like ones that waited.
-    const begun = this.due.dispatched.begun(now);
-    for (let start = 0; start < begun.length; start += DELIVERIES_BITE)
-      for (const delivery of this.find(begun.slice(start, start + DELIVERIES_BITE)).values())
-        this.put(delivery);
+    for (const delivery of this.#inBites(this.due.dispatched.begun(now))) this.put(delivery);
     const attempted = this.#database.rows<{ hour: number; n: number }>(
       `SELECT accepted_at / ${HOUR_MS} AS hour, count(*) AS n FROM deliveries INDEXED BY by_state
        WHERE state = 'executing' AND due_at > ? GROUP BY 1`,
@@ -251,8 +300,6 @@ export class Rows {
     });
   }
 
-  // --- Ages -------------------------------------------------------------------------------------------
-
   /** The next failed deliveries after an event id: times and proof, without content. */
   failures(after: string, limit: number): Failure[] {
     return this.#database.rows<Failure>(
@@ -264,42 +311,31 @@ export class Rows {
     );
   }
 
-  /** When the oldest delivery by id was accepted, ms. */
-  oldestAcceptance(): number | undefined {
-    const query = 'SELECT accepted_at AS at FROM deliveries ORDER BY event_id LIMIT 1';
-    return this.#database.first<{ at: number }>(query)?.at;
-  }
-
-  /** How many rows have expired. @param before an id that none of them reaches */
-  countExpired(before: string, retention: Retention): number {
-    const query = `SELECT count(*) AS n FROM deliveries WHERE event_id < ? AND ${EXPIRED}`;
-    return this.#database.first<{ n: number }>(query, before, ...expiredValues(retention))?.n ?? 0;
-  }
-
-  /** Times and states in order of event id, without content: what the sweep decides by. */
-  ages(after: string, before: string, limit: number): (Aged & { readonly eventId: string })[] {
-    return this.#database
-      .rows<Pick<DeliveryRow, 'event_id' | 'state' | 'accepted_at' | 'updated_at'>>(
-        `SELECT event_id, state, accepted_at, updated_at FROM deliveries
-         WHERE event_id > ? AND event_id < ? ORDER BY event_id LIMIT ?`,
-        after,
-        before,
-        limit,
-      )
-      .map((row) => ({
-        eventId: row.event_id,
-        state: row.state,
-        acceptedAt: row.accepted_at,
-        updatedAt: row.updated_at,
-      }));
-  }
-
   /** Does the work, all of it or nothing. */
   transaction<Answer>(work: () => Answer): Answer {
     return this.#database.transaction(work);
   }
 
   // --- Inside -----------------------------------------------------------------------------------------
+
+  /** Adds a delivery: a row, its SET, the index `by_state`, the count, and the index `due` while it is not final. */
+  #insert(delivery: Delivery): void {
+    this.#database.run(
+      `INSERT INTO deliveries (${CHANGING}, event_id, accepted_at, endpoint, set_token, body)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?)`,
+      ...this.#changing(delivery),
+      delivery.eventId,
+      delivery.acceptedAt,
+      delivery.endpoint,
+      isKept(delivery) ? this.#bodies.add(delivery.set) : null,
+    );
+  }
+
+  /** The deliveries of these events that have a row, some at a time in memory. */
+  *#inBites(eventIds: readonly string[]): Generator<Delivery> {
+    for (let start = 0; start < eventIds.length; start += DELIVERIES_BITE)
+      yield* this.find(eventIds.slice(start, start + DELIVERIES_BITE)).values();
+  }
 
   /** A delivery is about to be written: what is kept in memory must not be out of date. @returns the values of `CHANGING` */
   #changing(delivery: Delivery): Binding[] {
@@ -327,13 +363,15 @@ class DueRows {
   readonly dispatched: DispatchedDeliveries;
   readonly #database: StoreDatabase;
   readonly #disabled: Disabled;
+  readonly #firstRetries: FirstRetries;
   #passedUpTo = Number.NEGATIVE_INFINITY;
 
   /** @param wokeAt when the object woke, ms */
-  constructor(database: StoreDatabase, disabled: Disabled, wokeAt: number) {
+  constructor(database: StoreDatabase, disabled: Disabled, firstRetries: FirstRetries, wokeAt: number) {
     this.#database = database;
     this.#disabled = disabled;
-    this.dispatched = new DispatchedDeliveries(() => this.#loadDispatched(), wokeAt);
+    this.#firstRetries = firstRetries;
+    this.dispatched = new DispatchedDeliveries((after) => this.#lookForDispatched(after), wokeAt);
     database.whenRolledBack(() => this.dispatched.forget());
   }
 
@@ -347,7 +385,9 @@ class DueRows {
     if (this.areBlocked) return undefined;
     const query =
       'SELECT min(due_at) AS at FROM deliveries WHERE due_at IS NOT NULL AND due_at > ? AND lease_token IS NULL';
-    return this.#database.first<{ at: number | null }>(query, this.#passedUpTo)?.at ?? undefined;
+    const row = this.#database.first<{ at: number | null }>(query, this.#passedUpTo)?.at;
+    const earliest = Math.min(row ?? Number.POSITIVE_INFINITY, this.#firstRetries.earliest(this.#passedUpTo));
+    return earliest === Number.POSITIVE_INFINITY ? undefined : earliest;
   }
 
   /** `earliest` passes over what is due up to this time (ms) now, but not over a delivery that is written later. */
@@ -362,6 +402,16 @@ class DueRows {
    */
   *first(now: number, neverHeld: boolean, enough: number): Generator<DueRow> {
     if (this.areBlocked) return;
+    const firstRetries = neverHeld ? [] : this.#firstRetries.due(now).map(dueRowOf);
+    for (const row of this.#rows(now, neverHeld, enough)) {
+      while (firstRetries[0] !== undefined && firstRetries[0].due_at <= row.due_at)
+        yield* firstRetries.splice(0, 1);
+      yield row;
+    }
+    yield* firstRetries;
+  }
+
+  *#rows(now: number, neverHeld: boolean, enough: number): Generator<DueRow> {
     let last: DueRow | undefined;
     for (let looked = 0, page = enough; looked < DUE_LOOKED_AT_MAX; page *= 2) {
       const limit = Math.min(page, DUE_LOOKED_AT_MAX - looked);
@@ -394,7 +444,10 @@ class DueRows {
        WHERE event_id IN (SELECT value FROM json_each(?)) GROUP BY endpoint`,
       JSON.stringify(eventIds),
     );
-    return new Map(rows.map(({ endpoint, n }) => [endpoint, n]));
+    const counts = new Map(rows.map(({ endpoint, n }) => [endpoint, n]));
+    for (const endpoint of this.#firstRetries.endpoints(eventIds))
+      counts.set(endpoint, (counts.get(endpoint) ?? 0) + 1);
+    return counts;
   }
 
   /**
@@ -416,6 +469,7 @@ class DueRows {
   /** Writes that a delivery was dispatched for the first time: one row, because no index has the token. */
   lease(delivery: Delivery): void {
     this.dispatched.note(delivery);
+    if (this.#firstRetries.put(delivery)) return;
     this.#database.run(
       'UPDATE deliveries SET lease_token = ? WHERE event_id = ?',
       delivery.leaseToken,
@@ -430,12 +484,61 @@ class DueRows {
       this.passOver(Number.NEGATIVE_INFINITY);
   }
 
-  #loadDispatched(): DispatchedRow[] {
-    return this.#database.rows<DispatchedRow>(
-      `SELECT event_id AS eventId, accepted_at AS acceptedAt, lease_token AS leaseToken, due_at AS dueAt FROM deliveries
-       WHERE due_at IS NOT NULL AND due_at <= ? AND lease_token IS NOT NULL`,
+  /** The dispatched deliveries among the rows that are due next after one, and before any lease can end: a bounded number of rows. */
+  #lookForDispatched(after: DispatchedRow | undefined): DispatchedLook {
+    const rows = this.#database.rows<DispatchedRow>(
+      `SELECT event_id AS eventId, accepted_at AS acceptedAt, lease_token AS leaseToken, due_at AS dueAt
+       FROM deliveries INDEXED BY due
+       WHERE due_at IS NOT NULL AND due_at <= ? AND (due_at, event_id) > (?, ?) ORDER BY due_at, event_id LIMIT ?`,
       Date.now() + dispatchLeaseMs(Number.POSITIVE_INFINITY),
+      after?.dueAt ?? Number.NEGATIVE_INFINITY,
+      after?.eventId ?? '',
+      DISPATCHED_LOOK_MAX,
     );
+    const found = rows.filter(({ leaseToken }) => leaseToken !== null);
+    return {
+      found: after === undefined ? [...this.#firstRetries.dispatched(), ...found] : found,
+      next: rows.length < DISPATCHED_LOOK_MAX ? undefined : rows.at(-1),
+    };
+  }
+}
+
+/** How old the rows are, without their content. */
+class Ages {
+  readonly #database: StoreDatabase;
+
+  constructor(database: StoreDatabase) {
+    this.#database = database;
+  }
+
+  /** When the oldest delivery by id was accepted, ms. */
+  oldestAcceptance(): number | undefined {
+    const query = 'SELECT accepted_at AS at FROM deliveries ORDER BY event_id LIMIT 1';
+    return this.#database.first<{ at: number }>(query)?.at;
+  }
+
+  /** How many rows have expired. @param before an id that none of them reaches */
+  countExpired(before: string, retention: Retention): number {
+    const query = `SELECT count(*) AS n FROM deliveries WHERE event_id < ? AND ${EXPIRED}`;
+    return this.#database.first<{ n: number }>(query, before, ...expiredValues(retention))?.n ?? 0;
+  }
+
+  /** Times and states in order of event id, without content: what the sweep decides by. */
+  between(after: string, before: string, limit: number): (Aged & { readonly eventId: string })[] {
+    return this.#database
+      .rows<Pick<DeliveryRow, 'event_id' | 'state' | 'accepted_at' | 'updated_at'>>(
+        `SELECT event_id, state, accepted_at, updated_at FROM deliveries
+         WHERE event_id > ? AND event_id < ? ORDER BY event_id LIMIT ?`,
+        after,
+        before,
+        limit,
+      )
+      .map((row) => ({
+        eventId: row.event_id,
+        state: row.state,
+        acceptedAt: row.accepted_at,
+        updatedAt: row.updated_at,
+      }));
   }
 }
 
@@ -490,6 +593,14 @@ class RowPages {
       limit,
     );
   }
+}
+
+function byEventId(a: Delivery, b: Delivery): number {
+  return a.eventId < b.eventId ? -1 : 1;
+}
+
+function dueRowOf({ eventId, endpoint, dueAt }: ReturnType<FirstRetries['due']>[number]): DueRow {
+  return { event_id: eventId, endpoint, due_at: dueAt };
 }
 
 /** Endpoints for which deliveries are held: nearly always one, because a customer must change it while it fails. */

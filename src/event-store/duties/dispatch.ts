@@ -82,6 +82,7 @@ export class Dispatching implements Duty {
   dueAt(now: number): number | undefined {
     const { dispatched } = this.#deliveries.due;
     if (this.#deliveries.due.areBlocked) return undefined;
+    if (!dispatched.areKnown) return now;
     // A begin makes room again, and each call of the store asks this.
     const due = this.#isFull(now) && !this.#isUrgent ? undefined : this.#deliveries.due.earliest();
     const next = Math.min(due ?? Number.POSITIVE_INFINITY, dispatched.earliest(), this.#waiting.until());
@@ -90,6 +91,11 @@ export class Dispatching implements Duty {
 
   get isUrgent(): boolean {
     return this.#isUrgent;
+  }
+
+  /** It does not know yet what is dispatched. */
+  get isPreparing(): boolean {
+    return !this.#deliveries.due.dispatched.areKnown;
   }
 
   /** Somebody waits for a test or a redelivery: the host is asked for a place at once, and the queue too if it refused. */
@@ -107,8 +113,12 @@ export class Dispatching implements Duty {
 
   async work(asked: number): Promise<void> {
     const ref = this.#parts.ref();
-    this.#isUrgent = false;
+    const { dispatched } = this.#deliveries.due;
     if (ref === undefined) return;
+    // The next alarm, which rings at once, looks at the next rows.
+    if (!dispatched.areKnown) dispatched.readOn();
+    if (!dispatched.areKnown) return;
+    this.#isUrgent = false;
     this.#waiting.forget(asked);
     this.#deliveries.due.passOver(Number.NEGATIVE_INFINITY);
     const hosts = this.#dueHosts(asked, this.#room(asked), this.#again(asked));

@@ -62,7 +62,7 @@ export class Sweep implements Duty {
     const youngest = eventIdFloor(now - retentionMs + EVENT_ID_MAX_FUTURE_MS);
     // All of the bite or nothing of it, or the counts would speak of other rows than there are.
     const { cursor, hasMoreSegments } = this.#database.transaction(() => {
-      const bite = this.#deliveries.rows.ages(this.#cursor, youngest, SWEEP_MAX_ROWS);
+      const bite = this.#deliveries.rows.ages.between(this.#cursor, youngest, SWEEP_MAX_ROWS);
       const expired = bite.filter((age) => (expiresAt(age, retentionMs) ?? Number.POSITIVE_INFINITY) <= now);
       if (expired.length > 0) {
         const ids = expired.map((age) => age.eventId);

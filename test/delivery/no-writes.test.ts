@@ -13,7 +13,7 @@ import {
   type TestSubscription,
 } from '../support/world.ts';
 
-const FILLED = ['deliveries', 'segments', 'write_check'];
+const FILLED = ['deliveries', 'first_retries', 'segments', 'write_check'];
 
 let clock: HeldClock;
 beforeEach(() => {

@@ -1,0 +1,121 @@
+/**
+ * What a delivery costs in the situations that customers have: by the prices of `npm run bench`, in virtual time, from the publish
+ * until the sweep has deleted it a week later. Everything that is billed is counted; processor time is the model's.
+ */
+import { price } from '../bench/prices.ts';
+import type { Mood } from './listeners.ts';
+import { type Outcome, round, type Target } from './report.ts';
+import { inWorld, type RunOptions } from './scenarios.ts';
+import type { Customer, World } from './world.ts';
+
+const SECOND_MS = 1000;
+const DAY_MS = 86_400_000;
+/** Retention is seven days; some segments expire half an hour later. */
+const SWEPT_AFTER_MS = 9 * DAY_MS;
+
+export interface Priced {
+  readonly title: string;
+  readonly subscriptions?: number;
+  readonly mood: Mood;
+  /** When the listeners begin to answer, ms; absent: from the first request on. */
+  readonly wellFrom?: number;
+  readonly publishes: Publishes;
+}
+
+/** So many publishes, one every so often. */
+type Publishes = readonly [count: number, events: number, everyMs: number];
+
+function publish(world: World, customer: Customer, [count, events, everyMs]: Publishes): void {
+  for (let index = 0; index < count; index++)
+    world.at(index * everyMs, () => world.publish(customer, events));
+}
+
+const answersAfter = (latency: number): Mood => ({ kind: 'well', latency });
+
+export const PRICED: readonly Priced[] = [
+  ...[1, 100, 500, 1000].map(
+    (latency): Priced => ({
+      title: `arrays of 100, answers after ${latency / 1000} s`,
+      mood: answersAfter(latency),
+      publishes: [10, 100, SECOND_MS],
+    }),
+  ),
+  { title: 'arrays of 10', mood: answersAfter(1), publishes: [100, 10, 100] },
+  { title: 'one by one, 100 a second', mood: answersAfter(1), publishes: [1000, 1, 10] },
+  { title: 'one by one, 5 a second', mood: answersAfter(1), publishes: [500, 1, 200] },
+  {
+    title: 'single events to 100 subscriptions',
+    subscriptions: 100,
+    mood: answersAfter(1),
+    publishes: [5, 1, SECOND_MS],
+  },
+  {
+    title: 'arrays of 20 to 100 subscriptions',
+    subscriptions: 100,
+    mood: answersAfter(1),
+    publishes: [2, 20, SECOND_MS],
+  },
+  {
+    title: 'refused once, then taken, one every 10 s',
+    mood: { kind: 'refusing once', latency: 1 },
+    publishes: [200, 1, 10 * SECOND_MS],
+  },
+  {
+    title: 'refused once, then taken, one a second',
+    mood: { kind: 'refusing once', latency: 1 },
+    publishes: [200, 1, SECOND_MS],
+  },
+  {
+    title: 'held while failing, then drained',
+    mood: { kind: 'refusing' },
+    wellFrom: 120 * SECOND_MS,
+    publishes: [10, 100, 5 * SECOND_MS],
+  },
+];
+
+/** One line for each situation, a delivery each. */
+export async function prices(priced: readonly Priced[], options: RunOptions): Promise<Outcome> {
+  const figures: Record<string, string> = {};
+  const targets: Target[] = [];
+  for (const each of priced) {
+    options.progress?.(each.title);
+    const { line, isWhole } = await priceOf(each, options);
+    figures[each.title] = line;
+    targets.push({ what: `all delivered, stored and deleted: ${each.title}`, isMet: isWhole });
+  }
+  return { title: 'for each delivery, and $ for a million', customers: [], figures, targets };
+}
+
+async function priceOf(priced: Priced, options: RunOptions) {
+  return await inWorld(options, async (world) => {
+    const { subscriptions = 1, mood, wellFrom = 0, publishes } = priced;
+    const customer = world.addCustomer('priced', subscriptions, () => mood);
+    publish(world, customer, publishes);
+    const [count, , everyMs] = publishes;
+    const lastAt = Math.max(wellFrom, count * everyMs);
+    if (wellFrom > 0)
+      world.at(wellFrom, () => {
+        for (const hook of customer.hooks) hook.mood = answersAfter(1);
+      });
+    await world.run(DAY_MS, () => world.elapsedMs > lastAt + 2 * SECOND_MS && world.isDone());
+    // A run ends when nothing moves for a minute; some retries wait longer.
+    while (!world.isDone() && world.elapsedMs < DAY_MS) await world.wait(60 * SECOND_MS);
+    // The last results are stored a second later.
+    await world.wait(10 * SECOND_MS);
+    const isStored = world.storedSuccesses() === world.expected;
+    const storedBytes = world.storedBytes();
+    await world.wait(SWEPT_AFTER_MS);
+    const { units, cpuMs, objectMs } = world.meters;
+    const dollars = price(units, { cpuMilliseconds: cpuMs, objectSeconds: objectMs / 1000, storedBytes });
+    const each = (value: number) => round(value / world.delivered);
+    const line = [
+      `rows ${each(units.objectRowsWritten + units.d1RowsWritten)}`,
+      `queue operations ${each(units.queueOperations)}`,
+      `requests ${each(units.requests)} + ${each(units.objectRequests)} of objects`,
+      `log lines ${each(units.logLines)}`,
+      `bytes ${each(storedBytes)}`,
+      `$${round((dollars / world.delivered) * 1e6)}`,
+    ].join(', ');
+    return { line, isWhole: isStored && world.storedSuccesses() === 0 };
+  });
+}
