@@ -6,9 +6,8 @@
  * `#admissions` remembers: that is lost when the object is evicted, and only saves duplicates.
  */
 import type { Config } from '../config.ts';
-import { type Delivery, type EndpointNow, isKept, redeliver } from '../domain/delivery.ts';
+import { type EndpointNow, isKept, redeliver } from '../domain/delivery.ts';
 import { attemptLeaseMs, claimMs, dispatchPlacesLeaseMs, longestAttemptMs } from '../domain/leases.ts';
-import { expiresAt, type Retention } from '../domain/retention.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
 import type { HostLimitRpc } from '../host-limit/rpc.ts';
 import { logError } from '../log.ts';
@@ -29,6 +28,7 @@ import { Exports } from './jobs/exports.ts';
 import { Redeliveries } from './jobs/redeliveries.ts';
 import type { Owner } from './owner.ts';
 import { Pauses } from './pauses.ts';
+import { Reading } from './reading.ts';
 import { Room } from './room.ts';
 import type {
   Admission,
@@ -36,7 +36,9 @@ import type {
   EventStoreRpc,
   HealthNote,
   PageQuery,
+  PreviewedRedelivery,
   Redelivery,
+  SearchQuery,
   Served,
   SettleReply,
   Span,
@@ -69,6 +71,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   readonly #config: () => Config;
   readonly #admissions: Admissions;
   readonly #deliveries: Deliveries;
+  readonly #reading: Reading;
   readonly #health: Health;
   readonly #proofs: Proofs;
   readonly #standing: StandingParts;
@@ -91,6 +94,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     const retentionMs = () => config().retentionMs;
     const endpointNow = (now: number) => this.#endpointNow(now);
     this.#deliveries = new Deliveries(database, Date.now());
+    this.#reading = new Reading(this.#deliveries, retentionMs);
     const { rows, merging, sorting } = this.#deliveries;
     this.#health = new Health(database);
     const isAsked = () => config().verifyEndpoints;
@@ -198,17 +202,24 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
 
   // --- Reading ------------------------------------------------------------------------------------------
 
-  read(eventId: string): Delivery | undefined {
-    const delivery = this.#unexpired(eventId, Date.now());
-    return delivery && { ...delivery, history: this.#deliveries.history(delivery) };
+  read(eventId: string) {
+    return this.#reading.read(eventId);
   }
 
-  list(query: PageQuery): Delivery[] {
-    return this.#deliveries.page(query, this.#retention());
+  list(query: PageQuery) {
+    return this.#reading.list(query);
   }
 
-  total(): number {
-    return this.#deliveries.totalUnexpired(this.#retention());
+  search(query: SearchQuery) {
+    return this.#reading.search(query);
+  }
+
+  glance(eventId: string) {
+    return this.#reading.glance(eventId);
+  }
+
+  total() {
+    return this.#reading.total();
   }
 
   summary(): Summary {
@@ -223,7 +234,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
 
   async redeliver(ref: SubscriptionRef, eventId: string): Promise<Redelivery> {
     return await this.#change(ref, (now): Redelivery => {
-      const delivery = this.#unexpired(eventId, now);
+      const delivery = this.#reading.unexpired(eventId, now);
       if (delivery === undefined) return { answer: 'not found' };
       if (!this.#owner.enabled) return { answer: 'disabled' };
       const again = redeliver(delivery, now);
@@ -247,6 +258,13 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       const job = this.#redeliveries.start(crypto.randomUUID(), span, now);
       return job === undefined ? { answer: 'active' } : { answer: 'started', job };
     });
+  }
+
+  previewRedelivery(ref: SubscriptionRef, span: Span, after?: string): PreviewedRedelivery {
+    if (this.#owner.newestOf(ref)?.enabled === false) return { answer: 'disabled' };
+    if (!isVerified(this.#standing, ref)) return { answer: 'not verified' };
+    const preview = this.#redeliveries.preview(span, after, Date.now());
+    return preview === undefined ? { answer: 'active' } : { answer: 'previewed', preview };
   }
 
   redeliveries(id?: string) {
@@ -329,17 +347,6 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     this.#redeliveries.cancelActive(now);
   }
 
-  #retention(): Retention {
-    return { now: Date.now(), retentionMs: this.#config().retentionMs };
-  }
-
-  /** A delivery that is stored and not past its time, though the sweep may not have deleted it yet. */
-  #unexpired(eventId: string, now: number): Delivery | undefined {
-    const delivery = this.#deliveries.find(eventId);
-    const expiry = delivery && expiresAt(delivery, this.#config().retentionMs);
-    return expiry !== undefined && expiry <= now ? undefined : delivery;
-  }
-
   #endpointNow(now: number): EndpointNow {
     const { enabled, ref } = this.#owner;
     const known = this.#health.current.state;
@@ -354,7 +361,6 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   }
 
   #names() {
-    const { ref } = this.#owner;
-    return { customerId: ref?.customerId, subscriptionId: ref?.subscriptionId };
+    return { customerId: this.#owner.ref?.customerId, subscriptionId: this.#owner.ref?.subscriptionId };
   }
 }

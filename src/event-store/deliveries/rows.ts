@@ -10,10 +10,10 @@ import { DISPATCH_LEASE_MS, dispatchLeaseMs } from '../../domain/leases.ts';
 import { EVENT_MAX_AGE_MS, HOUR_MS } from '../../domain/limits.ts';
 import type { Aged, Retention } from '../../domain/retention.ts';
 import type { Binding, StoreDatabase } from '../database.ts';
-import type { PageQuery } from '../rpc.ts';
+import type { Order, PageQuery } from '../rpc.ts';
 import { DELIVERIES_BITE, DUE_LOOKED_AT_MAX, HELD_ENDPOINTS_MAX, HISTORY_TEXT_MAX } from '../tuning.ts';
 import { Bodies } from './bodies.ts';
-import { Disabled, IS_MARKED, OPEN_STATES } from './disabled.ts';
+import { Disabled, IS_MARKED, isMarked, OPEN_STATES } from './disabled.ts';
 import { DispatchedDeliveries, type DispatchedRow } from './dispatched.ts';
 import { HistoryPages } from './history-pages.ts';
 import { Tally } from './tally.ts';
@@ -42,6 +42,15 @@ export type DeliveryRow = {
   /** Null: never held, or written by an earlier version. */
   held_until: number | null;
 };
+
+/** A row without its content. */
+type NarrowRow = Pick<
+  DeliveryRow,
+  'event_id' | 'state' | 'accepted_at' | 'updated_at' | 'due_at' | 'generation'
+>;
+
+/** What a search learns of a row before it reads its content: the state and the times that a customer sees. */
+export type LookedAt = Aged & { readonly eventId: string };
 
 /** What says where a due delivery goes. */
 type DueRow = Pick<DeliveryRow, 'event_id' | 'endpoint'> & { readonly due_at: number };
@@ -94,13 +103,12 @@ export class Rows {
 
   /** The deliveries of these events that have a row, by event id. */
   find(eventIds: readonly string[]): Map<string, Delivery> {
-    const rows = this.#database.rows<DeliveryRow>(
-      'SELECT * FROM deliveries WHERE event_id IN (SELECT value FROM json_each(?))',
-      JSON.stringify(eventIds),
-    );
     const now = Date.now();
     return new Map(
-      this.whole(rows).map((delivery) => [delivery.eventId, this.due.dispatched.asBegun(delivery, now)]),
+      this.whole(this.#withIds(eventIds)).map((delivery) => [
+        delivery.eventId,
+        this.due.dispatched.asBegun(delivery, now),
+      ]),
     );
   }
 
@@ -168,6 +176,16 @@ export class Rows {
   /** A page of the rows that have not expired, in order of event id. */
   page(query: PageQuery, retention: Retention): Delivery[] {
     return this.whole(this.#rowPages.page(query, retention));
+  }
+
+  /** The next rows of a search, without content (see `RowPages.look`). */
+  look(query: PageQuery & { readonly order: Order }): LookedAt[] {
+    return this.#rowPages.look(query);
+  }
+
+  /** The deliveries of these events that have a row, as a list shows them, by event id. */
+  listed(eventIds: readonly string[]): Map<string, Delivery> {
+    return new Map(this.whole(this.#withIds(eventIds)).map((delivery) => [delivery.eventId, delivery]));
   }
 
   // --- What waits: these deliveries come without their SETs, which nobody needs who only decides ---------------
@@ -306,6 +324,13 @@ export class Rows {
     if (delivery.hold === 'held') this.#mayHold = true;
     this.due.note(delivery);
     return [...changingValues(delivery, this.#pages.trim(delivery)), this.disabled.generation];
+  }
+
+  #withIds(eventIds: readonly string[]): DeliveryRow[] {
+    return this.#database.rows<DeliveryRow>(
+      'SELECT * FROM deliveries WHERE event_id IN (SELECT value FROM json_each(?))',
+      JSON.stringify(eventIds),
+    );
   }
 
   #deliveries(query: string, ...values: SqlStorageValue[]): Delivery[] {
@@ -468,6 +493,30 @@ class RowPages {
     // While the subscription is disabled, nothing waits: the page need not look past all that is marked.
     if (state !== 'executing' && this.#tally.count().open <= this.#attempted(mark.at)) return [];
     return select(`${OF_STATE} NOT (${IS_MARKED}) AND`, state, ...values);
+  }
+
+  /**
+   * The next rows in either direction, without content. They are in the state of the query, unless a mark is there: then they are in
+   * any state, because the mark changes what its rows show.
+   */
+  look({ order, state, after = '', before = '~', limit }: PageQuery & { readonly order: Order }): LookedAt[] {
+    const { mark } = this.#disabled;
+    const isIndexed = state !== undefined && mark === undefined;
+    const rows = this.#database.rows<NarrowRow>(
+      `SELECT event_id, state, accepted_at, updated_at, due_at, generation FROM deliveries
+       ${isIndexed ? OF_STATE : 'WHERE'} event_id > ? AND event_id < ?
+       ORDER BY event_id ${order === 'desc' ? 'DESC' : 'ASC'} LIMIT ?`,
+      ...(isIndexed ? [state] : []),
+      after,
+      before,
+      limit,
+    );
+    return rows.map((row) => {
+      const facts = { eventId: row.event_id, acceptedAt: row.accepted_at };
+      return mark !== undefined && isMarked(row, mark)
+        ? { ...facts, state: 'failure', updatedAt: mark.at }
+        : { ...facts, state: row.state, updatedAt: row.updated_at };
+    });
   }
 
   /** Rows of a state as they are. */

@@ -1,6 +1,7 @@
 /** The management door, `/{cid}/webhooks`: for clients with an access token of the customer (contract 2). */
 import { authorizeClient } from '../kit/auth.ts';
 import { type Door, newDoor } from '../kit/door.ts';
+import { addEventList } from './event-list.ts';
 import { addEvents } from './events.ts';
 import { addExports } from './exports.ts';
 import { addFilterTests } from './filter-tests.ts';
@@ -16,6 +17,7 @@ export function managementDoor(): Door {
   addSubscriptions(door);
   addSummary(door);
   addTestNotification(door);
+  addEventList(door);
   addEvents(door);
   addExports(door);
   addRedeliveries(door);
