@@ -249,8 +249,6 @@ export interface SpanEnd {
 
 /** What a bulk redelivery would do with the failures that one look went through: a bounded number of them. */
 export interface RedeliveryPreview {
-  /** Failures that the store looked at, in the span or not. */
-  readonly looked: number;
   /** Deliveries that the job would take. */
   readonly total: number;
   /** Of these, the one that was accepted first; absent when there are none. */

@@ -100,7 +100,6 @@ export class Redeliveries implements Duty {
     const [oldest, newest] = ends(wanted);
     const last = failures.at(-1)?.eventId ?? beyond;
     return {
-      looked: failures.length,
       total: wanted.length,
       ...(oldest === undefined ? {} : { oldest }),
       ...(newest === undefined ? {} : { newest }),

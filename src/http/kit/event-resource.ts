@@ -48,9 +48,7 @@ const type = z
   .meta({ description: '`test` for every test notification; absent when the SET was not kept' });
 
 /** An event without its request (contract 10.12). */
-export const EventSummary = EventResource.omit({ request: true })
-  .extend({ type: type.optional() })
-  .meta({ id: 'EventSummary' });
+export const EventSummary = EventResource.omit({ request: true }).extend({ type: type.optional() });
 
 export type EventSummary = z.infer<typeof EventSummary>;
 

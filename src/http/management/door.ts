@@ -1,6 +1,7 @@
 /** The management door, `/{cid}/webhooks`: for clients with an access token of the customer (contract 2). */
 import { authorizeClient } from '../kit/auth.ts';
 import { type Door, newDoor } from '../kit/door.ts';
+import { addDeliveries } from './deliveries.ts';
 import { addEventList } from './event-list.ts';
 import { addEvents } from './events.ts';
 import { addExports } from './exports.ts';
@@ -19,6 +20,7 @@ export function managementDoor(): Door {
   addTestNotification(door);
   addEventList(door);
   addEvents(door);
+  addDeliveries(door);
   addExports(door);
   addRedeliveries(door);
   addFilterTests(door);
