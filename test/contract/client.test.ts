@@ -91,7 +91,7 @@ describe('the client of the package', () => {
     }
     expect(newest).toEqual([...failed].sort().reverse());
     const tests: (string | undefined)[] = [];
-    for await (const { type, ...event } of client.summaries(sid, { type: 'test', limit: 1 })) {
+    for await (const { type, ...event } of client.eventSummaries(sid, { type: 'test', limit: 1 })) {
       expect(event).not.toHaveProperty('request');
       tests.push(type);
     }

@@ -108,7 +108,7 @@ describe('where an event went', () => {
   it.each(['nonsense', '01890A5D-AC96-774B-BCCE-B302099A8057', '726087ec-35df-4041-aec8-c11ecc208efa'])(
     'the id %s, which no event can have, is a 404',
     async (id) => {
-      const reply = await customer.call('GET', `/events/${id}`);
+      const reply = await customer.call('GET', `/events/${id}?limit=none`);
       expect([reply.status, reply.body.details]).toEqual([404, 'Event not found']);
     },
   );
@@ -149,7 +149,7 @@ describe('the pages of deliveries', () => {
     expect(pages).toEqual([[having[0]?.id], [], [having[1]?.id]]);
   });
 
-  it('after with a subscription of another customer is the 404 of an unknown one', async () => {
+  it('a page after a subscription of another customer is the 404 of an unknown one', async () => {
     const other = await newSubscription(await newCustomer());
     for (const id of [other.id, crypto.randomUUID()]) {
       const reply = await ask(`?after=${id}`);
@@ -191,7 +191,7 @@ describe('the bounds of the call', () => {
     expect(await granted(0)).toEqual({ status: 429, units: 1, stores: 0, wait: '10' });
   });
 
-  it('at most six stores are asked at once, and after one that is away no further one is', async () => {
+  it('six stores are asked at once at most, and after one that is away no further one is', async () => {
     await newSubscriptions(20);
     let [now, most, asked] = [0, 0, 0];
     const away = Object.assign(new Error('the object restarts'), { overloaded: true });

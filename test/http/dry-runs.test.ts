@@ -128,7 +128,7 @@ describe('a dry run', () => {
   });
 
   it.each([
-    ['yes', { dryRun: 'true' }],
+    ['a text', { dryRun: 'true' }],
     ['a number', { dryRun: 1 }],
     ['null', { dryRun: null }],
   ])('a dryRun that is %s is a 400 that names it, and starts nothing', async (_, body) => {
@@ -158,7 +158,7 @@ describe('a dry run', () => {
 });
 
 describe('the bounds of a dry run', () => {
-  it('a dry run takes a unit of work for each started 1,000 failures, and says "at least" when none is left', async () => {
+  it('a dry run takes a unit of work for each started 1,000 failures, and says at least when none is left', async () => {
     await store(2100);
     const granted = async (units: number) => {
       const asked: string[] = [];

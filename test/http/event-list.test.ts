@@ -100,7 +100,7 @@ describe('the order of a list', () => {
     expect(idsOf(await list('order=desc'))).toEqual(ids.toReversed());
   });
 
-  it('with order=desc before takes the nearest older events, and without it the oldest ones as ever', async () => {
+  it('the parameter before takes the nearest older events with order=desc, and the oldest ones without it as ever', async () => {
     const ids = await store(6);
     expect(idsOf(await list(`order=desc&before=${ids[4]}&limit=2`))).toEqual([ids[3], ids[2]]);
     expect(idsOf(await list(`before=${ids[4]}&limit=2`))).toEqual([ids[0], ids[1]]);

@@ -51,7 +51,7 @@ function namesOf(reply: Reply): string[] {
 }
 
 describe('a query parameter that a call does not have', () => {
-  it('every call of the operator, of bulk redelivery and of filter tests refuses it with a 400 that names it', async () => {
+  it('every call of the operator, of bulk redelivery, of filter tests and of where an event went refuses it with a 400 that names it', async () => {
     const ours = routes.filter(isOurs);
     expect(ours.length).toBeGreaterThan(19);
     for (const route of ours) {

@@ -63,7 +63,7 @@ export class WebhooksClient extends Api<CustomerOperation> {
   }
 
   /** Yields the events of a subscription without their requests: a list of a thousand costs a tenth of the work. */
-  async *summaries(sid: string, query: EventsQuery = {}): AsyncGenerator<EventSummary, void, undefined> {
+  async *eventSummaries(sid: string, query: EventsQuery = {}): AsyncGenerator<EventSummary, void, undefined> {
     yield* this.items('listEvents', { sid, query: { ...query, fields: 'summary' } });
   }
 

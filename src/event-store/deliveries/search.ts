@@ -28,11 +28,10 @@ export function search(rows: Rows, segments: Segments, query: SearchQuery, reten
   const found: FoundDelivery[] = [];
   let rest = query;
   for (let bite = 0; bite < SEARCH_BITES; bite++) {
-    const { deliveries, upTo } = merged(
-      query.order,
+    const { deliveries, upTo } = merged(query.order, [
       lookAtRows(rows, rest, retention),
       lookAtSegments(segments, rest, retention),
-    );
+    ]);
     for (const delivery of deliveries) {
       const one = query.isSummary || query.types !== undefined ? withType(delivery) : { delivery };
       if (query.types !== undefined && (one.type === undefined || !query.types.includes(one.type))) continue;
@@ -97,11 +96,12 @@ function lookAtSegments(segments: Segments, query: SearchQuery, { now, retention
   return upToLast(deliveries, deliveries.length < limit ? undefined : deliveries.at(-1)?.eventId);
 }
 
-/** Two looks as one: it has come as far as the one that has come less far. */
-function merged(order: Order, one: Looked, other: Looked): Looked {
+/** Looks at different places as one: it has come as far as the one that has come least far. */
+function merged(order: Order, looks: readonly Looked[]): Looked {
   const isBefore = (a: string, b: string) => (order === 'asc' ? a < b : a > b);
-  const [end] = [one.upTo ?? [], other.upTo ?? []].flat().sort((a, b) => (isBefore(a, b) ? -1 : 1));
-  const deliveries = [...one.deliveries, ...other.deliveries]
+  const [end] = looks.flatMap(({ upTo }) => upTo ?? []).sort((a, b) => (isBefore(a, b) ? -1 : 1));
+  const deliveries = looks
+    .flatMap((look) => look.deliveries)
     .filter(({ eventId }) => end === undefined || !isBefore(end, eventId))
     .sort((a, b) => (isBefore(a.eventId, b.eventId) ? -1 : 1));
   return upToLast(deliveries, end);

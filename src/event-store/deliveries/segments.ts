@@ -28,7 +28,7 @@ interface Place {
 }
 
 /** Which packed deliveries a page may have: those between two ids, both excluded, that were accepted within a time (ms). */
-export interface Stretch {
+interface Stretch {
   readonly order: Order;
   readonly after: string | undefined;
   readonly before: string | undefined;

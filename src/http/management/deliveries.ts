@@ -2,25 +2,24 @@
  * Where an event went, over HTTP (contract 10.13): its deliveries, one for each subscription that has it. Nobody keeps a list of them, so
  * a page asks the event stores of some subscriptions.
  */
-import pLimit from 'p-limit';
+import { createMiddleware } from 'hono/factory';
 import { z } from 'zod';
 import { isEventId, isUuid } from '../../domain/ids.ts';
 import { DELIVERIES_LIMIT_MAX, STORES_PER_UNIT } from '../../domain/limits.ts';
+import type { FoundDelivery } from '../../event-store/rpc.ts';
+import { findDeliveries } from '../../operations/find-deliveries.ts';
 import { listSubscriptionNames, type SubscriptionName } from '../../storage/subscriptions.ts';
-import type { AppContext } from '../kit/context.ts';
+import { type AppContext, type AppEnv, param } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
 import { EVENT_SUMMARY_EXAMPLE, EventSummary, eventSummary } from '../kit/event-resource.ts';
 import { EXAMPLE } from '../kit/examples.ts';
 import { deliveriesHref, subscriptionHref } from '../kit/hrefs.ts';
 import { Link, link } from '../kit/links.ts';
-import { idParam, notFound } from '../kit/load.ts';
+import { notFound } from '../kit/load.ts';
 import { problems } from '../kit/problems.ts';
 import { declareOwnRoute, forClients } from '../kit/route.ts';
 import { customerEventPath, id, jsonContent, limitParameter } from '../kit/schemas.ts';
 import { takeUnits } from '../kit/work.ts';
-
-/** Calls of event stores at once: an invocation has six connections. */
-const STORES_AT_ONCE = 6;
 
 const DeliveryResource = EventSummary.extend({
   subscription: z.object({ id, title: z.string() }),
@@ -52,6 +51,12 @@ const DeliveriesQuery = z.object({
   ),
 });
 
+/** A 404 comes before a 400 of the query (contract 8). */
+const withEventId = createMiddleware<AppEnv>(async (c, next) => {
+  if (!isEventId(param(c, 'eid'))) throw notFound('Event');
+  await next();
+});
+
 const SELF = `/${EXAMPLE.customer}/webhooks/events/${EXAMPLE.event}`;
 
 const route = declareOwnRoute({
@@ -62,6 +67,7 @@ const route = declareOwnRoute({
   description:
     'The deliveries of one event, one for each subscription that has it. A page asks the event stores of up to `limit` subscriptions, so it may be empty and still have `next`.',
   ...forClients('Events'),
+  middleware: withEventId,
   request: {
     params: customerEventPath,
     query: DeliveriesQuery,
@@ -89,16 +95,19 @@ const route = declareOwnRoute({
 
 export function addDeliveries(door: Door): void {
   door.openapi(route, async (c) => {
-    const { cid } = c.req.valid('param');
+    const { cid, eid } = c.req.valid('param');
     const { after, limit } = c.req.valid('query');
-    const eid = idParam(c, 'eid', 'Event');
-    if (!isEventId(eid)) throw notFound('Event');
     const size = limit === undefined ? DELIVERIES_LIMIT_MAX : Number(limit);
     await takeUnits(c, 1);
     const names = await findSubscriptions(c, cid, after, size + 1);
     const asked = names.slice(0, size);
     await takeUnits(c, Math.ceil(asked.length / STORES_PER_UNIT) - 1);
-    const deliveries = await askStores(c, cid, asked, eid);
+    const ids = asked.map(({ id }) => id);
+    const found = await findDeliveries(c.get('services'), ids, eid);
+    const deliveries = asked.flatMap((name) => {
+      const delivery = found.get(name.id);
+      return delivery === undefined ? [] : [deliveryResource(cid, name, delivery)];
+    });
     const next = names.length > size ? asked.at(-1)?.id : undefined;
     return c.json({ id: eid, _links: linksOf(c, cid, eid, next), _embedded: { deliveries } }, 200);
   });
@@ -116,31 +125,14 @@ async function findSubscriptions(
   return names;
 }
 
-/**
- * What each of these event stores has of the event. One that is away fails the call: without it the answer would say that the event did
- * not go there.
- */
-async function askStores(
-  c: AppContext,
+function deliveryResource(
   customerId: string,
-  names: readonly SubscriptionName[],
-  eventId: string,
-): Promise<DeliveryResource[]> {
-  const { eventStore } = c.get('services');
-  const slots = pLimit(STORES_AT_ONCE);
-  const ask = async ({ id, title }: SubscriptionName): Promise<DeliveryResource[]> => {
-    const found = await eventStore(id).glance(eventId);
-    if (found === undefined) return [];
-    const { _links, ...summary } = eventSummary({ customerId, id }, found);
-    const subscription = link(subscriptionHref({ customerId, id }));
-    return [{ ...summary, subscription: { id, title }, _links: { ..._links, subscription } }];
-  };
-  try {
-    return (await Promise.all(names.map((name) => slots(ask, name)))).flat();
-  } finally {
-    // After a failure no further store is asked.
-    slots.clearQueue();
-  }
+  { id, title }: SubscriptionName,
+  found: FoundDelivery,
+): DeliveryResource {
+  const { _links, ...summary } = eventSummary({ customerId, id }, found);
+  const subscription = link(subscriptionHref({ customerId, id }));
+  return { ...summary, subscription: { id, title }, _links: { ..._links, subscription } };
 }
 
 function linksOf(c: AppContext, customerId: string, eventId: string, nextAfter: string | undefined) {
