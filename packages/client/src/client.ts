@@ -72,12 +72,16 @@ export class WebhooksClient extends Api<CustomerOperation> {
     yield* this.items('listDeliveries', { eid });
   }
 
-  /** Asks what a bulk redelivery of failed events would send. Nothing is sent. */
+  /**
+   * Asks what a bulk redelivery of failed events would send. Nothing is sent.
+   * @throws WebhooksError with the status 202 from a service that is too old to know dry runs: it has started the redelivery
+   */
   async previewRedelivery(
     sid: string,
     span: ArgumentsOf<'startRedelivery'>['body'] = {},
   ): Promise<Schemas['RedeliveryPreview']> {
     const answer = await this.ask('startRedelivery', { sid, body: { ...span, dryRun: true } });
+    if (answer.status !== 200) throw await errorOf('startRedelivery', answer);
     return (await bodyOf('startRedelivery', answer)) as Schemas['RedeliveryPreview'];
   }
 

@@ -1242,8 +1242,8 @@ export interface components {
             };
         };
         readonly RedeliveryPreview: {
-            /** @enum {boolean} */
-            readonly dryRun: true;
+            /** @description true */
+            readonly dryRun: boolean;
             /** @description failed events of the span that a job would redeliver */
             readonly total: number;
             /** @description false: there may be more, so every figure means "at least" */

@@ -36,7 +36,8 @@ const SpanEndResource = z.object({ id, createdAt: time });
 
 const PreviewResource = z
   .object({
-    dryRun: z.literal(true),
+    // Not a literal: generated clients read one of a boolean as a text.
+    dryRun: z.boolean().meta({ description: 'true' }),
     total: wholeNumber.meta({ description: 'failed events of the span that a job would redeliver' }),
     exact: z.boolean().meta({ description: 'false: there may be more, so every figure means "at least"' }),
     oldest: SpanEndResource.optional().meta({ description: 'of these, the event that was accepted first' }),
