@@ -36,6 +36,8 @@ export const SEARCH_BITE = 200;
 export const SEARCH_BITE_ROWS = 1000;
 /** Bites of one look. A look keeps the store from other calls: 1,000 deliveries take some 20 ms. */
 export const SEARCH_BITES = 5;
+/** Characters of SETs after which a look begins no further bite: an event may have 80 KB, and a search by type parses them. */
+export const SEARCH_CHARACTERS = 4_000_000;
 
 // --- Dispatch and backlog ---------------------------------------------------------------------------
 

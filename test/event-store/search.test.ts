@@ -36,12 +36,13 @@ class Store {
   readonly known: Known[] = [];
   readonly #random = new Random(1);
 
-  /** Stores events together, all with this outcome. @param lateMs how long before its acceptance the time in an id is */
+  /** Stores events together, all with this outcome. @param lateMs how long before its acceptance the time in an id is @param characters of its SET */
   async add(
     count: number,
     state: Known['state'] = 'success',
     type: ShownType = 'entityCreated',
     lateMs: () => number = () => 0,
+    characters = 0,
   ): Promise<Known[]> {
     const now = this.bench.clock.now();
     const added = Array.from({ length: count }, (): Known => {
@@ -51,7 +52,7 @@ class Store {
     const result = { attempt: 1, startedAt: now, durationMs: 5, outcome: OUTCOMES[state] };
     for (let start = 0; start < count; start += 100) {
       const reports = added.slice(start, start + 100).map(({ id }) => {
-        const set = aSetWith({ [type]: { id, sub: crypto.randomUUID() } });
+        const set = aSetWith({ [type]: { id, sub: crypto.randomUUID(), text: 'x'.repeat(characters) } });
         return reportOf({ ...this.bench.facts(id), set, result });
       });
       await this.bench.store.settle(this.bench.ref, reports);
@@ -273,6 +274,29 @@ describe('the cost of one look', () => {
       expect(costs.large.get(name), name).toBeLessThanOrEqual(2 * (costs.small.get(name) ?? 0));
       expect(costs.large.get(name), name).toBeLessThan(10_000);
     }
+  });
+
+  it('a look by time unpacks no segment of another time, however many there are near it', async () => {
+    const store = new Store();
+    await store.add(1);
+    const until = store.bench.clock.now();
+    for (let step = 0; step < 100; step++) {
+      store.bench.clock.advance(1000);
+      await store.add(1);
+    }
+    const asked = { order: 'desc', isSummary: true, limit: 200, until } as const;
+    const rows = await rowsRead(store.bench.store, async (instance) => {
+      expect((await instance.search(asked)).found).toHaveLength(1);
+    });
+    expect(rows).toBeLessThan(150);
+  });
+
+  it('a look at large events ends sooner: it holds the store for no longer than one at small ones', async () => {
+    const store = new Store();
+    await store.add(1000, 'success', 'entityUpdated', () => 0, 8000);
+    const { upTo } = await store.look({ types: ['test'] });
+    expect(store.expected({}).indexOf(upTo ?? '')).toBe(399);
+    expect(await store.walk({ types: ['test'] })).toEqual({ ids: [], looks: 3 });
   });
 
   it('a look by time begins a day before it among failures, and goes through 5,000 of them at most', async () => {

@@ -13,7 +13,13 @@ import { EVENT_ID_MAX_FUTURE_MS, EVENT_ID_MAX_PAST_MS } from '../../domain/limit
 import { expiresAt, type Retention } from '../../domain/retention.ts';
 import { shownTypeOf } from '../../domain/shown-type.ts';
 import type { FoundDelivery, FoundPage, Order, SearchQuery } from '../rpc.ts';
-import { SEARCH_BITE, SEARCH_BITE_ROWS, SEARCH_BITES, SEGMENT_ID_MAX_SKEW_MS } from '../tuning.ts';
+import {
+  SEARCH_BITE,
+  SEARCH_BITE_ROWS,
+  SEARCH_BITES,
+  SEARCH_CHARACTERS,
+  SEGMENT_ID_MAX_SKEW_MS,
+} from '../tuning.ts';
 import type { LookedAt, Rows } from './rows.ts';
 import type { Segments } from './segments.ts';
 
@@ -23,11 +29,11 @@ interface Looked {
   readonly upTo?: string;
 }
 
-/** One look: it ends when the page is full, at the end of what is stored, or after `SEARCH_BITES` bites. */
+/** One look: it ends when the page is full, at the end of what is stored, or after so many bites or characters. */
 export function search(rows: Rows, segments: Segments, query: SearchQuery, retention: Retention): FoundPage {
   const found: FoundDelivery[] = [];
   let rest = query;
-  for (let bite = 0; bite < SEARCH_BITES; bite++) {
+  for (let bites = 0, read = 0; bites < SEARCH_BITES && read < SEARCH_CHARACTERS; bites++) {
     const { deliveries, upTo } = merged(query.order, [
       lookAtRows(rows, rest, retention),
       lookAtSegments(segments, rest, retention),
@@ -40,6 +46,7 @@ export function search(rows: Rows, segments: Segments, query: SearchQuery, reten
     }
     if (upTo === undefined) return { found };
     rest = beyond(rest, upTo);
+    read += deliveries.reduce((sum, { set }) => sum + set.length, 0);
   }
   const upTo = cursorOf(rest);
   return upTo === undefined ? { found } : { found, upTo };

@@ -85,6 +85,7 @@ export class Segments {
       const bound = places[limit - 1]?.eventId;
       if (bound !== undefined && (isDown ? outline.last_id < bound : outline.last_id > reach(bound))) break;
       if (bound !== undefined && !isDown && outline.first_id > bound) continue;
+      if (outline.accepted_from > acceptedUntil) continue;
       const ids = this.#rows.ids(outline);
       const [start, end] = ids.between(after ?? NOTHING, before ?? EVERYTHING);
       // Of one segment some events may be outside the times: their texts say when they were accepted.
