@@ -51,7 +51,7 @@ export const LOG_EVENTS = {
   error: {
     'a store or queue is away': {
       meaning:
-        'D1, a queue or an event store did not answer during a request. The caller got 503 and repeats the request.',
+        'D1, a queue or an event store did not answer during a request. The caller got 503 and repeats the request. During a deploy an event store may run the earlier version for some minutes, and `error` says that the RPC receiver does not implement a call.',
       action:
         'Nothing about single lines. If they go on, `error` says which part is away: see [Outages](#outages).',
       fields: ['requestId', 'callerRequestId', 'method'],

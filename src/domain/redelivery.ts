@@ -1,4 +1,4 @@
-/** The body that asks for a bulk redelivery (contract 10.3). */
+/** The body that asks for a bulk redelivery, or for a dry run of one (contract 10.3). */
 import { z } from 'zod';
 import { rfc3339 } from './schemas.ts';
 
@@ -8,6 +8,11 @@ export const RedeliverySpan = z
     {
       since: rfc3339.optional().meta({ description: 'events with this createdAt or a later one' }),
       until: rfc3339.optional().meta({ description: 'events with this createdAt or an earlier one' }),
+      // Nothing else counts as "no": a misspelt yes must not send anything.
+      dryRun: z
+        .boolean({ error: 'must be true or false' })
+        .optional()
+        .meta({ description: 'true: nothing is sent; the answer says what would be' }),
     },
     { error: 'must be a JSON object' },
   )

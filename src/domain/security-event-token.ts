@@ -101,6 +101,11 @@ export function keyIdOf(set: string): string {
   return (JSON.parse(textOf(set.slice(0, set.indexOf('.')))) as SetHeader).kid;
 }
 
+/** The claims of a compact SET as JSON text. @throws SyntaxError or TypeError when the text is not a compact SET */
+export function payloadOf(set: string): string {
+  return textOf(set.split('.')[1] ?? '');
+}
+
 function textOf(part: string): string {
   return decoder.decode(Uint8Array.fromBase64(part, BASE64URL));
 }

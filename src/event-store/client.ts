@@ -37,7 +37,7 @@ export function openEventStore(
       } catch (error) {
         const longestWaitMs = LONGEST_WAITS_MS[tries];
         if (longestWaitMs === undefined || NOT_REPEATED.has(name) || !isTransient(error)) {
-          throw isAway(error) ? new Outage('event store', error) : error;
+          throw isAway(error) || isOlder(error) ? new Outage('event store', error) : error;
         }
         await scheduler.wait(Math.random() * longestWaitMs);
         object = open();
@@ -62,6 +62,14 @@ function isAway(error: unknown): boolean {
 /** An overloaded object must be left alone: more calls would only make it worse. */
 function isTransient(error: unknown): boolean {
   return isMarked(error, 'retryable') && !isMarked(error, 'overloaded');
+}
+
+/**
+ * During a deploy an object may run earlier code for some minutes, which lacks a new call. The runtime says so in the words of its RPC, and
+ * marks it in no other way.
+ */
+function isOlder(error: unknown): boolean {
+  return error instanceof TypeError && error.message.startsWith('The RPC receiver does not implement ');
 }
 
 function isMarked(error: unknown, mark: string): boolean {

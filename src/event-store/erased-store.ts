@@ -50,6 +50,14 @@ export class ErasedStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     return [];
   }
 
+  search() {
+    return { found: [] };
+  }
+
+  glance() {
+    return undefined;
+  }
+
   total() {
     return 0;
   }
@@ -69,6 +77,10 @@ export class ErasedStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   }
 
   startRedelivery() {
+    return { answer: 'disabled' as const };
+  }
+
+  previewRedelivery() {
     return { answer: 'disabled' as const };
   }
 

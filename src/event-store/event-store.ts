@@ -17,32 +17,39 @@ import { StoreDatabase } from './database.ts';
 import { ErasedStore } from './erased-store.ts';
 import { LivingStore } from './living-store.ts';
 import { Owner } from './owner.ts';
-import type { AttemptedReport, AttemptReport, EventStoreRpc, PageQuery, Served, Span } from './rpc.ts';
-import { migrate } from './schema.ts';
+import type {
+  AttemptedReport,
+  AttemptReport,
+  EventStoreRpc,
+  PageQuery,
+  SearchQuery,
+  Served,
+  Span,
+} from './rpc.ts';
+import { isBlank, migrate } from './schema.ts';
 import { DELETED_MARK_MS } from './tuning.ts';
 
+interface Opened {
+  readonly owner: Owner;
+  store: LivingStore | ErasedStore;
+}
+
 export class EventStore extends DurableObject<Env> implements Served<EventStoreRpc> {
-  readonly #owner: Owner;
-  #store: LivingStore | ErasedStore;
+  /** Absent until a call needs it, in an object that has no tables. */
+  #opened: Opened | undefined;
 
   constructor(state: DurableObjectState, env: Env) {
     super(state, env);
-    migrate(state.storage);
-    const database = new StoreDatabase(state.storage);
-    const owner = new Owner(database);
-    this.#owner = owner;
-    const config = () => readConfig(env);
-    this.#store =
-      owner.deletedAt === null
-        ? new LivingStore({
-            state,
-            database,
-            owner,
-            send: (all) => sendDispatches(env, all),
-            limit: (customerId, host) => openHostLimit(env.HOST_LIMIT, customerId, host, config().cell),
-            config,
-          })
-        : new ErasedStore(state.storage, owner.deletedAt);
+    if (!isBlank(state.storage)) this.#opened = open(state, env);
+  }
+
+  get #store(): LivingStore | ErasedStore {
+    return this.#open().store;
+  }
+
+  #open(): Opened {
+    this.#opened ??= open(this.ctx, this.env);
+    return this.#opened;
   }
 
   // --- The event path -----------------------------------------------------------------------------------
@@ -91,6 +98,16 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
     return this.#store.list(query);
   }
 
+  /** One look of a search (contract 10.12). */
+  search(query: SearchQuery) {
+    return this.#store.search(query);
+  }
+
+  /** What a summary shows of one delivery (contract 10.13). An object without tables has none, and gets no tables for that answer. */
+  glance(eventId: string) {
+    return this.#opened?.store.glance(eventId);
+  }
+
   /** How many deliveries the store holds. */
   total() {
     return this.#store.total();
@@ -116,6 +133,11 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
   /** Starts a bulk redelivery (contract 10.3); the alarm does the work. */
   async startRedelivery(ref: SubscriptionRef, span: Span) {
     return await this.#store.startRedelivery(ref, span);
+  }
+
+  /** What a bulk redelivery would take of the next failures; it changes nothing. */
+  previewRedelivery(ref: SubscriptionRef, span: Span, after?: string) {
+    return this.#store.previewRedelivery(ref, span, after);
   }
 
   redeliveries(id?: string) {
@@ -159,11 +181,12 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
    */
   async erase(ref: SubscriptionRef) {
     const { storage } = this.ctx;
+    const opened = this.#open();
     await storage.deleteAll();
     migrate(storage);
     const now = Date.now();
-    this.#owner.markDeleted(ref, now);
-    this.#store = new ErasedStore(storage, now);
+    opened.owner.markDeleted(ref, now);
+    opened.store = new ErasedStore(storage, now);
     await storage.setAlarm(now + DELETED_MARK_MS);
   }
 
@@ -176,6 +199,24 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
   override async alarm(): Promise<void> {
     await this.#store.alarm(Date.now());
   }
+}
+
+/** Makes the tables, or brings them up to date, and puts the store together. */
+function open(state: DurableObjectState, env: Env): Opened {
+  migrate(state.storage);
+  const database = new StoreDatabase(state.storage);
+  const owner = new Owner(database);
+  if (owner.deletedAt !== null) return { owner, store: new ErasedStore(state.storage, owner.deletedAt) };
+  const config = () => readConfig(env);
+  const store = new LivingStore({
+    state,
+    database,
+    owner,
+    send: (all) => sendDispatches(env, all),
+    limit: (customerId, host) => openHostLimit(env.HOST_LIMIT, customerId, host, config().cell),
+    config,
+  });
+  return { owner, store };
 }
 
 /** Consumers of version 0.1.0 send no `kind`. Their reports count until no deploy or rollback can bring them back. */

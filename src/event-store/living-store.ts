@@ -6,8 +6,7 @@
  * `admissions` remembers: that is lost when the object is evicted, and only saves duplicates.
  */
 import type { Config } from '../config.ts';
-import { type Delivery, isKept, redeliver } from '../domain/delivery.ts';
-import { expiresAt, type Retention } from '../domain/retention.ts';
+import { isKept, redeliver } from '../domain/delivery.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
 import { logError } from '../log.ts';
 import type { StoreDatabase } from './database.ts';
@@ -19,7 +18,9 @@ import type {
   EventStoreRpc,
   HealthNote,
   PageQuery,
+  PreviewedRedelivery,
   Redelivery,
+  SearchQuery,
   Served,
   SettleReply,
   Span,
@@ -98,17 +99,24 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
 
   // --- Reading ------------------------------------------------------------------------------------------
 
-  read(eventId: string): Delivery | undefined {
-    const delivery = this.#unexpired(eventId, Date.now());
-    return delivery && { ...delivery, history: this.#parts.deliveries.history(delivery) };
+  read(eventId: string) {
+    return this.#parts.reading.read(eventId);
   }
 
-  list(query: PageQuery): Delivery[] {
-    return this.#parts.deliveries.page(query, this.#retention());
+  list(query: PageQuery) {
+    return this.#parts.reading.list(query);
   }
 
-  total(): number {
-    return this.#parts.deliveries.totalUnexpired(this.#retention());
+  search(query: SearchQuery) {
+    return this.#parts.reading.search(query);
+  }
+
+  glance(eventId: string) {
+    return this.#parts.reading.glance(eventId);
+  }
+
+  total() {
+    return this.#parts.reading.total();
   }
 
   summary(): Summary {
@@ -128,7 +136,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
 
   async redeliver(ref: SubscriptionRef, eventId: string): Promise<Redelivery> {
     return await this.#change(ref, (now): Redelivery => {
-      const delivery = this.#unexpired(eventId, now);
+      const delivery = this.#parts.reading.unexpired(eventId, now);
       if (delivery === undefined) return { answer: 'not found' };
       if (!this.#owner.enabled) return { answer: 'disabled' };
       const again = redeliver(delivery, now);
@@ -153,6 +161,13 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       const job = this.#parts.redeliveries.start(crypto.randomUUID(), span, now);
       return job === undefined ? { answer: 'active' } : { answer: 'started', job };
     });
+  }
+
+  previewRedelivery(ref: SubscriptionRef, span: Span, after?: string): PreviewedRedelivery {
+    if (this.#owner.newestOf(ref)?.enabled === false) return { answer: 'disabled' };
+    if (!isVerified(this.#parts.standing, ref)) return { answer: 'not verified' };
+    const preview = this.#parts.redeliveries.preview(span, after, Date.now());
+    return preview === undefined ? { answer: 'active' } : { answer: 'previewed', preview };
   }
 
   redeliveries(id?: string) {
@@ -233,16 +248,5 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     if (ref.enabled) return;
     this.#parts.deliveries.rows.failAllThatWait(now);
     this.#parts.redeliveries.cancelActive(now);
-  }
-
-  #retention(): Retention {
-    return { now: Date.now(), retentionMs: this.#config().retentionMs };
-  }
-
-  /** A delivery that is stored and not past its time, though the sweep may not have deleted it yet. */
-  #unexpired(eventId: string, now: number): Delivery | undefined {
-    const delivery = this.#parts.deliveries.find(eventId);
-    const expiry = delivery && expiresAt(delivery, this.#config().retentionMs);
-    return expiry !== undefined && expiry <= now ? undefined : delivery;
   }
 }

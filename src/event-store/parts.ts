@@ -23,6 +23,7 @@ import { Exports } from './jobs/exports.ts';
 import { Redeliveries } from './jobs/redeliveries.ts';
 import type { Owner } from './owner.ts';
 import { Pauses } from './pauses.ts';
+import { Reading } from './reading.ts';
 import { Room } from './room.ts';
 import { isVerified, type StandingParts } from './standing.ts';
 import { DRAIN_STEP_MS } from './tuning.ts';
@@ -51,6 +52,7 @@ export function assemble({ state, database, owner, send, limit, config }: Surrou
   const room = new Room(database, owner);
   const isFull = () => room.isFull();
   const deliveries = new Deliveries(database, Date.now());
+  const reading = new Reading(deliveries, retentionMs);
   const { rows, merging, sorting } = deliveries;
   const health = new Health(database);
   const proofs = new Proofs(
@@ -125,6 +127,7 @@ export function assemble({ state, database, owner, send, limit, config }: Surrou
   return {
     room,
     deliveries,
+    reading,
     health,
     proofs,
     standing,

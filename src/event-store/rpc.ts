@@ -11,6 +11,7 @@
  */
 import type { AttemptResult, Delivery, DeliveryFacts, DeliveryState } from '../domain/delivery.ts';
 import type { ShownState } from '../domain/proof.ts';
+import type { ShownType } from '../domain/shown-type.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
 
 /** The calls of an event store. Each is one transaction, and each may be repeated without harm. */
@@ -28,6 +29,10 @@ export interface EventStoreRpc {
   // --- Reading ---
   read(eventId: string): Promise<Delivery | undefined>;
   list(query: PageQuery): Promise<Delivery[]>;
+  /** A store of an earlier version lacks this call and the next: `openEventStore` rejects with `Outage` then. */
+  search(query: SearchQuery): Promise<FoundPage>;
+  /** One delivery without its SET and the older part of its history. A store that never had a delivery is not made by this call. */
+  glance(eventId: string): Promise<FoundDelivery | undefined>;
   total(): Promise<number>;
   summary(): Promise<Summary>;
   /** @param ref the caller's version of the subscription, which the store may not have learned yet */
@@ -35,6 +40,12 @@ export interface EventStoreRpc {
   // --- Redelivery and jobs ---
   redeliver(ref: SubscriptionRef, eventId: string): Promise<Redelivery>;
   startRedelivery(ref: SubscriptionRef, span: Span): Promise<StartedRedelivery>;
+  /**
+   * What a bulk redelivery of this span would take; it changes nothing. It has a call of its own, so that no store of another version
+   * takes it for `startRedelivery`.
+   * @param after an event id: the look begins after it, where the one before ended
+   */
+  previewRedelivery(ref: SubscriptionRef, span: Span, after?: string): Promise<PreviewedRedelivery>;
   /** @param id only this one; a store of version 0.1.0 answers with all all the same */
   redeliveries(id?: string): Promise<RedeliveryJob[]>;
   cancelRedelivery(jobId: string): Promise<RedeliveryState | undefined>;
@@ -129,6 +140,35 @@ export interface PageQuery {
   readonly limit: number;
 }
 
+/** In which order a list goes: `asc` from the oldest event id, `desc` from the newest. */
+export type Order = 'asc' | 'desc';
+
+/** What a search looks for (contract 10.12). Each member that is there narrows it. */
+export interface SearchQuery extends PageQuery {
+  readonly order: Order;
+  readonly types?: readonly ShownType[];
+  /** Only deliveries that were accepted at this time or later, ms. */
+  readonly since?: number;
+  /** Only deliveries that were accepted at this time or before, ms. */
+  readonly until?: number;
+  /** The caller shows no SET: the deliveries come without theirs. */
+  readonly isSummary: boolean;
+}
+
+export interface FoundDelivery {
+  readonly delivery: Delivery;
+  /** Absent: its SET was not kept (contract 10.9), or the search asks for no types and is no summary. */
+  readonly type?: ShownType;
+}
+
+/** What one look of a search found. It goes through a bounded number of deliveries, so it may find none although there are more. */
+export interface FoundPage {
+  /** In the order of the query, up to its limit. */
+  readonly found: readonly FoundDelivery[];
+  /** The event id up to which the store has looked: the next look begins beyond it. Absent: there is nothing more. */
+  readonly upTo?: string;
+}
+
 /** Counts of the last seven days (contract 3.8). */
 export interface Summary {
   /** When the store counted. */
@@ -199,6 +239,33 @@ export interface RedeliveryJob {
 /** The answer to a request for a bulk redelivery. */
 export type StartedRedelivery =
   | { readonly answer: 'started'; readonly job: RedeliveryJob }
+  | { readonly answer: 'active' | 'disabled' | 'not verified' };
+
+/** An event at an end of a span. */
+export interface SpanEnd {
+  readonly eventId: string;
+  readonly acceptedAt: number;
+}
+
+/** What a bulk redelivery would do with the failures that one look went through: a bounded number of them. */
+export interface RedeliveryPreview {
+  /** Deliveries that the job would take. */
+  readonly total: number;
+  /** Of these, the one that was accepted first; absent when there are none. */
+  readonly oldest?: SpanEnd;
+  readonly newest?: SpanEnd;
+  /** Failures of the span whose SETs were not kept (contract 10.9). */
+  readonly notKept: number;
+  /** Failures of the span that waited for a proof which was not given (contract 10.8). */
+  readonly notVerified: number;
+  /** The event id up to which the store has looked; absent: there is nothing more. */
+  readonly upTo?: string;
+  /** What failed when the subscription was disabled is not all counted, because the alarm has yet to write it. */
+  readonly isEarly: boolean;
+}
+
+export type PreviewedRedelivery =
+  | { readonly answer: 'previewed'; readonly preview: RedeliveryPreview }
   | { readonly answer: 'active' | 'disabled' | 'not verified' };
 
 // --- Exports (contract 7) -------------------------------------------------------------------------------

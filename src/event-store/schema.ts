@@ -285,6 +285,11 @@ const MIGRATIONS: readonly string[] = [
    );`,
 ];
 
+/** Whether a store has no tables yet: no call has made any, or the store of a deleted subscription has erased them. It writes nothing. */
+export function isBlank(storage: DurableObjectStorage): boolean {
+  return storage.sql.exec("SELECT name FROM sqlite_master WHERE name = 'migrations'").toArray().length === 0;
+}
+
 /**
  * Brings the tables up to date; does nothing, and writes nothing, when they are.
  * @param upTo how many migrations there are; fewer make the tables of an earlier version

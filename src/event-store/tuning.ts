@@ -28,6 +28,17 @@ export const DISABLING_BITE = 500;
 /** Failures that a bulk redelivery looks at in one step. */
 export const REDELIVERY_LOOK_MAX = 1000;
 
+// --- Searches ---------------------------------------------------------------------------------------
+
+/** Deliveries that a search reads with their SETs at once: it holds them in memory. */
+export const SEARCH_BITE = 200;
+/** Rows whose times and states a search reads for one such bite, without content, when it looks for times. */
+export const SEARCH_BITE_ROWS = 1000;
+/** Bites of one look. A look keeps the store from other calls: 1,000 deliveries take some 20 ms. */
+export const SEARCH_BITES = 5;
+/** Characters of SETs after which a look begins no further bite: an event may have 80 KB, and a search by type parses them. */
+export const SEARCH_CHARACTERS = 4_000_000;
+
 // --- Dispatch and backlog ---------------------------------------------------------------------------
 
 /** Due deliveries that one alarm dispatches. The next alarm rings at once for the rest. */

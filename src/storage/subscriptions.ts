@@ -359,6 +359,39 @@ export async function listSubscriptions(
   return page === undefined ? await query : await query.limit(page.limit).offset(page.offset);
 }
 
+/** A subscription without what it asks for: a filter may have 64 KiB. */
+export type SubscriptionName = Pick<Subscription, 'id' | 'title'>;
+
+/**
+ * The next subscriptions of a customer, oldest first.
+ * @param after the id of a subscription of the customer, which may have been deleted meanwhile
+ * @returns `undefined` when the customer has no such subscription, and no tombstone of it
+ */
+export async function listSubscriptionNames(
+  db: Database,
+  customerId: string,
+  limit: number,
+  after?: string,
+): Promise<SubscriptionName[] | undefined> {
+  const { id, title, createdAt } = subscriptions;
+  const ofCustomer = eq(subscriptions.customerId, customerId);
+  let rest: SQL | undefined;
+  if (after !== undefined) {
+    const [last] = await db
+      .select({ createdAt })
+      .from(subscriptions)
+      .where(and(ofCustomer, eq(id, after)));
+    if (last === undefined) return undefined;
+    rest = sql`(${createdAt}, ${id}) > (${last.createdAt}, ${after})`;
+  }
+  return await db
+    .select({ id, title })
+    .from(subscriptions)
+    .where(and(ofCustomer, living, rest))
+    .orderBy(asc(createdAt), asc(id))
+    .limit(limit);
+}
+
 export async function countSubscriptions(db: Database, customerId: string): Promise<number> {
   const rows = await db
     .select({ total: count() })

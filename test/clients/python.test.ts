@@ -79,6 +79,9 @@ describe('a generated Python client', () => {
       listed: 1,
       published: ['entityCreated', 'entityUpdated'],
       states: ['success', 'success'],
+      newest: [['entityUpdated', null]],
+      went: [['from Python', 'success']],
+      dry_run: [0, true],
       history: ['awaiting-executing', 'executing', 'success'],
       refused: ['endpoint'],
     });

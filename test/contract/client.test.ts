@@ -84,8 +84,24 @@ describe('the client of the package', () => {
     for await (const event of client.items('listEvents', { sid, query: { state: 'failure', limit: 2 } }))
       seen.push(event.id);
     expect(seen.sort()).toEqual([...failed].sort());
+    const newest: string[] = [];
+    for await (const { id, request } of client.events(sid, { state: 'failure', order: 'desc', limit: 2 })) {
+      expect(request.payload).toBe('a.b.c');
+      newest.push(id);
+    }
+    expect(newest).toEqual([...failed].sort().reverse());
+    const tests: (string | undefined)[] = [];
+    for await (const { type, ...event } of client.eventSummaries(sid, { type: 'test', limit: 1 })) {
+      expect(event).not.toHaveProperty('request');
+      tests.push(type);
+    }
+    expect(tests).toEqual(['test', 'test']);
     const eid = failed[0] ?? '';
     expect(await client.call('getEvent', { sid, eid })).toMatchObject({ id: eid, state: 'failure' });
+    const deliveries: unknown[] = [];
+    for await (const { state, subscription } of client.deliveries(eid))
+      deliveries.push([state, subscription]);
+    expect(deliveries).toEqual([['failure', { id: sid, title: 'Sync' }]]);
     const history = await client.call('getEventHistory', { sid, eid });
     expect(history._embedded.history.map(({ state }) => state)).toContain('failure');
     await client.call('redeliverEvent', { sid, eid });
@@ -105,6 +121,7 @@ describe('the client of the package', () => {
     expect(exportIds.sort()).toEqual([first.id, exported.id].sort());
 
     const since = new Date(clock.now() - HOUR_MS).toISOString();
+    expect(await client.previewRedelivery(sid, { since })).toMatchObject({ total: 4, exact: true });
     const job = await client.call('startRedelivery', { sid, body: { since } });
     expect(await client.call('getRedelivery', { sid, redeliveryId: job.id })).toMatchObject({ id: job.id });
     const jobs: string[] = [];

@@ -81,6 +81,7 @@ const KEYS = [
   'keepOldSeconds',
   'since',
   'until',
+  'dryRun',
   '__proto__',
 ];
 
@@ -119,10 +120,13 @@ const segments = fc.oneof(
   fc.string({ maxLength: 20 }).map(encodeURIComponent),
 );
 
+const SEARCHING = ['order', 'type', 'since', 'until', 'fields'];
+
 const queries = fc.dictionary(
-  fc.constantFrom('page', 'limit', 'after', 'before', 'state', 'x', '__proto__'),
+  fc.constantFrom(...['page', 'limit', 'after', 'before', 'state', 'x', '__proto__'], ...SEARCHING),
   fc.oneof(
     fc.constantFrom('-1', '0', '1e9', '99999999999999999999', 'NaN', '\0', "' OR 1=1 --", '[]', 'failure'),
+    fc.constantFrom('desc', 'test', 'summary', '2026-01-31T12:00:00Z'),
     fc.string({ maxLength: 40 }),
   ),
   { maxKeys: 4 },

@@ -55,6 +55,13 @@ describe('a call of an event store', () => {
     expect(calls).toHaveLength(1);
   });
 
+  it('a call that the object does not have yet is an outage at once: a deploy is on its way', async () => {
+    const older = new TypeError('The RPC receiver does not implement the method "search".');
+    const { store, calls } = namespaceOf(older, 7);
+    await expect(store.search({} as never)).rejects.toMatchObject({ name: 'Outage', cause: older });
+    expect(calls).toHaveLength(1);
+  });
+
   it('an error of the store itself is passed on at once', async () => {
     const bug = Object.assign(new TypeError('a bug'), { remote: true });
     const { store, calls } = namespaceOf(bug, 7);

@@ -37,6 +37,14 @@ export function aSet(eventId: string, kid = 'kid'): string {
   return `${part({ alg: 'RS256', kid })}.${part({ id: eventId })}.${part({ signed: kid })}`;
 }
 
+/** Text in the shape of a SET with this `events` claim, for tests that read it. */
+export function aSetWith(events: Readonly<Record<string, object>>, kid = 'kid'): string {
+  const part = (value: object) => new TextEncoder().encode(JSON.stringify(value)).toBase64(BASE64URL);
+  return `${part({ alg: 'RS256', kid })}.${part({ events })}.${part({ signed: kid })}`;
+}
+
+const BASE64URL = { alphabet: 'base64url', omitPadding: true } as const;
+
 /** Fails the test if a step changed nothing. */
 export function changed(delivery: Delivery | undefined): Delivery {
   if (delivery === undefined) throw new Error('nothing changed');

@@ -108,6 +108,7 @@ describe('an endpoint that is not verified', () => {
     expect(await bench.store.redeliver(bench.ref, id)).toEqual({ answer: 'not verified' });
     const span = { since: 0, until: bench.clock.now() };
     expect(await bench.store.startRedelivery(bench.ref, span)).toEqual({ answer: 'not verified' });
+    expect(await bench.store.previewRedelivery(bench.ref, span)).toEqual({ answer: 'not verified' });
     await verify(bench);
     expect(await bench.store.redeliver(bench.ref, id)).toMatchObject({ answer: 'accepted' });
     expect(await bench.ring()).toEqual([id]);
@@ -292,7 +293,12 @@ describe('an endpoint that changed', () => {
     await bench.ring();
     expect((await bench.store.read(stranger))?.history.at(-1)?.reason).toBe('endpoint not verified');
     expect(await bench.store.redeliver(bench.ref, stranger)).toEqual({ answer: 'not verified' });
-    await bench.store.startRedelivery(bench.ref, { since: 0, until: bench.clock.now() });
+    const span = { since: 0, until: bench.clock.now() };
+    expect(await bench.store.previewRedelivery(bench.ref, span)).toMatchObject({
+      answer: 'previewed',
+      preview: { total: 0, notKept: 0, notVerified: 1 },
+    });
+    await bench.store.startRedelivery(bench.ref, span);
     expect(await drain(bench)).toEqual([]);
     expect(await bench.store.redeliveries()).toMatchObject([{ state: 'completed', total: 0 }]);
   });

@@ -31,9 +31,9 @@ export function typeOf(event: Event): string {
 }
 
 /** The claims of the SET, unverified: the service shows its own token. Undefined when it was not kept (contract 10.9). */
-export function claimsOf({ request: { payload } }: Event): unknown {
+export function claimsOf({ request }: Event): unknown {
   try {
-    return JSON.parse(Buffer.from(payload.split('.')[1] ?? '', 'base64url').toString());
+    return JSON.parse(Buffer.from(request?.payload.split('.')[1] ?? '', 'base64url').toString());
   } catch {
     return undefined;
   }

@@ -16,6 +16,7 @@ export const OPERATIONS = {
   getEvent: ['GET', '/{cid}/webhooks/subscriptions/{sid}/events/{eid}'],
   getEventHistory: ['GET', '/{cid}/webhooks/subscriptions/{sid}/events/{eid}/history'],
   redeliverEvent: ['POST', '/{cid}/webhooks/subscriptions/{sid}/events/{eid}/redeliver'],
+  listDeliveries: ['GET', '/{cid}/webhooks/events/{eid}'],
   startExport: ['POST', '/{cid}/webhooks/subscriptions/{sid}/exports'],
   listExports: ['GET', '/{cid}/webhooks/subscriptions/{sid}/exports'],
   getExport: ['GET', '/{cid}/webhooks/subscriptions/{sid}/exports/{exportId}'],

@@ -180,7 +180,7 @@ export interface paths {
         };
         /**
          * List events
-         * @description Oldest first, up to 1,000. `next` is present when there are more. A list that takes long, or more work than the customer has left, ends early.
+         * @description Oldest first unless `order` says otherwise, up to 1,000. `next` is present when there are, or may be, more. A list ends early when it takes long, goes through many events to find few, or needs more work than the customer has left.
          */
         readonly get: operations["listEvents"];
         readonly put?: never;
@@ -242,6 +242,26 @@ export interface paths {
          * @description Sends the stored token again, byte for byte; the schedule of attempts starts again.
          */
         readonly post: operations["redeliverEvent"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/{cid}/webhooks/events/{eid}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Find out where an event went
+         * @description The deliveries of one event, one for each subscription that has it. A page asks the event stores of up to `limit` subscriptions, so it may be empty and still have `next`.
+         */
+        readonly get: operations["listDeliveries"];
+        readonly put?: never;
+        readonly post?: never;
         readonly delete?: never;
         readonly options?: never;
         readonly head?: never;
@@ -322,7 +342,7 @@ export interface paths {
         readonly put?: never;
         /**
          * Redeliver failed events
-         * @description Redelivers every event in `failure` of the span, oldest first, at a pace that the listener can take; without a body, every event in `failure`. One job at a time.
+         * @description Redelivers every event in `failure` of the span, oldest first, at a pace that the listener can take; without a body, every event in `failure`. One job at a time. With `"dryRun": true` nothing is sent: the answer is a 200 that says what a job would redeliver.
          */
         readonly post: operations["startRedelivery"];
         readonly delete?: never;
@@ -1069,8 +1089,51 @@ export interface components {
             readonly total: number;
             readonly _links: components["schemas"]["CollectionLinks"];
             readonly _embedded: {
-                readonly events: readonly components["schemas"]["Event"][];
+                readonly events: readonly components["schemas"]["ListedEvent"][];
             };
+        };
+        readonly ListedEvent: {
+            /** Format: uuid */
+            readonly id: string;
+            /** Format: date-time */
+            readonly createdAt: string;
+            /** Format: date-time */
+            readonly updatedAt: string;
+            /** @enum {string} */
+            readonly state: "awaiting-executing" | "executing" | "awaiting-retry" | "success" | "failure";
+            readonly attempts: number;
+            /** Format: date-time */
+            readonly nextAttemptAt?: string;
+            /** @description absent with `fields=summary` */
+            readonly request?: {
+                readonly endpoint: string;
+                readonly headers: {
+                    readonly [key: string]: string;
+                };
+                /** @description the compact SET */
+                readonly payload: string;
+            };
+            readonly response?: {
+                readonly statusCode: number;
+                readonly headers: {
+                    readonly [key: string]: string;
+                };
+            };
+            readonly error?: {
+                /** @enum {string} */
+                readonly code: "timed_out" | "unreachable" | "invalid_response" | "blocked";
+                readonly message: string;
+            };
+            readonly _links: {
+                readonly self: components["schemas"]["Link"];
+                readonly redeliver: components["schemas"]["Link"];
+                readonly history: components["schemas"]["Link"];
+            };
+            /**
+             * @description with `fields=summary` only
+             * @enum {string}
+             */
+            readonly type?: "entityCreated" | "entityUpdated" | "entityDeleted" | "test";
         };
         readonly HistoryList: {
             /** @description items in the whole collection */
@@ -1104,6 +1167,57 @@ export interface components {
             /** Format: date-time */
             readonly nextAttemptAt?: string;
         };
+        readonly DeliveryList: {
+            /** Format: uuid */
+            readonly id: string;
+            readonly _links: {
+                readonly self: components["schemas"]["Link"];
+                readonly next?: components["schemas"]["Link"];
+            };
+            readonly _embedded: {
+                readonly deliveries: readonly components["schemas"]["Delivery"][];
+            };
+        };
+        readonly Delivery: {
+            /** Format: uuid */
+            readonly id: string;
+            /** Format: date-time */
+            readonly createdAt: string;
+            /** Format: date-time */
+            readonly updatedAt: string;
+            /** @enum {string} */
+            readonly state: "awaiting-executing" | "executing" | "awaiting-retry" | "success" | "failure";
+            readonly attempts: number;
+            /** Format: date-time */
+            readonly nextAttemptAt?: string;
+            readonly response?: {
+                readonly statusCode: number;
+                readonly headers: {
+                    readonly [key: string]: string;
+                };
+            };
+            readonly error?: {
+                /** @enum {string} */
+                readonly code: "timed_out" | "unreachable" | "invalid_response" | "blocked";
+                readonly message: string;
+            };
+            readonly _links: {
+                readonly self: components["schemas"]["Link"];
+                readonly redeliver: components["schemas"]["Link"];
+                readonly history: components["schemas"]["Link"];
+                readonly subscription: components["schemas"]["Link"];
+            };
+            /**
+             * @description `test` for every test notification; absent when the SET was not kept
+             * @enum {string}
+             */
+            readonly type?: "entityCreated" | "entityUpdated" | "entityDeleted" | "test";
+            readonly subscription: {
+                /** Format: uuid */
+                readonly id: string;
+                readonly title: string;
+            };
+        };
         readonly Export: {
             /** Format: uuid */
             readonly id: string;
@@ -1125,6 +1239,39 @@ export interface components {
             readonly _links: components["schemas"]["CollectionLinks"];
             readonly _embedded: {
                 readonly exports: readonly components["schemas"]["Export"][];
+            };
+        };
+        readonly RedeliveryPreview: {
+            /** @description true */
+            readonly dryRun: boolean;
+            /** @description failed events of the span that a job would redeliver */
+            readonly total: number;
+            /** @description false: there may be more, so every figure means "at least" */
+            readonly exact: boolean;
+            /** @description of these, the event that was accepted first */
+            readonly oldest?: {
+                /** Format: uuid */
+                readonly id: string;
+                /** Format: date-time */
+                readonly createdAt: string;
+            };
+            /** @description the event that was accepted last */
+            readonly newest?: {
+                /** Format: uuid */
+                readonly id: string;
+                /** Format: date-time */
+                readonly createdAt: string;
+            };
+            /** @description failed events of the span that no job redelivers */
+            readonly leftOut: {
+                /** @description events whose SETs found no room */
+                readonly notKept: number;
+                /** @description events that waited in vain for a proof of an endpoint */
+                readonly notVerified: number;
+            };
+            readonly _links: {
+                readonly redeliveries: components["schemas"]["Link"];
+                readonly subscription: components["schemas"]["Link"];
             };
         };
         readonly Redelivery: {
@@ -1161,6 +1308,8 @@ export interface components {
              * @example 2026-01-31T12:00:00Z
              */
             readonly until?: string;
+            /** @description true: nothing is sent; the answer says what would be */
+            readonly dryRun?: boolean;
         };
         readonly RedeliveryList: {
             /** @description items in the whole collection */
@@ -2416,6 +2565,16 @@ export interface operations {
                 readonly limit?: number;
                 /** @description only events in this state */
                 readonly state?: "awaiting-executing" | "executing" | "awaiting-retry" | "success" | "failure";
+                /** @description `desc`: newest first; then `before` takes the nearest older ones */
+                readonly order?: "asc" | "desc";
+                /** @description only events of these types, separated by commas */
+                readonly type?: string;
+                /** @description only events with this createdAt or a later one */
+                readonly since?: string;
+                /** @description only events with this createdAt or an earlier one */
+                readonly until?: string;
+                /** @description each event without `request`, and with its `type` */
+                readonly fields?: "summary";
             };
             readonly header?: never;
             readonly path: {
@@ -2714,6 +2873,94 @@ export interface operations {
             readonly 404: components["responses"]["NotFound"];
             readonly 405: components["responses"]["MethodNotAllowed"];
             readonly 409: components["responses"]["Conflict"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly listDeliveries: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description only subscriptions after this id */
+                readonly after?: string;
+                /** @description at most so many subscriptions; 100 without it */
+                readonly limit?: number;
+            };
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+                /** @description event id */
+                readonly eid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The deliveries */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "01890a5d-ac96-774b-bcce-b302099a8057",
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/events/01890a5d-ac96-774b-bcce-b302099a8057"
+                     *         },
+                     *         "next": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/events/01890a5d-ac96-774b-bcce-b302099a8057?after=7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10"
+                     *         }
+                     *       },
+                     *       "_embedded": {
+                     *         "deliveries": [
+                     *           {
+                     *             "id": "01890a5d-ac96-774b-bcce-b302099a8057",
+                     *             "type": "entityUpdated",
+                     *             "createdAt": "2026-01-31T12:00:00.000Z",
+                     *             "updatedAt": "2026-01-31T12:00:00.000Z",
+                     *             "state": "success",
+                     *             "attempts": 1,
+                     *             "response": {
+                     *               "statusCode": 202,
+                     *               "headers": {
+                     *                 "Content-Type": "text/plain"
+                     *               }
+                     *             },
+                     *             "_links": {
+                     *               "self": {
+                     *                 "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/events/01890a5d-ac96-774b-bcce-b302099a8057"
+                     *               },
+                     *               "redeliver": {
+                     *                 "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/events/01890a5d-ac96-774b-bcce-b302099a8057/redeliver"
+                     *               },
+                     *               "history": {
+                     *                 "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/events/01890a5d-ac96-774b-bcce-b302099a8057/history"
+                     *               },
+                     *               "subscription": {
+                     *                 "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10"
+                     *               }
+                     *             },
+                     *             "subscription": {
+                     *               "id": "7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10",
+                     *               "title": "Profile sync"
+                     *             }
+                     *           }
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["DeliveryList"];
+                };
+            };
+            readonly 400: components["responses"]["BadRequest"];
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
             readonly 429: components["responses"]["TooManyRequests"];
             readonly 500: components["responses"]["InternalServerError"];
             readonly 503: components["responses"]["ServiceUnavailable"];
@@ -3056,6 +3303,44 @@ export interface operations {
             };
         };
         readonly responses: {
+            /** @description What a job would redeliver, for a dry run */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "dryRun": true,
+                     *       "total": 118,
+                     *       "exact": true,
+                     *       "oldest": {
+                     *         "id": "01890a5d-ac96-774b-bcce-b302099a8057",
+                     *         "createdAt": "2026-01-31T12:00:00.000Z"
+                     *       },
+                     *       "newest": {
+                     *         "id": "01890a5d-c01e-7a2b-9f31-5d4b8a6c7e10",
+                     *         "createdAt": "2026-01-31T12:00:05.000Z"
+                     *       },
+                     *       "leftOut": {
+                     *         "notKept": 2,
+                     *         "notVerified": 0
+                     *       },
+                     *       "_links": {
+                     *         "redeliveries": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/redeliveries"
+                     *         },
+                     *         "subscription": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["RedeliveryPreview"];
+                };
+            };
             /** @description The job */
             readonly 202: {
                 headers: {

@@ -30,12 +30,15 @@ type JsonIn<Message> = Message extends { readonly content: { readonly 'applicati
   ? Json
   : never;
 
+/** A body without the member that asks for another answer: a dry run has a method of its own. */
+type WithoutDryRun<Json> = 'dryRun' extends keyof Json ? Omit<Json, 'dryRun'> : Json;
+
 type BodyOf<Id extends OperationId> = operations[Id] extends { readonly requestBody: infer Message }
   ? { readonly body: JsonIn<Message> }
   : operations[Id] extends { readonly requestBody?: infer Message }
     ? [JsonIn<NonNullable<Message>>] extends [never]
       ? unknown
-      : { readonly body?: JsonIn<NonNullable<Message>> }
+      : { readonly body?: WithoutDryRun<JsonIn<NonNullable<Message>>> }
     : unknown;
 
 /** The parameters of the path but the customer's, those of the query, and the body. */
@@ -45,10 +48,15 @@ export type ArgumentsOf<Id extends OperationId> = PathOf<Id> &
 
 type Answers<Id extends OperationId> = operations[Id]['responses'];
 
+/** The status of a success: what was made (201) or begun (202) where the operation does that, else 200. */
+type SuccessOf<Id extends OperationId> = [keyof Answers<Id> & (201 | 202)] extends [never]
+  ? keyof Answers<Id> & 200
+  : keyof Answers<Id> & (201 | 202);
+
 /** The body of a success; `undefined` where it has none. */
 export type ResultOf<Id extends OperationId> = {
-  [Status in keyof Answers<Id> & (200 | 201 | 202)]: JsonIn<Answers<Id>[Status]>;
-}[keyof Answers<Id> & (200 | 201 | 202)] extends infer Result
+  [Status in SuccessOf<Id>]: JsonIn<Answers<Id>[Status]>;
+}[SuccessOf<Id>] extends infer Result
   ? [Result] extends [never]
     ? undefined
     : Result

@@ -215,6 +215,47 @@ describe('credentials', () => {
   });
 });
 
+describe('the methods for events', () => {
+  const page = (item: unknown, next?: string) =>
+    json({ _embedded: { list: [item] }, _links: next === undefined ? {} : { next: { href: next } } });
+
+  async function all<Item>(items: AsyncGenerator<Item>): Promise<Item[]> {
+    const seen: Item[] = [];
+    for await (const item of items) seen.push(item);
+    return seen;
+  }
+
+  it('events and summaries follow next in either direction, and summaries ask for no requests', async () => {
+    const whole = { id: 'event', request: { payload: 'set' } };
+    const script: Script = (_, nth) => page(whole, nth === 1 ? '/next?before=event' : undefined);
+    const events = scripted(script);
+    expect(await all(events.client.events(SUBSCRIPTION, { order: 'desc' }))).toEqual([whole, whole]);
+    const path = `/${CUSTOMER}/webhooks/subscriptions/${SUBSCRIPTION}/events`;
+    expect(events.calls.map(({ url }) => url)).toEqual([`${path}?order=desc`, '/next?before=event']);
+    const summaries = scripted(() => page({ id: 'event' }));
+    const since = '2026-01-31T12:00:00Z';
+    expect(await all(summaries.client.eventSummaries(SUBSCRIPTION, { type: 'test', since }))).toHaveLength(1);
+    expect(summaries.calls[0]?.url).toBe(
+      `${path}?type=test&since=${encodeURIComponent(since)}&fields=summary`,
+    );
+  });
+
+  it('deliveries of an event come from all pages, also past an empty one', async () => {
+    const empty = json({ _embedded: { deliveries: [] }, _links: { next: { href: '/second' } } });
+    const { client, calls } = scripted((_, nth) => (nth === 1 ? empty : page({ state: 'success' })));
+    expect(await all(client.deliveries('an event'))).toEqual([{ state: 'success' }]);
+    expect(calls.map(({ url }) => url)).toEqual([`/${CUSTOMER}/webhooks/events/an%20event`, '/second']);
+  });
+
+  it('a dry run asks for one, and a 202 of an old service that started the job is an error', async () => {
+    const { client, calls } = scripted((_, nth) => json({ total: 3 }, nth === 1 ? 200 : 202));
+    const span = { since: '2026-01-31T12:00:00Z' };
+    expect(await client.previewRedelivery(SUBSCRIPTION, span)).toEqual({ total: 3 });
+    expect(JSON.parse(calls[0]?.body ?? '')).toEqual({ ...span, dryRun: true });
+    await expect(client.previewRedelivery(SUBSCRIPTION)).rejects.toMatchObject({ status: 202 });
+  });
+});
+
 describe('an error', () => {
   it.each<[number, unknown, Trouble]>([
     [

@@ -8,10 +8,11 @@ import { eventIdFloor } from '../../domain/ids.ts';
 import { EVENT_ID_MAX_FUTURE_MS } from '../../domain/limits.ts';
 import type { Retention } from '../../domain/retention.ts';
 import type { StoreDatabase } from '../database.ts';
-import type { PageQuery } from '../rpc.ts';
+import type { FoundPage, PageQuery, SearchQuery } from '../rpc.ts';
 import { Merging } from './merging.ts';
 import { type Entry, toEntry } from './packing.ts';
 import { Rows } from './rows.ts';
+import { search } from './search.ts';
 import { SegmentRows } from './segment-rows.ts';
 import { Segments } from './segments.ts';
 import { Sorting } from './sorting.ts';
@@ -94,11 +95,23 @@ export class Deliveries {
     const rows = this.rows.page(query, retention);
     if (query.state !== undefined && query.state !== 'success') return rows;
     const { after, before, limit } = query;
-    const packed = this.#segments.page(after, before, retention.now - retention.retentionMs, limit);
+    const packed = this.#segments.page({
+      order: 'asc',
+      after,
+      before,
+      acceptedAfter: retention.now - retention.retentionMs,
+      acceptedUntil: Number.POSITIVE_INFINITY,
+      limit,
+    });
     if (packed.length === 0) return rows;
     return [...rows, ...packed.map(asListed)]
       .sort((a, b) => (a.eventId < b.eventId ? -1 : 1))
       .slice(0, query.limit);
+  }
+
+  /** One look of a search (search.ts). */
+  search(query: SearchQuery, retention: Retention): FoundPage {
+    return search(this.rows, this.#segments, query, retention);
   }
 
   /** How many deliveries are stored. */

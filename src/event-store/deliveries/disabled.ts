@@ -27,6 +27,16 @@ export const OPEN_STATES = ['awaiting-executing', 'awaiting-retry', 'executing']
 /** Rows that a mark fails, as SQL. Values: its generation, and its time. */
 export const IS_MARKED = `due_at IS NOT NULL AND generation <= ? AND (state <> 'executing' OR due_at <= ?)`;
 
+/** Whether a mark fails a row: the rule of `IS_MARKED`. */
+export function isMarked(
+  row: { readonly state: DeliveryState; readonly due_at: number | null; readonly generation: number },
+  { generation, at }: Mark,
+): boolean {
+  return (
+    row.due_at !== null && row.generation <= generation && (row.state !== 'executing' || row.due_at <= at)
+  );
+}
+
 export class Disabled {
   readonly #database: StoreDatabase;
   #kept: Row | undefined;

@@ -9,7 +9,7 @@
  */
 import type { Delivery, HistoryEntry } from '../../domain/delivery.ts';
 import type { StoreDatabase } from '../database.ts';
-import type { PageQuery } from '../rpc.ts';
+import type { Order, PageQuery } from '../rpc.ts';
 import { FIRST_RETRIES_MAX } from '../tuning.ts';
 import { packSet, unpackSet } from './bodies.ts';
 import type { DispatchedRow } from './dispatched.ts';
@@ -60,10 +60,17 @@ export class FirstRetries {
     return outlines.map((outline) => deliveryOf(outline, byNumber.get(outline.number)));
   }
 
-  /** A page of those that are here, in order of event id. */
-  page({ after = '', before = '~', state, limit }: PageQuery): Delivery[] {
+  /** A page of those that are here. @param query.order of the event ids; ascending without it */
+  page({
+    order,
+    after = '',
+    before = '~',
+    state,
+    limit,
+  }: PageQuery & { readonly order?: Order }): Delivery[] {
     if (state !== undefined && state !== 'awaiting-retry') return [];
     const eventIds = this.eventIds().filter((eventId) => eventId > after && eventId < before);
+    if (order === 'desc') eventIds.reverse();
     return this.find(eventIds.slice(0, limit));
   }
 

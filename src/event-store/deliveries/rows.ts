@@ -7,6 +7,7 @@
  */
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import {
+  asListed,
   type Delivery,
   type DeliveryState,
   disable,
@@ -17,7 +18,7 @@ import { DISPATCH_LEASE_MS, dispatchLeaseMs } from '../../domain/leases.ts';
 import { EVENT_MAX_AGE_MS, HOUR_MS } from '../../domain/limits.ts';
 import type { Aged, Retention } from '../../domain/retention.ts';
 import type { Binding, StoreDatabase } from '../database.ts';
-import type { PageQuery } from '../rpc.ts';
+import type { Order, PageQuery } from '../rpc.ts';
 import {
   DELIVERIES_BITE,
   DISPATCHED_LOOK_MAX,
@@ -26,7 +27,7 @@ import {
   HISTORY_TEXT_MAX,
 } from '../tuning.ts';
 import { Bodies } from './bodies.ts';
-import { Disabled, IS_MARKED, OPEN_STATES } from './disabled.ts';
+import { Disabled, IS_MARKED, isMarked, OPEN_STATES } from './disabled.ts';
 import { DispatchedDeliveries, type DispatchedLook, type DispatchedRow } from './dispatched.ts';
 import { FirstRetries, isFirstRetry } from './first-retries.ts';
 import { HistoryPages } from './history-pages.ts';
@@ -57,6 +58,15 @@ export type DeliveryRow = {
   /** Null: never held, or written by an earlier version. */
   held_until: number | null;
 };
+
+/** A row without its content. */
+type NarrowRow = Pick<
+  DeliveryRow,
+  'event_id' | 'state' | 'accepted_at' | 'updated_at' | 'due_at' | 'generation'
+>;
+
+/** What a search learns of a row before it reads its content: the state and the times that a customer sees. */
+export type LookedAt = Aged & { readonly eventId: string };
 
 /** What says where a due delivery goes. */
 type DueRow = Pick<DeliveryRow, 'event_id' | 'endpoint'> & { readonly due_at: number };
@@ -113,13 +123,9 @@ export class Rows {
 
   /** The deliveries of these events that have a row, by event id. */
   find(eventIds: readonly string[]): Map<string, Delivery> {
-    const rows = this.#database.rows<DeliveryRow>(
-      'SELECT * FROM deliveries WHERE event_id IN (SELECT value FROM json_each(?))',
-      JSON.stringify(eventIds),
-    );
     const now = Date.now();
     return new Map(
-      [...this.whole(rows), ...this.#firstRetries.find(eventIds)].map((delivery) => [
+      [...this.whole(this.#withIds(eventIds)), ...this.#firstRetries.find(eventIds)].map((delivery) => [
         delivery.eventId,
         this.due.dispatched.asBegun(delivery, now),
       ]),
@@ -218,6 +224,24 @@ export class Rows {
       dispatched: this.due.dispatched,
       find: (eventIds) => this.#inBites(eventIds),
     });
+  }
+
+  /** The next rows of a search, without content (see `RowPages.look`). */
+  look(query: PageQuery & { readonly order: Order }): LookedAt[] {
+    return this.#rowPages.look(query);
+  }
+
+  /** The next deliveries that wait for their first retry, as a list shows them. */
+  lookAtFirstRetries(query: PageQuery & { readonly order: Order }): Delivery[] {
+    const now = Date.now();
+    const page = this.#firstRetries.page(query);
+    return page.map((delivery) => asListed(this.due.dispatched.asBegun(delivery, now)));
+  }
+
+  /** The deliveries of these events that have a row, as a list shows them, by event id. */
+  listed(eventIds: readonly string[]): Map<string, Delivery> {
+    const found = [...this.find(eventIds).values()];
+    return new Map(found.map((delivery) => [delivery.eventId, asListed(delivery)]));
   }
 
   // --- What waits: these deliveries come without their SETs, which nobody needs who only decides ---------------
@@ -342,6 +366,13 @@ export class Rows {
     if (delivery.hold === 'held') this.#mayHold = true;
     this.due.note(delivery);
     return [...changingValues(delivery, this.#pages.trim(delivery)), this.disabled.generation];
+  }
+
+  #withIds(eventIds: readonly string[]): DeliveryRow[] {
+    return this.#database.rows<DeliveryRow>(
+      'SELECT * FROM deliveries WHERE event_id IN (SELECT value FROM json_each(?))',
+      JSON.stringify(eventIds),
+    );
   }
 
   #deliveries(query: string, ...values: SqlStorageValue[]): Delivery[] {
@@ -571,6 +602,30 @@ class RowPages {
     // While the subscription is disabled, nothing waits: the page need not look past all that is marked.
     if (state !== 'executing' && this.#tally.count().open <= this.#attempted(mark.at)) return [];
     return select(`${OF_STATE} NOT (${IS_MARKED}) AND`, state, ...values);
+  }
+
+  /**
+   * The next rows in either direction, without content. They are in the state of the query, unless a mark is there: then they are in
+   * any state, because the mark changes what its rows show.
+   */
+  look({ order, state, after = '', before = '~', limit }: PageQuery & { readonly order: Order }): LookedAt[] {
+    const { mark } = this.#disabled;
+    const isIndexed = state !== undefined && mark === undefined;
+    const rows = this.#database.rows<NarrowRow>(
+      `SELECT event_id, state, accepted_at, updated_at, due_at, generation FROM deliveries
+       ${isIndexed ? OF_STATE : 'WHERE'} event_id > ? AND event_id < ?
+       ORDER BY event_id ${order === 'desc' ? 'DESC' : 'ASC'} LIMIT ?`,
+      ...(isIndexed ? [state] : []),
+      after,
+      before,
+      limit,
+    );
+    return rows.map((row) => {
+      const facts = { eventId: row.event_id, acceptedAt: row.accepted_at };
+      return mark !== undefined && isMarked(row, mark)
+        ? { ...facts, state: 'failure', updatedAt: mark.at }
+        : { ...facts, state: row.state, updatedAt: row.updated_at };
+    });
   }
 
   /** Rows of a state as they are. */

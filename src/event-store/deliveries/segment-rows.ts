@@ -7,11 +7,12 @@ import { Total } from './total.ts';
 /** A segment without its content. */
 type Outline = { last_id: string; first_id: string; events: number };
 
-type AgedOutline = Outline & { accepted_from: number };
+type AgedOutline = Outline & { accepted_from: number; accepted_until: number };
 
 export type SizedOutline = Outline & { bytes: number };
 
 const OUTLINE = 'last_id, first_id, events';
+const AGES = 'accepted_from, accepted_until';
 
 export class SegmentRows {
   readonly #database: StoreDatabase;
@@ -121,10 +122,29 @@ export class SegmentRows {
     limit: number,
   ): AgedOutline[] {
     return this.#database.rows<AgedOutline>(
-      `SELECT ${OUTLINE}, accepted_from FROM segments
+      `SELECT ${OUTLINE}, ${AGES} FROM segments
        WHERE last_id > ? AND last_id <= ? AND first_id < ? AND accepted_until > ? ORDER BY last_id LIMIT ?`,
       lastId,
       lastUntil,
+      firstBefore,
+      acceptedUntil,
+      limit,
+    );
+  }
+
+  /** The next segments below a last id, down to above `lastAbove`, the greatest first; otherwise as `after`. */
+  below(
+    lastId: string,
+    lastAbove: string,
+    firstBefore: string,
+    acceptedUntil: number,
+    limit: number,
+  ): AgedOutline[] {
+    return this.#database.rows<AgedOutline>(
+      `SELECT ${OUTLINE}, ${AGES} FROM segments
+       WHERE last_id < ? AND last_id > ? AND first_id < ? AND accepted_until > ? ORDER BY last_id DESC LIMIT ?`,
+      lastId,
+      lastAbove,
       firstBefore,
       acceptedUntil,
       limit,

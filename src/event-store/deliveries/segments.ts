@@ -13,6 +13,7 @@
  */
 import type { Delivery } from '../../domain/delivery.ts';
 import { eventIdFloor, eventIdTime } from '../../domain/ids.ts';
+import type { Order } from '../rpc.ts';
 import { SEGMENT_ID_MAX_SKEW_MS, SEGMENT_SPAN_MS } from '../tuning.ts';
 import { acceptedAtOf, type Entry, fromEntry, packSettled } from './packing.ts';
 import { RecentIds } from './recent-ids.ts';
@@ -24,6 +25,18 @@ interface Place {
   readonly eventId: string;
   readonly lastId: string;
   readonly index: number;
+}
+
+/** Which packed deliveries a page may have: those between two ids, both excluded, that were accepted within a time (ms). */
+interface Stretch {
+  readonly order: Order;
+  readonly after: string | undefined;
+  readonly before: string | undefined;
+  /** Accepted after this time. */
+  readonly acceptedAfter: number;
+  /** Accepted at this time or before. */
+  readonly acceptedUntil: number;
+  readonly limit: number;
 }
 
 /** Ids this close to each other are searched together. */
@@ -62,31 +75,34 @@ export class Segments {
     return this.#read(this.#places(eventIds));
   }
 
-  /** The first deliveries between two ids, both excluded, that were accepted after a time; in order of event id. */
-  page(
-    after: string | undefined,
-    before: string | undefined,
-    acceptedAfter: number,
-    limit: number,
-  ): Delivery[] {
+  /** The first deliveries of a stretch, in its order. */
+  page({ order, after, before, acceptedAfter, acceptedUntil, limit }: Stretch): Delivery[] {
+    const isDown = order === 'desc';
+    const inOrder = isDown ? (a: Place, b: Place) => byEventId(b, a) : byEventId;
     const places: Place[] = [];
-    for (const outline of this.#outlines(after, before, acceptedAfter)) {
+    for (const outline of this.#outlines(isDown, after, before, acceptedAfter)) {
+      // The last place of a full page: an id beyond it is on a later page.
       const bound = places[limit - 1]?.eventId;
-      if (bound !== undefined && outline.last_id > reach(bound)) break;
-      if (bound !== undefined && outline.first_id > bound) continue;
+      if (bound !== undefined && (isDown ? outline.last_id < bound : outline.last_id > reach(bound))) break;
+      if (bound !== undefined && !isDown && outline.first_id > bound) continue;
+      if (outline.accepted_from > acceptedUntil) continue;
       const ids = this.#rows.ids(outline);
       const [start, end] = ids.between(after ?? NOTHING, before ?? EVERYTHING);
-      // Of one segment some events may be past their time: their texts say when they were accepted.
-      const texts = outline.accepted_from > acceptedAfter ? undefined : this.#rows.texts(outline.last_id);
-      for (let index = start, taken = 0; index < end && taken < limit; index++) {
-        if (texts !== undefined && acceptedAtOf(texts[index] ?? '') <= acceptedAfter) continue;
+      // Of one segment some events may be outside the times: their texts say when they were accepted.
+      const isWhole = outline.accepted_from > acceptedAfter && outline.accepted_until <= acceptedUntil;
+      const texts = isWhole ? undefined : this.#rows.texts(outline.last_id);
+      for (let step = 0, taken = 0; step < end - start && taken < limit; step++) {
+        const index = isDown ? end - 1 - step : start + step;
+        const acceptedAt = texts && acceptedAtOf(texts[index] ?? '');
+        if (acceptedAt !== undefined && (acceptedAt <= acceptedAfter || acceptedAt > acceptedUntil)) continue;
         places.push({ eventId: ids.at(index), lastId: outline.last_id, index });
         taken++;
       }
-      places.sort(byEventId);
+      places.sort(inOrder);
       places.splice(limit);
     }
-    return this.#read(places);
+    const deliveries = this.#read(places);
+    return isDown ? deliveries.reverse() : deliveries;
   }
 
   /** How many deliveries are packed. */
@@ -168,11 +184,12 @@ export class Segments {
     return this.#recentIds;
   }
 
-  /** Segments that may have ids between two, in order of their last ids. */
-  *#outlines(after: string | undefined, before: string | undefined, acceptedAfter: number) {
-    const end = before === undefined ? EVERYTHING : reach(before);
-    for (let cursor = after ?? NOTHING; ; ) {
-      const chunk = this.#rows.after(cursor, end, before ?? EVERYTHING, acceptedAfter, OUTLINES_CHUNK);
+  /** Segments that may have ids between two, in order of their last ids, upwards or downwards. */
+  *#outlines(isDown: boolean, after: string | undefined, before: string | undefined, acceptedAfter: number) {
+    const [low, high] = [after ?? NOTHING, before === undefined ? EVERYTHING : reach(before)];
+    const rest = [before ?? EVERYTHING, acceptedAfter, OUTLINES_CHUNK] as const;
+    for (let cursor = isDown ? high : low; ; ) {
+      const chunk = isDown ? this.#rows.below(cursor, low, ...rest) : this.#rows.after(cursor, high, ...rest);
       yield* chunk;
       const last = chunk.at(-1);
       if (last === undefined || chunk.length < OUTLINES_CHUNK) return;

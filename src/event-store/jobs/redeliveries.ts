@@ -7,12 +7,13 @@
  * backlog's (endpoint/backlog.ts).
  */
 import { redeliver } from '../../domain/delivery.ts';
-import { REDELIVERY_LIFE_MS } from '../../domain/limits.ts';
+import { eventIdFloor } from '../../domain/ids.ts';
+import { EVENT_ID_MAX_FUTURE_MS, EVENT_ID_MAX_PAST_MS, REDELIVERY_LIFE_MS } from '../../domain/limits.ts';
 import { expiresAt } from '../../domain/retention.ts';
 import type { Duty } from '../alarm.ts';
 import type { StoreDatabase } from '../database.ts';
 import type { Failure, Rows } from '../deliveries/rows.ts';
-import type { RedeliveryJob, RedeliveryState, Span } from '../rpc.ts';
+import type { RedeliveryJob, RedeliveryPreview, RedeliveryState, Span, SpanEnd } from '../rpc.ts';
 import { REDELIVERY_LOOK_MAX } from '../tuning.ts';
 import { Jobs } from './job.ts';
 
@@ -78,6 +79,35 @@ export class Redeliveries implements Duty {
     this.work(now);
     const job = this.#jobs.find(id);
     return job && jobOf(job);
+  }
+
+  /**
+   * What a job of this span would take of the next failures; `undefined` while one is active. It goes through as many as one step of a
+   * job, and writes nothing.
+   * @param after the event id up to which the look before this one went
+   */
+  preview(span: Span, after: string | undefined, now: number): RedeliveryPreview | undefined {
+    if (this.#active() !== undefined) return undefined;
+    // The time in an id is at most a day before the acceptance of its event, and five minutes after it.
+    const first = after ?? eventIdFloor(span.since - EVENT_ID_MAX_PAST_MS - 1);
+    const beyond = eventIdFloor(Math.min(span.until, now) + EVENT_ID_MAX_FUTURE_MS + 1);
+    const failures = this.#deliveries.failures(first, REDELIVERY_LOOK_MAX);
+    const given = new Set(this.#given());
+    const job = { ...span, created_at: now };
+    const spanned = failures.filter((failure) => this.#isInSpan(failure, job, now));
+    const kept = spanned.filter(({ isKept }) => isKept === 1);
+    const wanted = kept.filter(({ proof }) => proof === null || given.has(proof));
+    const [oldest, newest] = ends(wanted);
+    const last = failures.at(-1)?.eventId ?? beyond;
+    return {
+      total: wanted.length,
+      ...(oldest === undefined ? {} : { oldest }),
+      ...(newest === undefined ? {} : { newest }),
+      notKept: spanned.length - kept.length,
+      notVerified: kept.length - wanted.length,
+      ...(failures.length < REDELIVERY_LOOK_MAX || last >= beyond ? {} : { upTo: last }),
+      isEarly: this.#isEarly,
+    };
   }
 
   /** Jobs that are kept, oldest first. @param id only this one */
@@ -197,12 +227,18 @@ export class Redeliveries implements Duty {
     return { wanted, next };
   }
 
-  /** Whether the job takes a failure: of its span, from before it began, kept still, with its SET, and not waiting for a proof. */
+  /** Whether the job takes a failure: one in its span, with its SET, that waits for no proof. */
   #isWanted(failure: Failure, job: Row, given: ReadonlySet<number>, now: number): boolean {
-    const { acceptedAt, updatedAt, proof, isKept } = failure;
+    const { proof, isKept } = failure;
+    return isKept === 1 && this.#isInSpan(failure, job, now) && (proof === null || given.has(proof));
+  }
+
+  /** Whether a failure is of the span of a job, from before it began, and kept still. */
+  #isInSpan(failure: Failure, job: Pick<Row, 'since' | 'until' | 'created_at'>, now: number): boolean {
+    const { acceptedAt, updatedAt } = failure;
     const expiry = expiresAt({ state: 'failure', acceptedAt, updatedAt }, this.#retentionMs()) ?? now;
-    const isInSpan = acceptedAt >= job.since && acceptedAt <= job.until && updatedAt <= job.created_at;
-    return isKept === 1 && isInSpan && expiry > now && (proof === null || given.has(proof));
+    const isOfSpan = acceptedAt >= job.since && acceptedAt <= job.until && updatedAt <= job.created_at;
+    return isOfSpan && expiry > now;
   }
 
   #end(id: string, state: 'completed' | 'canceled', now: number): void {
@@ -225,6 +261,20 @@ export class Redeliveries implements Duty {
     this.#mayBeActive = active !== undefined;
     return active;
   }
+}
+
+/** The first and the last of these to be accepted. */
+function ends(failures: readonly Failure[]): [oldest?: SpanEnd, newest?: SpanEnd] {
+  let [oldest, newest] = [failures[0], failures[0]];
+  for (const failure of failures) {
+    if (oldest === undefined || failure.acceptedAt < oldest.acceptedAt) oldest = failure;
+    if (newest === undefined || failure.acceptedAt >= newest.acceptedAt) newest = failure;
+  }
+  return oldest === undefined || newest === undefined ? [] : [endOf(oldest), endOf(newest)];
+}
+
+function endOf({ eventId, acceptedAt }: Failure): SpanEnd {
+  return { eventId, acceptedAt };
 }
 
 function jobOf(row: Row): RedeliveryJob {

@@ -52,7 +52,7 @@ export const ERRORS: ErrorTable = {
   invalid_query: {
     status: 400,
     body: ({ faults }) => validationError('invalid-query-params', faults),
-    when: 'Parameters of the query break their rules, or a call of the operator, of bulk redelivery or of filter tests does not have them. The answer names every fault, 100 at most.',
+    when: 'Parameters of the query break their rules, or a call of the operator, of bulk redelivery, of filter tests or of where an event went does not have them. The answer names every fault, 100 at most.',
     client: 'Correct the parameters. The same call fails again.',
     example: {
       code: 'invalid_query',

@@ -1,9 +1,11 @@
-/** An event of a subscription, as the API shows it (contract 5.1). */
+/** An event of a subscription, as the API shows it: whole (contract 5.1), or as a summary (contract 10.12). */
 import { z } from 'zod';
 import { DELIVERY_STATES, type Delivery } from '../../domain/delivery.ts';
 import { describeDelivery } from '../../domain/delivery-view.ts';
+import { SHOWN_TYPES } from '../../domain/shown-type.ts';
+import type { FoundDelivery } from '../../event-store/rpc.ts';
 import { EXAMPLE } from './examples.ts';
-import { eventHref } from './hrefs.ts';
+import { eventHref, type SubscriptionNames } from './hrefs.ts';
 import { Link, link } from './links.ts';
 import type { SubscriptionContext } from './load.ts';
 import { id, time, wholeNumber } from './schemas.ts';
@@ -41,6 +43,23 @@ export const EventResource = z
 
 export type EventResource = z.infer<typeof EventResource>;
 
+const type = z
+  .enum(SHOWN_TYPES)
+  .meta({ description: '`test` for every test notification; absent when the SET was not kept' });
+
+/** An event without its request (contract 10.12). */
+export const EventSummary = EventResource.omit({ request: true }).extend({ type: type.optional() });
+
+export type EventSummary = z.infer<typeof EventSummary>;
+
+/** An event in a list: whole, or as a summary. One schema, because generated clients read a choice of two badly. */
+export const ListedEvent = EventResource.extend({
+  request: EventResource.shape.request.optional().meta({ description: 'absent with `fields=summary`' }),
+  type: type.optional().meta({ description: 'with `fields=summary` only' }),
+}).meta({ id: 'ListedEvent' });
+
+export type ListedEvent = z.infer<typeof ListedEvent>;
+
 export const EVENT_EXAMPLE: EventResource = {
   id: EXAMPLE.event,
   createdAt: EXAMPLE.early,
@@ -66,11 +85,38 @@ export const EVENT_EXAMPLE: EventResource = {
   },
 };
 
+export const EVENT_SUMMARY_EXAMPLE: EventSummary = {
+  id: EXAMPLE.event,
+  type: 'entityUpdated',
+  createdAt: EXAMPLE.early,
+  updatedAt: EXAMPLE.early,
+  state: 'success',
+  attempts: 1,
+  response: { statusCode: 202, headers: { 'Content-Type': 'text/plain' } },
+  _links: EVENT_EXAMPLE._links,
+};
+
 /** @param delivery a delivery of the subscription that the context has */
 export function eventResource(c: SubscriptionContext, delivery: Delivery): EventResource {
-  const self = eventHref(c.get('subscription'), delivery.eventId);
   return {
     ...describeDelivery(delivery, c.get('services').config.userAgent),
-    _links: { self: link(self), redeliver: link(`${self}/redeliver`), history: link(`${self}/history`) },
+    _links: eventLinks(c.get('subscription'), delivery.eventId),
   };
+}
+
+/** @param found a delivery of this subscription, with its type */
+export function eventSummary(subscription: SubscriptionNames, found: FoundDelivery): EventSummary {
+  const { delivery, type } = found;
+  const { request: _, id, ...rest } = describeDelivery(delivery, '');
+  return {
+    id,
+    ...(type === undefined ? {} : { type }),
+    ...rest,
+    _links: eventLinks(subscription, delivery.eventId),
+  };
+}
+
+function eventLinks(subscription: SubscriptionNames, eventId: string): EventResource['_links'] {
+  const self = eventHref(subscription, eventId);
+  return { self: link(self), redeliver: link(`${self}/redeliver`), history: link(`${self}/history`) };
 }

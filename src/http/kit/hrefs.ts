@@ -1,5 +1,5 @@
 /** Paths of resources to which more than one route links. */
-interface SubscriptionNames {
+export interface SubscriptionNames {
   readonly customerId: string;
   readonly id: string;
 }
@@ -18,6 +18,11 @@ export function eventsHref(subscription: SubscriptionNames): string {
 
 export function eventHref(subscription: SubscriptionNames, eventId: string): string {
   return `${eventsHref(subscription)}/${eventId}`;
+}
+
+/** Every delivery of an event, whatever the subscription. */
+export function deliveriesHref(customerId: string, eventId: string): string {
+  return `/${customerId}/webhooks/events/${eventId}`;
 }
 
 export const customersHref = '/operator/customers';

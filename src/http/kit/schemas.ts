@@ -23,9 +23,9 @@ export const customerPath = z.object({
 export const subscriptionPath = customerPath.extend({
   sid: z.string().meta({ format: 'uuid', description: 'subscription id', examples: [EXAMPLE.subscription] }),
 });
-export const eventPath = subscriptionPath.extend({
-  eid: z.string().meta({ ...EVENT_ID_FORM, description: 'event id' }),
-});
+const eid = z.string().meta({ ...EVENT_ID_FORM, description: 'event id' });
+export const eventPath = subscriptionPath.extend({ eid });
+export const customerEventPath = customerPath.extend({ eid });
 
 /** How many items a page of a list may have at most, as a parameter of a query. */
 export function limitParameter(max: number, description: string) {

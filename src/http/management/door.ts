@@ -1,6 +1,8 @@
 /** The management door, `/{cid}/webhooks`: for clients with an access token of the customer (contract 2). */
 import { authorizeClient } from '../kit/auth.ts';
 import { type Door, newDoor } from '../kit/door.ts';
+import { addDeliveries } from './deliveries.ts';
+import { addEventList } from './event-list.ts';
 import { addEvents } from './events.ts';
 import { addExports } from './exports.ts';
 import { addFilterTests } from './filter-tests.ts';
@@ -16,7 +18,9 @@ export function managementDoor(): Door {
   addSubscriptions(door);
   addSummary(door);
   addTestNotification(door);
+  addEventList(door);
   addEvents(door);
+  addDeliveries(door);
   addExports(door);
   addRedeliveries(door);
   addFilterTests(door);

@@ -1,13 +1,10 @@
 /**
- * Events of a subscription over HTTP: list, read, history, redelivery (contract 5). In this API an event is one
- * delivery to one subscription. The events that a producer publishes are in `publish.ts`.
+ * Events of a subscription over HTTP: read, history, redelivery (contract 5); the list is in `event-list.ts`. In this API an event is
+ * one delivery to one subscription. The events that a producer publishes are in `publish.ts`.
  */
 import { z } from 'zod';
 import { DELIVERY_STATES, type Delivery, type HistoryEntry } from '../../domain/delivery.ts';
 import { ApiFailure } from '../../domain/errors.ts';
-import { isEventId } from '../../domain/ids.ts';
-import { EVENTS_LIMIT_MAX } from '../../domain/limits.ts';
-import { EVENT_ID_FORM } from '../../domain/schemas.ts';
 import { refOf } from '../../domain/subscription.ts';
 import { withSignatures } from '../../operations/show-deliveries.ts';
 import { timestamp } from '../kit/context.ts';
@@ -20,29 +17,12 @@ import {
   ListenerAnswer,
 } from '../kit/event-resource.ts';
 import { EXAMPLE } from '../kit/examples.ts';
-import { eventHref, eventsHref } from '../kit/hrefs.ts';
-import { type Pages, streamCollection } from '../kit/json-stream.ts';
-import { collectionOf, type Links, link } from '../kit/links.ts';
+import { eventHref } from '../kit/hrefs.ts';
+import { collectionOf, link } from '../kit/links.ts';
 import { idParam, notFound, type SubscriptionContext, withSubscription } from '../kit/load.ts';
 import { problems } from '../kit/problems.ts';
 import { declareRoute, forClients } from '../kit/route.ts';
-import {
-  eventPath,
-  jsonContent,
-  limitParameter,
-  subscriptionPath,
-  time,
-  wholeNumber,
-} from '../kit/schemas.ts';
-import { takeUnit, takeUnits } from '../kit/work.ts';
-
-/** Events in one answer of the event store; a list takes as many calls as it needs. */
-const EVENTS_CHUNK = 200;
-/**
- * Milliseconds. A list that takes longer ends early, with a `next` link. The clock of the platform stands still while a call
- * computes and moves on when it waits, so the units of work are the bound that holds; this one is for a store that is slow.
- */
-const EVENTS_WITHIN_MS = 1000;
+import { eventPath, jsonContent, time, wholeNumber } from '../kit/schemas.ts';
 
 const HistoryResource = z
   .object({
@@ -57,106 +37,14 @@ const HistoryResource = z
   })
   .meta({ id: 'HistoryEntry' });
 
-const EventList = collectionOf('EventList', 'events', EventResource);
 const HistoryList = collectionOf('HistoryList', 'history', HistoryResource);
-
-const eventId = z.string().refine(isEventId, { error: 'must be an event id' }).meta(EVENT_ID_FORM);
-
-const EventsQuery = z.object({
-  after: eventId.optional().meta({ description: 'only events after this id' }),
-  before: eventId.optional().meta({ description: 'only events before this id' }),
-  limit: limitParameter(EVENTS_LIMIT_MAX, 'at most so many events'),
-  state: z
-    .enum(DELIVERY_STATES, { error: `must be one of ${DELIVERY_STATES.join(', ')}` })
-    .optional()
-    .meta({ description: 'only events in this state' }),
-});
 
 const common = { ...forClients('Events'), middleware: withSubscription };
 
 export function addEvents(door: Door): void {
-  addList(door);
   addRead(door);
   addHistory(door);
   addRedeliver(door);
-}
-
-// --- The list -----------------------------------------------------------------------------------------
-
-const listRoute = declareRoute({
-  method: 'get',
-  path: '/subscriptions/{sid}/events',
-  operationId: 'listEvents',
-  summary: 'List events',
-  description:
-    'Oldest first, up to 1,000. `next` is present when there are more. A list that takes long, or more work than the customer has left, ends early.',
-  ...common,
-  request: { params: subscriptionPath, query: EventsQuery },
-  responses: {
-    200: {
-      description: 'The events',
-      content: jsonContent(EventList, {
-        total: 1234,
-        _links: {
-          self: link(`${EXAMPLE.subscriptionPath}/events?limit=1`),
-          next: link(`${EXAMPLE.subscriptionPath}/events?limit=1&after=${EXAMPLE.event}`),
-        },
-        _embedded: { events: [EVENT_EXAMPLE] },
-      }),
-    },
-    ...problems(400, 403, 404, 429),
-  },
-});
-
-function addList(door: Door): void {
-  door.openapi(listRoute, (c) => {
-    const store = c.get('services').eventStore(c.get('subscription').id);
-    return streamCollection(c, 'events', store.total(), eventPages(c, c.req.valid('query')));
-  });
-}
-
-/**
- * Reads the events that a query asks for from the store, chunk by chunk.
- * @throws ApiFailure `too_many_requests` when the customer has no unit of work left: the store is not read then
- */
-async function* eventPages(c: SubscriptionContext, query: z.infer<typeof EventsQuery>): Pages<EventResource> {
-  const { signer, eventStore } = c.get('services');
-  const store = eventStore(c.get('subscription').id);
-  const { before, state } = query;
-  const filter = { ...(before === undefined ? {} : { before }), ...(state === undefined ? {} : { state }) };
-  const startedAt = Date.now();
-  const isLate = () => Date.now() - startedAt > EVENTS_WITHIN_MS;
-  await takeUnits(c, 1);
-  let isPaid = true;
-  const mayShow = async () => {
-    if (!isPaid) return !isLate() && (await takeUnit(c));
-    isPaid = false;
-    return true;
-  };
-  let left = query.limit === undefined ? EVENTS_LIMIT_MAX : Number(query.limit);
-  let cursor = query.after;
-  for (;;) {
-    // One event more than the page may show: if it comes, there are more.
-    const asked = Math.min(left + 1, EVENTS_CHUNK);
-    const after = cursor === undefined ? {} : { after: cursor };
-    const chunk = await store.list({ ...filter, ...after, limit: asked });
-    const shown = await withSignatures(signer, chunk.slice(0, left), mayShow);
-    left -= shown.length;
-    cursor = shown.at(-1)?.eventId ?? cursor;
-    yield shown.map((delivery) => eventResource(c, delivery));
-    if (chunk.length > shown.length) return listLinks(c, cursor);
-    if (chunk.length < asked) return listLinks(c);
-    if (isLate()) return listLinks(c, cursor);
-  }
-}
-
-function listLinks(c: SubscriptionContext, nextAfter?: string): Links {
-  const path = eventsHref(c.get('subscription'));
-  const query = new URL(c.req.url).searchParams;
-  const self = link(query.size === 0 ? path : `${path}?${query}`);
-  if (nextAfter === undefined) return { self };
-  query.set('after', nextAfter);
-  return { self, next: link(`${path}?${query}`) };
 }
 
 // --- One event ----------------------------------------------------------------------------------------

@@ -1,9 +1,10 @@
 /** Bulk redelivery over HTTP (contract 10.3). */
 import { z } from 'zod';
 import { ApiFailure } from '../../domain/errors.ts';
+import { DRY_RUN_LOOKS_MAX } from '../../domain/limits.ts';
 import { RedeliverySpan } from '../../domain/redelivery.ts';
 import { refOf, type Subscription } from '../../domain/subscription.ts';
-import type { RedeliveryJob, Span } from '../../event-store/rpc.ts';
+import type { RedeliveryJob, RedeliveryPreview, Span, SpanEnd } from '../../event-store/rpc.ts';
 import { findSubscription } from '../../storage/subscriptions.ts';
 import { addRouteWithBody } from '../kit/body.ts';
 import { timestamp } from '../kit/context.ts';
@@ -15,7 +16,7 @@ import { idParam, notFound, type SubscriptionContext, withSubscription } from '.
 import { problems } from '../kit/problems.ts';
 import { declareOwnRoute, forClients } from '../kit/route.ts';
 import { id, jsonContent, locationOf, subscriptionPath, time, wholeNumber } from '../kit/schemas.ts';
-import { takeUnits } from '../kit/work.ts';
+import { takeUnit, takeUnits } from '../kit/work.ts';
 
 const RedeliveryResource = z
   .object({
@@ -30,6 +31,41 @@ const RedeliveryResource = z
     _links: z.object({ self: Link, redeliveries: Link, subscription: Link }),
   })
   .meta({ id: 'Redelivery' });
+
+const SpanEndResource = z.object({ id, createdAt: time });
+
+const PreviewResource = z
+  .object({
+    // Not a literal: generated clients read one of a boolean as a text.
+    dryRun: z.boolean().meta({ description: 'true' }),
+    total: wholeNumber.meta({ description: 'failed events of the span that a job would redeliver' }),
+    exact: z.boolean().meta({ description: 'false: there may be more, so every figure means "at least"' }),
+    oldest: SpanEndResource.optional().meta({ description: 'of these, the event that was accepted first' }),
+    newest: SpanEndResource.optional().meta({ description: 'the event that was accepted last' }),
+    leftOut: z
+      .object({
+        notKept: wholeNumber.meta({ description: 'events whose SETs found no room' }),
+        notVerified: wholeNumber.meta({
+          description: 'events that waited in vain for a proof of an endpoint',
+        }),
+      })
+      .meta({ description: 'failed events of the span that no job redelivers' }),
+    _links: z.object({ redeliveries: Link, subscription: Link }),
+  })
+  .meta({ id: 'RedeliveryPreview' });
+
+const PREVIEW_EXAMPLE: z.infer<typeof PreviewResource> = {
+  dryRun: true,
+  total: 118,
+  exact: true,
+  oldest: { id: EXAMPLE.event, createdAt: EXAMPLE.early },
+  newest: { id: '01890a5d-c01e-7a2b-9f31-5d4b8a6c7e10', createdAt: EXAMPLE.late },
+  leftOut: { notKept: 2, notVerified: 0 },
+  _links: {
+    redeliveries: link(`${EXAMPLE.subscriptionPath}/redeliveries`),
+    subscription: link(EXAMPLE.subscriptionPath),
+  },
+};
 
 const REDELIVERY_EXAMPLE: z.infer<typeof RedeliveryResource> = {
   id: EXAMPLE.job,
@@ -67,7 +103,7 @@ const startRoute = declareOwnRoute({
   operationId: 'startRedelivery',
   summary: 'Redeliver failed events',
   description:
-    'Redelivers every event in `failure` of the span, oldest first, at a pace that the listener can take; without a body, every event in `failure`. One job at a time.',
+    'Redelivers every event in `failure` of the span, oldest first, at a pace that the listener can take; without a body, every event in `failure`. One job at a time. With `"dryRun": true` nothing is sent: the answer is a 200 that says what a job would redeliver.',
   ...common,
   request: {
     params: subscriptionPath,
@@ -77,6 +113,10 @@ const startRoute = declareOwnRoute({
     },
   },
   responses: {
+    200: {
+      description: 'What a job would redeliver, for a dry run',
+      content: jsonContent(PreviewResource, PREVIEW_EXAMPLE),
+    },
     202: {
       description: 'The job',
       headers: locationOf('the job', REDELIVERY_EXAMPLE._links.self.href),
@@ -91,11 +131,13 @@ function addStart(door: Door): void {
     door,
     startRoute,
     async (c) => {
-      const { since, until } = c.req.valid('json');
-      const job = await start(c, {
+      const { since, until, dryRun } = c.req.valid('json');
+      const span = {
         since: since === undefined ? 0 : Date.parse(since),
         until: until === undefined ? Number.MAX_SAFE_INTEGER : Date.parse(until),
-      });
+      };
+      if (dryRun === true) return c.json(previewResource(c.get('subscription'), await preview(c, span)), 200);
+      const job = await start(c, span);
       const resource = redeliveryResource(c.get('subscription'), job);
       c.header('location', resource._links.self.href);
       return c.json(resource, 202);
@@ -109,16 +151,56 @@ async function start(c: SubscriptionContext, span: Span): Promise<RedeliveryJob>
   const subscription = c.get('subscription');
   const store = c.get('services').eventStore(subscription.id);
   const started = await store.startRedelivery(refOf(subscription), span);
-  switch (started.answer) {
-    case 'started':
-      return started.job;
+  if (started.answer !== 'started') throw await refusalOf(c, started.answer);
+  return started.job;
+}
+
+/**
+ * Looks at the failures of a subscription until it has seen those of the span, or has made `DRY_RUN_LOOKS_MAX` looks, or has no unit
+ * of work left. @returns what all looks saw; with `upTo` when there may be more
+ */
+async function preview(c: SubscriptionContext, span: Span): Promise<RedeliveryPreview> {
+  await takeUnits(c, 1);
+  const subscription = c.get('subscription');
+  const store = c.get('services').eventStore(subscription.id);
+  let all: RedeliveryPreview | undefined;
+  for (let looks = 1; ; looks++) {
+    const seen = await store.previewRedelivery(refOf(subscription), span, all?.upTo);
+    if (seen.answer !== 'previewed') throw await refusalOf(c, seen.answer);
+    all = all === undefined ? seen.preview : sumOf(all, seen.preview);
+    if (all.upTo === undefined || looks === DRY_RUN_LOOKS_MAX || !(await takeUnit(c))) return all;
+  }
+}
+
+/** Two looks as one. @param after the look that followed */
+function sumOf(before: RedeliveryPreview, after: RedeliveryPreview): RedeliveryPreview {
+  const ends = [before.oldest ?? [], before.newest ?? [], after.oldest ?? [], after.newest ?? []].flat();
+  const [oldest] = ends.toSorted((a, b) => a.acceptedAt - b.acceptedAt);
+  const newest = ends.toSorted((a, b) => a.acceptedAt - b.acceptedAt).at(-1);
+  return {
+    ...after,
+    total: before.total + after.total,
+    ...(oldest === undefined ? {} : { oldest }),
+    ...(newest === undefined ? {} : { newest }),
+    notKept: before.notKept + after.notKept,
+    notVerified: before.notVerified + after.notVerified,
+    isEarly: before.isEarly || after.isEarly,
+  };
+}
+
+/** Why no job can start, or be previewed. */
+async function refusalOf(
+  c: SubscriptionContext,
+  answer: 'active' | 'disabled' | 'not verified',
+): Promise<ApiFailure> {
+  switch (answer) {
     case 'not verified':
-      throw new ApiFailure({ code: 'conflict', details: 'Endpoint is not verified' });
+      return new ApiFailure({ code: 'conflict', details: 'Endpoint is not verified' });
     case 'active':
-      throw new ApiFailure({ code: 'conflict', details: 'Too many active redeliveries' });
+      return new ApiFailure({ code: 'conflict', details: 'Too many active redeliveries' });
     case 'disabled':
       // The store of a subscription that was deleted while the body arrived says the same.
-      throw (await isDeleted(c))
+      return (await isDeleted(c))
         ? notFound('Subscription')
         : new ApiFailure({ code: 'conflict', details: 'Subscription is disabled' });
   }
@@ -210,6 +292,28 @@ async function readJob(c: SubscriptionContext): Promise<RedeliveryJob> {
 
 function redeliveriesHref(subscription: Subscription): string {
   return `${subscriptionHref(subscription)}/redeliveries`;
+}
+
+function previewResource(
+  subscription: Subscription,
+  { total, upTo, isEarly, oldest, newest, notKept, notVerified }: RedeliveryPreview,
+): z.infer<typeof PreviewResource> {
+  return {
+    dryRun: true,
+    total,
+    exact: upTo === undefined && !isEarly,
+    ...(oldest === undefined ? {} : { oldest: spanEndResource(oldest) }),
+    ...(newest === undefined ? {} : { newest: spanEndResource(newest) }),
+    leftOut: { notKept, notVerified },
+    _links: {
+      redeliveries: link(redeliveriesHref(subscription)),
+      subscription: link(subscriptionHref(subscription)),
+    },
+  };
+}
+
+function spanEndResource({ eventId, acceptedAt }: SpanEnd): z.infer<typeof SpanEndResource> {
+  return { id: eventId, createdAt: timestamp(acceptedAt) };
 }
 
 function redeliveryResource(

@@ -51,6 +51,11 @@ def main(base_url, cid, client_id, client_secret, endpoint):
             if states == ["success", "success"] or time.monotonic() > deadline:
                 break
             time.sleep(0.2)
+        newest = events.list_events(cid, created.id, order="desc", type="entityUpdated", fields="summary")
+        went = events.list_deliveries(cid, page.embedded.events[0].id)
+        dry_run = api.RedeliveriesApi(client).start_redelivery(
+            cid, created.id, api.NewRedelivery(dry_run=True)
+        )
         history = events.get_event_history(cid, created.id, page.embedded.events[0].id)
 
         try:
@@ -68,6 +73,9 @@ def main(base_url, cid, client_id, client_secret, endpoint):
                 "listed": listed.total,
                 "published": [one.type for one in published.embedded.events],
                 "states": states,
+                "newest": [(one.type, one.request) for one in newest.embedded.events],
+                "went": [(one.subscription.title, one.state) for one in went.embedded.deliveries],
+                "dry_run": [dry_run.total, dry_run.exact],
                 "history": [one.state for one in history.embedded.history],
                 "refused": [one["name"] for one in refused["invalid-body-params"]],
             }
