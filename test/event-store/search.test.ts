@@ -324,6 +324,25 @@ describe('the cost of one look', () => {
   });
 });
 
+describe('attempts under way', () => {
+  it('a delivery whose attempt is under way is found as executing in both orders, and not as waiting', async () => {
+    const store = new Store();
+    const { bench } = store;
+    const waiting = (await store.add(3, 'awaiting-retry')).map(({ id }) => id).sort();
+    const [begun = '', ...others] = await bench.ringNext();
+    const token = (await bench.tokens()).get(begun) ?? '';
+    expect(await bench.store.begin(bench.ref, token, [begun])).toHaveLength(1);
+    expect(others).toHaveLength(2);
+    for (const order of ['asc', 'desc'] as const) {
+      const idsOf = async (query: Partial<SearchQuery>) =>
+        (await store.look({ order, ...query })).found.map(({ delivery }) => delivery.eventId).sort();
+      expect(await idsOf({ state: 'executing' })).toEqual([begun]);
+      expect(await idsOf({ state: 'awaiting-retry' })).toEqual([...others].sort());
+      expect(await idsOf({})).toEqual(waiting);
+    }
+  });
+});
+
 describe('a glance at an event', () => {
   it('a glance shows state and type without the SET, and nothing of an event that is not there', async () => {
     const store = new Store();
