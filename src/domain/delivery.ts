@@ -77,7 +77,7 @@ export interface DeliveryFacts {
   /**
    * The compact SET, sent again byte for byte. A packed delivery (event-store/deliveries/segments.ts) is never sent again:
    * its SET comes from the store without the signature and ends with the dot; `operations/show-deliveries.ts` makes it whole.
-   * Empty for a failure whose SET found no room (`notKept`).
+   * So does the SET of a delivery that nobody has signed yet: the consumer that begins its attempt signs it. Empty for a failure whose SET found no room (`notKept`).
    */
   readonly set: string;
   /** A test: it goes out even while its endpoint is failing (contract 10.4). */
@@ -107,6 +107,8 @@ export interface Delivery extends DeliveryFacts {
    * While it waits, `dueAt` is when it has waited too long.
    */
   readonly proof: number | null;
+  /** How the store keeps the delivery, when that is not a row with a signed SET. Its row has a SET that nobody has signed yet. */
+  readonly form?: 'unsigned';
   /** When the delivery has waited too long, ms: counted from the first time that it was held. Absent: it was never held. */
   readonly heldUntil?: number;
   readonly history: readonly HistoryEntry[];

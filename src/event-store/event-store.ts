@@ -17,7 +17,16 @@ import { StoreDatabase } from './database.ts';
 import { ErasedStore } from './erased-store.ts';
 import { LivingStore } from './living-store.ts';
 import { Owner } from './owner.ts';
-import type { AttemptedReport, AttemptReport, EventStoreRpc, PageQuery, Served, Span } from './rpc.ts';
+import type {
+  AttemptedReport,
+  AttemptReport,
+  Caller,
+  EventStoreRpc,
+  PageQuery,
+  SentReport,
+  Served,
+  Span,
+} from './rpc.ts';
 import { migrate } from './schema.ts';
 import { DELETED_MARK_MS } from './tuning.ts';
 
@@ -53,8 +62,8 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
   }
 
   /** Stores reports, all or nothing. A repeat changes nothing (see `recordResult` in domain/delivery.ts). */
-  async settle(ref: SubscriptionRef, reports: readonly AttemptReport[]) {
-    return await this.#store.settle(ref, reports.map(withKind));
+  async settle(ref: SubscriptionRef, reports: readonly SentReport[]) {
+    return await this.#store.settle(ref, reports.map(read));
   }
 
   /**
@@ -62,8 +71,8 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
    * are final or unknown, and that must be held because the endpoint began to fail since; all ids when the subscription is
    * disabled or deleted.
    */
-  async begin(ref: SubscriptionRef, token: string, eventIds: readonly string[]) {
-    return await this.#store.begin(ref, token, eventIds);
+  async begin(ref: SubscriptionRef, token: string, eventIds: readonly string[], caller?: Caller) {
+    return await this.#store.begin(ref, token, eventIds, caller);
   }
 
   /**
@@ -178,8 +187,15 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
   }
 }
 
-/** Consumers of version 0.1.0 send no `kind`. Their reports count until no deploy or rollback can bring them back. */
-function withKind(report: AttemptReport): AttemptReport {
+/**
+ * A report as the store works with it. Consumers of version 0.1.0 send no `kind`. Their reports count until no deploy or rollback
+ * can bring them back.
+ */
+function read(report: SentReport): AttemptReport {
+  if ('unsigned' in report) {
+    const { unsigned, ...facts } = report;
+    return { ...facts, set: unsigned };
+  }
   if (report.kind !== undefined) return report;
   const { result } = report as Partial<AttemptedReport>;
   const facts = report as AttemptReport;

@@ -6,7 +6,7 @@
  * `#admissions` remembers: that is lost when the object is evicted, and only saves duplicates.
  */
 import type { Config } from '../config.ts';
-import { type Delivery, type EndpointNow, isKept, redeliver } from '../domain/delivery.ts';
+import type { Delivery, EndpointNow } from '../domain/delivery.ts';
 import { attemptLeaseMs, claimMs, dispatchPlacesLeaseMs, longestAttemptMs } from '../domain/leases.ts';
 import { expiresAt, type Retention } from '../domain/retention.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
@@ -33,6 +33,7 @@ import { Room } from './room.ts';
 import type {
   Admission,
   AttemptReport,
+  Caller,
   EventStoreRpc,
   HealthNote,
   PageQuery,
@@ -45,6 +46,7 @@ import type {
   StartedRedelivery,
   Summary,
 } from './rpc.ts';
+import { type RedeliveryParts, redeliverOne } from './single-redelivery.ts';
 import { isVerified, noteOf, type StandingParts, standingOf } from './standing.ts';
 import { DRAIN_STEP_MS, SCHEDULE_UNREADABLE_MS } from './tuning.ts';
 import { WriteCheck } from './write-check.ts';
@@ -62,7 +64,7 @@ interface Surroundings {
   config(): Config;
 }
 
-export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
+export class LivingStore implements Served<Omit<EventStoreRpc, 'erase' | 'settle'>> {
   readonly #state: DurableObjectState;
   readonly #database: StoreDatabase;
   readonly #owner: Owner;
@@ -78,6 +80,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   readonly #summaries: Summaries;
   readonly #alarm: Alarm;
   readonly #dispatch: Dispatching;
+  readonly #redelivery: RedeliveryParts;
   readonly #room: Room;
   readonly #writeCheck: WriteCheck;
 
@@ -114,6 +117,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     this.#admissions = new Admissions({
       known: (eventIds) => this.#deliveries.known(eventIds),
       isOpen: () => owner.enabled && this.#health.current.state === 'healthy',
+      isFailing: () => owner.enabled && this.#health.current.state === 'failing',
       endpoint: () => owner.ref?.endpoint,
       isFull,
       claimMs: () => claimMs(config().attemptTimeoutMs),
@@ -145,6 +149,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       leaseMs: () => dispatchPlacesLeaseMs(longestAttemptMs(config().attemptTimeoutMs)),
     });
     this.#dispatch = dispatch;
+    this.#redelivery = { owner, proofs, deliveries: this.#deliveries, dispatch };
     const sweep = new Sweep(database, this.#deliveries, this.#exports, this.#redeliveries, retentionMs);
     const disabling = new Disabling(database, rows);
     // In this order: the backlog makes deliveries due, which the same alarm then dispatches.
@@ -180,11 +185,16 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     return { settled, health: noteOf(this.#standing, this.#room) };
   }
 
-  async begin(ref: SubscriptionRef, token: string, eventIds: readonly string[]): Promise<StartedAttempt[]> {
+  async begin(
+    ref: SubscriptionRef,
+    token: string,
+    eventIds: readonly string[],
+    caller: Caller = {},
+  ): Promise<StartedAttempt[]> {
     return await this.#change(ref, (now) => {
       if (!this.#owner.enabled) return [];
       this.#writeCheck.check(eventIds, now);
-      return eventIds.flatMap((eventId) => this.#attempts.begin(eventId, token, now) ?? []);
+      return eventIds.flatMap((eventId) => this.#attempts.begin(eventId, token, now, caller) ?? []);
     });
   }
 
@@ -222,21 +232,9 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   // --- Redelivery and jobs ------------------------------------------------------------------------------
 
   async redeliver(ref: SubscriptionRef, eventId: string): Promise<Redelivery> {
-    return await this.#change(ref, (now): Redelivery => {
-      const delivery = this.#unexpired(eventId, now);
-      if (delivery === undefined) return { answer: 'not found' };
-      if (!this.#owner.enabled) return { answer: 'disabled' };
-      const again = redeliver(delivery, now);
-      if (delivery.state === 'failure' && !isKept(delivery))
-        return { answer: 'not failed', because: 'not kept' };
-      if (again === undefined) return { answer: 'not failed' };
-      if (delivery.proof !== null && !this.#proofs.isGiven(delivery.proof)) return { answer: 'not verified' };
-      const waitMs = (this.#owner.redeliveredAt ?? 0) + this.#config().redeliverIntervalMs - now;
-      if (waitMs > 0) return { answer: 'too soon', waitMs };
-      this.#deliveries.put(again);
-      this.#dispatch.hurry();
-      this.#owner.markRedelivered(now);
-      return { answer: 'accepted', delivery: again };
+    return await this.#change(ref, (now) => {
+      const { redeliverIntervalMs } = this.#config();
+      return redeliverOne(this.#redelivery, this.#unexpired(eventId, now), now, redeliverIntervalMs);
     });
   }
 

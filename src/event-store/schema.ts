@@ -271,6 +271,8 @@ const MIGRATIONS: readonly string[] = [
    ) WITHOUT ROWID;`,
   // Always empty: a row is written and deleted to find out whether the store takes writes.
   `CREATE TABLE write_check (one INTEGER PRIMARY KEY, filler BLOB NOT NULL);`,
+  // A SET that nobody has signed yet. The consumer that begins the first attempt signs it; then it is in `bodies`.
+  `ALTER TABLE deliveries ADD COLUMN unsigned BLOB;`,
 ];
 
 /**

@@ -47,6 +47,8 @@ export const HELD_ENDPOINTS_MAX = 20;
 export const DISPATCHED_MAX = 3000;
 /** Deliveries of an unhealthy endpoint on their way at once, so that it cannot fill the queue that endpoints in trouble share. */
 export const UNHEALTHY_UNDER_WAY_MAX = 40;
+/** A delivery whose consumer cannot sign is dispatched again after this long: consumers of two versions run for minutes. */
+export const SIGNER_WAIT_MS = 5 * SECOND_MS;
 /** The backlog releases deliveries in drain steps of this length. */
 export const DRAIN_STEP_MS = SECOND_MS;
 /** The most deliveries of one drain step; the pace doubles up to here. */

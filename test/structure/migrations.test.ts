@@ -42,6 +42,7 @@ const OF_EVENT_STORES = [
   'f93f5fe2b14a1978',
   '35b491f96b2da64c',
   '92adb1ef8d9f8608',
+  'e8a2f161891bf941',
 ];
 
 describe('migrations', () => {

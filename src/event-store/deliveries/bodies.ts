@@ -7,7 +7,7 @@
  * header and payload, compressed. Any other text is stored as it is (docs/decisions/0026-what-waits-is-small.md).
  */
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
-import { signingInput, withoutSignature } from '../../domain/security-event-token.ts';
+import { setText, signingInput } from '../../domain/security-event-token.ts';
 import type { StoreDatabase } from '../database.ts';
 
 const encoder = new TextEncoder();
@@ -27,7 +27,7 @@ export class Bodies {
   add(set: string): number {
     const last = this.#database.first<{ number: number | null }>('SELECT max(number) AS number FROM bodies');
     const number = (last?.number ?? 0) + 1;
-    this.#database.run('INSERT INTO bodies (number, token) VALUES (?, ?)', number, encode(set) ?? set);
+    this.#database.run('INSERT INTO bodies (number, token) VALUES (?, ?)', number, setBytes(set) ?? set);
     return number;
   }
 
@@ -39,10 +39,7 @@ export class Bodies {
       JSON.stringify(numbers),
     );
     return new Map(
-      rows.map(({ number, token }) => [
-        number,
-        typeof token === 'string' ? token : decode(new Uint8Array(token)),
-      ]),
+      rows.map(({ number, token }) => [number, typeof token === 'string' ? token : setOfBytes(token)]),
     );
   }
 
@@ -55,9 +52,9 @@ export class Bodies {
   }
 }
 
-/** A SET as bytes; `undefined` when the bytes would not make the same text again. */
-function encode(set: string): Uint8Array | undefined {
-  const text = withoutSignature(set);
+/** A SET as bytes, signed or not; `undefined` when the bytes would not make the same text again. */
+export function setBytes(set: string): Uint8Array | undefined {
+  const text = setText(set);
   if (text === undefined || text.header.includes('\n')) return undefined;
   const signature = bytesOf(set.slice(set.lastIndexOf('.') + 1));
   if (signature === undefined || signature.length >= 2 ** 16) return undefined;
@@ -69,7 +66,9 @@ function encode(set: string): Uint8Array | undefined {
   return bytes;
 }
 
-function decode(bytes: Uint8Array): string {
+/** The SET of `setBytes`. */
+export function setOfBytes(stored: ArrayBuffer): string {
+  const bytes = new Uint8Array(stored);
   const end = LENGTH_BYTES + new DataView(bytes.buffer).getUint16(0);
   const text = decoder.decode(inflateRawSync(bytes.subarray(end)));
   const line = text.indexOf('\n');

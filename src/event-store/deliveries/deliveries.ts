@@ -70,9 +70,9 @@ export class Deliveries {
     if (packed.length > 0) this.#segments.add(packed);
   }
 
-  /** Writes a delivery that has a row. */
-  put(delivery: Delivery): void {
-    this.rows.put(delivery);
+  /** Writes a delivery that has a row. @returns the delivery as it is kept now */
+  put(delivery: Delivery): Delivery {
+    return this.rows.put(delivery);
   }
 
   /** A page of deliveries that have not expired, in order of event id. */

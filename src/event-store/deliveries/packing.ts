@@ -1,13 +1,13 @@
 /**
  * How deliveries are packed into one segment. Each delivery is three lines of text: what is kept of it, then header and
  * payload of its SET. All lines of a segment are compressed together. A signature is random to a compressor, and longer than
- * all the rest, so it is left out; key and text make it again (`withoutSignature`). The ids are stored apart, sixteen bytes
+ * all the rest, so it is left out; key and text make it again (`setText`). The ids are stored apart, sixteen bytes
  * each, in order, so that a repeat is found without unpacking.
  */
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import type { Delivery, HistoryEntry } from '../../domain/delivery.ts';
 import { eventIdTime, isEventId } from '../../domain/ids.ts';
-import { signingInput, withoutSignature } from '../../domain/security-event-token.ts';
+import { setText, unsigned } from '../../domain/security-event-token.ts';
 import {
   SEGMENT_ID_MAX_SKEW_MS,
   SEGMENT_MAX_BYTES,
@@ -43,7 +43,7 @@ export function toEntry(delivery: Delivery): Entry | undefined {
   if (delivery.state !== 'success' || delivery.attempts !== 1 || delivery.runBase !== 0) return undefined;
   if (delivery.hold !== 'possible' || delivery.redeliveryId !== null || !isEventId(eventId)) return undefined;
   if (Math.abs(eventIdTime(eventId) - acceptedAt) > SEGMENT_ID_MAX_SKEW_MS) return undefined;
-  const set = withoutSignature(delivery.set);
+  const set = setText(delivery.set);
   if (set === undefined || set.header.includes('\n') || set.payload.includes('\n')) return undefined;
   const kept: Kept = [acceptedAt, updatedAt, endpoint, history];
   return entryOf(eventId, `${JSON.stringify(kept)}\n${set.header}\n${set.payload}\n`);
@@ -62,7 +62,7 @@ export function fromEntry(eventId: string, text: string): Delivery {
     eventId,
     acceptedAt,
     endpoint,
-    set: `${signingInput({ header, payload })}.`,
+    set: unsigned({ header, payload }),
     state: 'success',
     attempts: 1,
     runBase: 0,

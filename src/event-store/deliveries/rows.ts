@@ -9,10 +9,11 @@ import { type Delivery, type DeliveryState, type HistoryEntry, isKept } from '..
 import { DISPATCH_LEASE_MS, dispatchLeaseMs } from '../../domain/leases.ts';
 import { EVENT_MAX_AGE_MS, HOUR_MS } from '../../domain/limits.ts';
 import type { Aged, Retention } from '../../domain/retention.ts';
+import { isUnsigned } from '../../domain/security-event-token.ts';
 import type { Binding, StoreDatabase } from '../database.ts';
 import type { PageQuery } from '../rpc.ts';
 import { DELIVERIES_BITE, DUE_LOOKED_AT_MAX, HELD_ENDPOINTS_MAX, HISTORY_TEXT_MAX } from '../tuning.ts';
-import { Bodies } from './bodies.ts';
+import { Bodies, setBytes, setOfBytes } from './bodies.ts';
 import { Disabled, IS_MARKED, OPEN_STATES } from './disabled.ts';
 import { DispatchedDeliveries, type DispatchedRow } from './dispatched.ts';
 import { HistoryPages } from './history-pages.ts';
@@ -41,6 +42,8 @@ export type DeliveryRow = {
   generation: number;
   /** Null: never held, or written by an earlier version. */
   held_until: number | null;
+  /** A SET that nobody has signed yet; then there is no body. Null: it is signed. */
+  unsigned: ArrayBuffer | null;
 };
 
 /** What says where a due delivery goes. */
@@ -107,8 +110,10 @@ export class Rows {
   /** The deliveries of these rows, with their SETs. */
   whole(rows: readonly DeliveryRow[]): Delivery[] {
     const sets = this.#bodies.find(rows.flatMap(({ body }) => body ?? []));
+    const stored = ({ unsigned, set_token }: DeliveryRow) =>
+      unsigned === null ? set_token : setOfBytes(unsigned);
     return rows.map((row) => {
-      const set = row.body === null ? row.set_token : sets.get(row.body);
+      const set = row.body === null ? stored(row) : sets.get(row.body);
       if (set === undefined) throw new Error('a body is gone');
       return { ...this.#read(row), set };
     });
@@ -130,28 +135,39 @@ export class Rows {
   /** Adds deliveries that are not stored yet: for each a row, its SET, and the index `due` while it is not final. */
   add(deliveries: readonly Delivery[]): void {
     for (const delivery of deliveries) {
+      const unsigned = isUnsigned(delivery.set) ? setBytes(delivery.set) : undefined;
       this.#database.run(
-        `INSERT INTO deliveries (${CHANGING}, event_id, accepted_at, endpoint, set_token, body)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?)`,
-        ...this.#changing(delivery),
+        `INSERT INTO deliveries (${CHANGING}, event_id, accepted_at, endpoint, set_token, body, unsigned)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?)`,
+        ...this.#changing({ ...delivery, ...(unsigned === undefined ? {} : { form: 'unsigned' }) }),
         delivery.eventId,
         delivery.acceptedAt,
         delivery.endpoint,
-        isKept(delivery) ? this.#bodies.add(delivery.set) : null,
+        isKept(delivery) && unsigned === undefined ? this.#bodies.add(delivery.set) : null,
+        unsigned ?? null,
       );
     }
   }
 
   /**
    * Writes a delivery that has a row: one row, the index `due` while the delivery is not final, and `first`, too, if it is never held. Its SET
-   * is not written.
+   * is not written, unless it was not signed before and is now.
+   * @returns the delivery as its row is now
    */
-  put(delivery: Delivery): void {
+  put(delivery: Delivery): Delivery {
+    const isSignedNow = delivery.form === 'unsigned' && isKept(delivery) && !isUnsigned(delivery.set);
+    const { form: _, ...signed } = delivery;
+    const written = isSignedNow ? signed : delivery;
+    const [columns, places, values] = isSignedNow
+      ? [', body, unsigned', ', ?, NULL', [this.#bodies.add(delivery.set)]]
+      : ['', '', []];
     this.#database.run(
-      `UPDATE deliveries SET (${CHANGING}) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) WHERE event_id = ?`,
-      ...this.#changing(delivery),
+      `UPDATE deliveries SET (${CHANGING}${columns}) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?${places}) WHERE event_id = ?`,
+      ...this.#changing(written),
+      ...values,
       delivery.eventId,
     );
+    return written;
   }
 
   delete(eventIds: readonly string[]): void {
@@ -257,7 +273,7 @@ export class Rows {
   failures(after: string, limit: number): Failure[] {
     return this.#database.rows<Failure>(
       `SELECT event_id AS eventId, accepted_at AS acceptedAt, updated_at AS updatedAt, proof,
-         body IS NOT NULL OR octet_length(set_token) > 0 AS isKept
+         body IS NOT NULL OR unsigned IS NOT NULL OR octet_length(set_token) > 0 AS isKept
        FROM deliveries INDEXED BY by_state WHERE state = 'failure' AND event_id > ? ORDER BY event_id LIMIT ?`,
       after,
       limit,
@@ -522,6 +538,7 @@ function fromRow(row: DeliveryRow): Delivery {
     redeliveryId: row.redelivery_id,
     proof: row.proof,
     ...(row.held_until === null ? {} : { heldUntil: row.held_until }),
+    ...(row.unsigned === null ? {} : { form: 'unsigned' }),
     history: historyOf(row),
   };
 }
@@ -539,7 +556,7 @@ function changingValues(delivery: Delivery, history: readonly HistoryEntry[]): B
     delivery.updatedAt,
     delivery.dueAt,
     delivery.leaseToken,
-    ...historyColumns(history),
+    ...historyColumns(history, delivery.form === 'unsigned'),
     delivery.hold === 'possible' ? null : delivery.hold,
     delivery.redeliveryId,
     delivery.proof,
@@ -549,15 +566,20 @@ function changingValues(delivery: Delivery, history: readonly HistoryEntry[]): B
 
 /**
  * The values of `history` and `entries`. Code from before there were bodies reads `history`: it must find no list, or after a
- * rollback it would begin the attempt, and send an empty SET.
+ * rollback it would begin the attempt, and send an empty SET. In the same way code that cannot sign finds no list in the `entries` of a
+ * delivery whose SET is not signed, or it would send the text without a signature.
  */
-function historyColumns(history: readonly HistoryEntry[]): [string, string | Uint8Array] {
-  const text = JSON.stringify(history);
+function historyColumns(
+  history: readonly HistoryEntry[],
+  isInObject: boolean,
+): [string, string | Uint8Array] {
+  const text = JSON.stringify(isInObject ? { history } : history);
   return ['{}', text.length <= HISTORY_TEXT_MAX ? text : deflateRawSync(encoder.encode(text))];
 }
 
 function historyOf({ history, entries }: DeliveryRow): HistoryEntry[] {
-  if (entries === null || typeof entries === 'string')
-    return JSON.parse(entries ?? history) as HistoryEntry[];
-  return JSON.parse(decoder.decode(inflateRawSync(new Uint8Array(entries)))) as HistoryEntry[];
+  const isText = entries === null || typeof entries === 'string';
+  const text = isText ? (entries ?? history) : decoder.decode(inflateRawSync(new Uint8Array(entries)));
+  const stored = JSON.parse(text) as HistoryEntry[] | { readonly history: HistoryEntry[] };
+  return Array.isArray(stored) ? stored : stored.history;
 }
