@@ -58,7 +58,7 @@ export class Attempts {
     // The endpoint may have begun to fail since the dispatch.
     const held = heldIfFailing(delivery, endpointNow(now));
     if (held !== delivery) {
-      deliveries.put(held);
+      deliveries.put([held]);
       return undefined;
     }
     if (isUnsigned(begun.set) && signs !== true) {
@@ -81,11 +81,12 @@ export class Attempts {
     const { deliveries, proofs } = this.#parts;
     const reports = sent.map(ofThisVersion);
     const stored = deliveries.findAll(reports.map(({ eventId }) => eventId));
-    // Deliveries that are not stored yet are added together, so that they can share a segment.
+    // All are written together, so that those that are packed can share a segment or a pack.
     const arrived = new Map<string, Delivery>();
+    const changedOnes = new Map<string, Delivery>();
     const each = reports.map((report): StoredReport => {
       const { eventId } = report;
-      const known = arrived.get(eventId) ?? stored.get(eventId);
+      const known = arrived.get(eventId) ?? changedOnes.get(eventId) ?? stored.get(eventId);
       const existing = known && signedBy(known, report);
       const waitMs = this.#testWaitMs(report, existing, now);
       if (waitMs !== undefined) return { eventId, state: 'dropped', attempts: 0, waitMs };
@@ -93,13 +94,12 @@ export class Attempts {
       if (changed === undefined) return { eventId, state: 'dropped', attempts: existing?.attempts ?? 0 };
       // Only a test still names a proof when it succeeds.
       if (changed.state === 'success' && changed.proof !== null) proofs.give(changed.proof, now);
-      if (stored.has(eventId)) stored.set(eventId, deliveries.put(changed));
-      else arrived.set(eventId, changed);
+      (stored.has(eventId) ? changedOnes : arrived).set(eventId, changed);
       const { state, attempts, dueAt, hold } = changed;
       const hasNext = dueAt !== null && hold !== 'held' && !waitsForProof(changed);
       return { eventId, state, attempts, ...(hasNext ? { nextAttemptAt: dueAt } : {}) };
     });
-    deliveries.add([...arrived.values()]);
+    deliveries.write([...changedOnes.values()], [...arrived.values()]);
     this.#observeHealth(reports, each, now);
     return each;
   }

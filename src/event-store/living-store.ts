@@ -19,6 +19,7 @@ import { Attempts } from './attempts.ts';
 import type { StoreDatabase } from './database.ts';
 import { Deliveries } from './deliveries/deliveries.ts';
 import { Summaries } from './deliveries/summary.ts';
+import { Deadlines } from './duties/deadlines.ts';
 import { Disabling } from './duties/disabling.ts';
 import { Dispatching } from './duties/dispatch.ts';
 import { Sweep } from './duties/sweep.ts';
@@ -94,7 +95,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase' | 'settle
     const retentionMs = () => config().retentionMs;
     const endpointNow = (now: number) => this.#endpointNow(now);
     this.#deliveries = new Deliveries(database, Date.now());
-    const { rows, merging, sorting } = this.#deliveries;
+    const { rows, packs, sorting, merging } = this.#deliveries;
     this.#health = new Health(database);
     const isAsked = () => config().verifyEndpoints;
     this.#proofs = new Proofs(database, (proof) => rows.names(proof), isAsked);
@@ -124,14 +125,14 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase' | 'settle
       attemptLeaseMs: () => this.#attemptLeaseMs(),
       checkWrites: (eventIds, now) => this.#writeCheck.check(eventIds, now),
     });
-    this.#exports = new Exports(database, rows, () => config().userAgent, isFull);
-    this.#redeliveries = new Redeliveries(database, rows, retentionMs, () => proofs.given());
+    this.#exports = new Exports(database, this.#deliveries, () => config().userAgent, isFull);
+    this.#redeliveries = new Redeliveries(database, this.#deliveries, retentionMs, () => proofs.given());
     const countExported = (after: number) => this.#exports.countExported(after);
     const isErased = () => owner.deletedAt !== null;
     this.#summaries = new Summaries(database, this.#deliveries, countExported, isErased);
     const backlog = new Backlog({
       database,
-      deliveries: rows,
+      deliveries: this.#deliveries,
       redeliveries: this.#redeliveries,
       health: this.#health,
       proofs,
@@ -151,9 +152,11 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase' | 'settle
     this.#dispatch = dispatch;
     this.#redelivery = { owner, proofs, deliveries: this.#deliveries, dispatch };
     const sweep = new Sweep(database, this.#deliveries, this.#exports, this.#redeliveries, retentionMs);
-    const disabling = new Disabling(database, rows);
+    const disabling = new Disabling(database, this.#deliveries);
+    const deadlines = new Deadlines(database, packs, endpointNow);
     // In this order: the backlog makes deliveries due, which the same alarm then dispatches.
-    const duties = [disabling, backlog, dispatch, this.#exports, sweep, this.#redeliveries, sorting, merging];
+    const [exports, redeliveries] = [this.#exports, this.#redeliveries];
+    const duties = [disabling, deadlines, backlog, dispatch, exports, sweep, redeliveries, sorting, merging];
     this.#alarm = new Alarm(state.storage, duties, new Pauses(database), () => this.#names());
   }
 
@@ -323,7 +326,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase' | 'settle
       this.#admissions.unanswered.clear();
     }
     if (ref.enabled) return;
-    this.#deliveries.rows.failAllThatWait(now);
+    this.#deliveries.failAllThatWait(now);
     this.#redeliveries.cancelActive(now);
   }
 

@@ -32,7 +32,7 @@ export function redeliverOne(
   if (delivery.proof !== null && !proofs.isGiven(delivery.proof)) return { answer: 'not verified' };
   const waitMs = (owner.redeliveredAt ?? 0) + intervalMs - now;
   if (waitMs > 0) return { answer: 'too soon', waitMs };
-  deliveries.put(again);
+  deliveries.put([again]);
   dispatch.hurry();
   owner.markRedelivered(now);
   return { answer: 'accepted', delivery: again };

@@ -43,6 +43,13 @@ export const DUE_LOOKED_AT_MAX = 5000;
 export const WAITING_HOSTS_MAX = DUE_LOOKED_AT_MAX;
 /** Earlier endpoints whose held deliveries are released in one order. Those of further ones follow. */
 export const HELD_ENDPOINTS_MAX = 20;
+/**
+ * Groups of packs. Each endpoint that fails has one, and each disabling leaves one behind. What is held beyond has a row each, so that a
+ * search looks into a bounded number of groups.
+ */
+export const PACK_GROUPS_MAX = 20;
+/** Packs that one alarm takes when their deliveries have waited too long. */
+export const DEADLINE_PACKS = 50;
 /** Deliveries of one subscription that are dispatched and not begun, so that a slow queue is not filled by one store. */
 export const DISPATCHED_MAX = 3000;
 /** Deliveries of an unhealthy endpoint on their way at once, so that it cannot fill the queue that endpoints in trouble share. */

@@ -159,10 +159,15 @@ export class Ledger {
       `SELECT accepted_at AS acceptedAt, lease_token AS leaseToken, due_at AS dueAt
        FROM deliveries WHERE due_at IS NOT NULL`,
     );
+    const [packed] = this.#object.rows<{ heldUntil: number | null }>(
+      `SELECT min(held_until) AS heldUntil FROM packs JOIN pack_groups ON number = group_number WHERE reason IS NULL`,
+    );
+    const deadlines = packed?.heldUntil == null ? [] : [packed.heldUntil];
     const again = rows.flatMap((row) => sendAgainAt(row) ?? []);
     // When so many are dispatched and not begun, what else is due waits until one begins, or is sent again.
     const isFull = again.length >= UNHEALTHY_UNDER_WAY_MAX;
-    const times = isFull ? again : rows.map((row) => sendAgainAt(row) ?? row.dueAt);
+    const due = isFull ? again : rows.map((row) => sendAgainAt(row) ?? row.dueAt);
+    const times = [...due, ...deadlines];
     const at = times.length === 0 ? null : Math.min(...times);
     if (at !== null) {
       must(alarm !== null, 'something is open and no alarm is set');
@@ -185,14 +190,12 @@ export class Ledger {
   }
 
   find(eventId: string): Delivery | undefined {
-    const near =
-      this.#object.rows('SELECT 1 FROM deliveries WHERE event_id = ?', eventId).length > 0 ||
-      this.#object.rows(
-        'SELECT 1 FROM segments WHERE last_id >= ? AND first_id <= ? LIMIT 1',
-        eventId,
-        eventId,
-      ).length > 0;
-    if (!near) return undefined;
+    const near = [
+      'SELECT 1 FROM deliveries WHERE event_id = ?1',
+      'SELECT 1 FROM segments WHERE last_id >= ?1 AND first_id <= ?1 LIMIT 1',
+      'SELECT 1 FROM packs WHERE last_id >= ?1 AND first_id <= ?1 LIMIT 1',
+    ];
+    if (!near.some((query) => this.#object.rows(query, eventId).length > 0)) return undefined;
     const before = eventId.slice(0, -1) + String.fromCharCode(eventId.charCodeAt(35) - 1);
     const next = this.#object.store.list({ after: before, limit: 1 })[0];
     return next?.eventId === eventId ? next : undefined;
@@ -248,7 +251,10 @@ export class Ledger {
   /** What changes the answers of the store although no row of `deliveries` changes. */
   #outlines(): string {
     const segments = this.#object.rows('SELECT last_id, events FROM segments');
-    return JSON.stringify([segments, this.#object.rows('SELECT generation FROM disabled_mark')]);
+    const packs = this.#object.rows('SELECT group_number, last_id, present, held_until FROM packs');
+    const groups = this.#object.rows('SELECT number, reason FROM pack_groups');
+    const mark = this.#object.rows('SELECT generation FROM disabled_mark');
+    return JSON.stringify([segments, packs, groups, mark]);
   }
 
   #checkStore(now: number): void {
@@ -353,7 +359,8 @@ export class Ledger {
   /** How many deliveries are stored, expired ones included. */
   #stored(): number {
     const counted = this.#object.rows<{ n: number }>(
-      'SELECT (SELECT count(*) FROM deliveries) + (SELECT coalesce(sum(events), 0) FROM segments) AS n',
+      `SELECT (SELECT count(*) FROM deliveries) + (SELECT coalesce(sum(events), 0) FROM segments)
+         + (SELECT coalesce(sum(present), 0) FROM packs) AS n`,
     );
     return counted[0]?.n ?? 0;
   }
@@ -361,8 +368,11 @@ export class Ledger {
   /** It failed between two checks, and its time has passed: it is stored, but no list shows it. */
   #hasFailedAndExpired(eventId: string, acceptedAt: number, now: number): boolean {
     if (acceptedAt + RETENTION_MS > now) return false;
-    const query = "SELECT 1 FROM deliveries WHERE event_id = ? AND state = 'failure'";
-    return this.#object.rows(query, eventId).length > 0;
+    const row = "SELECT 1 FROM deliveries WHERE event_id = ? AND state = 'failure'";
+    const pack = `SELECT 1 FROM packs JOIN pack_groups ON number = group_number
+       WHERE reason IS NOT NULL AND instr(hex(ids), upper(?)) > 0`;
+    const isPacked = this.#object.rows(pack, eventId.replaceAll('-', '')).length > 0;
+    return isPacked || this.#object.rows(row, eventId).length > 0;
   }
 
   #hasSucceeded(eventId: string): boolean {

@@ -580,6 +580,10 @@ export class World {
       for (const table of [
         'deliveries',
         'segments',
+        'packs',
+        'pack_groups',
+        'bodies',
+        'tally',
         'history_pages',
         'exported',
         'export_parts',
@@ -604,6 +608,7 @@ export class World {
     return this.#places.some(({ object, isDeleted }) => {
       if (isDeleted) return false;
       if (object.rows('SELECT 1 FROM deliveries WHERE due_at IS NOT NULL LIMIT 1').length > 0) return true;
+      if (object.rows('SELECT 1 FROM pack_groups WHERE reason IS NULL LIMIT 1').length > 0) return true;
       return ['redeliveries', 'exports'].some(
         (table) => object.rows(`SELECT 1 FROM ${table} WHERE state = 'processing'`).length > 0,
       );

@@ -17,6 +17,7 @@ import { Bodies, setBytes, setOfBytes } from './bodies.ts';
 import { Disabled, IS_MARKED, OPEN_STATES } from './disabled.ts';
 import { DispatchedDeliveries, type DispatchedRow } from './dispatched.ts';
 import { HistoryPages } from './history-pages.ts';
+import { byEventId } from './near-ids.ts';
 import { Tally } from './tally.ts';
 
 export type DeliveryRow = {
@@ -152,9 +153,8 @@ export class Rows {
   /**
    * Writes a delivery that has a row: one row, the index `due` while the delivery is not final, and `first`, too, if it is never held. Its SET
    * is not written, unless it was not signed before and is now.
-   * @returns the delivery as its row is now
    */
-  put(delivery: Delivery): Delivery {
+  put(delivery: Delivery): void {
     const isSignedNow = delivery.form === 'unsigned' && isKept(delivery) && !isUnsigned(delivery.set);
     const { form: _, ...signed } = delivery;
     const written = isSignedNow ? signed : delivery;
@@ -167,7 +167,12 @@ export class Rows {
       ...values,
       delivery.eventId,
     );
-    return written;
+  }
+
+  /** Deletes a delivery that is stored elsewhere from now on. It is final. */
+  remove(delivery: Delivery): void {
+    this.due.note(delivery);
+    this.delete([delivery.eventId]);
   }
 
   delete(eventIds: readonly string[]): void {
@@ -199,7 +204,7 @@ export class Rows {
         limit,
       ),
     );
-    return held.sort((a, b) => (a.eventId < b.eventId ? -1 : 1)).slice(0, limit);
+    return held.sort(byEventId).slice(0, limit);
   }
 
   /** Whether any delivery is held. */

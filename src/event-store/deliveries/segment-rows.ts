@@ -1,6 +1,7 @@
 /** Segments as rows: tables `segments` and `merged`. What is in a segment is the business of segments.ts and packing.ts. */
 import type { StoreDatabase } from '../database.ts';
 import { MERGE_SEGMENTS } from '../tuning.ts';
+import type { MergeableRows } from './merging.ts';
 import { type Entry, entryOf, IdList, type Segment, unpack } from './packing.ts';
 import { Total } from './total.ts';
 
@@ -13,7 +14,7 @@ export type SizedOutline = Outline & { bytes: number };
 
 const OUTLINE = 'last_id, first_id, events';
 
-export class SegmentRows {
+export class SegmentRows implements MergeableRows<SizedOutline> {
   readonly #database: StoreDatabase;
   readonly #total: Total;
   /** Segments that no merge has seen, counted up to `MERGE_SEGMENTS`, and the first of them. Unknown after waking. */
@@ -205,6 +206,16 @@ export class SegmentRows {
       before,
       limit,
     );
+  }
+
+  /** Any neighbours may share a segment. */
+  mayJoin(): boolean {
+    return true;
+  }
+
+  replace(outlines: readonly Outline[], segments: readonly Segment[]): void {
+    this.delete(outlines);
+    this.insert(segments);
   }
 
   /** A merge has seen all segments up to this last id. */

@@ -12,8 +12,9 @@
  * merging.ts makes few large segments of many small ones. docs/segments.md has the whole story.
  */
 import type { Delivery } from '../../domain/delivery.ts';
-import { eventIdFloor, eventIdTime } from '../../domain/ids.ts';
+import { eventIdFloor } from '../../domain/ids.ts';
 import { SEGMENT_ID_MAX_SKEW_MS, SEGMENT_SPAN_MS } from '../tuning.ts';
+import { AFTER_ALL, BEFORE_ALL, byEventId, nearEachOther, reach } from './near-ids.ts';
 import { acceptedAtOf, type Entry, fromEntry, packSettled } from './packing.ts';
 import { RecentIds } from './recent-ids.ts';
 import type { SegmentRows } from './segment-rows.ts';
@@ -26,13 +27,8 @@ interface Place {
   readonly index: number;
 }
 
-/** Ids this close to each other are searched together. */
-const SEARCHED_TOGETHER_MS = 60_000;
 /** Segments that one query of a page reads. */
 const OUTLINES_CHUNK = 200;
-/** Before every id, and after every id. */
-const NOTHING = '';
-const EVERYTHING = '~';
 
 export class Segments {
   readonly #rows: SegmentRows;
@@ -75,7 +71,7 @@ export class Segments {
       if (bound !== undefined && outline.last_id > reach(bound)) break;
       if (bound !== undefined && outline.first_id > bound) continue;
       const ids = this.#rows.ids(outline);
-      const [start, end] = ids.between(after ?? NOTHING, before ?? EVERYTHING);
+      const [start, end] = ids.between(after ?? BEFORE_ALL, before ?? AFTER_ALL);
       // Of one segment some events may be past their time: their texts say when they were accepted.
       const texts = outline.accepted_from > acceptedAfter ? undefined : this.#rows.texts(outline.last_id);
       for (let index = start, taken = 0; index < end && taken < limit; index++) {
@@ -159,7 +155,7 @@ export class Segments {
       const texts = this.#rows.texts(lastId);
       for (const { eventId, index } of inside) deliveries.push(fromEntry(eventId, texts[index] ?? ''));
     }
-    return deliveries.sort((a, b) => (a.eventId < b.eventId ? -1 : 1));
+    return deliveries.sort(byEventId);
   }
 
   /** What was added since the object woke. What was stored then has no greater id than the last segment. */
@@ -170,35 +166,13 @@ export class Segments {
 
   /** Segments that may have ids between two, in order of their last ids. */
   *#outlines(after: string | undefined, before: string | undefined, acceptedAfter: number) {
-    const end = before === undefined ? EVERYTHING : reach(before);
-    for (let cursor = after ?? NOTHING; ; ) {
-      const chunk = this.#rows.after(cursor, end, before ?? EVERYTHING, acceptedAfter, OUTLINES_CHUNK);
+    const end = before === undefined ? AFTER_ALL : reach(before);
+    for (let cursor = after ?? BEFORE_ALL; ; ) {
+      const chunk = this.#rows.after(cursor, end, before ?? AFTER_ALL, acceptedAfter, OUTLINES_CHUNK);
       yield* chunk;
       const last = chunk.at(-1);
       if (last === undefined || chunk.length < OUTLINES_CHUNK) return;
       cursor = last.last_id;
     }
   }
-}
-
-/** The largest last id that a segment with this id in it can have. */
-function reach(eventId: string): string {
-  return eventIdFloor(eventIdTime(eventId) + SEGMENT_SPAN_MS + 1);
-}
-
-function byEventId(a: Place, b: Place): number {
-  return a.eventId < b.eventId ? -1 : 1;
-}
-
-/** Ids in order, in groups that lie close together in time. */
-function nearEachOther(eventIds: readonly string[]): string[][] {
-  const groups: string[][] = [];
-  for (const eventId of eventIds.toSorted()) {
-    const group = groups.at(-1);
-    const since = group?.[0];
-    if (since !== undefined && eventIdTime(eventId) - eventIdTime(since) <= SEARCHED_TOGETHER_MS) {
-      group?.push(eventId);
-    } else groups.push([eventId]);
-  }
-  return groups;
 }

@@ -69,9 +69,12 @@ export class Sweep implements Duty {
         this.#deliveries.rows.delete(ids);
         this.#exports.forgetEvents(ids);
       }
+      const packs = this.#deliveries.packs.deleteExpired({ now, retentionMs }, SWEEP_MAX_SEGMENTS);
+      if (packs.eventIds.length > 0) this.#exports.forgetEvents(packs.eventIds);
+      const hasMore = this.#deliveries.deletePacked(now - retentionMs, youngest, SWEEP_MAX_SEGMENTS);
       return {
         cursor: bite.length === SWEEP_MAX_ROWS ? (bite.at(-1)?.eventId ?? '') : '',
-        hasMoreSegments: this.#deliveries.deletePacked(now - retentionMs, youngest, SWEEP_MAX_SEGMENTS),
+        hasMoreSegments: hasMore || packs.more,
       };
     });
     this.#cursor = cursor;

@@ -11,7 +11,8 @@ import { REDELIVERY_LIFE_MS } from '../../domain/limits.ts';
 import { expiresAt } from '../../domain/retention.ts';
 import type { Duty } from '../alarm.ts';
 import type { StoreDatabase } from '../database.ts';
-import type { Failure, Rows } from '../deliveries/rows.ts';
+import type { Deliveries } from '../deliveries/deliveries.ts';
+import type { Failure } from '../deliveries/rows.ts';
 import type { RedeliveryJob, RedeliveryState, Span } from '../rpc.ts';
 import { REDELIVERY_LOOK_MAX } from '../tuning.ts';
 import { Jobs } from './job.ts';
@@ -36,7 +37,7 @@ type Row = {
 export class Redeliveries implements Duty {
   readonly name = 'redelivery';
   readonly #database: StoreDatabase;
-  readonly #deliveries: Rows;
+  readonly #deliveries: Deliveries;
   readonly #jobs: Jobs<Row>;
   readonly #retentionMs: () => number;
   readonly #given: () => readonly number[];
@@ -46,7 +47,7 @@ export class Redeliveries implements Duty {
   /** @param given the proofs that were given (contract 10.8) */
   constructor(
     database: StoreDatabase,
-    deliveries: Rows,
+    deliveries: Deliveries,
     retentionMs: () => number,
     given: () => readonly number[],
   ) {
@@ -114,13 +115,10 @@ export class Redeliveries implements Duty {
     const job = this.#active();
     if (job === undefined || job.cursor === null || limit <= 0 || !this.hasMore()) return [];
     const { wanted, next } = this.#look(job, job.cursor, limit, now);
-    const taken: string[] = [];
-    for (const delivery of this.#deliveries.find(wanted).values()) {
-      const again = redeliver(delivery, now, job.id);
-      if (again === undefined) continue;
-      this.#deliveries.put(again);
-      taken.push(delivery.eventId);
-    }
+    const taken = [...this.#deliveries.findAll(wanted).values()].flatMap(
+      (delivery) => redeliver(delivery, now, job.id) ?? [],
+    );
+    this.#deliveries.put(taken);
     // A delivery may fail in the very millisecond in which the job began, after it was counted: the total grows then.
     this.#database.run(
       `UPDATE redeliveries SET cursor = ?, redelivered = redelivered + ?, total = max(total, redelivered + ?),
@@ -131,7 +129,7 @@ export class Redeliveries implements Duty {
       now,
       job.id,
     );
-    return taken;
+    return taken.map(({ eventId }) => eventId);
   }
 
   /** Completes the active job once every delivery it released has become final. */
@@ -216,7 +214,7 @@ export class Redeliveries implements Duty {
 
   /** What failed when the subscription was disabled is found once the alarm has rewritten it. */
   get #isEarly(): boolean {
-    return this.#deliveries.disabled.mark !== undefined;
+    return this.#deliveries.rows.disabled.mark !== undefined;
   }
 
   #active(): Row | undefined {
