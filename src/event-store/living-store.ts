@@ -126,7 +126,8 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase' | 'settle
       checkWrites: (eventIds, now) => this.#writeCheck.check(eventIds, now),
     });
     this.#exports = new Exports(database, this.#deliveries, () => config().userAgent, isFull);
-    this.#redeliveries = new Redeliveries(database, this.#deliveries, retentionMs, () => proofs.given());
+    const given = () => proofs.given();
+    this.#redeliveries = new Redeliveries(database, this.#deliveries, retentionMs, given, isFull);
     const countExported = (after: number) => this.#exports.countExported(after);
     const isErased = () => owner.deletedAt !== null;
     this.#summaries = new Summaries(database, this.#deliveries, countExported, isErased);

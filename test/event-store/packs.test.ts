@@ -1,6 +1,7 @@
 /** Held deliveries that nobody has attempted are packed: many to a row, without signatures. */
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { describe, expect, it, vi } from 'vitest';
+import { newEventIds } from '../../src/domain/ids.ts';
 import { MERGE_SEGMENTS, MERGE_WAIT_MS, PACK_GROUPS_MAX } from '../../src/event-store/tuning.ts';
 import { anUnsignedSet, aSet } from '../support/delivery-fixtures.ts';
 import { reportOf } from '../support/reports.ts';
@@ -242,6 +243,22 @@ describe('the release of packed events', () => {
     await bench.ring();
     expect(await bench.state(ids[39] ?? '')).toMatchObject({ hold: 'held', attempts: 0 });
     expect((await kept(bench)).packed).toBeGreaterThan(30);
+  });
+
+  it('events of one pack whose ids are minutes apart are released together', async () => {
+    const bench = await failing();
+    const now = bench.clock.now();
+    const random = () => crypto.getRandomValues(new Uint8Array(16));
+    // The widest gap is between the first two, so the others share a pack.
+    const ids = [-290, -100, -15, 65].flatMap((seconds) => newEventIds(now + 1000 * seconds, 1, random()));
+    await bench.store.settle(
+      bench.ref,
+      ids.map((id) => reportOf(bench.facts(id))),
+    );
+    await recover(bench);
+    expect(await drain(bench, 6)).toEqual(ids);
+    expect(await kept(bench)).toMatchObject({ packs: 0 });
+    expect(await bench.store.health()).toMatchObject({ waiting: 0 });
   });
 
   it('events that were held for an earlier endpoint go out to it', async () => {

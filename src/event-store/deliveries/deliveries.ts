@@ -12,6 +12,7 @@ import { EVENT_ID_MAX_FUTURE_MS } from '../../domain/limits.ts';
 import type { Retention } from '../../domain/retention.ts';
 import type { StoreDatabase } from '../database.ts';
 import type { PageQuery } from '../rpc.ts';
+import { LateSegments } from './late-segments.ts';
 import { Merging, MergingOf } from './merging.ts';
 import { byEventId } from './near-ids.ts';
 import { PackGroups } from './pack-groups.ts';
@@ -41,11 +42,13 @@ export class Deliveries {
     const segmentRows = new SegmentRows(database);
     this.rows = new Rows(database, wokeAt);
     this.sorting = new Sorting(database, segmentRows);
-    this.#segments = new Segments(segmentRows, this.sorting);
+    const late = new LateSegments(segmentRows);
+    this.#segments = new Segments(segmentRows, this.sorting, late);
     const groups = new PackGroups(database);
     const packRows = new PackRows(database, groups);
     this.packs = new Packs(groups, packRows, this.rows.tally, () => this.rows.disabled.generation);
-    const kinds = [new MergingOf(segmentRows), new MergingOf(new PackMerging(packRows, groups))];
+    const packMerging = new PackMerging(packRows, groups);
+    const kinds = [new MergingOf(segmentRows), new MergingOf(late), new MergingOf(packMerging)];
     this.merging = new Merging(database, kinds);
   }
 

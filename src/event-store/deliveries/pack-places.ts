@@ -48,10 +48,15 @@ export class PackPlaces {
   of(eventIds: readonly string[]): Place[] {
     if (this.#groups.all().length === 0) return [];
     const places: Place[] = [];
+    const packs = new Map<string, PackOutline>();
     const recent = this.#recent;
     for (const near of nearEachOther(eventIds.filter((eventId) => recent.mayHave(eventId)))) {
       const [first = '', last = ''] = [near[0], near.at(-1)];
-      for (const pack of this.#rows.around(first, reach(last), last)) {
+      for (const found of this.#rows.around(first, reach(last), last)) {
+        // Ids that are searched apart may be in one pack.
+        const key = `${found.group_number} ${found.last_id}`;
+        const pack = packs.get(key) ?? found;
+        packs.set(key, pack);
         const ids = this.#rows.ids(pack);
         const gone = bitsOf(pack);
         for (const eventId of near) {

@@ -118,6 +118,11 @@ export class Packs {
     return this.#groups.held().length > 0;
   }
 
+  /** Whether any failed delivery is packed. */
+  hasFailed(): boolean {
+    return this.#groups.failed().length > 0;
+  }
+
   /** Held deliveries, oldest first. @param endpoint only deliveries to this one */
   held(limit: number, endpoint?: string): Delivery[] {
     const groups = this.#groups

@@ -19,6 +19,7 @@ export class SegmentRows implements MergeableRows<SizedOutline> {
   readonly #total: Total;
   /** Segments that no merge has seen, counted up to `MERGE_SEGMENTS`, and the first of them. Unknown after waking. */
   #unmerged: { count: number; first: string | undefined } | undefined;
+  #mergedUpTo: string | undefined;
 
   constructor(database: StoreDatabase) {
     this.#database = database;
@@ -28,7 +29,10 @@ export class SegmentRows implements MergeableRows<SizedOutline> {
       events: 'events',
       counted: 'segments_counted',
     });
-    database.whenRolledBack(() => this.forgetUnmerged());
+    database.whenRolledBack(() => {
+      this.forgetUnmerged();
+      this.#mergedUpTo = undefined;
+    });
   }
 
   insert(segments: readonly Segment[]): void {
@@ -202,7 +206,7 @@ export class SegmentRows implements MergeableRows<SizedOutline> {
   unmergedBefore(before: string, limit: number): SizedOutline[] {
     return this.#database.rows<SizedOutline>(
       `SELECT ${OUTLINE}, bytes FROM segments WHERE last_id > ? AND last_id < ? ORDER BY last_id LIMIT ?`,
-      this.#mergedUpTo(),
+      this.mergedUpTo(),
       before,
       limit,
     );
@@ -221,6 +225,13 @@ export class SegmentRows implements MergeableRows<SizedOutline> {
   /** A merge has seen all segments up to this last id. */
   markMerged(lastId: string): void {
     this.#database.run('INSERT OR REPLACE INTO merged (one, up_to) VALUES (1, ?)', lastId);
+    this.#mergedUpTo = lastId;
+  }
+
+  /** Merging has seen all segments up to this last id; empty when it has seen none. */
+  mergedUpTo(): string {
+    this.#mergedUpTo ??= this.#database.first<{ up_to: string }>('SELECT up_to FROM merged')?.up_to ?? '';
+    return this.#mergedUpTo;
   }
 
   /** The count of unmerged segments is out of date. */
@@ -231,13 +242,9 @@ export class SegmentRows implements MergeableRows<SizedOutline> {
   #countUnmerged() {
     const rows = this.#database.rows<{ last_id: string }>(
       'SELECT last_id FROM segments WHERE last_id > ? ORDER BY last_id LIMIT ?',
-      this.#mergedUpTo(),
+      this.mergedUpTo(),
       MERGE_SEGMENTS,
     );
     return { count: rows.length, first: rows[0]?.last_id };
-  }
-
-  #mergedUpTo(): string {
-    return this.#database.first<{ up_to: string }>('SELECT up_to FROM merged')?.up_to ?? '';
   }
 }

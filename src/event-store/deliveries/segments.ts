@@ -14,6 +14,7 @@
 import type { Delivery } from '../../domain/delivery.ts';
 import { eventIdFloor } from '../../domain/ids.ts';
 import { SEGMENT_ID_MAX_SKEW_MS, SEGMENT_SPAN_MS } from '../tuning.ts';
+import type { LateSegments } from './late-segments.ts';
 import { AFTER_ALL, BEFORE_ALL, byEventId, nearEachOther, reach } from './near-ids.ts';
 import { acceptedAtOf, type Entry, fromEntry, packSettled } from './packing.ts';
 import { RecentIds } from './recent-ids.ts';
@@ -33,11 +34,13 @@ const OUTLINES_CHUNK = 200;
 export class Segments {
   readonly #rows: SegmentRows;
   readonly #sorting: Sorting;
+  readonly #late: LateSegments;
   #recentIds: RecentIds | undefined;
 
-  constructor(rows: SegmentRows, sorting: Sorting) {
+  constructor(rows: SegmentRows, sorting: Sorting, late: LateSegments) {
     this.#rows = rows;
     this.#sorting = sorting;
+    this.#late = late;
   }
 
   /** Adds deliveries whose ids are not stored yet: one row, or a few when they are large. */
@@ -46,6 +49,7 @@ export class Segments {
     const segments = packSettled(entries);
     this.#rows.insert(segments);
     this.#sorting.note(segments);
+    this.#late.note(segments);
   }
 
   /** Which of these events are packed here. */

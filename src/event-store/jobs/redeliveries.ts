@@ -41,21 +41,27 @@ export class Redeliveries implements Duty {
   readonly #jobs: Jobs<Row>;
   readonly #retentionMs: () => number;
   readonly #given: () => readonly number[];
+  readonly #isFull: () => boolean;
   /** False only when it is known that no job is active: each call of the event path asks. */
   #mayBeActive = true;
 
-  /** @param given the proofs that were given (contract 10.8) */
+  /**
+   * @param given the proofs that were given (contract 10.8)
+   * @param isFull whether the store has no room for more rows (contract 10.9)
+   */
   constructor(
     database: StoreDatabase,
     deliveries: Deliveries,
     retentionMs: () => number,
     given: () => readonly number[],
+    isFull: () => boolean,
   ) {
     this.#database = database;
     this.#deliveries = deliveries;
     this.#jobs = new Jobs(database, 'redeliveries', REDELIVERY_LIFE_MS);
     this.#retentionMs = retentionMs;
     this.#given = given;
+    this.#isFull = isFull;
     database.whenRolledBack(() => {
       this.#mayBeActive = true;
     });
@@ -100,9 +106,13 @@ export class Redeliveries implements Duty {
     if (job !== undefined) this.#end(job.id, 'canceled', now);
   }
 
-  /** Whether an active job has deliveries left to release, as far as it knows. */
+  /**
+   * Whether an active job has deliveries left to release, as far as it knows. Packed ones get rows, which take ten times as much: in a full
+   * store they wait until the sweep has made room.
+   */
   hasMore(): boolean {
     const job = this.#active();
+    if (job !== undefined && this.#deliveries.packs.hasFailed() && this.#isFull()) return false;
     return job !== undefined && job.cursor !== null && job.uncounted_after === null && !this.#isEarly;
   }
 
