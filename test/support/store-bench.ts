@@ -92,6 +92,15 @@ export class Bench {
     await this.store.settle(this.ref, [reportOf({ ...this.facts(eventId), result })]);
   }
 
+  /** Settles the first attempts of events together. */
+  async settleAll(eventIds: readonly string[], outcome: Outcome): Promise<void> {
+    const result = { attempt: 1, startedAt: this.clock.now(), durationMs: 5, outcome };
+    await this.store.settle(
+      this.ref,
+      eventIds.map((id) => reportOf({ ...this.facts(id), result })),
+    );
+  }
+
   /** Makes the endpoint failing by five failed events. They then wait for their retries. @returns their ids */
   async fail(): Promise<string[]> {
     const ids = this.ids(5);
