@@ -248,6 +248,22 @@ export class Ledger {
     if (seen !== undefined) this.#seen.set(eventId, { ...seen, state, attempts, updatedAt });
   }
 
+  /** The same for deliveries that failed as a pack. Those that were taken out have rows. */
+  #noteHiddenPacks(now: number): void {
+    const packs = this.#object.rows<{ ids: string; failedAt: number }>(
+      `SELECT lower(hex(ids)) AS ids, coalesce(failed_at, held_until) AS failedAt
+       FROM packs JOIN pack_groups ON number = group_number WHERE reason IS NOT NULL`,
+    );
+    for (const { ids, failedAt } of packs)
+      for (const [hex] of ids.matchAll(/.{32}/g)) {
+        const eventId = hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+        const seen = this.#seen.get(eventId);
+        if (seen === undefined || isFinal(seen.state) || this.#rowIds.has(eventId)) continue;
+        const failed = { ...seen, state: 'failure' as const, updatedAt: failedAt };
+        if (expiryOf(failed) <= now) this.#seen.set(eventId, failed);
+      }
+  }
+
   /** What changes the answers of the store although no row of `deliveries` changes. */
   #outlines(): string {
     const segments = this.#object.rows('SELECT last_id, events FROM segments');
@@ -263,6 +279,7 @@ export class Ledger {
     const rows = this.#rows();
     this.#rowIds = new Set(rows.map(({ eventId }) => eventId));
     for (const row of rows) if (expiryOf(row) <= now) this.#noteHidden(row);
+    this.#noteHiddenPacks(now);
     const listed = store.list({ limit: 100_000 });
     const ids = new Set<string>();
     let open = 0;
