@@ -1,7 +1,9 @@
 /** Held deliveries that nobody has attempted are packed: many to a row, without signatures. */
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { newEventIds } from '../../src/domain/ids.ts';
+import { STORE_MAX_BYTES } from '../../src/domain/limits.ts';
+import { Room } from '../../src/event-store/room.ts';
 import { MERGE_SEGMENTS, MERGE_WAIT_MS, PACK_GROUPS_MAX } from '../../src/event-store/tuning.ts';
 import { anUnsignedSet, aSet } from '../support/delivery-fixtures.ts';
 import { reportOf } from '../support/reports.ts';
@@ -335,6 +337,23 @@ describe('packed events whose subscription is disabled', () => {
       succeeded: 35,
     });
     expect((await kept(bench)).packs).toBe(0);
+  });
+
+  it('a bulk redelivery of them waits while the store is full, because each needs a row', async () => {
+    const bench = await failing();
+    const ids = await bench.held(3);
+    await bench.patch({ enabled: false });
+    await bench.patch({ enabled: true, endpoint: 'https://other.example/' });
+    await bench.store.startRedelivery(bench.ref, ALWAYS);
+    onTestFinished(() => {
+      Room.maxBytes = STORE_MAX_BYTES;
+    });
+    Room.maxBytes = 1;
+    expect(await drain(bench, 3)).toEqual([]);
+    expect((await bench.store.redeliveries())[0]).toMatchObject({ state: 'processing', redelivered: 0 });
+    Room.maxBytes = STORE_MAX_BYTES;
+    await bench.store.ensureAlarm(bench.ref);
+    expect((await drain(bench, 3)).toSorted()).toEqual(ids);
   });
 
   it('an export has each of them once, in the order of their ids, beside those that have rows', async () => {
