@@ -11,7 +11,7 @@ import { DispatchPlaces } from './host-share.ts';
 import { answerOf, type Invocation, logFailedCall } from './invocation.ts';
 
 /** What this version of the consumer can do. */
-const CAN: Caller = { signs: true };
+const CALLER: Caller = { signs: true };
 
 /**
  * Makes the attempts of one message. Those that cannot start here are sent on with their token, which stays good. Never
@@ -32,7 +32,7 @@ export async function deliverDispatched(
 
   async function begin(eventId: string): Promise<StartedAttempt | Disposition> {
     try {
-      return (await answerOf(store.begin(ref, dispatch.token, [eventId], CAN)))[0] ?? DONE;
+      return (await answerOf(store.begin(ref, dispatch.token, [eventId], CALLER)))[0] ?? DONE;
     } catch (error) {
       logFailedCall('begin', ref, error);
       return FAILED;

@@ -83,10 +83,10 @@ export class Attempts {
     const stored = deliveries.findAll(reports.map(({ eventId }) => eventId));
     // All are written together, so that those that are packed can share a segment or a pack.
     const arrived = new Map<string, Delivery>();
-    const changedOnes = new Map<string, Delivery>();
+    const updated = new Map<string, Delivery>();
     const each = reports.map((report): StoredReport => {
       const { eventId } = report;
-      const known = arrived.get(eventId) ?? changedOnes.get(eventId) ?? stored.get(eventId);
+      const known = arrived.get(eventId) ?? updated.get(eventId) ?? stored.get(eventId);
       const existing = known && signedBy(known, report);
       const waitMs = this.#testWaitMs(report, existing, now);
       if (waitMs !== undefined) return { eventId, state: 'dropped', attempts: 0, waitMs };
@@ -94,12 +94,12 @@ export class Attempts {
       if (changed === undefined) return { eventId, state: 'dropped', attempts: existing?.attempts ?? 0 };
       // Only a test still names a proof when it succeeds.
       if (changed.state === 'success' && changed.proof !== null) proofs.give(changed.proof, now);
-      (stored.has(eventId) ? changedOnes : arrived).set(eventId, changed);
+      (stored.has(eventId) ? updated : arrived).set(eventId, changed);
       const { state, attempts, dueAt, hold } = changed;
       const hasNext = dueAt !== null && hold !== 'held' && !waitsForProof(changed);
       return { eventId, state, attempts, ...(hasNext ? { nextAttemptAt: dueAt } : {}) };
     });
-    deliveries.write([...changedOnes.values()], [...arrived.values()]);
+    deliveries.write([...updated.values()], [...arrived.values()]);
     this.#observeHealth(reports, each, now);
     return each;
   }
