@@ -78,6 +78,8 @@ export const SWEEP_INTERVAL_MS = HOUR_MS;
 export const SWEEP_MAX_ROWS = 1000;
 /** Segments that one bite of the sweep deletes. Each may free a hundred pages of the database. */
 export const SWEEP_MAX_SEGMENTS = 100;
+/** Packs that one bite of the sweep deletes: the exports look for the marks of their 20,000 deliveries. */
+export const SWEEP_MAX_PACKS = 20;
 
 // --- Segments ---------------------------------------------------------------------------------------
 

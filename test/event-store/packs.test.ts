@@ -4,7 +4,12 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { newEventIds } from '../../src/domain/ids.ts';
 import { STORE_MAX_BYTES } from '../../src/domain/limits.ts';
 import { Room } from '../../src/event-store/room.ts';
-import { MERGE_SEGMENTS, MERGE_WAIT_MS, PACK_GROUPS_MAX } from '../../src/event-store/tuning.ts';
+import {
+  MERGE_SEGMENTS,
+  MERGE_WAIT_MS,
+  PACK_GROUPS_MAX,
+  SWEEP_MAX_PACKS,
+} from '../../src/event-store/tuning.ts';
 import { anUnsignedSet, aSet } from '../support/delivery-fixtures.ts';
 import { reportOf } from '../support/reports.ts';
 import { Bench, lost, ok } from '../support/store-bench.ts';
@@ -420,6 +425,27 @@ describe('packed events whose subscription is disabled', () => {
     expect(await kept(bench)).toEqual({ rows: 0, packs: 0, packed: 0 });
     for (const table of ['pack_groups', 'exported', 'tally'])
       expect(await rows(bench, `SELECT * FROM ${table}`)).toEqual([]);
+  });
+});
+
+describe('the sweep of packs', () => {
+  it('more packs than one bite are swept one bite after the other, with what exports know of them', async () => {
+    const bench = await failing();
+    for (let pack = 0; pack < SWEEP_MAX_PACKS + 3; pack++) {
+      await bench.held(1);
+      bench.clock.advance(1000);
+    }
+    await bench.patch({ enabled: false });
+    await bench.store.startExport(bench.ref);
+    await bench.ring();
+    bench.clock.advance(8 * DAY_MS);
+    await bench.ring();
+    expect(await kept(bench)).toEqual({ rows: 0, packs: 3, packed: 3 });
+    expect(await rows(bench, 'SELECT event_id FROM exported')).toHaveLength(3);
+    expect(await bench.alarm()).toBeLessThanOrEqual(bench.clock.now());
+    await bench.ring();
+    expect(await kept(bench)).toEqual({ rows: 0, packs: 0, packed: 0 });
+    expect(await rows(bench, 'SELECT event_id FROM exported')).toEqual([]);
   });
 });
 

@@ -29,6 +29,9 @@ type Row = {
   parts: number;
 };
 
+/** Events whose marks one statement deletes. */
+const FORGOTTEN_AT_ONCE = 1000;
+
 export class Exports implements Duty {
   readonly name = 'export';
   readonly #database: StoreDatabase;
@@ -143,10 +146,14 @@ export class Exports implements Duty {
 
   /** These events were deleted: their marks go with them. */
   forgetEvents(eventIds: readonly string[]): void {
-    this.#database.run(
-      'DELETE FROM exported WHERE event_id IN (SELECT value FROM json_each(?))',
-      JSON.stringify(eventIds),
-    );
+    if (eventIds.length === 0 || this.#database.first('SELECT 1 FROM exported LIMIT 1') === undefined) return;
+    // A value that a statement takes has a limit of 2 MB.
+    for (let start = 0; start < eventIds.length; start += FORGOTTEN_AT_ONCE) {
+      this.#database.run(
+        'DELETE FROM exported WHERE event_id IN (SELECT value FROM json_each(?))',
+        JSON.stringify(eventIds.slice(start, start + FORGOTTEN_AT_ONCE)),
+      );
+    }
   }
 
   // --- Inside -----------------------------------------------------------------------------------------
