@@ -4,8 +4,10 @@
  */
 import { type Config, readConfig } from './config.ts';
 import type { DeliveryPorts } from './delivery/ports.ts';
+import type { IdentityEvent } from './domain/event.ts';
 import { longestAttemptMs } from './domain/leases.ts';
-import { eventsClaim } from './domain/security-event-token.ts';
+import { eventsClaim, keyIdOf } from './domain/security-event-token.ts';
+import type { Recipient } from './domain/subscription.ts';
 import type { Env } from './env.ts';
 import { openEventStore } from './event-store/client.ts';
 import type { EventStoreRpc } from './event-store/rpc.ts';
@@ -92,19 +94,24 @@ function createDelivery(
     allowPrivateEndpoints: config.allowPrivateEndpoints,
     checkAddress,
   };
+  const contentOf = (event: IdentityEvent, subscription: Recipient) => ({
+    customerId: event.customerId,
+    subscriptionId: subscription.id,
+    eventId: event.id,
+    endpoint: subscription.endpoint,
+    acceptedAt: event.acceptedAt,
+    occurredAt: event.occurredAt,
+    events: eventsClaim(event, config.captureDomain),
+  });
   return {
     store: eventStore,
     host: (customerId, host) => openHostLimit(env.HOST_LIMIT, customerId, host, config.cell),
-    sign: (event, subscription, kid) =>
-      signer.sign(kid, {
-        customerId: event.customerId,
-        subscriptionId: subscription.id,
-        eventId: event.id,
-        endpoint: subscription.endpoint,
-        acceptedAt: event.acceptedAt,
-        occurredAt: event.occurredAt,
-        events: eventsClaim(event, config.captureDomain),
-      }),
+    sign: (event, subscription, kid) => signer.sign(kid, contentOf(event, subscription)),
+    prepare: (event, subscription, kid) => signer.prepare(kid, contentOf(event, subscription)),
+    signStored: async (set) => {
+      await signer.open([keyIdOf(set)]);
+      return await signer.signAgain(set);
+    },
     post: (endpoint, set) => postSet(listeners, endpoint, set),
     longestAttemptMs: longestAttemptMs(config.attemptTimeoutMs),
     sendSlices: (queue, slices, delaySeconds) =>

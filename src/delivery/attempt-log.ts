@@ -6,13 +6,13 @@ import { reasonOf } from '../domain/attempt.ts';
 import { eventIdTime } from '../domain/ids.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
 import { rfc3339Time } from '../domain/time.ts';
-import type { AttemptedReport, AttemptReport, StoredReport } from '../event-store/rpc.ts';
+import type { AttemptedReport, SentReport, StoredReport } from '../event-store/rpc.ts';
 import { logInfo, logWarn } from '../log.ts';
 
 /** Writes the lines of one `settle`. */
 export function logStored(
   ref: SubscriptionRef,
-  pairs: readonly (readonly [AttemptReport, StoredReport])[],
+  pairs: readonly (readonly [SentReport, StoredReport])[],
   debug: boolean,
 ): void {
   const names = { customerId: ref.customerId, subscriptionId: ref.subscriptionId };

@@ -4,11 +4,14 @@
  */
 import { dispatchPlacesLeaseMs } from '../domain/leases.ts';
 import { type Recipient, refOf, type SubscriptionRef } from '../domain/subscription.ts';
-import type { StartedAttempt } from '../event-store/rpc.ts';
+import type { Caller, StartedAttempt } from '../event-store/rpc.ts';
 import type { Dispatch } from '../outbound/queues.ts';
 import { type Disposition, DONE, FAILED, LATER } from './disposition.ts';
 import { DispatchPlaces } from './host-share.ts';
 import { answerOf, type Invocation, logFailedCall } from './invocation.ts';
+
+/** What this version of the consumer can do. */
+const CALLER: Caller = { signs: true };
 
 /**
  * Makes the attempts of one message. Those that cannot start here are sent on with their token, which stays good. Never
@@ -29,7 +32,7 @@ export async function deliverDispatched(
 
   async function begin(eventId: string): Promise<StartedAttempt | Disposition> {
     try {
-      return (await answerOf(store.begin(ref, dispatch.token, [eventId])))[0] ?? DONE;
+      return (await answerOf(store.begin(ref, dispatch.token, [eventId], CALLER)))[0] ?? DONE;
     } catch (error) {
       logFailedCall('begin', ref, error);
       return FAILED;

@@ -11,7 +11,7 @@ import pLimit, { type LimitFunction } from 'p-limit';
 import type { DeliveryFacts } from '../domain/delivery.ts';
 import type { IdentityEvent } from '../domain/event.ts';
 import { type Recipient, refOf, type SubscriptionRef } from '../domain/subscription.ts';
-import type { Admission } from '../event-store/rpc.ts';
+import type { Admission, SentReport } from '../event-store/rpc.ts';
 import { type Disposition, DONE, FAILED, LATER } from './disposition.ts';
 import type { HostShare } from './host-share.ts';
 import { answerOf, type Invocation, logFailedCall } from './invocation.ts';
@@ -123,7 +123,7 @@ export class FirstAttempts {
       case 'new':
         return await this.#attempt(portion, event);
       case 'held':
-        return await this.#defer(portion, event);
+        return await this.#defer(portion, event, admission.unsigned === true);
     }
   }
 
@@ -158,17 +158,25 @@ export class FirstAttempts {
     return await this.#invocation.request(request);
   }
 
-  /** Signs one event and stores it without an attempt: the store decides when it is attempted. */
-  async #defer(portion: Portion, event: IdentityEvent): Promise<Disposition> {
-    const { ref, reporter } = portion;
-    const { deferrals, memory } = this.#invocation;
+  /**
+   * Stores one event without an attempt: the store decides when it is attempted.
+   * @param isUnsigned the store takes its SET without the signature, and the consumer that makes the attempt signs it
+   */
+  async #defer(portion: Portion, event: IdentityEvent, isUnsigned = false): Promise<Disposition> {
+    const { ref, reporter, subscription, kid } = portion;
+    const { deferrals, memory, ports } = this.#invocation;
     const set = await deferrals(async () => {
       await memory.room();
-      return await this.#sign(portion, event);
+      return isUnsigned ? ports.prepare(event, subscription, kid) : await this.#sign(portion, event);
     });
     if (set === undefined) return NOT_BEGUN;
     const forget = memory.hold(set);
-    const report = { ...factsOf(portion, event, set), kind: 'deferred' } as const;
+    const { set: text, ...facts } = factsOf(portion, event, set);
+    const report: SentReport = {
+      ...facts,
+      kind: 'deferred',
+      ...(isUnsigned ? { unsigned: text } : { set: text }),
+    };
     return await this.#invocation.report(reporter, report, ref).finally(forget);
   }
 

@@ -17,8 +17,9 @@ import type { DeliveryFacts } from '../domain/delivery.ts';
 import { OUTLIVES_BATCH_MS, placesLeaseMs } from '../domain/leases.ts';
 import { SLOW_ANSWER_MS, UNANSWERED_MIN } from '../domain/limits.ts';
 import type { ShownState } from '../domain/proof.ts';
+import { isUnsigned } from '../domain/security-event-token.ts';
 import { type Recipient, refOf, type SubscriptionRef } from '../domain/subscription.ts';
-import type { AttemptedReport, AttemptReport, HealthNote } from '../event-store/rpc.ts';
+import type { AttemptedReport, HealthNote, SentReport } from '../event-store/rpc.ts';
 import { hostOf } from '../host-limit/client.ts';
 import { describeError, logWarn } from '../log.ts';
 import { logStored } from './attempt-log.ts';
@@ -55,6 +56,9 @@ export interface Request {
 
 /** The host gives no place soon: the store keeps the delivery, and decides when it is attempted. */
 const TO_STORE = { kind: 'to store' } as const;
+
+/** The signing key is gone, does not open, or could not be read: nothing is sent, and the attempt is made again. */
+const NO_KEY: Outcome = { kind: 'our_fault', message: 'the signing key is not available' };
 
 /** What listeners usually take, as this isolate has seen it. */
 const patience = new Patience();
@@ -150,7 +154,8 @@ export class Invocation {
    * Makes one request in its slot, and reports its result. Never rejects.
    * @returns `done` once the store knows the result, or knows that the attempt is under way
    */
-  async request(request: Request): Promise<Disposition> {
+  async request(unsigned: Request): Promise<Disposition> {
+    const request = await this.#signed(unsigned);
     const { ref, facts, attempt, reporter, isInTrouble, place } = request;
     const startedAt = this.ports.now();
     const isUnusual = patience.isUnusual(ref.subscriptionId, startedAt);
@@ -179,7 +184,7 @@ export class Invocation {
   }
 
   /** Brings a report to its store. Never rejects. */
-  async report(reporter: Reporter, report: AttemptReport, ref: SubscriptionRef): Promise<Disposition> {
+  async report(reporter: Reporter, report: SentReport, ref: SubscriptionRef): Promise<Disposition> {
     try {
       await answerOf(reporter.report(report));
       return DONE;
@@ -226,8 +231,20 @@ export class Invocation {
     if (waitMs > 0) await isWithin(work, waitMs);
   }
 
+  /** A request whose SET is signed, unless its key is away: an event that was held comes from its store without its signature. */
+  async #signed(request: Request): Promise<Request> {
+    const { ref, facts } = request;
+    if (!isUnsigned(facts.set)) return request;
+    try {
+      return { ...request, facts: { ...facts, set: await this.ports.signStored(facts.set) } };
+    } catch (error) {
+      logFailedCall('sign', ref, error);
+      return request;
+    }
+  }
+
   async #post({ ref, facts, attempt, slot, place }: Request, startedAt: number): Promise<AttemptedReport> {
-    const outcome = await this.ports.post(facts.endpoint, facts.set);
+    const outcome = isUnsigned(facts.set) ? NO_KEY : await this.ports.post(facts.endpoint, facts.set);
     const now = this.ports.now();
     const durationMs = Math.max(0, now - startedAt);
     if (isAnswer(outcome)) {

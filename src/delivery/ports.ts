@@ -18,6 +18,13 @@ export interface DeliveryPorts {
   host(customerId: string, host: string): HostLimitRpc;
   /** Signs the SET of an event for a subscription with the customer's key `kid`. */
   sign(event: IdentityEvent, subscription: Recipient, kid: string): Promise<string>;
+  /** The SET that `sign` would make, without its signature. */
+  prepare(event: IdentityEvent, subscription: Recipient, kid: string): string;
+  /**
+   * Signs a SET that its store keeps unsigned, with the key that it names.
+   * @returns the same text when that key is gone or does not open. @throws what reading the key throws
+   */
+  signStored(set: string): Promise<string>;
   /** Makes one request; never throws. */
   post(endpoint: string, set: string): Promise<Outcome>;
   /** The longest time from the start of an attempt until its result is on its way to the store, ms. */

@@ -6,18 +6,18 @@
 import { SETTLE_INTERVAL_MS } from '../domain/leases.ts';
 import { FAILED_IN_A_ROW } from '../domain/limits.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
-import type { AttemptReport, EventStoreRpc, HealthNote, StoredReport } from '../event-store/rpc.ts';
+import type { EventStoreRpc, HealthNote, SentReport, StoredReport } from '../event-store/rpc.ts';
 import { SETTLE_MAX_CHARACTERS, SETTLE_MAX_REPORTS } from './tuning.ts';
 
 /** Called once for each `settle`, with every report it stored and the endpoint's health after them. */
 type OnStored = (
   ref: SubscriptionRef,
-  pairs: readonly (readonly [AttemptReport, StoredReport])[],
+  pairs: readonly (readonly [SentReport, StoredReport])[],
   health: HealthNote,
 ) => void;
 
 interface Waiting {
-  readonly report: AttemptReport;
+  readonly report: SentReport;
   readonly resolve: (stored: StoredReport) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -29,7 +29,7 @@ export class Reporter {
   readonly #onStored: OnStored;
   #expected: number;
   #waiting: Waiting[] = [];
-  /** Characters of the signed tokens that wait here. */
+  /** Characters of the tokens that wait here. */
   #characters = 0;
   #timer: number | null = null;
   /** Failed attempts whose reports wait here. */
@@ -67,10 +67,10 @@ export class Reporter {
   }
 
   /** Stores a report together with others of its time. Rejects when the store could not take it. */
-  report(report: AttemptReport): Promise<StoredReport> {
+  report(report: SentReport): Promise<StoredReport> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ report, resolve, reject });
-      this.#characters += report.set.length;
+      this.#characters += ('set' in report ? report.set : report.unsigned).length;
       // Report a result at once if it may change the endpoint's health, so that we stop sending to a listener in trouble.
       const kind = report.kind === 'attempted' ? report.result.outcome.kind : 'success';
       if (kind !== 'success') this.#failedWaiting++;
@@ -115,7 +115,7 @@ export class Reporter {
   }
 
   #pass(waiting: readonly Waiting[], settled: readonly StoredReport[], health: HealthNote): void {
-    const pairs: [AttemptReport, StoredReport][] = [];
+    const pairs: [SentReport, StoredReport][] = [];
     for (const [index, { report, resolve, reject }] of waiting.entries()) {
       const answer = settled[index];
       if (answer === undefined) reject(new Error('the store answered for fewer reports than it was given'));

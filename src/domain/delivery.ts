@@ -77,7 +77,7 @@ export interface DeliveryFacts {
   /**
    * The compact SET, sent again byte for byte. A packed delivery (event-store/deliveries/segments.ts) is never sent again:
    * its SET comes from the store without the signature and ends with the dot; `operations/show-deliveries.ts` makes it whole.
-   * Empty for a failure whose SET found no room (`notKept`).
+   * So does the SET of a delivery that nobody has signed yet: the consumer that begins its attempt signs it. Empty for a failure whose SET found no room (`notKept`).
    */
   readonly set: string;
   /** A test: it goes out even while its endpoint is failing (contract 10.4). */
@@ -107,6 +107,11 @@ export interface Delivery extends DeliveryFacts {
    * While it waits, `dueAt` is when it has waited too long.
    */
   readonly proof: number | null;
+  /**
+   * How the store keeps the delivery, when that is not a row with a signed SET. `unsigned`: its row has a SET that nobody has signed
+   * yet. `packed`: it is in a pack (event-store/deliveries/packs.ts), unsigned as well.
+   */
+  readonly form?: 'unsigned' | 'packed';
   /** When the delivery has waited too long, ms: counted from the first time that it was held. Absent: it was never held. */
   readonly heldUntil?: number;
   readonly history: readonly HistoryEntry[];
@@ -140,10 +145,13 @@ export interface EndpointNow {
   readonly holdUntil: number;
 }
 
-const DISABLED = 'subscription disabled';
+export const DISABLED = 'subscription disabled';
+const ENDPOINT_FAILING = 'endpoint failing';
 const NOT_VERIFIED = 'endpoint not verified';
 const STORE_FULL = 'event store full';
 const TOO_OLD = 'event too old';
+/** Why deliveries fail that were held and never attempted. */
+export type HeldFailure = typeof DISABLED | typeof ENDPOINT_FAILING | typeof TOO_OLD;
 const UNKNOWN = `result of the attempt unknown; ${TOO_OLD}`;
 
 export function isFinal(state: DeliveryState): boolean {
@@ -240,6 +248,26 @@ export function releaseHeld(delivery: Delivery, now: number, asProbe: boolean): 
   return { ...delivery, hold: asProbe ? 'never' : 'possible', proof: null, heldUntil, dueAt: now };
 }
 
+/** A held delivery has failed without an attempt. */
+export function failHeld(delivery: Delivery, at: number, reason: HeldFailure): Delivery {
+  return fail(delivery, at, reason);
+}
+
+/**
+ * What becomes of held deliveries whose time is over, of which the last was accepted at `acceptedUntil`, ms. The rule is that of
+ * `dispatchOrHold`; deliveries that the backlog is releasing go on, until they are too old.
+ * @returns why they fail, or until when they may go on waiting, ms
+ */
+export function endOfHold(
+  acceptedUntil: number,
+  now: number,
+  endpoint: EndpointNow,
+): { readonly reason: HeldFailure } | { readonly until: number } {
+  const until = endOfLife({ acceptedAt: acceptedUntil });
+  if (now >= until) return { reason: TOO_OLD };
+  return endpoint.state === 'failing' ? { reason: ENDPOINT_FAILING } : { until };
+}
+
 /**
  * What the alarm does with a due delivery: it dispatches it, holds it, or ends it.
  * @param token the lease token of this dispatch
@@ -260,7 +288,7 @@ export function dispatchOrHold(
   // A delivery that waits is due when it has waited for as long as events are kept (contract 10.4 and 10.8).
   if (isWaiting && !isProven) return fail(delivery, now, NOT_VERIFIED);
   if (endpoint.state === 'failing' && (isWaiting || delivery.hold === 'held'))
-    return fail(delivery, now, 'endpoint failing');
+    return fail(delivery, now, ENDPOINT_FAILING);
   const ready = isWaiting ? { ...delivery, proof: null } : delivery;
   const held = heldIfFailing(ready, endpoint);
   return held === ready ? dispatch(ready, token, now) : held;

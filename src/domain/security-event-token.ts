@@ -65,7 +65,7 @@ export function eventsClaim(event: IdentityEvent, captureDomain: string): Record
   };
 }
 
-/** The signed part of a SET as text. With the signing key, it makes the whole SET again (see `withoutSignature`). */
+/** The signed part of a SET as text. With the signing key, it makes the whole SET again (see `setText`). */
 interface SetText {
   readonly header: string;
   readonly payload: string;
@@ -78,11 +78,12 @@ const BASE64URL = { alphabet: 'base64url', omitPadding: true } as const;
 /**
  * A SET without its signature, as text that can be stored: RS256 is deterministic (RFC 8017, 8.2), so the key and the text
  * make the same signature again, byte for byte.
+ * @param set a compact SET, also one that is not signed
  * @returns `undefined` when the text would not make the same bytes again
  */
-export function withoutSignature(set: string): SetText | undefined {
+export function setText(set: string): SetText | undefined {
   const [header = '', payload = '', signature, ...rest] = set.split('.');
-  if (!signature || rest.length > 0) return undefined;
+  if (signature === undefined || rest.length > 0) return undefined;
   try {
     const text = { header: textOf(header), payload: textOf(payload) };
     return signingInput(text) === `${header}.${payload}` ? text : undefined;
@@ -94,6 +95,16 @@ export function withoutSignature(set: string): SetText | undefined {
 /** The start of a compact SET, up to the second dot: what its signature is over (RFC 7515, 5.1). */
 export function signingInput({ header, payload }: SetText): string {
   return `${base64url(header)}.${base64url(payload)}`;
+}
+
+/** A SET that nobody has signed yet, or that is stored without its signature: it ends with its second dot. */
+export function unsigned(text: SetText): string {
+  return `${signingInput(text)}.`;
+}
+
+/** Whether a compact SET lacks its signature. */
+export function isUnsigned(set: string): boolean {
+  return set.endsWith('.');
 }
 
 /** The id of the signing key that a compact SET names. @throws SyntaxError when the text is not a compact SET */

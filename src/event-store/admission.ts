@@ -16,6 +16,8 @@ interface AdmissionParts {
   isFull(): boolean;
   /** Whether the subscription is enabled and its endpoint healthy. */
   isOpen(): boolean;
+  /** Whether the subscription is enabled and its endpoint failing: new events are held. */
+  isFailing(): boolean;
   /** The present endpoint; a request to an earlier one says nothing about it. */
   endpoint(): string | undefined;
   claimMs(): number;
@@ -52,6 +54,8 @@ export class Admissions {
     if (this.#parts.isFull() && eventIds.some((eventId) => !known.has(eventId))) return 'full';
     const forMs = this.#parts.claimMs();
     const mayStart = isVerified && this.mayStart(now);
+    const held: Admission =
+      isVerified && this.#parts.isFailing() ? { answer: 'held', unsigned: true } : { answer: 'held' };
     // The listener may answer at any moment. Until then its new events wait in the queue, and are not stored.
     const waitMs = mayStart ? this.unanswered.waitMs(now) : undefined;
     this.#claims.endLapsed(now);
@@ -60,7 +64,7 @@ export class Admissions {
       if (waitMs !== undefined && !waited.has(eventId)) return { answer: 'busy', retryAfterMs: waitMs };
       const retryAfterMs = this.#claims.claim(eventId, now, forMs);
       if (retryAfterMs !== undefined) return { answer: 'busy', retryAfterMs };
-      return { answer: mayStart ? 'new' : 'held' };
+      return mayStart ? { answer: 'new' } : held;
     });
     const begun = eventIds.filter((_, index) => admissions[index]?.answer === 'new');
     try {

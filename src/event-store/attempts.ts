@@ -14,12 +14,14 @@ import {
   waitsForProof,
 } from '../domain/delivery.ts';
 import { takeTest } from '../domain/proof.ts';
+import { isUnsigned } from '../domain/security-event-token.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
 import type { Deliveries } from './deliveries/deliveries.ts';
 import type { Health } from './endpoint/health.ts';
 import type { Proofs } from './endpoint/proofs.ts';
 import type { Owner } from './owner.ts';
-import type { AttemptReport, StartedAttempt, StoredReport } from './rpc.ts';
+import type { AttemptReport, Caller, StartedAttempt, StoredReport } from './rpc.ts';
+import { SIGNER_WAIT_MS } from './tuning.ts';
 
 /** The parts of the store that attempts work on. */
 interface AttemptParts {
@@ -44,8 +46,11 @@ export class Attempts {
     this.#parts = parts;
   }
 
-  /** Begins the attempt of a dispatched delivery; `undefined` when the token is stale or the delivery must be held. */
-  begin(eventId: string, token: string, now: number): StartedAttempt | undefined {
+  /**
+   * Begins the attempt of a dispatched delivery; `undefined` when the token is stale, the delivery must be held, or the caller cannot
+   * sign its SET.
+   */
+  begin(eventId: string, token: string, now: number, { signs }: Caller): StartedAttempt | undefined {
     const { deliveries, attemptLeaseMs, endpointNow } = this.#parts;
     const delivery = deliveries.find(eventId);
     const begun = delivery && begin(delivery, token, now, attemptLeaseMs());
@@ -53,7 +58,12 @@ export class Attempts {
     // The endpoint may have begun to fail since the dispatch.
     const held = heldIfFailing(delivery, endpointNow(now));
     if (held !== delivery) {
-      deliveries.put(held);
+      deliveries.put([held]);
+      return undefined;
+    }
+    if (isUnsigned(begun.set) && signs !== true) {
+      // A consumer of an earlier version would send the text as it is. The next one may be of this version.
+      deliveries.rows.due.dispatched.postpone([eventId], now + SIGNER_WAIT_MS);
       return undefined;
     }
     // The report of the attempt writes that it began. Until then the row is a dispatch that nobody else begins.
@@ -71,25 +81,25 @@ export class Attempts {
     const { deliveries, proofs } = this.#parts;
     const reports = sent.map(ofThisVersion);
     const stored = deliveries.findAll(reports.map(({ eventId }) => eventId));
-    // They are written together, so that those that succeeded can share a segment.
+    // All are written together, so that those that are packed can share a segment or a pack.
     const arrived = new Map<string, Delivery>();
-    const changes = new Map<string, Delivery>();
+    const updated = new Map<string, Delivery>();
     const each = reports.map((report): StoredReport => {
       const { eventId } = report;
-      const existing = arrived.get(eventId) ?? changes.get(eventId) ?? stored.get(eventId);
+      const known = arrived.get(eventId) ?? updated.get(eventId) ?? stored.get(eventId);
+      const existing = known && signedBy(known, report);
       const waitMs = this.#testWaitMs(report, existing, now);
       if (waitMs !== undefined) return { eventId, state: 'dropped', attempts: 0, waitMs };
       const changed = this.#changedBy(ref, report, existing, now);
       if (changed === undefined) return { eventId, state: 'dropped', attempts: existing?.attempts ?? 0 };
       // Only a test still names a proof when it succeeds.
       if (changed.state === 'success' && changed.proof !== null) proofs.give(changed.proof, now);
-      if (stored.has(eventId)) changes.set(eventId, changed);
-      else arrived.set(eventId, changed);
+      (stored.has(eventId) ? updated : arrived).set(eventId, changed);
       const { state, attempts, dueAt, hold } = changed;
       const hasNext = dueAt !== null && hold !== 'held' && !waitsForProof(changed);
       return { eventId, state, attempts, ...(hasNext ? { nextAttemptAt: dueAt } : {}) };
     });
-    deliveries.store([...arrived.values()], [...changes.values()]);
+    deliveries.write([...updated.values()], [...arrived.values()]);
     this.#observeHealth(reports, each, now);
     return each;
   }
@@ -180,6 +190,11 @@ export class Attempts {
     });
     if (times.length > 0) health.probed(Math.max(...times), probePatienceMs());
   }
+}
+
+/** The delivery with its signature, when the report brings it: the store keeps it unsigned, and the consumer has signed it. */
+function signedBy(delivery: Delivery, { set }: DeliveryFacts): Delivery {
+  return isUnsigned(delivery.set) && set.startsWith(delivery.set) ? { ...delivery, set } : delivery;
 }
 
 /** A consumer of version 0.1.0 reports that the name service is away by a mark on `unreachable`. */

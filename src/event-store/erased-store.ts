@@ -4,7 +4,7 @@
  */
 import type { SubscriptionRef } from '../domain/subscription.ts';
 import { emptySummary } from './deliveries/summary.ts';
-import type { AttemptReport, EventStoreRpc, HealthNote, Served, SettleReply } from './rpc.ts';
+import type { EventStoreRpc, HealthNote, SentReport, Served, SettleReply } from './rpc.ts';
 import { DELETED_MARK_MS } from './tuning.ts';
 
 const HEALTHY: HealthNote = { state: 'healthy', since: 0 };
@@ -25,7 +25,7 @@ export class ErasedStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     return eventIds.map(() => ({ answer: 'done' as const }));
   }
 
-  settle(_ref: SubscriptionRef, reports: readonly AttemptReport[]): SettleReply {
+  settle(_ref: SubscriptionRef, reports: readonly SentReport[]): SettleReply {
     const settled = reports.map(({ eventId }) => ({ eventId, state: 'dropped' as const, attempts: 0 }));
     return { settled, health: HEALTHY };
   }

@@ -20,9 +20,11 @@ import { Owner } from './owner.ts';
 import type {
   AttemptedReport,
   AttemptReport,
+  Caller,
   EventStoreRpc,
   PageQuery,
   SearchQuery,
+  SentReport,
   Served,
   Span,
 } from './rpc.ts';
@@ -60,8 +62,8 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
   }
 
   /** Stores reports, all or nothing. A repeat changes nothing (see `recordResult` in domain/delivery.ts). */
-  async settle(ref: SubscriptionRef, reports: readonly AttemptReport[]) {
-    return await this.#store.settle(ref, reports.map(withKind));
+  async settle(ref: SubscriptionRef, reports: readonly SentReport[]) {
+    return await this.#store.settle(ref, reports.map(read));
   }
 
   /**
@@ -69,8 +71,8 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
    * are final or unknown, and that must be held because the endpoint began to fail since; all ids when the subscription is
    * disabled or deleted.
    */
-  async begin(ref: SubscriptionRef, token: string, eventIds: readonly string[]) {
-    return await this.#store.begin(ref, token, eventIds);
+  async begin(ref: SubscriptionRef, token: string, eventIds: readonly string[], caller?: Caller) {
+    return await this.#store.begin(ref, token, eventIds, caller);
   }
 
   /**
@@ -219,8 +221,15 @@ function open(state: DurableObjectState, env: Env): Opened {
   return { owner, store };
 }
 
-/** Consumers of version 0.1.0 send no `kind`. Their reports count until no deploy or rollback can bring them back. */
-function withKind(report: AttemptReport): AttemptReport {
+/**
+ * A report as the store works with it. Consumers of version 0.1.0 send no `kind`. Their reports count until no deploy or rollback
+ * can bring them back.
+ */
+function read(report: SentReport): AttemptReport {
+  if ('unsigned' in report) {
+    const { unsigned, ...facts } = report;
+    return { ...facts, set: unsigned };
+  }
   if (report.kind !== undefined) return report;
   const { result } = report as Partial<AttemptedReport>;
   const facts = report as AttemptReport;

@@ -6,7 +6,6 @@
  * `admissions` remembers: that is lost when the object is evicted, and only saves duplicates.
  */
 import type { Config } from '../config.ts';
-import { isKept, redeliver } from '../domain/delivery.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
 import { logError } from '../log.ts';
 import type { StoreDatabase } from './database.ts';
@@ -15,6 +14,7 @@ import { assemble, type Parts, type Surroundings } from './parts.ts';
 import type {
   Admission,
   AttemptReport,
+  Caller,
   EventStoreRpc,
   HealthNote,
   PageQuery,
@@ -29,10 +29,11 @@ import type {
   StartedRedelivery,
   Summary,
 } from './rpc.ts';
+import { redeliverOne } from './single-redelivery.ts';
 import { isVerified, noteOf, standingOf } from './standing.ts';
 import { SCHEDULE_UNREADABLE_MS } from './tuning.ts';
 
-export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
+export class LivingStore implements Served<Omit<EventStoreRpc, 'erase' | 'settle'>> {
   readonly #state: DurableObjectState;
   readonly #database: StoreDatabase;
   readonly #owner: Owner;
@@ -81,11 +82,16 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     return { settled, health: noteOf(this.#parts.standing, this.#parts.room) };
   }
 
-  async begin(ref: SubscriptionRef, token: string, eventIds: readonly string[]): Promise<StartedAttempt[]> {
+  async begin(
+    ref: SubscriptionRef,
+    token: string,
+    eventIds: readonly string[],
+    caller: Caller = {},
+  ): Promise<StartedAttempt[]> {
     return await this.#change(ref, (now) => {
       if (!this.#owner.enabled) return [];
       this.#parts.writeCheck.check(eventIds, now);
-      return eventIds.flatMap((eventId) => this.#parts.attempts.begin(eventId, token, now) ?? []);
+      return eventIds.flatMap((eventId) => this.#parts.attempts.begin(eventId, token, now, caller) ?? []);
     });
   }
 
@@ -135,22 +141,10 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   // --- Redelivery and jobs ------------------------------------------------------------------------------
 
   async redeliver(ref: SubscriptionRef, eventId: string): Promise<Redelivery> {
-    return await this.#change(ref, (now): Redelivery => {
+    return await this.#change(ref, (now) => {
+      const { redeliverIntervalMs } = this.#config();
       const delivery = this.#parts.reading.unexpired(eventId, now);
-      if (delivery === undefined) return { answer: 'not found' };
-      if (!this.#owner.enabled) return { answer: 'disabled' };
-      const again = redeliver(delivery, now);
-      if (delivery.state === 'failure' && !isKept(delivery))
-        return { answer: 'not failed', because: 'not kept' };
-      if (again === undefined) return { answer: 'not failed' };
-      if (delivery.proof !== null && !this.#parts.proofs.isGiven(delivery.proof))
-        return { answer: 'not verified' };
-      const waitMs = (this.#owner.redeliveredAt ?? 0) + this.#config().redeliverIntervalMs - now;
-      if (waitMs > 0) return { answer: 'too soon', waitMs };
-      this.#parts.deliveries.put(again);
-      this.#parts.dispatch.hurry();
-      this.#owner.markRedelivered(now);
-      return { answer: 'accepted', delivery: again };
+      return redeliverOne(this.#parts.redelivery, delivery, now, redeliverIntervalMs);
     });
   }
 
@@ -246,7 +240,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase'>> {
       this.#parts.admissions.unanswered.clear();
     }
     if (ref.enabled) return;
-    this.#parts.deliveries.rows.failAllThatWait(now);
+    this.#parts.deliveries.failAllThatWait(now);
     this.#parts.redeliveries.cancelActive(now);
   }
 }

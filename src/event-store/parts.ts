@@ -13,6 +13,7 @@ import { Attempts } from './attempts.ts';
 import type { StoreDatabase } from './database.ts';
 import { Deliveries } from './deliveries/deliveries.ts';
 import { Summaries } from './deliveries/summary.ts';
+import { Deadlines } from './duties/deadlines.ts';
 import { Disabling } from './duties/disabling.ts';
 import { Dispatching } from './duties/dispatch.ts';
 import { Sweep } from './duties/sweep.ts';
@@ -25,6 +26,7 @@ import type { Owner } from './owner.ts';
 import { Pauses } from './pauses.ts';
 import { Reading } from './reading.ts';
 import { Room } from './room.ts';
+import type { RedeliveryParts } from './single-redelivery.ts';
 import { isVerified, type StandingParts } from './standing.ts';
 import { DRAIN_STEP_MS } from './tuning.ts';
 import { WriteCheck } from './write-check.ts';
@@ -53,11 +55,11 @@ export function assemble({ state, database, owner, send, limit, config }: Surrou
   const isFull = () => room.isFull();
   const deliveries = new Deliveries(database, Date.now());
   const reading = new Reading(deliveries, retentionMs);
-  const { rows, merging, sorting } = deliveries;
+  const { rows, packs, merging, sorting } = deliveries;
   const health = new Health(database);
   const proofs = new Proofs(
     database,
-    (proof) => rows.names(proof),
+    (proof) => rows.facts.names(proof),
     () => config().verifyEndpoints,
   );
   const standing: StandingParts = { owner, health, proofs };
@@ -65,6 +67,7 @@ export function assemble({ state, database, owner, send, limit, config }: Surrou
   const admissions = new Admissions({
     known: (eventIds) => deliveries.known(eventIds),
     isOpen: () => owner.enabled && health.current.state === 'healthy',
+    isFailing: () => owner.enabled && health.current.state === 'failing',
     endpoint: () => owner.ref?.endpoint,
     isFull,
     claimMs: () => claimMs(config().attemptTimeoutMs),
@@ -91,8 +94,8 @@ export function assemble({ state, database, owner, send, limit, config }: Surrou
     endpointNow,
     isScarce: () => room.isScarce(),
   });
-  const exports = new Exports(database, rows, () => config().userAgent, isFull);
-  const redeliveries = new Redeliveries(database, rows, retentionMs, () => proofs.given());
+  const exports = new Exports(database, deliveries, () => config().userAgent, isFull);
+  const redeliveries = new Redeliveries(database, deliveries, retentionMs, () => proofs.given(), isFull);
   const summaries = new Summaries(
     database,
     deliveries,
@@ -110,7 +113,7 @@ export function assemble({ state, database, owner, send, limit, config }: Surrou
   });
   const backlog = new Backlog({
     database,
-    deliveries: rows,
+    deliveries,
     redeliveries,
     health,
     proofs,
@@ -119,9 +122,11 @@ export function assemble({ state, database, owner, send, limit, config }: Surrou
     waitsForHost: (endpoint) => dispatch.waitsForHost(endpoint),
   });
   const sweep = new Sweep(database, deliveries, exports, redeliveries, retentionMs);
-  const disabling = new Disabling(database, rows);
+  const disabling = new Disabling(database, deliveries);
+  const deadlines = new Deadlines(database, packs, endpointNow);
+  const redelivery: RedeliveryParts = { owner, proofs, deliveries, dispatch };
   // In this order: the backlog makes deliveries due, which the same alarm then dispatches.
-  const duties = [disabling, backlog, dispatch, exports, sweep, redeliveries, sorting, merging];
+  const duties = [disabling, deadlines, backlog, dispatch, exports, sweep, redeliveries, sorting, merging];
   const names = () => ({ customerId: owner.ref?.customerId, subscriptionId: owner.ref?.subscriptionId });
   const alarm = new Alarm(state.storage, duties, new Pauses(database), names);
   return {
@@ -136,6 +141,7 @@ export function assemble({ state, database, owner, send, limit, config }: Surrou
     attempts,
     exports,
     redeliveries,
+    redelivery,
     summaries,
     dispatch,
     alarm,

@@ -22,9 +22,15 @@ export interface EventStoreRpc {
    * @throws Error when the store is full, and does not have all of the events (contract 10.9)
    */
   admit(ref: SubscriptionRef, eventIds: readonly string[], waited?: readonly string[]): Promise<Admission[]>;
-  settle(ref: SubscriptionRef, reports: readonly AttemptReport[]): Promise<SettleReply>;
+  settle(ref: SubscriptionRef, reports: readonly SentReport[]): Promise<SettleReply>;
   release(eventIds: readonly string[]): Promise<void>;
-  begin(ref: SubscriptionRef, token: string, eventIds: readonly string[]): Promise<StartedAttempt[]>;
+  /** @param caller what the caller can do; a consumer of an earlier version does not say, and can do nothing of it */
+  begin(
+    ref: SubscriptionRef,
+    token: string,
+    eventIds: readonly string[],
+    caller?: Caller,
+  ): Promise<StartedAttempt[]>;
   mayStart(): Promise<boolean>;
   // --- Reading ---
   read(eventId: string): Promise<Delivery | undefined>;
@@ -77,8 +83,17 @@ export type Admission =
   | { readonly answer: 'done' }
   /** Another consumer is working on the event, or the endpoint has not answered for longer than usual; ask again after this long. */
   | { readonly answer: 'busy'; readonly retryAfterMs: number }
-  /** The event must not be attempted now: sign it, and report it as deferred. */
-  | { readonly answer: 'held' };
+  | /** The event must not be attempted now: report it as deferred. */ {
+      readonly answer: 'held';
+      /** Its SET may come without its signature, because the endpoint is failing. Absent: sign it. */
+      readonly unsigned?: true;
+    };
+
+/** What a consumer can do, beyond what every version of it can. */
+export interface Caller {
+  /** It signs a SET that comes without its signature, before it sends it. */
+  readonly signs?: true;
+}
 
 /** What a consumer reports of a delivery, beside the facts of it. */
 export type AttemptReport = DeliveryFacts &
@@ -101,6 +116,19 @@ export type AttemptReport = DeliveryFacts &
       }
   );
 
+/**
+ * The report of a deferred event whose SET is not signed yet: the consumer that begins the attempt signs it. It has no `set`. So a store of
+ * an earlier version, which would send the text as it is, throws: it stores nothing, and the message returns to its queue.
+ */
+interface UnsignedReport extends Omit<DeliveryFacts, 'set'> {
+  readonly kind: 'deferred';
+  /** A compact SET that ends with its second dot. */
+  readonly unsigned: string;
+}
+
+/** A report as a consumer sends it. */
+export type SentReport = AttemptReport | UnsignedReport;
+
 /** The report of an attempt that was made. */
 export type AttemptedReport = Extract<AttemptReport, { readonly kind: 'attempted' }>;
 
@@ -122,7 +150,7 @@ export interface SettleReply {
   readonly health: HealthNote;
 }
 
-/** An attempt to make now. */
+/** An attempt to make now. Its SET may lack the signature, if the caller said that it signs. */
 export interface StartedAttempt extends DeliveryFacts {
   /** Its number. */
   readonly attempt: number;

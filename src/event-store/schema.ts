@@ -8,6 +8,7 @@
  *     first_retries                     deliveries/first-retries.ts
  *     history_pages                     deliveries/history-pages.ts
  *     segments, merged                  deliveries/segment-rows.ts
+ *     packs, pack_groups                deliveries/pack-rows.ts
  *     tally                             deliveries/tally.ts
  *     disabled_mark                     deliveries/disabled.ts
  *     segments_counted                  deliveries/segment-rows.ts
@@ -283,6 +284,50 @@ const MIGRATIONS: readonly string[] = [
      history TEXT NOT NULL CONSTRAINT history_is_json CHECK (json_valid(history)),
      token BLOB NOT NULL
    );`,
+  // A SET that nobody has signed yet. The consumer that begins the first attempt signs it; then it is in `bodies`.
+  `ALTER TABLE deliveries ADD COLUMN unsigned BLOB;`,
+  // Held deliveries that nobody has attempted, many to a row. Those of a group share their endpoint and their fate: they are held, or
+  // failed for a reason. `gone` has a bit for each delivery that was taken out. The tally counts packed deliveries, too; `packed` is how
+  // many of its open ones they are. `packed_at` is the acceptance of an event that was packed when it was exported; one that was taken out
+  // since has a row.
+  `CREATE TABLE pack_groups (
+     number INTEGER PRIMARY KEY,
+     endpoint TEXT NOT NULL,
+     generation INTEGER NOT NULL,
+     reason TEXT CONSTRAINT reason_is_known
+       CHECK (reason IN ('subscription disabled', 'endpoint failing', 'event too old')),
+     failed_at INTEGER,
+     merged_up_to TEXT NOT NULL DEFAULT '',
+     CONSTRAINT held_ones_have_not_failed CHECK (reason IS NOT NULL OR failed_at IS NULL)
+   );
+   CREATE TABLE packs (
+     group_number INTEGER NOT NULL,
+     last_id TEXT NOT NULL,
+     first_id TEXT NOT NULL,
+     events INTEGER NOT NULL,
+     present INTEGER NOT NULL,
+     accepted_from INTEGER NOT NULL,
+     accepted_until INTEGER NOT NULL,
+     held_until INTEGER NOT NULL,
+     bytes INTEGER NOT NULL,
+     gone BLOB,
+     ids BLOB NOT NULL,
+     content BLOB NOT NULL,
+     PRIMARY KEY (group_number, last_id),
+     CONSTRAINT ids_are_in_order CHECK (first_id <= last_id),
+     CONSTRAINT they_were_accepted_in_one_hour CHECK (accepted_from / 3600000 = accepted_until / 3600000),
+     CONSTRAINT there_is_an_id_for_each_event CHECK (events > 0 AND length(ids) = 16 * events),
+     CONSTRAINT some_are_present CHECK (present BETWEEN 1 AND events)
+   ) WITHOUT ROWID;
+   CREATE INDEX pack_deadlines ON packs (group_number, held_until);
+   ALTER TABLE tally ADD COLUMN packed INTEGER NOT NULL DEFAULT 0
+     CONSTRAINT packed_are_open CHECK (packed BETWEEN 0 AND open);
+   ALTER TABLE exported ADD COLUMN packed_at INTEGER;
+   CREATE VIEW exported_packed_failures AS
+     SELECT event_id, packed_at AS accepted_at FROM exported
+     WHERE packed_at IS NOT NULL
+       AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.event_id = exported.event_id)
+       AND export_id NOT IN (SELECT id FROM exports WHERE exports.state = 'processing');`,
 ];
 
 /** Whether a store has no tables yet: no call has made any, or the store of a deleted subscription has erased them. It writes nothing. */

@@ -54,12 +54,21 @@ export const DUE_LOOKED_AT_MAX = 5000;
 export const WAITING_HOSTS_MAX = DUE_LOOKED_AT_MAX;
 /** Earlier endpoints whose held deliveries are released in one order. Those of further ones follow. */
 export const HELD_ENDPOINTS_MAX = 20;
+/**
+ * Groups of packs. Each endpoint that fails has one, and each disabling leaves one behind. What is held beyond has a row each, so that a
+ * search looks into a bounded number of groups.
+ */
+export const PACK_GROUPS_MAX = 20;
+/** Packs that one alarm takes when their deliveries have waited too long. */
+export const DEADLINE_PACKS = 50;
 /** Deliveries of one subscription that are dispatched and not begun, so that a slow queue is not filled by one store. */
 export const DISPATCHED_MAX = 3000;
 /** Deliveries that a store which wakes looks at in one call, to learn which are dispatched. It dispatches none until it has seen all. */
 export const DISPATCHED_LOOK_MAX = 1000;
 /** Deliveries of an unhealthy endpoint on their way at once, so that it cannot fill the queue that endpoints in trouble share. */
 export const UNHEALTHY_UNDER_WAY_MAX = 40;
+/** A delivery whose consumer cannot sign is dispatched again after this long: consumers of two versions run for minutes. */
+export const SIGNER_WAIT_MS = 5 * SECOND_MS;
 /** The backlog releases deliveries in drain steps of this length. */
 export const DRAIN_STEP_MS = SECOND_MS;
 /** The most deliveries of one drain step; the pace doubles up to here. */
@@ -88,6 +97,8 @@ export const SWEEP_INTERVAL_MS = HOUR_MS;
 export const SWEEP_MAX_ROWS = 1000;
 /** Segments that one bite of the sweep deletes. Each may free a hundred pages of the database. */
 export const SWEEP_MAX_SEGMENTS = 100;
+/** Packs that one bite of the sweep deletes: the exports look for the marks of their 20,000 deliveries. */
+export const SWEEP_MAX_PACKS = 20;
 
 // --- Segments ---------------------------------------------------------------------------------------
 

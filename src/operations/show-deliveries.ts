@@ -9,7 +9,7 @@
  */
 import type { Delivery } from '../domain/delivery.ts';
 import { EVENTS_PER_UNIT } from '../domain/limits.ts';
-import { keyIdOf } from '../domain/security-event-token.ts';
+import { isUnsigned, keyIdOf } from '../domain/security-event-token.ts';
 import { logWarn } from '../log.ts';
 import type { Signer } from '../signing/signer.ts';
 
@@ -37,23 +37,23 @@ async function signed(
   signer: Pick<Signer, 'open' | 'signAgain'>,
   bite: readonly Delivery[],
 ): Promise<Delivery[]> {
-  const kids = new Set(bite.filter(isUnsigned).map(({ set }) => keyIdOf(set)));
+  const kids = new Set(bite.filter(lacksSignature).map(({ set }) => keyIdOf(set)));
   if (kids.size === 0) return [...bite];
   await signer.open([...kids]);
   return await Promise.all(
     bite.map(async (delivery) =>
-      isUnsigned(delivery) ? { ...delivery, set: await signer.signAgain(delivery.set) } : delivery,
+      lacksSignature(delivery) ? { ...delivery, set: await signer.signAgain(delivery.set) } : delivery,
     ),
   );
 }
 
 function logUnsigned(deliveries: readonly Delivery[]): void {
-  const unsigned = deliveries.filter(isUnsigned);
+  const unsigned = deliveries.filter(lacksSignature);
   if (unsigned.length === 0) return;
   const missing = new Set(unsigned.map(({ set }) => keyIdOf(set)));
   logWarn('signatures not made again: no key', { events: unsigned.length, kids: [...missing].join(' ') });
 }
 
-function isUnsigned({ set }: Delivery): boolean {
-  return set.endsWith('.');
+function lacksSignature({ set }: Delivery): boolean {
+  return isUnsigned(set);
 }

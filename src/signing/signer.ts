@@ -11,6 +11,7 @@ import {
   setHeader,
   setPayload,
   signingInput,
+  unsigned,
 } from '../domain/security-event-token.ts';
 import { logError } from '../log.ts';
 import type { SealedKey } from '../storage/signing-keys.ts';
@@ -37,12 +38,14 @@ export interface Signer {
    * @throws Error when the key is not open
    */
   sign(kid: string, content: SetContent): Promise<string>;
+  /** The SET that `sign` would make, without its signature: somebody signs it when it is sent. No key has to be open. */
+  prepare(kid: string, content: SetContent): string;
   /**
-   * Signs a SET again that was stored without its signature. The result has the same bytes as the SET that was sent.
-   * @param unsigned a compact SET that ends with its second dot
-   * @returns the whole SET; `unsigned` itself when its key is not open
+   * Signs a SET that is stored without its signature. If it was sent before, the result has the same bytes.
+   * @param set a compact SET that ends with its second dot
+   * @returns the whole SET; `set` itself when its key is not open
    */
-  signAgain(unsigned: string): Promise<string>;
+  signAgain(set: string): Promise<string>;
 }
 
 /**
@@ -57,6 +60,10 @@ export function createSigner(
 ): Signer {
   const { baseUrl } = options;
   const opened = new Map<string, CryptoKey>();
+  const textOf = (kid: string, content: SetContent) => ({
+    header: JSON.stringify(setHeader(baseUrl, content.customerId, kid)),
+    payload: setPayload(baseUrl, content),
+  });
   return {
     async open(kids) {
       const missing: string[] = [];
@@ -80,13 +87,14 @@ export function createSigner(
     async sign(kid, content) {
       const key = opened.get(kid);
       if (key === undefined) throw new Error(`signing key ${kid} is not open`);
-      const header = JSON.stringify(setHeader(baseUrl, content.customerId, kid));
-      return await sign(key, signingInput({ header, payload: setPayload(baseUrl, content) }));
+      return await sign(key, signingInput(textOf(kid, content)));
     },
 
-    async signAgain(unsigned) {
-      const key = opened.get(keyIdOf(unsigned));
-      return key === undefined ? unsigned : await sign(key, unsigned.slice(0, -1));
+    prepare: (kid, content) => unsigned(textOf(kid, content)),
+
+    async signAgain(set) {
+      const key = opened.get(keyIdOf(set));
+      return key === undefined ? set : await sign(key, set.slice(0, -1));
     },
   };
 }

@@ -7,6 +7,7 @@ import { type HeldClock, holdClock } from '../support/clock.ts';
 import { until } from '../support/until.ts';
 import {
   anEvent,
+  asOperator,
   BASE_URL,
   call,
   consumeBatch,
@@ -90,6 +91,35 @@ describe('an event published over HTTPS', () => {
     const [received] = await subscription.listener.calls();
     expect(event.request.payload).toBe(received?.body);
     expect(event.request.headers['Content-Length']).toBe(received?.headers['content-length']);
+  });
+});
+
+describe('an event that was held', () => {
+  it('a held event is signed when it is sent, with the key of its arrival, and shows what the listener got', async () => {
+    const clock = holdClock();
+    const subscription = await newSubscription(await newCustomer());
+    const { customer, listener } = subscription;
+    await listener.script(...Array.from({ length: 5 }, () => ({ status: 503 })), { status: 200 });
+    for (let index = 0; index < 5; index++)
+      await untilState(subscription, await publish(subscription, clock.now()), 'awaiting-retry', 1);
+    const jwks = createLocalJWKSet((await call('GET', `/${customer.id}/login/jwk`)).body);
+    const id = await publish(subscription, clock.now());
+    const held = await untilState(subscription, id, 'awaiting-executing', 0);
+    await asOperator('POST', `/customers/${customer.id}/signing-keys/rotate`);
+    for (let step = 0; step < 3; step++) {
+      await nextAttempt(clock, subscription, 3000);
+      await until(
+        async () => (await subscription.events()).every(({ state }) => state !== 'executing'),
+        'results',
+      );
+    }
+    const sent = await untilState(subscription, id, 'success', 1);
+    const bodies = (await listener.calls()).map(({ body }) => body);
+    expect(bodies).toContain(sent.request.payload);
+    expect(sent.request.payload).toBe(held.request.payload);
+    // The key set was read before the rotation.
+    const { payload } = await jwtVerify(sent.request.payload, jwks, { audience: listener.endpoint });
+    expect(JSON.stringify(payload)).toContain(id);
   });
 });
 

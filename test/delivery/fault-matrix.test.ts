@@ -18,7 +18,7 @@ import { EventStore } from '../../src/event-store/event-store.ts';
 import { consumeDeliveries } from '../../src/queue/deliveries.ts';
 import { consumeEvents, type EventsPorts } from '../../src/queue/events.ts';
 import { type HeldClock, holdClock } from '../support/clock.ts';
-import { aSet, aSubscription } from '../support/delivery-fixtures.ts';
+import { aSet, aSubscription, signing } from '../support/delivery-fixtures.ts';
 import { eventStoreStub } from '../support/event-store.ts';
 import { unlimited } from '../support/host-limit.ts';
 import { anEvent } from '../support/world.ts';
@@ -249,10 +249,10 @@ class Line {
     return {
       store: () => ({
         admit: (ref, ids) => this.#around('admit', invocation, () => this.#store.admit(ref, ids)),
-        begin: (ref, token, ids) =>
+        begin: (ref, token, ids, caller) =>
           this.#around('begin', invocation, async () => {
             retry = true;
-            const begun = await this.#store.begin(ref, token, ids);
+            const begun = await this.#store.begin(ref, token, ids, caller);
             this.#attempt = begun[0]?.attempt ?? this.#attempt;
             return begun;
           }),
@@ -262,6 +262,7 @@ class Line {
         mayStart: async () => this.#store.mayStart(),
       }),
       host: () => unlimited,
+      ...signing,
       sign: async (event) => {
         if (this.#fires('sign and POST', 'throws before')) throw new Injected('sign');
         return aSet(event.id);

@@ -7,8 +7,8 @@ import type { Route } from '../../src/delivery/route.ts';
 import type { Outcome } from '../../src/domain/attempt.ts';
 import type { IdentityEvent } from '../../src/domain/event.ts';
 import type { ShownState } from '../../src/domain/proof.ts';
-import type { Admission, AttemptReport } from '../../src/event-store/rpc.ts';
-import { aSubscription } from '../support/delivery-fixtures.ts';
+import type { Admission, SentReport } from '../../src/event-store/rpc.ts';
+import { aSubscription, signing } from '../support/delivery-fixtures.ts';
 import { unlimited } from '../support/host-limit.ts';
 
 /** A subscription of its own for each test: the isolate remembers how quick its listener is. */
@@ -45,7 +45,7 @@ function ports(
     now: 0,
     admitted: [] as string[],
     signed: [] as string[],
-    reports: [] as AttemptReport[],
+    reports: [] as SentReport[],
     posts: 0,
     noted: [] as ShownState[],
     settles: 0,
@@ -71,6 +71,7 @@ function ports(
   const fakes: DeliveryPorts = {
     store: () => store,
     host: () => unlimited,
+    ...signing,
     sign: async (event) => {
       recorded.signed.push(event.id);
       return `set of ${event.id} ${event.entityType}`;

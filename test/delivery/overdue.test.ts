@@ -8,10 +8,10 @@ import type { DeliveryPorts } from '../../src/delivery/ports.ts';
 import type { Outcome } from '../../src/domain/attempt.ts';
 import type { IdentityEvent } from '../../src/domain/event.ts';
 import type { Subscription } from '../../src/domain/subscription.ts';
-import type { AttemptReport } from '../../src/event-store/rpc.ts';
+import type { SentReport } from '../../src/event-store/rpc.ts';
 import type { Dispatch } from '../../src/outbound/queues.ts';
 import { holdTimers } from '../support/clock.ts';
-import { aSubscription, ok, timedOut } from '../support/delivery-fixtures.ts';
+import { aSubscription, ok, signing, timedOut } from '../support/delivery-fixtures.ts';
 import { unlimited } from '../support/host-limit.ts';
 
 beforeEach(() => holdTimers());
@@ -21,7 +21,7 @@ const ONE_CUSTOMER = new Set(['customer']);
 /** Listeners that answer when the test says so, in a world whose clock and timers the test moves. */
 class World {
   now = 1_000_000;
-  readonly reports: AttemptReport[] = [];
+  readonly reports: SentReport[] = [];
   readonly released: string[] = [];
   readonly dispatches: [Dispatch, number][] = [];
   readonly waits: Promise<unknown>[] = [];
@@ -47,6 +47,7 @@ class World {
       },
     }),
     host: () => unlimited,
+    ...signing,
     sign: async (event) => event.id,
     post: (_, set) => {
       this.posted.push(set);

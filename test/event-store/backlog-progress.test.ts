@@ -38,7 +38,7 @@ async function live(
     const out = await bench.ring();
     const tokens = await bench.tokens();
     for (const id of out) {
-      const [begun] = await bench.store.begin(bench.ref, tokens.get(id) ?? '', [id]);
+      const [begun] = await bench.store.begin(bench.ref, tokens.get(id) ?? '', [id], { signs: true });
       if (begun) running.set(id, { attempt: begun.attempt, until: bench.clock.now() + attemptMs });
     }
     for (let half = 0; half < 2; half++) {
@@ -201,8 +201,7 @@ describe('an alarm with a failing duty', () => {
     await bench.settle(failed[0] ?? '', ok, 2);
     await alter(
       bench,
-      `CREATE TRIGGER full BEFORE UPDATE ON deliveries WHEN OLD.hold = 'held'
-       BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`,
+      `CREATE TRIGGER full BEFORE UPDATE ON packs BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`,
     );
     const start = bench.clock.now();
     await bench.ring();

@@ -30,19 +30,59 @@ async function store(bench: Bench, count: number, result?: Parameters<typeof rep
   return ids;
 }
 
+/**
+ * Holds deliveries that are packed. A page reads the outlines of all packs of a quarter of an hour, so these have one each. The counts have a
+ * row for each hour, so each hour has a failure, however many deliveries are held.
+ */
+async function hold(bench: Bench, count: number): Promise<void> {
+  for (let quarter = 0; quarter < MANY / 100; quarter++) {
+    await bench.settle(bench.ids(1)[0] ?? '', { kind: 'blocked', message: 'no' });
+    if (quarter * 100 < count) await bench.held(100);
+    bench.clock.advance(16 * 60_000);
+  }
+}
+
+/** Holds deliveries whose SETs cannot be packed: each has a row. */
+async function holdInRows(bench: Bench, count: number): Promise<void> {
+  for (let held = 0; held < count; held += 100) await bench.heldInRows(100);
+}
+
 /** A store in which deliveries wait in one way. */
 const BACKLOGS = {
   'held for a failing endpoint': async (count: number) => {
     const bench = new Bench();
     await bench.fail();
-    await store(bench, count);
+    await hold(bench, count);
+    return bench;
+  },
+  'held for a failing endpoint, with a row each': async (count: number) => {
+    const bench = new Bench();
+    await bench.fail();
+    await holdInRows(bench, count);
     return bench;
   },
   'held for an endpoint that failed before it was changed': async (count: number) => {
     const bench = new Bench();
     await bench.fail();
-    await store(bench, count);
+    await hold(bench, count);
     await bench.patch({ endpoint: 'https://other.example/' });
+    await bench.fail();
+    return bench;
+  },
+  'held with a row each for an endpoint that failed before it was changed': async (count: number) => {
+    const bench = new Bench();
+    await bench.fail();
+    await holdInRows(bench, count);
+    await bench.patch({ endpoint: 'https://other.example/' });
+    await bench.fail();
+    return bench;
+  },
+  'packed, and failed when the subscription was disabled': async (count: number) => {
+    const bench = new Bench();
+    await bench.fail();
+    await hold(bench, count);
+    await bench.patch({ enabled: false });
+    await bench.patch({ enabled: true });
     await bench.fail();
     return bench;
   },

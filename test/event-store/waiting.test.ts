@@ -11,8 +11,8 @@ const BASE64URL = { alphabet: 'base64url', omitPadding: true } as const;
 /** The tables of the version before tokens had a table of their own. */
 const TOKENS_IN_ROWS = 9;
 
-/** A SET as the service signs it; the signature is random bytes of the right length. */
-function signedSet({ ref, clock }: Bench, eventId: string): string {
+/** A SET as the service signs it; the signature is random bytes of the right length. @param sub the user that the event is about */
+function signedSet({ ref, clock }: Bench, eventId: string, sub = eventId): string {
   const part = (text: string) => new TextEncoder().encode(text).toBase64(BASE64URL);
   const { customerId, subscriptionId, endpoint } = ref;
   const header = setHeader('https://webhooks.example', customerId, crypto.randomUUID());
@@ -20,9 +20,9 @@ function signedSet({ ref, clock }: Bench, eventId: string): string {
     captureApplicationId: 'tep2dcqy4fwurwtpkaxg76twgf',
     captureClientId: 'zfccfzzcf626t449wu5umbt6zhek2det',
     entityType: 'user',
-    globalSub: `capture-v1://janraincapture.com/tep2dcqy4fwurwtpkaxg76twgf/user/${eventId}`,
-    id: '123456789',
-    sub: eventId,
+    globalSub: `capture-v1://janraincapture.com/tep2dcqy4fwurwtpkaxg76twgf/user/${sub}`,
+    id: eventId,
+    sub,
   };
   const now = clock.now();
   const payload = setPayload('https://webhooks.example', {
@@ -157,6 +157,22 @@ describe('a delivery that waits for a retry', () => {
       storage.sql.exec('SELECT number FROM bodies').toArray(),
     );
     expect(left).toEqual([]);
+  });
+});
+
+describe('a delivery that is held', () => {
+  it('a held delivery takes at most 160 bytes of the store, also when each is of another user', async () => {
+    const bench = new Bench();
+    await bench.fail();
+    const before = await bytes(bench);
+    for (let round = 0; round < 20; round++) {
+      const reports = bench
+        .ids(100)
+        .map((id) => reportOf({ ...bench.facts(id), set: signedSet(bench, id, crypto.randomUUID()) }));
+      await bench.store.settle(bench.ref, reports);
+      bench.clock.advance(1000);
+    }
+    expect(((await bytes(bench)) - before) / 2000).toBeLessThanOrEqual(160);
   });
 });
 

@@ -5,7 +5,7 @@ import { newEventIds } from '../../src/domain/ids.ts';
 import type { Subscription } from '../../src/domain/subscription.ts';
 import { consumeDeadLetters } from '../../src/queue/dead-letters.ts';
 import { consumeEvents, type EventsPorts } from '../../src/queue/events.ts';
-import { aSet, aSubscription } from '../support/delivery-fixtures.ts';
+import { aSet, aSubscription, signing } from '../support/delivery-fixtures.ts';
 import { unlimited } from '../support/host-limit.ts';
 import { anEvent } from '../support/world.ts';
 
@@ -43,6 +43,7 @@ function portsFor(subscriptions: readonly Subscription[], posted: string[]): Eve
       begin: async () => [],
     }),
     host: () => unlimited,
+    ...signing,
     findAudiences: async () =>
       new Map(
         subscriptions.map((one) => [

@@ -21,7 +21,7 @@ import {
 } from '../../src/domain/subscription.ts';
 import type { Env } from '../../src/env.ts';
 import type { EventStore } from '../../src/event-store/event-store.ts';
-import type { AttemptReport, EventStoreRpc } from '../../src/event-store/rpc.ts';
+import type { EventStoreRpc, SentReport } from '../../src/event-store/rpc.ts';
 import { Places } from '../../src/host-limit/places.ts';
 import type { HostLimitRpc } from '../../src/host-limit/rpc.ts';
 import { type Dispatch, letterMessage, QUEUES } from '../../src/outbound/queues.ts';
@@ -67,6 +67,7 @@ const SKEWS_MS = [0, 0, 0, 0, -1000, 1000, -200_000, 200_000, 299_000, -12 * HOU
 /** What happens in a life without any request being made twice for it. */
 const HARMLESS = new Set([
   'endpoint changed',
+  'an earlier version begins',
   'alarm rings twice',
   'alarm lost',
   'host limit evicted',
@@ -579,6 +580,10 @@ export class World {
       for (const table of [
         'deliveries',
         'segments',
+        'packs',
+        'pack_groups',
+        'bodies',
+        'tally',
         'history_pages',
         'exported',
         'export_parts',
@@ -602,7 +607,8 @@ export class World {
     if (!this.#queues.isEmpty || this.#activities.size > 0) return true;
     return this.#places.some(({ object, isDeleted }) => {
       if (isDeleted) return false;
-      const open = `SELECT 1 FROM deliveries WHERE due_at IS NOT NULL UNION ALL SELECT 1 FROM first_retries LIMIT 1`;
+      const open = `SELECT 1 FROM deliveries WHERE due_at IS NOT NULL UNION ALL SELECT 1 FROM first_retries
+        UNION ALL SELECT 1 FROM pack_groups WHERE reason IS NULL LIMIT 1`;
       if (object.rows(open).length > 0) return true;
       return ['redeliveries', 'exports'].some(
         (table) => object.rows(`SELECT 1 FROM ${table} WHERE state = 'processing'`).length > 0,
@@ -741,6 +747,13 @@ export class World {
         alive();
         return this.#set(subscription, event.id);
       },
+      prepare: (event, subscription) => this.#set(subscription, event.id).replace(/[^.]*$/, ''),
+      signStored: async (set) => {
+        alive();
+        this.#mayFail(0.03, 'D1 fails');
+        const { kid } = JSON.parse(atob(set.split('.')[0] ?? '')) as { kid: number };
+        return `${set}${part({ signed: kid })}`;
+      },
       post: async (endpoint, set) => {
         if (activity.isDead) return { kind: 'unreachable', message: 'nobody asks' };
         return await this.#post(endpoint, set, activity);
@@ -842,10 +855,13 @@ export class World {
           if (answer === 'new') allow(ids[index] ?? '', 1, true);
         return answers;
       },
-      begin: async (ref, token, ids) => {
+      begin: async (ref, token, ids, caller) => {
         this.#counts.begins++;
+        // During a deploy, consumers of the version before this one are at work: they cannot sign.
+        const isOld = this.#happens(0.04, 'an earlier version begins');
         const started = await call(async (store) => {
-          const begun = await store.begin(ref, token, ids);
+          const begun = await store.begin(ref, token, ids, isOld ? undefined : caller);
+          if (isOld) ledger.refuse(ids);
           for (const { eventId, attempt } of begun) this.#rule(() => ledger.begun(eventId, attempt));
           return begun;
         });
@@ -912,6 +928,7 @@ export class World {
     this.#counts.posts++;
     this.#rule(() => {
       must(attempt !== undefined, `${eventId}: a request that no store allowed`);
+      must(!set.endsWith('.'), `${eventId}: sent without its signature`);
       must(aud === endpoint, `${eventId}: a SET for ${aud} sent to ${endpoint}`);
       const since = place.disabledSince ?? Number.POSITIVE_INFINITY;
       must(this.#time.now - since <= DISABLED_SLACK_MS, `${eventId}: sent while disabled`);
@@ -963,7 +980,6 @@ export class World {
 
   /** A SET as this world signs it: readable, and different for each key. */
   #set({ id, endpoint }: Recipient, eventId: string): string {
-    const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
     const payload = { aud: endpoint, event: eventId, jti: notificationId(id, eventId), sid: id };
     return `${part({ alg: 'RS256', kid: this.#kid })}.${part(payload)}.${part({ signed: this.#kid })}`;
   }
@@ -1128,13 +1144,18 @@ export class World {
   }
 }
 
+/** A part of a SET. */
+function part(value: object): string {
+  return Buffer.from(JSON.stringify(value)).toString('base64url');
+}
+
 /** Whether a subscription receives an event: what the types and the filter of this world say, in plain words. */
 function matches({ customerId, events, filter }: Subscription, event: IdentityEvent): boolean {
   if (customerId !== event.customerId || !events.includes(event.type)) return false;
   return filter === null || event.type !== 'entityCreated' || event.captureClientId === 'a';
 }
 
-function checkSuccesses(ledger: Ledger, reports: readonly AttemptReport[]): void {
+function checkSuccesses(ledger: Ledger, reports: readonly SentReport[]): void {
   for (const report of reports) {
     if (report.kind === 'attempted' && report.result.outcome.kind === 'success')
       ledger.succeeded(report.eventId, report.result.attempt);

@@ -43,6 +43,8 @@ const OF_EVENT_STORES = [
   '35b491f96b2da64c',
   '92adb1ef8d9f8608',
   '1d8c3dd32c07310d',
+  'e8a2f161891bf941',
+  '4983326d92707ff9',
 ];
 
 describe('migrations', () => {

@@ -31,19 +31,31 @@ export function result(attempt: number, outcome: Outcome, startedAt = NOW): Atte
   return { attempt, outcome, startedAt, durationMs: 41 };
 }
 
+const part = (value: object) => btoa(JSON.stringify(value)).replaceAll('=', '');
+
 /** Text in the shape of a SET. It names its event, and its signature is not a real one. */
 export function aSet(eventId: string, kid = 'kid'): string {
-  const part = (value: object) => btoa(JSON.stringify(value)).replaceAll('=', '');
-  return `${part({ alg: 'RS256', kid })}.${part({ id: eventId })}.${part({ signed: kid })}`;
+  return `${anUnsignedSet(eventId, kid)}${part({ signed: kid })}`;
 }
 
 /** Text in the shape of a SET with this `events` claim, for tests that read it. */
 export function aSetWith(events: Readonly<Record<string, object>>, kid = 'kid'): string {
-  const part = (value: object) => new TextEncoder().encode(JSON.stringify(value)).toBase64(BASE64URL);
-  return `${part({ alg: 'RS256', kid })}.${part({ events })}.${part({ signed: kid })}`;
+  const text = (value: object) => new TextEncoder().encode(JSON.stringify(value)).toBase64(BASE64URL);
+  return `${text({ alg: 'RS256', kid })}.${text({ events })}.${text({ signed: kid })}`;
 }
 
 const BASE64URL = { alphabet: 'base64url', omitPadding: true } as const;
+
+/** The same text as it is before it is signed. */
+export function anUnsignedSet(eventId: string, kid = 'kid'): string {
+  return `${part({ alg: 'RS256', kid })}.${part({ id: eventId })}.`;
+}
+
+/** How a consumer of these tests makes a SET that is signed later, and signs it. */
+export const signing = {
+  prepare: ({ id }: { readonly id: string }) => anUnsignedSet(id),
+  signStored: async (set: string) => `${set}${part({ signed: 'kid' })}`,
+};
 
 /** Fails the test if a step changed nothing. */
 export function changed(delivery: Delivery | undefined): Delivery {

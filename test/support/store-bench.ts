@@ -7,6 +7,7 @@ import type { SubscriptionRef } from '../../src/domain/subscription.ts';
 import type { EventStore } from '../../src/event-store/event-store.ts';
 import type { StoredReport } from '../../src/event-store/rpc.ts';
 import { type HeldClock, holdClock } from './clock.ts';
+import { aSet } from './delivery-fixtures.ts';
 import { eventStoreStub } from './event-store.ts';
 import { hostLimitStub } from './host-limit.ts';
 import { reportOf } from './reports.ts';
@@ -48,7 +49,7 @@ export class Bench {
 
   facts(eventId: string): DeliveryFacts {
     const { endpoint } = this.ref;
-    return { eventId, acceptedAt: this.clock.now(), endpoint, set: `set of ${eventId}` };
+    return { eventId, acceptedAt: this.clock.now(), endpoint, set: aSet(eventId) };
   }
 
   /** Stores events without an attempt, as a consumer does with deferred events. */
@@ -57,6 +58,16 @@ export class Bench {
     await this.store.settle(
       this.ref,
       ids.map((id) => reportOf(this.facts(id))),
+    );
+    return ids;
+  }
+
+  /** The same with SETs that cannot be packed, so that each has a row of its own. */
+  async heldInRows(count: number): Promise<string[]> {
+    const ids = this.ids(count);
+    await this.store.settle(
+      this.ref,
+      ids.map((id) => reportOf({ ...this.facts(id), set: `set of ${id}` })),
     );
     return ids;
   }
@@ -79,6 +90,15 @@ export class Bench {
   async settle(eventId: string, outcome: Outcome, attempt = 1, durationMs = 5): Promise<void> {
     const result = { attempt, startedAt: this.clock.now(), durationMs, outcome };
     await this.store.settle(this.ref, [reportOf({ ...this.facts(eventId), result })]);
+  }
+
+  /** Settles the first attempts of events together. */
+  async settleAll(eventIds: readonly string[], outcome: Outcome): Promise<void> {
+    const result = { attempt: 1, startedAt: this.clock.now(), durationMs: 5, outcome };
+    await this.store.settle(
+      this.ref,
+      eventIds.map((id) => reportOf({ ...this.facts(id), result })),
+    );
   }
 
   /** Makes the endpoint failing by five failed events. They then wait for their retries. @returns their ids */
@@ -144,7 +164,7 @@ export class Bench {
   async attempt(ids: readonly string[], outcome: Outcome): Promise<void> {
     const tokens = await this.tokens();
     for (const id of ids) {
-      const [begun] = await this.store.begin(this.ref, tokens.get(id) ?? '', [id]);
+      const [begun] = await this.store.begin(this.ref, tokens.get(id) ?? '', [id], { signs: true });
       if (begun !== undefined) await this.settle(id, outcome, begun.attempt);
     }
   }

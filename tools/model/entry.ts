@@ -76,10 +76,18 @@ function withSignature(services: Services): Services {
     invocation?.hold(set.length);
     return set;
   };
+  const signStored = async (set: string) => {
+    const invocation = currentInvocation();
+    invocation?.work(CPU.sign);
+    const { events } = JSON.parse(atob(set.split('.')[1] ?? '')) as {
+      events: Record<string, { id: string }>;
+    };
+    return `${set}${(Object.values(events)[0]?.id ?? '').padEnd(SIGNATURE_CHARACTERS, '_')}`;
+  };
   return {
     ...services,
     signer: { ...services.signer, open: async () => undefined },
-    delivery: { ...services.delivery, sign },
+    delivery: { ...services.delivery, sign, signStored },
   };
 }
 

@@ -7,7 +7,7 @@
  * header and payload, compressed. Any other text is stored as it is (docs/decisions/0026-what-waits-is-small.md).
  */
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
-import { signingInput, withoutSignature } from '../../domain/security-event-token.ts';
+import { setText, signingInput } from '../../domain/security-event-token.ts';
 import type { StoreDatabase } from '../database.ts';
 
 const encoder = new TextEncoder();
@@ -52,17 +52,17 @@ export class Bodies {
 
 /** A SET as a row keeps it. */
 export function packSet(set: string): Uint8Array | string {
-  return encode(set) ?? set;
+  return setBytes(set) ?? set;
 }
 
 /** The SET of a row. */
 export function unpackSet(packed: ArrayBuffer | string): string {
-  return typeof packed === 'string' ? packed : decode(new Uint8Array(packed));
+  return typeof packed === 'string' ? packed : setOfBytes(packed);
 }
 
-/** A SET as bytes; `undefined` when the bytes would not make the same text again. */
-function encode(set: string): Uint8Array | undefined {
-  const text = withoutSignature(set);
+/** A SET as bytes, signed or not; `undefined` when the bytes would not make the same text again. */
+export function setBytes(set: string): Uint8Array | undefined {
+  const text = setText(set);
   if (text === undefined || text.header.includes('\n')) return undefined;
   const signature = bytesOf(set.slice(set.lastIndexOf('.') + 1));
   if (signature === undefined || signature.length >= 2 ** 16) return undefined;
@@ -74,7 +74,9 @@ function encode(set: string): Uint8Array | undefined {
   return bytes;
 }
 
-function decode(bytes: Uint8Array): string {
+/** The SET of `setBytes`. */
+export function setOfBytes(stored: ArrayBuffer): string {
+  const bytes = new Uint8Array(stored);
   const end = LENGTH_BYTES + new DataView(bytes.buffer).getUint16(0);
   const text = decoder.decode(inflateRawSync(bytes.subarray(end)));
   const line = text.indexOf('\n');

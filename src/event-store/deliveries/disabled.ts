@@ -59,6 +59,11 @@ export class Disabled {
     return this.#row.generation + 1;
   }
 
+  /** When the subscription was last disabled while rows waited, ms. */
+  get lastAt(): number {
+    return this.#row.at;
+  }
+
   /** Marks all rows that are there. */
   begin(now: number): void {
     this.#save({ generation: this.generation, at: now, state: OPEN_STATES[0], cursor: '', done: 0 });

@@ -167,10 +167,10 @@ export class FirstRetries {
 
 /** Whether a delivery waits for its first retry, and a row says all that there is to say. */
 export function isFirstRetry(delivery: Delivery): boolean {
-  const { state, attempts, runBase, hold, redeliveryId, proof, heldUntil } = delivery;
-  const isOrdinary =
-    hold === 'possible' && redeliveryId === null && proof === null && heldUntil === undefined;
-  return state === 'awaiting-retry' && attempts === 1 && runBase === 0 && isOrdinary;
+  const { state, attempts, runBase, hold, redeliveryId, proof, heldUntil, form } = delivery;
+  const isOrdinary = hold === 'possible' && redeliveryId === null && proof === null;
+  const wasHeld = heldUntil !== undefined || form !== undefined;
+  return state === 'awaiting-retry' && attempts === 1 && runBase === 0 && isOrdinary && !wasHeld;
 }
 
 function deliveryOf(outline: Outline, content: Content | undefined): Delivery {

@@ -1,13 +1,13 @@
 /**
  * How deliveries are packed into one segment. Each delivery is three lines of text: what is kept of it, then header and
  * payload of its SET. All lines of a segment are compressed together. A signature is random to a compressor, and longer than
- * all the rest, so it is left out; key and text make it again (`withoutSignature`). The ids are stored apart, sixteen bytes
+ * all the rest, so it is left out; key and text make it again (`setText`). The ids are stored apart, sixteen bytes
  * each, in order, so that a repeat is found without unpacking.
  */
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
-import type { Delivery, HistoryEntry } from '../../domain/delivery.ts';
+import { arrive, type Delivery, type HistoryEntry } from '../../domain/delivery.ts';
 import { eventIdTime, isEventId } from '../../domain/ids.ts';
-import { signingInput, withoutSignature } from '../../domain/security-event-token.ts';
+import { isUnsigned, setText, unsigned } from '../../domain/security-event-token.ts';
 import {
   SEGMENT_ID_MAX_SKEW_MS,
   SEGMENT_MAX_BYTES,
@@ -39,14 +39,43 @@ type Kept = readonly [
 
 /** A delivery as text; `undefined` when it may still change, or when its text would not give it back exactly. */
 export function toEntry(delivery: Delivery): Entry | undefined {
-  const { eventId, acceptedAt, updatedAt, endpoint, history } = delivery;
+  const { acceptedAt, updatedAt, endpoint, history } = delivery;
   if (delivery.state !== 'success' || delivery.runBase !== 0) return undefined;
-  if (delivery.hold !== 'possible' || delivery.redeliveryId !== null || !isEventId(eventId)) return undefined;
-  if (Math.abs(eventIdTime(eventId) - acceptedAt) > SEGMENT_ID_MAX_SKEW_MS) return undefined;
-  const set = withoutSignature(delivery.set);
-  if (set === undefined || set.header.includes('\n') || set.payload.includes('\n')) return undefined;
+  if (delivery.hold !== 'possible' || isUnsigned(delivery.set)) return undefined;
   const kept: Kept = [acceptedAt, updatedAt, endpoint, history];
+  return packable(delivery, kept);
+}
+
+/** What is kept of a held delivery, beside its id, its SET, and the endpoint that it shares with its whole pack. */
+type KeptHeld = readonly [acceptedAt: number, heldUntil: number];
+
+/**
+ * A held delivery that nobody has attempted, as text: its history has only its arrival. `undefined` when its text would not give it back
+ * exactly.
+ */
+export function toHeldEntry(delivery: Delivery): Entry | undefined {
+  const { acceptedAt, updatedAt, heldUntil, history } = delivery;
+  if (delivery.hold !== 'held' || heldUntil === undefined || delivery.leaseToken !== null) return undefined;
+  if (history.length !== 1 || updatedAt !== acceptedAt) return undefined;
+  const kept: KeptHeld = [acceptedAt, heldUntil];
+  return packable(delivery, kept);
+}
+
+function packable(delivery: Delivery, kept: Kept | KeptHeld): Entry | undefined {
+  const { eventId, acceptedAt } = delivery;
+  if (delivery.redeliveryId !== null || !isEventId(eventId)) return undefined;
+  if (Math.abs(eventIdTime(eventId) - acceptedAt) > SEGMENT_ID_MAX_SKEW_MS) return undefined;
+  const set = setText(delivery.set);
+  if (set === undefined || set.header.includes('\n') || set.payload.includes('\n')) return undefined;
   return entryOf(eventId, `${JSON.stringify(kept)}\n${set.header}\n${set.payload}\n`);
+}
+
+/** The held delivery of a text. Its SET lacks the signature. */
+export function fromHeldEntry(eventId: string, text: string, endpoint: string): Delivery {
+  const [kept = '', header = '', payload = ''] = text.split('\n');
+  const [acceptedAt, heldUntil] = JSON.parse(kept) as KeptHeld;
+  const facts = { eventId, acceptedAt, endpoint, set: unsigned({ header, payload }) };
+  return { ...arrive(facts, heldUntil, true), hold: 'held', heldUntil, form: 'packed' };
 }
 
 /** An entry from its text. */
@@ -62,7 +91,7 @@ export function fromEntry(eventId: string, text: string): Delivery {
     eventId,
     acceptedAt,
     endpoint,
-    set: `${signingInput({ header, payload })}.`,
+    set: unsigned({ header, payload }),
     state: 'success',
     attempts: history.at(-1)?.attempts ?? 1,
     runBase: 0,
@@ -87,6 +116,8 @@ export interface Segment {
   readonly bytes: number;
   readonly ids: Uint8Array;
   readonly content: Uint8Array;
+  /** What was packed. */
+  readonly entries: readonly Entry[];
 }
 
 /**
@@ -145,12 +176,18 @@ function closed(entries: readonly Entry[], bytes: number): Segment {
     bytes,
     ids: Uint8Array.fromHex(entries.map(({ eventId }) => eventId.replaceAll('-', '')).join('')),
     content: deflateRawSync(encoder.encode(entries.map(({ text }) => text).join(''))),
+    entries,
   };
 }
 
 /** When the event of a text was accepted, ms: its first figure. */
 export function acceptedAtOf(text: string): number {
   return Number.parseInt(text.slice(1), 10);
+}
+
+/** When the held delivery of a text has waited too long, ms: its second figure. */
+export function heldUntilOf(text: string): number {
+  return Number.parseInt(text.slice(text.indexOf(',') + 1), 10);
 }
 
 /** The texts of a segment's entries, in the order of its ids. */

@@ -17,6 +17,7 @@ import {
 import { DISPATCH_LEASE_MS, dispatchLeaseMs } from '../../domain/leases.ts';
 import { EVENT_MAX_AGE_MS, HOUR_MS } from '../../domain/limits.ts';
 import type { Aged, Retention } from '../../domain/retention.ts';
+import { isUnsigned } from '../../domain/security-event-token.ts';
 import type { Binding, StoreDatabase } from '../database.ts';
 import type { Order, PageQuery } from '../rpc.ts';
 import {
@@ -26,12 +27,13 @@ import {
   HELD_ENDPOINTS_MAX,
   HISTORY_TEXT_MAX,
 } from '../tuning.ts';
-import { Bodies } from './bodies.ts';
+import { Bodies, setBytes, setOfBytes } from './bodies.ts';
 import { Disabled, IS_MARKED, isMarked, OPEN_STATES } from './disabled.ts';
 import { DispatchedDeliveries, type DispatchedLook, type DispatchedRow } from './dispatched.ts';
 import { FirstRetries, isFirstRetry } from './first-retries.ts';
 import { HistoryPages } from './history-pages.ts';
 import { listedPage } from './listing.ts';
+import { byEventId } from './near-ids.ts';
 import { type Tallied, Tally } from './tally.ts';
 
 export type DeliveryRow = {
@@ -57,6 +59,8 @@ export type DeliveryRow = {
   generation: number;
   /** Null: never held, or written by an earlier version. */
   held_until: number | null;
+  /** A SET that nobody has signed yet; then there is no body. Null: it is signed. */
+  unsigned: ArrayBuffer | null;
 };
 
 /** A row without its content. */
@@ -98,6 +102,7 @@ export class Rows {
   /** What is due, and what is dispatched. */
   readonly due: DueRows;
   readonly ages: Ages;
+  readonly facts: RowFacts;
   readonly #database: StoreDatabase;
   readonly #pages: HistoryPages;
   readonly #bodies: Bodies;
@@ -115,6 +120,7 @@ export class Rows {
     this.disabled = new Disabled(database);
     this.#rowPages = new RowPages(database, this.tally, this.disabled);
     this.ages = new Ages(database);
+    this.facts = new RowFacts(database);
     this.#firstRetries = new FirstRetries(database);
     this.due = new DueRows(database, this.disabled, this.#firstRetries, wokeAt);
   }
@@ -135,8 +141,10 @@ export class Rows {
   /** The deliveries of these rows, with their SETs. */
   whole(rows: readonly DeliveryRow[]): Delivery[] {
     const sets = this.#bodies.find(rows.flatMap(({ body }) => body ?? []));
+    const stored = ({ unsigned, set_token }: DeliveryRow) =>
+      unsigned === null ? set_token : setOfBytes(unsigned);
     return rows.map((row) => {
-      const set = row.body === null ? row.set_token : sets.get(row.body);
+      const set = row.body === null ? stored(row) : sets.get(row.body);
       if (set === undefined) throw new Error('a body is gone');
       return { ...this.#read(row), set };
     });
@@ -176,7 +184,8 @@ export class Rows {
 
   /**
    * Writes a delivery that has a row: one row, the index `due` while the delivery is not final, and `first`, too, if it is never held. Its SET
-   * is not written. One that waited for its first retry, and does not any more, is added with a row of its own.
+   * is not written, unless it was not signed before and is now. One that waited for its first retry, and does not any more, is added with
+   * a row of its own.
    */
   put(delivery: Delivery): void {
     if (this.waitsForFirstRetry(delivery.eventId)) {
@@ -184,9 +193,16 @@ export class Rows {
       else if (this.endFirstRetry(delivery)) this.#insert(delivery);
       return;
     }
+    const isSignedNow = delivery.form === 'unsigned' && isKept(delivery) && !isUnsigned(delivery.set);
+    const { form: _, ...signed } = delivery;
+    const written = isSignedNow ? signed : delivery;
+    const [columns, places, values] = isSignedNow
+      ? [', body, unsigned', ', ?, NULL', [this.#bodies.add(delivery.set)]]
+      : ['', '', []];
     this.#database.run(
-      `UPDATE deliveries SET (${CHANGING}) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) WHERE event_id = ?`,
-      ...this.#changing(delivery),
+      `UPDATE deliveries SET (${CHANGING}${columns}) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?${places}) WHERE event_id = ?`,
+      ...this.#changing(written),
+      ...values,
       delivery.eventId,
     );
   }
@@ -201,6 +217,12 @@ export class Rows {
     if (!this.#firstRetries.delete(delivery.eventId)) return false;
     this.due.note(delivery);
     return true;
+  }
+
+  /** Deletes a delivery that is stored elsewhere from now on. It is final. */
+  remove(delivery: Delivery): void {
+    this.due.note(delivery);
+    this.delete([delivery.eventId]);
   }
 
   delete(eventIds: readonly string[]): void {
@@ -281,23 +303,6 @@ export class Rows {
     return [];
   }
 
-  /** Whether a delivery names this proof. */
-  names(proof: number): boolean {
-    const query = 'SELECT event_id FROM deliveries INDEXED BY proof WHERE proof = ? LIMIT 1';
-    return this.#database.first(query, proof) !== undefined;
-  }
-
-  /** Which of these deliveries may be attempted at any time, or are being attempted. */
-  onTheirWay(eventIds: readonly string[]): string[] {
-    if (eventIds.length === 0) return [];
-    const ids = this.#ids(
-      `SELECT event_id FROM deliveries WHERE event_id IN (SELECT value FROM json_each(?))
-         AND hold IS NOT 'held' AND (state IN ('awaiting-executing', 'executing') OR lease_token IS NOT NULL)`,
-      JSON.stringify(eventIds),
-    );
-    return [...ids];
-  }
-
   // --- Disabling --------------------------------------------------------------------------------------
 
   /** The subscription was disabled: whatever waits has failed. The alarm rewrites the rows (duties/disabling.ts). */
@@ -324,17 +329,6 @@ export class Rows {
     });
   }
 
-  /** The next failed deliveries after an event id: times and proof, without content. */
-  failures(after: string, limit: number): Failure[] {
-    return this.#database.rows<Failure>(
-      `SELECT event_id AS eventId, accepted_at AS acceptedAt, updated_at AS updatedAt, proof,
-         body IS NOT NULL OR octet_length(set_token) > 0 AS isKept
-       FROM deliveries INDEXED BY by_state WHERE state = 'failure' AND event_id > ? ORDER BY event_id LIMIT ?`,
-      after,
-      limit,
-    );
-  }
-
   /** Does the work, all of it or nothing. */
   transaction<Answer>(work: () => Answer): Answer {
     return this.#database.transaction(work);
@@ -344,14 +338,16 @@ export class Rows {
 
   /** Adds a delivery: a row, its SET, the index `by_state`, the count, and the index `due` while it is not final. */
   #insert(delivery: Delivery): void {
+    const unsigned = isUnsigned(delivery.set) ? setBytes(delivery.set) : undefined;
     this.#database.run(
-      `INSERT INTO deliveries (${CHANGING}, event_id, accepted_at, endpoint, set_token, body)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?)`,
-      ...this.#changing(delivery),
+      `INSERT INTO deliveries (${CHANGING}, event_id, accepted_at, endpoint, set_token, body, unsigned)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?)`,
+      ...this.#changing({ ...delivery, ...(unsigned === undefined ? {} : { form: 'unsigned' }) }),
       delivery.eventId,
       delivery.acceptedAt,
       delivery.endpoint,
-      isKept(delivery) ? this.#bodies.add(delivery.set) : null,
+      isKept(delivery) && unsigned === undefined ? this.#bodies.add(delivery.set) : null,
+      unsigned ?? null,
     );
   }
 
@@ -386,6 +382,43 @@ export class Rows {
 
   #ids(query: string, ...values: SqlStorageValue[]): Set<string> {
     return new Set(this.#database.rows<{ event_id: string }>(query, ...values).map((row) => row.event_id));
+  }
+}
+
+/** What rows say without content: questions that read no delivery. */
+class RowFacts {
+  readonly #database: StoreDatabase;
+
+  constructor(database: StoreDatabase) {
+    this.#database = database;
+  }
+
+  /** Whether a delivery names this proof. */
+  names(proof: number): boolean {
+    const query = 'SELECT event_id FROM deliveries INDEXED BY proof WHERE proof = ? LIMIT 1';
+    return this.#database.first(query, proof) !== undefined;
+  }
+
+  /** Which of these deliveries may be attempted at any time, or are being attempted. */
+  onTheirWay(eventIds: readonly string[]): string[] {
+    if (eventIds.length === 0) return [];
+    const rows = this.#database.rows<{ event_id: string }>(
+      `SELECT event_id FROM deliveries WHERE event_id IN (SELECT value FROM json_each(?))
+         AND hold IS NOT 'held' AND (state IN ('awaiting-executing', 'executing') OR lease_token IS NOT NULL)`,
+      JSON.stringify(eventIds),
+    );
+    return rows.map((row) => row.event_id);
+  }
+
+  /** The next failed deliveries after an event id: times and proof, without content. */
+  failures(after: string, limit: number): Failure[] {
+    return this.#database.rows<Failure>(
+      `SELECT event_id AS eventId, accepted_at AS acceptedAt, updated_at AS updatedAt, proof,
+         body IS NOT NULL OR unsigned IS NOT NULL OR octet_length(set_token) > 0 AS isKept
+       FROM deliveries INDEXED BY by_state WHERE state = 'failure' AND event_id > ? ORDER BY event_id LIMIT ?`,
+      after,
+      limit,
+    );
   }
 }
 
@@ -650,10 +683,6 @@ class RowPages {
   }
 }
 
-function byEventId(a: Delivery, b: Delivery): number {
-  return a.eventId < b.eventId ? -1 : 1;
-}
-
 function dueRowOf({ eventId, endpoint, dueAt }: ReturnType<FirstRetries['due']>[number]): DueRow {
   return { event_id: eventId, endpoint, due_at: dueAt };
 }
@@ -688,6 +717,7 @@ function fromRow(row: DeliveryRow): Delivery {
     redeliveryId: row.redelivery_id,
     proof: row.proof,
     ...(row.held_until === null ? {} : { heldUntil: row.held_until }),
+    ...(row.unsigned === null ? {} : { form: 'unsigned' }),
     history: historyOf(row),
   };
 }
@@ -705,7 +735,7 @@ function changingValues(delivery: Delivery, history: readonly HistoryEntry[]): B
     delivery.updatedAt,
     delivery.dueAt,
     delivery.leaseToken,
-    ...historyColumns(history),
+    ...historyColumns(history, delivery.form === 'unsigned'),
     delivery.hold === 'possible' ? null : delivery.hold,
     delivery.redeliveryId,
     delivery.proof,
@@ -715,15 +745,20 @@ function changingValues(delivery: Delivery, history: readonly HistoryEntry[]): B
 
 /**
  * The values of `history` and `entries`. Code from before there were bodies reads `history`: it must find no list, or after a
- * rollback it would begin the attempt, and send an empty SET.
+ * rollback it would begin the attempt, and send an empty SET. In the same way code that cannot sign finds no list in the `entries` of a
+ * delivery whose SET is not signed, or it would send the text without a signature.
  */
-function historyColumns(history: readonly HistoryEntry[]): [string, string | Uint8Array] {
-  const text = JSON.stringify(history);
+function historyColumns(
+  history: readonly HistoryEntry[],
+  isInObject: boolean,
+): [string, string | Uint8Array] {
+  const text = JSON.stringify(isInObject ? { history } : history);
   return ['{}', text.length <= HISTORY_TEXT_MAX ? text : deflateRawSync(encoder.encode(text))];
 }
 
 function historyOf({ history, entries }: DeliveryRow): HistoryEntry[] {
-  if (entries === null || typeof entries === 'string')
-    return JSON.parse(entries ?? history) as HistoryEntry[];
-  return JSON.parse(decoder.decode(inflateRawSync(new Uint8Array(entries)))) as HistoryEntry[];
+  const isText = entries === null || typeof entries === 'string';
+  const text = isText ? (entries ?? history) : decoder.decode(inflateRawSync(new Uint8Array(entries)));
+  const stored = JSON.parse(text) as HistoryEntry[] | { readonly history: HistoryEntry[] };
+  return Array.isArray(stored) ? stored : stored.history;
 }

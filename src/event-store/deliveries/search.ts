@@ -20,6 +20,7 @@ import {
   SEARCH_CHARACTERS,
   SEGMENT_ID_MAX_SKEW_MS,
 } from '../tuning.ts';
+import type { Packs } from './packs.ts';
 import type { LookedAt, Rows } from './rows.ts';
 import type { Segments } from './segments.ts';
 
@@ -30,11 +31,19 @@ interface Looked {
 }
 
 /** One look: it ends when the page is full, at the end of what is stored, or after so many bites or characters. */
-export function search(rows: Rows, segments: Segments, query: SearchQuery, retention: Retention): FoundPage {
+export function search(
+  rows: Rows,
+  segments: Segments,
+  packs: Packs,
+  query: SearchQuery,
+  retention: Retention,
+): FoundPage {
   const found: FoundDelivery[] = [];
   let rest = query;
   for (let bites = 0, read = 0; bites < SEARCH_BITES && read < SEARCH_CHARACTERS; bites++) {
+    // What is found twice counts as the later look found it.
     const { deliveries, upTo } = merged(query.order, [
+      lookAtPacks(packs, rest, retention),
       lookAtRows(rows, rest, retention),
       lookAtFirstRetries(rows, rest),
       lookAtBegun(rows, rest, retention.now),
@@ -125,6 +134,17 @@ function lookAtSegments(segments: Segments, query: SearchQuery, { now, retention
     limit,
   });
   return upToLast(deliveries, deliveries.length < limit ? undefined : deliveries.at(-1)?.eventId);
+}
+
+/** Held deliveries that nobody has attempted, and those of them that failed without an attempt. */
+function lookAtPacks(packs: Packs, query: SearchQuery, retention: Retention): Looked {
+  const { state } = query;
+  if (state !== undefined && state !== 'awaiting-executing' && state !== 'failure') return { deliveries: [] };
+  const limit = biteOf(query);
+  const within = idsWithin(query, SEGMENT_ID_MAX_SKEW_MS);
+  const bite = packs.page(state && state !== 'failure', { ...within, limit }, retention);
+  const deliveries = bite.filter((delivery) => isSought(delivery, query));
+  return upToLast(deliveries, bite.length < limit ? undefined : bite.at(-1)?.eventId);
 }
 
 /** Whether a delivery has the state and the time of acceptance that the query names. */

@@ -1,6 +1,7 @@
 /** Segments as rows: tables `segments` and `merged`. What is in a segment is the business of segments.ts and packing.ts. */
 import type { StoreDatabase } from '../database.ts';
 import { MERGE_SEGMENTS } from '../tuning.ts';
+import type { MergeableRows } from './merging.ts';
 import { type Entry, entryOf, IdList, type Segment, unpack } from './packing.ts';
 import { Total } from './total.ts';
 
@@ -14,11 +15,12 @@ export type SizedOutline = Outline & { bytes: number };
 const OUTLINE = 'last_id, first_id, events';
 const AGES = 'accepted_from, accepted_until';
 
-export class SegmentRows {
+export class SegmentRows implements MergeableRows<SizedOutline> {
   readonly #database: StoreDatabase;
   readonly #total: Total;
   /** Segments that no merge has seen, counted up to `MERGE_SEGMENTS`, and the first of them. Unknown after waking. */
   #unmerged: { count: number; first: string | undefined } | undefined;
+  #mergedUpTo: string | undefined;
 
   constructor(database: StoreDatabase) {
     this.#database = database;
@@ -28,7 +30,10 @@ export class SegmentRows {
       events: 'events',
       counted: 'segments_counted',
     });
-    database.whenRolledBack(() => this.forgetUnmerged());
+    database.whenRolledBack(() => {
+      this.forgetUnmerged();
+      this.#mergedUpTo = undefined;
+    });
   }
 
   insert(segments: readonly Segment[]): void {
@@ -221,15 +226,32 @@ export class SegmentRows {
   unmergedBefore(before: string, limit: number): SizedOutline[] {
     return this.#database.rows<SizedOutline>(
       `SELECT ${OUTLINE}, bytes FROM segments WHERE last_id > ? AND last_id < ? ORDER BY last_id LIMIT ?`,
-      this.#mergedUpTo(),
+      this.mergedUpTo(),
       before,
       limit,
     );
   }
 
+  /** Any neighbours may share a segment. */
+  mayJoin(): boolean {
+    return true;
+  }
+
+  replace(outlines: readonly Outline[], segments: readonly Segment[]): void {
+    this.delete(outlines);
+    this.insert(segments);
+  }
+
   /** A merge has seen all segments up to this last id. */
   markMerged(lastId: string): void {
     this.#database.run('INSERT OR REPLACE INTO merged (one, up_to) VALUES (1, ?)', lastId);
+    this.#mergedUpTo = lastId;
+  }
+
+  /** Merging has seen all segments up to this last id; empty when it has seen none. */
+  mergedUpTo(): string {
+    this.#mergedUpTo ??= this.#database.first<{ up_to: string }>('SELECT up_to FROM merged')?.up_to ?? '';
+    return this.#mergedUpTo;
   }
 
   /** The count of unmerged segments is out of date. */
@@ -240,13 +262,9 @@ export class SegmentRows {
   #countUnmerged() {
     const rows = this.#database.rows<{ last_id: string }>(
       'SELECT last_id FROM segments WHERE last_id > ? ORDER BY last_id LIMIT ?',
-      this.#mergedUpTo(),
+      this.mergedUpTo(),
       MERGE_SEGMENTS,
     );
     return { count: rows.length, first: rows[0]?.last_id };
-  }
-
-  #mergedUpTo(): string {
-    return this.#database.first<{ up_to: string }>('SELECT up_to FROM merged')?.up_to ?? '';
   }
 }

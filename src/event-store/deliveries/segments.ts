@@ -12,9 +12,11 @@
  * merging.ts makes few large segments of many small ones. docs/segments.md has the whole story.
  */
 import type { Delivery } from '../../domain/delivery.ts';
-import { eventIdFloor, eventIdTime } from '../../domain/ids.ts';
+import { eventIdFloor } from '../../domain/ids.ts';
 import type { Order } from '../rpc.ts';
 import { SEGMENT_ID_MAX_SKEW_MS, SEGMENT_SPAN_MS } from '../tuning.ts';
+import type { LateSegments } from './late-segments.ts';
+import { AFTER_ALL, BEFORE_ALL, byEventId, nearEachOther, reach } from './near-ids.ts';
 import { acceptedAtOf, type Entry, fromEntry, packSettled } from './packing.ts';
 import { RecentIds } from './recent-ids.ts';
 import type { SegmentRows } from './segment-rows.ts';
@@ -39,22 +41,19 @@ interface Stretch {
   readonly limit: number;
 }
 
-/** Ids this close to each other are searched together. */
-const SEARCHED_TOGETHER_MS = 60_000;
 /** Segments that one query of a page reads. */
 const OUTLINES_CHUNK = 200;
-/** Before every id, and after every id. */
-const NOTHING = '';
-const EVERYTHING = '~';
 
 export class Segments {
   readonly #rows: SegmentRows;
   readonly #sorting: Sorting;
+  readonly #late: LateSegments;
   #recentIds: RecentIds | undefined;
 
-  constructor(rows: SegmentRows, sorting: Sorting) {
+  constructor(rows: SegmentRows, sorting: Sorting, late: LateSegments) {
     this.#rows = rows;
     this.#sorting = sorting;
+    this.#late = late;
   }
 
   /** Adds deliveries whose ids are not stored yet: one row, or a few when they are large. */
@@ -63,6 +62,7 @@ export class Segments {
     const segments = packSettled(entries);
     this.#rows.insert(segments);
     this.#sorting.note(segments);
+    this.#late.note(segments);
   }
 
   /** Which of these events are packed here. */
@@ -87,7 +87,7 @@ export class Segments {
       if (bound !== undefined && !isDown && outline.first_id > bound) continue;
       if (outline.accepted_from > acceptedUntil) continue;
       const ids = this.#rows.ids(outline);
-      const [start, end] = ids.between(after ?? NOTHING, before ?? EVERYTHING);
+      const [start, end] = ids.between(after ?? BEFORE_ALL, before ?? AFTER_ALL);
       // Of one segment some events may be outside the times: their texts say when they were accepted.
       const isWhole = outline.accepted_from > acceptedAfter && outline.accepted_until <= acceptedUntil;
       const texts = isWhole ? undefined : this.#rows.texts(outline.last_id);
@@ -175,7 +175,7 @@ export class Segments {
       const texts = this.#rows.texts(lastId);
       for (const { eventId, index } of inside) deliveries.push(fromEntry(eventId, texts[index] ?? ''));
     }
-    return deliveries.sort((a, b) => (a.eventId < b.eventId ? -1 : 1));
+    return deliveries.sort(byEventId);
   }
 
   /** What was added since the object woke. What was stored then has no greater id than the last segment. */
@@ -186,8 +186,8 @@ export class Segments {
 
   /** Segments that may have ids between two, in order of their last ids, upwards or downwards. */
   *#outlines(isDown: boolean, after: string | undefined, before: string | undefined, acceptedAfter: number) {
-    const [low, high] = [after ?? NOTHING, before === undefined ? EVERYTHING : reach(before)];
-    const rest = [before ?? EVERYTHING, acceptedAfter, OUTLINES_CHUNK] as const;
+    const [low, high] = [after ?? BEFORE_ALL, before === undefined ? AFTER_ALL : reach(before)];
+    const rest = [before ?? AFTER_ALL, acceptedAfter, OUTLINES_CHUNK] as const;
     for (let cursor = isDown ? high : low; ; ) {
       const chunk = isDown ? this.#rows.below(cursor, low, ...rest) : this.#rows.after(cursor, high, ...rest);
       yield* chunk;
@@ -196,26 +196,4 @@ export class Segments {
       cursor = last.last_id;
     }
   }
-}
-
-/** The largest last id that a segment with this id in it can have. */
-function reach(eventId: string): string {
-  return eventIdFloor(eventIdTime(eventId) + SEGMENT_SPAN_MS + 1);
-}
-
-function byEventId(a: Place, b: Place): number {
-  return a.eventId < b.eventId ? -1 : 1;
-}
-
-/** Ids in order, in groups that lie close together in time. */
-function nearEachOther(eventIds: readonly string[]): string[][] {
-  const groups: string[][] = [];
-  for (const eventId of eventIds.toSorted()) {
-    const group = groups.at(-1);
-    const since = group?.[0];
-    if (since !== undefined && eventIdTime(eventId) - eventIdTime(since) <= SEARCHED_TOGETHER_MS) {
-      group?.push(eventId);
-    } else groups.push([eventId]);
-  }
-  return groups;
 }

@@ -1,7 +1,7 @@
 /**
  * How many deliveries have a row, by the hour of their acceptance: table `tally`. Triggers keep it (schema.ts), so every figure is
- * exact, and reading it costs a row for each hour of 28 days at most, however many deliveries wait. Packed deliveries are not in it.
- * Open deliveries that failed when the subscription was disabled, and whose rows the alarm has yet to rewrite, are `doomed`: they
+ * exact, and reading it costs a row for each hour of 28 days at most, however many deliveries wait. Of held deliveries that are packed no
+ * trigger knows, so packs.ts calls here; of its open ones, an hour says how many are `packed`. Successes in segments are not in it. Open deliveries that failed when the subscription was disabled, and whose rows the alarm has yet to rewrite, are `doomed`: they
  * count as failed.
  */
 import { HOUR_MS } from '../../domain/limits.ts';
@@ -31,6 +31,37 @@ export class Tally {
       Math.ceil(since / HOUR_MS),
     );
     return counted ?? { open: 0, succeeded: 0, failed: 0 };
+  }
+
+  /** Deliveries accepted at a time were put into a pack (`by` is how many), or taken out (negative). */
+  packed(acceptedAt: number, by: number, isHeld: boolean): void {
+    const hour = Math.floor(acceptedAt / HOUR_MS);
+    const [open, failed] = isHeld ? [by, 0] : [0, by];
+    if (by > 0) {
+      this.#database.run(
+        `INSERT INTO tally (hour, open, succeeded, failed, packed) VALUES (?1, ?2, 0, ?3, ?2) ON CONFLICT (hour) DO UPDATE SET
+           open = open + excluded.open, packed = packed + excluded.packed, failed = failed + excluded.failed`,
+        hour,
+        open,
+        failed,
+      );
+      return;
+    }
+    this.#database.run(
+      'UPDATE tally SET open = open + ?1, packed = packed + ?1, failed = failed + ?2 WHERE hour = ?3',
+      open,
+      failed,
+      hour,
+    );
+    this.#database.run('DELETE FROM tally WHERE hour = ? AND open + succeeded + failed = 0', hour);
+  }
+
+  /** All held deliveries that are packed have failed. */
+  failPacked(): void {
+    this.#database.run(
+      `UPDATE tally SET open = open - packed, failed = failed + packed, doomed = min(doomed, open - packed), packed = 0
+       WHERE packed > 0`,
+    );
   }
 
   /** The alarm has rewritten all that was doomed: nothing is any more. */

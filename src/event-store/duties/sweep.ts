@@ -7,7 +7,7 @@ import type { StoreDatabase } from '../database.ts';
 import type { Deliveries } from '../deliveries/deliveries.ts';
 import type { Exports } from '../jobs/exports.ts';
 import type { Redeliveries } from '../jobs/redeliveries.ts';
-import { SWEEP_INTERVAL_MS, SWEEP_MAX_ROWS, SWEEP_MAX_SEGMENTS } from '../tuning.ts';
+import { SWEEP_INTERVAL_MS, SWEEP_MAX_PACKS, SWEEP_MAX_ROWS, SWEEP_MAX_SEGMENTS } from '../tuning.ts';
 
 export class Sweep implements Duty {
   readonly name = 'sweep';
@@ -69,9 +69,12 @@ export class Sweep implements Duty {
         this.#deliveries.rows.delete(ids);
         this.#exports.forgetEvents(ids);
       }
+      const packs = this.#deliveries.packs.deleteExpired({ now, retentionMs }, SWEEP_MAX_PACKS);
+      this.#exports.forgetEvents(packs.eventIds);
+      const hasMore = this.#deliveries.deletePacked(now - retentionMs, youngest, SWEEP_MAX_SEGMENTS);
       return {
         cursor: bite.length === SWEEP_MAX_ROWS ? (bite.at(-1)?.eventId ?? '') : '',
-        hasMoreSegments: this.#deliveries.deletePacked(now - retentionMs, youngest, SWEEP_MAX_SEGMENTS),
+        hasMoreSegments: hasMore || packs.more,
       };
     });
     this.#cursor = cursor;

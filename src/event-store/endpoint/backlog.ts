@@ -15,7 +15,7 @@
 import { type Delivery, type EndpointNow, releaseHeld } from '../../domain/delivery.ts';
 import type { Duty } from '../alarm.ts';
 import type { StoreDatabase } from '../database.ts';
-import type { Rows } from '../deliveries/rows.ts';
+import type { Deliveries } from '../deliveries/deliveries.ts';
 import type { Redeliveries } from '../jobs/redeliveries.ts';
 import { DELIVERIES_BITE, DRAIN_STEP_MAX, DRAIN_STEP_MS } from '../tuning.ts';
 import type { Health } from './health.ts';
@@ -24,7 +24,7 @@ import type { Proofs } from './proofs.ts';
 /** The parts of the store that the backlog works on. */
 interface BacklogParts {
   readonly database: StoreDatabase;
-  readonly deliveries: Rows;
+  readonly deliveries: Deliveries;
   readonly redeliveries: Redeliveries;
   readonly health: Health;
   readonly proofs: Proofs;
@@ -64,20 +64,21 @@ export class Backlog implements Duty {
       return;
     }
     const { deliveries, health, probePatienceMs, endpointNow, waitsForHost } = this.#parts;
+    const { rows } = deliveries;
     const { state, probeAt } = health.current;
     if (state === 'failing') {
       this.#pace = 1;
       if (now < probeAt) return;
-      this.#released = deliveries.onTheirWay(this.#released);
+      this.#released = rows.facts.onTheirWay(this.#released);
       // A retry, a test or a probe that waits for a place at the host will show as much as a further probe.
       const { endpoint } = endpointNow(now);
-      const isDue = () => deliveries.due.first(now, false, 1).some((due) => due.endpoint === endpoint);
+      const isDue = () => rows.due.first(now, false, 1).some((due) => due.endpoint === endpoint);
       if (!waitsForHost(endpoint) || !isDue()) this.#release(1, now, true);
       health.probed(now, probePatienceMs());
       return;
     }
     if (now < this.#nextStepAt) return;
-    this.#released = deliveries.onTheirWay(this.#released);
+    this.#released = rows.facts.onTheirWay(this.#released);
     const underWay = this.#released.length;
     const isLooking = !this.#release(this.#pace - underWay, now, false) && this.#parts.redeliveries.hasMore();
     if (state === 'slow') this.#pace = Math.max(1, Math.floor(this.#pace / 2));
@@ -95,7 +96,7 @@ export class Backlog implements Duty {
       // A delivery held for an earlier endpoint shows nothing about this one: a probe goes to this one if it can.
       const probe = asProbe ? deliveries.held(1, endpointNow(now).endpoint) : [];
       const held = probe.length > 0 ? probe : this.#held(limit);
-      for (const delivery of held) deliveries.put(releaseHeld(delivery, now, asProbe));
+      deliveries.put(held.map((delivery) => releaseHeld(delivery, now, asProbe)));
       const redelivered = redeliveries.redeliverNext(limit - held.length, now);
       released.push(...held.map(({ eventId }) => eventId), ...redelivered);
       left -= held.length + redelivered.length;
@@ -113,10 +114,11 @@ export class Backlog implements Duty {
   }
 
   #verified(limit: number): Delivery[] {
-    const { proofs, deliveries } = this.#parts;
+    const { proofs } = this.#parts;
+    const { rows } = this.#parts.deliveries;
     // What failed when the subscription was disabled must not be released: the alarm rewrites it first.
-    if (!proofs.mayRelease || limit <= 0 || deliveries.disabled.mark !== undefined) return [];
-    const verified = deliveries.waitingFor(proofs.given(), limit);
+    if (!proofs.mayRelease || limit <= 0 || rows.disabled.mark !== undefined) return [];
+    const verified = rows.waitingFor(proofs.given(), limit);
     proofs.mayRelease = verified.length > 0;
     return verified;
   }

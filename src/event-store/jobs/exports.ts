@@ -12,7 +12,9 @@ import { EXPORT_LIFE_MS } from '../../domain/limits.ts';
 import { windowStart } from '../../domain/retention.ts';
 import type { Duty } from '../alarm.ts';
 import type { StoreDatabase } from '../database.ts';
-import type { DeliveryRow, Rows as DeliveryRows } from '../deliveries/rows.ts';
+import type { Deliveries } from '../deliveries/deliveries.ts';
+import { byEventId } from '../deliveries/near-ids.ts';
+import type { DeliveryRow } from '../deliveries/rows.ts';
 import type { ExportJob, ExportState, StartedExport } from '../rpc.ts';
 import { EXPORT_EVENTS_PER_ALARM, EXPORT_PART_EVENTS, EXPORT_PART_MAX_BYTES } from '../tuning.ts';
 import { Jobs } from './job.ts';
@@ -27,11 +29,14 @@ type Row = {
   parts: number;
 };
 
+/** Events whose marks one statement deletes. */
+const FORGOTTEN_AT_ONCE = 1000;
+
 export class Exports implements Duty {
   readonly name = 'export';
   readonly #database: StoreDatabase;
   readonly #jobs: Jobs<Row>;
-  readonly #deliveries: DeliveryRows;
+  readonly #deliveries: Deliveries;
   readonly #userAgent: () => string;
   readonly #isFull: () => boolean;
 
@@ -41,7 +46,7 @@ export class Exports implements Duty {
    */
   constructor(
     database: StoreDatabase,
-    deliveries: DeliveryRows,
+    deliveries: Deliveries,
     userAgent: () => string,
     isFull: () => boolean,
   ) {
@@ -95,8 +100,12 @@ export class Exports implements Duty {
 
   /** How many failed deliveries accepted after a time are in a completed export. */
   countExported(acceptedAfter: number): number {
-    const query = 'SELECT count(*) AS n FROM exported_failures WHERE accepted_at > ?';
-    return this.#database.first<{ n: number }>(query, acceptedAfter)?.n ?? 0;
+    const counted = this.#database.first<{ n: number }>(
+      `SELECT (SELECT count(*) FROM exported_failures WHERE accepted_at > ?1)
+         + (SELECT count(*) FROM exported_packed_failures WHERE accepted_at > ?1) AS n`,
+      acceptedAfter,
+    );
+    return counted?.n ?? 0;
   }
 
   // --- Duties -----------------------------------------------------------------------------------------
@@ -112,9 +121,9 @@ export class Exports implements Duty {
     try {
       for (let done = 0; done < EXPORT_EVENTS_PER_ALARM; ) {
         if (this.#isFull()) throw new Error('event store full');
-        const { events, more } = this.#database.transaction(() => this.#bite(job, now));
+        const { looked, more } = this.#database.transaction(() => this.#bite(job, now));
         if (!more) return;
-        done += events;
+        done += looked;
       }
     } catch (error) {
       this.#abandon(job.id, 'failed', now);
@@ -137,31 +146,36 @@ export class Exports implements Duty {
 
   /** These events were deleted: their marks go with them. */
   forgetEvents(eventIds: readonly string[]): void {
-    this.#database.run(
-      'DELETE FROM exported WHERE event_id IN (SELECT value FROM json_each(?))',
-      JSON.stringify(eventIds),
-    );
+    if (eventIds.length === 0 || this.#database.first('SELECT 1 FROM exported LIMIT 1') === undefined) return;
+    // A value that a statement takes has a limit of 2 MB.
+    for (let start = 0; start < eventIds.length; start += FORGOTTEN_AT_ONCE) {
+      this.#database.run(
+        'DELETE FROM exported WHERE event_id IN (SELECT value FROM json_each(?))',
+        JSON.stringify(eventIds.slice(start, start + FORGOTTEN_AT_ONCE)),
+      );
+    }
   }
 
   // --- Inside -----------------------------------------------------------------------------------------
 
   /** What failed when the subscription was disabled is found once the alarm has rewritten it. */
   get #isEarly(): boolean {
-    return this.#deliveries.disabled.mark !== undefined;
+    return this.#deliveries.rows.disabled.mark !== undefined;
   }
 
-  /** Writes one part. @returns how many events went into it, and whether there may be more */
-  #bite(job: Row, now: number): { events: number; more: boolean } {
-    const failed = this.#unexported(job);
+  /** Writes one part. @returns how many events it looked at, and whether there may be more */
+  #bite(job: Row, now: number): { looked: number; more: boolean } {
+    const { failed, isPacked, upTo, looked } = this.#unexported(job);
     const lines = fittingLines(failed, this.#userAgent());
     const written = failed.slice(0, lines.length);
     const last = written.at(-1);
     if (last !== undefined) {
-      this.#writePart(job, written, lines);
-      job.cursor = last.eventId;
+      this.#writePart(job, written, lines, isPacked);
       job.parts++;
     }
-    const more = failed.length === EXPORT_PART_EVENTS || written.length < failed.length;
+    const more = upTo !== undefined || written.length < failed.length;
+    if (written.length < failed.length || upTo === undefined) job.cursor = last?.eventId ?? job.cursor;
+    else job.cursor = upTo;
     this.#database.run(
       'UPDATE exports SET state = ?, updated_at = ?, cursor = ?, parts = ? WHERE id = ?',
       more ? 'processing' : 'completed',
@@ -170,21 +184,51 @@ export class Exports implements Duty {
       job.parts,
       job.id,
     );
-    return { events: written.length, more };
+    return { looked, more };
   }
 
-  /** The next failed deliveries of the last seven days that no export has, in order of event id. */
-  #unexported({ cursor, created_at }: Row): Delivery[] {
+  /** The next failed deliveries of the last seven days that no export has, in order of event id: those that have rows, and packed ones. */
+  #unexported({ cursor, created_at }: Row): Bite {
+    const since = windowStart(created_at);
     const rows = this.#database.rows<DeliveryRow>(
       'SELECT * FROM unexported_failures WHERE event_id > ? AND accepted_at >= ? ORDER BY event_id LIMIT ?',
       cursor,
-      windowStart(created_at),
+      since,
       EXPORT_PART_EVENTS,
     );
-    return this.#deliveries.whole(rows);
+    const packed = this.#deliveries.packs.failures(cursor, EXPORT_PART_EVENTS);
+    // Of two sources, what lies behind the end of the shorter look is not known yet.
+    const ends = [rows.at(-1)?.event_id, packed.at(-1)?.eventId];
+    const full = [rows.length, packed.length].flatMap((length, index) =>
+      length === EXPORT_PART_EVENTS ? (ends[index] ?? []) : [],
+    );
+    const upTo = full.sort()[0];
+    const isNear = (eventId: string) => upTo === undefined || eventId <= upTo;
+    const recent = packed.filter(({ eventId, acceptedAt }) => isNear(eventId) && acceptedAt >= since);
+    const isPacked = new Set(this.#withoutExported(recent.map(({ eventId }) => eventId)));
+    const failed = [
+      ...this.#deliveries.rows.whole(rows.filter(({ event_id }) => isNear(event_id))),
+      ...this.#deliveries.packs.find([...isPacked]),
+    ].sort(byEventId);
+    return { failed, isPacked, upTo, looked: rows.length + packed.length };
   }
 
-  #writePart(job: Row, written: readonly Delivery[], lines: readonly string[]): void {
+  /** Those of these events that no export has. */
+  #withoutExported(eventIds: readonly string[]): string[] {
+    if (eventIds.length === 0) return [];
+    const rows = this.#database.rows<{ id: string }>(
+      `SELECT value AS id FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM exported WHERE exported.event_id = value)`,
+      JSON.stringify(eventIds),
+    );
+    return rows.map(({ id }) => id);
+  }
+
+  #writePart(
+    job: Row,
+    written: readonly Delivery[],
+    lines: readonly string[],
+    isPacked: ReadonlySet<string>,
+  ): void {
     this.#database.run(
       'INSERT INTO export_parts (export_id, part, lines) VALUES (?, ?, ?)',
       job.id,
@@ -192,9 +236,12 @@ export class Exports implements Duty {
       lines.join(''),
     );
     this.#database.run(
-      'INSERT INTO exported (event_id, export_id) SELECT value, ? FROM json_each(?)',
+      `INSERT INTO exported (event_id, export_id, packed_at)
+       SELECT value ->> 0, ?, value ->> 1 FROM json_each(?)`,
       job.id,
-      JSON.stringify(written.map(({ eventId }) => eventId)),
+      JSON.stringify(
+        written.map(({ eventId, acceptedAt }) => [eventId, isPacked.has(eventId) ? acceptedAt : null]),
+      ),
     );
   }
 
@@ -210,6 +257,17 @@ export class Exports implements Duty {
       );
     });
   }
+}
+
+/** What one part may take in. */
+interface Bite {
+  readonly failed: readonly Delivery[];
+  /** Those of them that are packed. */
+  readonly isPacked: ReadonlySet<string>;
+  /** The event id up to which the bite looked; `undefined`: to the end. */
+  readonly upTo: string | undefined;
+  /** How many events it looked at. */
+  readonly looked: number;
 }
 
 /** Lines of the first events that fit a row together, each ended by a line feed; always one at least. */

@@ -12,7 +12,8 @@ import { EVENT_ID_MAX_FUTURE_MS, EVENT_ID_MAX_PAST_MS, REDELIVERY_LIFE_MS } from
 import { expiresAt } from '../../domain/retention.ts';
 import type { Duty } from '../alarm.ts';
 import type { StoreDatabase } from '../database.ts';
-import type { Failure, Rows } from '../deliveries/rows.ts';
+import type { Deliveries } from '../deliveries/deliveries.ts';
+import type { Failure } from '../deliveries/rows.ts';
 import type { RedeliveryJob, RedeliveryPreview, RedeliveryState, Span, SpanEnd } from '../rpc.ts';
 import { REDELIVERY_LOOK_MAX } from '../tuning.ts';
 import { Jobs } from './job.ts';
@@ -37,25 +38,31 @@ type Row = {
 export class Redeliveries implements Duty {
   readonly name = 'redelivery';
   readonly #database: StoreDatabase;
-  readonly #deliveries: Rows;
+  readonly #deliveries: Deliveries;
   readonly #jobs: Jobs<Row>;
   readonly #retentionMs: () => number;
   readonly #given: () => readonly number[];
+  readonly #isFull: () => boolean;
   /** False only when it is known that no job is active: each call of the event path asks. */
   #mayBeActive = true;
 
-  /** @param given the proofs that were given (contract 10.8) */
+  /**
+   * @param given the proofs that were given (contract 10.8)
+   * @param isFull whether the store has no room for more rows (contract 10.9)
+   */
   constructor(
     database: StoreDatabase,
-    deliveries: Rows,
+    deliveries: Deliveries,
     retentionMs: () => number,
     given: () => readonly number[],
+    isFull: () => boolean,
   ) {
     this.#database = database;
     this.#deliveries = deliveries;
     this.#jobs = new Jobs(database, 'redeliveries', REDELIVERY_LIFE_MS);
     this.#retentionMs = retentionMs;
     this.#given = given;
+    this.#isFull = isFull;
     database.whenRolledBack(() => {
       this.#mayBeActive = true;
     });
@@ -129,9 +136,13 @@ export class Redeliveries implements Duty {
     if (job !== undefined) this.#end(job.id, 'canceled', now);
   }
 
-  /** Whether an active job has deliveries left to release, as far as it knows. */
+  /**
+   * Whether an active job has deliveries left to release, as far as it knows. Packed ones get rows, which take ten times as much: in a full
+   * store they wait until the sweep has made room.
+   */
   hasMore(): boolean {
     const job = this.#active();
+    if (job !== undefined && this.#deliveries.packs.hasFailed() && this.#isFull()) return false;
     return job !== undefined && job.cursor !== null && job.uncounted_after === null && !this.#isEarly;
   }
 
@@ -144,13 +155,10 @@ export class Redeliveries implements Duty {
     const job = this.#active();
     if (job === undefined || job.cursor === null || limit <= 0 || !this.hasMore()) return [];
     const { wanted, next } = this.#look(job, job.cursor, limit, now);
-    const taken: string[] = [];
-    for (const delivery of this.#deliveries.find(wanted).values()) {
-      const again = redeliver(delivery, now, job.id);
-      if (again === undefined) continue;
-      this.#deliveries.put(again);
-      taken.push(delivery.eventId);
-    }
+    const taken = [...this.#deliveries.findAll(wanted).values()].flatMap(
+      (delivery) => redeliver(delivery, now, job.id) ?? [],
+    );
+    this.#deliveries.put(taken);
     // A delivery may fail in the very millisecond in which the job began, after it was counted: the total grows then.
     this.#database.run(
       `UPDATE redeliveries SET cursor = ?, redelivered = redelivered + ?, total = max(total, redelivered + ?),
@@ -161,7 +169,7 @@ export class Redeliveries implements Duty {
       now,
       job.id,
     );
-    return taken;
+    return taken.map(({ eventId }) => eventId);
   }
 
   /** Completes the active job once every delivery it released has become final. */
@@ -252,7 +260,7 @@ export class Redeliveries implements Duty {
 
   /** What failed when the subscription was disabled is found once the alarm has rewritten it. */
   get #isEarly(): boolean {
-    return this.#deliveries.disabled.mark !== undefined;
+    return this.#deliveries.rows.disabled.mark !== undefined;
   }
 
   #active(): Row | undefined {

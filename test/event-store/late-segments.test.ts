@@ -1,0 +1,45 @@
+/** What a backlog has delivered long after merging passed its place is merged all the same. */
+import { evictDurableObject, runInDurableObject } from 'cloudflare:test';
+import { expect, it } from 'vitest';
+import { MERGE_AGE_MS, MERGE_SEGMENTS, MERGE_WAIT_MS } from '../../src/event-store/tuning.ts';
+import { reportOf } from '../support/reports.ts';
+import { Bench, ok } from '../support/store-bench.ts';
+
+async function segments(bench: Bench): Promise<{ rows: number; events: number }> {
+  return await runInDurableObject(bench.store, (_, { storage }) =>
+    storage.sql
+      .exec<{ rows: number; events: number }>('SELECT count(*) AS rows, sum(events) AS events FROM segments')
+      .one(),
+  );
+}
+
+async function succeed(bench: Bench): Promise<void> {
+  await bench.settle(bench.ids(1)[0] ?? '', ok);
+}
+
+it('events that were held and are delivered later share few segments, though merging has passed their place', async () => {
+  const bench = new Bench();
+  await bench.fail();
+  const held = await bench.held(2 * MERGE_SEGMENTS);
+  await runInDurableObject(
+    bench.store,
+    (_, { storage }) => void storage.sql.exec('DELETE FROM deliveries; DELETE FROM first_retries'),
+  );
+  await evictDurableObject(bench.store);
+  bench.clock.advance(MERGE_WAIT_MS);
+  for (let index = 0; index < MERGE_SEGMENTS; index++) await succeed(bench);
+  bench.clock.advance(MERGE_WAIT_MS + MERGE_AGE_MS);
+  await bench.store.ensureAlarm(bench.ref);
+  await runInDurableObject(bench.store, (store) => store.alarm());
+  expect(await segments(bench)).toEqual({ rows: 1, events: MERGE_SEGMENTS });
+  // Each is settled alone: a row each, all of them before the one that was merged.
+  for (const id of held) {
+    const result = { attempt: 1, startedAt: bench.clock.now(), durationMs: 5, outcome: ok };
+    await bench.store.settle(bench.ref, [reportOf({ ...bench.facts(id), result })]);
+  }
+  expect(await segments(bench)).toEqual({ rows: 1 + held.length, events: MERGE_SEGMENTS + held.length });
+  const before = await bench.store.list({ limit: 1000 });
+  await runInDurableObject(bench.store, (store) => store.alarm());
+  expect(await segments(bench)).toEqual({ rows: 2, events: MERGE_SEGMENTS + held.length });
+  expect(await bench.store.list({ limit: 1000 })).toEqual(before);
+});
