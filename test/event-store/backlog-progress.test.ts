@@ -143,7 +143,10 @@ describe('an endpoint in trouble', () => {
       const [id = ''] = bench.ids(1);
       await bench.settle(id, timedOut);
       bench.clock.advance(1);
-      expect(await bench.ring()).toHaveLength(40);
+      let dispatched: string[] = [];
+      // A store that does not know yet what is dispatched looks at its rows first, a thousand in a ring.
+      for (let ring = 0; ring < 5 && dispatched.length === 0; ring++) dispatched = await bench.ring();
+      expect(dispatched).toHaveLength(40);
       return await runInDurableObject(bench.store, async (instance, { storage }) => {
         const original = storage.sql.exec.bind(storage.sql);
         let rows = 0;
