@@ -1,6 +1,6 @@
 /** Searches among deliveries that are packed because their endpoint is failing (docs/decisions/0034-held-deliveries-are-packed.md). */
 import { describe, expect, it } from 'vitest';
-import type { SearchQuery } from '../../src/event-store/rpc.ts';
+import type { FoundPage, SearchQuery } from '../../src/event-store/rpc.ts';
 import { Bench } from '../support/store-bench.ts';
 
 const MINUTE_MS = 60_000;
@@ -23,7 +23,8 @@ async function walk(bench: Bench, query: Partial<SearchQuery> & Pick<SearchQuery
   const ids: string[] = [];
   for (let cursor: string | undefined; ; ) {
     const from = cursor === undefined ? {} : query.order === 'asc' ? { after: cursor } : { before: cursor };
-    const { found, upTo } = await bench.store.search({ isSummary: true, limit: 3, ...query, ...from });
+    const page: FoundPage = await bench.store.search({ isSummary: true, limit: 3, ...query, ...from });
+    const { found, upTo } = page;
     ids.push(...found.map(({ delivery }) => delivery.eventId));
     if (upTo === undefined) return ids;
     cursor = upTo;
