@@ -4,7 +4,8 @@ import { MERGE_SEGMENTS, SEGMENT_SPAN_MS } from '../tuning.ts';
 import type { MergeableRows } from './merging.ts';
 import type { PackGroup, PackGroups } from './pack-groups.ts';
 import { bitsOf, hasBit } from './pack-places.ts';
-import type { PackOutline, PackRows } from './pack-rows.ts';
+import type { PackRows } from './pack-rows.ts';
+import type { PackOutline } from './pack-scan.ts';
 import { type Entry, entryOf, type Segment } from './packing.ts';
 
 export class PackMerging implements MergeableRows<PackOutline> {

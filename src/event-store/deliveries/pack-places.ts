@@ -5,7 +5,8 @@ import type { Retention } from '../../domain/retention.ts';
 import type { Order } from '../rpc.ts';
 import { AFTER_ALL, BEFORE_ALL, byEventId, nearEachOther, reach } from './near-ids.ts';
 import type { PackGroup, PackGroups } from './pack-groups.ts';
-import type { PackOutline, PackRows } from './pack-rows.ts';
+import type { PackRows } from './pack-rows.ts';
+import type { PackOutline } from './pack-scan.ts';
 import { acceptedAtOf, fromHeldEntry } from './packing.ts';
 import { RecentIds } from './recent-ids.ts';
 
@@ -127,6 +128,10 @@ export class PackPlaces {
 
   /** Packs of a group that may have ids between two, in order of their last ids, upwards or downwards. */
   *#outlines(group: PackGroup, isDown: boolean, after: string, before: string, heldAfter: number) {
+    if (!isDown && before === AFTER_ALL && heldAfter === BEFORE_EVERY_TIME) {
+      yield* this.#rows.scan(group, after);
+      return;
+    }
     const end = before === AFTER_ALL ? AFTER_ALL : reach(before);
     // Downwards, the first pack may end at `end` itself.
     for (let cursor = isDown ? `${end}~` : after, chunk = FIRST_CHUNK; ; chunk *= 2) {

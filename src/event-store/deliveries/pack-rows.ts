@@ -1,25 +1,10 @@
 /** Packs as rows: table `packs`. What they mean is the business of packs.ts. */
 import type { StoreDatabase } from '../database.ts';
 import { MERGE_SEGMENTS } from '../tuning.ts';
+import { AFTER_ALL } from './near-ids.ts';
 import type { PackGroup, PackGroups } from './pack-groups.ts';
+import { type PackOutline, PackScan } from './pack-scan.ts';
 import { heldUntilOf, IdList, type Segment, unpack } from './packing.ts';
-
-/** A pack without its content. */
-export type PackOutline = {
-  readonly group_number: number;
-  readonly last_id: string;
-  readonly first_id: string;
-  readonly events: number;
-  /** How many of them were not taken out. */
-  readonly present: number;
-  readonly accepted_from: number;
-  readonly accepted_until: number;
-  /** When the last of its deliveries has waited too long, ms. */
-  readonly held_until: number;
-  readonly bytes: number;
-  /** A bit for each delivery that was taken out; null: none was. */
-  readonly gone: ArrayBuffer | null;
-};
 
 const OUTLINE =
   'group_number, last_id, first_id, events, present, accepted_from, accepted_until, held_until, bytes, gone';
@@ -30,6 +15,9 @@ export class PackRows {
   /** Packs of each group that no merge has seen, counted up to `MERGE_SEGMENTS`, and the first of them. Unknown after waking. */
   readonly #unmerged = new Map<number, { count: number; first: string | undefined }>();
   /** The texts of the pack that was read last: a drain step reads the same one several times. */
+  readonly #scan = new PackScan((number, lastId, limit) =>
+    this.#after(number, lastId, AFTER_ALL, AFTER_ALL, -1, limit),
+  );
   #lastRead: { readonly key: string; readonly texts: readonly string[] } | undefined;
 
   constructor(database: StoreDatabase, groups: PackGroups) {
@@ -97,7 +85,8 @@ export class PackRows {
   }
 
   /** Writes which deliveries of a pack are gone. */
-  setGone({ group_number, last_id }: PackOutline, gone: Uint8Array, present: number): void {
+  setGone(pack: PackOutline, gone: Uint8Array, present: number): void {
+    const { group_number, last_id } = pack;
     this.#database.run(
       'UPDATE packs SET gone = ?, present = ? WHERE group_number = ? AND last_id = ?',
       gone,
@@ -105,6 +94,7 @@ export class PackRows {
       group_number,
       last_id,
     );
+    this.#scan.note({ ...pack, gone: new Uint8Array(gone).buffer, present });
   }
 
   /** Puts a pack into another group. */
@@ -127,6 +117,7 @@ export class PackRows {
       group_number,
       last_id,
     );
+    this.#scan.forget();
   }
 
   /** The ids of a pack, in order, those that are gone included. */
@@ -163,19 +154,37 @@ export class PackRows {
 
   /** Packs of any group whose first id is at most `firstUntil`, and whose last id is from `lastFrom` to `lastUntil`. */
   around(lastFrom: string, lastUntil: string, firstUntil: string): PackOutline[] {
-    return this.#database.rows<PackOutline>(
+    const found: PackOutline[] = [];
+    const others: number[] = [];
+    for (const { number } of this.#groups.all()) {
+      const kept = this.#scan.between(number, lastFrom, lastUntil);
+      if (kept === undefined) others.push(number);
+      else found.push(...kept.filter(({ first_id }) => first_id <= firstUntil));
+    }
+    if (others.length === 0) return found;
+    const read = this.#database.rows<PackOutline>(
       `SELECT ${OUTLINE} FROM packs WHERE group_number IN (SELECT value FROM json_each(?))
          AND last_id >= ? AND last_id <= ? AND first_id <= ?`,
-      JSON.stringify(this.#groups.all().map(({ number }) => number)),
+      JSON.stringify(others),
       lastFrom,
       lastUntil,
       firstUntil,
     );
+    return [...found, ...read];
+  }
+
+  /** All packs of a group after a last id, in order of their last ids. Further questions of a caller that goes on from there read little. */
+  scan({ number }: PackGroup, lastId: string): Generator<PackOutline> {
+    return this.#scan.after(number, lastId);
   }
 
   /** The next packs of a group after a last id, up to `lastUntil`, that begin before `firstBefore`, with a deadline after `heldAfter`. */
-  after(
-    { number }: PackGroup,
+  after({ number }: PackGroup, ...bounds: [string, string, string, number, number]): PackOutline[] {
+    return this.#after(number, ...bounds);
+  }
+
+  #after(
+    number: number,
     lastId: string,
     lastUntil: string,
     firstBefore: string,
@@ -288,6 +297,7 @@ export class PackRows {
 
   #forgetContent(): void {
     this.#lastRead = undefined;
+    this.#scan.forget();
   }
 
   #endIfEmpty(number: number): void {

@@ -27,7 +27,8 @@ import { DEADLINE_PACKS, PACK_GROUPS_MAX, SEGMENT_ID_MAX_SKEW_MS, SEGMENT_SPAN_M
 import { AFTER_ALL, BEFORE_ALL } from './near-ids.ts';
 import type { PackGroup, PackGroups } from './pack-groups.ts';
 import { BEFORE_EVERY_TIME, bitsOf, PackPlaces, setBit } from './pack-places.ts';
-import type { PackOutline, PackRows } from './pack-rows.ts';
+import type { PackRows } from './pack-rows.ts';
+import type { PackOutline } from './pack-scan.ts';
 import { acceptedAtOf, type Entry, packSettled } from './packing.ts';
 import type { Failure } from './rows.ts';
 import type { Tally } from './tally.ts';
