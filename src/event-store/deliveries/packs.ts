@@ -24,7 +24,7 @@ import { EVENT_MAX_AGE_MS, HOUR_MS } from '../../domain/limits.ts';
 import { expiresAt, type Retention } from '../../domain/retention.ts';
 import type { Order, PageQuery } from '../rpc.ts';
 import { DEADLINE_PACKS, PACK_GROUPS_MAX, SEGMENT_ID_MAX_SKEW_MS, SEGMENT_SPAN_MS } from '../tuning.ts';
-import { AFTER_ALL, BEFORE_ALL } from './near-ids.ts';
+import { AFTER_ALL, BEFORE_ALL, byEventId } from './near-ids.ts';
 import type { PackGroup, PackGroups } from './pack-groups.ts';
 import { BEFORE_EVERY_TIME, bitsOf, PackPlaces, setBit } from './pack-places.ts';
 import type { PackRows } from './pack-rows.ts';
@@ -153,13 +153,15 @@ export class Packs {
   /** The next failed deliveries after an event id, also expired ones: times, without content. */
   failures(after: string, limit: number): Failure[] {
     const places = this.#places.first(this.#groups.failed(), { after }, limit);
-    return places.map(({ eventId, pack, index }) => ({
-      eventId,
-      acceptedAt: acceptedAtOf(this.#rows.texts(pack)[index] ?? ''),
-      updatedAt: this.#places.failedAt(pack),
-      proof: null,
-      isKept: 1,
-    }));
+    // Packs may overlap. Each is inflated once, not once for each of its deliveries.
+    const failures = [...Map.groupBy(places, (place) => place.pack)].flatMap(([pack, inside]) => {
+      const texts = this.#rows.texts(pack);
+      return inside.map(({ eventId, index }): Failure => {
+        const acceptedAt = acceptedAtOf(texts[index] ?? '');
+        return { eventId, acceptedAt, updatedAt: this.#places.failedAt(pack), proof: null, isKept: 1 };
+      });
+    });
+    return failures.sort(byEventId);
   }
 
   // --- Ages -------------------------------------------------------------------------------------------
