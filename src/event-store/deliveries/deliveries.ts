@@ -171,7 +171,7 @@ export class Deliveries {
     if (state === undefined || state === 'awaiting-executing' || state === 'failure') {
       const packed = this.packs.page(state && state !== 'failure', query, retention);
       const ids = new Set(found.map(({ eventId }) => eventId));
-      found.push(...packed.filter(({ eventId }) => !ids.has(eventId)));
+      found.push(...packed.filter(({ eventId }) => !ids.has(eventId)).map(asListed));
     }
     return found.sort(byEventId).slice(0, limit);
   }

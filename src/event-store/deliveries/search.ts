@@ -7,7 +7,7 @@
  * States and times are columns. A time also bounds the ids, because the time in an id is near the acceptance of its event. A
  * type is known only from the SET, so a search by type reads the SETs of all that it goes through.
  */
-import type { Delivery } from '../../domain/delivery.ts';
+import { asListed, type Delivery } from '../../domain/delivery.ts';
 import { eventIdFloor } from '../../domain/ids.ts';
 import { EVENT_ID_MAX_FUTURE_MS, EVENT_ID_MAX_PAST_MS } from '../../domain/limits.ts';
 import { expiresAt, type Retention } from '../../domain/retention.ts';
@@ -125,7 +125,7 @@ function lookAtSegments(segments: Segments, query: SearchQuery, { now, retention
   const since = Math.max(query.since ?? 0, now - retentionMs + 1);
   const limit = biteOf(query);
   const { after, before } = idsWithin({ ...query, since }, SEGMENT_ID_MAX_SKEW_MS);
-  const deliveries = segments.page({
+  const page = segments.page({
     order: query.order,
     after,
     before,
@@ -133,6 +133,7 @@ function lookAtSegments(segments: Segments, query: SearchQuery, { now, retention
     acceptedUntil: query.until ?? Number.POSITIVE_INFINITY,
     limit,
   });
+  const deliveries = page.map(asListed);
   return upToLast(deliveries, deliveries.length < limit ? undefined : deliveries.at(-1)?.eventId);
 }
 
@@ -143,7 +144,7 @@ function lookAtPacks(packs: Packs, query: SearchQuery, retention: Retention): Lo
   const limit = biteOf(query);
   const within = idsWithin(query, SEGMENT_ID_MAX_SKEW_MS);
   const bite = packs.page(state && state !== 'failure', { ...within, limit }, retention);
-  const deliveries = bite.filter((delivery) => isSought(delivery, query));
+  const deliveries = bite.filter((delivery) => isSought(delivery, query)).map(asListed);
   return upToLast(deliveries, bite.length < limit ? undefined : bite.at(-1)?.eventId);
 }
 
