@@ -74,6 +74,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase' | 'settle
     const settled = await this.#parts.writeCheck.watch(() =>
       this.#change(ref, (now) => {
         const each = this.#parts.attempts.record(ref, reports, now);
+        for (const endpoint of succeededAt(reports)) this.#parts.dispatch.answered(endpoint, now);
         this.#parts.redeliveries.complete(now);
         return each;
       }),
@@ -243,4 +244,13 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase' | 'settle
     this.#parts.deliveries.failAllThatWait(now);
     this.#parts.redeliveries.cancelActive(now);
   }
+}
+
+/** The endpoints that took a delivery. */
+function succeededAt(reports: readonly AttemptReport[]): Set<string> {
+  return new Set(
+    reports.flatMap((report) =>
+      report.kind === 'attempted' && report.result.outcome.kind === 'success' ? report.endpoint : [],
+    ),
+  );
 }

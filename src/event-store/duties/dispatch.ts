@@ -106,6 +106,11 @@ export class Dispatching implements Duty {
     this.#deliveries.due.passOver(Number.NEGATIVE_INFINITY);
   }
 
+  /** A host answered with a success, so it has more places now. It is asked at the next step, not when its turn in the line comes. */
+  answered(endpoint: string, now: number): void {
+    this.#waiting.bringForward(hostOf(endpoint), now + DRAIN_STEP_MS);
+  }
+
   /** Whether the host of an endpoint gave too few places a moment ago. */
   waitsForHost(endpoint: string): boolean {
     return this.#waiting.has(hostOf(endpoint));
@@ -315,6 +320,12 @@ class WaitingHosts {
     const [first] = this.#hosts.keys();
     if (this.#hosts.size >= WAITING_HOSTS_MAX && first !== undefined) this.#hosts.delete(first);
     this.#hosts.set(name, until);
+  }
+
+  /** A host that waits is asked at this time (ms) at the latest. */
+  bringForward(name: string, until: number): void {
+    const known = this.#hosts.get(name);
+    if (known !== undefined && known > until) this.#hosts.set(name, until);
   }
 
   has(name: string): boolean {
