@@ -2036,7 +2036,7 @@ export interface operations {
     readonly listSubscriptions: {
         readonly parameters: {
             readonly query?: {
-                /** @description page number; the first is 1. What is no page number is no fault */
+                /** @description page number; the first is 1. Any other value is no fault */
                 readonly page?: number;
             };
             readonly header?: never;
@@ -3622,7 +3622,7 @@ export interface operations {
     readonly listCustomers: {
         readonly parameters: {
             readonly query?: {
-                /** @description page number; the first is 1. What is no page number is no fault */
+                /** @description page number; the first is 1. Any other value is no fault */
                 readonly page?: number;
             };
             readonly header?: never;
@@ -4054,7 +4054,7 @@ export interface operations {
     readonly listDeadLetters: {
         readonly parameters: {
             readonly query?: {
-                /** @description page number; the first is 1. What is no page number is no fault */
+                /** @description page number; the first is 1. Any other value is no fault */
                 readonly page?: number;
             };
             readonly header?: never;

@@ -18,11 +18,12 @@ interface Page {
 }
 
 /** Accepts every value, a repeated parameter included: the rule of the list decides what the value means. */
-export const pageParameter = z
-  .string()
-  .optional()
-  .catch('')
-  .meta({ type: 'integer', description: 'page number; the first is 1. What is no page number is no fault' });
+export const pageParameter = z.string().optional().catch('').meta({
+  type: 'integer',
+  minimum: 1,
+  maximum: 999_999_999,
+  description: 'page number; the first is 1. Any other value is no fault',
+});
 
 /** A page of an operator's list. */
 export function pageOrFirst(asked: string | undefined): Page {
