@@ -52,9 +52,9 @@ export class ModelObject {
     return this.#alarmAt;
   }
 
-  /** Loads the object, which brings its tables up to date. */
+  /** Loads the object. An event store makes its tables at the first call that needs them. */
   wake(): void {
-    this.#living();
+    this.#living()['total']?.();
   }
 
   /** A call as an invocation makes it. */

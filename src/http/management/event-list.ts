@@ -35,9 +35,10 @@ const EventList = collectionOf('EventList', 'events', ListedEvent);
 const eventId = z.string().refine(isEventId, { error: 'must be an event id' }).meta(EVENT_ID_FORM);
 
 const TYPES_PATTERN = new RegExp(`^(${SHOWN_TYPES.join('|')})(,(${SHOWN_TYPES.join('|')}))*$`);
-const types = z.string().regex(TYPES_PATTERN, {
-  error: `must be one or more of ${SHOWN_TYPES.join(', ')}, separated by commas`,
-});
+/** Characters: each type three times, and more. */
+const TYPES_LENGTH_MAX = 200;
+const TYPES_FAULT = { error: `must be one or more of ${SHOWN_TYPES.join(', ')}, separated by commas` };
+const types = z.string().max(TYPES_LENGTH_MAX, TYPES_FAULT).regex(TYPES_PATTERN, TYPES_FAULT);
 
 const EventsQuery = z
   .object({
