@@ -123,10 +123,12 @@ export const MERGE_SEGMENTS = 32;
 export const MERGE_AGE_MS = 10 * MINUTE_MS;
 /** Merging waits this long for what one large segment may hold. Without that, a steady stream would be merged one by one, into nothing. */
 export const MERGE_WAIT_MS = MERGE_AGE_MS + SEGMENT_SPAN_MS;
-/** Text that one bite of merging rewrites, bytes before compression. */
-export const MERGE_MAX_BYTES = 2_000_000;
+/** After this much text, a bite of merging begins no further large segment; bytes before compression. With the last one it takes 30 ms. */
+export const MERGE_MAX_BYTES = 500_000;
+/** Text that one bite of sorting rewrites, bytes before compression: fewer wide segments at once would be sorted again more often. */
+export const SORT_MAX_BYTES = 2_000_000;
 /** The pause between two bites of merging. */
-export const MERGE_STEP_MS = SECOND_MS;
+export const MERGE_STEP_MS = SECOND_MS / 2;
 
 // --- Counts -----------------------------------------------------------------------------------------
 
@@ -147,8 +149,8 @@ export const SUMMARY_KEPT_MS = 23 * HOUR_MS;
 export const EXPORT_PART_MAX_BYTES = 1_000_000;
 /** Events of one part: all of them are in memory at once. */
 export const EXPORT_PART_EVENTS = 50;
-/** Events that one alarm writes into a file: 40 ms for small ones, in which no call of the store is answered. */
-export const EXPORT_EVENTS_PER_ALARM = 2500;
+/** Events that one alarm writes into a file: 35 ms for small ones, in which no call of the store is answered. */
+export const EXPORT_EVENTS_PER_ALARM = 750;
 /** Entries of a long history that move together from the delivery's row to a page of their own. */
 export const HISTORY_PAGE_ENTRIES = 50;
 /** Pages that are kept of one history: with them, and what is in the row, it has a thousand entries at least (contract 5.3). */

@@ -177,6 +177,21 @@ describe('the bounds of a dry run', () => {
     expect(await granted(0)).toEqual({ status: 429, total: undefined, exact: undefined, units: 1 });
   });
 
+  it('a dry run of the last minute finds its failures first, though thousands failed earlier that day', async () => {
+    await store(2100);
+    clock.advance(30 * MINUTE_MS);
+    const [late] = await store(3);
+    const since = at(clock.now());
+    let units = 2;
+    const limit = async () => ({ success: units-- > 0 });
+    const environment = environmentWith({ COSTLY_WORK: { limit } as RateLimit });
+    const full = `/${customer.id}/webhooks${path()}`;
+    const options = { token: customer.token, body: { dryRun: true, since } };
+    const { body } = await callIn(environment, 'POST', full, options);
+    expect(body).toMatchObject({ total: 3, exact: false, oldest: { id: late } });
+    expect((await dryRun({ since })).body).toMatchObject({ total: 3, exact: true });
+  });
+
   it('a dry run makes ten looks at most', async () => {
     let looks = 0;
     const preview = { total: 7, notKept: 1, notVerified: 2, isEarly: false };

@@ -9,7 +9,7 @@
 import { eventIdTime } from '../../domain/ids.ts';
 import type { Duty } from '../alarm.ts';
 import type { StoreDatabase } from '../database.ts';
-import { MERGE_AGE_MS, MERGE_MAX_BYTES, SEGMENT_NARROW_MS, SORT_SEGMENTS } from '../tuning.ts';
+import { MERGE_AGE_MS, SEGMENT_NARROW_MS, SORT_MAX_BYTES, SORT_SEGMENTS } from '../tuning.ts';
 import { pack, type Segment } from './packing.ts';
 import type { SegmentRows, SizedOutline } from './segment-rows.ts';
 
@@ -52,7 +52,7 @@ export class Sorting implements Duty {
     for (let bytes = 0; group.length < outlines.length; ) {
       const next = outlines[group.length] as SizedOutline;
       bytes += next.bytes;
-      if (bytes > MERGE_MAX_BYTES && group.length > 0) break;
+      if (bytes > SORT_MAX_BYTES && group.length > 0) break;
       group.push(next);
     }
     const entries = group.flatMap((outline) => this.#rows.entries(outline));

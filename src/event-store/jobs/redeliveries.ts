@@ -95,24 +95,20 @@ export class Redeliveries implements Duty {
    */
   preview(span: Span, after: string | undefined, now: number): RedeliveryPreview | undefined {
     if (this.#active() !== undefined) return undefined;
-    // The time in an id is at most a day before the acceptance of its event, and five minutes after it.
-    const first = after ?? eventIdFloor(span.since - EVENT_ID_MAX_PAST_MS - 1);
-    const beyond = eventIdFloor(Math.min(span.until, now) + EVENT_ID_MAX_FUTURE_MS + 1);
-    const failures = this.#deliveries.failures(first, REDELIVERY_LOOK_MAX);
+    const { failures, upTo } = this.#around(span, after, now);
     const given = new Set(this.#given());
     const job = { ...span, created_at: now };
     const spanned = failures.filter((failure) => this.#isInSpan(failure, job, now));
     const kept = spanned.filter(({ isKept }) => isKept === 1);
     const wanted = kept.filter(({ proof }) => proof === null || given.has(proof));
     const [oldest, newest] = ends(wanted);
-    const last = failures.at(-1)?.eventId ?? beyond;
     return {
       total: wanted.length,
       ...(oldest === undefined ? {} : { oldest }),
       ...(newest === undefined ? {} : { newest }),
       notKept: spanned.length - kept.length,
       notVerified: kept.length - wanted.length,
-      ...(failures.length < REDELIVERY_LOOK_MAX || last >= beyond ? {} : { upTo: last }),
+      ...(upTo === undefined ? {} : { upTo }),
       isEarly: this.#isEarly,
     };
   }
@@ -233,6 +229,31 @@ export class Redeliveries implements Duty {
       looked += chunk;
     }
     return { wanted, next };
+  }
+
+  /**
+   * The next failures whose ids may belong to a span: first those near it, then those whose ids are up to a day older than their
+   * acceptance. So the failures of the last minutes are found first, though thousands failed earlier that day.
+   * @returns `upTo`: where the next look goes on; absent: there is nothing more
+   */
+  #around(span: Span, after: string | undefined, now: number): { failures: Failure[]; upTo?: string } {
+    const near = eventIdFloor(span.since - EVENT_ID_MAX_FUTURE_MS);
+    const regions = [
+      { from: near, to: eventIdFloor(Math.min(span.until, now) + EVENT_ID_MAX_FUTURE_MS + 1) },
+      { from: eventIdFloor(span.since - EVENT_ID_MAX_PAST_MS - 1), to: near },
+    ];
+    const failures: Failure[] = [];
+    // A look before this one went up to `after`, in the second region if that is below the first.
+    for (const { from, to } of after === undefined || after >= near ? regions : regions.slice(1)) {
+      const start = after !== undefined && after >= from && after < to ? after : from;
+      const limit = REDELIVERY_LOOK_MAX - failures.length;
+      if (limit === 0) return { failures, upTo: start };
+      const found = this.#deliveries.failures(start, limit);
+      failures.push(...found.filter(({ eventId }) => eventId <= to));
+      const last = found.at(-1)?.eventId ?? to;
+      if (found.length === limit && last < to) return { failures, upTo: last };
+    }
+    return { failures };
   }
 
   /** Whether the job takes a failure: one in its span, with its SET, that waits for no proof. */
