@@ -43,6 +43,8 @@ export interface Config {
   readonly logLevel: 'debug' | 'info';
   /** Where to report a fault: a `mailto:` or `https:` URL, for `/.well-known/security.txt` (contract 10.5). */
   readonly securityContact?: string;
+  /** Who may show the console in a frame, as a Content-Security-Policy says it (contract 10.15). */
+  readonly consoleFrameAncestors: string;
   /** Without it there is no operator API (contract 10.2). */
   readonly operatorToken?: string;
   /** 32 bytes; seals private signing keys. */
@@ -109,6 +111,23 @@ const retryDelays = z
   )
   .transform((text) => text.split(',').map((part) => Number(part.trim()) * 1000));
 
+/** It becomes a part of a header, so only sources pass that cannot end the directive. */
+const FRAME_ANCESTOR = /^('self'|https:\/\/(\*\.)?[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:\d{1,5})?)$/;
+
+const frameAncestors = z
+  .string()
+  .default("'none'")
+  .refine(
+    (text) => {
+      const sources = text.split(' ');
+      return text === "'none'" || (sources.length <= 20 && sources.every((one) => FRAME_ANCESTOR.test(one)));
+    },
+    {
+      error:
+        "must be 1 to 20 of 'self' and origins such as https://admin.your.domain or https://*.your.domain, separated by spaces, or 'none'",
+    },
+  );
+
 const key32 = z
   .string({ error: 'is required: 32 random bytes in base64' })
   .refine((text) => decodeBase64(text)?.length === 32, { error: 'must be 32 bytes in base64' })
@@ -149,6 +168,7 @@ const Variables = z.object({
     })
     .max(300, { error: 'must have at most 300 characters' })
     .optional(),
+  CONSOLE_FRAME_ANCESTORS: frameAncestors,
   OPERATOR_TOKEN: z.string().min(16, { error: 'must have at least 16 characters' }).optional(),
   KEY_ENCRYPTION_KEY: key32,
   KEY_ENCRYPTION_KEY_PREVIOUS: key32.optional(),
@@ -211,6 +231,7 @@ function parseConfig(env: Env): Config | ConfigError {
     verifyEndpoints: vars.VERIFY_ENDPOINTS === 'true',
     logLevel: vars.LOG_LEVEL,
     ...(vars.SECURITY_CONTACT === undefined ? {} : { securityContact: vars.SECURITY_CONTACT }),
+    consoleFrameAncestors: vars.CONSOLE_FRAME_ANCESTORS,
     ...(vars.OPERATOR_TOKEN === undefined ? {} : { operatorToken: vars.OPERATOR_TOKEN }),
     keyEncryptionKey: vars.KEY_ENCRYPTION_KEY,
     ...(vars.KEY_ENCRYPTION_KEY_PREVIOUS === undefined

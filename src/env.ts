@@ -3,6 +3,7 @@
  * checked yet; `config.ts` turns them into a `Config`.
  */
 export interface Env {
+  ASSETS: Fetcher;
   DB: D1Database;
   EVENT_STORE: DurableObjectNamespace;
   HOST_LIMIT: DurableObjectNamespace;
@@ -35,6 +36,7 @@ export interface Env {
   VERIFY_ENDPOINTS?: string;
   LOG_LEVEL?: string;
   SECURITY_CONTACT?: string;
+  CONSOLE_FRAME_ANCESTORS?: string;
 
   OPERATOR_TOKEN?: string;
   KEY_ENCRYPTION_KEY?: string;

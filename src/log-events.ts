@@ -266,7 +266,7 @@ export const LOG_EVENTS = {
     },
     forbidden: {
       meaning:
-        'A call got 403. `door` is `management` or `operator`, and `reason` is `missing`, `malformed` (also a token that the service did not sign), `expired`, `revoked` (its client, secret or customer is gone), `other customer`, `scope` or `wrong token`. `customerId` is that of the path, and `clientId` that of the token. Like refusals of a minute share this line in each isolate, and `forbidden again` counts the others.',
+        'A call got 403. `door` is `management`, `operator` or `console`, and `reason` is `missing`, `malformed` (also a token that the service did not sign), `expired`, `revoked` (its client, secret, customer or session is gone), `other customer`, `scope` or `wrong token`; at the door `console` also `wrong code`, `wrong credentials` and `cross-site` (a page of another origin called). `customerId` is that of the path, and `clientId` that of the token, which is `console:` and an id for a session. Like refusals of a minute share this line in each isolate, and `forbidden again` counts the others.',
       action:
         'Nothing about single lines. `wrong token` at the door `operator` that nobody of yours explains means that somebody tries tokens. For a customer who asks why its calls are refused, look for the `X-Request-Id` of an answer, or for its `customerId`.',
       fields: ['door', 'reason', 'customerId', 'clientId', 'method', 'requestId', 'callerRequestId'],

@@ -26,6 +26,8 @@ export interface Services {
   readonly db: Database;
   readonly signer: Signer;
   readonly checkAddress: AddressCheck;
+  /** The static files of `public/`. */
+  readonly assets: Fetcher;
   readonly queues: { readonly events: Sender };
   readonly rateLimits: {
     readonly managementCalls: RateLimit;
@@ -62,6 +64,7 @@ export function createServices(env: Env, checkAddress: AddressCheck): Services {
     db,
     signer,
     checkAddress,
+    assets: env.ASSETS,
     queues: { events: env.EVENTS },
     rateLimits: {
       managementCalls: env.MANAGEMENT_CALLS,

@@ -44,6 +44,7 @@ const DEFAULTS = {
   allowPrivateEndpoints: false,
   verifyEndpoints: false,
   logLevel: 'info',
+  consoleFrameAncestors: "'none'",
   keyEncryptionKey: bytes(1),
   tokenSigningKey: bytes(2),
 };
@@ -104,6 +105,14 @@ describe('the configuration', () => {
     ['LOG_LEVEL', 'debug', { logLevel: 'debug' }],
     ['SECURITY_CONTACT', 'mailto:a@example.com', { securityContact: 'mailto:a@example.com' }],
     ['SECURITY_CONTACT', 'https://example.com/report', { securityContact: 'https://example.com/report' }],
+    ['CONSOLE_FRAME_ANCESTORS', "'none'", { consoleFrameAncestors: "'none'" }],
+    ...["'self'", "'self' https://admin.acme.test:8443", 'https://*.acme.test'].map(
+      (text): [string, string, Record<string, unknown>] => [
+        'CONSOLE_FRAME_ANCESTORS',
+        text,
+        { consoleFrameAncestors: text },
+      ],
+    ),
     ['OPERATOR_TOKEN', 'sixteen letters.', { operatorToken: 'sixteen letters.' }],
     ['KEY_ENCRYPTION_KEY_PREVIOUS', key(3), { keyEncryptionKeyPrevious: bytes(3) }],
   ])('%s may be %s', (name, value, expected) => {
@@ -158,6 +167,21 @@ describe('a bad value of a variable', () => {
         'http://example.com',
         'mailto:a@b\nContact: mailto:c@d',
         `https://${'a'.repeat(300)}`,
+      ],
+    ],
+    [
+      'CONSOLE_FRAME_ANCESTORS',
+      [
+        'admin.canary.test',
+        'http://admin.canary.test',
+        'https://admin.canary.test/',
+        'https://*:443',
+        "'self'; script-src *",
+        "'none' 'self'",
+        '*',
+        'wss://canary.test',
+        "'self'  'self'",
+        Array(21).fill("'self'").join(' '),
       ],
     ],
     ['OPERATOR_TOKEN', ['short canary', 'fifteen letters']],

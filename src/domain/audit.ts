@@ -96,15 +96,47 @@ export const AUDIT_EVENTS = {
   },
   'token-refused': {
     meaning:
-      'There was no access token. `customerId` is there only if it was looked up and exists, `clientId` only if the customer has such a client with a secret. `bad request`: the credentials were right. `not judged`: too many failures came before.',
+      'There was no access token, or no session of the console. `customerId` is there only if it was looked up and exists, `clientId` only if the customer has such a client with a secret. `bad request`: the credentials were right. `not judged`: too many failures came before.',
     actors: ['client', 'stranger'],
     outcomes: ['no credentials', 'wrong credentials', 'not judged', 'bad request'],
     perHour: { ofCustomer: 20, withoutCustomer: 100, inAll: 1500 },
   },
   'operator-refused': {
-    meaning: 'A call under `/operator` brought a wrong token, or was not judged after too many of them.',
+    meaning:
+      'A call under `/operator`, or a sign-in to the console, brought a wrong token, or was not judged after too many of them.',
     actors: ['stranger'],
     outcomes: ['wrong token', 'not judged'],
+    perHour: { inAll: 100 },
+  },
+  'console-link-created': {
+    meaning:
+      'A link into the console was created. `target` is its id, and that of the session that it opens.',
+    actors: ['operator'],
+    outcomes: ['done'],
+  },
+  'console-signed-in': {
+    meaning:
+      'A session of the console began: `target`. `clientId` is the client whose credentials opened it, or `console:` and the id of the session when a link did.',
+    actors: ['client'],
+    outcomes: ['done'],
+    perHour: { ofCustomer: 1000 },
+  },
+  'operator-signed-in': {
+    meaning: 'A session of the operator in the console began: `target`.',
+    actors: ['operator'],
+    outcomes: ['done'],
+  },
+  'console-signed-out': {
+    meaning: 'The session `target` of the console was ended by its holder.',
+    actors: ['client', 'operator'],
+    outcomes: ['done'],
+    perHour: { ofCustomer: 1000 },
+  },
+  'console-refused': {
+    meaning:
+      'A sign-in to the console brought a code that is unknown, used or over, or was not judged after too many of them.',
+    actors: ['stranger'],
+    outcomes: ['wrong code', 'not judged'],
     perHour: { inAll: 100 },
   },
 } as const satisfies Record<string, AuditEventInfo>;

@@ -210,6 +210,23 @@ export const CLIENTS_MAX_PER_CUSTOMER = 100;
 /** Secrets of one client that have not ended. */
 export const CLIENT_SECRETS_MAX = 10;
 
+// --- The console (contract 10.15) ---------------------------------------------------------------------------------
+
+/** A session of the console ends this long after its sign-in, whatever happens in it. */
+export const CONSOLE_SESSION_MS = 8 * HOUR_MS;
+/** An access token of a session is good for this long: the page keeps it in memory and takes another. */
+export const CONSOLE_TOKEN_LIFETIME_SECONDS = 600;
+/** How long a link can be used, when the operator does not say it. */
+export const CONSOLE_LINK_SECONDS = 3600;
+export const CONSOLE_LINK_MIN_SECONDS = 60;
+export const CONSOLE_LINK_MAX_SECONDS = 86_400;
+/** Links of one customer that are not used and have not ended. */
+export const CONSOLE_LINKS_MAX_PER_CUSTOMER = 100;
+/** Sessions of one customer, and as many of the operator, that have not ended. */
+export const CONSOLE_SESSIONS_MAX = 1000;
+/** The body of a sign-in: a client's secret has at most 255 characters. */
+export const CONSOLE_BODY_MAX_BYTES = 4096;
+
 // --- Dead letters (contract 10.1 and 10.2) ---------------------------------------------------------------------
 
 /** Dead letters for the invalid events of one queue message. Further ones share the last, so that one message cannot fill the list. */

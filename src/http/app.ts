@@ -1,9 +1,10 @@
-/** The HTTP face of the service: the middleware of every request, in the order of contract 8, and the three doors. */
+/** The HTTP face of the service: the middleware of every request, in the order of contract 8, and the four doors. */
 import { createMiddleware } from 'hono/factory';
 import { methodNotAllowed } from 'hono/method-not-allowed';
 import { secureHeaders } from 'hono/secure-headers';
 import type { AddressCheck } from '../outbound/address-check.ts';
 import { createServices } from '../services.ts';
+import { consoleDoor } from './console/door.ts';
 import type { AppEnv } from './kit/context.ts';
 import { makeDocument } from './kit/document.ts';
 import { type Door, newDoor } from './kit/door.ts';
@@ -56,11 +57,12 @@ function mountDoors(app: Door): Door {
     ['/', publicDoor(api)],
     ['/:cid/webhooks', managementDoor()],
     ['/operator', operatorDoor()],
+    ['/console', consoleDoor()],
   ];
   // The document shows the doors in the order in which a reader needs them.
   for (const [path, door] of doors) api.route(path, door);
-  // Requests meet the doors in the other order: `operator` is not a customer id, so the operator's guard decides about
-  // `/operator/webhooks` (contract 10.2).
+  // Requests meet the doors in the other order: `operator` and `console` are no customer ids, so the
+  // guards of those doors decide about `/operator/webhooks` (contract 10.2).
   for (const [path, door] of doors.toReversed()) app.route(path, door);
   return api;
 }

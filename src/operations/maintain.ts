@@ -1,7 +1,7 @@
 /**
  * Maintenance, run by the cron every five minutes: it finishes erasures that were cut short, visits a range of the event
  * stores so that each is seen once a day (no alarm is lost for longer), rotates signing keys, and trims dead letters, the audit
- * trail and tombstones. A task that fails does not stop the others, and each task may run twice.
+ * trail, tombstones, and links and sessions of the console. A task that fails does not stop the others, and each task may run twice.
  */
 import pLimit from 'p-limit';
 import type { Config } from '../config.ts';
@@ -10,6 +10,7 @@ import { refOf } from '../domain/subscription.ts';
 import type { EventStoreRpc } from '../event-store/rpc.ts';
 import { logError, logWarn } from '../log.ts';
 import { blankErasedAudit, deleteOldAudit } from '../storage/audit.ts';
+import { deleteEndedSessions } from '../storage/console.ts';
 import type { Database } from '../storage/database.ts';
 import { trimDeadLetters } from '../storage/dead-letters.ts';
 import { noteHealth, noteStoreTenths } from '../storage/recipients.ts';
@@ -45,6 +46,7 @@ export async function maintain(needs: MaintenanceNeeds, now: number): Promise<vo
     'trim dead letters': () => trimLetters(db, now - DEAD_LETTER_RETENTION_MS),
     'trim the audit trail': () => deleteOldAudit(db, now),
     'blank the audit trail of erased customers': () => blankErasedAudit(db, now),
+    'delete ended sessions': () => deleteEndedSessions(db, now),
     'forget tombstones': () => deleteTombstones(db, now - TOMBSTONE_MS),
   };
   for (const [name, task] of Object.entries(tasks)) {

@@ -1,13 +1,16 @@
 /**
  * Access tokens (contract 2). To a client a token is opaque text; to us it is a compact JWS (HS256 under
- * `TOKEN_SIGNING_KEY`) of at most 255 characters. A token names the client secret for which it was issued, so that it ends
- * when the secret does. The customer and the client's scope are read with the secret, not from the token.
+ * `TOKEN_SIGNING_KEY`) of at most 255 characters. A token names the client secret, or the session of the console, for which it was
+ * issued, so that it ends when that does. The customer and the scope are read with the secret or the session, not from the token.
  */
 import { CompactSign, compactVerify } from 'jose';
 import { z } from 'zod';
 import { ACCESS_TOKEN_MAX_CHARACTERS } from '../domain/limits.ts';
 
-export interface AccessToken {
+export type AccessToken = ClientToken | SessionToken;
+
+interface ClientToken {
+  readonly kind: 'client';
   /** Id of the client secret for which it was issued. */
   readonly secretId: string;
   /** Seconds since 1970. */
@@ -16,7 +19,19 @@ export interface AccessToken {
   readonly scope: string;
 }
 
-const Claims = z.tuple([z.string(), z.number(), z.string()]);
+interface SessionToken {
+  readonly kind: 'session';
+  /** Id of the session of the console for which it was issued (contract 10.15). */
+  readonly sessionId: string;
+  /** Seconds since 1970. */
+  readonly expiresAt: number;
+}
+
+/** The two differ in their second member. An earlier version of the service, which knows the first form alone, refuses the other. */
+const Claims = z.union([
+  z.tuple([z.string(), z.number(), z.string()]),
+  z.tuple([z.literal('session'), z.string(), z.number()]),
+]);
 
 /** Imported keys by their bytes, so that a key is imported once and not with every call. */
 const keys = new WeakMap<Uint8Array, Promise<CryptoKey>>();
@@ -32,7 +47,10 @@ function imported(bytes: Uint8Array): Promise<CryptoKey> {
 
 /** @throws Error when the token would be too long */
 export async function issueAccessToken(key: Uint8Array, token: AccessToken): Promise<string> {
-  const claims: z.infer<typeof Claims> = [token.secretId, token.expiresAt, token.scope];
+  const claims: z.infer<typeof Claims> =
+    token.kind === 'client'
+      ? [token.secretId, token.expiresAt, token.scope]
+      : ['session', token.sessionId, token.expiresAt];
   const text = await new CompactSign(new TextEncoder().encode(JSON.stringify(claims)))
     .setProtectedHeader({ alg: 'HS256' })
     .sign(await imported(key));
@@ -55,6 +73,15 @@ export async function readAccessToken(
   }
   const claims = Claims.safeParse(JSON.parse(new TextDecoder().decode(payload)));
   if (!claims.success) return 'malformed';
-  const [secretId, expiresAt, scope] = claims.data;
-  return expiresAt * 1000 > nowMs ? { secretId, expiresAt, scope } : 'expired';
+  const token = tokenOf(claims.data);
+  return token.expiresAt * 1000 > nowMs ? token : 'expired';
+}
+
+function tokenOf(claims: z.infer<typeof Claims>): AccessToken {
+  if (typeof claims[1] === 'string') {
+    const [, sessionId, expiresAt] = claims as [string, string, number];
+    return { kind: 'session', sessionId, expiresAt };
+  }
+  const [secretId, expiresAt, scope] = claims as [string, number, string];
+  return { kind: 'client', secretId, expiresAt, scope };
 }

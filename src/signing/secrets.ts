@@ -1,4 +1,4 @@
-/** Makes client ids and secrets, and compares secrets in a time that does not show how much of one is right. */
+/** Makes client ids, secrets, codes and cookies, and compares secrets in a time that does not show how much of one is right. */
 
 const ALPHANUMERICS = 'abcdefghijklmnopqrstuvwxyz0123456789';
 
@@ -16,9 +16,32 @@ export function randomAlphanumerics(length: number): string {
 
 /** SHA-256 of a client's secret and the client's ids, as 64 hex digits. Secrets are long and random: no stretching. */
 export async function hashSecret(customerId: string, clientId: string, secret: string): Promise<string> {
-  const bytes = new TextEncoder().encode(JSON.stringify([customerId, clientId, secret]));
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return await digestOf([customerId, clientId, secret]);
+}
+
+/** SHA-256 of a code or a cookie of the console, as 64 hex digits. Both are long and random: no stretching. */
+export async function hashConsoleSecret(what: 'code' | 'cookie', secret: string): Promise<string> {
+  return await digestOf(['console', what, secret]);
+}
+
+/**
+ * What a session of the operator keeps of the `OPERATOR_TOKEN` that opened it. It is keyed, because people choose that token: nobody
+ * tries tokens against a copy of the database.
+ */
+export async function operatorMark(key: Uint8Array, operatorToken: string): Promise<string> {
+  const usage = { name: 'HMAC', hash: 'SHA-256' };
+  const imported = await crypto.subtle.importKey('raw', key, usage, false, ['sign']);
+  const text = new TextEncoder().encode(JSON.stringify(['operator of the console', operatorToken]));
+  return hexOf(await crypto.subtle.sign('HMAC', imported, text));
+}
+
+async function digestOf(parts: readonly string[]): Promise<string> {
+  const bytes = new TextEncoder().encode(JSON.stringify(parts));
+  return hexOf(await crypto.subtle.digest('SHA-256', bytes));
+}
+
+function hexOf(bytes: ArrayBuffer): string {
+  return Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 /** Whether two texts are equal, in a time that depends on nothing but their lengths. */

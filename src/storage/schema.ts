@@ -5,6 +5,7 @@
 import { sql } from 'drizzle-orm';
 import { integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core';
 import { AUDIT_ACTORS, type AuditEvent, type AuditOutcome } from '../domain/audit.ts';
+import { SESSION_KINDS } from '../domain/console.ts';
 import { HEALTH_STATES } from '../domain/endpoint-health.ts';
 import type { EventType } from '../domain/event.ts';
 import type { ShownState } from '../domain/proof.ts';
@@ -98,4 +99,25 @@ export const audit = sqliteTable('audit', {
   callerRequestId: text('caller_request_id'),
   outcome: text('outcome').$type<AuditOutcome>().notNull(),
   count: integer('count').notNull(),
+});
+
+export const consoleLinks = sqliteTable('console_links', {
+  id: text('id').primaryKey(),
+  codeHash: text('code_hash').notNull(),
+  customerId: text('customer_id').notNull(),
+  readOnly: integer('read_only', { mode: 'boolean' }).notNull(),
+  createdAt: integer('created_at').notNull(),
+  expiresAt: integer('expires_at').notNull(),
+});
+
+export const consoleSessions = sqliteTable('console_sessions', {
+  id: text('id').primaryKey(),
+  cookieHash: text('cookie_hash').notNull(),
+  kind: text('kind', { enum: SESSION_KINDS }).notNull(),
+  customerId: text('customer_id'),
+  readOnly: integer('read_only', { mode: 'boolean' }).notNull(),
+  secretId: text('secret_id'),
+  operatorMark: text('operator_mark'),
+  createdAt: integer('created_at').notNull(),
+  expiresAt: integer('expires_at').notNull(),
 });

@@ -118,6 +118,13 @@ const ACTS: Record<string, (customer: TestCustomer) => Promise<[Reply, string, P
     );
     return [reply, 'signing-keys-resealed', { count: 3 }];
   },
+  'POST /operator/customers/{cid}/console-links': async ({ id }) => {
+    const reply = await byOperator('POST', `/customers/${id}/console-links`);
+    const { results } = await env.DB.prepare('SELECT id FROM console_links WHERE customer_id = ?')
+      .bind(id)
+      .all();
+    return [reply, 'console-link-created', { customerId: id, target: results[0]?.['id'] }];
+  },
   'GET /operator/dead-letters/{id}': async ({ id }) => {
     const letter = await newLetter(id);
     const reply = await byOperator('GET', `/dead-letters/${letter}`);

@@ -1,4 +1,4 @@
-/** Three doors, each with its guard: who may ask for what, decided before anything else is (contract 8). */
+/** Four doors, each with its guard: who may ask for what, decided before anything else is (contract 8). */
 import { beforeAll, describe, expect, it } from 'vitest';
 import { callIn, environmentWithout } from '../support/requests.ts';
 import { call, newCustomer, OPERATOR_TOKEN, type TestCustomer } from '../support/world.ts';

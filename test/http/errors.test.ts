@@ -229,6 +229,7 @@ describe('a bad configuration', () => {
     ['VERIFY_ENDPOINTS', 'value-4711'],
     ['LOG_LEVEL', 'value-4711'],
     ['SECURITY_CONTACT', 'value-4711'],
+    ['CONSOLE_FRAME_ANCESTORS', 'value-4711'],
     ['OPERATOR_TOKEN', 'short-4711'],
     ['KEY_ENCRYPTION_KEY', btoa('value-4711')],
     ['KEY_ENCRYPTION_KEY_PREVIOUS', btoa('value-4711')],

@@ -175,6 +175,7 @@ describe('a flood of refusals', () => {
 it('a forged token is logged as malformed, also when it says that it has expired', async () => {
   const { id } = await newCustomer();
   const forged = await issueAccessToken(new Uint8Array(32).fill(9), {
+    kind: 'client',
     secretId: crypto.randomUUID(),
     expiresAt: 1,
     scope: '',

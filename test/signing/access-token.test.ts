@@ -8,10 +8,17 @@ const OTHER_KEY = new Uint8Array(32).fill(2);
 const NOW = 1_769_860_800_000;
 
 const token = {
+  kind: 'client',
   secretId: '3d9a1f6e-52c4-4b0a-9d57-6f2e8c1b7a90',
   expiresAt: NOW / 1000 + 3600,
   scope: 'GET:webhooks/**',
-};
+} as const;
+
+const sessionToken = {
+  kind: 'session',
+  sessionId: '5b0d8e0a-93a1-4f6e-9d0c-2f7a1c3e4b58',
+  expiresAt: NOW / 1000 + 600,
+} as const;
 
 /** A token signed as ours are, with this header and these claims. */
 async function forge(header: { alg: string }, claims: unknown, key = KEY): Promise<string> {
@@ -23,7 +30,16 @@ const claims = [token.secretId, token.expiresAt, token.scope];
 
 describe('an access token', () => {
   it('reading an access token gives the values it was issued with', async () => {
-    expect(await readAccessToken(KEY, await issueAccessToken(KEY, token), NOW)).toEqual(token);
+    for (const one of [token, sessionToken]) {
+      expect(await readAccessToken(KEY, await issueAccessToken(KEY, one), NOW)).toEqual(one);
+    }
+  });
+
+  it('an access token of a session ends at its time, to the millisecond', async () => {
+    const text = await issueAccessToken(KEY, sessionToken);
+    const end = sessionToken.expiresAt * 1000;
+    expect(await readAccessToken(KEY, text, end - 1)).toEqual(sessionToken);
+    expect(await readAccessToken(KEY, text, end)).toBe('expired');
   });
 
   it('an access token has at most 255 characters, with the longest scope too', async () => {
@@ -84,6 +100,9 @@ describe('an access token', () => {
       [...claims, 'more'],
       [1, token.expiresAt, ''],
       ['x', null, ''],
+      ['client', 'x', token.expiresAt],
+      ['session', 'x'],
+      ['session', 'x', token.expiresAt, ''],
     ];
     for (const other of others) {
       expect(

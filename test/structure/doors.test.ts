@@ -1,10 +1,15 @@
-/** The shape of src/http: a kit, and three doors that share nothing but the kit. */
+/** The shape of src/http: a kit, and four doors that share nothing but the kit. */
 import { globSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 const HTTP = join(import.meta.dirname, '../../src/http');
-const GUARDS = { public: undefined, management: 'authorizeClient', operator: 'authorizeOperator' };
+const GUARDS = {
+  public: undefined,
+  management: 'authorizeClient',
+  operator: 'authorizeOperator',
+  console: 'refuseCrossSite',
+};
 
 const files = globSync('**/*.ts', { cwd: HTTP }).map((path) => path.replaceAll('\\', '/'));
 const textOf = (path: string) => readFileSync(join(HTTP, path), 'utf8');
@@ -21,7 +26,7 @@ const inKit = (path: string) => path.startsWith('kit/');
 const routeFiles = doors.flatMap((door) => importsOf(`${door}/door.ts`).filter((path) => !inKit(path)));
 
 describe('src/http', () => {
-  it('src/http is an app, a kit and three doors', () => {
+  it('src/http is an app, a kit and four doors', () => {
     const places = files.map((path) => (path.includes('/') ? path.slice(0, path.indexOf('/')) : path));
     expect([...new Set(places)].sort()).toEqual(['app.ts', 'kit', ...doors].sort());
   });

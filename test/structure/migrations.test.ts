@@ -21,6 +21,7 @@ const OF_D1 = {
   'migrations/0015_tombstone_indexes.sql': '0e5b669e4b123666',
   'migrations/0016_letters_of_nobody.sql': '4e5a0eb1bbfd4189',
   'migrations/0017_store_fill.sql': '99a630805f730576',
+  'migrations/0019_console.sql': '56edc2d17bc0c05a',
 };
 
 /** In the order of `MIGRATIONS` in src/event-store/schema.ts. */

@@ -85,8 +85,8 @@ export async function collectionOf(document: object): Promise<string> {
   const { info } = collection;
   const made = {
     info: { name: info['name'], description: info['description'], schema: info['schema'] },
-    // Postman sends no notifications: that folder is for listeners.
-    item: collection.item.filter(({ name }) => name !== 'Notifications').map(completed),
+    // Postman sends no notifications, and is no page of ours: those folders are for listeners and for the console.
+    item: collection.item.filter(({ name }) => !['Notifications', 'Console'].includes(name)).map(completed),
     variable: Object.entries(VARIABLES).map(([key, value]) => ({ key, value })),
   };
   return `${JSON.stringify(made, null, 2)}\n`;

@@ -36,6 +36,7 @@ export const OPERATIONS = {
   listClients: ['GET', '/operator/customers/{cid}/clients'],
   deleteClient: ['DELETE', '/operator/customers/{cid}/clients/{clientId}'],
   rotateClientSecret: ['POST', '/operator/customers/{cid}/clients/{clientId}/rotate-secret'],
+  createConsoleLink: ['POST', '/operator/customers/{cid}/console-links'],
   listDeadLetters: ['GET', '/operator/dead-letters'],
   getDeadLetter: ['GET', '/operator/dead-letters/{id}'],
   dropDeadLetter: ['DELETE', '/operator/dead-letters/{id}'],
@@ -44,4 +45,8 @@ export const OPERATIONS = {
   resealSigningKeys: ['POST', '/operator/signing-keys/reseal'],
   adoptSubscriptionsAgain: ['POST', '/operator/customers/{cid}/subscriptions/adopt-again'],
   listAuditEntries: ['GET', '/operator/audit'],
+  createConsoleSession: ['POST', '/console/session'],
+  getConsoleSession: ['GET', '/console/session'],
+  deleteConsoleSession: ['DELETE', '/console/session'],
+  createConsoleToken: ['POST', '/console/token'],
 } as const;

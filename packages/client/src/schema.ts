@@ -515,6 +515,26 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/operator/customers/{cid}/console-links": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Create a link into the console
+         * @description The browser that opens the link first is signed in as an administrator of the customer.
+         */
+        readonly post: operations["createConsoleLink"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/operator/dead-letters": {
         readonly parameters: {
             readonly query?: never;
@@ -647,6 +667,51 @@ export interface paths {
         readonly get: operations["listAuditEntries"];
         readonly put?: never;
         readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/console/session": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** Who is signed in? */
+        readonly get: operations["getConsoleSession"];
+        readonly put?: never;
+        /**
+         * Sign in to the console
+         * @description With the code of a link, with the credentials of a client, or with the operator token.
+         */
+        readonly post: operations["createConsoleSession"];
+        /**
+         * Sign out
+         * @description The access tokens of the session end within 60 seconds.
+         */
+        readonly delete: operations["deleteConsoleSession"];
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/console/token": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Get an access token for the page
+         * @description A customer's token works on the calls of that customer, an operator's under `/operator`.
+         */
+        readonly post: operations["createConsoleToken"];
         readonly delete?: never;
         readonly options?: never;
         readonly head?: never;
@@ -1542,6 +1607,21 @@ export interface components {
             /** @description how long the old secrets still work; 0 without it */
             readonly keepOldSeconds?: number;
         };
+        readonly ConsoleLink: {
+            /** @description only this answer shows it; it works once */
+            readonly url: string;
+            readonly readOnly: boolean;
+            /** Format: date-time */
+            readonly expiresAt: string;
+            /** @enum {integer} */
+            readonly sessionEndsAfterSeconds: 28800;
+        };
+        readonly NewConsoleLink: {
+            /** @description whether the session of the link can change nothing; false without it */
+            readonly readOnly?: boolean;
+            /** @description how long the link can be used; 3600 without it */
+            readonly expiresInSeconds?: number;
+        };
         readonly DeadLetterList: {
             /** @description items in the whole collection */
             readonly total: number;
@@ -1611,7 +1691,7 @@ export interface components {
             /** Format: date-time */
             readonly createdAt: string;
             /** @enum {string} */
-            readonly event: "customer-created" | "customer-erased" | "client-created" | "client-deleted" | "client-secret-rotated" | "subscriptions-adopted-again" | "signing-keys-rotated" | "signing-keys-resealed" | "dead-letter-read" | "dead-letter-replayed" | "dead-letter-dropped" | "subscription-deleted" | "token-issued" | "token-refused" | "operator-refused";
+            readonly event: "customer-created" | "customer-erased" | "client-created" | "client-deleted" | "client-secret-rotated" | "subscriptions-adopted-again" | "signing-keys-rotated" | "signing-keys-resealed" | "dead-letter-read" | "dead-letter-replayed" | "dead-letter-dropped" | "subscription-deleted" | "token-issued" | "token-refused" | "operator-refused" | "console-link-created" | "console-signed-in" | "operator-signed-in" | "console-signed-out" | "console-refused";
             /** @enum {string} */
             readonly actor: "operator" | "client" | "service" | "stranger";
             readonly outcome: string;
@@ -1628,6 +1708,51 @@ export interface components {
             readonly callerRequestId?: string;
             /** @description how many like things the entry stands for */
             readonly count: number;
+        };
+        readonly ConsoleSession: {
+            /** @enum {string} */
+            readonly kind: "customer";
+            /** Format: uuid */
+            readonly customerId: string;
+            readonly customerName: string;
+            /** @description whether the session can change nothing */
+            readonly readOnly: boolean;
+            /** Format: date-time */
+            readonly expiresAt: string;
+        } | {
+            /** @enum {string} */
+            readonly kind: "operator";
+            /** Format: date-time */
+            readonly expiresAt: string;
+        };
+        readonly ConsoleSignIn: {
+            /** @description the code of a link, which works once */
+            readonly code: string;
+        } | {
+            /** @description of a client of the customer */
+            readonly clientId: string;
+            /** @description the secret of that client */
+            readonly clientSecret: string;
+            /**
+             * Format: uuid
+             * @example 726087ec-35df-4041-aec8-c11ecc208efa
+             */
+            readonly customerId: string;
+        } | {
+            /** @description OPERATOR_TOKEN */
+            readonly operatorToken: string;
+        };
+        readonly ConsoleToken: {
+            readonly access_token: string;
+            /** @enum {string} */
+            readonly token_type: "Bearer";
+            /** @description seconds; fewer than 600 when the session ends before */
+            readonly expires_in: number;
+            readonly scope: string;
+        };
+        readonly ConsoleTokenRequest: {
+            /** @enum {string} */
+            readonly kind: "customer" | "operator";
         };
     };
     responses: {
@@ -4051,6 +4176,58 @@ export interface operations {
             readonly 503: components["responses"]["ServiceUnavailable"];
         };
     };
+    readonly createConsoleLink: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: {
+            readonly content: {
+                /**
+                 * @example {
+                 *       "readOnly": true
+                 *     }
+                 */
+                readonly "application/json": components["schemas"]["NewConsoleLink"];
+            };
+        };
+        readonly responses: {
+            /** @description The link */
+            readonly 201: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "url": "https://webhooks.example.com/console/#/sign-in/iwh_link_0123456789abcdef0123456789abcdef0123456789abcdef",
+                     *       "readOnly": true,
+                     *       "expiresAt": "2026-01-31T12:00:05.000Z",
+                     *       "sessionEndsAfterSeconds": 28800
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["ConsoleLink"];
+                };
+            };
+            readonly 400: components["responses"]["BadRequest"];
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 409: components["responses"]["Conflict"];
+            readonly 413: components["responses"]["PayloadTooLarge"];
+            readonly 415: components["responses"]["UnsupportedMediaType"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
     readonly listDeadLetters: {
         readonly parameters: {
             readonly query?: {
@@ -4381,7 +4558,7 @@ export interface operations {
                 /** @description only entries before this time */
                 readonly until?: string;
                 /** @description only entries of this event */
-                readonly event?: "customer-created" | "customer-erased" | "client-created" | "client-deleted" | "client-secret-rotated" | "subscriptions-adopted-again" | "signing-keys-rotated" | "signing-keys-resealed" | "dead-letter-read" | "dead-letter-replayed" | "dead-letter-dropped" | "subscription-deleted" | "token-issued" | "token-refused" | "operator-refused";
+                readonly event?: "customer-created" | "customer-erased" | "client-created" | "client-deleted" | "client-secret-rotated" | "subscriptions-adopted-again" | "signing-keys-rotated" | "signing-keys-resealed" | "dead-letter-read" | "dead-letter-replayed" | "dead-letter-dropped" | "subscription-deleted" | "token-issued" | "token-refused" | "operator-refused" | "console-link-created" | "console-signed-in" | "operator-signed-in" | "console-signed-out" | "console-refused";
             };
             readonly header?: never;
             readonly path?: never;
@@ -4432,6 +4609,181 @@ export interface operations {
             readonly 400: components["responses"]["BadRequest"];
             readonly 403: components["responses"]["Forbidden"];
             readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly getConsoleSession: {
+        readonly parameters: {
+            readonly query: {
+                /** @description the session of which cookie */
+                readonly kind: "customer" | "operator";
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The session */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "kind": "customer",
+                     *       "customerId": "b18fc81d-457e-4a40-ac87-2b78bd946fa2",
+                     *       "customerName": "Acme",
+                     *       "readOnly": false,
+                     *       "expiresAt": "2026-01-31T12:00:05.000Z"
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["ConsoleSession"];
+                };
+            };
+            readonly 400: components["responses"]["BadRequest"];
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly createConsoleSession: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                /**
+                 * @example {
+                 *       "code": "iwh_link_0123456789abcdef0123456789abcdef0123456789abcdef"
+                 *     }
+                 */
+                readonly "application/json": components["schemas"]["ConsoleSignIn"];
+            };
+        };
+        readonly responses: {
+            /** @description The session */
+            readonly 201: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    /**
+                     * @description the cookie of the session: Secure, HttpOnly, SameSite=Strict, Path=/
+                     * @example __Host-iwh-console=iwh_session_…; Max-Age=28800; Path=/; HttpOnly; Secure; SameSite=Strict
+                     */
+                    readonly "Set-Cookie"?: string;
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "kind": "customer",
+                     *       "customerId": "b18fc81d-457e-4a40-ac87-2b78bd946fa2",
+                     *       "customerName": "Acme",
+                     *       "readOnly": false,
+                     *       "expiresAt": "2026-01-31T12:00:05.000Z"
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["ConsoleSession"];
+                };
+            };
+            readonly 400: components["responses"]["BadRequest"];
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 409: components["responses"]["Conflict"];
+            readonly 413: components["responses"]["PayloadTooLarge"];
+            readonly 415: components["responses"]["UnsupportedMediaType"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly deleteConsoleSession: {
+        readonly parameters: {
+            readonly query: {
+                /** @description the session of which cookie */
+                readonly kind: "customer" | "operator";
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Signed out */
+            readonly 204: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
+            };
+            readonly 400: components["responses"]["BadRequest"];
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly createConsoleToken: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                /**
+                 * @example {
+                 *       "kind": "customer"
+                 *     }
+                 */
+                readonly "application/json": components["schemas"]["ConsoleTokenRequest"];
+            };
+        };
+        readonly responses: {
+            /** @description An access token */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    /**
+                     * @description who may store the answer
+                     * @example no-store
+                     */
+                    readonly "Cache-Control"?: string;
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "access_token": "iwt…",
+                     *       "token_type": "Bearer",
+                     *       "expires_in": 600,
+                     *       "scope": "*:webhooks/**"
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["ConsoleToken"];
+                };
+            };
+            readonly 400: components["responses"]["BadRequest"];
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 413: components["responses"]["PayloadTooLarge"];
+            readonly 415: components["responses"]["UnsupportedMediaType"];
             readonly 429: components["responses"]["TooManyRequests"];
             readonly 500: components["responses"]["InternalServerError"];
             readonly 503: components["responses"]["ServiceUnavailable"];

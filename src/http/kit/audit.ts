@@ -7,9 +7,9 @@ import { idsOf } from './request-id.ts';
 
 type Facts = Pick<AuditEntry, 'customerId' | 'target'>;
 
-/** The operator as the one who acts. Its token has no identity. */
+/** The operator as the one who acts. Its token has no identity; a session of the console has one. */
 export function theOperator(c: AppContext): AuditedBy {
-  return { actor: 'operator', ...callOf(c) };
+  return { actor: 'operator', clientId: c.get('clientId'), ...callOf(c) };
 }
 
 /** The row of an act by the operator; for the batch of the change, unless the act is `begun`. */
@@ -26,6 +26,16 @@ export function operatorAudit(
 export function clientAudit(c: AppContext, event: AuditEvent, facts: Facts): AuditRow {
   const by: AuditedBy = { actor: 'client', clientId: c.get('clientId'), ...callOf(c) };
   return newAuditRow({ event, outcome: 'done', ...facts, ...by }, Date.now());
+}
+
+/** The row of a sign-in to the console, or of its end. The caller is not known from a token. */
+export function consoleAudit(
+  c: AppContext,
+  event: AuditEvent,
+  actor: 'client' | 'operator',
+  facts: Facts & Pick<AuditEntry, 'clientId'>,
+): AuditRow {
+  return newAuditRow({ event, actor, outcome: 'done', ...facts, ...callOf(c) }, Date.now());
 }
 
 /** Notes a token that was given or refused, at the door of clients or at that of the operator. A customer it names must exist. */

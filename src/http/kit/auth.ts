@@ -1,15 +1,17 @@
-/** Who may call: a client with an access token (contract 2), or the operator with a token (contract 10.2). */
+/** Who may call: a client or a session of the console with an access token (contract 2 and 10.15), or the operator (contract 10.2). */
 import { createMiddleware } from 'hono/factory';
 import { BoundedCache } from '../../bounded-cache.ts';
+import { consoleCaller } from '../../domain/console.ts';
 import { ApiFailure } from '../../domain/errors.ts';
-import { CREDENTIAL_CACHE_MS, FAILURES_MAX_PER_CLIENT } from '../../domain/limits.ts';
+import { ACCESS_TOKEN_MAX_CHARACTERS, CREDENTIAL_CACHE_MS } from '../../domain/limits.ts';
 import { parseScopes, permits } from '../../domain/scope.ts';
-import { readAccessToken } from '../../signing/access-token.ts';
-import { equalSecrets } from '../../signing/secrets.ts';
+import { type AccessToken, readAccessToken } from '../../signing/access-token.ts';
+import { operatorMark } from '../../signing/secrets.ts';
 import { type Credential, findCredential } from '../../storage/clients.ts';
 import type { Database } from '../../storage/database.ts';
-import { noteToken } from './audit.ts';
-import { type AppContext, type AppEnv, callerKey, param } from './context.ts';
+import { sessionOfToken } from './console-sessions.ts';
+import { type AppContext, type AppEnv, param } from './context.ts';
+import { judgeOperatorToken } from './operator-token.ts';
 import { logRefusal, type Refusal } from './refusals.ts';
 
 /** Credentials by the id of their secret, cached for `CREDENTIAL_CACHE_MS`: a revoked secret works for so long (contract 2). */
@@ -54,15 +56,42 @@ async function judgeToken(
   const now = Date.now();
   const token = await readAccessToken(c.get('services').config.tokenSigningKey, bearer[1], now);
   if (typeof token === 'string') return { reason: token };
-  const credential = await credentialOf(c.get('services').db, token.secretId, now);
-  if (credential === undefined) return { reason: 'revoked' };
-  const { clientId } = credential;
-  if (credential.customerId !== customerId) return { reason: 'other customer', clientId };
-  if (credential.expiresAt !== null && credential.expiresAt <= now) return { reason: 'revoked', clientId };
-  const scopes = parseScopes(token.scope === '' ? credential.scope : token.scope);
+  const right = await rightOf(c.get('services').db, token, now);
+  if (right === undefined) return { reason: 'revoked' };
+  const { clientId } = right;
+  if (right.customerId !== customerId) return { reason: 'other customer', clientId };
+  if (right.expiresAt !== null && right.expiresAt <= now) return { reason: 'revoked', clientId };
+  const scopes = parseScopes(right.scope);
   const path = c.req.path.slice(customerId.length + 2);
   if (scopes === undefined || !permits(scopes, c.req.method, path)) return { reason: 'scope', clientId };
   return { clientId };
+}
+
+/** What a token is good for. */
+interface Right {
+  /** `undefined`: a token of the operator. */
+  readonly customerId: string | undefined;
+  readonly clientId: string;
+  readonly scope: string;
+  /** ms; null: it has no end. */
+  readonly expiresAt: number | null;
+}
+
+/** @returns `undefined` when the secret or the session that the token names is gone */
+async function rightOf(db: Database, token: AccessToken, now: number): Promise<Right | undefined> {
+  if (token.kind === 'client') {
+    const credential = await credentialOf(db, token.secretId, now);
+    if (credential === undefined) return undefined;
+    return { ...credential, scope: token.scope === '' ? credential.scope : token.scope };
+  }
+  const session = await sessionOfToken(db, token.sessionId, now);
+  if (session === undefined) return undefined;
+  const { id, expiresAt } = session;
+  if (session.kind === 'operator') {
+    return { customerId: undefined, clientId: consoleCaller(id), scope: '', expiresAt };
+  }
+  const { customerId, clientId = consoleCaller(id), scope } = session;
+  return { customerId, clientId, scope, expiresAt };
 }
 
 async function credentialOf(db: Database, secretId: string, now: number): Promise<Credential | undefined> {
@@ -75,35 +104,49 @@ async function credentialOf(db: Database, secretId: string, now: number): Promis
 }
 
 /**
- * The guard of the operator door. Without a configured token, every path behind it is a 404. After too many wrong tokens
- * from an address, tokens from there are not compared for a while (contract 10.2).
+ * The guard of the operator door. Without a configured token, every path behind it is a 404. It takes the operator's token, and tokens
+ * of the operator's sessions in the console. After too many wrong tokens from an address, the operator's token is not compared from
+ * there for a while (contract 10.2). A token that we signed is no guess, so it does not count.
  */
 export const authorizeOperator = createMiddleware<AppEnv>(async (c, next) => {
   const { operatorToken } = c.get('services').config;
   if (operatorToken === undefined) throw new ApiFailure({ code: 'not_found', what: 'Route' });
   const header = c.req.header('authorization') ?? '';
-  const token = /^Bearer (.+)$/i.exec(header)?.[1];
-  if (token === undefined) {
+  const text = /^Bearer (.+)$/i.exec(header)?.[1];
+  if (text === undefined) {
     logRefusal(c, 'operator', header === '' ? 'missing' : 'malformed');
     throw new ApiFailure({ code: 'forbidden' });
   }
-  const shared = c.get('services').rateLimits.failedAuthByClient;
-  const limit = { key: `operator ${callerKey(c)}`, failuresMax: FAILURES_MAX_PER_CLIENT, shared };
-  const verdict = await c
-    .get('isolate')
-    .guesses.judge([limit], async () => ((await equalSecrets(token, operatorToken)) ? true : undefined));
-  if (verdict.kind === 'wrong') {
-    logRefusal(c, 'operator', 'wrong token');
-    noteToken(c, { event: 'operator-refused', actor: 'stranger', outcome: 'wrong token' });
-    throw new ApiFailure({ code: 'forbidden' });
-  }
-  if (verdict.kind === 'not judged') {
-    noteToken(c, { event: 'operator-refused', actor: 'stranger', outcome: 'not judged' });
-    throw new ApiFailure({
-      code: 'too_many_requests',
-      details: `${FAILURES_MAX_PER_CLIENT} wrong operator tokens in a minute from this address`,
-      retryAfterSeconds: verdict.retryAfterSeconds,
-    });
-  }
+  const signed = await signedToken(c, text);
+  if (signed === undefined) await judgeOperatorToken(c, 'operator', text, operatorToken);
+  else if (signed === 'expired') refuse(c, 'expired');
+  else c.set('clientId', await judgeSession(c, signed.sessionId, operatorToken));
   await next();
 });
+
+/** @returns `undefined` for a text that is no token of a session of ours */
+async function signedToken(c: AppContext, text: string) {
+  if (text.length > ACCESS_TOKEN_MAX_CHARACTERS || text.split('.').length !== 3) return undefined;
+  const token = await readAccessToken(c.get('services').config.tokenSigningKey, text, Date.now());
+  if (token === 'expired') return token;
+  return token !== 'malformed' && token.kind === 'session' ? token : undefined;
+}
+
+/** @returns the name under which the trail knows the session */
+async function judgeSession(c: AppContext, sessionId: string, operatorToken: string): Promise<string> {
+  const { config, db } = c.get('services');
+  const now = Date.now();
+  const session = await sessionOfToken(db, sessionId, now);
+  const clientId = consoleCaller(sessionId);
+  if (session === undefined || session.expiresAt <= now) return refuse(c, 'revoked', clientId);
+  if (session.kind !== 'operator') return refuse(c, 'scope', clientId);
+  // The session ends with the token that opened it.
+  const mark = await operatorMark(config.tokenSigningKey, operatorToken);
+  if (session.operatorMark !== mark) return refuse(c, 'revoked', clientId);
+  return clientId;
+}
+
+function refuse(c: AppContext, reason: Refusal, clientId?: string): never {
+  logRefusal(c, 'operator', reason, { clientId });
+  throw new ApiFailure({ code: 'forbidden' });
+}

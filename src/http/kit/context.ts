@@ -16,7 +16,7 @@ export interface AppEnv {
     requestId: string;
     /** The caller's, if it sent one of the known form. */
     callerRequestId: string | undefined;
-    /** The client whose token the call carries; the guard of the management door sets it. */
+    /** The client, or the session of the console (`consoleCaller`), whose token the call carries; a guard sets it. */
     clientId: string | undefined;
   };
 }

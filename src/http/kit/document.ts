@@ -49,6 +49,12 @@ export function addComponents({ openAPIRegistry: registry }: Door): void {
     scheme: 'bearer',
     description: 'the token that OPERATOR_TOKEN configures',
   });
+  registry.registerComponent('securitySchemes', 'console', {
+    type: 'apiKey',
+    in: 'cookie',
+    name: '__Host-iwh-console',
+    description: 'a session of the console; one of the operator has the cookie __Host-iwh-operator',
+  });
   for (const { component, header } of Object.values(HEADERS))
     registry.registerComponent('headers', component, header);
   for (const [name, schema] of Object.entries(PROBLEM_SCHEMAS)) registry.register(name, schema);

@@ -10,7 +10,7 @@ import { idsOf } from './request-id.ts';
 
 /**
  * Why a call was refused. A token that we did not sign is `malformed`. A token is `revoked` when its client, its secret or
- * its customer is gone. `wrong token` is the operator's door alone.
+ * its customer is gone, or its session of the console. `wrong token` is the operator's; the last three are the console's door alone.
  */
 export type Refusal =
   | 'missing'
@@ -19,10 +19,13 @@ export type Refusal =
   | 'revoked'
   | 'other customer'
   | 'scope'
-  | 'wrong token';
+  | 'wrong token'
+  | 'wrong code'
+  | 'wrong credentials'
+  | 'cross-site';
 
 interface Kind {
-  readonly door: 'management' | 'operator';
+  readonly door: 'management' | 'operator' | 'console';
   readonly reason: Refusal;
   readonly customerId: string | undefined;
   readonly clientId: string | undefined;
@@ -44,7 +47,7 @@ export function logRefusal(
   c: AppContext,
   door: Kind['door'],
   reason: Refusal,
-  who: { readonly customerId?: string; readonly clientId?: string | undefined } = {},
+  who: { readonly customerId?: string | undefined; readonly clientId?: string | undefined } = {},
 ): void {
   const now = Math.floor(Date.now() / MINUTE_MS);
   if (now !== minute) writeCounts();

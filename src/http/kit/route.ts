@@ -19,6 +19,8 @@ export const TAGS = {
   Keys: 'The public keys by which listeners verify the tokens they get.',
   Notifications: 'What a listener gets.',
   Operator: 'Customers, clients, keys, dead letters and the audit trail.',
+  Console:
+    'What the page of the console calls, with a cookie and from its own origin. Programs use the tokens above.',
   Operation: 'Whether the service is up, and what it offers.',
 };
 
@@ -52,12 +54,14 @@ interface Documented {
   readonly summary: string;
   tags: Tag[];
   /** Empty for a route that needs no credentials. */
-  security: Partial<Record<'client' | 'token' | 'operator', never[]>>[];
+  security: Partial<Record<'client' | 'token' | 'operator' | 'console', never[]>>[];
 }
 
 export const forAnybody = (tag: Tag) => ({ tags: [tag], security: [] });
 export const forClients = (tag: Tag) => ({ tags: [tag], security: [{ token: [] }] });
 export const forOperator = () => ({ tags: ['Operator' as const], security: [{ operator: [] }] });
+
+export const forConsole = () => ({ tags: ['Console' as const], security: [{ console: [] }] });
 
 export function declareRoute<
   Path extends string,

@@ -3,6 +3,7 @@ import { authorizeOperator } from '../kit/auth.ts';
 import { type Door, newDoor } from '../kit/door.ts';
 import { addAudit } from './audit.ts';
 import { addClients } from './clients.ts';
+import { addConsoleLinks } from './console-links.ts';
 import { addCustomers } from './customers.ts';
 import { addDeadLetters } from './dead-letters.ts';
 import { addSigningKeys } from './signing-keys.ts';
@@ -13,6 +14,7 @@ export function operatorDoor(): Door {
   door.use(authorizeOperator);
   addCustomers(door);
   addClients(door);
+  addConsoleLinks(door);
   addDeadLetters(door);
   addSigningKeys(door);
   addSubscriptionsOfCustomers(door);

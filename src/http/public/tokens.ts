@@ -10,20 +10,17 @@ import { isClientId, isUuid } from '../../domain/ids.ts';
 import {
   ACCESS_TOKEN_LIFETIME_SECONDS,
   BODY_MAX_BYTES,
-  FAILURES_MAX_PER_ADDRESS,
-  FAILURES_MAX_PER_CLIENT,
   SCOPE_MAX_CHARACTERS,
   TOKEN_SCOPE_MAX_CHARACTERS,
 } from '../../domain/limits.ts';
 import { covers, parseScopes } from '../../domain/scope.ts';
 import { issueAccessToken } from '../../signing/access-token.ts';
-import { equalSecrets, hashSecret } from '../../signing/secrets.ts';
-import { type Credential, findCredentials } from '../../storage/clients.ts';
+import type { Credential } from '../../storage/clients.ts';
 import { noteToken } from '../kit/audit.ts';
 import { readBody } from '../kit/body.ts';
-import { type AppContext, callerKey, param } from '../kit/context.ts';
+import { type Found, judgeCredentials, type SentCredentials } from '../kit/client-credentials.ts';
+import { type AppContext, param } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
-import type { GuessLimit, Verdict } from '../kit/guesses.ts';
 import { problems } from '../kit/problems.ts';
 import { declareRoute } from '../kit/route.ts';
 import { cacheControl, customerPath, jsonContent } from '../kit/schemas.ts';
@@ -172,14 +169,6 @@ type Refused =
   | { readonly kind: 'not judged'; readonly retryAfterSeconds: number }
   | BadRequest;
 
-/** What a look-up found of the ids that a request brings. Any other text may be made up, or a secret in the wrong place. */
-interface Found {
-  /** Only if there is such a customer. */
-  readonly customerId?: string | undefined;
-  /** Only if the customer has such a client. */
-  readonly clientId?: string | undefined;
-}
-
 /** The credentials are right, the request is not. */
 interface BadRequest extends Found {
   readonly kind: 'bad request';
@@ -192,11 +181,9 @@ async function decide(c: AppContext): Promise<Decision> {
   if (typeof sent === 'string') return { kind: 'no credentials', because: sent };
   if (!isUuid(param(c, 'cid'))) return { kind: 'no credentials', because: 'wrong' };
   let found: Found = {};
-  const judging = authenticate(c, sent, (ids) => {
+  const judging = judgeCredentials(c, param(c, 'cid'), sent, (ids) => {
     found = ids;
   });
-  // A caller who goes away does not end the judgement, so that its failure is counted.
-  c.executionCtx.waitUntil(judging.catch(() => undefined));
   const verdict = await judging;
   switch (verdict.kind) {
     case 'wrong':
@@ -254,6 +241,7 @@ function readGrant(c: AppContext, credential: Credential, body: Uint8Array): Gra
 /** The one place where a token is given. */
 async function issue(c: AppContext, { credential, scope }: Granted): Promise<Response> {
   const token = await issueAccessToken(c.get('services').config.tokenSigningKey, {
+    kind: 'client',
     secretId: credential.secretId,
     expiresAt: Math.floor(Date.now() / 1000) + ACCESS_TOKEN_LIFETIME_SECONDS,
     scope: scope === credential.scope ? '' : scope,
@@ -313,60 +301,6 @@ function knownIds(c: AppContext, refused: Refused): Found {
 
 function answer(c: AppContext, status: ContentfulStatusCode, error: string, description: string): Response {
   return c.json({ error, error_description: description }, status);
-}
-
-/**
- * Judges credentials, unless there were too many failures of this client from this address, or of this address.
- * @param onFound called with the ids that exist
- */
-function authenticate(
-  c: AppContext,
-  { clientId, secrets }: SentCredentials,
-  onFound: (ids: Found) => void,
-): Promise<Verdict<Credential>> {
-  const { isolate, services } = c.var;
-  const customerId = param(c, 'cid');
-  const address = callerKey(c);
-  const { failedAuthByClient, failedAuthByAddress } = services.rateLimits;
-  const limits: readonly GuessLimit[] = [
-    {
-      key: `${customerId}/${clientId} ${address}`,
-      failuresMax: FAILURES_MAX_PER_CLIENT,
-      shared: failedAuthByClient,
-    },
-    { key: address, failuresMax: FAILURES_MAX_PER_ADDRESS, shared: failedAuthByAddress },
-  ];
-  return isolate.guesses.judge(limits, async () => {
-    const credentials = await isolate.customers.find(customerId, () =>
-      findCredentials(services.db, customerId, clientId, Date.now()),
-    );
-    if (credentials !== undefined)
-      onFound(credentials.length > 0 ? { customerId, clientId } : { customerId });
-    return await rightOne(customerId, clientId, secrets, credentials ?? []);
-  });
-}
-
-/** The credential that one of the texts is the secret of. An unknown client has none, which takes less time. */
-async function rightOne(
-  customerId: string,
-  clientId: string,
-  secrets: readonly string[],
-  credentials: readonly Credential[],
-): Promise<Credential | undefined> {
-  let right: Credential | undefined;
-  for (const secret of secrets) {
-    const hash = await hashSecret(customerId, clientId, secret);
-    for (const credential of credentials) {
-      if (await equalSecrets(hash, credential.secretHash)) right = credential;
-    }
-  }
-  return right;
-}
-
-interface SentCredentials {
-  readonly clientId: string;
-  /** The secret as sent, and decoded if that differs. */
-  readonly secrets: readonly string[];
 }
 
 /**

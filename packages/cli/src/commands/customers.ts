@@ -1,7 +1,7 @@
 /** `iw customers`: for the operator (contract 10.2). */
 import type { ItemOf } from '@identity-webhooks/client';
 import type { Command } from 'commander';
-import { all, type Begin, examples } from '../command.ts';
+import { all, type Begin, examples, wholeNumber } from '../command.ts';
 import { usage } from '../failure.ts';
 import { readProfiles, writeProfiles } from '../profiles.ts';
 import type { Session } from '../session.ts';
@@ -61,6 +61,34 @@ export function addCustomers(program: Command, begin: Begin): void {
       }),
     'iw customers create Acme --use',
     'iw customers create Acme --id b18fc81d-457e-4a40-ac87-2b78bd946fa2',
+  );
+  examples(
+    customers
+      .command('link')
+      .summary('a link into the console')
+      .description(
+        'Makes a link into the console for an administrator of the customer. It works once, and this is the only time it is shown.',
+      )
+      .argument('[customer]', 'the id; default: that of --customer or of the profile')
+      .option('--read-only', 'the session of the link can change nothing')
+      .option(
+        '--expires <seconds>',
+        'how long the link can be used, 60 to 86400; default: an hour',
+        wholeNumber(60, 86_400),
+      )
+      .action(async (given: string | undefined, options: { readOnly?: boolean; expires?: number }) => {
+        const session = begin();
+        const cid = given ?? session.customerId();
+        const { readOnly = false, expires } = options;
+        const body = { readOnly, ...(expires === undefined ? {} : { expiresInSeconds: expires }) };
+        const link = await session.operator().call('createConsoleLink', { cid, body });
+        session.show(link, link.url, [
+          ['Link', link.url],
+          ['May', link.readOnly ? 'read' : 'read and change'],
+          ['Works until', time(link.expiresAt)],
+        ]);
+      }),
+    'iw customers link --read-only --expires 600',
   );
   examples(
     customers
