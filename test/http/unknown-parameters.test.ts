@@ -142,11 +142,16 @@ describe('a query parameter that is given twice', () => {
         refused.push(parameter.name);
       }
     }
-    expect(refused).toEqual(expect.arrayContaining(['limit', 'before', 'type', 'state', 'since', 'customerId']));
+    expect(refused).toEqual(
+      expect.arrayContaining(['limit', 'before', 'type', 'state', 'since', 'customerId']),
+    );
   });
 
   it('the faults of the other parameters are named beside it', async () => {
-    const reply = await customer.call('GET', `/subscriptions/${subscription.id}/events?limit=1&limit=2&state=odd`);
+    const reply = await customer.call(
+      'GET',
+      `/subscriptions/${subscription.id}/events?limit=1&limit=2&state=odd`,
+    );
     expect(reply.body['invalid-query-params']).toEqual([
       { name: 'limit', reason: 'is given more than once' },
       { name: 'state', reason: expect.stringMatching(/^must be one of/) },

@@ -55,7 +55,8 @@ export function programOf(world: World, begin: (options: GlobalOptions) => Sessi
       getErrHelpWidth: () => world.err.columns ?? HELP_COLUMNS,
       getOutHasColors: () => false,
       getErrHasColors: () => false,
-      outputError: (text, write) => write(`iw: ${withoutValues(text.replace(/^error: /, ''))}`),
+      // run.ts reports the faults that the parser finds, like all others.
+      outputError: () => undefined,
     })
     .exitOverride()
     .showSuggestionAfterError()
@@ -83,12 +84,4 @@ function usageOf(command: Command): string {
   return command.registeredArguments
     .map((argument) => (argument.required ? `<${argument.name()}>` : `[${argument.name()}]`))
     .join(' ');
-}
-
-/** The parser repeats an unknown option as it was typed; its value may be a secret. */
-function withoutValues(text: string): string {
-  const shown = text.replace(/(unknown option '--?[\w-]+)=[\s\S]*?'/, "$1=…'");
-  return /unknown option '--?[\w-]*(secret|token|password)/i.test(shown)
-    ? `${shown}    A secret is never an argument: the history of the shell and the list of processes would show it.\n    Use the prompt, --secret-stdin or an environment variable: iw login --help\n`
-    : shown;
 }

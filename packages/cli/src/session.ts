@@ -59,7 +59,9 @@ export class Session {
   customerOf(settings: Settings, timeoutMs = TIMEOUT_MS): WebhooksClient {
     const { url, customer, clientId, clientSecret, scope, profile } = settings;
     if (url === undefined) throw notLoggedIn(profile);
+    const login = `iw login ${url} --customer CUSTOMER --client-id CLIENT`;
     if (customer === undefined || clientId === undefined || clientSecret === undefined) {
+      if (settings.profileUrl !== undefined) throw ofAnotherUrl(settings, login);
       const lacking =
         customer === undefined
           ? 'no customer'
@@ -69,7 +71,7 @@ export class Session {
       throw new Failure(
         'notAuthorised',
         `The profile ${profile} has ${lacking}.`,
-        `Log in: iw login ${url} --customer CUSTOMER --client-id CLIENT${profile === 'default' ? '' : ` --profile ${profile}`}`,
+        `Log in: ${login}${profile === 'default' ? '' : ` --profile ${profile}`}`,
       );
     }
     this.caller = { role: 'customer', settings };
@@ -91,6 +93,7 @@ export class Session {
     const { url, operatorToken, profile } = settings;
     if (url === undefined) throw notLoggedIn(profile);
     if (operatorToken === undefined) {
+      if (settings.profileUrl !== undefined) throw ofAnotherUrl(settings, `iw login ${url} --operator`);
       throw new Failure(
         'notAuthorised',
         `The profile ${profile} has no operator token.`,
@@ -233,6 +236,15 @@ export class Session {
     this.endProgress();
     this.world.out.write(`${text}\n`);
   }
+}
+
+/** @param login the command that logs in at the URL that was named */
+function ofAnotherUrl({ profile, url, profileUrl }: Settings, login: string): Failure {
+  return new Failure(
+    'notAuthorised',
+    `The profile ${profile} is for ${profileUrl}, so its credentials are not sent to ${url}.`,
+    `Leave out --url or IW_URL, choose a profile with --profile, or log in there: ${login} --profile OTHER`,
+  );
 }
 
 function notLoggedIn(profile: string): Failure {

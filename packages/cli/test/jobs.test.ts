@@ -133,6 +133,60 @@ describe('a bulk redelivery', () => {
   );
 });
 
+describe('a dry run of a bulk redelivery', () => {
+  const EVENT = '01890a5d-ac96-774b-bcce-b302099a8057';
+  const preview = (overrides: object = {}) => ({
+    dryRun: true,
+    total: 1118,
+    exact: true,
+    oldest: { id: EVENT, createdAt: at(0) },
+    newest: { id: EVENT, createdAt: at(5) },
+    leftOut: { notKept: 2, notVerified: 0 },
+    _links: {},
+    ...overrides,
+  });
+
+  it('it shows what would be sent, and starts nothing', async () => {
+    const { machine, calls } = machineOf(() => json(preview()));
+    const { code, out, err } = await machine.iw('redeliver', SUBSCRIPTION, '--until', at(9), '--dry-run');
+    expect(code).toBe(0);
+    expect(out).toBe(
+      [
+        'Would send                1,118 events',
+        `Oldest                    ${EVENT}, accepted 2026-01-31 12:00:00Z`,
+        `Newest                    ${EVENT}, accepted 2026-01-31 12:00:05Z`,
+        'Left out, token not kept  2',
+        '',
+      ].join('\n'),
+    );
+    expect(err).toBe('Nothing was sent.\n');
+    expect(calls).toMatchObject([{ method: 'POST', body: { until: at(9), dryRun: true } }]);
+  });
+
+  it('a count that is not exact is at least so many', async () => {
+    const { machine } = machineOf(() => json(preview({ exact: false })));
+    const { out } = await machine.iw('redeliver', SUBSCRIPTION, '--all', '--dry-run');
+    expect(out).toMatch(/^Would send +at least 1,118 events\n/);
+  });
+
+  it('machines get the document, and scripts the number', async () => {
+    const { machine } = machineOf(() => json(preview()));
+    const asJson = await machine.iw('redeliver', SUBSCRIPTION, '--all', '--dry-run', '--json');
+    expect(JSON.parse(asJson.out)).toEqual(preview());
+    const quiet = await machine.iw('redeliver', SUBSCRIPTION, '--all', '--dry-run', '-q');
+    expect(quiet).toMatchObject({ out: '1118\n', err: '' });
+  });
+
+  it('a service that is too old has started the redelivery, and the error says how to cancel it', async () => {
+    const { machine } = machineOf(() => json({ id: EVENT, state: 'processing' }, 202));
+    const { code, err } = await machine.iw('redeliver', SUBSCRIPTION, '--all', '--dry-run');
+    expect(code).toBe(1);
+    expect(err).toMatch(
+      /too old to know dry runs: it has started the redelivery\.\n {4}Cancel it: iw redeliveries/,
+    );
+  });
+});
+
 describe('an export', () => {
   const EXPORT = '0b5c1a39-8c1f-4f0e-9f2d-0a7f3c2f4d11';
   const job = (state: string) => ({ id: EXPORT, state, createdAt: at(0), updatedAt: at(0) });
