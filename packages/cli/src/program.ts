@@ -39,6 +39,10 @@ export function programOf(world: World, begin: (options: GlobalOptions) => Sessi
     .option('--profile <name>', 'use this profile instead of the current one (IW_PROFILE)')
     .option('--url <url>', 'the BASE_URL of the service (IW_URL)')
     .option('--customer <id>', 'the customer to act for, or to act on as the operator (IW_CUSTOMER)')
+    .option(
+      '--request-id <id>',
+      'send this X-Request-Id: who you are and why, such as alice-ticket-7; the log and the audit trail keep it (IW_REQUEST_ID)',
+    )
     .option('--json', 'print JSON for machines')
     .option('-q, --quiet', 'print ids alone, and no progress')
     .option('-y, --yes', 'do not ask before what cannot be undone')

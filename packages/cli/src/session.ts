@@ -15,6 +15,8 @@ export interface GlobalOptions extends Target {
   readonly quiet?: boolean;
   readonly yes?: boolean;
   readonly debug?: boolean;
+  /** Sent with each call as its `X-Request-Id`. */
+  readonly requestId?: string;
 }
 
 /** What an operation that answers with a list is shown as. */
@@ -114,18 +116,28 @@ export class Session {
 
   #transport(baseUrl: string, timeoutMs: number) {
     const { world } = this;
+    const requestId = this.#requestId();
     return {
       baseUrl,
       retries: RETRIES,
       waitMaxMs: WAIT_MAX_MS,
       timeoutMs,
-      fetch: (request: Request) =>
-        world.fetch(new Request(request, { signal: AbortSignal.any([request.signal, world.signal]) })),
+      fetch: (request: Request) => {
+        if (requestId !== undefined) request.headers.set('x-request-id', requestId);
+        return world.fetch(new Request(request, { signal: AbortSignal.any([request.signal, world.signal]) }));
+      },
       wait: async (ms: number) => {
         this.progress(`The service asks to wait ${Math.ceil(ms / 1000)} s …`);
         await this.wait(ms);
       },
     };
+  }
+
+  /** @throws Failure when the service would ignore it (contract 8) */
+  #requestId(): string | undefined {
+    const id = this.options.requestId ?? (this.world.env['IW_REQUEST_ID'] || undefined);
+    if (id === undefined || /^[\w=-]{1,255}$/.test(id)) return id;
+    throw usage('A request id has 1 to 255 letters, digits, "_", "=" and "-".');
   }
 
   /** @throws Failure on Ctrl-C */

@@ -267,6 +267,33 @@ describe('an export', () => {
   });
 });
 
+describe('a request id', () => {
+  async function sent(args: readonly string[], env: object = {}) {
+    const { fetch } = scripted(() => list('customers', []));
+    const ids: (string | null)[] = [];
+    const machine = aMachine({
+      fetch: async (request) => {
+        ids.push(request.headers.get('x-request-id'));
+        return await fetch(request);
+      },
+    });
+    Object.assign(machine.env, LOGGED_IN, env);
+    return { ...(await machine.iw('customers', 'list', ...args)), ids };
+  }
+
+  it('the flag or the variable is sent with each call, and nothing without them', async () => {
+    expect((await sent([])).ids).toEqual([null]);
+    expect((await sent(['--request-id', 'alice-ticket-7'])).ids).toEqual(['alice-ticket-7']);
+    expect((await sent([], { IW_REQUEST_ID: 'bob' })).ids).toEqual(['bob']);
+  });
+
+  it('one that the service would ignore is refused before a call', async () => {
+    const { code, err, ids } = await sent(['--request-id', 'ticket 7']);
+    expect({ code, ids }).toEqual({ code: 2, ids: [] });
+    expect(err).toContain('A request id has 1 to 255 letters');
+  });
+});
+
 describe('dead letters', () => {
   const letter = (id: string) => ({
     id,
@@ -299,6 +326,46 @@ describe('dead letters', () => {
     expect(code).toBe(5);
     expect(JSON.parse(out)).toEqual({ dropped: ['b'], gone: ['a'] });
     expect(calls).toHaveLength(2);
+  });
+
+  it('letters are chosen by a part of their reason, for a list, a replay and a drop', async () => {
+    const { machine, calls } = machineOf(({ method }) =>
+      method === 'GET'
+        ? list('deadLetters', [letter('a'), { ...letter('b'), reason: 'not delivered after 100 retries' }])
+        : method === 'POST'
+          ? json(letter('b'), 202)
+          : noContent(),
+    );
+    const reason = ['--reason', 'not delivered'];
+    expect((await machine.iw('dead-letters', 'list', ...reason, '-q')).out).toBe('b\n');
+    expect((await machine.iw('dead-letters', 'replay', ...reason)).code).toBe(2);
+    expect((await machine.iw('dead-letters', 'replay', ...reason, '--yes')).out).toBe(
+      '1 dead letter replayed.\n',
+    );
+    expect((await machine.iw('dead-letters', 'drop', ...reason, '--yes')).out).toBe(
+      '1 dead letter dropped.\n',
+    );
+    expect(
+      calls.filter(({ method }) => method !== 'GET').map(({ method, path }) => `${method} ${path}`),
+    ).toEqual(['POST /operator/dead-letters/b/replay', 'DELETE /operator/dead-letters/b']);
+  });
+
+  it.each([[[]], [['a', '--all']], [['--all', '--reason', 'x']]])(
+    'a replay or a drop of letters that are named in no way, or in two, is refused: %j',
+    async (args) => {
+      const { machine, calls } = machineOf(() => undefined);
+      for (const verb of ['replay', 'drop'])
+        expect((await machine.iw('dead-letters', verb, ...args, '--yes')).code).toBe(2);
+      expect(calls).toEqual([]);
+    },
+  );
+
+  it('a count is one call, and a script gets the number', async () => {
+    const { machine, calls } = machineOf(() => list('deadLetters', [letter('a')]));
+    expect((await machine.iw('dead-letters', 'count')).out).toBe('1 dead letter\n');
+    expect((await machine.iw('dead-letters', 'count', '-q')).out).toBe('1\n');
+    expect((await machine.iw('dead-letters', 'count', '--json')).out).toBe('{\n  "total": 1\n}\n');
+    expect(calls).toHaveLength(3);
   });
 
   it('letters are dropped only with consent', async () => {
