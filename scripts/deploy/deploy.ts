@@ -210,13 +210,14 @@ function sayWhatIsNext(
   hasSecrets: boolean,
   say: (line: string) => void,
 ): void {
-  const token = hasSecrets
-    ? `$(node -p "JSON.parse(require('fs').readFileSync('${secrets}')).OPERATOR_TOKEN")`
-    : '…your operator token…';
+  const profile = deployment.name === undefined ? '' : ` --profile ${deployment.name}`;
+  const login = `npx iw login ${baseUrlOf(deployment)} --operator${profile}`;
   say('');
-  say('Next, create a customer:');
-  say(`  URL=${baseUrlOf(deployment)}`);
-  say(`  OPERATOR_TOKEN=${token}`);
-  say('  curl -sS --fail-with-body $URL/operator/customers -H "Authorization: Bearer $OPERATOR_TOKEN" \\');
-  say(`    -H 'Content-Type: application/json' -d '{"name":"Acme"}'`);
+  say('Next, log in as the operator and create a customer:');
+  say(
+    hasSecrets
+      ? `  node -p "JSON.parse(require('fs').readFileSync('${secrets}')).OPERATOR_TOKEN" | ${login} --secret-stdin`
+      : `  ${login}`,
+  );
+  say(`  npx iw customers create Acme --use${profile}`);
 }

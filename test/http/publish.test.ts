@@ -161,6 +161,7 @@ describe('faults of published events', () => {
     ['occurredAt', { occurredAt: '2026-01-31T12:00:00' }],
     ['occurredAt', { occurredAt: '2026-01-31T12:00Z' }],
     ['occurredAt', { occurredAt: '2026-02-30T12:00:00Z' }],
+    ['occurredAt', { occurredAt: '2016-12-31T23:59:60Z' }],
     ['occurredAt', { occurredAt: 1_700_000_000 }],
     ['captureApplicationId', { captureApplicationId: undefined }],
     ['captureApplicationId', { captureApplicationId: '' }],

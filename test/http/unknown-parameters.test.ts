@@ -1,4 +1,7 @@
-/** Query parameters that a call does not have (contract 1, 10): ignored on the compatible surface, refused by our own calls. */
+/**
+ * Query parameters that a call does not have (contract 1, 10): ignored on the compatible surface, refused by our own calls. And
+ * parameters that are given twice.
+ */
 import { env } from 'cloudflare:workers';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { openDatabase } from '../../src/storage/database.ts';
@@ -114,5 +117,44 @@ describe('a query parameter that a call does not have', () => {
     }
     const published = await customer.call('POST', '/events?surprise=1', anEvent());
     expect(published.status).toBe(202);
+  });
+});
+
+describe('a query parameter that is given twice', () => {
+  beforeAll(async () => {
+    subscription = await newSubscription(customer);
+    known = { ...known, sid: subscription.id, eid: '01890a5d-ac96-774b-bcce-b302099a8057' };
+  });
+
+  it('every call refuses it with one fault that says so, whatever the values are', async () => {
+    const { body } = await call('GET', '/openapi.json');
+    const refused: string[] = [];
+    for (const route of routes.filter(({ access }) => access === 'token' || access === 'operator')) {
+      const { parameters = [] } = body.paths[route.path][route.method.toLowerCase()];
+      for (const parameter of parameters as { in: string; name: string }[]) {
+        // The number of a page may be anything (contract 3.4).
+        if (parameter.in !== 'query' || parameter.name === 'page') continue;
+        const reply = await ask(route, `${parameter.name}=1&${parameter.name}=desc`);
+        expect(reply.status, `${name(route)} ${parameter.name}`).toBe(400);
+        expect(reply.body['invalid-query-params'], name(route)).toEqual([
+          { name: parameter.name, reason: 'is given more than once' },
+        ]);
+        refused.push(parameter.name);
+      }
+    }
+    expect(refused).toEqual(
+      expect.arrayContaining(['limit', 'before', 'type', 'state', 'since', 'customerId']),
+    );
+  });
+
+  it('the faults of the other parameters are named beside it', async () => {
+    const reply = await customer.call(
+      'GET',
+      `/subscriptions/${subscription.id}/events?limit=1&limit=2&state=odd`,
+    );
+    expect(reply.body['invalid-query-params']).toEqual([
+      { name: 'limit', reason: 'is given more than once' },
+      { name: 'state', reason: expect.stringMatching(/^must be one of/) },
+    ]);
   });
 });

@@ -204,6 +204,60 @@ describe('the days of a customer', () => {
     ]);
   });
 
+  it('events are searched by type and time, found at each subscription, and counted before they are redelivered', async () => {
+    const machine = await aCustomer();
+    const subscribe = async (title: string, path: string) =>
+      await succeed(
+        machine.iw(
+          'subscriptions',
+          'create',
+          title,
+          `${listener.url}/hooks/${path}`,
+          '--events',
+          'all',
+          '-q',
+        ),
+      );
+    await fetch(`${listener.url}/scripts/search-fails`, {
+      method: 'PUT',
+      body: JSON.stringify([{ status: 302 }, { status: 302 }]),
+    });
+    const [takes, refuses] = [await subscribe('Takes', 'search'), await subscribe('Refuses', 'search-fails')];
+    const before = new Date().toISOString();
+    const { attributes: _, ...deleted } = { ...EVENT, type: 'entityDeleted' };
+    const publish = async (event: object) =>
+      await succeed(machine.pipe(JSON.stringify(event), 'events', 'publish', '-', '-q'));
+    const [first, second] = [await publish(EVENT), await publish(deleted)];
+    const listed = async (title: string, ...args: string[]) =>
+      (await succeed(machine.iw('events', 'list', title, '-q', ...args))).split('\n');
+    for (const title of ['Takes', 'Refuses']) {
+      await expect
+        .poll(async () => (await listed(title, '--order', 'desc')).length, { timeout: GIVE_UP_MS })
+        .toBe(2);
+    }
+    expect(await listed('Takes', '--order', 'desc')).toEqual([second, first]);
+    expect(await listed('Takes', '--type', 'deleted')).toEqual([second]);
+    expect(await listed('Takes', '--since', before)).toEqual([first, second]);
+    expect(await listed('Takes', '--until', before)).toEqual(['']);
+    const [summary] = await jsonOf(
+      machine.iw('events', 'list', 'Takes', '--type', 'updated', '--json', '--summary'),
+    );
+    expect(summary).toMatchObject({ id: first, type: 'entityUpdated' });
+    expect(summary).not.toHaveProperty('request');
+
+    const where = async () => await jsonOf(machine.iw('events', 'where', first, '--json'));
+    await expect
+      .poll(async () => (await where()).map(({ state }: { state: string }) => state), { timeout: GIVE_UP_MS })
+      .toEqual(['success', 'failure']);
+    expect((await where()).map((one: { subscription: { id: string } }) => one.subscription.id)).toEqual([
+      takes,
+      refuses,
+    ]);
+    const dryRun = ['redeliver', 'Refuses', '--since', before, '--dry-run'];
+    expect(await jsonOf(machine.iw(...dryRun, '--json'))).toMatchObject({ total: 2, exact: true });
+    expect(await succeed(machine.iw('redeliveries', 'list', 'Refuses', '-q', '--json'))).toBe('[]');
+  });
+
   it('events are followed while they come, until Ctrl-C', async () => {
     const machine = await aCustomer();
     await succeed(

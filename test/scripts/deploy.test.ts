@@ -16,6 +16,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { experimental_readRawConfig } from 'wrangler';
+import { programOf } from '../../packages/cli/src/program.ts';
 import {
   checkName,
   configurationOf,
@@ -127,7 +128,25 @@ describe('a first deployment', () => {
       routes: [{ pattern: 'webhooks.acme.org', custom_domain: true }],
     });
     expect(asked).toEqual(Array(3).fill('https://webhooks.acme.org/healthz'));
-    expect(printed).toContain('Next, create a customer:');
+    expect(printed).toContain('Next, log in as the operator and create a customer:');
+  });
+
+  it('its next step logs in and creates a customer by iw, which understands both commands', async () => {
+    const { printed } = await run(newRoot(), emptyAccount());
+    const named = printed
+      .split('\n')
+      .filter((line) => line.includes('npx iw '))
+      .map((line) => line.replace(/^.*npx iw /, '').split(' '));
+    expect(named).toEqual([
+      'login https://webhooks.acme.org --operator --profile prod --secret-stdin'.split(' '),
+      'customers create Acme --use --profile prod'.split(' '),
+    ]);
+    for (const words of named) {
+      const program = programOf({ out: {}, err: {} } as never, () => {
+        throw new Error('begins');
+      });
+      await expect(program.parseAsync(words, { from: 'user' })).rejects.toThrow('begins');
+    }
   });
 
   it('the secrets that it makes have the lengths that the service asks for, and only their owner can read the file', async () => {
@@ -258,7 +277,7 @@ describe('a deployment from a pipeline', () => {
     const { outcome, asked, printed } = await run(root, account, { isPipeline: true, flags: NO_FLAGS });
     expect(outcome).toBeUndefined();
     expect(asked).toHaveLength(1);
-    expect(printed).toContain('Next, create a customer:');
+    expect(printed).toContain('Next, log in as the operator and create a customer:');
   });
 });
 

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import type { ItemOf, WebhooksClient } from '@identity-webhooks/client';
 import { type Command, InvalidArgumentError } from 'commander';
 import { Failure, usage } from './failure.ts';
+import { nearest } from './near.ts';
 import { readPrivateFile } from './profiles.ts';
 import { readStdin } from './prompt.ts';
 import type { Session } from './session.ts';
@@ -37,6 +38,16 @@ export function parseEventType(text: string): EventType {
   return found;
 }
 
+/** `created,updated`, `test`, or the full names. @returns them as a query has them (contract 10.12) */
+export function parseShownTypes(text: string): string {
+  const shown = text.split(',').map((type) => {
+    const found = [...EVENT_TYPES, 'test'].find((one) => one === type || one === `entity${capital(type)}`);
+    if (found === undefined) throw new InvalidArgumentError('It is one of created, updated, deleted, test.');
+    return found;
+  });
+  return [...new Set(shown)].join(',');
+}
+
 const capital = (text: string) => text.slice(0, 1).toUpperCase() + text.slice(1);
 
 /** @returns a parser of whole numbers within bounds */
@@ -50,18 +61,25 @@ export function wholeNumber(least: number, most: number): (text: string) => numb
   };
 }
 
-/** An RFC 3339 time, or how long ago: `90s`, `15m`, `6h`, `2d`. @returns an RFC 3339 time */
+/**
+ * An RFC 3339 time, a part of one, or how long ago: `90s`, `15m`, `6h`, `2d`. Without an offset it is in UTC, as tables show times.
+ * @returns an RFC 3339 time
+ */
 export function parseTime(now: () => number): (text: string) => string {
   return (text) => {
     const [, amount, unit = ''] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
     const unitMs: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
     if (amount !== undefined) return new Date(now() - Number(amount) * (unitMs[unit] ?? 0)).toISOString();
-    if (!/^\d{4}-\d\d-\d\d(T.+)?$/.test(text) || Number.isNaN(Date.parse(text))) {
+    const [, day = '', clock = 'T00:00', offset = 'Z'] =
+      /^(\d{4}-\d\d-\d\d)(?:([T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)(Z|[+-]\d\d:\d\d)?)?$/i.exec(text) ?? [];
+    const ms = Date.parse(`${day}${clock.replace(' ', 'T')}${offset}`.toUpperCase());
+    // A day that its month does not have would be one of the next month.
+    if (Number.isNaN(ms) || !new Date(`${day}T00:00Z`).toISOString().startsWith(day)) {
       throw new InvalidArgumentError(
         'It is a time such as 2026-01-31T12:00:00Z, or how long ago: 90s, 15m, 6h, 2d.',
       );
     }
-    return new Date(text).toISOString();
+    return new Date(ms).toISOString();
   };
 }
 
@@ -93,15 +111,20 @@ export async function readFilter(session: Session, file: string): Promise<Record
 /**
  * Finds a subscription by its id, or by its exact title.
  * @returns its id
- * @throws Failure when no subscription has this title
+ * @throws Failure that names similar titles when no subscription has this one
  */
 export async function findSubscription(client: WebhooksClient, idOrTitle: string): Promise<string> {
   if (isUuid(idOrTitle)) return idOrTitle;
-  for await (const { id, title } of client.items('listSubscriptions')) if (title === idOrTitle) return id;
+  const titles: string[] = [];
+  for await (const { id, title } of client.items('listSubscriptions')) {
+    if (title === idOrTitle) return id;
+    titles.push(title);
+  }
+  const near = nearest(idOrTitle, titles).map((title) => JSON.stringify(title));
   throw new Failure(
     'notFound',
     `There is no subscription with the id or the title ${JSON.stringify(idOrTitle)}.`,
-    'See all: iw subscriptions list',
+    `${near.length === 0 ? '' : `Did you mean ${near.join(' or ')}? `}See all: iw subscriptions list`,
   );
 }
 

@@ -24,14 +24,15 @@ export function answerOf({
   return error?.code ?? (attempts === 0 ? '' : 'none yet');
 }
 
-/** The type is in the token: `updated`, `test`. */
-export function typeOf(event: Event): string {
-  const types = Object.keys((claimsOf(event) as { events?: object } | undefined)?.events ?? {});
-  return (types[0] ?? '').replace(/^entity/, '').toLowerCase();
+/** `updated`, `test`. A summary says its type; of a whole event it is in the token. */
+export function typeOf(event: Pick<Event, 'type' | 'request'>): string {
+  const claims = claimsOf(event) as { events?: object } | undefined;
+  const type = event.type ?? Object.keys(claims?.events ?? {})[0] ?? '';
+  return type.replace(/^entity/, '').toLowerCase();
 }
 
 /** The claims of the SET, unverified: the service shows its own token. Undefined when it was not kept (contract 10.9). */
-export function claimsOf({ request }: Event): unknown {
+export function claimsOf({ request }: Pick<Event, 'request'>): unknown {
   try {
     return JSON.parse(Buffer.from(request?.payload.split('.')[1] ?? '', 'base64url').toString());
   } catch {

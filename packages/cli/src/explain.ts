@@ -1,7 +1,7 @@
 /** Turns what went wrong into one or two lines: what it is, and what to do. */
 import { OPERATIONS, WebhooksError } from '@identity-webhooks/client';
 import { Failure, interrupted } from './failure.ts';
-import { EVERYTHING, type Settings } from './settings.ts';
+import { EVERYTHING, isThisMachine, type Settings } from './settings.ts';
 import type { World } from './world.ts';
 
 /** Whose credentials a call carried. */
@@ -80,8 +80,7 @@ async function lines(error: WebhooksError, caller: Caller | undefined, world: Wo
     case 'unreachable':
       return {
         exit: 'unreachable',
-        message: `No answer from ${url}: ${reasonOf(error.cause)}.`,
-        hint: 'Is the URL right, and does the service run?',
+        ...noAnswer(url, error.cause),
       };
     case 'unexpected':
       return unexpected(error, url);
@@ -101,7 +100,7 @@ async function credentials(caller: Caller | undefined, world: World): Promise<Li
     ? {
         exit: 'notAuthorised',
         message: `${url} has no customer ${customer}.`,
-        hint: 'Check the customer id and the URL; the operator has both.',
+        hint: pathHint(url) ?? 'Check the customer id and the URL; the operator has both.',
       }
     : {
         exit: 'notAuthorised',
@@ -159,6 +158,11 @@ function notFound({ detail, operation }: WebhooksError, caller: Caller | undefin
   const url = caller?.settings.url ?? 'the service';
   if (detail === undefined || operation === 'createToken') return somethingElse(url);
   if (detail !== 'Route not found') return { exit: 'notFound', message: `${detail}.` };
+  // With a path too many, every call leads to no route.
+  const hint = pathHint(url);
+  if (hint !== undefined) {
+    return { exit: 'unreachable', message: `${url} does not know this call.`, hint };
+  }
   return caller?.role === 'operator'
     ? {
         exit: 'notAuthorised',
@@ -186,8 +190,51 @@ function somethingElse(url: string, status?: number): Lines {
   return {
     exit: 'unreachable',
     message: `Something else than the service answers at ${url}${status === undefined ? '' : ` (${status})`}.`,
-    hint: 'Check the URL: it is the BASE_URL of the deployment, without a path of the API.',
+    hint: pathHint(url) ?? 'Check the URL: it is the BASE_URL of the deployment, without a path of the API.',
   };
+}
+
+/** @returns what to do about a URL with a path: a BASE_URL may have one, but seldom has */
+function pathHint(url = ''): string | undefined {
+  if (!URL.canParse(url)) return undefined;
+  const { pathname, origin } = new URL(url);
+  return pathname === '/' ? undefined : `The URL has a path. Did you mean ${origin}?`;
+}
+
+/** No answer came: what that may mean, and what to try. */
+function noAnswer(url: string, cause: unknown): Pick<Lines, 'message' | 'hint'> {
+  const code = codeOf(cause);
+  const { protocol, host } = URL.canParse(url) ? new URL(url) : { protocol: '', host: '' };
+  if (/^ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG)$/.test(code) && protocol === 'https:') {
+    return {
+      message: `No answer from ${url}: what listens there does not speak https.`,
+      hint: isThisMachine(new URL(url)) ? `Did you mean http://${host}?` : 'Is the port right?',
+    };
+  }
+  const isCut = /^(ECONNRESET|UND_ERR_SOCKET|HPE_\w+)$/.test(code);
+  if (isCut && protocol === 'http:') {
+    return {
+      message: `No answer from ${url}: the connection broke off.`,
+      hint: `Does it speak https? Then: https://${host}`,
+    };
+  }
+  if (/CERT|VERIFY/.test(code)) {
+    return {
+      message: `No answer from ${url}: its certificate is not trusted (${code}).`,
+      hint: 'Is the URL right? The certificate of an authority of your own: NODE_EXTRA_CA_CERTS=FILE',
+    };
+  }
+  return {
+    message: `No answer from ${url}: ${reasonOf(cause)}.`,
+    hint: 'Is the URL right, and does the service run?',
+  };
+}
+
+/** The innermost code of the system. */
+function codeOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return '';
+  const inner = codeOf(cause.cause);
+  return inner === '' ? String((cause as NodeJS.ErrnoException).code ?? '') : inner;
 }
 
 /** Why there was no answer, in the words of the system: `ECONNREFUSED`, `ENOTFOUND`, a certificate. */
@@ -201,6 +248,10 @@ function reasonOf(cause: unknown): string {
     UND_ERR_SOCKET: 'the connection broke off',
     ENOTFOUND: 'the host name does not exist',
     EAI_AGAIN: 'the host name cannot be looked up now',
+    ETIMEDOUT: 'it takes too long',
+    UND_ERR_CONNECT_TIMEOUT: 'it takes too long',
+    EHOSTUNREACH: 'there is no way to this host',
+    ENETUNREACH: 'there is no way to this host',
   };
   if (code !== undefined && reasons[code] !== undefined) return reasons[code];
   if (cause.cause !== undefined) return reasonOf(cause.cause);
@@ -216,6 +267,8 @@ function explainFile(error: unknown): unknown {
     EACCES: 'may not be read or written',
     EEXIST: 'exists already',
     EISDIR: 'is a folder',
+    ENOTDIR: 'is in something that is no folder',
+    EROFS: 'is where nothing may be written',
     ENOSPC: 'has no room: the disk is full',
   };
   const reason = reasons[code];

@@ -8,7 +8,13 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => interrupt.abort(signal));
 }
 // `iw events list … | head -1` closes the pipe: there is nobody to write to, and nothing is wrong.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  process.stderr.write(`iw: The result cannot be written: ${error.message}.\n`);
+  process.exit(1);
+});
+// Where nobody reads notes and errors, the result and the exit code are all there is.
+process.stderr.on('error', () => undefined);
 
 process.exitCode = await run(process.argv.slice(2), {
   env: process.env,

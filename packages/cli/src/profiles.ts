@@ -4,8 +4,8 @@
  */
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { userInfo } from 'node:os';
+import { dirname, isAbsolute, join } from 'node:path';
 import { usage } from './failure.ts';
 import type { World } from './world.ts';
 
@@ -29,17 +29,39 @@ export interface Profiles {
 const MEMBERS = ['url', 'customer', 'clientId', 'clientSecret', 'scope', 'operatorToken'] as const;
 const OTHERS_MAY_READ = 0o077;
 
+/** @throws Failure when this user has no home folder */
 export function profilesFile(env: World['env']): string {
+  const file = profilesFileIfAny(env);
+  if (file !== undefined) return file;
+  throw usage(
+    'There is no home folder to keep profiles in.',
+    'Set HOME or XDG_CONFIG_HOME, or give URL and credentials by IW_… variables: iw login --help',
+  );
+}
+
+function profilesFileIfAny(env: World['env']): string | undefined {
   // XDG base directories: a path that is not absolute is ignored.
-  const base = env['XDG_CONFIG_HOME']?.startsWith('/')
-    ? env['XDG_CONFIG_HOME']
-    : join(env['HOME'] ?? homedir(), '.config');
-  return join(base, 'identity-webhooks', 'config.json');
+  const base = [env['XDG_CONFIG_HOME'], env['HOME'] && join(env['HOME'], '.config')].find(
+    (path) => path !== undefined && isAbsolute(path),
+  );
+  const folder = base ?? homeOfUser();
+  return folder === undefined ? undefined : join(folder, 'identity-webhooks', 'config.json');
+}
+
+/** @returns undefined for a user whom the system does not know, as in some containers */
+function homeOfUser(): string | undefined {
+  try {
+    const home = userInfo().homedir;
+    return isAbsolute(home) ? join(home, '.config') : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** @returns no profiles when there is no file @throws Failure when others may read it, or it is not of this form */
 export function readProfiles(env: World['env']): Profiles {
-  const file = profilesFile(env);
+  const file = profilesFileIfAny(env);
+  if (file === undefined) return { current: undefined, all: new Map() };
   const text = readPrivateFile(file);
   if (text === undefined) return { current: undefined, all: new Map() };
   try {

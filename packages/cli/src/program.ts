@@ -39,6 +39,10 @@ export function programOf(world: World, begin: (options: GlobalOptions) => Sessi
     .option('--profile <name>', 'use this profile instead of the current one (IW_PROFILE)')
     .option('--url <url>', 'the BASE_URL of the service (IW_URL)')
     .option('--customer <id>', 'the customer to act for, or to act on as the operator (IW_CUSTOMER)')
+    .option(
+      '--request-id <id>',
+      'send this X-Request-Id: who you are and why, such as alice-ticket-7; the log and the audit trail keep it (IW_REQUEST_ID)',
+    )
     .option('--json', 'print JSON for machines')
     .option('-q, --quiet', 'print ids alone, and no progress')
     .option('-y, --yes', 'do not ask before what cannot be undone')
@@ -55,7 +59,8 @@ export function programOf(world: World, begin: (options: GlobalOptions) => Sessi
       getErrHelpWidth: () => world.err.columns ?? HELP_COLUMNS,
       getOutHasColors: () => false,
       getErrHasColors: () => false,
-      outputError: (text, write) => write(`iw: ${withoutValues(text.replace(/^error: /, ''))}`),
+      // run.ts reports the faults that the parser finds, like all others.
+      outputError: () => undefined,
     })
     .exitOverride()
     .showSuggestionAfterError()
@@ -83,12 +88,4 @@ function usageOf(command: Command): string {
   return command.registeredArguments
     .map((argument) => (argument.required ? `<${argument.name()}>` : `[${argument.name()}]`))
     .join(' ');
-}
-
-/** The parser repeats an unknown option as it was typed; its value may be a secret. */
-function withoutValues(text: string): string {
-  const shown = text.replace(/(unknown option '--?[\w-]+)=[\s\S]*?'/, "$1=…'");
-  return /unknown option '--?[\w-]*(secret|token|password)/i.test(shown)
-    ? `${shown}    A secret is never an argument: the history of the shell and the list of processes would show it.\n    Use the prompt, --secret-stdin or an environment variable: iw login --help\n`
-    : shown;
 }

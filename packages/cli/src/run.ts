@@ -1,7 +1,8 @@
 /** Runs one command line, and turns every end into an exit code. */
-import { CommanderError } from 'commander';
+import { type Command, CommanderError } from 'commander';
 import { explain } from './explain.ts';
 import { EXIT, Failure } from './failure.ts';
+import { parserFault } from './parser-fault.ts';
 import { programOf } from './program.ts';
 import { Session } from './session.ts';
 import { safe } from './text.ts';
@@ -23,10 +24,27 @@ export async function run(args: readonly string[], world: World): Promise<number
     return EXIT.done;
   } catch (error) {
     session.endProgress();
-    // The parser has written its own message.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
+    if (error instanceof CommanderError) {
+      if (error.exitCode === 0) return EXIT.done;
+      // The help of a noun without its verb is written already; it is no answer for a machine.
+      if (error.code === 'commander.help' && !session.options.json) return EXIT.usage;
+      return report(parserFault(error, commandIn(args, program)), error, session);
+    }
     return report(await explain(error, session.caller, world), error, session);
   }
+}
+
+/** The command that the words name, as far as they name one: `iw events`. */
+function commandIn(args: readonly string[], program: Command): string {
+  let command = program;
+  const names = ['iw'];
+  for (const word of args) {
+    const next = command.commands.find((one) => one.name() === word);
+    if (next === undefined) continue;
+    command = next;
+    names.push(word);
+  }
+  return names.join(' ');
 }
 
 function report(explained: unknown, original: unknown, { world, options }: Session): number {

@@ -15,6 +15,8 @@ export interface GlobalOptions extends Target {
   readonly quiet?: boolean;
   readonly yes?: boolean;
   readonly debug?: boolean;
+  /** Sent with each call as its `X-Request-Id`. */
+  readonly requestId?: string;
 }
 
 /** What an operation that answers with a list is shown as. */
@@ -59,7 +61,9 @@ export class Session {
   customerOf(settings: Settings, timeoutMs = TIMEOUT_MS): WebhooksClient {
     const { url, customer, clientId, clientSecret, scope, profile } = settings;
     if (url === undefined) throw notLoggedIn(profile);
+    const login = `iw login ${url} --customer CUSTOMER --client-id CLIENT`;
     if (customer === undefined || clientId === undefined || clientSecret === undefined) {
+      if (settings.profileUrl !== undefined) throw ofAnotherUrl(settings, login);
       const lacking =
         customer === undefined
           ? 'no customer'
@@ -69,7 +73,7 @@ export class Session {
       throw new Failure(
         'notAuthorised',
         `The profile ${profile} has ${lacking}.`,
-        `Log in: iw login ${url} --customer CUSTOMER --client-id CLIENT${profile === 'default' ? '' : ` --profile ${profile}`}`,
+        `Log in: ${login}${profile === 'default' ? '' : ` --profile ${profile}`}`,
       );
     }
     this.caller = { role: 'customer', settings };
@@ -91,6 +95,7 @@ export class Session {
     const { url, operatorToken, profile } = settings;
     if (url === undefined) throw notLoggedIn(profile);
     if (operatorToken === undefined) {
+      if (settings.profileUrl !== undefined) throw ofAnotherUrl(settings, `iw login ${url} --operator`);
       throw new Failure(
         'notAuthorised',
         `The profile ${profile} has no operator token.`,
@@ -111,18 +116,28 @@ export class Session {
 
   #transport(baseUrl: string, timeoutMs: number) {
     const { world } = this;
+    const requestId = this.#requestId();
     return {
       baseUrl,
       retries: RETRIES,
       waitMaxMs: WAIT_MAX_MS,
       timeoutMs,
-      fetch: (request: Request) =>
-        world.fetch(new Request(request, { signal: AbortSignal.any([request.signal, world.signal]) })),
+      fetch: (request: Request) => {
+        if (requestId !== undefined) request.headers.set('x-request-id', requestId);
+        return world.fetch(new Request(request, { signal: AbortSignal.any([request.signal, world.signal]) }));
+      },
       wait: async (ms: number) => {
         this.progress(`The service asks to wait ${Math.ceil(ms / 1000)} s …`);
         await this.wait(ms);
       },
     };
+  }
+
+  /** @throws Failure when the service would ignore it (contract 8) */
+  #requestId(): string | undefined {
+    const id = this.options.requestId ?? (this.world.env['IW_REQUEST_ID'] || undefined);
+    if (id === undefined || /^[\w=-]{1,255}$/.test(id)) return id;
+    throw usage('A request id has 1 to 255 letters, digits, "_", "=" and "-".');
   }
 
   /** @throws Failure on Ctrl-C */
@@ -233,6 +248,15 @@ export class Session {
     this.endProgress();
     this.world.out.write(`${text}\n`);
   }
+}
+
+/** @param login the command that logs in at the URL that was named */
+function ofAnotherUrl({ profile, url, profileUrl }: Settings, login: string): Failure {
+  return new Failure(
+    'notAuthorised',
+    `The profile ${profile} is for ${profileUrl}, so its credentials are not sent to ${url}.`,
+    `Leave out --url or IW_URL, choose a profile with --profile, or log in there: ${login} --profile OTHER`,
+  );
 }
 
 function notLoggedIn(profile: string): Failure {

@@ -13,6 +13,8 @@ export interface Target {
 export interface Settings {
   readonly profile: string;
   readonly url: string | undefined;
+  /** The URL of the profile, when a flag or a variable names another one: nothing of the profile counts then. */
+  readonly profileUrl?: string | undefined;
   readonly customer: string | undefined;
   readonly clientId: string | undefined;
   readonly clientSecret: string | undefined;
@@ -61,6 +63,7 @@ function merge(env: World['env'], target: Target, name: string, profile: Profile
   return {
     profile: name,
     url: chosen,
+    profileUrl: stored === undefined ? profile?.url : undefined,
     customer,
     clientId,
     clientSecret:
@@ -77,21 +80,33 @@ function merge(env: World['env'], target: Target, name: string, profile: Profile
 export function checkUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !/^https?:$/.test(url.protocol)) {
-    throw usage(
-      'The URL of the service must begin with https://',
-      'It is the BASE_URL of the deployment, such as https://webhooks.example.com',
-    );
+    throw usage('The URL of the service must begin with https://', whole(text));
   }
   if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '') {
     throw usage('The URL of the service has no user, no query and no fragment.');
   }
-  if (url.protocol === 'http:' && !/^(localhost|127(\.\d+){3}|\[::1\])$/.test(url.hostname)) {
+  if (url.protocol === 'http:' && !isThisMachine(url)) {
     throw usage(
       `${url.origin} is not encrypted, and secrets travel with each call.`,
       'Use https://. http:// is for this machine alone.',
     );
   }
   return url.href.replace(/\/+$/, '');
+}
+
+/** What somebody who left out the scheme may have meant. */
+function whole(text: string): string {
+  const meant = `https://${text}`;
+  if (text.includes('://') || !URL.canParse(meant) || !/^[\w.-]+(:\d+)?(\/|$)/.test(text)) {
+    return 'It is the BASE_URL of the deployment, such as https://webhooks.example.com';
+  }
+  const url = new URL(meant);
+  return `Did you mean ${isThisMachine(url) ? url.origin.replace('https:', 'http:') : url.origin}?`;
+}
+
+/** Only there http is permitted. */
+export function isThisMachine({ hostname }: URL): boolean {
+  return /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
 }
 
 export function checkCustomer(id: string | undefined): string | undefined {

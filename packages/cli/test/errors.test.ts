@@ -111,7 +111,46 @@ describe('a failure', () => {
       `No answer from ${URL}: the connection is refused.\n    Is the URL right, and does the service run?`,
     ],
     ['a host that does not exist', failing('ENOTFOUND'), LIST, {}, 3, 'the host name does not exist'],
-    ['a certificate', failing('CERT_HAS_EXPIRED'), LIST, {}, 3, 'CERT_HAS_EXPIRED'],
+    [
+      'a certificate that is not trusted',
+      failing('CERT_HAS_EXPIRED'),
+      LIST,
+      {},
+      3,
+      `${URL}: its certificate is not trusted (CERT_HAS_EXPIRED).\n    Is the URL right? The certificate of an authority of your own: NODE_EXTRA_CA_CERTS=FILE`,
+    ],
+    [
+      'a URL with a path of the API, as the customer',
+      () => undefined,
+      LIST,
+      { IW_URL: `${URL}/${SUBSCRIPTION}/webhooks` },
+      4,
+      `The URL has a path. Did you mean ${URL}?`,
+    ],
+    [
+      'a URL with a path, as the operator',
+      () => undefined,
+      ['customers', 'list'],
+      { IW_URL: `${URL}/docs` },
+      3,
+      `${URL}/docs does not know this call.\n    The URL has a path. Did you mean ${URL}?`,
+    ],
+    [
+      'a URL without https',
+      () => undefined,
+      LIST,
+      { IW_URL: 'webhooks.example.com/x' },
+      2,
+      'must begin with https://\n    Did you mean https://webhooks.example.com?',
+    ],
+    [
+      'a URL of this machine without http',
+      () => undefined,
+      LIST,
+      { IW_URL: 'localhost:8787' },
+      2,
+      'Did you mean http://localhost:8787?',
+    ],
     [
       'a wrong URL',
       () => new Response('<html>', { status: 404 }),
@@ -166,7 +205,20 @@ describe('a failure', () => {
       ['subscriptions', 'show', 'x'],
       {},
       5,
-      'There is no subscription with the id or the title "x".',
+      'There is no subscription with the id or the title "x".\n    See all: iw subscriptions list',
+    ],
+    [
+      'a title that is nearly right',
+      () =>
+        list('subscriptions', [
+          aSubscription(),
+          aSubscription({ title: 'Billing' }),
+          aSubscription({ title: 'Profile synch' }),
+        ]),
+      ['events', 'list', 'profile-sync'],
+      {},
+      5,
+      'Did you mean "Profile sync" or "Profile synch"? See all: iw subscriptions list',
     ],
     [
       'a limit',
@@ -198,7 +250,23 @@ describe('a failure', () => {
       ['subscriptions', 'lst'],
       {},
       2,
-      '(Did you mean list?)',
+      "iw: unknown command 'lst'\n    Did you mean list?",
+    ],
+    [
+      'a noun that does not exist',
+      () => undefined,
+      ['event', 'list'],
+      {},
+      2,
+      "iw: unknown command 'event'\n    Did you mean events?",
+    ],
+    [
+      'a noun that resembles none',
+      () => undefined,
+      ['frobnicate'],
+      {},
+      2,
+      "iw: unknown command 'frobnicate'\n    See all: iw --help",
     ],
     [
       'a missing argument',
@@ -223,6 +291,22 @@ describe('a failure', () => {
       {},
       2,
       'It is one of created, updated, deleted.',
+    ],
+    [
+      'a day that its month does not have',
+      () => undefined,
+      ['events', 'list', 'x', '--since', '2026-02-30T00:00:00Z'],
+      {},
+      2,
+      'It is a time such as 2026-01-31T12:00:00Z',
+    ],
+    [
+      'a dry run of one event',
+      () => undefined,
+      ['redeliver', SUBSCRIPTION, SUBSCRIPTION, '--dry-run'],
+      {},
+      2,
+      'A dry run is of many events',
     ],
     [
       'a time that does not exist',
@@ -292,6 +376,32 @@ describe('a failure', () => {
     expect(JSON.parse(err)).toEqual({
       error: { exit: 5, message: 'Subscription not found.', status: 404, requestId: 'e3b0c442' },
     });
+  });
+
+  it.each([
+    [['events', 'lst'], "unknown command 'lst'", 'Did you mean list?'],
+    [['events', 'list', 'x', '--limit', 'many'], 'It is a whole number from 1 to 1000000.', undefined],
+    [
+      ['events', 'list', 'x', '--secret=hunter2'],
+      "unknown option '--secret=…'",
+      'A secret is never an argument',
+    ],
+    [['events'], 'Which command of iw events?', 'See all: iw events --help'],
+  ])('--json writes a fault of the command line %j as a document, too', async (args, message, hint) => {
+    const { code, out, err } = await run(() => undefined, [...args, '--json']);
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+    const { error } = JSON.parse(err.trim().split('\n').at(-1) ?? '');
+    expect(error.exit).toBe(2);
+    expect(error.message).toContain(message);
+    if (hint === undefined) expect(error).not.toHaveProperty('hint');
+    else expect(error.hint).toContain(hint);
+    expect(err).not.toContain('hunter2');
+  });
+
+  it('a noun without its verb shows what the noun can do', async () => {
+    const { code, err } = await run(() => undefined, ['events']);
+    expect(code).toBe(2);
+    expect(err).toMatch(/^Usage: iw events [\s\S]*where <event>/);
   });
 
   it('--debug shows where an error comes from, without secrets', async () => {

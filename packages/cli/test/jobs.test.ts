@@ -133,6 +133,60 @@ describe('a bulk redelivery', () => {
   );
 });
 
+describe('a dry run of a bulk redelivery', () => {
+  const EVENT = '01890a5d-ac96-774b-bcce-b302099a8057';
+  const preview = (overrides: object = {}) => ({
+    dryRun: true,
+    total: 1118,
+    exact: true,
+    oldest: { id: EVENT, createdAt: at(0) },
+    newest: { id: EVENT, createdAt: at(5) },
+    leftOut: { notKept: 2, notVerified: 0 },
+    _links: {},
+    ...overrides,
+  });
+
+  it('it shows what would be sent, and starts nothing', async () => {
+    const { machine, calls } = machineOf(() => json(preview()));
+    const { code, out, err } = await machine.iw('redeliver', SUBSCRIPTION, '--until', at(9), '--dry-run');
+    expect(code).toBe(0);
+    expect(out).toBe(
+      [
+        'Would send                1,118 events',
+        `Oldest                    ${EVENT}, accepted 2026-01-31 12:00:00Z`,
+        `Newest                    ${EVENT}, accepted 2026-01-31 12:00:05Z`,
+        'Left out, token not kept  2',
+        '',
+      ].join('\n'),
+    );
+    expect(err).toBe('Nothing was sent.\n');
+    expect(calls).toMatchObject([{ method: 'POST', body: { until: at(9), dryRun: true } }]);
+  });
+
+  it('a count that is not exact is at least so many', async () => {
+    const { machine } = machineOf(() => json(preview({ exact: false })));
+    const { out } = await machine.iw('redeliver', SUBSCRIPTION, '--all', '--dry-run');
+    expect(out).toMatch(/^Would send +at least 1,118 events\n/);
+  });
+
+  it('machines get the document, and scripts the number', async () => {
+    const { machine } = machineOf(() => json(preview()));
+    const asJson = await machine.iw('redeliver', SUBSCRIPTION, '--all', '--dry-run', '--json');
+    expect(JSON.parse(asJson.out)).toEqual(preview());
+    const quiet = await machine.iw('redeliver', SUBSCRIPTION, '--all', '--dry-run', '-q');
+    expect(quiet).toMatchObject({ out: '1118\n', err: '' });
+  });
+
+  it('a service that is too old has started the redelivery, and the error says how to cancel it', async () => {
+    const { machine } = machineOf(() => json({ id: EVENT, state: 'processing' }, 202));
+    const { code, err } = await machine.iw('redeliver', SUBSCRIPTION, '--all', '--dry-run');
+    expect(code).toBe(1);
+    expect(err).toMatch(
+      /too old to know dry runs: it has started the redelivery\.\n {4}Cancel it: iw redeliveries/,
+    );
+  });
+});
+
 describe('an export', () => {
   const EXPORT = '0b5c1a39-8c1f-4f0e-9f2d-0a7f3c2f4d11';
   const job = (state: string) => ({ id: EXPORT, state, createdAt: at(0), updatedAt: at(0) });
@@ -213,6 +267,33 @@ describe('an export', () => {
   });
 });
 
+describe('a request id', () => {
+  async function sent(args: readonly string[], env: object = {}) {
+    const { fetch } = scripted(() => list('customers', []));
+    const ids: (string | null)[] = [];
+    const machine = aMachine({
+      fetch: async (request) => {
+        ids.push(request.headers.get('x-request-id'));
+        return await fetch(request);
+      },
+    });
+    Object.assign(machine.env, LOGGED_IN, env);
+    return { ...(await machine.iw('customers', 'list', ...args)), ids };
+  }
+
+  it('the flag or the variable is sent with each call, and nothing without them', async () => {
+    expect((await sent([])).ids).toEqual([null]);
+    expect((await sent(['--request-id', 'alice-ticket-7'])).ids).toEqual(['alice-ticket-7']);
+    expect((await sent([], { IW_REQUEST_ID: 'bob' })).ids).toEqual(['bob']);
+  });
+
+  it('one that the service would ignore is refused before a call', async () => {
+    const { code, err, ids } = await sent(['--request-id', 'ticket 7']);
+    expect({ code, ids }).toEqual({ code: 2, ids: [] });
+    expect(err).toContain('A request id has 1 to 255 letters');
+  });
+});
+
 describe('dead letters', () => {
   const letter = (id: string) => ({
     id,
@@ -245,6 +326,46 @@ describe('dead letters', () => {
     expect(code).toBe(5);
     expect(JSON.parse(out)).toEqual({ dropped: ['b'], gone: ['a'] });
     expect(calls).toHaveLength(2);
+  });
+
+  it('letters are chosen by a part of their reason, for a list, a replay and a drop', async () => {
+    const { machine, calls } = machineOf(({ method }) =>
+      method === 'GET'
+        ? list('deadLetters', [letter('a'), { ...letter('b'), reason: 'not delivered after 100 retries' }])
+        : method === 'POST'
+          ? json(letter('b'), 202)
+          : noContent(),
+    );
+    const reason = ['--reason', 'not delivered'];
+    expect((await machine.iw('dead-letters', 'list', ...reason, '-q')).out).toBe('b\n');
+    expect((await machine.iw('dead-letters', 'replay', ...reason)).code).toBe(2);
+    expect((await machine.iw('dead-letters', 'replay', ...reason, '--yes')).out).toBe(
+      '1 dead letter replayed.\n',
+    );
+    expect((await machine.iw('dead-letters', 'drop', ...reason, '--yes')).out).toBe(
+      '1 dead letter dropped.\n',
+    );
+    expect(
+      calls.filter(({ method }) => method !== 'GET').map(({ method, path }) => `${method} ${path}`),
+    ).toEqual(['POST /operator/dead-letters/b/replay', 'DELETE /operator/dead-letters/b']);
+  });
+
+  it.each([[[]], [['a', '--all']], [['--all', '--reason', 'x']]])(
+    'a replay or a drop of letters that are named in no way, or in two, is refused: %j',
+    async (args) => {
+      const { machine, calls } = machineOf(() => undefined);
+      for (const verb of ['replay', 'drop'])
+        expect((await machine.iw('dead-letters', verb, ...args, '--yes')).code).toBe(2);
+      expect(calls).toEqual([]);
+    },
+  );
+
+  it('a count is one call, and a script gets the number', async () => {
+    const { machine, calls } = machineOf(() => list('deadLetters', [letter('a')]));
+    expect((await machine.iw('dead-letters', 'count')).out).toBe('1 dead letter\n');
+    expect((await machine.iw('dead-letters', 'count', '-q')).out).toBe('1\n');
+    expect((await machine.iw('dead-letters', 'count', '--json')).out).toBe('{\n  "total": 1\n}\n');
+    expect(calls).toHaveLength(3);
   });
 
   it('letters are dropped only with consent', async () => {

@@ -1,7 +1,9 @@
 /** Where credentials come from, where they are kept, and where they never appear. */
-import { chmodSync, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { profilesFile } from '../src/profiles.ts';
 import { aMachine, type Machine } from './machine.ts';
 import {
   aSubscription,
@@ -205,9 +207,71 @@ describe('profiles', () => {
     const elsewhere = await machine.iw('subscriptions', 'list', '--url', 'https://elsewhere.example');
     const other = await machine.iw('subscriptions', 'list', '--customer', crypto.randomUUID());
     expect([elsewhere.code, other.code]).toEqual([4, 4]);
-    expect(elsewhere.err).toContain('has no customer');
+    expect(elsewhere.err).toBe(
+      `iw: The profile default is for ${URL}, so its credentials are not sent to https://elsewhere.example.\n` +
+        '    Leave out --url or IW_URL, choose a profile with --profile, or log in there: ' +
+        'iw login https://elsewhere.example --customer CUSTOMER --client-id CLIENT --profile OTHER\n',
+    );
+    const operator = await machine.iw('customers', 'list', '--url', 'https://elsewhere.example');
+    expect(operator.err).toContain('iw login https://elsewhere.example --operator --profile OTHER');
     expect(other.err).toContain('has no client for this customer');
     expect(calls).toEqual([]);
+  });
+
+  it('a login elsewhere does not throw the secrets of a profile away unasked', async () => {
+    const machine = await withTwo();
+    const before = readFileSync(file(machine), 'utf8');
+    const elsewhere = ['login', 'https://elsewhere.example', '--operator'];
+    const script = await machine.pipe('token', ...elsewhere, '--secret-stdin');
+    expect(script.code).toBe(2);
+    expect(script.err).toBe(
+      `iw: Not done: the profile default is for ${URL}, and its secrets would be lost.\n` +
+        '    Keep it with --profile OTHER, or replace it with --yes.\n',
+    );
+    expect((await machine.type(['n'], ...elsewhere)).code).toBe(1);
+    expect(readFileSync(file(machine), 'utf8')).toBe(before);
+  });
+
+  it('a login elsewhere replaces a profile when the person agrees', async () => {
+    const machine = await withTwo();
+    const moved = aMachine({ fetch: async () => list('customers', []) });
+    Object.assign(moved.env, { XDG_CONFIG_HOME: machine.folder });
+    const { code, out } = await moved.pipe(
+      'token',
+      'login',
+      'https://elsewhere.example',
+      '--operator',
+      '--secret-stdin',
+      '--yes',
+    );
+    expect({ code, out }).toMatchObject({
+      code: 0,
+      out: expect.stringContaining('https://elsewhere.example'),
+    });
+    expect(profiles(machine).profiles.default).toEqual({
+      url: 'https://elsewhere.example',
+      operatorToken: 'token',
+    });
+  });
+
+  it.each([
+    ['no JSON', '{'],
+    ['no profiles', '{"current":"default"}'],
+    ['a profile without a URL', '{"profiles":{"default":{"clientSecret":"iwh_secret_test"}}}'],
+  ])('a file with %s is named, not quoted', async (_, text) => {
+    const machine = await withTwo();
+    writeFileSync(file(machine), text);
+    const { code, err } = await machine.iw('subscriptions', 'list');
+    expect(code).toBe(2);
+    expect(err).toBe(
+      `iw: ${file(machine)} is not a file of iw.\n    Repair it, or move it away and log in again: iw login\n`,
+    );
+  });
+
+  it('an empty HOME does not put profiles into the folder where one stands', async () => {
+    const machine = aMachine();
+    Object.assign(machine.env, { HOME: '', XDG_CONFIG_HOME: '' });
+    expect(profilesFile(machine.env)).toBe(join(userInfo().homedir, '.config/identity-webhooks/config.json'));
   });
 
   it('the environment alone is enough', async () => {

@@ -115,7 +115,117 @@ describe('a list', () => {
     );
     expect(out.trim().split('\n')).toHaveLength(2);
     expect(err).toBe(`There are more: add --after ${anEvent(times[1] ?? '').id}, --limit or --all.\n`);
-    expect(calls.map(({ path }) => path.slice(path.indexOf('?')))).toEqual(['?limit=2&state=success']);
+    expect(calls.map(({ path }) => path.slice(path.indexOf('?')))).toEqual([
+      '?limit=2&state=success&fields=summary',
+    ]);
+  });
+});
+
+describe('a search of events', () => {
+  const AT = '2026-01-31T11:00:00.000Z';
+  async function search(...args: string[]) {
+    const { calls, fetch } = scripted(() => list('events', [anEvent(AT)], '/second'));
+    const machine = aMachine({ fetch });
+    Object.assign(machine.env, LOGGED_IN);
+    const ended = await machine.iw('events', 'list', SUBSCRIPTION, '--limit', '1', ...args);
+    return { ...ended, query: Object.fromEntries(new URLSearchParams(calls[0]?.path.split('?')[1])) };
+  }
+
+  it('its options are the parameters of the API, by the time of acceptance', async () => {
+    const { query } = await search(
+      ...['--order', 'desc', '--type', 'updated,test,updated', '--state', 'failure', '--until', AT],
+      ...['--since', '2026-01-31T09:30', '--before', anEvent(AT).id],
+    );
+    expect(query).toEqual({
+      limit: '1',
+      order: 'desc',
+      type: 'entityUpdated,test',
+      state: 'failure',
+      since: '2026-01-31T09:30:00.000Z',
+      until: AT,
+      before: anEvent(AT).id,
+      fields: 'summary',
+    });
+  });
+
+  it('newest first, the next page comes before the last event that was shown', async () => {
+    expect((await search('--order', 'desc')).err).toContain(`add --before ${anEvent(AT).id}`);
+    expect((await search()).err).toContain(`add --after ${anEvent(AT).id}`);
+  });
+
+  it('machines get whole events, and summaries when they ask for them', async () => {
+    expect((await search('--json')).query).toEqual({ limit: '1' });
+    expect((await search('--json', '--summary')).query).toEqual({ limit: '1', fields: 'summary' });
+  });
+
+  it('a summary says its type, and a whole event has it in its token', async () => {
+    const { request: _, ...summary } = anEvent(AT);
+    const machine = aMachine(
+      scripted(() => list('events', [{ ...summary, type: 'entityDeleted' }, anEvent(AT)])),
+    );
+    Object.assign(machine.env, LOGGED_IN);
+    const { out } = await machine.iw('events', 'list', SUBSCRIPTION);
+    expect(out.split('\n').slice(1, 3)).toEqual([
+      expect.stringContaining('Z  deleted  success'),
+      expect.stringContaining('Z  updated  success'),
+    ]);
+  });
+
+  it.each([
+    ['2026-01-31', '2026-01-31T00:00:00.000Z'],
+    ['2026-01-31 12:00:05Z', '2026-01-31T12:00:05.000Z'],
+    ['2026-01-31T12:00', '2026-01-31T12:00:00.000Z'],
+    ['2026-01-31T12:00:00.5+01:00', '2026-01-31T11:00:00.500Z'],
+  ])('the time %s is read in UTC unless it says otherwise', async (given, read) => {
+    expect((await search('--since', given)).query['since']).toBe(read);
+  });
+});
+
+describe('where an event went', () => {
+  const EVENT = anEvent('2026-01-31T11:00:00.000Z');
+  const { request: _, ...summary } = EVENT;
+  const delivery = {
+    ...summary,
+    type: 'entityUpdated',
+    subscription: { id: SUBSCRIPTION, title: 'Profile sync' },
+  };
+
+  async function where(deliveries: readonly object[], ...args: string[]) {
+    const { calls, fetch } = scripted((_, nth) =>
+      // Pages may be empty and still have a next one.
+      nth === 1 ? list('deliveries', [], '/second') : list('deliveries', deliveries),
+    );
+    const machine = aMachine({ fetch });
+    Object.assign(machine.env, LOGGED_IN);
+    return { ...(await machine.iw('events', 'where', EVENT.id, ...args)), calls };
+  }
+
+  it('each subscription that has it is a line, on whatever page it is', async () => {
+    const { code, out, calls } = await where([delivery]);
+    expect(code).toBe(0);
+    expect(out).toBe(
+      [
+        'SUBSCRIPTION                          TITLE         TYPE     STATE    ATTEMPTS  ANSWER    CHANGED',
+        `${SUBSCRIPTION}  Profile sync  updated  success  1         HTTP 200  2026-01-31 11:00:00Z`,
+        '',
+      ].join('\n'),
+    );
+    expect(calls.map(({ path }) => path)).toEqual([
+      expect.stringMatching(`/webhooks/events/${EVENT.id}$`),
+      '/second',
+    ]);
+  });
+
+  it('machines get the deliveries, scripts the ids of the subscriptions', async () => {
+    expect(JSON.parse((await where([delivery], '--json')).out)).toEqual([delivery]);
+    expect((await where([delivery], '-q')).out).toBe(`${SUBSCRIPTION}\n`);
+  });
+
+  it('an event that is nowhere is an empty list, with what that may mean', async () => {
+    const { code, out, err } = await where([]);
+    expect({ code, out }).toEqual({ code: 0, out: '' });
+    expect(err).toMatch(/^No subscription has this event\.\nIt may have matched none/);
+    expect((await where([], '--json')).out).toBe('[]\n');
   });
 });
 

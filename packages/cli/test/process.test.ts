@@ -5,6 +5,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createServer as createSecureServer } from 'node:tls';
 import { promisify } from 'node:util';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { aSubscription, CLIENT, CUSTOMER, SECRET, SUBSCRIPTION } from './scripted-service.ts';
@@ -104,6 +105,40 @@ describe('the program', () => {
     const { env } = await aService(Array.from({ length: 2000 }, () => aSubscription()));
     const script = `set -o pipefail; "${process.execPath}" "${IW}" subscriptions list -q | head -1`;
     expect(await end('bash', ['-c', script], env)).toEqual({ code: 0, out: `${SUBSCRIPTION}\n`, err: '' });
+  });
+
+  it('a standard error that nobody reads keeps the result and the exit code', async () => {
+    const { env } = await aService([]);
+    const script = `"${process.execPath}" "${IW}" subscriptions show none 2> >(exec 0<&-; true); echo $?`;
+    expect((await end('bash', ['-c', script], env)).out).toBe('5\n');
+  });
+
+  it('a result that cannot be written is a failure that says why', async () => {
+    const { env } = await aService();
+    // Standard output may only be read.
+    const script = `"${process.execPath}" "${IW}" subscriptions list 1< "${IW}"`;
+    const ended = await end('bash', ['-c', script], env);
+    expect(ended.code).toBe(1);
+    expect(ended.err).toMatch(/^iw: The result cannot be written: .*EBADF[^\n]*\n$/);
+  });
+
+  it('https to a port of http, and http to a port of https, say what to do', async () => {
+    const { env } = await aService();
+    const httpsUrl = env.IW_URL.replace('http:', 'https:');
+    expect(await end(process.execPath, [IW, 'subscriptions', 'list'], { ...env, IW_URL: httpsUrl })).toEqual({
+      code: 3,
+      out: '',
+      err: `iw: No answer from ${httpsUrl}: what listens there does not speak https.\n    Did you mean ${env.IW_URL}?\n`,
+    });
+    const secure = createSecureServer().on('tlsClientError', () => undefined);
+    await new Promise<void>((resolve) => secure.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void secure.close());
+    const url = `http://127.0.0.1:${(secure.address() as AddressInfo).port}`;
+    expect(await end(process.execPath, [IW, 'subscriptions', 'list'], { ...env, IW_URL: url })).toEqual({
+      code: 3,
+      out: '',
+      err: `iw: No answer from ${url}: the connection broke off.\n    Does it speak https? Then: ${url.replace('http:', 'https:')}\n`,
+    });
   });
 
   it('a Node that is too old is named in one line', async () => {

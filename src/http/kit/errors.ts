@@ -34,13 +34,24 @@ export function handleError(error: Error, c: AppContext): Response {
 
 /**
  * The validation hook of every declared route: throws the faults of a query. (Paths have no schema that can fail, and
- * `body.ts` judges bodies.)
+ * `body.ts` judges bodies.) A parameter that is given twice has that one fault, whatever its values are.
  */
 export function refuseInvalid(
   result: { success: true } | { success: false; error: { issues: readonly Issue[] } },
+  c: AppContext,
 ): void {
   if (result.success) return;
-  throw new ApiFailure({ code: 'invalid_query', faults: faultsOf(result.error.issues, 'query') });
+  const { issues } = result.error;
+  const isRepeated = ({ path: [name] }: Issue) => (c.req.queries(String(name))?.length ?? 0) > 1;
+  const repeated = new Set(issues.filter(isRepeated).map(({ path: [name] }) => String(name)));
+  const faults = [
+    ...[...repeated].map((name) => ({ name, reason: 'is given more than once' })),
+    ...faultsOf(
+      issues.filter((issue) => !isRepeated(issue)),
+      'query',
+    ),
+  ];
+  throw new ApiFailure({ code: 'invalid_query', faults });
 }
 
 interface Issue {

@@ -17,6 +17,7 @@ const COLUMNS: readonly Column<Entry>[] = [
   { title: 'TARGET', of: ({ target }) => target, shrinks: true },
   { title: 'ADDRESS', of: ({ address }) => address },
   { title: 'COUNT', of: ({ count }) => count },
+  { title: 'CALLER REQUEST', of: ({ callerRequestId }) => callerRequestId, shrinks: true },
 ];
 /** The largest page. */
 const PAGE = 1000;

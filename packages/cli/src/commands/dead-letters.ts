@@ -16,29 +16,48 @@ const COLUMNS: readonly Column<DeadLetter>[] = [
   { title: 'REASON', of: ({ reason }) => reason, shrinks: true },
 ];
 
+/** Which letters a command is about. */
+interface Choice {
+  readonly all?: boolean;
+  readonly reason?: string;
+}
+
+const REASON = 'only letters whose reason contains this text';
+
 export function addDeadLetters(program: Command, begin: Begin): void {
   const letters = program
     .command('dead-letters')
-    .summary('list, replay and drop dead letters')
+    .summary('count, list, replay and drop dead letters')
     .description(
       'Dead letters: queue messages that the service could not process. Kept for 30 days. These commands need the operator token.',
     );
   examples(
     letters
+      .command('count')
+      .description('Prints how many dead letters there are. A healthy service has none.')
+      .action(async () => {
+        const session = begin();
+        const { total } = await session.operator().call('listDeadLetters', { query: {} });
+        if (session.options.json) session.json({ total });
+        else session.print(session.options.quiet ? String(total) : count(total, 'dead letter'));
+      }),
+    'iw dead-letters count --quiet',
+  );
+  examples(
+    letters
       .command('list')
       .description('Lists the dead letters, oldest first, without their bodies.')
+      .option('--reason <text>', REASON)
       .option('--limit <number>', 'at most so many', wholeNumber(1, 1_000_000), 100)
       .option('--all', 'all of them, however many')
-      .action(async ({ limit, all: isAll }: { limit: number; all?: boolean }) => {
+      .action(async ({ reason, limit, all: isAll }: { reason?: string; limit: number; all?: boolean }) => {
         const session = begin();
-        const { taken, more } = await take(
-          session.operator().items('listDeadLetters', { query: {} }),
-          isAll ? undefined : limit,
-        );
+        const { taken, more } = await take(lettersOf(session.operator(), reason), isAll ? undefined : limit);
         session.list({ items: taken, columns: COLUMNS, idOf: ({ id }) => id, none: 'dead letters' });
         if (more) session.note('There are more: add --limit or --all.');
       }),
     'iw dead-letters list',
+    "iw dead-letters list --reason 'not delivered'",
   );
   examples(
     letters
@@ -69,11 +88,13 @@ export function addDeadLetters(program: Command, begin: Begin): void {
       )
       .argument('[ids...]', 'the ids of letters')
       .option('--all', 'every letter that is in the list now')
-      .action(async (ids: string[], { all: isAll }: { all?: boolean }) => {
+      .option('--reason <text>', REASON)
+      .action(async (ids: string[], options: Choice) => {
         const session = begin();
-        if (Boolean(isAll) === ids.length > 0) throw usage('Which letters?', 'Name their ids, or add --all.');
         const operator = session.operator();
-        const chosen = isAll ? await idsOfAll(session, operator) : ids;
+        const chosen = await chosenIds(operator, ids, options);
+        if (ids.length === 0 && chosen.length > 0)
+          await session.confirm(`Replay ${count(chosen.length, 'dead letter')}?`);
         await each(
           session,
           chosen,
@@ -82,33 +103,50 @@ export function addDeadLetters(program: Command, begin: Begin): void {
         );
       }),
     'iw dead-letters replay ID',
+    "iw dead-letters replay --reason 'not delivered'",
     'iw dead-letters replay --all --yes',
   );
   examples(
     letters
       .command('drop')
       .description('Deletes dead letters. Their events are lost.')
-      .argument('<ids...>', 'the ids of letters')
-      .action(async (ids: string[]) => {
+      .argument('[ids...]', 'the ids of letters')
+      .option('--all', 'every letter that is in the list now')
+      .option('--reason <text>', REASON)
+      .action(async (ids: string[], options: Choice) => {
         const session = begin();
         const operator = session.operator();
-        await session.confirm(`Drop ${count(ids.length, 'dead letter')}? The events in them are lost.`);
+        const chosen = await chosenIds(operator, ids, options);
+        if (chosen.length > 0)
+          await session.confirm(`Drop ${count(chosen.length, 'dead letter')}? The events in them are lost.`);
         await each(
           session,
-          ids,
+          chosen,
           'dropped',
           async (id) => void (await operator.call('dropDeadLetter', { id })),
         );
       }),
     'iw dead-letters drop ID',
+    "iw dead-letters drop --reason 'sub must be a UUID'",
   );
 }
 
-async function idsOfAll(session: Session, operator: OperatorClient): Promise<string[]> {
-  // The whole list first: a letter that is replayed leaves it, and moves its pages.
-  const letters = await all(operator.items('listDeadLetters', { query: {} }));
-  if (letters.length > 0) await session.confirm(`Replay ${count(letters.length, 'dead letter')}?`);
-  return letters.map(({ id }) => id);
+/** @param reason only letters whose reason contains this text */
+async function* lettersOf(operator: OperatorClient, reason?: string): AsyncGenerator<DeadLetter> {
+  for await (const letter of operator.items('listDeadLetters', { query: {} }))
+    if (reason === undefined || letter.reason.includes(reason)) yield letter;
+}
+
+/** @throws Failure unless the letters are named in one way: by ids, by reason, or all of them */
+async function chosenIds(
+  operator: OperatorClient,
+  ids: readonly string[],
+  { all: isAll = false, reason }: Choice,
+): Promise<readonly string[]> {
+  const ways = [ids.length > 0, isAll, reason !== undefined].filter((isGiven) => isGiven);
+  if (ways.length !== 1) throw usage('Which letters?', 'Name their ids, or add --reason or --all.');
+  // The whole list first: a letter that leaves it moves its pages.
+  return ids.length > 0 ? ids : (await all(lettersOf(operator, reason))).map(({ id }) => id);
 }
 
 /** A letter that is gone was replayed or dropped before, so a repeat of the command goes on with the rest. */

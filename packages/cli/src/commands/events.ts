@@ -1,11 +1,12 @@
-/** `iw events`: what is stored for a subscription (contract 5), and publishing (contract 10.1). */
-import type { ResultOf } from '@identity-webhooks/client';
+/** `iw events`: what is stored for a subscription (contract 5, 10.12), where an event went (10.13), and publishing (10.1). */
+import type { ItemOf, ResultOf } from '@identity-webhooks/client';
 import { type Command, Option } from 'commander';
 import {
+  all,
   type Begin,
-  eventIdAt,
   examples,
   findSubscription,
+  parseShownTypes,
   parseTime,
   readJson,
   take,
@@ -29,40 +30,56 @@ const PAGE = 1000;
 const PUBLISH_MAX_EVENTS = 500;
 
 interface ListOptions {
+  readonly order?: 'asc' | 'desc';
   readonly state?: State;
+  readonly type?: string;
   readonly since?: string;
+  readonly until?: string;
   readonly after?: string;
   readonly before?: string;
   readonly limit: number;
   readonly all?: boolean;
+  readonly summary?: boolean;
 }
 
 export function addEvents(program: Command, begin: Begin): void {
   const events = program
     .command('events')
-    .summary('list, show, follow and publish events')
+    .summary('search, show, follow and publish events')
     .description('Events of a subscription with their attempts, for seven days; and publishing.');
   examples(
     events
       .command('list')
-      .description('Lists the stored events of a subscription, oldest first.')
-      .argument('<subscription>', ARGUMENT)
-      .addOption(new Option('--state <state>', 'only events in this state').choices(STATES))
-      .addOption(
-        new Option(
-          '--since <time>',
-          'only events whose id is of this time or later, or since so long ago (1h)',
-        )
-          .argParser(parseTime(Date.now))
-          .conflicts('after'),
+      .description(
+        'Lists the stored events of a subscription, oldest first unless --order desc is given. All options narrow the list together. A ' +
+          'search that finds little among many events takes a while; it can be short with --since and --until.',
       )
+      .argument('<subscription>', ARGUMENT)
+      .addOption(
+        new Option('--order <order>', 'asc: oldest first; desc: newest first').choices(['asc', 'desc']),
+      )
+      .addOption(new Option('--state <state>', 'only events in this state').choices(STATES))
+      .option(
+        '--type <types>',
+        'only events of this type: created, updated, deleted or test, several with commas',
+        parseShownTypes,
+      )
+      .option(
+        '--since <time>',
+        'only events that were accepted at this time or later, or since so long ago (1h)',
+        parseTime(Date.now),
+      )
+      .option('--until <time>', 'only events that were accepted at this time or earlier', parseTime(Date.now))
       .option('--after <event>', 'only events after this event id')
       .option('--before <event>', 'only events before this event id')
       .option('--limit <number>', 'at most so many', wholeNumber(1, 1_000_000), LIMIT)
       .option('--all', 'all of them, however many')
+      .option('--summary', 'with --json: without the request and its token, and with the type')
       .action(async (given: string, options: ListOptions) => await list(begin(), given, options)),
     'iw events list "Profile sync" --since 1h --state failure',
-    'iw events list "Profile sync" --all --json > events.json',
+    'iw events list "Profile sync" --order desc --limit 20',
+    'iw events list "Profile sync" --type updated,deleted --since 2026-01-31T08:00Z --until 2026-01-31T09:00Z',
+    'iw events list "Profile sync" --all --json --summary > events.json',
   );
   examples(
     events
@@ -77,6 +94,18 @@ export function addEvents(program: Command, begin: Begin): void {
       ),
     'iw events show "Profile sync" 01890a5d-ac96-774b-bcce-b302099a8057',
     'iw events show "Profile sync" 01890a5d-ac96-774b-bcce-b302099a8057 --claims',
+  );
+  examples(
+    events
+      .command('where')
+      .summary('show where an event went')
+      .description(
+        'Shows where an event went: its state at each subscription that has it. A deleted subscription is not shown, because its events ' +
+          'were deleted with it.',
+      )
+      .argument('<event>', 'the id of an event')
+      .action(async (eid: string) => await where(begin(), eid)),
+    'iw events where 01890a5d-ac96-774b-bcce-b302099a8057',
   );
   examples(
     events
@@ -118,21 +147,50 @@ export function addEvents(program: Command, begin: Begin): void {
 async function list(
   session: Session,
   given: string,
-  { state, since, after, before, limit, all }: ListOptions,
+  { limit, all, summary = false, ...search }: ListOptions,
 ): Promise<void> {
   const client = session.customer();
   const sid = await findSubscription(client, given);
   const most = all ? undefined : limit;
+  // A table shows nothing of the request, so the service need not sign tokens for it.
+  const isWhole = session.options.json && !summary;
   const query = {
     limit: Math.min(most ?? PAGE, PAGE),
-    ...(state === undefined ? {} : { state }),
-    ...(since === undefined ? {} : { after: eventIdAt(Date.parse(since)) }),
-    ...(after === undefined ? {} : { after }),
-    ...(before === undefined ? {} : { before }),
+    ...search,
+    ...(isWhole ? {} : { fields: 'summary' as const }),
   };
   const { taken, more } = await take(client.items('listEvents', { sid, query }), most);
   session.list({ items: taken, columns: EVENT_COLUMNS, idOf: ({ id }) => id, none: 'events' });
-  if (more) session.note(`There are more: add --after ${taken.at(-1)?.id}, --limit or --all.`);
+  if (!more) return;
+  const further = search.order === 'desc' ? '--before' : '--after';
+  session.note(`There are more: add ${further} ${taken.at(-1)?.id}, --limit or --all.`);
+}
+
+type Delivery = ItemOf<'listDeliveries'>;
+
+const DELIVERY_COLUMNS: readonly Column<Delivery>[] = [
+  { title: 'SUBSCRIPTION', of: ({ subscription }) => subscription.id },
+  { title: 'TITLE', of: ({ subscription }) => subscription.title, shrinks: true },
+  { title: 'TYPE', of: (delivery) => typeOf(delivery) },
+  { title: 'STATE', of: ({ state }) => state },
+  { title: 'ATTEMPTS', of: ({ attempts }) => attempts },
+  { title: 'ANSWER', of: (delivery) => answerOf(delivery), shrinks: true },
+  { title: 'CHANGED', of: ({ updatedAt }) => time(updatedAt) },
+];
+
+async function where(session: Session, eid: string): Promise<void> {
+  const items = await all(session.customer().items('listDeliveries', { eid }));
+  session.list({
+    items,
+    columns: DELIVERY_COLUMNS,
+    idOf: ({ subscription }) => subscription.id,
+    none: 'subscription has this event',
+  });
+  const isForPeople = !session.options.json && !session.options.quiet;
+  if (items.length > 0 || !isForPeople) return;
+  session.note(
+    'It may have matched none (iw filters test), may still be in the queue, may have expired, or was never published here.',
+  );
 }
 
 async function show(session: Session, given: string, eid: string, withClaims = false): Promise<void> {

@@ -69,6 +69,7 @@ async function login(session: Session, url: string | undefined, options: LoginOp
   const given = url ?? session.options.url ?? (env['IW_URL'] || known?.url);
   if (given === undefined && !isInteractive(world)) throw usage('Which service?', 'iw login URL');
   const address = checkUrl(given ?? (await ask(world, 'URL of the service: ')));
+  if (known !== undefined && address !== known.url) await replace(session, name, known, address);
   // Nothing of another deployment stays in the profile.
   const before: Profile | undefined = address === known?.url ? known : undefined;
   const { profile, credentials } = options.operator
@@ -91,6 +92,23 @@ async function login(session: Session, url: string | undefined, options: LoginOp
       `The current profile is still ${current}. Use this one with --profile ${name}, or: iw profiles use ${name}`,
     );
   }
+}
+
+/** @throws Failure when the secrets of the profile would be lost and nobody agrees to that */
+async function replace(
+  session: Session,
+  name: string,
+  { url, clientSecret, operatorToken }: Profile,
+  address: string,
+): Promise<void> {
+  if (clientSecret === undefined && operatorToken === undefined) return;
+  if (!session.options.yes && !isInteractive(session.world)) {
+    throw usage(
+      `Not done: the profile ${name} is for ${url}, and its secrets would be lost.`,
+      `Keep it with --profile OTHER, or replace it with --yes.`,
+    );
+  }
+  await session.confirm(`The profile ${name} is for ${url}. Replace it, with its secrets, by ${address}?`);
 }
 
 interface Login {

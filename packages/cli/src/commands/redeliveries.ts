@@ -1,5 +1,5 @@
 /** `iw redeliver` and `iw redeliveries`: failed events once more (contract 5.4 and 10.3). */
-import type { ItemOf, WebhooksClient } from '@identity-webhooks/client';
+import { type ItemOf, type WebhooksClient, WebhooksError } from '@identity-webhooks/client';
 import type { Command } from 'commander';
 import { all, type Begin, examples, findSubscription, parseTime } from '../command.ts';
 import { Failure, usage } from '../failure.ts';
@@ -26,8 +26,11 @@ interface RedeliverOptions {
   readonly all?: boolean;
   readonly since?: string;
   readonly until?: string;
+  readonly dryRun?: boolean;
   readonly wait: boolean;
 }
+
+type Span = Pick<RedeliverOptions, 'since' | 'until'>;
 
 export function addRedeliveries(program: Command, begin: Begin): void {
   examples(
@@ -36,7 +39,8 @@ export function addRedeliveries(program: Command, begin: Begin): void {
       .summary('send failed events again, one or many')
       .description(
         'Sends a failed event again, or with --all, --since or --until every failed event of the span, at the pace that the listener keeps ' +
-          'up with. The tokens are the same, byte for byte. Ctrl-C stops watching; the redelivery goes on.',
+          'up with. The tokens are the same, byte for byte. With --dry-run nothing is sent: it says how many events there are, and the ' +
+          'oldest and the newest of them. Ctrl-C stops watching; the redelivery goes on.',
       )
       .argument('<subscription>', ARGUMENT)
       .argument('[event]', 'the id of one event')
@@ -47,12 +51,14 @@ export function addRedeliveries(program: Command, begin: Begin): void {
         parseTime(Date.now),
       )
       .option('--until <time>', 'failed events that were accepted until this time', parseTime(Date.now))
+      .option('--dry-run', 'say what would be sent, and send nothing; with --quiet the number alone')
       .option('--no-wait', 'start it and do not wait for its end')
       .action(
         async (given: string, eid: string | undefined, options: RedeliverOptions) =>
           await redeliver(begin(), given, eid, options),
       ),
     'iw redeliver "Profile sync" 01890a5d-ac96-774b-bcce-b302099a8057',
+    'iw redeliver "Profile sync" --since 6h --dry-run',
     'iw redeliver "Profile sync" --since 6h',
     'iw redeliver "Profile sync" --all --no-wait',
   );
@@ -111,11 +117,12 @@ async function redeliver(
   session: Session,
   given: string,
   eid: string | undefined,
-  { all, since, until, wait }: RedeliverOptions,
+  { all, since, until, dryRun = false, wait }: RedeliverOptions,
 ): Promise<void> {
   const isBulk = all || since !== undefined || until !== undefined;
   if (isBulk === (eid !== undefined))
     throw usage('Redeliver one event, or many with --all, --since or --until.', 'iw redeliver --help');
+  if (eid !== undefined && dryRun) throw usage('A dry run is of many events: --all, --since or --until.');
   const client = session.customer();
   const sid = await findSubscription(client, given);
   if (eid !== undefined) {
@@ -123,6 +130,7 @@ async function redeliver(
     return session.done(`The event ${eid} is sent again. See it: iw events show ${sid} ${eid}`, event);
   }
   const span = { ...(since === undefined ? {} : { since }), ...(until === undefined ? {} : { until }) };
+  if (dryRun) return await preview(session, client, sid, span);
   const started = await client.call('startRedelivery', { sid, body: span });
   const ended = wait ? await watch(session, client, sid, started) : started;
   show(session, ended);
@@ -134,6 +142,29 @@ async function redeliver(
       `See why: iw events list ${sid} --state failure`,
     );
   }
+}
+
+async function preview(session: Session, client: WebhooksClient, sid: string, span: Span): Promise<void> {
+  const found = await client.previewRedelivery(sid, span).catch((error: unknown) => {
+    if (!(error instanceof WebhooksError) || error.status !== 202) throw error;
+    throw new Failure(
+      'failed',
+      'This service is too old to know dry runs: it has started the redelivery.',
+      `Cancel it: iw redeliveries list ${sid}, then iw redeliveries cancel ${sid} REDELIVERY`,
+      { cause: error },
+    );
+  });
+  const { total, exact, oldest, newest, leftOut } = found;
+  const event = (one: typeof oldest) =>
+    one === undefined ? '' : `${one.id}, accepted ${time(one.createdAt)}`;
+  session.show(found, String(total), [
+    ['Would send', `${exact ? '' : 'at least '}${count(total, 'event')}`],
+    ['Oldest', event(oldest)],
+    ['Newest', event(newest)],
+    ['Left out, token not kept', leftOut.notKept || undefined],
+    ['Left out, endpoint not verified', leftOut.notVerified || undefined],
+  ]);
+  if (!session.options.quiet) session.note('Nothing was sent.');
 }
 
 async function watch(
