@@ -131,15 +131,15 @@ describe('an export', () => {
     expect((await download(subscription, id)).events).toEqual(before);
   });
 
-  it('an export of 2,600 events takes two alarms without a wait between them and keeps the order', async () => {
+  it('an export of 1,600 events takes three alarms without a wait between them and keeps the order', async () => {
     const clock = holdClock();
     const subscription = await newSubscription(await newCustomer());
     const store = eventStoreStub(subscription.id);
-    const ids = await fail(subscription, 2600);
+    const ids = await fail(subscription, 1600);
     const { id } = (await call(subscription, 'POST')).body as { id: string };
     const state = async () => (await call(subscription, 'GET', `/${id}`)).body.state;
     // Contract 7: 10,000 events in under 10 s. So the next alarm is due at once.
-    for (const expected of ['processing', 'completed']) {
+    for (const expected of ['processing', 'processing', 'completed']) {
       const alarm = await runInDurableObject(store, (_, { storage }) => storage.getAlarm());
       expect(alarm).toBeLessThanOrEqual(clock.now());
       await runDurableObjectAlarm(store);
