@@ -147,6 +147,10 @@ export const RESOLVER_PAUSE_MS = 5 * SECOND_MS;
 export const EVENT_MAX_AGE_MS = 28 * DAY_MS;
 /** `summary` and exports look back this far (contract 3.8 and 7). */
 export const SUMMARY_WINDOW_MS = 7 * DAY_MS;
+/** Figures look back so many hours, the running one among them (contract 10.14). */
+export const FIGURES_HOURS_MAX = 168;
+/** The whole hours before the running one of which there are figures. */
+export const FIGURES_WINDOW_MS = (FIGURES_HOURS_MAX - 1) * HOUR_MS;
 /** A finished export and its file are kept this long (contract 7). */
 export const EXPORT_LIFE_MS = 7 * DAY_MS;
 /** A bulk redelivery that ended is shown this long (contract 10.3). */

@@ -10,6 +10,9 @@ export type Binding = SqlStorageValue | Uint8Array;
 export class StoreDatabase {
   readonly #storage: DurableObjectStorage;
   readonly #forget: (() => void)[] = [];
+  readonly #finish: (() => void)[] = [];
+  /** Transactions within transactions. */
+  #depth = 0;
 
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage;
@@ -33,14 +36,30 @@ export class StoreDatabase {
     return this.#storage.sql.databaseSize;
   }
 
+  get isInTransaction(): boolean {
+    return this.#depth > 0;
+  }
+
   /** Does the work, all of it or nothing. */
   transaction<Answer>(work: () => Answer): Answer {
+    this.#depth++;
     try {
-      return this.#storage.transactionSync(work);
+      return this.#storage.transactionSync(() => {
+        const answer = work();
+        if (this.#depth === 1) for (const finish of this.#finish) finish();
+        return answer;
+      });
     } catch (error) {
       for (const forget of this.#forget) forget();
       throw error;
+    } finally {
+      this.#depth--;
     }
+  }
+
+  /** Calls `finish` at the end of every transaction, as a part of it. */
+  beforeCommit(finish: () => void): void {
+    this.#finish.push(finish);
   }
 
   /** Calls `forget` after every transaction that was rolled back. */

@@ -3,8 +3,9 @@
  * late results for an hour; then the alarm erases the mark as well. After that no table is left, so nothing here reads one.
  */
 import type { SubscriptionRef } from '../domain/subscription.ts';
+import { noFiguresAt } from './deliveries/figures.ts';
 import { emptySummary } from './deliveries/summary.ts';
-import type { EventStoreRpc, HealthNote, SentReport, Served, SettleReply } from './rpc.ts';
+import type { EventStoreRpc, HealthNote, SentReport, Served, SettleReply, VisitNote } from './rpc.ts';
 import { DELETED_MARK_MS } from './tuning.ts';
 
 const HEALTHY: HealthNote = { state: 'healthy', since: 0 };
@@ -66,6 +67,10 @@ export class ErasedStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     return emptySummary(Date.now());
   }
 
+  figures() {
+    return noFiguresAt(Date.now());
+  }
+
   health() {
     return { ...HEALTHY, waiting: 0 };
   }
@@ -112,7 +117,7 @@ export class ErasedStore implements Served<Omit<EventStoreRpc, 'erase'>> {
 
   adopt() {}
 
-  ensureAlarm() {
+  ensureAlarm(): VisitNote {
     return HEALTHY;
   }
 

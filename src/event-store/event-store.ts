@@ -14,6 +14,7 @@ import type { Env } from '../env.ts';
 import { openHostLimit } from '../host-limit/client.ts';
 import { sendDispatches } from '../outbound/queues.ts';
 import { StoreDatabase } from './database.ts';
+import { noFiguresAt } from './deliveries/figures.ts';
 import { ErasedStore } from './erased-store.ts';
 import { LivingStore } from './living-store.ts';
 import { Owner } from './owner.ts';
@@ -120,6 +121,11 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
     return this.#store.summary();
   }
 
+  /** Figures by hour (contract 10.14). An object without tables has none, and gets no tables for that answer. */
+  figures(from: number) {
+    return this.#opened?.store.figures(from) ?? noFiguresAt(Date.now());
+  }
+
   /** The endpoint's health, and how many deliveries wait (contract 10.4). */
   health(ref?: SubscriptionRef) {
     return this.#store.health(ref);
@@ -192,7 +198,7 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
     await storage.setAlarm(now + DELETED_MARK_MS);
   }
 
-  /** The daily visit of the cron: sets the alarm when a delivery is due and no alarm is set. @returns the health */
+  /** The daily visit of the cron: sets the alarm when a delivery is due and no alarm is set. @returns the health, and the last day */
   async ensureAlarm(ref: SubscriptionRef) {
     return await this.#store.ensureAlarm(ref);
   }

@@ -16,7 +16,6 @@ import type {
   AttemptReport,
   Caller,
   EventStoreRpc,
-  HealthNote,
   PageQuery,
   PreviewedRedelivery,
   Redelivery,
@@ -27,7 +26,9 @@ import type {
   StartedAttempt,
   StartedExport,
   StartedRedelivery,
+  StoreFigures,
   Summary,
+  VisitNote,
 } from './rpc.ts';
 import { redeliverOne } from './single-redelivery.ts';
 import { isVerified, noteOf, standingOf } from './standing.ts';
@@ -132,6 +133,10 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase' | 'settle
     );
   }
 
+  figures(from: number): StoreFigures {
+    return this.#parts.figures.since(from, Date.now());
+  }
+
   health(ref?: SubscriptionRef) {
     return {
       ...standingOf(this.#parts.standing, ref),
@@ -197,9 +202,13 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase' | 'settle
     await this.#change(ref, () => undefined);
   }
 
-  async ensureAlarm(ref: SubscriptionRef): Promise<HealthNote> {
-    await this.adopt(ref);
-    return noteOf(this.#parts.standing, this.#parts.room);
+  async ensureAlarm(ref: SubscriptionRef): Promise<VisitNote> {
+    return await this.#change(ref, (now) => {
+      const { counting } = this.#parts.deliveries;
+      counting.beginOnce(now);
+      counting.weigh();
+      return { ...noteOf(this.#parts.standing, this.#parts.room), day: this.#parts.figures.lastDay(now) };
+    });
   }
 
   async alarm(now: number): Promise<void> {

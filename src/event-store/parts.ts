@@ -12,6 +12,7 @@ import { Alarm } from './alarm.ts';
 import { Attempts } from './attempts.ts';
 import type { StoreDatabase } from './database.ts';
 import { Deliveries } from './deliveries/deliveries.ts';
+import { FiguresReport } from './deliveries/figures.ts';
 import { Summaries } from './deliveries/summary.ts';
 import { Deadlines } from './duties/deadlines.ts';
 import { Disabling } from './duties/disabling.ts';
@@ -55,7 +56,7 @@ export function assemble({ state, database, owner, send, limit, config }: Surrou
   const isFull = () => room.isFull();
   const deliveries = new Deliveries(database, Date.now());
   const reading = new Reading(deliveries, retentionMs);
-  const { rows, packs, merging, sorting } = deliveries;
+  const { rows, packs, merging, sorting, counting } = deliveries;
   const health = new Health(database);
   const proofs = new Proofs(
     database,
@@ -126,7 +127,18 @@ export function assemble({ state, database, owner, send, limit, config }: Surrou
   const deadlines = new Deadlines(database, packs, endpointNow);
   const redelivery: RedeliveryParts = { owner, proofs, deliveries, dispatch };
   // In this order: the backlog makes deliveries due, which the same alarm then dispatches.
-  const duties = [disabling, deadlines, backlog, dispatch, exports, sweep, redeliveries, sorting, merging];
+  const duties = [
+    disabling,
+    deadlines,
+    backlog,
+    dispatch,
+    exports,
+    sweep,
+    redeliveries,
+    sorting,
+    merging,
+    counting,
+  ];
   const names = () => ({ customerId: owner.ref?.customerId, subscriptionId: owner.ref?.subscriptionId });
   const alarm = new Alarm(state.storage, duties, new Pauses(database), names);
   return {
@@ -143,6 +155,7 @@ export function assemble({ state, database, owner, send, limit, config }: Surrou
     redeliveries,
     redelivery,
     summaries,
+    figures: new FiguresReport(deliveries),
     dispatch,
     alarm,
     names,

@@ -10,6 +10,7 @@
  * and are made again under their numbers. So the attempt costs nothing there either; other results of the call are repeated.
  */
 import type { AttemptResult, Delivery, DeliveryFacts, DeliveryState } from '../domain/delivery.ts';
+import type { HourFigures } from '../domain/figures.ts';
 import type { ShownState } from '../domain/proof.ts';
 import type { ShownType } from '../domain/shown-type.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
@@ -41,6 +42,11 @@ export interface EventStoreRpc {
   glance(eventId: string): Promise<FoundDelivery | undefined>;
   total(): Promise<number>;
   summary(): Promise<Summary>;
+  /**
+   * Figures by hour (contract 10.14). A store of an earlier version lacks this call. A store that never had a delivery is not made by it.
+   * @param from the beginning of the first hour, ms
+   */
+  figures(from: number): Promise<StoreFigures>;
   /** @param ref the caller's version of the subscription, which the store may not have learned yet */
   health(ref?: SubscriptionRef): Promise<HealthReport>;
   // --- Redelivery and jobs ---
@@ -63,7 +69,7 @@ export interface EventStoreRpc {
   // --- Changes of the subscription ---
   adopt(ref: SubscriptionRef): Promise<void>;
   erase(ref: SubscriptionRef): Promise<void>;
-  ensureAlarm(ref: SubscriptionRef): Promise<HealthNote>;
+  ensureAlarm(ref: SubscriptionRef): Promise<VisitNote>;
 }
 
 /** The same calls as the object serves them: what needs no waiting may answer at once. */
@@ -220,6 +226,39 @@ export interface HealthNote {
   readonly isUntested?: true;
   /** How full the store is, in tenths of what it may hold (contract 10.9); a store of version 0.1.0 leaves it out. */
   readonly storeTenths?: number;
+}
+
+/** What waits in a store. */
+interface Waiting {
+  /** Deliveries that are not final. */
+  readonly waiting: number;
+  /** When the one that has waited longest was accepted; absent when none waits. */
+  readonly oldestWaitingAt?: number;
+}
+
+/** Figures of a store by hour. */
+export interface StoreFigures extends Waiting {
+  /** When the store counted. */
+  readonly at: number;
+  /** The hours in which anything happened, oldest first. */
+  readonly hours: readonly HourFigures[];
+  /** False: there was more to count than one call may, or an earlier version did not count. Then the figures are too small. */
+  readonly isExact: boolean;
+  /** Absent: no success is kept. */
+  readonly lastDeliveredAt?: number;
+}
+
+/** What a store says at the daily visit, of the 24 hours before the running one. */
+export interface DayNote extends Waiting {
+  readonly accepted: number;
+  readonly delivered: number;
+  readonly failed: number;
+}
+
+/** What a store says at the daily visit. */
+export interface VisitNote extends HealthNote {
+  /** A store of an earlier version leaves it out. */
+  readonly day?: DayNote;
 }
 
 /** The health of the endpoint, as the subscription shows it. */

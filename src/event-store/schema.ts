@@ -13,6 +13,7 @@
  *     disabled_mark                     deliveries/disabled.ts
  *     segments_counted                  deliveries/segment-rows.ts
  *     summary                           deliveries/summary.ts
+ *     figure_days, figures_counted      deliveries/figure-days.ts
  *     health                            endpoint/health.ts
  *     proofs                            endpoint/proofs.ts
  *     pauses                            pauses.ts
@@ -328,6 +329,18 @@ const MIGRATIONS: readonly string[] = [
      WHERE packed_at IS NOT NULL
        AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.event_id = exported.event_id)
        AND export_id NOT IN (SELECT id FROM exports WHERE exports.state = 'processing');`,
+  // Figures by hour (contract 10.14). `hours` has the hours of a day; `up_to` is a last id of segments. `since` is 0 in a store of an earlier
+  // version, whose deliveries with rows were not counted: it counts from the first time that it writes.
+  `CREATE TABLE figure_days (
+     day INTEGER PRIMARY KEY,
+     hours TEXT NOT NULL CONSTRAINT hours_are_json CHECK (json_valid(hours))
+   );
+   CREATE TABLE figures_counted (
+     one INTEGER PRIMARY KEY CONSTRAINT there_is_one CHECK (one = 1),
+     up_to TEXT NOT NULL,
+     since INTEGER
+   );
+   INSERT INTO figures_counted (one, up_to, since) SELECT 1, '', 0 FROM tally LIMIT 1;`,
 ];
 
 /** Whether a store has no tables yet: no call has made any, or the store of a deleted subscription has erased them. It writes nothing. */

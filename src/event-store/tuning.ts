@@ -143,6 +143,31 @@ export const SUMMARY_MAX_AGE_MS = MINUTE_MS;
 /** Until the saved summary is this old, it is the answer while the store counts again (contract 3.8 allows 24 h). */
 export const SUMMARY_KEPT_MS = 23 * HOUR_MS;
 
+// --- Figures ------------------------------------------------------------------------------------------
+
+/** Days of figures that are kept. The last 168 hours may be in eight days; the ninth is for clocks that differ. */
+export const FIGURE_DAYS = 9;
+/** A segment that is not counted weighs so much more than its deliveries: reading its row takes as long as counting four of them. */
+export const FIGURES_SEGMENT_WEIGHT = 4;
+/** From this weight on, an alarm that rings anyway counts. */
+export const FIGURES_COUNT_FROM = 4000;
+/** From this weight on, the alarm rings for the figures: four rows for so many deliveries, a hundredth of what they cost at the least. */
+export const FIGURES_DUE_FROM = 16_000;
+/** The weight that one bite counts: some 100 ms. */
+export const FIGURES_BITE = 16_000;
+/** Text that one bite counts, bytes before compression. */
+export const FIGURES_BITE_BYTES = 12_000_000;
+/** The weight that a question counts, beside what is counted. A store with 500 events a second, in arrays, has less. */
+export const FIGURES_LOOK_MAX = 32_000;
+/** Text that a question counts, bytes before compression. */
+export const FIGURES_LOOK_BYTES = 24_000_000;
+/** Segments of which the counts are in memory, so that who looks each few seconds counts each of them once. */
+export const FIGURES_KNOWN_MAX = 2000;
+/** The pause between two bites of counting while there is more to count. */
+export const FIGURES_STEP_MS = SECOND_MS;
+/** Counting leaves younger segments alone: a delivery that comes among counted ones costs a row. Most first retries come sooner. */
+export const FIGURES_AGE_MS = 20 * SECOND_MS;
+
 // --- Exports and histories ----------------------------------------------------------------------------
 
 /** Text of one part of an export's file, bytes: a row may have 2 MB. */

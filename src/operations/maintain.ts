@@ -7,15 +7,16 @@ import pLimit from 'p-limit';
 import type { Config } from '../config.ts';
 import { DEAD_LETTER_RETENTION_MS, MINUTE_MS, TOMBSTONE_MS } from '../domain/limits.ts';
 import { refOf } from '../domain/subscription.ts';
-import type { EventStoreRpc } from '../event-store/rpc.ts';
+import type { DayNote, EventStoreRpc } from '../event-store/rpc.ts';
 import { logError, logWarn } from '../log.ts';
 import { blankErasedAudit, deleteOldAudit } from '../storage/audit.ts';
 import { deleteEndedSessions } from '../storage/console.ts';
 import type { Database } from '../storage/database.ts';
 import { trimDeadLetters } from '../storage/dead-letters.ts';
+import { noteDay } from '../storage/figures.ts';
 import { noteHealth, noteStoreTenths } from '../storage/recipients.ts';
 import { deleteRetiredKeys, findDueRotations } from '../storage/signing-keys.ts';
-import { deleteTombstones, findRange } from '../storage/subscriptions.ts';
+import { deleteTombstones, findRange, type VisitedSubscription } from '../storage/subscriptions.ts';
 import { countSteps } from './count-filter-steps.ts';
 import { eraseDeleted } from './erase.ts';
 import { rotateSigningKeys } from './rotate-keys.ts';
@@ -86,8 +87,8 @@ async function rotateDueKeys(db: Database, config: Config, now: number): Promise
 }
 
 /**
- * Visits the stores of one range: arms alarms that were lost, and notes in D1 health and room that are news, and steps of old filters. An
- * endpoint that is not verified, and whose test notification was lost, gets one.
+ * Visits the stores of one range: arms alarms that were lost, and notes in D1 health, room and figures that are news, and steps of old
+ * filters. An endpoint that is not verified, and whose test notification was lost, gets one.
  */
 async function visitRange(needs: MaintenanceNeeds, range: number, now: number): Promise<void> {
   const { db, eventStore } = needs;
@@ -104,6 +105,8 @@ async function visitRange(needs: MaintenanceNeeds, range: number, now: number): 
           const { storeTenths } = health;
           if (storeTenths !== undefined && storeTenths !== subscription.storeTenths)
             await noteStoreTenths(db, subscription.id, storeTenths);
+          if (health.day !== undefined && isNews(health.day, subscription))
+            await noteDay(db, subscription.id, health.day);
           if (health.isUntested === true) await askForProof(needs, subscription, now);
           await countSteps(db, subscription);
         } catch (error) {
@@ -111,5 +114,16 @@ async function visitRange(needs: MaintenanceNeeds, range: number, now: number): 
         }
       }),
     ),
+  );
+}
+
+/** Whether a store says something else than at its last visit. */
+function isNews(day: DayNote, noted: VisitedSubscription): boolean {
+  return (
+    day.accepted !== noted.dayAccepted ||
+    day.delivered !== noted.dayDelivered ||
+    day.failed !== noted.dayFailed ||
+    day.waiting !== noted.waiting ||
+    (day.oldestWaitingAt ?? null) !== noted.oldestWaitingAt
   );
 }

@@ -69,11 +69,31 @@ export const subscriptions = sqliteTable('subscriptions', {
   proof: integer('proof'),
   proven: integer('proven'),
   storeTenths: integer('store_tenths').notNull(),
+  dayAccepted: integer('day_accepted').notNull(),
+  dayDelivered: integer('day_delivered').notNull(),
+  dayFailed: integer('day_failed').notNull(),
+  waiting: integer('waiting').notNull(),
+  oldestWaitingAt: integer('oldest_waiting_at'),
 });
 
 /** The state that a subscription shows, as far as D1 knows it (contract 10.4 and 10.8). */
 export const shownState = sql<ShownState>`CASE WHEN ${subscriptions.proof} IS NULL
   OR ${subscriptions.proof} IS ${subscriptions.proven} THEN ${subscriptions.health} ELSE 'unverified' END`;
+
+/** Sums over all customers and subscriptions, kept by triggers (migration 0018). */
+export const totals = sqliteTable('totals', {
+  one: integer('one').primaryKey(),
+  customers: integer('customers').notNull(),
+  subscriptions: integer('subscriptions').notNull(),
+  disabled: integer('disabled').notNull(),
+  unverified: integer('unverified').notNull(),
+  slow: integer('slow').notNull(),
+  failing: integer('failing').notNull(),
+  accepted: integer('accepted').notNull(),
+  delivered: integer('delivered').notNull(),
+  failed: integer('failed').notNull(),
+  waiting: integer('waiting').notNull(),
+});
 
 export const deadLetters = sqliteTable('dead_letters', {
   id: text('id').primaryKey(),

@@ -46,8 +46,12 @@ const living = isNull(subscriptions.deletedAt);
 /** Tombstones that one run of maintenance forgets: 10,000 keep D1 busy for about 75 ms. */
 const TOMBSTONES_BITE = 10_000;
 
+const { dayAccepted, dayDelivered, dayFailed, waiting, oldestWaitingAt, ...others } =
+  getTableColumns(subscriptions);
 /** A subscription as the rest of the service knows it. */
-const columns = { ...getTableColumns(subscriptions), health: shownState };
+const columns = { ...others, health: shownState };
+/** What its event store said at the last daily visit. */
+const lastVisit = { dayAccepted, dayDelivered, dayFailed, waiting, oldestWaitingAt };
 
 /**
  * Creates a subscription, unless its customer does not exist, its title is taken, the customer has too many, or deleted too
@@ -79,7 +83,7 @@ export async function insertSubscription(
       .select(
         sql`SELECT ${id}, ${customerId}, ${title}, ${endpoint}, ${JSON.stringify(events)}, ${enabled ? 1 : 0},
               ${version}, ${createdAt}, ${updatedAt}, NULL, NULL, ${filter === null ? null : JSON.stringify(filter)}, 'healthy', 0,
-              ${filterSteps}, ${proof}, NULL, 0
+              ${filterSteps}, ${proof}, NULL, 0, 0, 0, 0, 0, NULL
             WHERE EXISTS (SELECT 1 FROM ${customers} WHERE id = ${customerId})
               AND (SELECT count(*) FROM ${subscriptions}
                    WHERE customer_id = ${customerId} AND deleted_at IS NULL) < ${maxSubscriptions}
@@ -446,10 +450,14 @@ export async function deleteTombstones(db: Database, before: number): Promise<vo
   await db.delete(subscriptions).where(inArray(subscriptions.id, oldest));
 }
 
+/** A subscription with what its event store said at the last daily visit. */
+export type VisitedSubscription = Subscription &
+  Pick<typeof subscriptions.$inferSelect, keyof typeof lastVisit>;
+
 /** Living subscriptions with ids from `from` to before `to`. Ids are random, so equal ranges hold about as many. */
-export async function findRange(db: Database, from: string, to: string): Promise<Subscription[]> {
+export async function findRange(db: Database, from: string, to: string): Promise<VisitedSubscription[]> {
   return await db
-    .select(columns)
+    .select({ ...columns, ...lastVisit })
     .from(subscriptions)
     .where(and(gte(subscriptions.id, from), lt(subscriptions.id, to), living));
 }

@@ -21,6 +21,7 @@ const OF_D1 = {
   'migrations/0015_tombstone_indexes.sql': '0e5b669e4b123666',
   'migrations/0016_letters_of_nobody.sql': '4e5a0eb1bbfd4189',
   'migrations/0017_store_fill.sql': '99a630805f730576',
+  'migrations/0018_figures.sql': '3e3815bf0fe2a836',
   'migrations/0019_console.sql': '56edc2d17bc0c05a',
 };
 
@@ -46,6 +47,7 @@ const OF_EVENT_STORES = [
   '1d8c3dd32c07310d',
   'e8a2f161891bf941',
   '4983326d92707ff9',
+  '488885390bc873a5',
 ];
 
 describe('migrations', () => {

@@ -12,6 +12,10 @@ import { EVENT_ID_MAX_FUTURE_MS } from '../../domain/limits.ts';
 import type { Retention } from '../../domain/retention.ts';
 import type { StoreDatabase } from '../database.ts';
 import type { FoundPage, PageQuery, SearchQuery } from '../rpc.ts';
+import { Counting } from './counting.ts';
+import { FigureDays } from './figure-days.ts';
+import { Ledger } from './figure-ledger.ts';
+import { FirstRetries } from './first-retries.ts';
 import { LateSegments } from './late-segments.ts';
 import { Merging, MergingOf } from './merging.ts';
 import { byEventId } from './near-ids.ts';
@@ -36,18 +40,24 @@ export class Deliveries {
   readonly sorting: Sorting;
   /** Held deliveries that nobody has attempted, and those that failed so. */
   readonly packs: Packs;
+  /** Counts what happened in each hour; the alarm calls it. */
+  readonly counting: Counting;
+  readonly #firstRetries: FirstRetries;
   readonly #segments: Segments;
 
   /** @param wokeAt when the object woke, ms */
   constructor(database: StoreDatabase, wokeAt: number) {
-    const segmentRows = new SegmentRows(database);
-    this.rows = new Rows(database, wokeAt);
+    const ledger = new Ledger(database, new FigureDays(database));
+    const segmentRows = new SegmentRows(database, ledger);
+    this.#firstRetries = new FirstRetries(database);
+    this.rows = new Rows(database, ledger, this.#firstRetries, wokeAt);
+    this.counting = new Counting(database, ledger, segmentRows, this.#firstRetries);
     this.sorting = new Sorting(database, segmentRows);
     const late = new LateSegments(segmentRows);
     this.#segments = new Segments(segmentRows, this.sorting, late);
     const groups = new PackGroups(database);
     const packRows = new PackRows(database, groups);
-    this.packs = new Packs(groups, packRows, this.rows.tally, () => this.rows.disabled.generation);
+    this.packs = new Packs(groups, packRows, this.rows.tally, ledger, () => this.rows.disabled.generation);
     const packMerging = new PackMerging(packRows, groups);
     const kinds = [new MergingOf(segmentRows), new MergingOf(late), new MergingOf(packMerging)];
     this.merging = new Merging(database, kinds);
@@ -194,6 +204,16 @@ export class Deliveries {
     const packed = this.#segments.countAcceptedUntil(now - retentionMs);
     const failed = this.packs.countExpired({ now, retentionMs });
     return this.total() - this.rows.ages.countExpired(before, { now, retentionMs }) - packed - failed;
+  }
+
+  /** When the delivery that waits, and has waited longest by its id, was accepted, ms. */
+  oldestWaiting(): number | undefined {
+    const oldest = Math.min(
+      this.rows.ages.oldestWaiting(this.rows.disabled) ?? Number.POSITIVE_INFINITY,
+      this.#firstRetries.oldestAcceptance(),
+      this.packs.held(1)[0]?.acceptedAt ?? Number.POSITIVE_INFINITY,
+    );
+    return oldest === Number.POSITIVE_INFINITY ? undefined : oldest;
   }
 
   /** How many deliveries there are that were accepted at the beginning of an hour (ms) or later. */

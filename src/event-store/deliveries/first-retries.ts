@@ -86,6 +86,11 @@ export class FirstRetries {
     return count;
   }
 
+  /** When the first of them was accepted, ms; without any, never. */
+  oldestAcceptance(): number {
+    return Math.min(...[...this.#all.values()].map(({ acceptedAt }) => acceptedAt));
+  }
+
   /** Adds a delivery that `takes` accepted: one row. */
   add({ eventId, acceptedAt, endpoint, dueAt, set, history }: Delivery): void {
     const number = 1 + Math.max(0, ...[...this.#all.values()].map((outline) => outline.number));

@@ -3,6 +3,7 @@ import { type Delivery, failHeld } from '../../domain/delivery.ts';
 import { EVENT_MAX_AGE_MS } from '../../domain/limits.ts';
 import type { Retention } from '../../domain/retention.ts';
 import type { Order } from '../rpc.ts';
+import { markCounted } from './figure-ledger.ts';
 import { AFTER_ALL, BEFORE_ALL, byEventId, nearEachOther, reach } from './near-ids.ts';
 import type { PackGroup, PackGroups } from './pack-groups.ts';
 import type { PackRows } from './pack-rows.ts';
@@ -167,7 +168,9 @@ export class PackPlaces {
       const texts = this.#rows.texts(pack);
       for (const { eventId, index } of inside) {
         const held = fromHeldEntry(eventId, texts[index] ?? '', endpoint);
-        deliveries.push(reason === null ? held : failHeld(held, this.failedAt(pack), reason));
+        const delivery = reason === null ? held : failHeld(held, this.failedAt(pack), reason);
+        markCounted(delivery.history);
+        deliveries.push(delivery);
       }
     }
     return deliveries.sort(byEventId);

@@ -185,6 +185,11 @@ export function acceptedAtOf(text: string): number {
   return Number.parseInt(text.slice(1), 10);
 }
 
+/** The history of the delivery of a text, without its SET. */
+export function historyOfText(text: string): readonly HistoryEntry[] {
+  return (JSON.parse(text.slice(0, text.indexOf('\n'))) as Kept)[3];
+}
+
 /** When the held delivery of a text has waited too long, ms: its second figure. */
 export function heldUntilOf(text: string): number {
   return Number.parseInt(text.slice(text.indexOf(',') + 1), 10);

@@ -24,6 +24,7 @@ import { EVENT_MAX_AGE_MS, HOUR_MS } from '../../domain/limits.ts';
 import { expiresAt, type Retention } from '../../domain/retention.ts';
 import type { Order, PageQuery } from '../rpc.ts';
 import { DEADLINE_PACKS, PACK_GROUPS_MAX, SEGMENT_ID_MAX_SKEW_MS, SEGMENT_SPAN_MS } from '../tuning.ts';
+import type { Ledger } from './figure-ledger.ts';
 import { AFTER_ALL, BEFORE_ALL, byEventId } from './near-ids.ts';
 import type { PackGroup, PackGroups } from './pack-groups.ts';
 import { BEFORE_EVERY_TIME, bitsOf, PackPlaces, setBit } from './pack-places.ts';
@@ -38,14 +39,16 @@ export class Packs {
   readonly #rows: PackRows;
   readonly #places: PackPlaces;
   readonly #tally: Tally;
+  readonly #ledger: Ledger;
   readonly #generation: () => number;
 
   /** @param generation of what is written now (disabled.ts) */
-  constructor(groups: PackGroups, rows: PackRows, tally: Tally, generation: () => number) {
+  constructor(groups: PackGroups, rows: PackRows, tally: Tally, ledger: Ledger, generation: () => number) {
     this.#groups = groups;
     this.#rows = rows;
     this.#places = new PackPlaces(rows, groups);
     this.#tally = tally;
+    this.#ledger = ledger;
     this.#generation = generation;
   }
 
@@ -91,7 +94,7 @@ export class Packs {
     const held = this.#groups.held();
     if (held.length === 0) return;
     for (const group of held) this.#groups.fail(group, DISABLED, now);
-    this.#tally.failPacked();
+    this.#ledger.failed(this.#tally.failPacked(), now);
   }
 
   /**
@@ -264,6 +267,7 @@ export class Packs {
     this.#rows.move(pack, to);
     this.#tally.packed(pack.accepted_from, -pack.present, true);
     this.#tally.packed(pack.accepted_from, pack.present, false);
+    this.#ledger.failed(pack.present, pack.held_until);
   }
 }
 

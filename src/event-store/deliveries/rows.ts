@@ -30,7 +30,8 @@ import {
 import { Bodies, setBytes, setOfBytes } from './bodies.ts';
 import { Disabled, IS_MARKED, isMarked, OPEN_STATES } from './disabled.ts';
 import { DispatchedDeliveries, type DispatchedLook, type DispatchedRow } from './dispatched.ts';
-import { FirstRetries, isFirstRetry } from './first-retries.ts';
+import { type Ledger, markCounted } from './figure-ledger.ts';
+import { type FirstRetries, isFirstRetry } from './first-retries.ts';
 import { HistoryPages } from './history-pages.ts';
 import { listedPage } from './listing.ts';
 import { byEventId } from './near-ids.ts';
@@ -110,10 +111,12 @@ export class Rows {
   #mayHold = true;
   readonly #rowPages: RowPages;
   readonly #firstRetries: FirstRetries;
+  readonly #ledger: Ledger;
 
   /** @param wokeAt when the object woke, ms: see dispatched.ts */
-  constructor(database: StoreDatabase, wokeAt: number) {
+  constructor(database: StoreDatabase, ledger: Ledger, firstRetries: FirstRetries, wokeAt: number) {
     this.#database = database;
+    this.#ledger = ledger;
     this.#pages = new HistoryPages(database);
     this.#bodies = new Bodies(database);
     this.tally = new Tally(database);
@@ -121,7 +124,7 @@ export class Rows {
     this.#rowPages = new RowPages(database, this.tally, this.disabled);
     this.ages = new Ages(database);
     this.facts = new RowFacts(database);
-    this.#firstRetries = new FirstRetries(database);
+    this.#firstRetries = firstRetries;
     this.due = new DueRows(database, this.disabled, this.#firstRetries, wokeAt);
   }
 
@@ -318,7 +321,9 @@ export class Rows {
       now,
     );
     this.disabled.begin(now);
+    const failed = this.tally.count().failed;
     this.tally.doom(attempted);
+    this.#ledger.failed(this.tally.count().failed - failed, now);
   }
 
   /** The next deliveries of a state after an event id, as a customer sees them, and whether the mark of `disabled` made them so. */
@@ -361,6 +366,7 @@ export class Rows {
   #changing(delivery: Delivery): Binding[] {
     if (delivery.hold === 'held') this.#mayHold = true;
     this.due.note(delivery);
+    this.#ledger.written(delivery.history);
     return [...changingValues(delivery, this.#pages.trim(delivery)), this.disabled.generation];
   }
 
@@ -377,7 +383,9 @@ export class Rows {
 
   /** A delivery as a customer sees it, without its SET. */
   #read(row: DeliveryRow): Delivery {
-    return this.disabled.failed(fromRow(row), row.generation);
+    const delivery = this.disabled.failed(fromRow(row), row.generation);
+    markCounted(delivery.history);
+    return delivery;
   }
 
   #ids(query: string, ...values: SqlStorageValue[]): Set<string> {
@@ -579,6 +587,20 @@ class Ages {
   oldestAcceptance(): number | undefined {
     const query = 'SELECT accepted_at AS at FROM deliveries ORDER BY event_id LIMIT 1';
     return this.#database.first<{ at: number }>(query)?.at;
+  }
+
+  /** When the delivery that waits, and has waited longest by its id, was accepted, ms. While a mark is there: of those under attempt. */
+  oldestWaiting({ mark }: Disabled): number | undefined {
+    const first = (state: DeliveryState, attempted: number) =>
+      this.#database.first<{ at: number }>(
+        `SELECT accepted_at AS at FROM deliveries ${OF_STATE} due_at > ? ORDER BY event_id LIMIT 1`,
+        state,
+        attempted,
+      )?.at ?? Number.POSITIVE_INFINITY;
+    const times =
+      mark === undefined ? OPEN_STATES.map((state) => first(state, -1)) : [first('executing', mark.at)];
+    const oldest = Math.min(...times);
+    return oldest === Number.POSITIVE_INFINITY ? undefined : oldest;
   }
 
   /** How many rows have expired. @param before an id that none of them reaches */

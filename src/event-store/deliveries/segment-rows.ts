@@ -1,6 +1,7 @@
 /** Segments as rows: tables `segments` and `merged`. What is in a segment is the business of segments.ts and packing.ts. */
 import type { StoreDatabase } from '../database.ts';
 import { MERGE_SEGMENTS } from '../tuning.ts';
+import type { Ledger } from './figure-ledger.ts';
 import type { MergeableRows } from './merging.ts';
 import { type Entry, entryOf, IdList, type Segment, unpack } from './packing.ts';
 import { Total } from './total.ts';
@@ -17,13 +18,15 @@ const AGES = 'accepted_from, accepted_until';
 
 export class SegmentRows implements MergeableRows<SizedOutline> {
   readonly #database: StoreDatabase;
+  readonly #ledger: Ledger;
   readonly #total: Total;
   /** Segments that no merge has seen, counted up to `MERGE_SEGMENTS`, and the first of them. Unknown after waking. */
   #unmerged: { count: number; first: string | undefined } | undefined;
   #mergedUpTo: string | undefined;
 
-  constructor(database: StoreDatabase) {
+  constructor(database: StoreDatabase, ledger: Ledger) {
     this.#database = database;
+    this.#ledger = ledger;
     this.#total = new Total(database, {
       name: 'segments',
       key: 'last_id',
@@ -36,7 +39,13 @@ export class SegmentRows implements MergeableRows<SizedOutline> {
     });
   }
 
-  insert(segments: readonly Segment[]): void {
+  /** Adds segments with deliveries that are in no segment yet. */
+  add(segments: readonly Segment[]): void {
+    this.#insert(segments);
+    this.#ledger.added(segments);
+  }
+
+  #insert(segments: readonly Segment[]): void {
     for (const { firstId, lastId, events, acceptedFrom, acceptedUntil, bytes, ids, content } of segments) {
       this.#database.run(
         `INSERT INTO segments (last_id, first_id, events, accepted_from, accepted_until, bytes, ids, content)
@@ -224,12 +233,7 @@ export class SegmentRows implements MergeableRows<SizedOutline> {
 
   /** Segments that no merge has seen and whose last id is before `before`. */
   unmergedBefore(before: string, limit: number): SizedOutline[] {
-    return this.#database.rows<SizedOutline>(
-      `SELECT ${OUTLINE}, bytes FROM segments WHERE last_id > ? AND last_id < ? ORDER BY last_id LIMIT ?`,
-      this.mergedUpTo(),
-      before,
-      limit,
-    );
+    return this.between(this.mergedUpTo(), before, limit);
   }
 
   /** Any neighbours may share a segment. */
@@ -238,8 +242,19 @@ export class SegmentRows implements MergeableRows<SizedOutline> {
   }
 
   replace(outlines: readonly Outline[], segments: readonly Segment[]): void {
+    this.#ledger.replaced(outlines, segments, (outline) => this.entries(outline));
     this.delete(outlines);
-    this.insert(segments);
+    this.#insert(segments);
+  }
+
+  /** The next segments after a last id whose last id is before `before`. */
+  between(lastId: string, before: string, limit: number): SizedOutline[] {
+    return this.#database.rows<SizedOutline>(
+      `SELECT ${OUTLINE}, bytes FROM segments WHERE last_id > ? AND last_id < ? ORDER BY last_id LIMIT ?`,
+      lastId,
+      before,
+      limit,
+    );
   }
 
   /** A merge has seen all segments up to this last id. */

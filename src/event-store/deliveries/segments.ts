@@ -60,7 +60,7 @@ export class Segments {
   add(entries: readonly Entry[]): void {
     this.#recent.add(entries.map(({ eventId }) => eventId));
     const segments = packSettled(entries);
-    this.#rows.insert(segments);
+    this.#rows.add(segments);
     this.#sorting.note(segments);
     this.#late.note(segments);
   }

@@ -60,10 +60,7 @@ export class Sorting implements Duty {
       Math.floor(eventIdTime(eventId) / SEGMENT_NARROW_MS),
     );
     const narrow = [...byTime.values()].flatMap(pack);
-    if (narrow.length <= group.length) {
-      this.#rows.delete(group);
-      this.#rows.insert(narrow);
-    }
+    if (narrow.length <= group.length) this.#rows.replace(group, narrow);
     return outlines.slice(group.length).map(({ last_id }) => last_id);
   }
 }

@@ -56,12 +56,14 @@ export class Tally {
     this.#database.run('DELETE FROM tally WHERE hour = ? AND open + succeeded + failed = 0', hour);
   }
 
-  /** All held deliveries that are packed have failed. */
-  failPacked(): void {
+  /** All held deliveries that are packed have failed. @returns how many */
+  failPacked(): number {
+    const packed = this.#database.first<{ n: number | null }>('SELECT sum(packed) AS n FROM tally')?.n ?? 0;
     this.#database.run(
       `UPDATE tally SET open = open - packed, failed = failed + packed, doomed = min(doomed, open - packed), packed = 0
        WHERE packed > 0`,
     );
+    return packed;
   }
 
   /** The alarm has rewritten all that was doomed: nothing is any more. */

@@ -1,6 +1,7 @@
 /** The sweep deletes deliveries and jobs that are past their time, in bites; the next alarm goes on with the rest. */
+import { hourOf } from '../../domain/figures.ts';
 import { eventIdFloor } from '../../domain/ids.ts';
-import { EVENT_ID_MAX_FUTURE_MS } from '../../domain/limits.ts';
+import { EVENT_ID_MAX_FUTURE_MS, FIGURES_WINDOW_MS } from '../../domain/limits.ts';
 import { expiresAt } from '../../domain/retention.ts';
 import type { Duty } from '../alarm.ts';
 import type { StoreDatabase } from '../database.ts';
@@ -71,7 +72,9 @@ export class Sweep implements Duty {
       }
       const packs = this.#deliveries.packs.deleteExpired({ now, retentionMs }, SWEEP_MAX_PACKS);
       this.#exports.forgetEvents(packs.eventIds);
-      const hasMore = this.#deliveries.deletePacked(now - retentionMs, youngest, SWEEP_MAX_SEGMENTS);
+      const from = hourOf(now) - FIGURES_WINDOW_MS;
+      const before = this.#deliveries.counting.keepBefore(youngest, SWEEP_MAX_SEGMENTS, from, now);
+      const hasMore = this.#deliveries.deletePacked(now - retentionMs, before, SWEEP_MAX_SEGMENTS);
       return {
         cursor: bite.length === SWEEP_MAX_ROWS ? (bite.at(-1)?.eventId ?? '') : '',
         hasMoreSegments: hasMore || packs.more,
