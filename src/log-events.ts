@@ -77,7 +77,7 @@ export const LOG_EVENTS = {
     },
     'duty failed': {
       meaning:
-        "One duty of an event store's alarm failed: `duty` is `disabling`, `backlog`, `dispatch`, `export`, `sweep`, `redelivery`, `sort` or `merge`. The other duties ran. The alarm calls the failed one again after a pause of a second, which doubles with each further failure up to 15 minutes and ends when the duty succeeds. When the queue refuses a dispatch, its deliveries are sent again after the pause; a test or a redelivery that somebody asks for ends it. An export that failed is not tried again; its job shows `failed`, and its events can be exported by another.",
+        "One duty of an event store's alarm failed: `duty` is `disabling`, `backlog`, `dispatch`, `export`, `sweep`, `redelivery`, `sort`, `merge` or `count`. The other duties ran. The alarm calls the failed one again after a pause of a second, which doubles with each further failure up to 15 minutes and ends when the duty succeeds. When the queue refuses a dispatch, its deliveries are sent again after the pause; a test or a redelivery that somebody asks for ends it. An export that failed is not tried again; its job shows `failed`, and its events can be exported by another.",
       action:
         'Nothing about single lines. If one store goes on for 10 minutes, read `error`: a queue that is away comes back by itself, `SQLITE_FULL` means [a full event store](#an-event-store-is-full), a variable means a wrong configuration. Anything else is a fault in the code: roll back if it began with a deploy.',
       fields: ['customerId', 'subscriptionId', 'duty'],
@@ -189,6 +189,13 @@ export const LOG_EVENTS = {
       action:
         'Nothing about single lines. Many of them mean that somebody guesses: see [Who did what](#who-did-what). Tell the owner of the `clientId`, or block the `address`.',
       fields: AUDIT_FIELDS,
+    },
+    'backlog not read': {
+      meaning:
+        'The metrics of a queue could not be read, or did not come within 2 seconds, while somebody asked for the figures of the service. They were answered without this queue.',
+      action:
+        'Nothing about single lines. If they go on for all queues, see [A queue is away](#a-queue-is-away).',
+      fields: ['queue', 'reason'],
     },
     'batch returned to the queue': {
       meaning:

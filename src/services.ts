@@ -14,7 +14,7 @@ import type { EventStoreRpc } from './event-store/rpc.ts';
 import { openHostLimit } from './host-limit/client.ts';
 import type { AddressCheck } from './outbound/address-check.ts';
 import { postSet } from './outbound/listener-client.ts';
-import { letterMessage, type Sender, sendAll, sendDispatches } from './outbound/queues.ts';
+import { letterMessage, type QUEUES, type Sender, sendAll, sendDispatches } from './outbound/queues.ts';
 import { createSigner, type Signer } from './signing/signer.ts';
 import { type Database, openDatabase } from './storage/database.ts';
 import { type DeadLetter, insertDeadLetters } from './storage/dead-letters.ts';
@@ -29,6 +29,8 @@ export interface Services {
   /** The static files of `public/`. */
   readonly assets: Fetcher;
   readonly queues: { readonly events: Sender };
+  /** The queues, for what the platform says of them. */
+  readonly meters: Readonly<Record<keyof typeof QUEUES, Pick<Queue<unknown>, 'metrics'>>>;
   readonly rateLimits: {
     readonly managementCalls: RateLimit;
     readonly tests: RateLimit;
@@ -66,6 +68,13 @@ export function createServices(env: Env, checkAddress: AddressCheck): Services {
     checkAddress,
     assets: env.ASSETS,
     queues: { events: env.EVENTS },
+    meters: {
+      events: env.EVENTS,
+      slices: env.SLICES,
+      deliveries: env.DELIVERIES,
+      unhealthy: env.UNHEALTHY,
+      deadLetters: env.DEAD_LETTERS,
+    },
     rateLimits: {
       managementCalls: env.MANAGEMENT_CALLS,
       tests: env.TESTS,

@@ -27,7 +27,7 @@ export interface HourFigures extends Figures {
 }
 
 /** A fact that counts. */
-export interface Happened {
+interface Happened {
   /** When, ms. */
   readonly at: number;
   /** The delivery became final. */

@@ -178,6 +178,8 @@ export const EVENTS_LIMIT_MAX = 1000;
 export const EVENTS_PER_UNIT = 20;
 /** Event stores that one call may ask for an event (contract 10.13): six at a time, a second or two when all of them have to wake up. */
 export const DELIVERIES_LIMIT_MAX = 100;
+/** Event stores that one call may ask for figures (contract 10.14). */
+export const FIGURES_LIMIT_MAX = 100;
 /** Event stores that are asked for one unit of work: each is a call of another object, which it may wake up. */
 export const STORES_PER_UNIT = 10;
 /** Looks of one dry run of a bulk redelivery (contract 10.3), each at 1,000 failures and for a unit of work. */

@@ -366,6 +366,12 @@ export async function listSubscriptions(
 /** A subscription without what it asks for: a filter may have 64 KiB. */
 export type SubscriptionName = Pick<Subscription, 'id' | 'title'>;
 
+/** A subscription with the state of its endpoint, as D1 knows it. */
+export type SubscriptionState = Pick<Subscription, 'id' | 'title' | 'enabled' | 'health' | 'createdAt'> & {
+  /** When the state began, ms; 0: it was always so. */
+  readonly healthSince: number;
+};
+
 /**
  * The next subscriptions of a customer, oldest first.
  * @param after the id of a subscription of the customer, which may have been deleted meanwhile
@@ -378,22 +384,47 @@ export async function listSubscriptionNames(
   after?: string,
 ): Promise<SubscriptionName[] | undefined> {
   const { id, title, createdAt } = subscriptions;
-  const ofCustomer = eq(subscriptions.customerId, customerId);
-  let rest: SQL | undefined;
-  if (after !== undefined) {
-    const [last] = await db
-      .select({ createdAt })
-      .from(subscriptions)
-      .where(and(ofCustomer, eq(id, after)));
-    if (last === undefined) return undefined;
-    rest = sql`(${createdAt}, ${id}) > (${last.createdAt}, ${after})`;
-  }
+  const rest = await restAfter(db, customerId, after);
+  if (rest === 'unknown') return undefined;
   return await db
     .select({ id, title })
     .from(subscriptions)
-    .where(and(ofCustomer, living, rest))
+    .where(and(eq(subscriptions.customerId, customerId), living, rest))
     .orderBy(asc(createdAt), asc(id))
     .limit(limit);
+}
+
+/** As `listSubscriptionNames`, with the states of the endpoints. */
+export async function listSubscriptionStates(
+  db: Database,
+  customerId: string,
+  limit: number,
+  after?: string,
+): Promise<SubscriptionState[] | undefined> {
+  const { id, title, enabled, healthSince, createdAt } = subscriptions;
+  const rest = await restAfter(db, customerId, after);
+  if (rest === 'unknown') return undefined;
+  return await db
+    .select({ id, title, enabled, health: shownState, healthSince, createdAt })
+    .from(subscriptions)
+    .where(and(eq(subscriptions.customerId, customerId), living, rest))
+    .orderBy(asc(createdAt), asc(id))
+    .limit(limit);
+}
+
+/** The subscriptions that were created after one; `undefined`: all. */
+async function restAfter(
+  db: Database,
+  customerId: string,
+  after: string | undefined,
+): Promise<SQL | 'unknown' | undefined> {
+  if (after === undefined) return undefined;
+  const { id, createdAt } = subscriptions;
+  const [last] = await db
+    .select({ createdAt })
+    .from(subscriptions)
+    .where(and(eq(subscriptions.customerId, customerId), eq(id, after)));
+  return last === undefined ? 'unknown' : sql`(${createdAt}, ${id}) > (${last.createdAt}, ${after})`;
 }
 
 export async function countSubscriptions(db: Database, customerId: string): Promise<number> {

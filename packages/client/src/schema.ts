@@ -151,6 +151,46 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/{cid}/webhooks/subscriptions/{sid}/stats": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Figures of a subscription by hour
+         * @description Delivered, failed, attempts and answer times of up to seven days, and what waits.
+         */
+        readonly get: operations["getSubscriptionStats"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/{cid}/webhooks/stats": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Figures of all subscriptions by hour
+         * @description A page asks the event stores of up to `limit` subscriptions, the oldest first.
+         */
+        readonly get: operations["listStats"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/{cid}/webhooks/subscriptions/{sid}/test": {
         readonly parameters: {
             readonly query?: never;
@@ -673,6 +713,60 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/operator/stats": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** Figures of the whole service */
+        readonly get: operations["getOperatorStats"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/operator/metrics": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** The same figures as text for Prometheus */
+        readonly get: operations["getMetrics"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/operator/endpoints": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * List endpoints in trouble
+         * @description Of the enabled subscriptions of all customers: the oldest trouble first, a hundred to a page.
+         */
+        readonly get: operations["listEndpoints"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/console/session": {
         readonly parameters: {
             readonly query?: never;
@@ -1104,6 +1198,123 @@ export interface components {
             readonly failed: number;
             /** @description failed, never exported */
             readonly exportable: number;
+        };
+        readonly SubscriptionStats: {
+            /**
+             * Format: date-time
+             * @description the beginning of the first hour
+             */
+            readonly from: string;
+            /** Format: date-time */
+            readonly until: string;
+            readonly answerTimeBoundsMs: readonly number[];
+            /** @description false: not everything is counted yet, the figures are at least these */
+            readonly exact: boolean;
+            readonly totals: components["schemas"]["Figures"];
+            /** @description events that are not final */
+            readonly waiting: number;
+            /**
+             * Format: date-time
+             * @description absent: none waits
+             */
+            readonly oldestWaitingAt?: string;
+            /**
+             * Format: date-time
+             * @description absent: none in the last seven days
+             */
+            readonly lastDeliveredAt?: string;
+            /** @description each hour, oldest first; the running one is the last */
+            readonly hours: readonly components["schemas"]["HourFigures"][];
+            readonly _links: {
+                readonly self: components["schemas"]["Link"];
+                readonly subscription: components["schemas"]["Link"];
+            };
+        };
+        readonly Figures: {
+            /** @description deliveries that became a success */
+            readonly delivered: number;
+            /** @description deliveries that became a failure */
+            readonly failed: number;
+            /** @description requests that ended */
+            readonly attempts: number;
+            /** @description successful requests by answer time: element i has those that took at most answerTimeBoundsMs[i], the last one the rest */
+            readonly answerTimes: readonly number[];
+        };
+        readonly HourFigures: {
+            /** @description deliveries that became a success */
+            readonly delivered: number;
+            /** @description deliveries that became a failure */
+            readonly failed: number;
+            /** @description requests that ended */
+            readonly attempts: number;
+            /** @description successful requests by answer time: element i has those that took at most answerTimeBoundsMs[i], the last one the rest */
+            readonly answerTimes: readonly number[];
+            /** Format: date-time */
+            readonly hour: string;
+        };
+        readonly CustomerStats: {
+            /**
+             * Format: date-time
+             * @description the beginning of the first hour
+             */
+            readonly from: string;
+            /** Format: date-time */
+            readonly until: string;
+            readonly answerTimeBoundsMs: readonly number[];
+            /** @description false: not everything is counted yet, the figures are at least these */
+            readonly exact: boolean;
+            /** @description of the subscriptions of this page */
+            readonly totals: {
+                /** @description deliveries that became a success */
+                readonly delivered: number;
+                /** @description deliveries that became a failure */
+                readonly failed: number;
+                /** @description requests that ended */
+                readonly attempts: number;
+                /** @description successful requests by answer time: element i has those that took at most answerTimeBoundsMs[i], the last one the rest */
+                readonly answerTimes: readonly number[];
+            };
+            readonly hours: readonly components["schemas"]["HourFigures"][];
+            readonly _embedded: {
+                readonly subscriptions: readonly components["schemas"]["SubscriptionFigures"][];
+            };
+            readonly _links: {
+                readonly self: components["schemas"]["Link"];
+                readonly next?: components["schemas"]["Link"];
+            };
+        };
+        readonly SubscriptionFigures: {
+            /** Format: uuid */
+            readonly id: string;
+            readonly title: string;
+            readonly enabled: boolean;
+            readonly health: {
+                /** @enum {string} */
+                readonly state: "healthy" | "slow" | "failing" | "unverified";
+                /** Format: date-time */
+                readonly since: string;
+            };
+            readonly totals: components["schemas"]["Figures"];
+            /** @description by hour, as in hours */
+            readonly delivered: readonly number[];
+            /** @description by hour, as in hours */
+            readonly failed: readonly number[];
+            /** @description events that are not final */
+            readonly waiting: number;
+            /**
+             * Format: date-time
+             * @description absent: none waits
+             */
+            readonly oldestWaitingAt?: string;
+            /**
+             * Format: date-time
+             * @description absent: none in the last seven days
+             */
+            readonly lastDeliveredAt?: string;
+            readonly _links: {
+                readonly self: components["schemas"]["Link"];
+                readonly stats: components["schemas"]["Link"];
+            };
         };
         readonly Event: {
             /** Format: uuid */
@@ -1708,6 +1919,78 @@ export interface components {
             readonly callerRequestId?: string;
             /** @description how many like things the entry stands for */
             readonly count: number;
+        };
+        readonly OperatorStats: {
+            /** Format: date-time */
+            readonly at: string;
+            /** @description as each event store said at its daily visit: up to a day old */
+            readonly accepted: {
+                readonly lastDay: number;
+            };
+            /** @description as each event store said at its daily visit: up to a day old */
+            readonly delivered: {
+                readonly lastDay: number;
+            };
+            /** @description as each event store said at its daily visit: up to a day old */
+            readonly failed: {
+                readonly lastDay: number;
+            };
+            readonly customers: number;
+            readonly subscriptions: {
+                readonly total: number;
+                readonly disabled: number;
+                /** @description enabled, and its endpoint is not verified; likewise the next two */
+                readonly unverified: number;
+                readonly slow: number;
+                readonly failing: number;
+            };
+            /** @description events that are not final, at the daily visits */
+            readonly waiting: number;
+            /** Format: date-time */
+            readonly oldestWaitingAt?: string;
+            readonly deadLetters: number;
+            /** @description without queues whose metrics cannot be read now */
+            readonly queues: readonly {
+                readonly name: string;
+                readonly backlogMessages: number;
+                readonly backlogBytes: number;
+                /** Format: date-time */
+                readonly oldestMessageAt?: string;
+            }[];
+            readonly stores: {
+                readonly fullestPercent: number;
+                /** @description event stores that are at least half full */
+                readonly above50Percent: number;
+                readonly above80Percent: number;
+            };
+        };
+        readonly TroubledEndpointList: {
+            /** @description items in the whole collection */
+            readonly total: number;
+            readonly _links: components["schemas"]["CollectionLinks"];
+            readonly _embedded: {
+                readonly endpoints: readonly components["schemas"]["TroubledEndpoint"][];
+            };
+        };
+        readonly TroubledEndpoint: {
+            /** Format: uuid */
+            readonly customerId: string;
+            readonly customerName: string;
+            /** Format: uuid */
+            readonly subscriptionId: string;
+            readonly title: string;
+            /** @description host and port of the endpoint; its path may have a secret */
+            readonly host: string;
+            readonly health: {
+                /** @enum {string} */
+                readonly state: "failing" | "slow" | "unverified";
+                /** Format: date-time */
+                readonly since: string;
+            };
+            readonly _links: {
+                readonly customer: components["schemas"]["Link"];
+                readonly subscription: components["schemas"]["Link"];
+            };
         };
         readonly ConsoleSession: {
             /** @enum {string} */
@@ -2590,6 +2873,258 @@ export interface operations {
                     readonly "application/json": components["schemas"]["Summary"];
                 };
             };
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly getSubscriptionStats: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description so many hours, the running one among them; 168 without it */
+                readonly hours?: number;
+            };
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+                /** @description subscription id */
+                readonly sid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The figures */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "from": "2026-01-31T12:00:00.000Z",
+                     *       "until": "2026-01-31T12:00:05.000Z",
+                     *       "answerTimeBoundsMs": [
+                     *         25,
+                     *         50,
+                     *         100,
+                     *         250,
+                     *         500,
+                     *         1000,
+                     *         2000,
+                     *         5000,
+                     *         10000
+                     *       ],
+                     *       "exact": true,
+                     *       "totals": {
+                     *         "delivered": 120,
+                     *         "failed": 2,
+                     *         "attempts": 130,
+                     *         "answerTimes": [
+                     *           0,
+                     *           80,
+                     *           30,
+                     *           8,
+                     *           2,
+                     *           0,
+                     *           0,
+                     *           0,
+                     *           0,
+                     *           0
+                     *         ]
+                     *       },
+                     *       "waiting": 3,
+                     *       "oldestWaitingAt": "2026-01-31T12:00:00.000Z",
+                     *       "lastDeliveredAt": "2026-01-31T12:00:05.000Z",
+                     *       "hours": [
+                     *         {
+                     *           "hour": "2026-01-31T12:00:00.000Z",
+                     *           "delivered": 120,
+                     *           "failed": 2,
+                     *           "attempts": 130,
+                     *           "answerTimes": [
+                     *             0,
+                     *             80,
+                     *             30,
+                     *             8,
+                     *             2,
+                     *             0,
+                     *             0,
+                     *             0,
+                     *             0,
+                     *             0
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/stats"
+                     *         },
+                     *         "subscription": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["SubscriptionStats"];
+                };
+            };
+            readonly 400: components["responses"]["BadRequest"];
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly listStats: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description so many hours, the running one among them; 24 without it */
+                readonly hours?: number;
+                /** @description at most so many subscriptions; 100 without it */
+                readonly limit?: number;
+                /** @description only subscriptions after this id */
+                readonly after?: string;
+            };
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The figures */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "from": "2026-01-31T12:00:00.000Z",
+                     *       "until": "2026-01-31T12:00:05.000Z",
+                     *       "answerTimeBoundsMs": [
+                     *         25,
+                     *         50,
+                     *         100,
+                     *         250,
+                     *         500,
+                     *         1000,
+                     *         2000,
+                     *         5000,
+                     *         10000
+                     *       ],
+                     *       "exact": true,
+                     *       "totals": {
+                     *         "delivered": 120,
+                     *         "failed": 2,
+                     *         "attempts": 130,
+                     *         "answerTimes": [
+                     *           0,
+                     *           80,
+                     *           30,
+                     *           8,
+                     *           2,
+                     *           0,
+                     *           0,
+                     *           0,
+                     *           0,
+                     *           0
+                     *         ]
+                     *       },
+                     *       "hours": [
+                     *         {
+                     *           "hour": "2026-01-31T12:00:00.000Z",
+                     *           "delivered": 120,
+                     *           "failed": 2,
+                     *           "attempts": 130,
+                     *           "answerTimes": [
+                     *             0,
+                     *             80,
+                     *             30,
+                     *             8,
+                     *             2,
+                     *             0,
+                     *             0,
+                     *             0,
+                     *             0,
+                     *             0
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "_embedded": {
+                     *         "subscriptions": [
+                     *           {
+                     *             "id": "7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10",
+                     *             "title": "Profile sync",
+                     *             "enabled": true,
+                     *             "health": {
+                     *               "state": "healthy",
+                     *               "since": "2026-01-31T12:00:00.000Z"
+                     *             },
+                     *             "totals": {
+                     *               "delivered": 120,
+                     *               "failed": 2,
+                     *               "attempts": 130,
+                     *               "answerTimes": [
+                     *                 0,
+                     *                 80,
+                     *                 30,
+                     *                 8,
+                     *                 2,
+                     *                 0,
+                     *                 0,
+                     *                 0,
+                     *                 0,
+                     *                 0
+                     *               ]
+                     *             },
+                     *             "delivered": [
+                     *               120
+                     *             ],
+                     *             "failed": [
+                     *               2
+                     *             ],
+                     *             "waiting": 3,
+                     *             "oldestWaitingAt": "2026-01-31T12:00:00.000Z",
+                     *             "lastDeliveredAt": "2026-01-31T12:00:05.000Z",
+                     *             "_links": {
+                     *               "self": {
+                     *                 "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10"
+                     *               },
+                     *               "stats": {
+                     *                 "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10/stats"
+                     *               }
+                     *             }
+                     *           }
+                     *         ]
+                     *       },
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/stats"
+                     *         },
+                     *         "next": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/stats?after=7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["CustomerStats"];
+                };
+            };
+            readonly 400: components["responses"]["BadRequest"];
             readonly 403: components["responses"]["Forbidden"];
             readonly 404: components["responses"]["NotFound"];
             readonly 405: components["responses"]["MethodNotAllowed"];
@@ -4604,6 +5139,170 @@ export interface operations {
                      *     }
                      */
                     readonly "application/json": components["schemas"]["AuditEntryList"];
+                };
+            };
+            readonly 400: components["responses"]["BadRequest"];
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly getOperatorStats: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The figures */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "at": "2026-01-31T12:00:05.000Z",
+                     *       "accepted": {
+                     *         "lastDay": 86400
+                     *       },
+                     *       "delivered": {
+                     *         "lastDay": 86000
+                     *       },
+                     *       "failed": {
+                     *         "lastDay": 12
+                     *       },
+                     *       "customers": 40,
+                     *       "subscriptions": {
+                     *         "total": 320,
+                     *         "disabled": 12,
+                     *         "unverified": 1,
+                     *         "slow": 2,
+                     *         "failing": 3
+                     *       },
+                     *       "waiting": 410,
+                     *       "oldestWaitingAt": "2026-01-31T12:00:00.000Z",
+                     *       "deadLetters": 0,
+                     *       "queues": [
+                     *         {
+                     *           "name": "webhook-events",
+                     *           "backlogMessages": 3,
+                     *           "backlogBytes": 12000,
+                     *           "oldestMessageAt": "2026-01-31T12:00:00.000Z"
+                     *         }
+                     *       ],
+                     *       "stores": {
+                     *         "fullestPercent": 30,
+                     *         "above50Percent": 0,
+                     *         "above80Percent": 0
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["OperatorStats"];
+                };
+            };
+            readonly 400: components["responses"]["BadRequest"];
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly getMetrics: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The text format of Prometheus, version 0.0.4 */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example # HELP identity_webhooks_accepted_last_day Deliveries taken in 24 hours, as of the daily visits.
+                     *     # TYPE identity_webhook
+                     */
+                    readonly "text/plain": string;
+                };
+            };
+            readonly 400: components["responses"]["BadRequest"];
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly listEndpoints: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description failing without it */
+                readonly state?: "failing" | "slow" | "unverified";
+                /** @description page number; the first is 1. Any other value is no fault */
+                readonly page?: number;
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The endpoints */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "total": 1,
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/operator/endpoints"
+                     *         }
+                     *       },
+                     *       "_embedded": {
+                     *         "endpoints": [
+                     *           {
+                     *             "customerId": "b18fc81d-457e-4a40-ac87-2b78bd946fa2",
+                     *             "customerName": "Acme",
+                     *             "subscriptionId": "7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10",
+                     *             "title": "Profile sync",
+                     *             "host": "listener.example.com",
+                     *             "health": {
+                     *               "state": "failing",
+                     *               "since": "2026-01-31T12:00:00.000Z"
+                     *             },
+                     *             "_links": {
+                     *               "customer": {
+                     *                 "href": "/operator/customers/b18fc81d-457e-4a40-ac87-2b78bd946fa2"
+                     *               },
+                     *               "subscription": {
+                     *                 "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10"
+                     *               }
+                     *             }
+                     *           }
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["TroubledEndpointList"];
                 };
             };
             readonly 400: components["responses"]["BadRequest"];

@@ -12,6 +12,16 @@ export function subscriptionHref({ customerId, id }: SubscriptionNames): string 
   return `${subscriptionsHref(customerId)}/${id}`;
 }
 
+/** The figures of a subscription. */
+export function statsHref(subscription: SubscriptionNames): string {
+  return `${subscriptionHref(subscription)}/stats`;
+}
+
+/** The figures of all subscriptions of a customer. */
+export function figuresHref(customerId: string): string {
+  return `/${customerId}/webhooks/stats`;
+}
+
 export function eventsHref(subscription: SubscriptionNames): string {
   return `${subscriptionHref(subscription)}/events`;
 }

@@ -30,12 +30,13 @@ export function pageOrFirst(asked: string | undefined): Page {
   return pageAt(asked !== undefined && /^[1-9]\d{0,8}$/.test(asked) ? Number(asked) : 1);
 }
 
-/** Links of a page of an operator's list. The path without a number is its first page. */
+/** Links of a page of an operator's list. The path without a number is its first page; it may have a query. */
 export function linksOfPage(path: string, { number }: Page, total: number): Links {
+  const at = (page: number) => link(`${path}${path.includes('?') ? '&' : '?'}page=${page}`);
   return {
-    self: link(number === 1 ? path : `${path}?page=${number}`),
-    ...(number > 1 ? { prev: link(`${path}?page=${number - 1}`) } : {}),
-    ...(number < lastPage(total) ? { next: link(`${path}?page=${number + 1}`) } : {}),
+    self: number === 1 ? link(path) : at(number),
+    ...(number > 1 ? { prev: at(number - 1) } : {}),
+    ...(number < lastPage(total) ? { next: at(number + 1) } : {}),
   };
 }
 

@@ -5,6 +5,7 @@ import { addDeliveries } from './deliveries.ts';
 import { addEventList } from './event-list.ts';
 import { addEvents } from './events.ts';
 import { addExports } from './exports.ts';
+import { addFigures } from './figures.ts';
 import { addFilterTests } from './filter-tests.ts';
 import { addPublish } from './publish.ts';
 import { addRedeliveries } from './redeliveries.ts';
@@ -17,6 +18,7 @@ export function managementDoor(): Door {
   door.use(authorizeClient);
   addSubscriptions(door);
   addSummary(door);
+  addFigures(door);
   addTestNotification(door);
   addEventList(door);
   addEvents(door);

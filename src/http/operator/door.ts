@@ -6,6 +6,8 @@ import { addClients } from './clients.ts';
 import { addConsoleLinks } from './console-links.ts';
 import { addCustomers } from './customers.ts';
 import { addDeadLetters } from './dead-letters.ts';
+import { addEndpoints } from './endpoints.ts';
+import { addFigures } from './figures.ts';
 import { addSigningKeys } from './signing-keys.ts';
 import { addSubscriptionsOfCustomers } from './subscriptions.ts';
 
@@ -19,5 +21,7 @@ export function operatorDoor(): Door {
   addSigningKeys(door);
   addSubscriptionsOfCustomers(door);
   addAudit(door);
+  addFigures(door);
+  addEndpoints(door);
   return door;
 }
