@@ -157,16 +157,18 @@ export const FIGURES_DUE_FROM = 16_000;
 export const FIGURES_BITE = 16_000;
 /** Text that one bite counts, bytes before compression. */
 export const FIGURES_BITE_BYTES = 12_000_000;
-/** The weight that a question counts, beside what is counted. A store with 500 events a second, in arrays, has less. */
+/** The weight that a question counts, beside what is counted or was counted for another. A store with 500 events a second, in arrays, has less. */
 export const FIGURES_LOOK_MAX = 32_000;
 /** Text that a question counts, bytes before compression. */
 export const FIGURES_LOOK_BYTES = 24_000_000;
-/** Segments of which the counts are in memory, so that who looks each few seconds counts each of them once. */
-export const FIGURES_KNOWN_MAX = 2000;
+/** Segments of which the counts are in memory, so that each is counted once for somebody who looks each few seconds: as many as a look reads. */
+export const FIGURES_KNOWN_MAX = 8000;
 /** The pause between two bites of counting while there is more to count. */
 export const FIGURES_STEP_MS = SECOND_MS;
 /** Counting leaves younger segments alone: a delivery that comes among counted ones costs a row. Most first retries come sooner. */
 export const FIGURES_AGE_MS = 20 * SECOND_MS;
+/** Counting stays behind producers that are late by so much at most: by as much as ids differ from the acceptance of their events. */
+export const FIGURES_AGE_MAX_MS = SEGMENT_ID_MAX_SKEW_MS;
 
 // --- Exports and histories ----------------------------------------------------------------------------
 

@@ -13,7 +13,6 @@ import { eventIdFloor } from '../../domain/ids.ts';
 import type { Duty } from '../alarm.ts';
 import type { StoreDatabase } from '../database.ts';
 import {
-  FIGURES_AGE_MS,
   FIGURES_BITE,
   FIGURES_BITE_BYTES,
   FIGURES_COUNT_FROM,
@@ -79,8 +78,12 @@ export class Counting implements Duty {
   work(now: number): void {
     if (this.#ledger.mustLook) this.weigh();
     if (this.#ledger.uncounted < Counting.weights.from || now < this.#nextBiteAt) return;
+    const { lateness } = this.#ledger;
+    const countsUpTo = lateness.countsUpTo(now);
     const hasMore = this.#database.transaction(() => this.#bite(now));
-    this.#nextBiteAt = now + (hasMore ? FIGURES_STEP_MS : FIGURES_AGE_MS);
+    // What is too young for this bite is old enough for the next one.
+    this.#nextBiteAt = now + (hasMore ? FIGURES_STEP_MS : now - countsUpTo);
+    if (!hasMore) lateness.forget();
     this.weigh();
   }
 
@@ -139,11 +142,9 @@ export class Counting implements Duty {
 
   /** What is in a segment. One that cannot be read counts nothing: it must not keep the sweep from its work. Merging reports it. */
   #countedOf(lastId: string): Counted {
-    if (this.#replacements !== this.#ledger.replacements || this.#known.size >= FIGURES_KNOWN_MAX)
-      this.#known.clear();
-    this.#replacements = this.#ledger.replacements;
-    const known = this.#known.get(lastId);
+    const known = this.#knows(lastId) ? this.#known.get(lastId) : undefined;
     if (known !== undefined) return known;
+    if (this.#known.size >= FIGURES_KNOWN_MAX) this.#known.clear();
     const counted = new Counted();
     try {
       counted.add(countedIn(this.#rows.texts(lastId)));
@@ -154,14 +155,22 @@ export class Counting implements Duty {
     return counted;
   }
 
+  #knows(lastId: string): boolean {
+    if (this.#replacements !== this.#ledger.replacements) this.#known.clear();
+    this.#replacements = this.#ledger.replacements;
+    return this.#known.has(lastId);
+  }
+
   /** @returns whether there is more to count */
   #bite(now: number): boolean {
     const { counted, upTo, hasMore } = this.#read(
-      eventIdFloor(now - FIGURES_AGE_MS),
+      eventIdFloor(this.#ledger.lateness.countsUpTo(now)),
       Counting.weights.bite,
       FIGURES_BITE_BYTES,
     );
-    if (upTo !== undefined) this.#ledger.days.add(counted, upTo);
+    if (upTo === undefined) return false;
+    this.#ledger.days.add(counted, upTo);
+    for (const lastId of this.#known.keys()) if (lastId <= upTo) this.#known.delete(lastId);
     return hasMore;
   }
 
@@ -173,8 +182,9 @@ export class Counting implements Duty {
     let upTo: string | undefined;
     let [weight, bytes] = [0, 0];
     for (const outline of outlines) {
-      weight += weightOf(outline);
-      bytes += outline.bytes;
+      const isKnown = this.#knows(outline.last_id);
+      weight += isKnown ? 0 : weightOf(outline);
+      bytes += isKnown ? 0 : outline.bytes;
       // The first one is counted however large it is.
       if (upTo !== undefined && (weight > maxWeight || bytes > maxBytes))
         return { counted, upTo, hasMore: true };

@@ -13,6 +13,7 @@ import type { StoreDatabase } from '../database.ts';
 import { FIGURES_SEGMENT_WEIGHT } from '../tuning.ts';
 import { Counted } from './figure-counts.ts';
 import type { FigureDays } from './figure-days.ts';
+import { Lateness } from './lateness.ts';
 import { acceptedAtOf, type Entry, historyOfText, type Segment } from './packing.ts';
 
 /** Entries that are counted. A delivery is read, changed and written within one object's memory. */
@@ -39,6 +40,8 @@ export class Ledger {
   uncounted = 0;
   /** Segments were merged: it is time to look how much is not counted, also of what was stored before the object woke. */
   mustLook = false;
+  /** By how much the ids of segments are late. */
+  readonly lateness = new Lateness();
   /** How often segments were replaced: then a last id may stand for other deliveries. */
   replacements = 0;
   readonly #database: StoreDatabase;
@@ -69,6 +72,7 @@ export class Ledger {
   /** Deliveries were added to segments. Those in a segment that lies among the counted ones are counted now. */
   added(segments: readonly Segment[]): void {
     for (const { lastId, events, entries } of segments) {
+      this.lateness.note(lastId);
       if (lastId > this.days.upTo) this.uncounted += events + FIGURES_SEGMENT_WEIGHT;
       else this.#pending.add(ofEntries(entries));
     }
