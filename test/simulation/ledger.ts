@@ -3,7 +3,8 @@
  * were made, and what the store said last. `check` asks for every rule that must hold at any moment.
  */
 import { type Delivery, isFinal, sendAgainAt } from '../../src/domain/delivery.ts';
-import { EVENT_MAX_AGE_MS } from '../../src/domain/limits.ts';
+import { hourOf } from '../../src/domain/figures.ts';
+import { EVENT_MAX_AGE_MS, FIGURES_WINDOW_MS } from '../../src/domain/limits.ts';
 import { type Aged, windowStart } from '../../src/domain/retention.ts';
 import type { RedeliveryJob } from '../../src/event-store/rpc.ts';
 import { DUTY_PAUSE_MAX_MS, UNHEALTHY_UNDER_WAY_MAX } from '../../src/event-store/tuning.ts';
@@ -26,6 +27,8 @@ export interface SentPost extends Post {
   readonly set: string;
 }
 
+type FactKind = 'delivered' | 'failed' | 'attempts';
+
 interface Waiting {
   readonly eventId: string;
   readonly acceptedAt: number;
@@ -42,6 +45,8 @@ export class Ledger {
   readonly #seen = new Map<string, Delivery>();
   readonly #posts = new Map<string, SentPost[]>();
   readonly #dispatched = new Map<string, { readonly token: string; readonly at: number }>();
+  /** What happened, by the histories that were seen: each fact once, whatever became of its delivery. */
+  readonly #facts = new Map<string, { readonly at: number; readonly kinds: readonly FactKind[] }>();
   #checkedAt = -1;
   /** The segments, and the ids of the rows, at the last check. */
   #segments = '';
@@ -277,6 +282,34 @@ export class Ledger {
     return JSON.stringify([segments, packs, groups, mark]);
   }
 
+  /** Takes note of what the history of a delivery says. */
+  #noteFacts({ eventId, history }: Delivery): void {
+    for (const { at, state, attempts, response, error } of history) {
+      const kinds: FactKind[] = [];
+      if (state === 'success') kinds.push('delivered');
+      if (state === 'failure') kinds.push('failed');
+      if (response !== undefined || error !== undefined) kinds.push('attempts');
+      if (kinds.length > 0) this.#facts.set(`${eventId} ${at} ${state} ${attempts}`, { at, kinds });
+    }
+  }
+
+  /** The figures have every fact that was seen (contract 10.14), and no other, unless something may have expired unseen. */
+  #checkFigures(now: number): void {
+    const from = hourOf(now) - FIGURES_WINDOW_MS;
+    const { hours, isExact } = this.#object.store.figures(from);
+    must(isExact, 'the figures are not exact');
+    const accepted = [...this.#acceptances.values()].flatMap((times) => [...times]);
+    const mayHaveExpired = accepted.some((at) => at + RETENTION_MS <= now);
+    for (const kind of ['delivered', 'failed', 'attempts'] as const) {
+      const counted = hours.reduce((sum, hour) => sum + hour[kind], 0);
+      const seen = [...this.#facts.values()].filter(
+        ({ at, kinds }) => at >= from && kinds.includes(kind),
+      ).length;
+      const isRight = mayHaveExpired ? counted >= seen : counted === seen;
+      must(isRight, `the figures have ${counted} ${kind}, and ${seen} were seen`);
+    }
+  }
+
   #checkStore(now: number): void {
     const { store } = this.#object;
     this.#segments = this.#outlines();
@@ -309,6 +342,7 @@ export class Ledger {
     const posts = this.#posts.get(eventId) ?? [];
     // A list shows no history.
     const whole = this.#object.store.read(eventId);
+    if (whole !== undefined) this.#noteFacts(whole);
     const fault = whole && faultOf(whole, posts, DELAYS_MS);
     must(fault === undefined, `${eventId}: ${fault} ${JSON.stringify(whole?.history)}`);
     must(
@@ -367,6 +401,7 @@ export class Ledger {
     const ofState = store.list({ state, limit: 100_000 }).map(({ eventId }) => eventId);
     const expected = listed.filter((one) => one.state === state).map(({ eventId }) => eventId);
     must(ofState.join() === expected.join(), `the list of ${state} differs`);
+    this.#checkFigures(now);
     const summary = store.summary();
     const start = windowStart(now);
     const recent = listed.filter(({ acceptedAt }) => acceptedAt >= start);
