@@ -6,6 +6,7 @@ import { addClients } from './clients.ts';
 import { addConsoleLinks } from './console-links.ts';
 import { addCustomers } from './customers.ts';
 import { addDeadLetters } from './dead-letters.ts';
+import { addNotices } from './notices.ts';
 import { addSigningKeys } from './signing-keys.ts';
 import { addSubscriptionsOfCustomers } from './subscriptions.ts';
 
@@ -19,5 +20,6 @@ export function operatorDoor(): Door {
   addSigningKeys(door);
   addSubscriptionsOfCustomers(door);
   addAudit(door);
+  addNotices(door);
   return door;
 }
