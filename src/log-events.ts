@@ -271,6 +271,13 @@ export const LOG_EVENTS = {
         'Nothing with `deleted` true. With `deleted` false for more than 10 minutes see [Restoring D1](#restoring-d1).',
       fields: ['customerId', 'subscriptionId', 'deleted'],
     },
+    'notice not sent': {
+      meaning:
+        'A notice for the operator about this subscription (contract 10.16) could not be stored, because a part of the service was away. The health of the endpoint was noted all the same.',
+      action:
+        'Nothing about single lines: the daily visit of the event store sends what is due. If they go on, see [Outages](#outages).',
+      fields: ['customerId', 'subscriptionId', 'error'],
+    },
     forbidden: {
       meaning:
         'A call got 403. `door` is `management`, `operator` or `console`, and `reason` is `missing`, `malformed` (also a token that the service did not sign), `expired`, `revoked` (its client, secret, customer or session is gone), `other customer`, `scope` or `wrong token`; at the door `console` also `wrong code`, `wrong credentials` and `cross-site` (a page of another origin called). `customerId` is that of the path, and `clientId` that of the token, which is `console:` and an id for a session. Like refusals of a minute share this line in each isolate, and `forbidden again` counts the others.',

@@ -12,13 +12,14 @@ import type { Env } from './env.ts';
 import { openEventStore } from './event-store/client.ts';
 import type { EventStoreRpc } from './event-store/rpc.ts';
 import { openHostLimit } from './host-limit/client.ts';
+import { noteHealthWithNotice } from './operations/notices.ts';
 import type { AddressCheck } from './outbound/address-check.ts';
 import { postSet } from './outbound/listener-client.ts';
 import { letterMessage, type QUEUES, type Sender, sendAll, sendDispatches } from './outbound/queues.ts';
 import { createSigner, type Signer } from './signing/signer.ts';
 import { type Database, openDatabase } from './storage/database.ts';
 import { type DeadLetter, insertDeadLetters } from './storage/dead-letters.ts';
-import { noteHealth, noteStoreTenths } from './storage/recipients.ts';
+import { noteStoreTenths } from './storage/recipients.ts';
 import { sealedKeys } from './storage/signing-keys.ts';
 
 export interface Services {
@@ -129,7 +130,8 @@ function createDelivery(
     sendSlices: (queue, slices, delaySeconds) =>
       sendAll(queue === 'events' ? env.EVENTS : env.SLICES, slices, delaySeconds),
     sendDispatches: (dispatches, delaySeconds) => sendDispatches(env, dispatches, delaySeconds),
-    noteHealth: (subscriptionId, health) => noteHealth(db, subscriptionId, health),
+    noteHealth: (subscription, health, before) =>
+      noteHealthWithNotice({ db, signer, eventStore }, subscription, health, before, Date.now()),
     noteStoreTenths: (subscriptionId, tenths) => noteStoreTenths(db, subscriptionId, tenths),
     now: Date.now,
     debug: config.logLevel === 'debug',

@@ -202,7 +202,7 @@ export class Invocation {
       const before = this.#noted.get(ref.subscriptionId) ?? subscription.health;
       if (health.state === before) return;
       this.#noted.set(ref.subscriptionId, health.state);
-      const noted = this.ports.noteHealth(ref.subscriptionId, health).catch((error: unknown) => {
+      const noted = this.ports.noteHealth(subscription, health, before).catch((error: unknown) => {
         // The next `settle` finds the note out of date, and writes it again.
         logFailedCall('noteHealth', ref, error);
       });

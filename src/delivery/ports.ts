@@ -1,6 +1,7 @@
 /** What delivering needs of the rest of the service. */
 import type { Outcome } from '../domain/attempt.ts';
 import type { IdentityEvent } from '../domain/event.ts';
+import type { ShownState } from '../domain/proof.ts';
 import type { Recipient } from '../domain/subscription.ts';
 import type { EventStoreRpc, HealthNote } from '../event-store/rpc.ts';
 import type { HostLimitRpc } from '../host-limit/rpc.ts';
@@ -29,8 +30,15 @@ export interface DeliveryPorts {
   post(endpoint: string, set: string): Promise<Outcome>;
   /** The longest time from the start of an attempt until its result is on its way to the store, ms. */
   readonly longestAttemptMs: number;
-  /** Notes the health of an endpoint in the database, where the list of subscriptions shows it. */
-  noteHealth(subscriptionId: string, health: HealthNote): Promise<void>;
+  /**
+   * Notes the health of an endpoint in the database, where the list of subscriptions shows it.
+   * @param before the state that the database has
+   */
+  noteHealth(
+    subscription: Pick<Recipient, 'id' | 'customerId'>,
+    health: HealthNote,
+    before: ShownState,
+  ): Promise<void>;
   /** Notes how full an event store is, in tenths, where the operator's list of customers shows it. */
   noteStoreTenths(subscriptionId: string, tenths: number): Promise<void>;
   /** Sends slices to `webhook-slices`, or the rest of a narrow message to `webhook-events`. @throws Outage when it is away */

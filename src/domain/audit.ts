@@ -108,6 +108,11 @@ export const AUDIT_EVENTS = {
     outcomes: ['wrong token', 'not judged'],
     perHour: { inAll: 100 },
   },
+  'notices-set': {
+    meaning: 'The notices for the operator were set up or changed. `customerId` is their customer.',
+    actors: ['operator'],
+    outcomes: ['begun'],
+  },
   'console-link-created': {
     meaning:
       'A link into the console was created. `target` is its id, and that of the session that it opens.',

@@ -50,6 +50,12 @@ export function deriveEventId(messageId: string, messageTimeMs: number, position
   return v7({ msecs: messageTimeMs, random: hash, seq: sequence(hash) });
 }
 
+/** The event id of a notice for the operator, from a name that says what it says (domain/notice.ts). */
+export function noticeId(name: string, timeMs: number): string {
+  const hash = parse(v5(`notice ${name}`, NAMESPACE));
+  return v7({ msecs: timeMs, random: hash, seq: sequence(hash) });
+}
+
 /**
  * A new lease token: a UUIDv7, so that it says when its dispatch was first sent.
  * @param random at least 16 random bytes

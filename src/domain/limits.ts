@@ -233,6 +233,15 @@ export const CONSOLE_SESSIONS_MAX = 1000;
 /** The body of a sign-in: a client's secret has at most 255 characters. */
 export const CONSOLE_BODY_MAX_BYTES = 4096;
 
+// --- Notices for the operator (contract 10.16) ---------------------------------------------------------------------
+
+/** Notices about one endpoint at once: one that fails and recovers in turn must not flood the operator. */
+export const NOTICES_AT_ONCE = 4;
+/** After those, one notice about the endpoint in this time. */
+export const NOTICE_INTERVAL_MS = 15 * MINUTE_MS;
+/** An isolate looks up again after this long whether there are notices, and where they go. */
+export const NOTICES_CACHE_MS = 30 * SECOND_MS;
+
 // --- Dead letters (contract 10.1 and 10.2) ---------------------------------------------------------------------
 
 /** Dead letters for the invalid events of one queue message. Further ones share the last, so that one message cannot fill the list. */

@@ -84,6 +84,7 @@ export class Attempts {
     // All are written together, so that those that are packed can share a segment or a pack.
     const arrived = new Map<string, Delivery>();
     const updated = new Map<string, Delivery>();
+    let ended = 0;
     const each = reports.map((report): StoredReport => {
       const { eventId } = report;
       const known = arrived.get(eventId) ?? updated.get(eventId) ?? stored.get(eventId);
@@ -95,13 +96,24 @@ export class Attempts {
       // Only a test still names a proof when it succeeds.
       if (changed.state === 'success' && changed.proof !== null) proofs.give(changed.proof, now);
       (stored.has(eventId) ? updated : arrived).set(eventId, changed);
+      if (this.#hasEnded(report, known, changed)) ended++;
       const { state, attempts, dueAt, hold } = changed;
       const hasNext = dueAt !== null && hold !== 'held' && !waitsForProof(changed);
       return { eventId, state, attempts, ...(hasNext ? { nextAttemptAt: dueAt } : {}) };
     });
     deliveries.write([...updated.values()], [...arrived.values()]);
-    this.#observeHealth(reports, each, now);
+    this.#observeHealth(reports, each, now, ended);
     return each;
+  }
+
+  /** Whether an attempt was the last: its delivery is a failure now, and not because the subscription is disabled. */
+  #hasEnded({ kind }: AttemptReport, before: Delivery | undefined, after: Delivery): boolean {
+    return (
+      kind === 'attempted' &&
+      this.#parts.owner.enabled &&
+      after.state === 'failure' &&
+      before?.state !== 'failure'
+    );
   }
 
   /** @returns the delivery to store; `undefined` when the report changes nothing */
@@ -169,13 +181,18 @@ export class Attempts {
   }
 
   /** A report that changed nothing shows nothing new; a result of an earlier endpoint shows nothing about this one. */
-  #observeHealth(reports: readonly AttemptReport[], each: readonly StoredReport[], now: number): void {
+  #observeHealth(
+    reports: readonly AttemptReport[],
+    each: readonly StoredReport[],
+    now: number,
+    ended: number,
+  ): void {
     const { owner, health } = this.#parts;
     const results = reports.flatMap((report, index) => {
       if (report.kind !== 'attempted' || each[index]?.state === 'dropped') return [];
       return report.endpoint === owner.ref?.endpoint ? [report.result] : [];
     });
-    health.observe(results, now);
+    health.observe(results, now, ended);
     this.#awaitOurFaults(reports, each);
   }
 

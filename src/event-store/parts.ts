@@ -109,6 +109,7 @@ export function assemble({ state, database, owner, send, limit, config }: Surrou
     ref: () => owner.ref,
     endpointNow,
     isGiven: (proof) => proofs.isGiven(proof),
+    countEnded: (count) => health.countEnded(count),
     limit,
     leaseMs: () => dispatchPlacesLeaseMs(longestAttemptMs(config().attemptTimeoutMs)),
   });
@@ -124,7 +125,7 @@ export function assemble({ state, database, owner, send, limit, config }: Surrou
   });
   const sweep = new Sweep(database, deliveries, exports, redeliveries, retentionMs);
   const disabling = new Disabling(database, deliveries);
-  const deadlines = new Deadlines(database, packs, endpointNow);
+  const deadlines = new Deadlines(database, packs, health, endpointNow);
   const redelivery: RedeliveryParts = { owner, proofs, deliveries, dispatch };
   // In this order: the backlog makes deliveries due, which the same alarm then dispatches.
   const duties = [

@@ -226,6 +226,11 @@ export interface HealthNote {
   readonly isUntested?: true;
   /** How full the store is, in tenths of what it may hold (contract 10.9); a store of version 0.1.0 leaves it out. */
   readonly storeTenths?: number;
+  /**
+   * Deliveries that have ended in failure, because they were held or attempted to their end (contract 10.16); absent while there are none,
+   * and from a store of an earlier version.
+   */
+  readonly ended?: number;
 }
 
 /** What waits in a store. */

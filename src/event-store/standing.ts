@@ -33,7 +33,8 @@ export function standingOf({ owner, health, proofs }: StandingParts, ref?: Subsc
   return { state: 'unverified', since: askedAt, ...(isTested ? {} : { isUntested: true as const }) };
 }
 
-/** What the store reports to be noted in D1: the health of the endpoint, and how full the store is. */
+/** What the store reports to be noted in D1: the health of the endpoint, how full the store is, and what has failed in it. */
 export function noteOf(parts: StandingParts, room: Room): HealthNote {
-  return { ...standingOf(parts), storeTenths: room.tenths };
+  const { ended } = parts.health;
+  return { ...standingOf(parts), storeTenths: room.tenths, ...(ended === 0 ? {} : { ended }) };
 }

@@ -19,6 +19,7 @@ import { deleteRetiredKeys, findDueRotations } from '../storage/signing-keys.ts'
 import { deleteTombstones, findRange, type VisitedSubscription } from '../storage/subscriptions.ts';
 import { countSteps } from './count-filter-steps.ts';
 import { eraseDeleted } from './erase.ts';
+import { VisitNotices } from './notices.ts';
 import { rotateSigningKeys } from './rotate-keys.ts';
 import { askForProof, type SendTestNeeds } from './send-test.ts';
 
@@ -34,7 +35,9 @@ interface MaintenanceNeeds {
   readonly config: Config;
   readonly db: Database;
   readonly signer: SendTestNeeds['signer'];
-  eventStore(subscriptionId: string): Pick<EventStoreRpc, 'erase' | 'ensureAlarm' | 'settle' | 'read'>;
+  eventStore(
+    subscriptionId: string,
+  ): Pick<EventStoreRpc, 'erase' | 'ensureAlarm' | 'settle' | 'read' | 'health'>;
 }
 
 /** @param now the time of the run, ms: chooses the range of event stores to visit */
@@ -88,7 +91,8 @@ async function rotateDueKeys(db: Database, config: Config, now: number): Promise
 
 /**
  * Visits the stores of one range: arms alarms that were lost, and notes in D1 health, room and figures that are news, and steps of old
- * filters. An endpoint that is not verified, and whose test notification was lost, gets one.
+ * filters. An endpoint that is not verified, and whose test notification was lost, gets one. The operator gets the notices that were lost,
+ * and those about events that failed since the last visit.
  */
 async function visitRange(needs: MaintenanceNeeds, range: number, now: number): Promise<void> {
   const { db, eventStore } = needs;
@@ -96,11 +100,13 @@ async function visitRange(needs: MaintenanceNeeds, range: number, now: number): 
   const to = range === RANGES - 1 ? 'g' : digits(range + 1);
   const slots = pLimit(VISITS_AT_ONCE);
   const subscriptions = await findRange(db, digits(range), to);
+  const notices = new VisitNotices(needs, subscriptions, now);
   await Promise.all(
     subscriptions.map((subscription) =>
       slots(async () => {
         try {
           const health = await eventStore(subscription.id).ensureAlarm(refOf(subscription));
+          await notices.visit(subscription, health);
           if (health.state !== subscription.health) await noteHealth(db, subscription.id, health);
           const { storeTenths } = health;
           if (storeTenths !== undefined && storeTenths !== subscription.storeTenths)

@@ -141,3 +141,16 @@ export const consoleSessions = sqliteTable('console_sessions', {
   createdAt: integer('created_at').notNull(),
   expiresAt: integer('expires_at').notNull(),
 });
+
+export const notices = sqliteTable('notices', {
+  one: integer('one').primaryKey(),
+  customerId: text('customer_id').notNull(),
+  subscriptionId: text('subscription_id').notNull(),
+});
+
+export const noticesSent = sqliteTable('notices_sent', {
+  subscriptionId: text('subscription_id').primaryKey(),
+  failingSince: integer('failing_since'),
+  ended: integer('ended').notNull(),
+  wholeAt: integer('whole_at').notNull(),
+});

@@ -125,6 +125,16 @@ const ACTS: Record<string, (customer: TestCustomer) => Promise<[Reply, string, P
       .all();
     return [reply, 'console-link-created', { customerId: id, target: results[0]?.['id'] }];
   },
+  'PUT /operator/notices': async () => {
+    const reply = await byOperator('PUT', '/notices', { endpoint: 'http://127.0.0.1:1/notices' });
+    return [reply, 'notices-set', { customerId: reply.body.customerId, outcome: 'begun' }];
+  },
+  'DELETE /operator/notices': async () => {
+    const { body } = await byOperator('PUT', '/notices', { endpoint: 'http://127.0.0.1:1/notices' });
+    await env.DB.prepare('DELETE FROM audit').run();
+    const reply = await byOperator('DELETE', '/notices');
+    return [reply, 'customer-erased', { customerId: body.customerId }];
+  },
   'GET /operator/dead-letters/{id}': async ({ id }) => {
     const letter = await newLetter(id);
     const reply = await byOperator('GET', `/dead-letters/${letter}`);

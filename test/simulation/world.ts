@@ -758,7 +758,7 @@ export class World {
         if (activity.isDead) return { kind: 'unreachable', message: 'nobody asks' };
         return await this.#post(endpoint, set, activity);
       },
-      noteHealth: async (subscriptionId, { state }) => {
+      noteHealth: async ({ id: subscriptionId }, { state }) => {
         this.#mayFail(0.1, 'D1 fails');
         const place = this.#place(subscriptionId);
         place.row = { ...place.row, health: state };

@@ -54,7 +54,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   },
   delivery: { ours: BELOW_DELIVERY, packages: ['p-limit', 'zod'] },
   operations: { ours: BELOW_DELIVERY, packages: ['p-limit'] },
-  services: { ours: BELOW_DELIVERY, types: ['delivery'], packages: [] },
+  services: { ours: ['operations', ...BELOW_DELIVERY], types: ['delivery'], packages: [] },
   queue: { ours: DOORS, packages: ['zod'] },
   cron: { ours: DOORS, packages: [] },
   http: { ours: DOORS, packages: ['hono', '@hono/zod-openapi', 'zod'] },

@@ -12,6 +12,7 @@ import { addFilters } from './commands/filters.ts';
 import { addImport } from './commands/import.ts';
 import { addKeys } from './commands/keys.ts';
 import { addLogin } from './commands/login.ts';
+import { addNotices } from './commands/notices.ts';
 import { addProfiles } from './commands/profiles.ts';
 import { addRedeliveries } from './commands/redeliveries.ts';
 import { addSubscriptions } from './commands/subscriptions.ts';
@@ -21,7 +22,7 @@ import type { World } from './world.ts';
 const GROUPS: readonly (readonly [string, readonly ((program: Command, begin: Begin) => void)[]])[] = [
   ['Where and as whom:', [addLogin, addProfiles]],
   ['For customers:', [addSubscriptions, addEvents, addRedeliveries, addExports, addFilters]],
-  ['For operators:', [addCustomers, addClients, addKeys, addDeadLetters, addAudit]],
+  ['For operators:', [addCustomers, addClients, addKeys, addDeadLetters, addNotices, addAudit]],
   ['Moving here:', [addImport]],
 ];
 

@@ -767,6 +767,31 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/operator/notices": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** Where notices go */
+        readonly get: operations["getNotices"];
+        /**
+         * Set up notices
+         * @description Signed notices go to the endpoint when an endpoint of a customer begins to fail, when it fails no longer, and when events have failed.
+         */
+        readonly put: operations["setNotices"];
+        readonly post?: never;
+        /**
+         * End notices
+         * @description Erases their customer, with its keys, its subscriptions and every notice that is stored.
+         */
+        readonly delete: operations["eraseNotices"];
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/console/session": {
         readonly parameters: {
             readonly query?: never;
@@ -1902,7 +1927,7 @@ export interface components {
             /** Format: date-time */
             readonly createdAt: string;
             /** @enum {string} */
-            readonly event: "customer-created" | "customer-erased" | "client-created" | "client-deleted" | "client-secret-rotated" | "subscriptions-adopted-again" | "signing-keys-rotated" | "signing-keys-resealed" | "dead-letter-read" | "dead-letter-replayed" | "dead-letter-dropped" | "subscription-deleted" | "token-issued" | "token-refused" | "operator-refused" | "console-link-created" | "console-signed-in" | "operator-signed-in" | "console-signed-out" | "console-refused";
+            readonly event: "customer-created" | "customer-erased" | "client-created" | "client-deleted" | "client-secret-rotated" | "subscriptions-adopted-again" | "signing-keys-rotated" | "signing-keys-resealed" | "dead-letter-read" | "dead-letter-replayed" | "dead-letter-dropped" | "subscription-deleted" | "token-issued" | "token-refused" | "operator-refused" | "notices-set" | "console-link-created" | "console-signed-in" | "operator-signed-in" | "console-signed-out" | "console-refused";
             /** @enum {string} */
             readonly actor: "operator" | "client" | "service" | "stranger";
             readonly outcome: string;
@@ -1991,6 +2016,37 @@ export interface components {
                 readonly customer: components["schemas"]["Link"];
                 readonly subscription: components["schemas"]["Link"];
             };
+        };
+        readonly Notices: {
+            readonly endpoint: string;
+            readonly enabled: boolean;
+            /**
+             * Format: uuid
+             * @description the customer of the notices, which has their signing keys
+             */
+            readonly customerId: string;
+            /** Format: uuid */
+            readonly subscriptionId: string;
+            readonly health: {
+                /** @enum {string} */
+                readonly state: "healthy" | "slow" | "failing" | "unverified";
+            };
+            /** Format: date-time */
+            readonly updatedAt: string;
+            readonly _links: {
+                readonly self: components["schemas"]["Link"];
+                readonly subscription: components["schemas"]["Link"];
+                readonly keys: components["schemas"]["Link"];
+            };
+        };
+        readonly NewNotices: {
+            /**
+             * @description an https URL; `http` only where the operator permits it for development
+             * @example https://listener.example.com/hooks
+             */
+            readonly endpoint: string;
+            /** @description true without it */
+            readonly enabled?: boolean;
         };
         readonly ConsoleSession: {
             /** @enum {string} */
@@ -5093,7 +5149,7 @@ export interface operations {
                 /** @description only entries before this time */
                 readonly until?: string;
                 /** @description only entries of this event */
-                readonly event?: "customer-created" | "customer-erased" | "client-created" | "client-deleted" | "client-secret-rotated" | "subscriptions-adopted-again" | "signing-keys-rotated" | "signing-keys-resealed" | "dead-letter-read" | "dead-letter-replayed" | "dead-letter-dropped" | "subscription-deleted" | "token-issued" | "token-refused" | "operator-refused" | "console-link-created" | "console-signed-in" | "operator-signed-in" | "console-signed-out" | "console-refused";
+                readonly event?: "customer-created" | "customer-erased" | "client-created" | "client-deleted" | "client-secret-rotated" | "subscriptions-adopted-again" | "signing-keys-rotated" | "signing-keys-resealed" | "dead-letter-read" | "dead-letter-replayed" | "dead-letter-dropped" | "subscription-deleted" | "token-issued" | "token-refused" | "operator-refused" | "notices-set" | "console-link-created" | "console-signed-in" | "operator-signed-in" | "console-signed-out" | "console-refused";
             };
             readonly header?: never;
             readonly path?: never;
@@ -5307,6 +5363,148 @@ export interface operations {
             };
             readonly 400: components["responses"]["BadRequest"];
             readonly 403: components["responses"]["Forbidden"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly getNotices: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The notices */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "endpoint": "https://alarms.example.com/webhooks",
+                     *       "enabled": true,
+                     *       "customerId": "b18fc81d-457e-4a40-ac87-2b78bd946fa2",
+                     *       "subscriptionId": "7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10",
+                     *       "health": {
+                     *         "state": "healthy"
+                     *       },
+                     *       "updatedAt": "2026-01-31T12:00:00.000Z",
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/operator/notices"
+                     *         },
+                     *         "subscription": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10"
+                     *         },
+                     *         "keys": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/login/jwk"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["Notices"];
+                };
+            };
+            readonly 400: components["responses"]["BadRequest"];
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly setNotices: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                /**
+                 * @example {
+                 *       "endpoint": "https://alarms.example.com/webhooks"
+                 *     }
+                 */
+                readonly "application/json": components["schemas"]["NewNotices"];
+            };
+        };
+        readonly responses: {
+            /** @description The notices */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "endpoint": "https://alarms.example.com/webhooks",
+                     *       "enabled": true,
+                     *       "customerId": "b18fc81d-457e-4a40-ac87-2b78bd946fa2",
+                     *       "subscriptionId": "7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10",
+                     *       "health": {
+                     *         "state": "healthy"
+                     *       },
+                     *       "updatedAt": "2026-01-31T12:00:00.000Z",
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/operator/notices"
+                     *         },
+                     *         "subscription": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10"
+                     *         },
+                     *         "keys": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/login/jwk"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["Notices"];
+                };
+            };
+            readonly 400: components["responses"]["BadRequest"];
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 409: components["responses"]["Conflict"];
+            readonly 413: components["responses"]["PayloadTooLarge"];
+            readonly 415: components["responses"]["UnsupportedMediaType"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly eraseNotices: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Erased */
+            readonly 204: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
+            };
+            readonly 400: components["responses"]["BadRequest"];
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
             readonly 405: components["responses"]["MethodNotAllowed"];
             readonly 429: components["responses"]["TooManyRequests"];
             readonly 500: components["responses"]["InternalServerError"];

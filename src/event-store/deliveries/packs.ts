@@ -175,18 +175,26 @@ export class Packs {
     return times.length === 0 ? undefined : Math.min(...times);
   }
 
-  /** Packs whose deliveries have all waited too long fail, or go on waiting while the backlog releases them: a bite of them. */
-  endHolds(now: number, endpoint: EndpointNow): void {
+  /**
+   * Packs whose deliveries have all waited too long fail, or go on waiting while the backlog releases them: a bite of them.
+   * @returns how many deliveries failed
+   */
+  endHolds(now: number, endpoint: EndpointNow): number {
     let left = DEADLINE_PACKS;
+    let failed = 0;
     for (const group of this.#groups.held()) {
       for (const pack of this.#rows.dueUntil(group, now, left)) {
         const end = endOfHold(pack.accepted_until, now, endpoint);
         if ('until' in end) this.#rows.setDeadline(pack, end.until);
-        else this.#fail(pack, group, end.reason);
+        else {
+          this.#fail(pack, group, end.reason);
+          failed += pack.present;
+        }
         left--;
       }
-      if (left === 0) return;
+      if (left === 0) break;
     }
+    return failed;
   }
 
   /** When the oldest failed delivery by id was accepted, ms. */

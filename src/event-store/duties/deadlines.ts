@@ -3,16 +3,24 @@ import type { EndpointNow } from '../../domain/delivery.ts';
 import type { Duty } from '../alarm.ts';
 import type { StoreDatabase } from '../database.ts';
 import type { Packs } from '../deliveries/packs.ts';
+import type { Health } from '../endpoint/health.ts';
 
 export class Deadlines implements Duty {
   readonly name = 'deadlines';
   readonly #database: StoreDatabase;
   readonly #packs: Packs;
+  readonly #health: Health;
   readonly #endpointNow: (now: number) => EndpointNow;
 
-  constructor(database: StoreDatabase, packs: Packs, endpointNow: (now: number) => EndpointNow) {
+  constructor(
+    database: StoreDatabase,
+    packs: Packs,
+    health: Health,
+    endpointNow: (now: number) => EndpointNow,
+  ) {
     this.#database = database;
     this.#packs = packs;
+    this.#health = health;
     this.#endpointNow = endpointNow;
   }
 
@@ -22,6 +30,9 @@ export class Deadlines implements Duty {
 
   work(now: number): void {
     if ((this.dueAt() ?? Number.POSITIVE_INFINITY) > now) return;
-    this.#database.transaction(() => this.#packs.endHolds(now, this.#endpointNow(now)));
+    this.#database.transaction(() => {
+      const failed = this.#packs.endHolds(now, this.#endpointNow(now));
+      if (failed > 0) this.#health.countEnded(failed);
+    });
   }
 }

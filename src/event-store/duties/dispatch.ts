@@ -59,6 +59,8 @@ interface DispatchParts {
   endpointNow(now: number): EndpointNow;
   /** Whether a proof was given (contract 10.8). */
   isGiven(proof: number): boolean;
+  /** Deliveries were held or tried to their end, and have failed. */
+  countEnded(count: number): void;
   /** The limit of a host for a customer. */
   limit(customerId: string, host: string): HostLimitRpc;
   /** How long the places of a dispatch last that nobody returns, ms. */
@@ -287,6 +289,8 @@ export class Dispatching implements Duty {
         if (outgoing !== undefined && outgoing.places > 0) outgoing.take(delivery);
       }
     for (const lane of ['first', 'others'] as const) this.#fillLane(lane, byHost, names, room, now);
+    const ended = [...sent.values()].reduce((sum, outgoing) => sum + outgoing.ended, 0);
+    if (ended > 0) this.#parts.countEnded(ended);
     return sent;
   }
 
@@ -369,6 +373,8 @@ class Outgoing {
   readonly idsByToken = new Map<string, string[]>();
   /** Places at the host that no delivery has yet. */
   places: number;
+  /** Deliveries that were due and have failed: they had been held, or had lapsed, to their end. */
+  ended = 0;
   readonly #granted: number;
   readonly #deliveries: Rows;
   readonly #now: number;
@@ -403,6 +409,7 @@ class Outgoing {
       return false;
     }
     this.#write(delivery, next);
+    if (next.state === 'failure' && this.#endpoint.enabled) this.ended++;
     if (next.leaseToken === null) return false;
     this.places--;
     const sharing = this.idsByToken.get(next.leaseToken);

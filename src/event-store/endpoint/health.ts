@@ -3,6 +3,9 @@
  *
  * The first failure in a row of a healthy endpoint is in memory alone: with the next success it would be a second row written for
  * nothing. The next failure writes both. Its retry comes after 3 s, before an object without calls is evicted.
+ *
+ * The row also counts the deliveries that ended in failure, because they were held or attempted to their end (contract 10.16): the failure
+ * that ends one changes the health in most cases, so the count costs no row of its own.
  */
 import type { AttemptResult } from '../../domain/delivery.ts';
 import { type EndpointHealth, HEALTHY, observe, probed } from '../../domain/endpoint-health.ts';
@@ -11,6 +14,8 @@ import type { StoreDatabase } from '../database.ts';
 export class Health {
   readonly #database: StoreDatabase;
   #current: EndpointHealth | undefined;
+  /** Deliveries that have ended in failure. */
+  #ended = 0;
   /** The figures as the row has them. */
   #written = '';
 
@@ -26,11 +31,25 @@ export class Health {
     return this.#current;
   }
 
-  /** Takes in the results of attempts, in order. */
-  observe(results: readonly AttemptResult[], now: number): void {
+  /** Deliveries that have ended in failure, because they were held or attempted to their end, since the store began to count. */
+  get ended(): number {
+    this.#current ??= this.#load();
+    return this.#ended;
+  }
+
+  /**
+   * Takes in the results of attempts, in order.
+   * @param ended how many of the deliveries ended in failure by them
+   */
+  observe(results: readonly AttemptResult[], now: number, ended: number): void {
     let health = this.current;
     for (const { outcome, durationMs } of results) health = observe(health, outcome, durationMs, now);
-    this.#save(health);
+    this.#save(health, ended);
+  }
+
+  /** Deliveries ended in failure without a result. */
+  countEnded(count: number): void {
+    this.#save(this.current, count);
   }
 
   /** The subscription has another endpoint now, of which nothing is known. */
@@ -46,16 +65,23 @@ export class Health {
   #load(): EndpointHealth {
     const row = this.#database.first<{ figures: string }>('SELECT figures FROM health');
     // `#save` alone writes the row. A figure that a later version added has its first value.
-    const health =
-      row === undefined ? HEALTHY : { ...HEALTHY, ...(JSON.parse(row.figures) as EndpointHealth) };
-    this.#written = JSON.stringify(health);
+    const { ended = 0, ...figures } =
+      row === undefined ? {} : (JSON.parse(row.figures) as Partial<EndpointHealth> & { ended?: number });
+    const health = row === undefined ? HEALTHY : { ...HEALTHY, ...figures };
+    this.#ended = ended;
+    this.#written = this.#figuresOf(health);
     return health;
   }
 
-  #save(health: EndpointHealth): void {
-    if (health === this.current) return;
+  #figuresOf(health: EndpointHealth): string {
+    return JSON.stringify(this.#ended === 0 ? health : { ...health, ended: this.#ended });
+  }
+
+  #save(health: EndpointHealth, ended = 0): void {
+    if (health === this.current && ended === 0) return;
+    this.#ended += ended;
     const isFirstFailure = health.state === 'healthy' && health.failed === 1;
-    const figures = JSON.stringify(isFirstFailure ? { ...health, failed: 0 } : health);
+    const figures = this.#figuresOf(isFirstFailure ? { ...health, failed: 0 } : health);
     if (figures !== this.#written)
       this.#database.run('INSERT OR REPLACE INTO health (one, figures) VALUES (1, ?)', figures);
     this.#written = figures;

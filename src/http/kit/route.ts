@@ -18,7 +18,7 @@ export const TAGS = {
   Publishing: 'Producers publish events.',
   Keys: 'The public keys by which listeners verify the tokens they get.',
   Notifications: 'What a listener gets.',
-  Operator: 'Customers, clients, keys, dead letters and the audit trail.',
+  Operator: 'Customers, clients, keys, dead letters, notices and the audit trail.',
   Console:
     'What the page of the console calls, with a cookie and from its own origin. Programs use the tokens above.',
   Operation: 'Whether the service is up, and what it offers.',
@@ -43,6 +43,7 @@ type Verb =
   | 'reseal'
   | 'rotate'
   | 'send'
+  | 'set'
   | 'start'
   | 'test'
   | 'update';

@@ -1,5 +1,4 @@
 /** Faults of a subscription's body that need configuration, D1 or a name server (contract 3.1, 3.3 and 4). */
-import { checkNewEndpoint } from '../../domain/endpoint.ts';
 import type { Fault } from '../../domain/errors.ts';
 import { worstSteps } from '../../domain/filter/filter.ts';
 import { FILTERS_MAX_BYTES_PER_CUSTOMER, FILTERS_MAX_STEPS_PER_CUSTOMER } from '../../domain/limits.ts';
@@ -7,6 +6,7 @@ import type { Subscription } from '../../domain/subscription.ts';
 import { countFilterSteps } from '../../operations/count-filter-steps.ts';
 import { bytesOf, filtersOfCustomer, titleIsTaken } from '../../storage/subscriptions.ts';
 import { type AppContext, param } from '../kit/context.ts';
+import { endpointFaults } from '../kit/endpoint-faults.ts';
 
 export const TITLE_TAKEN: Fault = { name: 'title', reason: 'is already used by another subscription' };
 
@@ -70,23 +70,4 @@ async function filterFaults(c: AppContext, filter: Schema): Promise<Fault[]> {
 function faultOfSum(fault: Fault, others: number, size: number, replaced: number, limit: number): Fault[] {
   if (others + size <= limit || size <= replaced) return [];
   return [{ ...fault, reason: `${fault.reason} (this filter ${size}, the others ${others})` }];
-}
-
-/** Checks the form of the URL, then every address of its host (contract 3.3). */
-async function endpointFaults(c: AppContext, endpoint: string): Promise<Fault[]> {
-  const { allowPrivateEndpoints } = c.get('services').config;
-  const refuse = (reason: string): Fault[] => [{ name: 'endpoint', reason }];
-  const url = checkNewEndpoint(endpoint, allowPrivateEndpoints);
-  if (!url.ok) return refuse(url.reason);
-  if (allowPrivateEndpoints) return [];
-  const verdict = await c.get('services').checkAddress(url.hostname);
-  switch (verdict.kind) {
-    case 'public':
-      return [];
-    case 'blocked':
-      return refuse('must name a host whose addresses are all public');
-    case 'no answer':
-    case 'resolver away':
-      return refuse('must name a host that can be resolved');
-  }
 }

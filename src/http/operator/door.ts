@@ -8,6 +8,7 @@ import { addCustomers } from './customers.ts';
 import { addDeadLetters } from './dead-letters.ts';
 import { addEndpoints } from './endpoints.ts';
 import { addFigures } from './figures.ts';
+import { addNotices } from './notices.ts';
 import { addSigningKeys } from './signing-keys.ts';
 import { addSubscriptionsOfCustomers } from './subscriptions.ts';
 
@@ -23,5 +24,6 @@ export function operatorDoor(): Door {
   addAudit(door);
   addFigures(door);
   addEndpoints(door);
+  addNotices(door);
   return door;
 }
