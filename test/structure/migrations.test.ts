@@ -22,6 +22,7 @@ const OF_D1 = {
   'migrations/0016_letters_of_nobody.sql': '4e5a0eb1bbfd4189',
   'migrations/0017_store_fill.sql': '99a630805f730576',
   'migrations/0019_console.sql': '56edc2d17bc0c05a',
+  'migrations/0021_signing_algorithms.sql': 'c741ba915f285d44',
 };
 
 /** In the order of `MIGRATIONS` in src/event-store/schema.ts. */
