@@ -102,6 +102,30 @@ describe('a SET that is signed with EdDSA', () => {
     expect(await signer.sign(key, { ...content, acceptedAt: 1 })).not.toBe(set);
   });
 
+  it('the signer makes the SET of the vector with the key of RFC 8037', async () => {
+    const kid = '90facafea9b1556698540f70c0117a22ea37bd5c';
+    const signer = createSigner({ ...config, baseUrl: 'https://webhooks.example.com' }, async () => [
+      await sealSigningKey(config, { customerId: CUSTOMER, kid, role: 'current', createdAt: 1 }, RFC_KEY),
+    ]);
+    await signer.open([kid]);
+    const vector = {
+      ...content,
+      endpoint: 'https://listener.example.com/hooks',
+      acceptedAt: content.occurredAt,
+    };
+    const set = await signer.sign({ algorithm: 'EdDSA', kid }, vector);
+    const [header = '', payload = '', signature] = set.split('.');
+    expect(atob(header.replaceAll('-', '+').replaceAll('_', '/'))).toBe(
+      '{"alg":"EdDSA","jku":"https://webhooks.example.com/b18fc81d-457e-4a40-ac87-2b78bd946fa2/login/jwk","kid":"90facafea9b1556698540f70c0117a22ea37bd5c","typ":"secevent+jwt"}',
+    );
+    expect(atob(payload.replaceAll('-', '+').replaceAll('_', '/'))).toBe(
+      '{"aud":["https://listener.example.com/hooks"],"events":{"test":{"id":"018bcfe5-6800-7000-8000-000000000001"}},"iat":1700000000,"iss":"https://webhooks.example.com/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks","jti":"09b92291-a28f-525b-8095-82046f6b0d00","toe":1700000000}',
+    );
+    expect(signature).toBe(
+      'nbxyX-a7LNSJHSozY8m60KW1Cwn17w3ldtqUGcnOWf5dIS2OvIFBdxmSxAZwWEw4tidhwPSvSyZNCfHCZOkTBQ',
+    );
+  });
+
   it('the signer makes the known signature of RFC 8037, appendix A.4', async () => {
     const kid = 'rfc8037';
     const key = await sealSigningKey(

@@ -92,11 +92,12 @@ public final class Listener {
       return context;
     }
 
-    /** The published keys that fit a header: of its id, and of its algorithm. */
+    /** The published keys that fit a header: of its id, and of its algorithm. A known id of another algorithm fetches no keys. */
     static List<Key> select(JWKSource<SecurityContext> keys, JWSHeader header) throws KeySourceException {
       var found = new ArrayList<Key>();
-      if (!ALGORITHMS.contains(header.getAlgorithm())) return found;
-      for (var jwk : keys.get(new JWKSelector(JWKMatcher.forJWSHeader(header)), null)) {
+      var matcher = new JWKMatcher.Builder().keyID(header.getKeyID()).build();
+      for (var jwk : keys.get(new JWKSelector(matcher), null)) {
+        if (!header.getAlgorithm().equals(jwk.getAlgorithm())) continue;
         try {
           if (jwk instanceof RSAKey rsa) found.add(rsa.toRSAPublicKey());
           if (jwk instanceof OctetKeyPair pair) found.add(ed25519Key(pair.getDecodedX()));
