@@ -3,7 +3,8 @@
  *
  * A customer always has a ring of RSA keys: `current` signs, `next` signs after it. A customer that signs by EdDSA has a ring of Ed25519
  * keys beside it. That ring signs from the `current_since` of its current key on; until then, and in code that does not know EdDSA, the
- * RSA ring does. So a change of the algorithm is one batch, and no task has to finish it later.
+ * RSA ring does. So a change of the algorithm is one batch, and no task has to finish it later
+ * (docs/decisions/0039-eddsa-for-those-who-may-choose.md).
  */
 import { and, asc, count, eq, gt, isNull, lte, ne, not, or, type SQL, sql } from 'drizzle-orm';
 import { alias } from 'drizzle-orm/sqlite-core';

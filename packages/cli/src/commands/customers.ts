@@ -87,7 +87,12 @@ export function addCustomers(program: Command, begin: Begin): void {
       .action(async (given: string | undefined, body: { signingAlgorithm: Algorithm }) => {
         const session = begin();
         const cid = given ?? session.customerId();
-        showCustomer(session, await session.operator().call('updateCustomer', { cid, body }));
+        const operator = session.operator();
+        if (body.signingAlgorithm === 'EdDSA')
+          await session.confirm(
+            `Let EdDSA sign for the customer ${cid}? Do all its listeners accept EdDSA and RS256?`,
+          );
+        showCustomer(session, await operator.call('updateCustomer', { cid, body }));
       }),
     'iw customers edit --signing-algorithm EdDSA',
   );
