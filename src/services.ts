@@ -119,8 +119,8 @@ function createDelivery(
   return {
     store: eventStore,
     host: (customerId, host) => openHostLimit(env.HOST_LIMIT, customerId, host, config.cell),
-    sign: (event, subscription, kid) => signer.sign(kid, contentOf(event, subscription)),
-    prepare: (event, subscription, kid) => signer.prepare(kid, contentOf(event, subscription)),
+    sign: (event, subscription, key) => signer.sign(key, contentOf(event, subscription)),
+    prepare: (event, subscription, key) => signer.prepare(key, contentOf(event, subscription)),
     signStored: async (set) => {
       await signer.open([keyIdOf(set)]);
       return await signer.signAgain(set);

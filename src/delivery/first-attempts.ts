@@ -10,6 +10,7 @@
 import pLimit, { type LimitFunction } from 'p-limit';
 import type { DeliveryFacts } from '../domain/delivery.ts';
 import type { IdentityEvent } from '../domain/event.ts';
+import type { SigningKeyName } from '../domain/signing-algorithm.ts';
 import { type Recipient, refOf, type SubscriptionRef } from '../domain/subscription.ts';
 import type { Admission, SentReport } from '../event-store/rpc.ts';
 import { type Disposition, DONE, FAILED, LATER } from './disposition.ts';
@@ -30,7 +31,7 @@ type OnEnd = (event: IdentityEvent, disposition: Disposition) => void;
 interface Portion {
   readonly subscription: Recipient;
   readonly ref: SubscriptionRef;
-  readonly kid: string;
+  readonly key: SigningKeyName;
   readonly store: DeliveryStore;
   readonly reporter: Reporter;
   readonly gate: Gate;
@@ -52,12 +53,12 @@ export class FirstAttempts {
    * Makes the first attempts of one subscription's events, a portion at a time. Each portion is admitted, attempted and settled
    * before the next is touched, so that neither signatures nor tokens pile up. Never rejects.
    */
-  deliver({ subscription, kid, events, waited }: Route, onEnd: OnEnd): Promise<void> {
+  deliver({ subscription, key, events, waited }: Route, onEnd: OnEnd): Promise<void> {
     return this.#routes(async () => {
       for (let start = 0; start < events.length; start += ADMIT_MAX_EVENTS) {
         const some = events.slice(start, start + ADMIT_MAX_EVENTS);
         if (this.#invocation.isOver()) for (const event of some) onEnd(event, LATER);
-        else await this.#deliverPortion(some, subscription, kid, waited, onEnd);
+        else await this.#deliverPortion(some, subscription, key, waited, onEnd);
       }
     });
   }
@@ -65,7 +66,7 @@ export class FirstAttempts {
   async #deliverPortion(
     events: readonly IdentityEvent[],
     subscription: Recipient,
-    kid: string,
+    key: SigningKeyName,
     waited: ReadonlySet<string>,
     onEnd: OnEnd,
   ): Promise<void> {
@@ -89,7 +90,7 @@ export class FirstAttempts {
     const work = admissions.filter(({ answer }) => answer === 'new' || answer === 'held').length;
     const reporter = this.#invocation.reporter(store, subscription, work);
     const gate = new Gate(store, reporter, this.#invocation.ports.now);
-    const portion: Portion = { subscription, ref, kid, store, reporter, gate, share, waited };
+    const portion: Portion = { subscription, ref, key, store, reporter, gate, share, waited };
     const postponed: [IdentityEvent, Disposition][] = [];
     await Promise.all(
       events.map(async (event, index) => {
@@ -163,11 +164,11 @@ export class FirstAttempts {
    * @param isUnsigned the store takes its SET without the signature, and the consumer that makes the attempt signs it
    */
   async #defer(portion: Portion, event: IdentityEvent, isUnsigned = false): Promise<Disposition> {
-    const { ref, reporter, subscription, kid } = portion;
+    const { ref, reporter, subscription, key } = portion;
     const { deferrals, memory, ports } = this.#invocation;
     const set = await deferrals(async () => {
       await memory.room();
-      return isUnsigned ? ports.prepare(event, subscription, kid) : await this.#sign(portion, event);
+      return isUnsigned ? ports.prepare(event, subscription, key) : await this.#sign(portion, event);
     });
     if (set === undefined) return NOT_BEGUN;
     const forget = memory.hold(set);
@@ -182,11 +183,11 @@ export class FirstAttempts {
 
   /** @returns `undefined` when the event could not be signed */
   async #sign(
-    { subscription, kid, ref, reporter }: Portion,
+    { subscription, key, ref, reporter }: Portion,
     event: IdentityEvent,
   ): Promise<string | undefined> {
     try {
-      return await this.#invocation.ports.sign(event, subscription, kid);
+      return await this.#invocation.ports.sign(event, subscription, key);
     } catch (error) {
       reporter.expectOneLess();
       logFailedCall('sign', ref, error);

@@ -2,6 +2,7 @@
 import type { Outcome } from '../domain/attempt.ts';
 import type { IdentityEvent } from '../domain/event.ts';
 import type { ShownState } from '../domain/proof.ts';
+import type { SigningKeyName } from '../domain/signing-algorithm.ts';
 import type { Recipient } from '../domain/subscription.ts';
 import type { EventStoreRpc, HealthNote } from '../event-store/rpc.ts';
 import type { HostLimitRpc } from '../host-limit/rpc.ts';
@@ -17,10 +18,10 @@ export interface DeliveryPorts {
   store(subscriptionId: string): DeliveryStore;
   /** The limit of a host for a customer. Its calls never reject. */
   host(customerId: string, host: string): HostLimitRpc;
-  /** Signs the SET of an event for a subscription with the customer's key `kid`. */
-  sign(event: IdentityEvent, subscription: Recipient, kid: string): Promise<string>;
+  /** Signs the SET of an event for a subscription with this key of the customer. */
+  sign(event: IdentityEvent, subscription: Recipient, key: SigningKeyName): Promise<string>;
   /** The SET that `sign` would make, without its signature. */
-  prepare(event: IdentityEvent, subscription: Recipient, kid: string): string;
+  prepare(event: IdentityEvent, subscription: Recipient, key: SigningKeyName): string;
   /**
    * Signs a SET that its store keeps unsigned, with the key that it names.
    * @returns the same text when that key is gone or does not open. @throws what reading the key throws

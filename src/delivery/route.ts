@@ -7,6 +7,7 @@
 import type { IdentityEvent } from '../domain/event.ts';
 import { FILTER_MAX_STEPS } from '../domain/limits.ts';
 import { eventsClaim } from '../domain/security-event-token.ts';
+import type { SigningKeyName } from '../domain/signing-algorithm.ts';
 import type { Recipient } from '../domain/subscription.ts';
 import type { Audience } from '../storage/recipients.ts';
 import { compiledFilters, type LoadFilters } from './filters.ts';
@@ -14,8 +15,8 @@ import { compiledFilters, type LoadFilters } from './filters.ts';
 /** The events of a batch that one subscription receives; each once: of several with one id the first counts (contract 10.1). */
 export interface Route {
   readonly subscription: Recipient;
-  /** Key id of the customer's current signing key. */
-  readonly kid: string;
+  /** The key that signs for the customer. */
+  readonly key: SigningKeyName;
   readonly events: readonly IdentityEvent[];
   /** Ids of those that have waited once for the answers to others. */
   readonly waited: ReadonlySet<string>;
@@ -76,12 +77,12 @@ export async function route(
 ): Promise<Route[]> {
   const routes = new Map<
     string,
-    { subscription: Recipient; kid: string; events: Map<string, IdentityEvent>; waited: Set<string> }
+    { subscription: Recipient; key: SigningKeyName; events: Map<string, IdentityEvent>; waited: Set<string> }
   >();
   for (const group of groups) {
     const audience = audiences.get(group.customerId);
     if (audience === undefined) continue;
-    const { kid } = audience;
+    const { key } = audience;
     const candidates = recipients(group, audience.subscriptions);
     // Customer by customer, so that the filters of one customer at a time are in memory beside those that the isolate keeps.
     const passes = await compiledFilters.prepare(candidates, loadFilters);
@@ -95,7 +96,7 @@ export async function route(
         }
         let one = routes.get(subscription.id);
         if (one === undefined) {
-          one = { subscription, kid, events: new Map(), waited: new Set() };
+          one = { subscription, key, events: new Map(), waited: new Set() };
           routes.set(subscription.id, one);
         }
         if (!one.events.has(event.id)) one.events.set(event.id, event);

@@ -61,6 +61,12 @@ export const AUDIT_EVENTS = {
     actors: ['operator', 'service'],
     outcomes: ['done'],
   },
+  'signing-algorithm-changed': {
+    meaning:
+      'Signatures of the customer are made by the algorithm `target`: by `EdDSA` after 24 hours, by `RS256` at once.',
+    actors: ['operator'],
+    outcomes: ['done'],
+  },
   'signing-keys-resealed': {
     meaning:
       '`count` private signing keys were sealed again. One call writes an entry for each 50 keys, and none when there was nothing to do.',

@@ -166,6 +166,8 @@ export const TOMBSTONE_MS = 30 * DAY_MS;
 export const TOMBSTONES_MAX_PER_CUSTOMER = 10_000;
 /** A retired signing key stays published this long (contract 6.3). */
 export const RETIRED_KEY_PUBLISHED_MS = 35 * DAY_MS;
+/** The first key of another algorithm is published this long before it signs: twice as long as listeners keep a key set (contract 6.3). */
+export const KEY_PUBLISHED_BEFORE_SIGNING_MS = DAY_MS;
 
 // --- Costly reads (contract 5.2 and 8) ------------------------------------------------------------------------
 

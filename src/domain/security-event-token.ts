@@ -4,6 +4,7 @@
  */
 import type { IdentityEvent } from './event.ts';
 import { notificationId } from './ids.ts';
+import type { SigningAlgorithm, SigningKeyName } from './signing-algorithm.ts';
 
 /** What a SET says, whichever key signs it. */
 export interface SetContent {
@@ -21,15 +22,19 @@ export interface SetContent {
 }
 
 interface SetHeader {
-  readonly alg: 'RS256';
+  readonly alg: SigningAlgorithm;
   readonly jku: string;
   readonly kid: string;
   readonly typ: 'secevent+jwt';
 }
 
 /** The protected header, with its members in the order in which they are written. */
-export function setHeader(baseUrl: string, customerId: string, kid: string): SetHeader {
-  return { alg: 'RS256', jku: `${baseUrl}/${customerId}/login/jwk`, kid, typ: 'secevent+jwt' };
+export function setHeader(
+  baseUrl: string,
+  customerId: string,
+  { algorithm, kid }: SigningKeyName,
+): SetHeader {
+  return { alg: algorithm, jku: `${baseUrl}/${customerId}/login/jwk`, kid, typ: 'secevent+jwt' };
 }
 
 /** The claims as JSON text, keys sorted at each level. */
@@ -76,8 +81,8 @@ const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const BASE64URL = { alphabet: 'base64url', omitPadding: true } as const;
 
 /**
- * A SET without its signature, as text that can be stored: RS256 is deterministic (RFC 8017, 8.2), so the key and the text
- * make the same signature again, byte for byte.
+ * A SET without its signature, as text that can be stored: RS256 (RFC 8017, 8.2) and EdDSA (RFC 8032, 5.1.6) are deterministic, so the
+ * key and the text make the same signature again, byte for byte.
  * @param set a compact SET, also one that is not signed
  * @returns `undefined` when the text would not make the same bytes again
  */
@@ -107,9 +112,15 @@ export function isUnsigned(set: string): boolean {
   return set.endsWith('.');
 }
 
+/** The signing key that a compact SET names. @throws SyntaxError when the text is not a compact SET */
+export function keyNameOf(set: string): { readonly kid: string; readonly algorithm: string } {
+  const { kid, alg } = JSON.parse(textOf(set.slice(0, set.indexOf('.')))) as SetHeader;
+  return { kid, algorithm: alg };
+}
+
 /** The id of the signing key that a compact SET names. @throws SyntaxError when the text is not a compact SET */
 export function keyIdOf(set: string): string {
-  return (JSON.parse(textOf(set.slice(0, set.indexOf('.')))) as SetHeader).kid;
+  return keyNameOf(set).kid;
 }
 
 /** The claims of a compact SET as JSON text. @throws SyntaxError or TypeError when the text is not a compact SET */

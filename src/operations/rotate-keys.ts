@@ -7,7 +7,7 @@ import { findKeyRing, rotateKeys } from '../storage/signing-keys.ts';
 import { logAudit, newAuditRow } from './audit-trail.ts';
 
 /**
- * Makes the next key sign, and makes a new next key unless one is in reserve.
+ * Makes the next key sign, and makes a new next key unless one is in reserve. EdDSA keys rotate with the RSA keys.
  * @param by who rotates, for the audit trail
  * @returns false when there is no such customer
  */
@@ -20,14 +20,18 @@ export async function rotateSigningKeys(
 ): Promise<boolean> {
   const ring = await findKeyRing(db, customerId);
   if (ring === undefined) return false;
-  const fresh =
-    ring.reserve === undefined ? await makeSigningKey(sealing, customerId, 'next', now) : undefined;
+  const fresh = {
+    ...(ring.reserve === undefined ? { rsa: await makeSigningKey(sealing, customerId, 'next', now) } : {}),
+    ...(ring.eddsa === undefined
+      ? {}
+      : { eddsa: await makeSigningKey(sealing, customerId, 'next', now, 'EdDSA') }),
+  };
   // Of two rotations at once the second changes nothing: it asked for a rotation, and there was one.
   const entry = {
     event: 'signing-keys-rotated',
     outcome: 'done',
     customerId,
-    target: ring.current,
+    target: ring.eddsa !== undefined && ring.eddsa.since <= now ? ring.eddsa.current : ring.current,
     ...by,
   } as const;
   const audit = newAuditRow(entry, now);

@@ -7,12 +7,13 @@
 import type { Delivery } from '../domain/delivery.ts';
 import { newEventIds } from '../domain/ids.ts';
 import type { SetContent } from '../domain/security-event-token.ts';
+import type { SigningKeyName } from '../domain/signing-algorithm.ts';
 import { refOf, type Subscription } from '../domain/subscription.ts';
 import type { EventStoreRpc } from '../event-store/rpc.ts';
 import { logError } from '../log.ts';
 import type { Signer } from '../signing/signer.ts';
 import type { Database } from '../storage/database.ts';
-import { currentKid } from '../storage/signing-keys.ts';
+import { currentKey } from '../storage/signing-keys.ts';
 
 export interface SendTestNeeds {
   readonly db: Database;
@@ -39,10 +40,10 @@ export async function sendTest(
   claimOf: ClaimOf = testEvent,
 ): Promise<SentTest> {
   if (!subscription.enabled) return { result: 'disabled' };
-  const kid = await currentKid(needs.db, subscription.customerId);
-  if (kid === undefined) return { result: 'no customer' };
+  const key = await currentKey(needs.db, subscription.customerId, now);
+  if (key === undefined) return { result: 'no customer' };
   const [eventId = ''] = newEventIds(now, 1, crypto.getRandomValues(new Uint8Array(16)));
-  const set = await sign(needs.signer, kid, subscription, { eventId, events: claimOf(eventId) }, now);
+  const set = await sign(needs.signer, key, subscription, { eventId, events: claimOf(eventId) }, now);
   const store = needs.eventStore(subscription.id);
   const { endpoint } = subscription;
   const facts = { eventId, acceptedAt: now, endpoint, set, neverHeld: true as const };
@@ -73,13 +74,13 @@ export async function askForProof(
 
 async function sign(
   signer: SendTestNeeds['signer'],
-  kid: string,
+  key: SigningKeyName,
   subscription: Subscription,
   content: Pick<SetContent, 'eventId' | 'events'>,
   now: number,
 ): Promise<string> {
-  await signer.open([kid]);
-  return await signer.sign(kid, {
+  await signer.open([key.kid]);
+  return await signer.sign(key, {
     customerId: subscription.customerId,
     subscriptionId: subscription.id,
     ...content,

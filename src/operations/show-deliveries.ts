@@ -1,7 +1,7 @@
 /**
  * Packed deliveries come from their store without the signatures of their SETs. A flow that shows such a delivery has it
- * signed again here. The key is kept, sealed, for longer than any event signed with it (contract 6.3), and RS256 is
- * deterministic, so the signature is the one that was sent.
+ * signed again here. The key is kept, sealed, for longer than any event signed with it (contract 6.3), and both
+ * algorithms are deterministic, so the signature is the one that was sent.
  *
  * A signature takes about a millisecond, in which the isolate does nothing else, and a delivery whose SET is whole takes a part of
  * that to be read and written. So the flow shows some at a time, asks before each of these bites whether it may go on, and lets

@@ -59,7 +59,7 @@ async function consumeFrom(
     deadLetters,
     captureDomain: config.captureDomain,
     findAudiences: (customerIds: readonly string[], subscriptionIds?: readonly string[]) =>
-      findAudiences(db, customerIds, subscriptionIds),
+      findAudiences(db, customerIds, Date.now(), subscriptionIds),
     findFilters: (subscriptionIds: readonly string[]) => findFilters(db, subscriptionIds),
     openKeys: (kids: readonly string[]) => signer.open(kids),
   };

@@ -285,7 +285,7 @@ class Batch {
   /** Opens the keys of a batch in one query. Without it, each signature asks for its own, and says what is wrong. */
   async #openKeys(routes: readonly Route[]): Promise<void> {
     try {
-      await this.#ports.openKeys([...new Set(routes.map(({ kid }) => kid))]);
+      await this.#ports.openKeys([...new Set(routes.map(({ key }) => key.kid))]);
     } catch (error) {
       logWarn('signing keys not read', { error: describeError(error) });
     }

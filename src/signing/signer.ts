@@ -1,21 +1,24 @@
 /**
  * Signs SETs. An isolate opens a private key once and keeps it while there is room; a batch reads all keys that are not open
  * yet in one query. A signer holds the keys that it opened itself until its invocation ends, whatever the isolate drops.
- * RS256 is deterministic (RFC 8017, 8.2): the same content and key give the same bytes, so a repeated attempt sends
- * exactly what the first one sent.
+ * RS256 (RFC 8017, 8.2) and EdDSA (RFC 8032, 5.1.6) are deterministic: the same content and key give the same bytes, so a repeated
+ * attempt sends exactly what the first one sent.
+ *
+ * The key decides its algorithm. A SET that names another one for the key is not signed.
  */
 import { BoundedCache } from '../bounded-cache.ts';
 import {
-  keyIdOf,
+  keyNameOf,
   type SetContent,
   setHeader,
   setPayload,
   signingInput,
   unsigned,
 } from '../domain/security-event-token.ts';
+import type { SigningKeyName } from '../domain/signing-algorithm.ts';
 import { logError } from '../log.ts';
 import type { SealedKey } from '../storage/signing-keys.ts';
-import { openSigningKey } from './keys.ts';
+import { algorithmOf, openSigningKey } from './keys.ts';
 import type { SealingKeys } from './sealing.ts';
 
 /** Opened private keys that an isolate keeps. */
@@ -35,15 +38,15 @@ export interface Signer {
   /**
    * Signs one SET with a key that `open` opened.
    * @returns the compact serialisation (RFC 7515, 7.1)
-   * @throws Error when the key is not open
+   * @throws Error when the key is not open, or has another algorithm than its name says
    */
-  sign(kid: string, content: SetContent): Promise<string>;
+  sign(key: SigningKeyName, content: SetContent): Promise<string>;
   /** The SET that `sign` would make, without its signature: somebody signs it when it is sent. No key has to be open. */
-  prepare(kid: string, content: SetContent): string;
+  prepare(key: SigningKeyName, content: SetContent): string;
   /**
    * Signs a SET that is stored without its signature. If it was sent before, the result has the same bytes.
    * @param set a compact SET that ends with its second dot
-   * @returns the whole SET; `set` itself when its key is not open
+   * @returns the whole SET; `set` itself when its key is not open, or has another algorithm than the SET names
    */
   signAgain(set: string): Promise<string>;
 }
@@ -60,10 +63,15 @@ export function createSigner(
 ): Signer {
   const { baseUrl } = options;
   const opened = new Map<string, CryptoKey>();
-  const textOf = (kid: string, content: SetContent) => ({
-    header: JSON.stringify(setHeader(baseUrl, content.customerId, kid)),
+  const textOf = (key: SigningKeyName, content: SetContent) => ({
+    header: JSON.stringify(setHeader(baseUrl, content.customerId, key)),
     payload: setPayload(baseUrl, content),
   });
+  /** The open key of this name, if it has this algorithm. */
+  const find = ({ kid, algorithm }: { readonly kid: string; readonly algorithm: string }) => {
+    const key = opened.get(kid);
+    return key !== undefined && algorithmOf(key) === algorithm ? key : undefined;
+  };
   return {
     async open(kids) {
       const missing: string[] = [];
@@ -84,23 +92,23 @@ export function createSigner(
       }
     },
 
-    async sign(kid, content) {
-      const key = opened.get(kid);
-      if (key === undefined) throw new Error(`signing key ${kid} is not open`);
-      return await sign(key, signingInput(textOf(kid, content)));
+    async sign(name, content) {
+      const key = find(name);
+      if (key === undefined) throw new Error(`signing key ${name.kid} is not open for ${name.algorithm}`);
+      return await sign(key, signingInput(textOf(name, content)));
     },
 
-    prepare: (kid, content) => unsigned(textOf(kid, content)),
+    prepare: (name, content) => unsigned(textOf(name, content)),
 
     async signAgain(set) {
-      const key = opened.get(keyIdOf(set));
+      const key = find(keyNameOf(set));
       return key === undefined ? set : await sign(key, set.slice(0, -1));
     },
   };
 }
 
-/** RS256 over a signing input (RFC 7515, 5.1; RFC 7518, 3.3). @returns the compact serialisation */
+/** The signature of a key over a signing input (RFC 7515, 5.1; RFC 7518, 3.3; RFC 8037, 3.1). @returns the compact serialisation */
 async function sign(key: CryptoKey, input: string): Promise<string> {
-  const signature = await crypto.subtle.sign('RSASSA-PKCS1-v1_5', key, encoder.encode(input));
+  const signature = await crypto.subtle.sign(key.algorithm.name, key, encoder.encode(input));
   return `${input}.${new Uint8Array(signature).toBase64({ alphabet: 'base64url', omitPadding: true })}`;
 }

@@ -6,14 +6,24 @@ import { ERASED_ID_REST_MS } from '../domain/limits.ts';
 import { insertAudit } from './audit.ts';
 import { type Database, isDuplicate } from './database.ts';
 import { customers, deadLetters, signingKeys, subscriptions } from './schema.ts';
-import type { NewSigningKey } from './signing-keys.ts';
+import { eddsaKeys, isCurrentEdDsa, type NewSigningKey, signingKeyRow } from './signing-keys.ts';
 import { tombstone } from './tombstone.ts';
 
 export interface Customer {
   readonly id: string;
   readonly name: string;
   readonly createdAt: number;
+  /** From when on EdDSA signs for it, ms; `null`: RS256 signs. */
+  readonly eddsaSince: number | null;
 }
+
+const customer = {
+  id: customers.id,
+  name: customers.name,
+  createdAt: customers.createdAt,
+  eddsaSince: eddsaKeys.currentSince,
+};
+const ofCustomer = isCurrentEdDsa(sql`${customers.id}`);
 
 /**
  * Creates a customer with its signing keys and the audit row of it, all or nothing. The id of an erased customer is refused for
@@ -21,7 +31,7 @@ export interface Customer {
  */
 export async function insertCustomer(
   db: Database,
-  { id, name, createdAt }: Customer,
+  { id, name, createdAt }: Omit<Customer, 'eddsaSince'>,
   keys: readonly NewSigningKey[],
   audit: AuditRow,
 ): Promise<'created' | 'exists' | 'erased lately'> {
@@ -31,7 +41,7 @@ export async function insertCustomer(
     await db.batch([
       db.insert(customers).select(sql`SELECT ${id}, ${name}, ${createdAt} WHERE NOT ${erasedLately}`),
       // Without a customer these are refused, and the batch with them.
-      db.insert(signingKeys).values([...keys]),
+      db.insert(signingKeys).values(keys.map(signingKeyRow)),
       insertAudit(db, audit),
     ]);
     return 'created';
@@ -44,7 +54,13 @@ export async function insertCustomer(
 }
 
 export async function findCustomer(db: Database, id: string): Promise<Customer | undefined> {
-  return (await db.select().from(customers).where(eq(customers.id, id)).limit(1))[0];
+  const rows = await db
+    .select(customer)
+    .from(customers)
+    .leftJoin(eddsaKeys, ofCustomer)
+    .where(eq(customers.id, id))
+    .limit(1);
+  return rows[0];
 }
 
 /**
@@ -75,8 +91,9 @@ export async function listCustomers(
 ): Promise<{ total: number; customers: Customer[] }> {
   const [rows, totals] = await db.batch([
     db
-      .select()
+      .select(customer)
       .from(customers)
+      .leftJoin(eddsaKeys, ofCustomer)
       .orderBy(asc(customers.createdAt), asc(customers.id))
       .limit(limit)
       .offset(offset),

@@ -4,9 +4,11 @@
  */
 import { and, eq, isNull, lte, ne, or, type SQL, sql } from 'drizzle-orm';
 import type { ShownState } from '../domain/proof.ts';
+import type { SigningKeyName } from '../domain/signing-algorithm.ts';
 import type { Recipient } from '../domain/subscription.ts';
 import type { Database } from './database.ts';
 import { customers, shownState, signingKeys, subscriptions } from './schema.ts';
+import { eddsaKeys, isCurrentEdDsa, signingKeyOf } from './signing-keys.ts';
 
 const living = isNull(subscriptions.deletedAt);
 
@@ -31,33 +33,41 @@ function isOneOf(ids: readonly string[]): SQL {
 /** What the event path must know of a customer: its subscriptions, and which key signs. */
 export interface Audience {
   readonly customerId: string;
-  /** Key id of the current signing key. */
-  readonly kid: string;
+  /** The key that signs. */
+  readonly key: SigningKeyName;
   readonly subscriptions: readonly Recipient[];
 }
 
 /**
- * The audiences of all customers of a batch, in one query.
+ * The audiences of all customers of a batch at `now` (ms), in one query.
  * @param subscriptionIds only these subscriptions; absent: all of the customers
  * @returns by customer id; customers that do not exist are missing
  */
 export async function findAudiences(
   db: Database,
   customerIds: readonly string[],
+  now: number,
   subscriptionIds?: readonly string[],
 ): Promise<Map<string, Audience>> {
   const named = subscriptionIds && isOneOf(subscriptionIds);
   const rows = await db
-    .select({ customerId: customers.id, kid: signingKeys.kid, subscription: recipient })
+    .select({
+      customerId: customers.id,
+      kid: signingKeys.kid,
+      eddsaKid: eddsaKeys.kid,
+      eddsaSince: eddsaKeys.currentSince,
+      subscription: recipient,
+    })
     .from(customers)
     .innerJoin(signingKeys, and(eq(signingKeys.customerId, customers.id), eq(signingKeys.role, 'current')))
+    .leftJoin(eddsaKeys, isCurrentEdDsa(sql`${customers.id}`))
     .leftJoin(subscriptions, and(eq(subscriptions.customerId, customers.id), living, named))
     .where(sql`${customers.id} IN (SELECT value FROM json_each(${JSON.stringify(customerIds)}))`);
   const audiences = new Map<string, Audience & { subscriptions: Recipient[] }>();
-  for (const { customerId, kid, subscription } of rows) {
+  for (const { customerId, subscription, ...keys } of rows) {
     let audience = audiences.get(customerId);
     if (audience === undefined) {
-      audience = { customerId, kid, subscriptions: [] };
+      audience = { customerId, key: signingKeyOf(keys, now), subscriptions: [] };
       audiences.set(customerId, audience);
     }
     if (subscription !== null) audience.subscriptions.push(subscription);

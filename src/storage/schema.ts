@@ -9,6 +9,7 @@ import { SESSION_KINDS } from '../domain/console.ts';
 import { HEALTH_STATES } from '../domain/endpoint-health.ts';
 import type { EventType } from '../domain/event.ts';
 import type { ShownState } from '../domain/proof.ts';
+import { SIGNING_ALGORITHMS } from '../domain/signing-algorithm.ts';
 
 export const customers = sqliteTable('customers', {
   id: text('id').primaryKey(),
@@ -37,6 +38,7 @@ export const clientSecrets = sqliteTable('client_secrets', {
   expiresAt: integer('expires_at'),
 });
 
+/** Of RSA keys. To code from before EdDSA an EdDSA key is always `retired`; its own role is in `eddsaRole`. */
 const SIGNING_KEY_ROLES = ['current', 'next', 'reserve', 'retired'] as const;
 
 export const signingKeys = sqliteTable('signing_keys', {
@@ -48,6 +50,8 @@ export const signingKeys = sqliteTable('signing_keys', {
   createdAt: integer('created_at').notNull(),
   retiredAt: integer('retired_at'),
   currentSince: integer('current_since'),
+  algorithm: text('algorithm', { enum: SIGNING_ALGORITHMS }).notNull(),
+  eddsaRole: text('eddsa_role', { enum: ['current', 'next'] }),
 });
 
 export const subscriptions = sqliteTable('subscriptions', {

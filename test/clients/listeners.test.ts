@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import { OperatorClient, WebhooksClient } from '@identity-webhooks/client';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import {
+  type Algorithm,
   ENDPOINT,
   type Service as KeyServer,
   startService as startKeyServer,
@@ -177,20 +178,27 @@ interface Customer {
 let home: Home;
 let service: RunningService;
 let recorder: ScriptedListener;
-/** Signs tokens that the service would never send. */
-let keys: KeyServer;
-let customer: Customer;
-/** Endpoint that the recorded token is for. */
-let endpoint: string;
-/** A token that the service has sent: of the customer, for `endpoint`. */
-let token: string;
-/** The same for another endpoint, and of another customer. */
-let forAnother: string;
-let ofAnother: string;
 
-async function createCustomer(name: string): Promise<Customer> {
+/** What listeners of one algorithm are tried with. */
+interface Scene {
+  /** Signs tokens that the service would never send. */
+  readonly keys: KeyServer;
+  readonly customer: Customer;
+  /** Endpoint that the recorded token is for. */
+  readonly endpoint: string;
+  /** A token that the service has sent: of the customer, for `endpoint`. */
+  readonly token: string;
+  /** The same for another endpoint, and of another customer. */
+  readonly forAnother: string;
+  readonly ofAnother: string;
+}
+
+const ALGORITHMS = ['RS256', 'EdDSA'] as const;
+const scenes = new Map<Algorithm, Scene>();
+
+async function createCustomer(name: string, signingAlgorithm: Algorithm): Promise<Customer> {
   const operator = new OperatorClient({ baseUrl: service.url, token: home.operatorToken });
-  const { id: cid } = await operator.call('createCustomer', { body: { name } });
+  const { id: cid } = await operator.call('createCustomer', { body: { name, signingAlgorithm } });
   const { clientId, clientSecret } = await operator.call('createClient', { cid, body: { name } });
   return {
     client: new WebhooksClient({ baseUrl: service.url, customerId: cid, clientId, clientSecret }),
@@ -233,8 +241,16 @@ function withChangedClaim(text: string): string {
 
 /** Changes one character in the middle of the signature. */
 function withChangedSignature(text: string): string {
-  const at = text.length - 100;
+  const at = text.lastIndexOf('.') + 40;
   return `${text.slice(0, at)}${text[at] === 'A' ? 'B' : 'A'}${text.slice(at + 1)}`;
+}
+
+/** The same token, whose header names the other algorithm. */
+function withOtherAlgorithm(text: string): string {
+  const [header = '', ...rest] = text.split('.');
+  const { alg, ...others } = JSON.parse(Buffer.from(header, 'base64url').toString());
+  const other = { alg: alg === 'RS256' ? 'EdDSA' : 'RS256', ...others };
+  return [Buffer.from(JSON.stringify(other)).toString('base64url'), ...rest].join('.');
 }
 
 async function post(url: string, body: string, type = 'application/secevent+jwt') {
@@ -243,21 +259,37 @@ async function post(url: string, body: string, type = 'application/secevent+jwt'
   return { response, status: response.status, err: text === '' ? undefined : JSON.parse(text).err };
 }
 
+async function prepareScene(algorithm: Algorithm): Promise<Scene> {
+  const name = (what: string) => `${algorithm}-${what}`;
+  const endpoint = `${recorder.url}/hooks/${name('own')}`;
+  const [keys, another, customer] = await Promise.all([
+    startKeyServer(algorithm),
+    createCustomer('Another', algorithm),
+    createCustomer('Acme', algorithm),
+  ]);
+  await subscribe(customer, endpoint);
+  await subscribe(customer, `${recorder.url}/hooks/${name('partner')}`);
+  await subscribe(another, `${recorder.url}/hooks/${name('another')}`);
+  await Promise.all([publish(customer), publish(another)]);
+  const [token, forAnother, ofAnother] = await Promise.all([
+    recorded(name('own')),
+    recorded(name('partner')),
+    recorded(name('another')),
+  ]);
+  return { keys, customer, endpoint, token, forAnother, ofAnother };
+}
+
+function sceneOf(algorithm: Algorithm): Scene {
+  const scene = scenes.get(algorithm);
+  if (scene === undefined) throw new Error('the scene was not prepared');
+  return scene;
+}
+
 beforeAll(async () => {
   mkdirSync(CACHE, { recursive: true });
   home = makeHome();
-  keys = await startKeyServer();
   [service, recorder] = await Promise.all([startService(home), startScriptedListener()]);
-  const another = await createCustomer('Another');
-  customer = await createCustomer('Acme');
-  endpoint = `${recorder.url}/hooks/own`;
-  await subscribe(customer, endpoint);
-  await subscribe(customer, `${recorder.url}/hooks/partner`);
-  await subscribe(another, `${recorder.url}/hooks/another`);
-  await Promise.all([publish(customer), publish(another)]);
-  token = await recorded('own');
-  forAnother = await recorded('partner');
-  ofAnother = await recorded('another');
+  for (const algorithm of ALGORITHMS) scenes.set(algorithm, await prepareScene(algorithm));
 });
 
 afterEach(async () => {
@@ -267,7 +299,7 @@ afterEach(async () => {
 afterAll(async () => {
   await service?.stop();
   await recorder?.close();
-  await keys?.close();
+  for (const { keys } of scenes.values()) await keys.close();
   home?.remove();
 });
 
@@ -277,73 +309,87 @@ describe.each(LANGUAGES)('the listener in $name', (language) => {
     missing = await language.prepare();
   });
 
-  it('a listener takes an event of the service, and copies of its token do no work', async (context) => {
-    if (missing !== undefined) context.skip(missing);
-    const port = await freePort();
-    const url = `http://127.0.0.1:${port}/hooks`;
-    const { jwksUrl, issuer } = customer;
-    const listener = await start(language, { jwksUrl, issuer, audiences: [url, endpoint], port });
-    const sid = await subscribe(customer, url);
-    await publish(customer);
-    const delivered = await until(async () => {
-      const { events } = (await customer.client.call('listEvents', { sid }))._embedded;
-      return events[0]?.state.startsWith('awaiting') || events[0]?.state === 'executing'
-        ? undefined
-        : events[0];
-    });
-    expect(delivered.state).toBe('success');
+  it.for(ALGORITHMS)(
+    'a listener takes an event that is signed with %s, and copies of its token do no work',
+    async (algorithm, context) => {
+      const { customer, endpoint, token } = sceneOf(algorithm);
+      expect(JSON.parse(Buffer.from(token.split('.')[0] ?? '', 'base64url').toString())).toMatchObject({
+        alg: algorithm,
+      });
+      if (missing !== undefined) context.skip(missing);
+      const port = await freePort();
+      const url = `http://127.0.0.1:${port}/hooks`;
+      const { jwksUrl, issuer } = customer;
+      const listener = await start(language, { jwksUrl, issuer, audiences: [url, endpoint], port });
+      const sid = await subscribe(customer, url);
+      await publish(customer);
+      const delivered = await until(async () => {
+        const { events } = (await customer.client.call('listEvents', { sid }))._embedded;
+        return events[0]?.state.startsWith('awaiting') || events[0]?.state === 'executing'
+          ? undefined
+          : events[0];
+      });
+      expect(delivered.state).toBe('success');
 
-    const { jti } = claimsOf(token);
-    const together = await Promise.all(Array.from({ length: 20 }, () => post(listener.url, token)));
-    // A copy that comes while the first is at work may be asked for again.
-    expect(together.filter(({ status }) => status !== 202 && status !== 503)).toEqual([]);
-    expect(together.some(({ status }) => status === 202)).toBe(true);
-    const copy = await post(listener.url, token, 'application/secevent+jwt; charset=utf-8');
-    expect([copy.status, copy.err]).toEqual([202, undefined]);
-    await until(async () => listener.taken(jti) > 0 || undefined);
-    expect(listener.taken(jti)).toBe(1);
-    await customer.client.call('deleteSubscription', { sid });
-  });
+      const { jti } = claimsOf(token);
+      const together = await Promise.all(Array.from({ length: 20 }, () => post(listener.url, token)));
+      // A copy that comes while the first is at work may be asked for again.
+      expect(together.filter(({ status }) => status !== 202 && status !== 503)).toEqual([]);
+      expect(together.some(({ status }) => status === 202)).toBe(true);
+      const copy = await post(listener.url, token, 'application/secevent+jwt; charset=utf-8');
+      expect([copy.status, copy.err]).toEqual([202, undefined]);
+      await until(async () => listener.taken(jti) > 0 || undefined);
+      expect(listener.taken(jti)).toBe(1);
+      await customer.client.call('deleteSubscription', { sid });
+    },
+  );
 
-  it('a listener refuses what is not for it, with the errors of RFC 8935', async (context) => {
-    if (missing !== undefined) context.skip(missing);
-    const { jwksUrl, issuer } = customer;
-    const listener = await start(language, {
-      jwksUrl,
-      issuer,
-      audiences: [endpoint],
-      port: await freePort(),
-    });
-    const answers: Record<string, unknown> = {};
-    for (const [what, body, type] of [
-      ['for another endpoint', forAnother],
-      ['of another customer', ofAnother],
-      ['a changed claim', withChangedClaim(token)],
-      ['a changed signature', withChangedSignature(token)],
-      ['no token', 'not a token'],
-      ['nothing', ''],
-      ['another media type', token, 'application/json'],
-    ] as const) {
-      const { status, err } = await post(listener.url, body, type);
-      answers[what] = `${status} ${err}`;
-    }
-    expect(answers).toEqual({
-      'for another endpoint': '400 invalid_audience',
-      'of another customer': '400 invalid_key',
-      'a changed claim': '400 invalid_key',
-      'a changed signature': '400 invalid_key',
-      'no token': '400 invalid_request',
-      nothing: '400 invalid_request',
-      'another media type': '415 invalid_request',
-    });
-    const { response } = await post(listener.url, 'not a token');
-    expect(response.headers.get('content-type')).toBe('application/json');
-    expect(response.headers.get('content-language')).toBe('en');
-    for (const refused of [forAnother, ofAnother, token])
-      expect(listener.taken(claimsOf(refused).jti)).toBe(0);
-  });
+  it.for(ALGORITHMS)(
+    'a listener refuses what is signed with %s and not for it, with the errors of RFC 8935',
+    async (algorithm, context) => {
+      const { customer, endpoint, token, forAnother, ofAnother } = sceneOf(algorithm);
+      if (missing !== undefined) context.skip(missing);
+      const { jwksUrl, issuer } = customer;
+      const listener = await start(language, {
+        jwksUrl,
+        issuer,
+        audiences: [endpoint],
+        port: await freePort(),
+      });
+      const answers: Record<string, unknown> = {};
+      for (const [what, body, type] of [
+        ['for another endpoint', forAnother],
+        ['of another customer', ofAnother],
+        ['a changed claim', withChangedClaim(token)],
+        ['a changed signature', withChangedSignature(token)],
+        ['the other algorithm in its header', withOtherAlgorithm(token)],
+        ['no token', 'not a token'],
+        ['nothing', ''],
+        ['another media type', token, 'application/json'],
+      ] as const) {
+        const { status, err } = await post(listener.url, body, type);
+        answers[what] = `${status} ${err}`;
+      }
+      expect(answers).toEqual({
+        'for another endpoint': '400 invalid_audience',
+        'of another customer': '400 invalid_key',
+        'a changed claim': '400 invalid_key',
+        'a changed signature': '400 invalid_key',
+        'the other algorithm in its header': '400 invalid_key',
+        'no token': '400 invalid_request',
+        nothing: '400 invalid_request',
+        'another media type': '415 invalid_request',
+      });
+      const { response } = await post(listener.url, 'not a token');
+      expect(response.headers.get('content-type')).toBe('application/json');
+      expect(response.headers.get('content-language')).toBe('en');
+      for (const refused of [forAnother, ofAnother, token])
+        expect(listener.taken(claimsOf(refused).jti)).toBe(0);
+    },
+  );
 
   it('a listener of another issuer refuses the token', async (context) => {
+    const { customer, endpoint, token } = sceneOf('RS256');
     if (missing !== undefined) context.skip(missing);
     const issuer = 'https://other.example/webhooks';
     const settings = { jwksUrl: customer.jwksUrl, issuer, audiences: [endpoint], port: await freePort() };
@@ -351,50 +397,55 @@ describe.each(LANGUAGES)('the listener in $name', (language) => {
     expect([status, err]).toEqual([400, 'invalid_issuer']);
   });
 
-  it('a listener refuses a token that is signed with a published key and is no event for it', async (context) => {
-    if (missing !== undefined) context.skip(missing);
-    const { jwksUrl, issuer, sign } = keys;
-    const listener = await start(language, {
-      jwksUrl,
-      issuer,
-      audiences: [ENDPOINT],
-      port: await freePort(),
-    });
-    const answers: Record<string, unknown> = {};
-    for (const [what, claims, header] of [
-      ['an event', {}, {}],
-      ['another type', {}, { typ: 'JWT' }],
-      ['no type', {}, { typ: undefined } as object],
-      ['no issuer', { iss: undefined }, {}],
-      ['no audience', { aud: undefined }, {}],
-      ['no id', { jti: undefined }, {}],
-      ['an empty id', { jti: '' }, {}],
-      ['no time', { iat: undefined }, {}],
-      ['no events', { events: undefined }, {}],
-      ['events that are a text', { events: 'entityCreated' }, {}],
-      ['a time ahead, because two clocks differ', { iat: 4_000_000_000 }, {}],
-      ['expired', { exp: 1_700_000_000 }, {}],
-    ] as const) {
-      const { status, err } = await post(listener.url, await sign(claims, header));
-      answers[what] = `${status} ${err}`;
-    }
-    expect(answers).toEqual({
-      'an event': '202 undefined',
-      'another type': '400 invalid_request',
-      'no type': '400 invalid_request',
-      'no issuer': '400 invalid_issuer',
-      'no audience': '400 invalid_audience',
-      'no id': '400 invalid_request',
-      'an empty id': '400 invalid_request',
-      'no time': '400 invalid_request',
-      'no events': '400 invalid_request',
-      'events that are a text': '400 invalid_request',
-      'a time ahead, because two clocks differ': '202 undefined',
-      expired: '400 invalid_request',
-    });
-  });
+  it.for(ALGORITHMS)(
+    'a listener refuses a token that is signed with a published key for %s and is no event for it',
+    async (algorithm, context) => {
+      const { keys } = sceneOf(algorithm);
+      if (missing !== undefined) context.skip(missing);
+      const { jwksUrl, issuer, sign } = keys;
+      const listener = await start(language, {
+        jwksUrl,
+        issuer,
+        audiences: [ENDPOINT],
+        port: await freePort(),
+      });
+      const answers: Record<string, unknown> = {};
+      for (const [what, claims, header] of [
+        ['an event', {}, {}],
+        ['another type', {}, { typ: 'JWT' }],
+        ['no type', {}, { typ: undefined } as object],
+        ['no issuer', { iss: undefined }, {}],
+        ['no audience', { aud: undefined }, {}],
+        ['no id', { jti: undefined }, {}],
+        ['an empty id', { jti: '' }, {}],
+        ['no time', { iat: undefined }, {}],
+        ['no events', { events: undefined }, {}],
+        ['events that are a text', { events: 'entityCreated' }, {}],
+        ['a time ahead, because two clocks differ', { iat: 4_000_000_000 }, {}],
+        ['expired', { exp: 1_700_000_000 }, {}],
+      ] as const) {
+        const { status, err } = await post(listener.url, await sign(claims, header));
+        answers[what] = `${status} ${err}`;
+      }
+      expect(answers).toEqual({
+        'an event': '202 undefined',
+        'another type': '400 invalid_request',
+        'no type': '400 invalid_request',
+        'no issuer': '400 invalid_issuer',
+        'no audience': '400 invalid_audience',
+        'no id': '400 invalid_request',
+        'an empty id': '400 invalid_request',
+        'no time': '400 invalid_request',
+        'no events': '400 invalid_request',
+        'events that are a text': '400 invalid_request',
+        'a time ahead, because two clocks differ': '202 undefined',
+        expired: '400 invalid_request',
+      });
+    },
+  );
 
   it('a listener that cannot fetch the keys asks for the token again later', async (context) => {
+    const { customer, endpoint, token } = sceneOf('RS256');
     if (missing !== undefined) context.skip(missing);
     const jwksUrl = `http://127.0.0.1:${await freePort()}/login/jwk`;
     const settings = { jwksUrl, issuer: customer.issuer, audiences: [endpoint], port: await freePort() };

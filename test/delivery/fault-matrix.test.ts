@@ -18,7 +18,7 @@ import { EventStore } from '../../src/event-store/event-store.ts';
 import { consumeDeliveries } from '../../src/queue/deliveries.ts';
 import { consumeEvents, type EventsPorts } from '../../src/queue/events.ts';
 import { type HeldClock, holdClock } from '../support/clock.ts';
-import { aSet, aSubscription, signing } from '../support/delivery-fixtures.ts';
+import { A_KEY, aSet, aSubscription, signing } from '../support/delivery-fixtures.ts';
 import { eventStoreStub } from '../support/event-store.ts';
 import { unlimited } from '../support/host-limit.ts';
 import { anEvent } from '../support/world.ts';
@@ -282,7 +282,11 @@ class Line {
       },
       findAudiences: () =>
         this.#around('route', invocation, async () => {
-          const audience = { customerId, kid: 'kid', subscriptions: [this.#subscription] };
+          const audience = {
+            customerId,
+            key: A_KEY,
+            subscriptions: [this.#subscription],
+          };
           return new Map([[customerId, audience]]);
         }),
       noteHealth: async () => undefined,

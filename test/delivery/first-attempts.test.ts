@@ -8,7 +8,7 @@ import type { Outcome } from '../../src/domain/attempt.ts';
 import type { IdentityEvent } from '../../src/domain/event.ts';
 import type { ShownState } from '../../src/domain/proof.ts';
 import type { Admission, SentReport } from '../../src/event-store/rpc.ts';
-import { aSubscription, signing } from '../support/delivery-fixtures.ts';
+import { A_KEY, aSubscription, signing } from '../support/delivery-fixtures.ts';
 import { unlimited } from '../support/host-limit.ts';
 
 /** A subscription of its own for each test: the isolate remembers how quick its listener is. */
@@ -95,7 +95,12 @@ function ports(
   return { recorded, fakes };
 }
 
-const route = (all: IdentityEvent[]): Route => ({ subscription, kid: 'kid', events: all, waited: new Set() });
+const route = (all: IdentityEvent[]): Route => ({
+  subscription,
+  key: A_KEY,
+  events: all,
+  waited: new Set(),
+});
 
 /** Makes the first attempts of events within ten seconds. @returns what became of each, by event id */
 async function deliver(

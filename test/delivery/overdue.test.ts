@@ -11,7 +11,7 @@ import type { Subscription } from '../../src/domain/subscription.ts';
 import type { SentReport } from '../../src/event-store/rpc.ts';
 import type { Dispatch } from '../../src/outbound/queues.ts';
 import { holdTimers } from '../support/clock.ts';
-import { aSubscription, ok, signing, timedOut } from '../support/delivery-fixtures.ts';
+import { A_KEY, aSubscription, ok, signing, timedOut } from '../support/delivery-fixtures.ts';
 import { unlimited } from '../support/host-limit.ts';
 
 beforeEach(() => holdTimers());
@@ -97,7 +97,7 @@ function deliver(
   const ended: Record<string, unknown> = {};
   const attempts = new FirstAttempts(invocation, 6);
   void attempts.deliver(
-    { subscription, kid: 'k', events: ids.map(anEvent), waited },
+    { subscription, key: A_KEY, events: ids.map(anEvent), waited },
     ({ id }, disposition) => {
       ended[id] = disposition;
     },

@@ -3,7 +3,7 @@ import { route, widthOf } from '../../src/delivery/route.ts';
 import type { IdentityEvent } from '../../src/domain/event.ts';
 import { FILTER_MAX_STEPS } from '../../src/domain/limits.ts';
 import type { Subscription } from '../../src/domain/subscription.ts';
-import { aSubscription } from '../support/delivery-fixtures.ts';
+import { A_KEY, aSubscription } from '../support/delivery-fixtures.ts';
 
 const event = { id: 'event', type: 'entityCreated', customerId: 'customer' } as IdentityEvent;
 
@@ -13,7 +13,7 @@ describe('the routes of an event', () => {
   it('an event goes to subscriptions with healthy endpoints first, in their given order', async () => {
     const healths = ['failing', 'healthy', 'slow', 'healthy', 'failing'] as const;
     const subscriptions = healths.map((health) => ({ ...aSubscription(0), health }));
-    const audience = { customerId: 'customer', kid: 'kid', subscriptions };
+    const audience = { customerId: 'customer', key: A_KEY, subscriptions };
     const routes = await route(
       [{ customerId: 'customer', events: [event] }],
       new Map([['customer', audience]]),
@@ -32,7 +32,7 @@ describe('the routes of an event', () => {
     const audiences = new Map(
       [of('a', 3), of('b', 1), of('c', 2)].map((subscriptions) => {
         const customerId = subscriptions[0]?.customerId ?? '';
-        return [customerId, { customerId, kid: 'kid', subscriptions }];
+        return [customerId, { customerId, key: A_KEY, subscriptions }];
       }),
     );
     const groups = ['a', 'b', 'c'].map((customerId) => ({ customerId, events: [{ ...event, customerId }] }));
@@ -42,7 +42,7 @@ describe('the routes of an event', () => {
 
   it('two events under one id are one event, with the first content', async () => {
     const subscriptions = [{ ...aSubscription(0), customerId: 'customer' }];
-    const audience = { customerId: 'customer', kid: 'kid', subscriptions };
+    const audience = { customerId: 'customer', key: A_KEY, subscriptions };
     const events = [event, { ...event, entityType: 'other' }];
     const [only] = await route(
       [{ customerId: 'customer', events }],
@@ -55,7 +55,7 @@ describe('the routes of an event', () => {
 
   it('a slice goes only to the subscriptions that it names', async () => {
     const subscriptions = [1, 2, 3].map(() => ({ ...aSubscription(0), customerId: 'customer' }));
-    const audience = { customerId: 'customer', kid: 'kid', subscriptions };
+    const audience = { customerId: 'customer', key: A_KEY, subscriptions };
     const named = subscriptions[1]?.id ?? '';
     const group = { customerId: 'customer', events: [event], subscriptionIds: new Set([named]) };
     const routes = await route([group], new Map([['customer', audience]]), 'capture.example', noFilters);
@@ -83,7 +83,7 @@ describe('the routes of an event', () => {
     };
     const group = { customerId: 'customer', events: [{ ...event, entityType: 'user' }] };
     expect(widthOf(group, subscriptions)).toEqual({ deliveries: 3, steps: 20 });
-    const audience = { customerId: 'customer', kid: 'kid', subscriptions };
+    const audience = { customerId: 'customer', key: A_KEY, subscriptions };
     const routes = await route([group], new Map([['customer', audience]]), 'capture.example', load);
     expect(routes.map(({ subscription }) => subscription.id)).toEqual([user.id, any.id]);
   });

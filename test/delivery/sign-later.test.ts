@@ -7,7 +7,7 @@ import type { DeliveryPorts } from '../../src/delivery/ports.ts';
 import type { IdentityEvent } from '../../src/domain/event.ts';
 import { newEventIds } from '../../src/domain/ids.ts';
 import type { Admission, Caller, SentReport, StartedAttempt } from '../../src/event-store/rpc.ts';
-import { anUnsignedSet, aSet, aSubscription, signing } from '../support/delivery-fixtures.ts';
+import { A_KEY, anUnsignedSet, aSet, aSubscription, signing } from '../support/delivery-fixtures.ts';
 import { unlimited } from '../support/host-limit.ts';
 
 const subscription = aSubscription(0);
@@ -71,7 +71,12 @@ async function deliver(ports: DeliveryPorts): Promise<void> {
     entityType: 'user',
     sub: 's',
   };
-  const route = { subscription, kid: 'kid', events: [event], waited: new Set<string>() };
+  const route = {
+    subscription,
+    key: A_KEY,
+    events: [event],
+    waited: new Set<string>(),
+  };
   const invocation = new Invocation(ports, 10_000, new Set(['customer']));
   await new FirstAttempts(invocation, 6).deliver(route, () => undefined);
 }

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { IdentityEvent } from '../../src/domain/event.ts';
 import { notificationId } from '../../src/domain/ids.ts';
 import { eventsClaim, setHeader, setPayload } from '../../src/domain/security-event-token.ts';
+import { SIGNING_ALGORITHMS } from '../../src/domain/signing-algorithm.ts';
 
 const CAPTURE_DOMAIN = 'eu.janraincapture.com';
 const SUBSCRIPTION_ID = '3d9a1f6e-52c4-4b0a-9d57-6f2e8c1b7a90';
@@ -73,9 +74,12 @@ describe('the payload of a SET', () => {
 describe('the header of a SET', () => {
   it('the header of a SET has its members in the documented order', () => {
     const kid = '0123456789abcdef0123456789abcdef01234567';
-    expect(JSON.stringify(setHeader('https://webhooks.example.com', created.customerId, kid))).toBe(
-      `{"alg":"RS256","jku":"https://webhooks.example.com/b18fc81d-457e-4a40-ac87-2b78bd946fa2/login/jwk","kid":"${kid}","typ":"secevent+jwt"}`,
-    );
+    for (const algorithm of SIGNING_ALGORITHMS) {
+      const header = setHeader('https://webhooks.example.com', created.customerId, { algorithm, kid });
+      expect(JSON.stringify(header)).toBe(
+        `{"alg":"${algorithm}","jku":"https://webhooks.example.com/b18fc81d-457e-4a40-ac87-2b78bd946fa2/login/jwk","kid":"${kid}","typ":"secevent+jwt"}`,
+      );
+    }
   });
 });
 

@@ -15,7 +15,10 @@ const TOKENS_IN_ROWS = 9;
 function signedSet({ ref, clock }: Bench, eventId: string, sub = eventId): string {
   const part = (text: string) => new TextEncoder().encode(text).toBase64(BASE64URL);
   const { customerId, subscriptionId, endpoint } = ref;
-  const header = setHeader('https://webhooks.example', customerId, crypto.randomUUID());
+  const header = setHeader('https://webhooks.example', customerId, {
+    algorithm: 'RS256',
+    kid: crypto.randomUUID(),
+  });
   const claim = {
     captureApplicationId: 'tep2dcqy4fwurwtpkaxg76twgf',
     captureClientId: 'zfccfzzcf626t449wu5umbt6zhek2det',

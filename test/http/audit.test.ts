@@ -97,6 +97,11 @@ const ACTS: Record<string, (customer: TestCustomer) => Promise<[Reply, string, P
     'client-secret-rotated',
     { customerId: id, target: clientId },
   ],
+  'PATCH /operator/customers/{cid}': async ({ id }) => [
+    await byOperator('PATCH', `/customers/${id}`, { signingAlgorithm: 'EdDSA' }),
+    'signing-algorithm-changed',
+    { customerId: id, target: 'EdDSA' },
+  ],
   'POST /operator/customers/{cid}/signing-keys/rotate': async ({ id }) => [
     await byOperator('POST', `/customers/${id}/signing-keys/rotate`),
     'signing-keys-rotated',

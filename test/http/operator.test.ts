@@ -133,6 +133,7 @@ describe('customers', () => {
     expect(reply.body).toEqual({
       id: expect.stringMatching(UUID),
       name: 'Acme',
+      signingAlgorithm: 'RS256',
       fullestStorePercent: 0,
       createdAt: expect.stringMatching(TIME),
       _links: {

@@ -78,17 +78,20 @@ async function verify(subscription: TestSubscription): Promise<void> {
 describe('replacing KEY_ENCRYPTION_KEY', () => {
   it('replacing KEY_ENCRYPTION_KEY by way of a reseal loses no delivery and no signature', async () => {
     // Each customer has keys that this isolate has never opened.
-    const [before, during, after] = await Promise.all(
-      [1, 2, 3].map(async () => await newSubscription(await newCustomer())),
+    const [before, during, after, byEdDsa] = await Promise.all(
+      (['RS256', 'RS256', 'RS256', 'EdDSA'] as const).map(
+        async (algorithm) => await newSubscription(await newCustomer('*:webhooks/**', algorithm)),
+      ),
     );
-    if (!before || !during || !after) throw new Error('three were made');
+    if (!before || !during || !after || !byEdDsa) throw new Error('four were made');
     expect((await deliver(before, env)).acked).toHaveLength(1);
     expect((await deliver(during, both)).acked).toHaveLength(1);
     const progress = await resealAll(both);
-    expect(progress.resealed).toBeGreaterThanOrEqual(9);
+    expect(progress.resealed).toBeGreaterThanOrEqual(14);
     expect(progress.total).toBeGreaterThanOrEqual(progress.resealed);
     expect((await deliver(after, onlyNew)).acked).toHaveLength(1);
-    for (const subscription of [before, during, after]) await verify(subscription);
+    expect((await deliver(byEdDsa, onlyNew)).acked).toHaveLength(1);
+    for (const subscription of [before, during, after, byEdDsa]) await verify(subscription);
   });
 
   it('messages wait in the queue if the old encryption key is removed before the reseal', async () => {

@@ -315,6 +315,22 @@ describe('the days of a customer', () => {
 });
 
 describe('the days of the operator', () => {
+  it('the operator lets EdDSA sign for a customer, from the start or a day later, and RS256 again', async () => {
+    const machine = await aCustomer();
+    const edit = (algorithm: string, ...more: string[]) =>
+      machine.iw('customers', 'edit', '--signing-algorithm', algorithm, ...more);
+    expect((await edit('EdDSA')).code).toBe(2);
+    expect((await edit('ES256', '--yes')).err).toContain('RS256, EdDSA');
+    const changed = await jsonOf(edit('EdDSA', '--yes', '--json'));
+    expect(Date.parse(changed.signingAlgorithmFrom)).toBeGreaterThan(Date.now() + 86_000_000);
+    expect(await succeed(machine.iw('customers', 'show'))).toMatch(/Signed by +EdDSA, from /);
+    expect((await succeed(machine.iw('keys', 'list'))).match(/EdDSA/g)).toHaveLength(2);
+    expect(await jsonOf(edit('RS256', '--json'))).toMatchObject({ signingAlgorithm: 'RS256' });
+    await succeed(machine.iw('customers', 'create', 'Quick', '--signing-algorithm', 'EdDSA', '--use'));
+    expect(await succeed(machine.iw('keys', 'list'))).toMatch(/EdDSA +signs now/);
+    expect(await succeed(machine.iw('customers', 'list'))).toMatch(/Quick.* EdDSA/);
+  });
+
   it('keys are rotated, secrets replaced, the audit trail read, and the customer erased', async () => {
     const machine = await aCustomer();
     const before = (await succeed(machine.iw('keys', 'list', '-q'))).split('\n');

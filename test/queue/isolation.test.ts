@@ -5,7 +5,7 @@ import { newEventIds } from '../../src/domain/ids.ts';
 import type { Subscription } from '../../src/domain/subscription.ts';
 import { consumeDeadLetters } from '../../src/queue/dead-letters.ts';
 import { consumeEvents, type EventsPorts } from '../../src/queue/events.ts';
-import { aSet, aSubscription, signing } from '../support/delivery-fixtures.ts';
+import { A_KEY, aSet, aSubscription, signing } from '../support/delivery-fixtures.ts';
 import { unlimited } from '../support/host-limit.ts';
 import { anEvent } from '../support/world.ts';
 
@@ -48,7 +48,7 @@ function portsFor(subscriptions: readonly Subscription[], posted: string[]): Eve
       new Map(
         subscriptions.map((one) => [
           one.customerId,
-          { customerId: one.customerId, kid: 'kid', subscriptions: [one] },
+          { customerId: one.customerId, key: A_KEY, subscriptions: [one] },
         ]),
       ),
     findFilters: async () => new Map(),

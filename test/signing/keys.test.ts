@@ -1,6 +1,13 @@
-import { CompactSign, calculateJwkThumbprint, compactVerify, importJWK } from 'jose';
+import {
+  CompactSign,
+  calculateJwkThumbprint,
+  compactVerify,
+  exportJWK,
+  generateKeyPair,
+  importJWK,
+} from 'jose';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { makeSigningKeys, openSigningKey } from '../../src/signing/keys.ts';
+import { makeEdDsaKeys, makeSigningKeys, openSigningKey, sealSigningKey } from '../../src/signing/keys.ts';
 import type { NewSigningKey } from '../../src/storage/signing-keys.ts';
 
 const sealing = { keyEncryptionKey: new Uint8Array(32).fill(7) };
@@ -18,7 +25,7 @@ describe('the signing keys of a new customer', () => {
   it('a new customer has three signing keys: current, next and reserve', () => {
     expect(keys.map((key) => key.role)).toEqual(['current', 'next', 'reserve']);
     for (const key of keys)
-      expect(key).toMatchObject({ customerId: CUSTOMER, createdAt: NOW, retiredAt: null });
+      expect(key).toMatchObject({ customerId: CUSTOMER, createdAt: NOW, algorithm: 'RS256' });
   });
 
   it('each signing key has its own id: the first 40 hex digits of its thumbprint', async () => {
@@ -76,5 +83,60 @@ describe('a sealed signing key', () => {
     const { kid, sealedPrivateKey } = current;
     await expect(openSigningKey(sealing, crypto.randomUUID(), kid, sealedPrivateKey)).rejects.toThrow();
     await expect(openSigningKey(sealing, CUSTOMER, keys[1]?.kid ?? '', sealedPrivateKey)).rejects.toThrow();
+  });
+});
+
+describe('the EdDSA keys of a customer', () => {
+  it('a customer has two EdDSA keys: one that signs from the time given, and the next one', async () => {
+    const pair = await makeEdDsaKeys(sealing, CUSTOMER, NOW, NOW + 5);
+    const common = { customerId: CUSTOMER, algorithm: 'EdDSA', createdAt: NOW };
+    expect(pair).toMatchObject({
+      current: { ...common, role: 'current', currentSince: NOW + 5 },
+      next: { ...common, role: 'next', currentSince: null },
+    });
+    for (const { kid, publicJwk } of Object.values(pair)) {
+      expect(publicJwk).toEqual({
+        kty: 'OKP',
+        crv: 'Ed25519',
+        use: 'sig',
+        alg: 'EdDSA',
+        kid,
+        x: expect.stringMatching(/^[A-Za-z0-9_-]{43}$/),
+      });
+      const { kty, crv, x } = publicJwk as { kty: string; crv: string; x: string };
+      const thumbprint = Uint8Array.fromBase64(await calculateJwkThumbprint({ kty, crv, x }), {
+        alphabet: 'base64url',
+      });
+      expect(thumbprint.toHex().startsWith(kid)).toBe(true);
+    }
+    expect(pair.current.kid).not.toBe(pair.next.kid);
+  });
+
+  it('an opened EdDSA key signs what its public half verifies, and cannot be exported', async () => {
+    const { current: made } = await makeEdDsaKeys(sealing, CUSTOMER, NOW, NOW);
+    const key = await openSigningKey(sealing, CUSTOMER, made.kid, made.sealedPrivateKey);
+    expect([key.extractable, key.type, key.usages]).toEqual([false, 'private', ['sign']]);
+    const text = await new CompactSign(new Uint8Array([1, 2, 3]))
+      .setProtectedHeader({ alg: 'EdDSA' })
+      .sign(key);
+    const publicKey = await importJWK(made.publicJwk as { kty: string }, 'EdDSA');
+    expect([...(await compactVerify(text, publicKey)).payload]).toEqual([1, 2, 3]);
+  });
+
+  it('code that knows RS256 alone does not open an EdDSA key', async () => {
+    const { privateKey } = await generateKeyPair('EdDSA', { extractable: true });
+    await expect(importJWK(await exportJWK(privateKey), 'RS256')).rejects.toThrow();
+  });
+
+  it('a key of another kind is not sealed', async () => {
+    const names = { customerId: CUSTOMER, kid: 'a'.repeat(40), role: 'next', createdAt: NOW } as const;
+    const { privateKey } = await generateKeyPair('ES256', { extractable: true });
+    for (const jwk of [
+      await exportJWK(privateKey),
+      { kty: 'OKP', crv: 'X25519', x: 'AA', d: 'AA' },
+      { kty: 'oct', k: 'AA' },
+    ]) {
+      await expect(sealSigningKey(sealing, names, jwk)).rejects.toThrow('neither RSA nor Ed25519');
+    }
   });
 });

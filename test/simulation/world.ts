@@ -796,7 +796,11 @@ export class World {
             ({ row, isDeleted }) =>
               row.customerId === customerId && !isDeleted && (subscriptionIds?.includes(row.id) ?? true),
           );
-          return { customerId, kid: 'kid', subscriptions: own.map(({ row }) => row) };
+          return {
+            customerId,
+            key: { algorithm: 'RS256', kid: 'kid' } as const,
+            subscriptions: own.map(({ row }) => row),
+          };
         };
         return new Map(customerIds.map((customerId) => [customerId, audience(customerId)]));
       },

@@ -9,7 +9,13 @@ import { deleteClient, insertClient, rotateSecret } from '../../src/storage/clie
 import { deleteCustomer, insertCustomer } from '../../src/storage/customers.ts';
 import { openDatabase } from '../../src/storage/database.ts';
 import { dropDeadLetter, insertDeadLetters } from '../../src/storage/dead-letters.ts';
-import { findKeyRing, replaceSealed, rotateKeys } from '../../src/storage/signing-keys.ts';
+import {
+  addEdDsaKeys,
+  findKeyRing,
+  replaceSealed,
+  retireEdDsaKeys,
+  rotateKeys,
+} from '../../src/storage/signing-keys.ts';
 import { deleteSubscription } from '../../src/storage/subscriptions.ts';
 import { flushTrail } from '../support/audit.ts';
 import { runCron } from '../support/cron.ts';
@@ -53,6 +59,8 @@ async function configuration({ id }: TestCustomer): Promise<string> {
 const NO_CUSTOMER = '0b8f2a52-6a0c-4b7e-9d6e-0f3d8a6b1c47';
 const secret = () => ({ id: crypto.randomUUID(), secretHash: 'a'.repeat(64) });
 
+const RS256_AGAIN = 'letting RS256 sign again';
+
 /** Every change that has a row: for the customer, with the row. */
 const CHANGES: Record<string, (customer: TestCustomer, audit: AuditRow) => Promise<unknown>> = {
   'making a customer': async (_, audit) =>
@@ -70,8 +78,10 @@ const CHANGES: Record<string, (customer: TestCustomer, audit: AuditRow) => Promi
   'rotating a secret': ({ id, clientId }, audit) => rotateSecret(db, id, clientId, secret(), 5, 5, 9, audit),
   'rotating signing keys': async ({ id }, audit) => {
     const ring = (await findKeyRing(db, id)) ?? { current: '' };
-    return await rotateKeys(db, id, ring, undefined, Date.now(), audit);
+    return await rotateKeys(db, id, ring, {}, Date.now(), audit);
   },
+  'letting EdDSA sign': ({ id }, audit) => addEdDsaKeys(db, id, eddsaKeysOf(id), audit),
+  [RS256_AGAIN]: ({ id }, audit) => retireEdDsaKeys(db, id, Date.now(), audit),
   'resealing a signing key': async ({ id }, audit) => {
     const found = await env.DB.prepare(
       'SELECT kid, sealed_private_key AS sealed FROM signing_keys WHERE customer_id = ?',
@@ -104,6 +114,7 @@ function aKey(customerId: string) {
   return {
     kid,
     customerId,
+    algorithm: 'RS256' as const,
     role: 'current' as const,
     publicJwk: { kty: 'RSA' },
     sealedPrivateKey: 's',
@@ -112,10 +123,19 @@ function aKey(customerId: string) {
   };
 }
 
-async function newWorld(): Promise<TestCustomer> {
+function eddsaKeysOf(customerId: string) {
+  const algorithm = 'EdDSA' as const;
+  return {
+    current: { ...aKey(customerId), algorithm },
+    next: { ...aKey(customerId), algorithm, role: 'next' as const, currentSince: null },
+  };
+}
+
+async function newWorld(change?: string): Promise<TestCustomer> {
   await env.DB.prepare('DELETE FROM customers WHERE id = ?').bind(NO_CUSTOMER).run();
   const customer = await newCustomer();
   await newSubscription(customer);
+  if (change === RS256_AGAIN) await addEdDsaKeys(db, customer.id, eddsaKeysOf(customer.id), row());
   const letter = {
     id: crypto.randomUUID(),
     queue: 'q',
@@ -131,8 +151,8 @@ async function newWorld(): Promise<TestCustomer> {
 }
 
 describe('a change and its row', () => {
-  it.each(Object.entries(CHANGES))('%s writes its row with the change', async (_, change) => {
-    const customer = await newWorld();
+  it.each(Object.entries(CHANGES))('%s writes its row with the change', async (name, change) => {
+    const customer = await newWorld(name);
     const audit = row({ customerId: customer.id });
     const before = await configuration(customer);
     await change(customer, audit);
@@ -140,8 +160,8 @@ describe('a change and its row', () => {
     if (change !== CHANGES['making a customer']) expect(await configuration(customer)).not.toBe(before);
   });
 
-  it.each(Object.entries(CHANGES))('%s changes nothing when its row is refused', async (_, change) => {
-    const customer = await newWorld();
+  it.each(Object.entries(CHANGES))('%s changes nothing when its row is refused', async (name, change) => {
+    const customer = await newWorld(name);
     const before = await configuration(customer);
     await expect(change(customer, bad({ customerId: customer.id }))).rejects.toThrow();
     expect(await configuration(customer)).toBe(before);
@@ -172,8 +192,10 @@ describe('a change and its row', () => {
       await deleteClient(db, id, 'unknown', row()),
       await rotateSecret(db, id, clientId, secret(), 5, 6, 1, row()),
       await rotateSecret(db, id, 'unknown', secret(), 5, 6, 9, row()),
-      await rotateKeys(db, id, ring, undefined, 5, row()),
-      await rotateKeys(db, NO_CUSTOMER, { ...ring, reserve: 'e'.repeat(40) }, undefined, 5, row()),
+      await rotateKeys(db, id, ring, {}, 5, row()),
+      await rotateKeys(db, NO_CUSTOMER, { ...ring, reserve: 'e'.repeat(40) }, {}, 5, row()),
+      await addEdDsaKeys(db, NO_CUSTOMER, eddsaKeysOf(NO_CUSTOMER), row()),
+      await retireEdDsaKeys(db, id, 5, row()),
       await dropDeadLetter(db, NO_CUSTOMER, row()),
       await deleteSubscription(db, id, NO_CUSTOMER, 1, row()),
     ];
@@ -185,6 +207,8 @@ describe('a change and its row', () => {
       false,
       'too many',
       'no client',
+      false,
+      false,
       false,
       false,
       false,

@@ -3,6 +3,7 @@ import { getTableColumns, is } from 'drizzle-orm';
 import { getTableConfig, SQLiteTable } from 'drizzle-orm/sqlite-core';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import * as schema from '../../src/storage/schema.ts';
+import { asOperator } from '../support/world.ts';
 
 interface ColumnInfo {
   readonly name: string;
@@ -57,6 +58,9 @@ type Row = Readonly<Record<string, string | number | null>>;
 
 const CUSTOMER = 'b18fc81d-457e-4a40-ac87-2b78bd946fa2';
 const KID = '0123456789abcdef0123456789abcdef01234567';
+
+/** What an EdDSA key has beside the columns of every key. */
+const AN_EDDSA_KEY = { algorithm: 'EdDSA', role: 'retired', retired_at: 253_402_300_799_999 } as const;
 
 const good = {
   customers: { id: CUSTOMER, name: 'Acme', created_at: 1 },
@@ -150,6 +154,27 @@ describe('the constraints of a row', () => {
       [{ role: 'retired' }, { role: 'current', retired_at: 5 }, { role: 'next', retired_at: 5 }],
     ],
     [
+      'algorithm_is_known',
+      'signing_keys',
+      [
+        { algorithm: '' },
+        { algorithm: 'HS256' },
+        { algorithm: 'eddsa' },
+        { algorithm: 'EdDSA' },
+        { algorithm: 'EdDSA', role: 'next' },
+      ],
+    ],
+    [
+      'eddsa_role_is_known',
+      'signing_keys',
+      [
+        { eddsa_role: 'current' },
+        { ...AN_EDDSA_KEY, eddsa_role: 'reserve' },
+        { ...AN_EDDSA_KEY, eddsa_role: 'next', retired_at: 5 },
+        { ...AN_EDDSA_KEY, eddsa_role: 'next', algorithm: 'RS256' },
+      ],
+    ],
+    [
       'events_is_a_json_array',
       'subscriptions',
       [{ events: '{}' }, { events: '"entityCreated"' }, { events: 'null' }],
@@ -215,6 +240,37 @@ describe('the rows of a customer', () => {
     expect(await attempt([...start, ...retired])).toBe('accepted');
     expect(await attempt([...start, key('current', '7')])).toContain('signing_keys.customer_id');
     expect(await attempt([...start, key('next', '7')])).toContain('signing_keys.customer_id');
+  });
+
+  it('a customer has one current and one next EdDSA key beside its RSA keys', async () => {
+    const eddsa = (role: string | null, digit: string, changes: Row = {}) =>
+      key('retired', digit, { ...AN_EDDSA_KEY, eddsa_role: role, ...changes });
+    const start = [
+      owners.customers,
+      key('current', '1'),
+      key('next', '2'),
+      eddsa('current', '3'),
+      eddsa('next', '4'),
+    ];
+    expect(await attempt([...start, eddsa(null, '5', { retired_at: 1 }), eddsa(null, '6')])).toBe('accepted');
+    for (const role of ['current', 'next']) {
+      expect(await attempt([...start, eddsa(role, '7')])).toContain('signing_keys.customer_id');
+    }
+  });
+
+  it('code that does not know EdDSA finds the RSA keys that sign, and nothing that it could rotate besides', async () => {
+    const { body } = await asOperator('POST', '/customers', { name: 'Acme', signingAlgorithm: 'EdDSA' });
+    const rows = await rowsOf<{ kid: string; role: string; retired_at: number; alg: string }>(
+      "SELECT *, public_jwk ->> '$.alg' AS alg FROM signing_keys WHERE customer_id = ?",
+      body.id,
+    );
+    const rolesOf = (alg: string) => rows.filter((row) => row.alg === alg).map(({ role }) => role);
+    expect(rolesOf('RS256').toSorted()).toEqual(['current', 'next', 'reserve']);
+    // It publishes a retired key for 35 days, and deletes it then.
+    expect(rolesOf('EdDSA')).toEqual(['retired', 'retired']);
+    for (const { alg, retired_at } of rows) {
+      if (alg === 'EdDSA') expect(retired_at).toBeGreaterThan(Date.now() + 1000 * 365 * 86_400_000);
+    }
   });
 
   it('a customer has no two living subscriptions of exactly the same title', async () => {

@@ -24,6 +24,7 @@ const OF_D1 = {
   'migrations/0018_figures.sql': '3e3815bf0fe2a836',
   'migrations/0019_console.sql': '56edc2d17bc0c05a',
   'migrations/0020_notices.sql': '3248f335967b6699',
+  'migrations/0021_signing_algorithms.sql': 'c741ba915f285d44',
 };
 
 /** In the order of `MIGRATIONS` in src/event-store/schema.ts. */

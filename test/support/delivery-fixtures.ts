@@ -2,6 +2,7 @@
 import type { Outcome } from '../../src/domain/attempt.ts';
 import type { AttemptResult, Circumstances, Delivery, DeliveryFacts } from '../../src/domain/delivery.ts';
 import { arrive, begin, dispatch, recordResult } from '../../src/domain/delivery.ts';
+import type { SigningKeyName } from '../../src/domain/signing-algorithm.ts';
 import type { Subscription } from '../../src/domain/subscription.ts';
 
 export const ACCEPTED = 1_700_000_000_000;
@@ -16,6 +17,9 @@ export const FACTS: DeliveryFacts = {
   endpoint: 'https://listener.example.com/hooks',
   set: 'header.payload.signature',
 };
+
+/** The key that signs in tests without keys. */
+export const A_KEY: SigningKeyName = { algorithm: 'RS256', kid: 'kid' };
 
 export const ok: Outcome = { kind: 'success', response: { statusCode: 204, headers: {} } };
 export const unavailable: Outcome = { kind: 'http_error', response: { statusCode: 503, headers: {} } };

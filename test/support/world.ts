@@ -11,10 +11,11 @@ import { inject } from 'vitest';
 import { readConfig } from '../../src/config.ts';
 import type { AuditEvent } from '../../src/domain/audit.ts';
 import type { EventType } from '../../src/domain/event.ts';
+import type { SigningAlgorithm } from '../../src/domain/signing-algorithm.ts';
 import worker from '../../src/index.ts';
 import { newAuditRow } from '../../src/operations/audit-trail.ts';
 import { QUEUES } from '../../src/outbound/queues.ts';
-import { sealSigningKey } from '../../src/signing/keys.ts';
+import { makeEdDsaKeys, sealSigningKey } from '../../src/signing/keys.ts';
 import { hashSecret, randomAlphanumerics } from '../../src/signing/secrets.ts';
 import { insertClient } from '../../src/storage/clients.ts';
 import { insertCustomer } from '../../src/storage/customers.ts';
@@ -99,9 +100,13 @@ export async function getToken(
  * A new customer with a client and an access token. It is written straight into D1, because making RSA keys takes
  * longer than most tests: all customers share one key pair, each under its own key ids. The operator API, which makes
  * real customers, has its own tests.
+ * @param algorithm what signs for it, from now on
  */
-export async function newCustomer(scope = '*:webhooks/**'): Promise<TestCustomer> {
-  const { id, clientId, clientSecret } = await insertTestCustomer(scope);
+export async function newCustomer(
+  scope = '*:webhooks/**',
+  algorithm: SigningAlgorithm = 'RS256',
+): Promise<TestCustomer> {
+  const { id, clientId, clientSecret } = await insertTestCustomer(scope, algorithm);
   const newToken = async () =>
     (await getToken(id, clientId, clientSecret, scope)).body.access_token as string;
   const token = await newToken();
@@ -128,7 +133,7 @@ export async function newCustomer(scope = '*:webhooks/**'): Promise<TestCustomer
 
 let sharedKey: Promise<JWK> | undefined;
 
-async function insertTestCustomer(scope: string) {
+async function insertTestCustomer(scope: string, algorithm: SigningAlgorithm) {
   const db = openDatabase(env.DB);
   const config = readConfig(env);
   const names = {
@@ -147,6 +152,8 @@ async function insertTestCustomer(scope: string) {
       return sealSigningKey(config, { customerId: names.id, kid, role, createdAt }, privateJwk);
     }),
   );
+  if (algorithm === 'EdDSA')
+    keys.push(...Object.values(await makeEdDsaKeys(config, names.id, createdAt, createdAt)));
   const audit = (event: AuditEvent) =>
     newAuditRow({ event, actor: 'operator', outcome: 'done', customerId: names.id }, createdAt);
   await insertCustomer(db, { id: names.id, name: 'Acme', createdAt }, keys, audit('customer-created'));

@@ -12,9 +12,14 @@ export interface Service {
 export type Subscription = components['schemas']['Subscription'];
 
 /** Makes a customer and a client for it. */
-export async function newCustomer({ url, operatorToken }: Service): Promise<WebhooksClient> {
+export async function newCustomer(
+  { url, operatorToken }: Service,
+  signingAlgorithm: 'RS256' | 'EdDSA' = 'RS256',
+): Promise<WebhooksClient> {
   const operator = new OperatorClient({ baseUrl: url, token: operatorToken });
-  const { id: cid } = await operator.call('createCustomer', { body: { name: 'Under load' } });
+  const { id: cid } = await operator.call('createCustomer', {
+    body: { name: 'Under load', signingAlgorithm },
+  });
   const client = await operator.call('createClient', { cid, body: { name: 'load' } });
   return new WebhooksClient({ baseUrl: url, customerId: cid, ...client });
 }

@@ -32,6 +32,9 @@ const (
 	failurePause = 3 * time.Second  // after a fetch that failed
 )
 
+// The algorithms that the service signs with. A key of the other kind does not verify: the library compares them.
+var algorithms = []jose.SignatureAlgorithm{jose.RS256, jose.EdDSA}
+
 // refusal says why a token is not acceptable (RFC 8935, section 2.4).
 type refusal struct {
 	Err         string `json:"err"`
@@ -106,7 +109,7 @@ type verifier struct {
 
 // verify returns the claims, or a refusal, or errLater if the keys cannot be fetched.
 func (v verifier) verify(token string) (got claims, err error) {
-	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256})
+	parsed, err := jwt.ParseSigned(token, algorithms)
 	if err != nil {
 		return got, refuse("invalid_request", err.Error())
 	}

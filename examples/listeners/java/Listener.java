@@ -1,12 +1,22 @@
 import com.nimbusds.jose.JOSEException;
 import com.nimbusds.jose.JOSEObjectType;
 import com.nimbusds.jose.JWSAlgorithm;
+import com.nimbusds.jose.JWSHeader;
+import com.nimbusds.jose.JWSVerifier;
 import com.nimbusds.jose.KeySourceException;
+import com.nimbusds.jose.crypto.RSASSAVerifier;
+import com.nimbusds.jose.jca.JCAContext;
+import com.nimbusds.jose.jwk.JWKMatcher;
+import com.nimbusds.jose.jwk.JWKSelector;
+import com.nimbusds.jose.jwk.OctetKeyPair;
+import com.nimbusds.jose.jwk.RSAKey;
+import com.nimbusds.jose.jwk.source.JWKSource;
 import com.nimbusds.jose.jwk.source.JWKSourceBuilder;
 import com.nimbusds.jose.proc.BadJOSEException;
 import com.nimbusds.jose.proc.DefaultJOSEObjectTypeVerifier;
-import com.nimbusds.jose.proc.JWSVerificationKeySelector;
+import com.nimbusds.jose.proc.JWSVerifierFactory;
 import com.nimbusds.jose.proc.SecurityContext;
+import com.nimbusds.jose.util.Base64URL;
 import com.nimbusds.jose.util.DefaultResourceRetriever;
 import com.nimbusds.jose.util.JSONObjectUtils;
 import com.nimbusds.jwt.JWTClaimsSet;
@@ -20,10 +30,20 @@ import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
+import java.security.GeneralSecurityException;
+import java.security.Key;
+import java.security.KeyFactory;
+import java.security.PublicKey;
+import java.security.Signature;
+import java.security.interfaces.RSAPublicKey;
+import java.security.spec.X509EncodedKeySpec;
 import java.text.ParseException;
+import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HashSet;
+import java.util.HexFormat;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.Executors;
@@ -46,6 +66,79 @@ public final class Listener {
   /** The default of the library refuses every other type than JWT, so this verifier is needed. */
   private static final DefaultJOSEObjectTypeVerifier<SecurityContext> TYPE =
       new DefaultJOSEObjectTypeVerifier<>(new JOSEObjectType("secevent+jwt"));
+
+  private static final Set<JWSAlgorithm> ALGORITHMS = Set.of(JWSAlgorithm.RS256, JWSAlgorithm.EdDSA);
+
+  /**
+   * Verifies by the key: RS256 by the library, EdDSA by Java itself (15 or newer). For EdDSA the library would need Google Tink, and it
+   * makes no Java key of an Ed25519 key.
+   */
+  private static final class Verifiers implements JWSVerifierFactory {
+    private static final byte[] BEFORE_ED25519_KEY = HexFormat.of().parseHex("302a300506032b6570032100"); // RFC 8410, 10.1
+    private final JCAContext context = new JCAContext();
+
+    @Override
+    public JWSVerifier createJWSVerifier(JWSHeader header, Key key) throws JOSEException {
+      return key instanceof RSAPublicKey rsa ? new RSASSAVerifier(rsa) : new Ed25519((PublicKey) key, context);
+    }
+
+    @Override
+    public Set<JWSAlgorithm> supportedJWSAlgorithms() {
+      return ALGORITHMS;
+    }
+
+    @Override
+    public JCAContext getJCAContext() {
+      return context;
+    }
+
+    /** The published keys that fit a header: of its id, and of its algorithm. A known id of another algorithm fetches no keys. */
+    static List<Key> select(JWKSource<SecurityContext> keys, JWSHeader header) throws KeySourceException {
+      var found = new ArrayList<Key>();
+      var matcher = new JWKMatcher.Builder().keyID(header.getKeyID()).build();
+      for (var jwk : keys.get(new JWKSelector(matcher), null)) {
+        if (!header.getAlgorithm().equals(jwk.getAlgorithm())) continue;
+        try {
+          if (jwk instanceof RSAKey rsa) found.add(rsa.toRSAPublicKey());
+          if (jwk instanceof OctetKeyPair pair) found.add(ed25519Key(pair.getDecodedX()));
+        } catch (JOSEException | GeneralSecurityException error) {
+          throw new KeySourceException(error.getMessage(), error);
+        }
+      }
+      return found;
+    }
+
+    private static PublicKey ed25519Key(byte[] x) throws GeneralSecurityException {
+      var encoded = new byte[BEFORE_ED25519_KEY.length + x.length];
+      System.arraycopy(BEFORE_ED25519_KEY, 0, encoded, 0, BEFORE_ED25519_KEY.length);
+      System.arraycopy(x, 0, encoded, BEFORE_ED25519_KEY.length, x.length);
+      return KeyFactory.getInstance("Ed25519").generatePublic(new X509EncodedKeySpec(encoded));
+    }
+  }
+
+  private record Ed25519(PublicKey key, JCAContext context) implements JWSVerifier {
+    @Override
+    public boolean verify(JWSHeader header, byte[] input, Base64URL signature) throws JOSEException {
+      try {
+        var verifier = Signature.getInstance("Ed25519");
+        verifier.initVerify(key);
+        verifier.update(input);
+        return verifier.verify(signature.decode());
+      } catch (GeneralSecurityException error) {
+        return false; // a signature of another length
+      }
+    }
+
+    @Override
+    public Set<JWSAlgorithm> supportedJWSAlgorithms() {
+      return Set.of(JWSAlgorithm.EdDSA);
+    }
+
+    @Override
+    public JCAContext getJCAContext() {
+      return context;
+    }
+  }
 
   /** The token is not acceptable (RFC 8935, section 2.4). */
   private static final class Refusal extends Exception {
@@ -95,7 +188,8 @@ public final class Listener {
     var retriever = new DefaultResourceRetriever(KEYS_TIMEOUT_MS, KEYS_TIMEOUT_MS, 1 << 20);
     var keys = JWKSourceBuilder.<SecurityContext>create(URI.create(jwksUrl).toURL(), retriever).build();
     processor.setJWSTypeVerifier(TYPE);
-    processor.setJWSKeySelector(new JWSVerificationKeySelector<>(JWSAlgorithm.RS256, keys));
+    processor.setJWSKeySelector((header, context) -> Verifiers.select(keys, header));
+    processor.setJWSVerifierFactory(new Verifiers());
     processor.setJWTClaimsSetVerifier(new DefaultJWTClaimsVerifier<>(null, Set.of("jti", "iat", "events")));
   }
 
@@ -103,8 +197,8 @@ public final class Listener {
     try {
       var signed = SignedJWT.parse(token.strip());
       TYPE.verify(signed.getHeader().getType(), null); // before the keys are asked for, so that the code is right
-      if (!JWSAlgorithm.RS256.equals(signed.getHeader().getAlgorithm())) {
-        throw new Refusal("invalid_request", "the algorithm must be RS256");
+      if (!ALGORITHMS.contains(signed.getHeader().getAlgorithm())) {
+        throw new Refusal("invalid_request", "the algorithm must be RS256 or EdDSA");
       }
       return check(signed);
     } catch (ParseException | BadJOSEException | IllegalArgumentException error) {

@@ -19,6 +19,7 @@ AUDIENCES = os.environ["AUDIENCE"].split()
 PORT = int(os.environ.get("PORT", "9000"))
 BODY_MAX_BYTES = 262_144
 KEPT_IDS = 100_000
+ALGORITHMS = ["RS256", "EdDSA"]
 
 # Keeps the keys for five minutes, and asks again for an unknown key, once in 30 seconds.
 # The URL is from the configuration, never from a token's `jku`.
@@ -46,6 +47,8 @@ def verify(token):
     # PyJWT does not check the type: without this line, any other token of the same keys would pass.
     if str(header.get("typ")).lower() != "secevent+jwt":
         raise Refusal("invalid_request", "the type must be secevent+jwt")
+    if header.get("alg") not in ALGORITHMS:
+        raise Refusal("invalid_request", "the algorithm must be RS256 or EdDSA")
     try:
         keys.get_signing_keys()  # fetches them if needed
         key = keys.get_signing_key(header.get("kid"))
@@ -55,11 +58,14 @@ def verify(token):
         if keys.jwk_set_cache.get() is None:
             raise Later(str(error)) from error
         raise Refusal("invalid_key", str(error)) from error
+    # PyJWT goes by the algorithm of the key. A token that names another one is not ours.
+    if header.get("alg") != key.algorithm_name:
+        raise Refusal("invalid_key", "the key is for another algorithm")
     try:
         claims = jwt.decode(
             token,
             key,
-            algorithms=["RS256"],
+            algorithms=ALGORITHMS,
             issuer=ISSUER,
             audience=AUDIENCES,
             leeway=60,

@@ -33,6 +33,7 @@ export const OPERATIONS = {
   createCustomer: ['POST', '/operator/customers'],
   listCustomers: ['GET', '/operator/customers'],
   getCustomer: ['GET', '/operator/customers/{cid}'],
+  updateCustomer: ['PATCH', '/operator/customers/{cid}'],
   eraseCustomer: ['DELETE', '/operator/customers/{cid}'],
   createClient: ['POST', '/operator/customers/{cid}/clients'],
   listClients: ['GET', '/operator/customers/{cid}/clients'],

@@ -467,7 +467,7 @@ export interface paths {
         readonly put?: never;
         /**
          * Create a customer
-         * @description Makes three signing keys for it.
+         * @description Makes three RSA keys for it, and with `EdDSA` two Ed25519 keys, which sign at once.
          */
         readonly post: operations["createCustomer"];
         readonly delete?: never;
@@ -494,7 +494,11 @@ export interface paths {
         readonly delete: operations["eraseCustomer"];
         readonly options?: never;
         readonly head?: never;
-        readonly patch?: never;
+        /**
+         * Change the signing algorithm of a customer
+         * @description A merge patch (RFC 7396). `EdDSA` publishes Ed25519 keys at once, and they sign after 24 hours, when every listener knows them. `RS256` signs at once.
+         */
+        readonly patch: operations["updateCustomer"];
         readonly trace?: never;
     };
     readonly "/operator/customers/{cid}/clients": {
@@ -644,7 +648,7 @@ export interface paths {
         readonly put?: never;
         /**
          * Rotate a customer's signing keys
-         * @description The next key signs from now on. The key that signed before stays published for 35 days.
+         * @description The next key signs from now on. The key that signed before stays published for 35 days. EdDSA keys rotate with the RSA keys.
          */
         readonly post: operations["rotateSigningKeys"];
         readonly delete?: never;
@@ -1114,18 +1118,38 @@ export interface components {
             readonly scope: string;
         };
         readonly JsonWebKeySet: {
-            readonly keys: readonly {
-                /** @enum {string} */
-                readonly kty: "RSA";
-                /** @enum {string} */
-                readonly use: "sig";
-                /** @enum {string} */
-                readonly alg: "RS256";
-                /** @example 0f9d8c7b6a5948372615040302010f0e0d0c0b0a */
-                readonly kid: string;
-                readonly n: string;
-                readonly e: string;
-            }[];
+            readonly keys: readonly (components["schemas"]["RsaKey"] | components["schemas"]["Ed25519Key"])[];
+        };
+        readonly RsaKey: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            readonly kty: "RSA";
+            /** @enum {string} */
+            readonly use: "sig";
+            /** @enum {string} */
+            readonly alg: "RS256";
+            /** @example 0f9d8c7b6a5948372615040302010f0e0d0c0b0a */
+            readonly kid: string;
+            readonly n: string;
+            readonly e: string;
+        };
+        readonly Ed25519Key: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            readonly kty: "OKP";
+            /** @enum {string} */
+            readonly crv: "Ed25519";
+            /** @enum {string} */
+            readonly use: "sig";
+            /** @enum {string} */
+            readonly alg: "EdDSA";
+            /** @example 0f9d8c7b6a5948372615040302010f0e0d0c0b0a */
+            readonly kid: string;
+            readonly x: string;
         };
         readonly SubscriptionList: {
             /** @description items in the whole collection */
@@ -1764,6 +1788,13 @@ export interface components {
             readonly name: string;
             /** Format: date-time */
             readonly createdAt: string;
+            /** @enum {string} */
+            readonly signingAlgorithm: "RS256" | "EdDSA";
+            /**
+             * Format: date-time
+             * @description with EdDSA: from when on it signs. Until then RS256 does
+             */
+            readonly signingAlgorithmFrom?: string;
             /** @description how full the fullest event store of its subscriptions is, in steps of 10 */
             readonly fullestStorePercent: number;
             readonly _links: {
@@ -1774,6 +1805,11 @@ export interface components {
             };
         };
         readonly NewCustomer: {
+            /**
+             * @description what signs its tokens; RS256 without it
+             * @enum {string}
+             */
+            readonly signingAlgorithm?: "RS256" | "EdDSA";
             /** @example Acme */
             readonly name: string;
             /**
@@ -1790,6 +1826,10 @@ export interface components {
             readonly _embedded: {
                 readonly customers: readonly components["schemas"]["Customer"][];
             };
+        };
+        readonly CustomerChange: {
+            /** @enum {string} */
+            readonly signingAlgorithm?: "RS256" | "EdDSA";
         };
         readonly ClientWithSecret: {
             readonly clientId: string;
@@ -1927,7 +1967,7 @@ export interface components {
             /** Format: date-time */
             readonly createdAt: string;
             /** @enum {string} */
-            readonly event: "customer-created" | "customer-erased" | "client-created" | "client-deleted" | "client-secret-rotated" | "subscriptions-adopted-again" | "signing-keys-rotated" | "signing-keys-resealed" | "dead-letter-read" | "dead-letter-replayed" | "dead-letter-dropped" | "subscription-deleted" | "token-issued" | "token-refused" | "operator-refused" | "notices-set" | "console-link-created" | "console-signed-in" | "operator-signed-in" | "console-signed-out" | "console-refused";
+            readonly event: "customer-created" | "customer-erased" | "client-created" | "client-deleted" | "client-secret-rotated" | "subscriptions-adopted-again" | "signing-keys-rotated" | "signing-algorithm-changed" | "signing-keys-resealed" | "dead-letter-read" | "dead-letter-replayed" | "dead-letter-dropped" | "subscription-deleted" | "token-issued" | "token-refused" | "operator-refused" | "notices-set" | "console-link-created" | "console-signed-in" | "operator-signed-in" | "console-signed-out" | "console-refused";
             /** @enum {string} */
             readonly actor: "operator" | "client" | "service" | "stranger";
             readonly outcome: string;
@@ -4369,6 +4409,7 @@ export interface operations {
                      *             "id": "b18fc81d-457e-4a40-ac87-2b78bd946fa2",
                      *             "name": "Acme",
                      *             "createdAt": "2026-01-31T12:00:00.000Z",
+                     *             "signingAlgorithm": "RS256",
                      *             "fullestStorePercent": 10,
                      *             "_links": {
                      *               "self": {
@@ -4436,6 +4477,7 @@ export interface operations {
                      *       "id": "b18fc81d-457e-4a40-ac87-2b78bd946fa2",
                      *       "name": "Acme",
                      *       "createdAt": "2026-01-31T12:00:00.000Z",
+                     *       "signingAlgorithm": "RS256",
                      *       "fullestStorePercent": 10,
                      *       "_links": {
                      *         "self": {
@@ -4492,6 +4534,7 @@ export interface operations {
                      *       "id": "b18fc81d-457e-4a40-ac87-2b78bd946fa2",
                      *       "name": "Acme",
                      *       "createdAt": "2026-01-31T12:00:00.000Z",
+                     *       "signingAlgorithm": "RS256",
                      *       "fullestStorePercent": 10,
                      *       "_links": {
                      *         "self": {
@@ -4546,6 +4589,79 @@ export interface operations {
             readonly 403: components["responses"]["Forbidden"];
             readonly 404: components["responses"]["NotFound"];
             readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly updateCustomer: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                /**
+                 * @example {
+                 *       "signingAlgorithm": "EdDSA"
+                 *     }
+                 */
+                readonly "application/merge-patch+json": components["schemas"]["CustomerChange"];
+                /**
+                 * @example {
+                 *       "signingAlgorithm": "EdDSA"
+                 *     }
+                 */
+                readonly "application/json": components["schemas"]["CustomerChange"];
+            };
+        };
+        readonly responses: {
+            /** @description The customer */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "b18fc81d-457e-4a40-ac87-2b78bd946fa2",
+                     *       "name": "Acme",
+                     *       "createdAt": "2026-01-31T12:00:00.000Z",
+                     *       "signingAlgorithm": "EdDSA",
+                     *       "fullestStorePercent": 10,
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/operator/customers/b18fc81d-457e-4a40-ac87-2b78bd946fa2"
+                     *         },
+                     *         "clients": {
+                     *           "href": "/operator/customers/b18fc81d-457e-4a40-ac87-2b78bd946fa2/clients"
+                     *         },
+                     *         "subscriptions": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions"
+                     *         },
+                     *         "keys": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/login/jwk"
+                     *         }
+                     *       },
+                     *       "signingAlgorithmFrom": "2026-02-01T12:00:00.000Z"
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["Customer"];
+                };
+            };
+            readonly 400: components["responses"]["BadRequest"];
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 413: components["responses"]["PayloadTooLarge"];
+            readonly 415: components["responses"]["UnsupportedMediaType"];
             readonly 429: components["responses"]["TooManyRequests"];
             readonly 500: components["responses"]["InternalServerError"];
             readonly 503: components["responses"]["ServiceUnavailable"];
@@ -5149,7 +5265,7 @@ export interface operations {
                 /** @description only entries before this time */
                 readonly until?: string;
                 /** @description only entries of this event */
-                readonly event?: "customer-created" | "customer-erased" | "client-created" | "client-deleted" | "client-secret-rotated" | "subscriptions-adopted-again" | "signing-keys-rotated" | "signing-keys-resealed" | "dead-letter-read" | "dead-letter-replayed" | "dead-letter-dropped" | "subscription-deleted" | "token-issued" | "token-refused" | "operator-refused" | "notices-set" | "console-link-created" | "console-signed-in" | "operator-signed-in" | "console-signed-out" | "console-refused";
+                readonly event?: "customer-created" | "customer-erased" | "client-created" | "client-deleted" | "client-secret-rotated" | "subscriptions-adopted-again" | "signing-keys-rotated" | "signing-algorithm-changed" | "signing-keys-resealed" | "dead-letter-read" | "dead-letter-replayed" | "dead-letter-dropped" | "subscription-deleted" | "token-issued" | "token-refused" | "operator-refused" | "notices-set" | "console-link-created" | "console-signed-in" | "operator-signed-in" | "console-signed-out" | "console-refused";
             };
             readonly header?: never;
             readonly path?: never;

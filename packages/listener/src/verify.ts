@@ -73,6 +73,9 @@ export class KeysUnavailable extends Error {
 /** How long nobody asks for the keys after they could not be fetched: a stranger must not set the pace of requests. */
 const PAUSE_AFTER_FAILURE_MS = 3_000;
 
+/** How the service signs (contract 6.2). The published key must be of the same kind: an id alone does not make a key fit. */
+const ALGORITHMS = ['RS256', 'EdDSA'];
+
 /**
  * Fetches keys when it first needs them, keeps them for ten minutes, and fetches again for an unknown key, once in 30 s.
  * @throws TypeError without an issuer or an audience
@@ -84,7 +87,7 @@ export function createVerifier({ jwksUrl, issuer, audience }: VerifierOptions): 
   if (audiences.length === 0) throw new TypeError('audience must be the URL of your endpoint');
   const keys = keysAt(new URL(jwksUrl));
   const expected = {
-    algorithms: ['RS256'],
+    algorithms: ALGORITHMS,
     typ: 'secevent+jwt',
     requiredClaims: ['jti', 'iat', 'events'], // RFC 8417, section 2.2
     issuer: issuers,

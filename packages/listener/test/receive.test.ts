@@ -1,3 +1,4 @@
+import { SignJWT } from 'jose';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Claims, createReceiver, type ReceiverOptions, Refusal } from '../src/index.ts';
 import { ENDPOINT, type Service, startService } from './service.ts';
@@ -75,6 +76,58 @@ describe('a valid token', () => {
   it('a token is accepted with parameters and capitals in its media type', async () => {
     const answer = await receiver()(post(await service.sign(), 'Application/SecEvent+JWT; charset=utf-8'));
     expect(answer.status).toBe(202);
+  });
+});
+
+describe('a token that is signed with EdDSA', () => {
+  let eddsa: Service;
+  beforeAll(async () => {
+    eddsa = await startService('EdDSA');
+  });
+  afterAll(() => eddsa.close());
+
+  it('a token that is signed with EdDSA is accepted, and so is one of an RSA key that was published with it', async () => {
+    const { jwksUrl, issuer } = eddsa;
+    const receive = receiver({ jwksUrl, issuer });
+    expect((await receive(post(await eddsa.sign()))).status).toBe(202);
+    await eddsa.rotate('RS256');
+    const fresh = receiver({ jwksUrl, issuer });
+    expect((await fresh(post(await eddsa.sign()))).status).toBe(202);
+    await eddsa.rotate('EdDSA');
+  });
+
+  it('a token whose header names another algorithm than its key has is refused', async () => {
+    const { jwksUrl, issuer } = eddsa;
+    const [, payload = '', signature = ''] = (await eddsa.sign()).split('.');
+    const kid = 'key-1';
+    for (const [alg, code] of [
+      ['RS256', 'invalid_key'],
+      ['HS256', 'invalid_request'],
+      ['ES256', 'invalid_request'],
+      ['none', 'invalid_request'],
+    ] as const) {
+      const header = Buffer.from(JSON.stringify({ alg, kid, typ: 'secevent+jwt' })).toString('base64url');
+      const answer = await receiver({ jwksUrl, issuer })(post([header, payload, signature].join('.')));
+      expect(await answer.json(), alg).toMatchObject({ err: code });
+    }
+    expect(taken).toEqual([]);
+  });
+
+  it('a token that was signed with the published key as a secret is refused', async () => {
+    const { jwksUrl, issuer } = eddsa;
+    const { keys } = (await (await fetch(jwksUrl)).json()) as { keys: { kid: string; x?: string }[] };
+    const { kid, x = '' } = keys[0] ?? { kid: '' };
+    const forged = await new SignJWT({
+      iss: issuer,
+      aud: [ENDPOINT],
+      iat: 1_800_000_000,
+      jti: 'forged',
+      events: {},
+    })
+      .setProtectedHeader({ alg: 'HS256', kid, typ: 'secevent+jwt' })
+      .sign(Buffer.from(x, 'base64url'));
+    const answer = await receiver({ jwksUrl, issuer })(post(forged));
+    expect(await answer.json()).toMatchObject({ err: 'invalid_request' });
   });
 });
 

@@ -5,13 +5,15 @@ import { exportJWK, generateKeyPair, type JWK, type JWTHeaderParameters, SignJWT
 
 export const ENDPOINT = 'https://listener.example/hooks';
 
+export type Algorithm = 'RS256' | 'EdDSA';
+
 export interface Service {
   readonly jwksUrl: string;
   readonly issuer: string;
   /** A token as the service sends it, with the claims and header parameters given instead of its own. */
   sign(claims?: object, header?: Partial<JWTHeaderParameters>): Promise<string>;
   /** Signs with a new key from now on, and publishes it beside the old ones. @returns its id */
-  rotate(): Promise<string>;
+  rotate(algorithm?: Algorithm): Promise<string>;
   /** How often the JWKS was asked for. */
   asked(): number;
   /** Answers instead of the JWKS; `undefined` brings the JWKS back. */
@@ -19,19 +21,20 @@ export interface Service {
   close(): Promise<void>;
 }
 
-export async function startService(): Promise<Service> {
+/** @param algorithm of its first key */
+export async function startService(algorithm: Algorithm = 'RS256'): Promise<Service> {
   const published: JWK[] = [];
-  let signing: { readonly kid: string; readonly privateKey: CryptoKey };
+  let signing: { readonly alg: Algorithm; readonly kid: string; readonly privateKey: CryptoKey };
   let asked = 0;
   let instead: { readonly status: number; readonly body: string } | undefined;
-  const rotate = async () => {
-    const { privateKey, publicKey } = await generateKeyPair('RS256');
+  const rotate = async (alg: Algorithm = 'RS256') => {
+    const { privateKey, publicKey } = await generateKeyPair(alg);
     const kid = `key-${published.length + 1}`;
-    published.push({ ...(await exportJWK(publicKey)), kid, alg: 'RS256', use: 'sig' });
-    signing = { kid, privateKey };
+    published.push({ ...(await exportJWK(publicKey)), kid, alg, use: 'sig' });
+    signing = { alg, kid, privateKey };
     return kid;
   };
-  await rotate();
+  await rotate(algorithm);
   const server = createServer((_, response) => {
     asked++;
     const { status, body } = instead ?? { status: 200, body: JSON.stringify({ keys: published }) };
@@ -57,7 +60,7 @@ export async function startService(): Promise<Service> {
         events: { entityCreated: { id: crypto.randomUUID() } },
         ...claims,
       })
-        .setProtectedHeader({ alg: 'RS256', kid: signing.kid, typ: 'secevent+jwt', ...header })
+        .setProtectedHeader({ alg: signing.alg, kid: signing.kid, typ: 'secevent+jwt', ...header })
         .sign(signing.privateKey),
     close: () =>
       new Promise((resolve) => {

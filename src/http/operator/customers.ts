@@ -1,12 +1,20 @@
-/** Customers over HTTP: the operator creates, lists and erases them (contract 10.2). */
+/** Customers over HTTP: the operator creates, lists, changes and erases them (contract 10.2). */
 import { z } from 'zod';
 import { ApiFailure } from '../../domain/errors.ts';
 import { text, uuid } from '../../domain/schemas.ts';
+import { SIGNING_ALGORITHMS } from '../../domain/signing-algorithm.ts';
 import { logAudit } from '../../operations/audit-trail.ts';
+import { changeSigningAlgorithm } from '../../operations/change-algorithm.ts';
 import { eraseCustomer } from '../../operations/erase.ts';
-import { makeSigningKeys } from '../../signing/keys.ts';
-import { type Customer, fullestStores, insertCustomer, listCustomers } from '../../storage/customers.ts';
-import { operatorAudit } from '../kit/audit.ts';
+import { makeEdDsaKeys, makeSigningKeys } from '../../signing/keys.ts';
+import {
+  type Customer,
+  findCustomer,
+  fullestStores,
+  insertCustomer,
+  listCustomers,
+} from '../../storage/customers.ts';
+import { operatorAudit, theOperator } from '../kit/audit.ts';
 import { addRouteWithBody } from '../kit/body.ts';
 import { timestamp } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
@@ -19,9 +27,14 @@ import { problems } from '../kit/problems.ts';
 import { declareOwnRoute, forOperator } from '../kit/route.ts';
 import { customerPath, id, jsonContent, locationOf, time, wholeNumber } from '../kit/schemas.ts';
 
+const signingAlgorithm = z.enum(SIGNING_ALGORITHMS);
+
 const NewCustomer = z
   .object(
     {
+      signingAlgorithm: signingAlgorithm
+        .optional()
+        .meta({ description: 'what signs its tokens; RS256 without it' }),
       name: text(1, 200).meta({ examples: ['Acme'] }),
       id: uuid.optional().meta({ description: 'a customer that moves here keeps its id' }),
     },
@@ -29,11 +42,19 @@ const NewCustomer = z
   )
   .meta({ id: 'NewCustomer' });
 
+const CustomerChange = z
+  .object({ signingAlgorithm: signingAlgorithm.optional() }, { error: 'must be a JSON object' })
+  .meta({ id: 'CustomerChange' });
+
 const CustomerResource = z
   .object({
     id,
     name: z.string(),
     createdAt: time,
+    signingAlgorithm,
+    signingAlgorithmFrom: time
+      .optional()
+      .meta({ description: 'with EdDSA: from when on it signs. Until then RS256 does' }),
     fullestStorePercent: wholeNumber.meta({
       description: 'how full the fullest event store of its subscriptions is, in steps of 10',
     }),
@@ -45,6 +66,7 @@ const CUSTOMER_EXAMPLE: z.infer<typeof CustomerResource> = {
   id: EXAMPLE.customer,
   name: 'Acme',
   createdAt: EXAMPLE.early,
+  signingAlgorithm: 'RS256',
   fullestStorePercent: 10,
   _links: {
     self: link(customerHref(EXAMPLE.customer)),
@@ -61,6 +83,7 @@ export function addCustomers(door: Door): void {
   addCreate(door);
   addList(door);
   addRead(door);
+  addChange(door);
   addErase(door);
 }
 
@@ -69,7 +92,7 @@ const createCustomerRoute = declareOwnRoute({
   path: '/customers',
   operationId: 'createCustomer',
   summary: 'Create a customer',
-  description: 'Makes three signing keys for it.',
+  description: 'Makes three RSA keys for it, and with `EdDSA` two Ed25519 keys, which sign at once.',
   ...common,
   request: { body: { content: jsonContent(NewCustomer, { name: 'Acme' }), required: true } },
   responses: {
@@ -91,9 +114,20 @@ const REFUSED = {
 function addCreate(door: Door): void {
   addRouteWithBody(door, createCustomerRoute, async (c) => {
     const { config, db } = c.get('services');
-    const { id = crypto.randomUUID(), name } = c.req.valid('json');
-    const customer: Customer = { id, name, createdAt: Date.now() };
-    const keys = await makeSigningKeys(config, customer.id, customer.createdAt);
+    const { id = crypto.randomUUID(), name, signingAlgorithm } = c.req.valid('json');
+    const createdAt = Date.now();
+    const keys = await makeSigningKeys(config, id, createdAt);
+    const customer: Customer = {
+      id,
+      name,
+      createdAt,
+      eddsaSince: signingAlgorithm === 'EdDSA' ? createdAt : null,
+    };
+    if (customer.eddsaSince !== null) {
+      // No listener can have kept a key set without them.
+      const { current, next } = await makeEdDsaKeys(config, id, createdAt, createdAt);
+      keys.push(current, next);
+    }
     const audit = operatorAudit(c, 'customer-created', { customerId: id });
     const result = await insertCustomer(db, customer, keys, audit);
     if (result !== 'created') throw new ApiFailure({ code: 'conflict', details: REFUSED[result] });
@@ -159,6 +193,57 @@ function addRead(door: Door): void {
   });
 }
 
+const CHANGE_EXAMPLE = { signingAlgorithm: 'EdDSA' as const };
+
+const changeRoute = declareOwnRoute({
+  method: 'patch',
+  path: '/customers/{cid}',
+  operationId: 'updateCustomer',
+  summary: 'Change the signing algorithm of a customer',
+  description:
+    'A merge patch (RFC 7396). `EdDSA` publishes Ed25519 keys at once, and they sign after 24 hours, when every listener knows them. `RS256` signs at once.',
+  ...common,
+  middleware: withCustomer,
+  request: {
+    params: customerPath,
+    body: {
+      content: {
+        'application/merge-patch+json': { schema: CustomerChange, example: CHANGE_EXAMPLE },
+        ...jsonContent(CustomerChange, CHANGE_EXAMPLE),
+      },
+      required: true,
+    },
+  },
+  responses: {
+    200: {
+      description: 'The customer',
+      content: jsonContent(CustomerResource, {
+        ...CUSTOMER_EXAMPLE,
+        ...CHANGE_EXAMPLE,
+        signingAlgorithmFrom: '2026-02-01T12:00:00.000Z',
+      }),
+    },
+    ...problems(400, 403, 404, 413, 415),
+  },
+});
+
+function addChange(door: Door): void {
+  addRouteWithBody(door, changeRoute, async (c) => {
+    const { config, db } = c.get('services');
+    const { id } = c.get('customer');
+    const { signingAlgorithm } = c.req.valid('json');
+    if (signingAlgorithm !== undefined) {
+      const now = Date.now();
+      await changeSigningAlgorithm(db, config, c.get('customer'), signingAlgorithm, now, theOperator(c));
+      c.get('isolate').customers.forget(id);
+    }
+    const changed = await findCustomer(db, id);
+    if (changed === undefined) throw notFound('Customer'); // erased while the call was under way
+    const tenths = await fullestStores(db, [id]);
+    return c.json(customerResource(changed, tenths.get(id)), 200);
+  });
+}
+
 const eraseRoute = declareOwnRoute({
   method: 'delete',
   path: '/customers/{cid}',
@@ -185,13 +270,16 @@ function addErase(door: Door): void {
 
 /** @param storeTenths how full its fullest event store is */
 function customerResource(
-  { id, name, createdAt }: Customer,
+  { id, name, createdAt, eddsaSince }: Customer,
   storeTenths = 0,
 ): z.infer<typeof CustomerResource> {
   return {
     id,
     name,
     createdAt: timestamp(createdAt),
+    ...(eddsaSince === null
+      ? { signingAlgorithm: 'RS256' as const }
+      : { signingAlgorithm: 'EdDSA' as const, signingAlgorithmFrom: timestamp(eddsaSince) }),
     fullestStorePercent: 10 * storeTenths,
     _links: {
       self: link(customerHref(id)),

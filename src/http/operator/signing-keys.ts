@@ -36,7 +36,8 @@ const rotateRoute = declareOwnRoute({
   path: '/customers/{cid}/signing-keys/rotate',
   operationId: 'rotateSigningKeys',
   summary: "Rotate a customer's signing keys",
-  description: 'The next key signs from now on. The key that signed before stays published for 35 days.',
+  description:
+    'The next key signs from now on. The key that signed before stays published for 35 days. EdDSA keys rotate with the RSA keys.',
   ...common,
   middleware: withCustomer,
   request: { params: customerPath },

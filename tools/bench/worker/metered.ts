@@ -121,7 +121,7 @@ function filledSet(kid: string, content: Omit<SetContent, 'events'>): string {
     sub: eventId,
   };
   const payload = setPayload(BASE_URL, { ...content, events: { entityCreated: event } });
-  return `${part(JSON.stringify(setHeader(BASE_URL, customerId, kid)))}.${part(payload)}.c2lnbmF0dXJl`;
+  return `${part(JSON.stringify(setHeader(BASE_URL, customerId, { algorithm: 'RS256', kid })))}.${part(payload)}.c2lnbmF0dXJl`;
 }
 
 /** @returns milliseconds that one `admit` takes, on average */

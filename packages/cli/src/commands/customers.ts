@@ -1,6 +1,6 @@
 /** `iw customers`: for the operator (contract 10.2). */
 import type { ItemOf } from '@identity-webhooks/client';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { all, type Begin, examples, wholeNumber } from '../command.ts';
 import { usage } from '../failure.ts';
 import { readProfiles, writeProfiles } from '../profiles.ts';
@@ -9,18 +9,26 @@ import type { Column } from '../table.ts';
 import { time } from '../text.ts';
 
 type Customer = ItemOf<'listCustomers'>;
+type Algorithm = Customer['signingAlgorithm'];
+
+interface NewCustomer {
+  readonly id?: string;
+  readonly use?: boolean;
+  readonly signingAlgorithm?: Algorithm;
+}
 
 const COLUMNS: readonly Column<Customer>[] = [
   { title: 'ID', of: ({ id }) => id },
   { title: 'NAME', of: ({ name }) => name, shrinks: true },
   { title: 'CREATED', of: ({ createdAt }) => time(createdAt) },
+  { title: 'SIGNED BY', of: ({ signingAlgorithm }) => signingAlgorithm },
   { title: 'FULLEST STORE', of: ({ fullestStorePercent }) => `${fullestStorePercent} %` },
 ];
 
 export function addCustomers(program: Command, begin: Begin): void {
   const customers = program
     .command('customers')
-    .summary('create, list and erase customers')
+    .summary('create, list, change and erase customers')
     .description('Customers of the service. These commands need the operator token: iw login --operator');
   examples(
     customers
@@ -51,16 +59,42 @@ export function addCustomers(program: Command, begin: Begin): void {
       .description('Creates a customer and its signing keys.')
       .argument('<name>', 'the name, 1 to 200 characters')
       .option('--id <id>', 'the id, for a customer that moves here and keeps it')
+      .addOption(algorithmOption('what signs its tokens'))
       .option('--use', 'make it the customer of the profile')
-      .action(async (name: string, { id, use }: { id?: string; use?: boolean }) => {
+      .action(async (name: string, { id, use, signingAlgorithm }: NewCustomer) => {
         const session = begin();
-        const body = { name, ...(id === undefined ? {} : { id }) };
+        const body = {
+          name,
+          ...(id === undefined ? {} : { id }),
+          ...(signingAlgorithm === undefined ? {} : { signingAlgorithm }),
+        };
         const customer = await session.operator().call('createCustomer', { body });
         if (use) useCustomer(session, customer.id);
         showCustomer(session, customer);
       }),
     'iw customers create Acme --use',
     'iw customers create Acme --id b18fc81d-457e-4a40-ac87-2b78bd946fa2',
+  );
+  examples(
+    customers
+      .command('edit')
+      .summary('change what signs its tokens')
+      .description(
+        'Changes the algorithm that signs the tokens of the customer. EdDSA signs after 24 hours, RS256 at once. Listeners must accept both.',
+      )
+      .argument('[customer]', 'the id; default: that of --customer or of the profile')
+      .addOption(algorithmOption('what signs from now on').makeOptionMandatory())
+      .action(async (given: string | undefined, body: { signingAlgorithm: Algorithm }) => {
+        const session = begin();
+        const cid = given ?? session.customerId();
+        const operator = session.operator();
+        if (body.signingAlgorithm === 'EdDSA')
+          await session.confirm(
+            `Let EdDSA sign for the customer ${cid}? Do all its listeners accept EdDSA and RS256?`,
+          );
+        showCustomer(session, await operator.call('updateCustomer', { cid, body }));
+      }),
+    'iw customers edit --signing-algorithm EdDSA',
   );
   examples(
     customers
@@ -128,11 +162,20 @@ export function addCustomers(program: Command, begin: Begin): void {
   );
 }
 
+function algorithmOption(meaning: string): Option {
+  return new Option('--signing-algorithm <algorithm>', meaning).choices([
+    'RS256',
+    'EdDSA',
+  ] satisfies Algorithm[]);
+}
+
 function showCustomer(session: Session, customer: Customer): void {
+  const { signingAlgorithm, signingAlgorithmFrom: from } = customer;
   session.show(customer, customer.id, [
     ['Id', customer.id],
     ['Name', customer.name],
     ['Created', time(customer.createdAt)],
+    ['Signed by', from === undefined ? signingAlgorithm : `${signingAlgorithm}, from ${time(from)} on`],
     ['Fullest event store', `${customer.fullestStorePercent} %`],
   ]);
 }
