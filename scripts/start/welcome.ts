@@ -18,6 +18,7 @@ export function welcome({ url, state, secrets, areSecretsNew }: Started): string
     '',
     `identity-webhooks runs on this machine: ${url}`,
     '',
+    `  ${url}/console/   the console: the operator signs in with OPERATOR_TOKEN, at ${url}/console/#/operator`,
     `  ${url}/docs   every call of the API`,
     ...(secrets === undefined
       ? []

@@ -17,17 +17,10 @@ export function App(): JSX.Element {
   const kind: Kind = route.value.path[0] === 'operator' ? 'operator' : 'customer';
   return (
     <>
-      <a
-        class="skip"
-        href="#main"
-        onClick={(event) => {
-          // The fragment is the route, so the link moves the focus itself.
-          event.preventDefault();
-          document.getElementById('main')?.focus();
-        }}
-      >
+      {/* A button: the fragment of a link would be a route. */}
+      <button type="button" class="skip" onClick={() => document.getElementById('main')?.focus()}>
         Skip to the content
-      </a>
+      </button>
       <Gate kind={kind} />
       <div class="notices" role="status" aria-live="polite">
         {notices.value.map(({ id, text }) => (

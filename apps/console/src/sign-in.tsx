@@ -4,8 +4,8 @@ import { useEffect, useState } from 'preact/hooks';
 import type { Kind } from './lib/access.ts';
 import { CallError, type Fault } from './lib/errors.ts';
 import { hrefOf } from './lib/routes.ts';
-import { type Credentials, signIn } from './state/session.ts';
 import { useAction } from './state/load.ts';
+import { type Credentials, signIn } from './state/session.ts';
 import { Mark } from './ui/icons.tsx';
 import { Button, Failure, Field, Notice } from './ui/parts.tsx';
 
@@ -25,7 +25,13 @@ const INPUTS: Readonly<Record<Kind, readonly Input[]>> = {
   operator: [{ name: 'operatorToken', label: 'Operator token', secret: true, complete: 'current-password' }],
 };
 
-export function SignIn({ kind, note }: { readonly kind: Kind; readonly note?: string | undefined }): JSX.Element {
+export function SignIn({
+  kind,
+  note,
+}: {
+  readonly kind: Kind;
+  readonly note?: string | undefined;
+}): JSX.Element {
   const inputs = INPUTS[kind];
   const [values, setValues] = useState<Readonly<Record<string, string>>>({});
   useEffect(() => {
@@ -43,7 +49,8 @@ export function SignIn({ kind, note }: { readonly kind: Kind; readonly note?: st
       throw failure instanceof CallError && failure.status === 403 ? refused(kind, failure) : failure;
     }
   });
-  const faultsOf = (name: string) => error?.faults.filter((one) => one.name === name).map(({ reason }) => reason) ?? [];
+  const faultsOf = (name: string) =>
+    error?.faults.filter((one) => one.name === name).map(({ reason }) => reason) ?? [];
   return (
     <main class="alone" id="main" tabIndex={-1}>
       <div class="sign-in">
@@ -58,7 +65,8 @@ export function SignIn({ kind, note }: { readonly kind: Kind; readonly note?: st
         {note !== undefined && <Notice tone="warn">{note}</Notice>}
         {kind === 'customer' && (
           <p class="soft">
-            You normally come here by a link from your platform. Developers can use the credentials of a client instead.
+            You normally come here by a link from your platform. Developers can use the credentials of a
+            client instead.
           </p>
         )}
         <form

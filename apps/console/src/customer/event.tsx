@@ -5,13 +5,26 @@ import type { ComponentChildren, JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { curlOf } from '../lib/curl.ts';
 import { counted, duration } from '../lib/format.ts';
+import { hrefOf } from '../lib/routes.ts';
 import type { HistoryEntry } from '../lib/timeline.ts';
 import { decode, type Verdict } from '../lib/token.ts';
-import { hrefOf } from '../lib/routes.ts';
 import { useAction, useLoad } from '../state/load.ts';
 import { notify } from '../state/notices.ts';
 import { customer } from '../state/session.ts';
-import { Badge, Button, Code, Countdown, Facts, Failure, Id, Loading, Notice, Page, Panel, Time } from '../ui/parts.tsx';
+import {
+  Badge,
+  Button,
+  Code,
+  Countdown,
+  Facts,
+  Failure,
+  Id,
+  Loading,
+  Notice,
+  Page,
+  Panel,
+  Time,
+} from '../ui/parts.tsx';
 import { useSubscription } from './subscription-page.tsx';
 import { Headers, Timeline } from './timeline.tsx';
 import { answerOf, isFinal, StateBadge, type Subscription, typeWord, type WebhookEvent } from './words.tsx';
@@ -150,7 +163,8 @@ function Reason(props: {
           </p>
           {event.nextAttemptAt !== undefined && (
             <p>
-              The next attempt follows in <Countdown until={event.nextAttemptAt} />, at <Time at={event.nextAttemptAt} />.
+              The next attempt follows in <Countdown until={event.nextAttemptAt} />, at{' '}
+              <Time at={event.nextAttemptAt} />.
             </p>
           )}
         </Notice>
@@ -174,12 +188,13 @@ function Held({ subscription }: { readonly subscription: Subscription | undefine
               since <Time at={subscription.health.since} />
             </>
           )}
-          . {counted(subscription.health.waiting ?? 1, 'event waits', 'events wait')}, and the oldest goes first.
+          . {counted(subscription.health.waiting ?? 1, 'event waits', 'events wait')}, and the oldest goes
+          first.
         </p>
         <NextProbe sid={subscription.id} />
         <p>
-          When the listener works again, <a href={hrefOf(['subscriptions', subscription.id])}>send a test</a>: its success
-          ends the waiting at once.
+          When the listener works again, <a href={hrefOf(['subscriptions', subscription.id])}>send a test</a>:
+          its success ends the waiting at once.
         </p>
       </Notice>
     );
@@ -187,8 +202,8 @@ function Held({ subscription }: { readonly subscription: Subscription | undefine
     return (
       <Notice tone="warn">
         <p>
-          <strong>Held, because the endpoint is not verified.</strong> It goes out when the endpoint has answered a test
-          with a 2xx. <a href={hrefOf(['subscriptions', subscription.id])}>Send a test</a>
+          <strong>Held, because the endpoint is not verified.</strong> It goes out when the endpoint has
+          answered a test with a 2xx. <a href={hrefOf(['subscriptions', subscription.id])}>Send a test</a>
         </p>
       </Notice>
     );
@@ -256,7 +271,9 @@ function TokenPanel(props: {
               ['Accepted', seconds(claims['iat'])],
               [
                 'Drop repeats by',
-                typeof claims['jti'] === 'string' && <Id key="jti" id={claims['jti']} what="jti of the token" />,
+                typeof claims['jti'] === 'string' && (
+                  <Id key="jti" id={claims['jti']} what="jti of the token" />
+                ),
               ],
               ['Checks', <Checks key="checks" event={event} claims={claims} />],
             ]}
@@ -285,10 +302,14 @@ function Checks(props: {
   return (
     <ul class="checks">
       <li>
-        <Badge tone={isForEndpoint ? 'ok' : 'bad'}>aud {isForEndpoint ? 'names' : 'does not name'} the endpoint</Badge>
+        <Badge tone={isForEndpoint ? 'ok' : 'bad'}>
+          aud {isForEndpoint ? 'names' : 'does not name'} the endpoint
+        </Badge>
       </li>
       <li>
-        <Badge tone={isOfCustomer ? 'ok' : 'bad'}>iss {isOfCustomer ? 'names' : 'does not name'} this customer</Badge>
+        <Badge tone={isOfCustomer ? 'ok' : 'bad'}>
+          iss {isOfCustomer ? 'names' : 'does not name'} this customer
+        </Badge>
       </li>
     </ul>
   );

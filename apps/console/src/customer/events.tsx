@@ -94,7 +94,11 @@ function List(props: { readonly sid: string; readonly enabled: boolean }): JSX.E
   const query = { ...filters, order: 'desc', fields: 'summary', limit: PAGE };
   const path = at('subscriptions', sid, 'events');
   const key = JSON.stringify(query);
-  const [shown, setShown] = useState<{ key: string; events: readonly ListedEvent[]; next: string | undefined }>();
+  const [shown, setShown] = useState<{
+    key: string;
+    events: readonly ListedEvent[];
+    next: string | undefined;
+  }>();
   const fresh = useRef(new Set<string>());
   const first = useLoad((signal) => api.json<Page>(path, { query, signal }), [path, key], LIVE_MS);
   const page = first.data;
@@ -162,7 +166,7 @@ function List(props: { readonly sid: string; readonly enabled: boolean }): JSX.E
             { title: 'State', cell: ({ state }) => <StateBadge state={state} /> },
             { title: 'Last answer', cell: (event) => <Answer event={event} /> },
             { title: 'Attempts', number: true, cell: ({ attempts }) => count(attempts) },
-            { title: 'Event id', cell: ({ id }) => <Id id={id} what="event id" /> },
+            { title: 'Event id', cell: ({ id }) => <Id id={id} what="event id" whole /> },
           ]}
         />
       )}
@@ -171,7 +175,9 @@ function List(props: { readonly sid: string; readonly enabled: boolean }): JSX.E
           <Button busy={older.busy} onClick={older.run}>
             Show older events
           </Button>
-          {current.events.length === 0 && <p class="soft">Nothing found yet. The search goes on further back.</p>}
+          {current.events.length === 0 && (
+            <p class="soft">Nothing found yet. The search goes on further back.</p>
+          )}
           <Failure error={older.error} />
         </div>
       )}
@@ -195,13 +201,19 @@ function Answer({ event }: { readonly event: ListedEvent }): JSX.Element {
   );
 }
 
-function Nothing(props: { readonly sid: string; readonly filtered: boolean; readonly enabled: boolean }): JSX.Element {
+function Nothing(props: {
+  readonly sid: string;
+  readonly filtered: boolean;
+  readonly enabled: boolean;
+}): JSX.Element {
   if (props.filtered)
     return (
       <Empty
         title="No event is like this"
         action={
-          <Button onClick={() => setQuery({ type: '', state: '', since: '', until: '' })}>Clear the filters</Button>
+          <Button onClick={() => setQuery({ type: '', state: '', since: '', until: '' })}>
+            Clear the filters
+          </Button>
         }
       >
         Events are kept for days, not for ever: an older one may have expired.

@@ -7,7 +7,18 @@ import { saveAs } from '../lib/save.ts';
 import { useAction, useLoad } from '../state/load.ts';
 import { notify } from '../state/notices.ts';
 import { customer } from '../state/session.ts';
-import { Badge, Button, Countdown, Empty, Failure, Loading, Panel, Table, Time, type Tone } from '../ui/parts.tsx';
+import {
+  Badge,
+  Button,
+  Countdown,
+  Empty,
+  Failure,
+  Loading,
+  Panel,
+  Table,
+  Time,
+  type Tone,
+} from '../ui/parts.tsx';
 import { SubscriptionPage } from './subscription-page.tsx';
 
 type Job = components['schemas']['Export'];
@@ -35,7 +46,8 @@ function Body({ sid }: { readonly sid: string }): JSX.Element {
   const { api, at, may } = customer();
   const path = at('subscriptions', sid, 'exports');
   const jobs = useLoad(
-    async (signal) => (await api.json<components['schemas']['ExportList']>(path, { signal }))._embedded.exports,
+    async (signal) =>
+      (await api.json<components['schemas']['ExportList']>(path, { signal }))._embedded.exports,
     [path],
     (list) => (list.some(({ state }) => state === 'processing') ? WATCH_MS : RESTING_MS),
   );
@@ -65,8 +77,8 @@ function Body({ sid }: { readonly sid: string }): JSX.Element {
     <>
       <Panel title="Export failed events">
         <p class="soft">
-          A file with one failed event on each line, as JSON. An event is exported once: a later file has only what failed
-          since.
+          A file with one failed event on each line, as JSON. An event is exported once: a later file has only
+          what failed since.
         </p>
         {exportable !== undefined && (
           <p>
@@ -104,8 +116,9 @@ function Body({ sid }: { readonly sid: string }): JSX.Element {
         ) : (
           completed !== undefined && (
             <p class="small soft">
-              One export may complete a day, unless your operator has set another interval. The last one completed{' '}
-              <Time at={completed.updatedAt} />, so the next may start <Time at={Date.parse(completed.updatedAt) + DAY_MS} />.
+              One export may complete a day, unless your operator has set another interval. The last one
+              completed <Time at={completed.updatedAt} />, so the next may start{' '}
+              <Time at={Date.parse(completed.updatedAt) + DAY_MS} />.
             </p>
           )
         )}
@@ -130,7 +143,8 @@ function Body({ sid }: { readonly sid: string }): JSX.Element {
               { title: 'Changed', cell: ({ updatedAt }) => <Time at={updatedAt} /> },
               {
                 title: '',
-                cell: (job) => job.state === 'completed' && <Download path={`${path}/${job.id}/download`} id={job.id} />,
+                cell: (job) =>
+                  job.state === 'completed' && <Download path={`${path}/${job.id}/download`} id={job.id} />,
               },
             ]}
           />

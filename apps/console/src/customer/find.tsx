@@ -29,7 +29,10 @@ export function Find(): JSX.Element {
     navigate(['find'], { id: wanted });
   };
   return (
-    <Page title="Find an event" lead="An event may go to several subscriptions. Its id shows where it went, and how it ended there.">
+    <Page
+      title="Find an event"
+      lead="An event may go to several subscriptions. Its id shows where it went, and how it ended there."
+    >
       <form
         class="find"
         novalidate
@@ -81,11 +84,13 @@ function Result({ id }: { readonly id: string }): JSX.Element {
   return (
     <Panel title="Where it went" aside={<Id id={id} what="event id" />}>
       <Failure error={error} retry={reload} />
-      {data === undefined && error === undefined && <Loading what="the deliveries: every subscription is asked" />}
+      {data === undefined && error === undefined && (
+        <Loading what="the deliveries: every subscription is asked" />
+      )}
       {data?.length === 0 && (
         <Empty title="No subscription has this event">
-          It may have matched no subscription, may still be on its way, may have expired, or may never have been published.
-          Events of a deleted subscription are gone with it.
+          It may have matched no subscription, may still be on its way, may have expired, or may never have
+          been published. Events of a deleted subscription are gone with it.
         </Empty>
       )}
       {data !== undefined && data.length > 0 && (

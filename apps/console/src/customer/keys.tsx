@@ -9,22 +9,25 @@ import { Badge, Code, Copy, Facts, Failure, Id, Loading, Page, Panel, Table } fr
 export function Keys(): JSX.Element {
   const { id } = customer();
   const path = `/${id}/login/jwk`;
-  const { data, error, reload } = useLoad(async (signal) => {
-    const answer = await fetch(path, { signal, credentials: 'omit' });
-    if (!answer.ok) throw await errorOf(answer);
-    return (await answer.json()) as components['schemas']['JsonWebKeySet'];
-  }, [path]);
+  const { data, error, reload } = useLoad(
+    async (signal) => {
+      const answer = await fetch(path, { signal, credentials: 'omit' });
+      if (!answer.ok) throw await errorOf(answer);
+      return (await answer.json()) as components['schemas']['JsonWebKeySet'];
+    },
+    [path],
+  );
   const url = location.origin + path;
   return (
-    <Page title="Keys" lead="Every token is signed. These public keys show that it comes from here, and that nobody changed it.">
+    <Page
+      title="Keys"
+      lead="Every token is signed. These public keys show that it comes from here, and that nobody changed it."
+    >
       <Panel title="For your listener">
         <Facts
           items={[
             ['Key set (JWKS)', <Copyable key="jwks" text={url} what="URL of the key set" />],
-            [
-              'Issuer (iss)',
-              <Copyable key="iss" text={`${location.origin}/${id}/webhooks`} what="issuer" />,
-            ],
+            ['Issuer (iss)', <Copyable key="iss" text={`${location.origin}/${id}/webhooks`} what="issuer" />],
             ['Audience (aud)', 'the endpoint of the subscription, as it is configured'],
             ['Algorithm', 'RS256; header typ is secevent+jwt'],
             ['Customer id', <Id key="id" id={id} what="customer id" whole />],
@@ -33,7 +36,10 @@ export function Keys(): JSX.Element {
         <h3>In JavaScript, with jose</h3>
         <Code what="example" text={exampleOf(url, `${location.origin}/${id}/webhooks`)} />
         <ul class="rules">
-          <li>Take the key that the token’s kid names. Fetch the key set again when a kid is unknown: keys rotate.</li>
+          <li>
+            Take the key that the token’s kid names. Fetch the key set again when a kid is unknown: keys
+            rotate.
+          </li>
           <li>Check iss and aud, and drop repeats by jti: a token may arrive twice.</li>
           <li>Answer with a 2xx within 10 seconds, after the event is stored on your side.</li>
         </ul>

@@ -63,7 +63,7 @@ function Tiles({ figures, span }: { readonly figures: Figures; readonly span: st
         {delivered + failed > 0 && `${percent(delivered, delivered + failed)} of those that ended`}
       </Tile>
       <Tile label={`Failed ${span}`} value={count(failed)} tone={failed > 0 ? 'bad' : undefined}>
-        {failed === 0 && 'Nothing was given up'}
+        {failed === 0 ? 'Nothing was given up' : `${percent(failed, delivered + failed)} of those that ended`}
       </Tile>
       <Tile label="Waiting now" value={count(waiting)}>
         {oldestWaitingAt === undefined ? (
@@ -145,7 +145,10 @@ function Words({ advice, span }: { readonly advice: Advice; readonly span: strin
             </>
           }
         >
-          <LinkButton to={['subscriptions', id, 'events']} query={{ state: totals.failed > 0 ? 'failure' : 'awaiting-retry' }}>
+          <LinkButton
+            to={['subscriptions', id, 'events']}
+            query={{ state: totals.failed > 0 ? 'failure' : 'awaiting-retry' }}
+          >
             See why
           </LinkButton>
         </Piece>
@@ -155,7 +158,8 @@ function Words({ advice, span }: { readonly advice: Advice; readonly span: strin
         <Piece
           text={
             <>
-              <HealthBadge state="unverified" enabled /> {name} gets events after its endpoint has answered a test.
+              <HealthBadge state="unverified" enabled /> {name} gets events after its endpoint has answered a
+              test.
             </>
           }
         >
@@ -184,8 +188,8 @@ function Words({ advice, span }: { readonly advice: Advice; readonly span: strin
         <Piece
           text={
             <>
-              <HealthBadge state="slow" enabled /> {name} takes long to answer{since}. A listener that stores the event
-              first, and works later, answers in time.
+              <HealthBadge state="slow" enabled /> {name} takes long to answer{since}. A listener that stores
+              the event first, and works later, answers in time.
             </>
           }
         >
@@ -197,7 +201,8 @@ function Words({ advice, span }: { readonly advice: Advice; readonly span: strin
         <Piece
           text={
             <>
-              {name} is disabled, and {counted(totals.failed, 'event')} failed {span} because nobody may send them.
+              {name} is disabled, and {counted(totals.failed, 'event')} failed {span} because nobody may send
+              them.
             </>
           }
         >
@@ -213,7 +218,10 @@ function Words({ advice, span }: { readonly advice: Advice; readonly span: strin
   }
 }
 
-function Piece(props: { readonly text: ComponentChildren; readonly children?: ComponentChildren }): JSX.Element {
+function Piece(props: {
+  readonly text: ComponentChildren;
+  readonly children?: ComponentChildren;
+}): JSX.Element {
   return (
     <>
       <p>{props.text}</p>

@@ -2,12 +2,25 @@
 import type { components } from '@identity-webhooks/client';
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
+import { faultsOf } from '../lib/errors.ts';
 import { count, counted, fromLocalInput, toLocalInput } from '../lib/format.ts';
 import { useAction, useLoad } from '../state/load.ts';
 import { notify } from '../state/notices.ts';
 import { customer } from '../state/session.ts';
-import { Badge, Button, Choice, Empty, Failure, Field, Loading, Notice, Panel, Progress, Table, Time } from '../ui/parts.tsx';
-import { faultsOf } from '../lib/errors.ts';
+import {
+  Badge,
+  Button,
+  Choice,
+  Empty,
+  Failure,
+  Field,
+  Loading,
+  Notice,
+  Panel,
+  Progress,
+  Table,
+  Time,
+} from '../ui/parts.tsx';
 import { SubscriptionPage } from './subscription-page.tsx';
 import type { Subscription } from './words.tsx';
 
@@ -112,7 +125,8 @@ function Start(props: {
   return (
     <Panel title="Send failed events again">
       <p class="soft">
-        Each event is sent with the token that it had, the oldest first, at a pace that your listener can keep up with.
+        Each event is sent with the token that it had, the oldest first, at a pace that your listener can keep
+        up with.
       </p>
       <Choice
         label="Which failed events"
@@ -146,7 +160,9 @@ function Start(props: {
           {preview.answer.total > 0 && (
             <>
               {subscription.health.state === 'failing' && (
-                <Notice tone="warn">The endpoint is failing: until a probe succeeds, only probes are sent.</Notice>
+                <Notice tone="warn">
+                  The endpoint is failing: until a probe succeeds, only probes are sent.
+                </Notice>
               )}
               <div class="actions">
                 <Button kind="primary" busy={start.busy} onClick={start.run}>
@@ -169,7 +185,8 @@ function PreviewText({ answer }: { readonly answer: Preview }): JSX.Element {
     return (
       <p>
         <strong>No failed event</strong> here can be sent again.
-        {left > 0 && ` ${counted(left, 'event is', 'events are')} left out: the token was not kept, or the endpoint was not verified.`}
+        {left > 0 &&
+          ` ${counted(left, 'event is', 'events are')} left out: the token was not kept, or the endpoint was not verified.`}
       </p>
     );
   return (
@@ -188,16 +205,24 @@ function PreviewText({ answer }: { readonly answer: Preview }): JSX.Element {
         .
       </p>
       {leftOut.notKept > 0 && (
-        <p>{counted(leftOut.notKept, 'event is', 'events are')} left out: there was no room to keep the token.</p>
+        <p>
+          {counted(leftOut.notKept, 'event is', 'events are')} left out: there was no room to keep the token.
+        </p>
       )}
       {leftOut.notVerified > 0 && (
-        <p>{counted(leftOut.notVerified, 'event is', 'events are')} left out: the endpoint was never verified.</p>
+        <p>
+          {counted(leftOut.notVerified, 'event is', 'events are')} left out: the endpoint was never verified.
+        </p>
       )}
     </>
   );
 }
 
-function Running(props: { readonly job: Job; readonly path: string; readonly reload: () => void }): JSX.Element {
+function Running(props: {
+  readonly job: Job;
+  readonly path: string;
+  readonly reload: () => void;
+}): JSX.Element {
   const { job, path, reload } = props;
   const { api, may } = customer();
   const cancel = useAction(async () => {
@@ -210,8 +235,8 @@ function Running(props: { readonly job: Job; readonly path: string; readonly rel
     <Panel title="Sending again" aside={<Badge tone="run">Under way</Badge>}>
       <Progress label="Events that have ended" value={ended} max={job.total} />
       <p role="status">
-        {count(ended)} of {counted(job.total, 'event')} ended: {count(job.succeeded)} delivered, {count(job.failed)} failed.{' '}
-        {count(job.redelivered - ended)} under way.
+        {count(ended)} of {counted(job.total, 'event')} ended: {count(job.succeeded)} delivered,{' '}
+        {count(job.failed)} failed. {count(job.redelivered - ended)} under way.
       </p>
       {may('DELETE', 'subscriptions', 'x', 'redeliveries', job.id) && (
         <div class="actions">
@@ -227,7 +252,9 @@ function Running(props: { readonly job: Job; readonly path: string; readonly rel
 
 function Earlier({ jobs }: { readonly jobs: readonly Job[] }): JSX.Element {
   if (jobs.length === 0)
-    return <Empty title="None in the last 7 days">What you send again is listed here, with how it ended.</Empty>;
+    return (
+      <Empty title="None in the last 7 days">What you send again is listed here, with how it ended.</Empty>
+    );
   return (
     <Table
       caption="Earlier redeliveries, newest first"
@@ -238,7 +265,9 @@ function Earlier({ jobs }: { readonly jobs: readonly Job[] }): JSX.Element {
         {
           title: 'State',
           cell: ({ state }) => (
-            <Badge tone={state === 'completed' ? 'ok' : 'off'}>{state === 'completed' ? 'Completed' : 'Canceled'}</Badge>
+            <Badge tone={state === 'completed' ? 'ok' : 'off'}>
+              {state === 'completed' ? 'Completed' : 'Canceled'}
+            </Badge>
           ),
         },
         { title: 'Events', number: true, cell: ({ total }) => count(total) },
@@ -249,4 +278,3 @@ function Earlier({ jobs }: { readonly jobs: readonly Job[] }): JSX.Element {
     />
   );
 }
-

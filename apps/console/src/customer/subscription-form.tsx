@@ -3,6 +3,7 @@ import type { components } from '@identity-webhooks/client';
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { type CallError, faultsOf } from '../lib/errors.ts';
+import { hrefOf } from '../lib/routes.ts';
 import {
   changeOf,
   creationOf,
@@ -16,7 +17,6 @@ import {
   parseJson,
   TEMPLATES,
 } from '../lib/subscription-form.ts';
-import { hrefOf } from '../lib/routes.ts';
 import { useAction, useLoad } from '../state/load.ts';
 import { navigate } from '../state/navigation.ts';
 import { notify } from '../state/notices.ts';
@@ -35,7 +35,10 @@ export function NewSubscription(): JSX.Element {
         action="Create"
         back={['subscriptions']}
         submit={async (draft) => {
-          const made = await api.json<Subscription>(at('subscriptions'), { method: 'POST', body: creationOf(draft) });
+          const made = await api.json<Subscription>(at('subscriptions'), {
+            method: 'POST',
+            body: creationOf(draft),
+          });
           notify(`“${made.title}” was created. Send a test to see whether its listener answers.`);
           navigate(['subscriptions', made.id]);
         }}
@@ -80,7 +83,13 @@ export function EditSubscription({ sid }: { readonly sid: string }): JSX.Element
 }
 
 function draftOf({ title, endpoint, events, enabled, filter }: Subscription): Draft {
-  return { title, endpoint, events, enabled, filter: filter === undefined ? '' : JSON.stringify(filter, null, 2) };
+  return {
+    title,
+    endpoint,
+    events,
+    enabled,
+    filter: filter === undefined ? '' : JSON.stringify(filter, null, 2),
+  };
 }
 
 function Form(props: {
@@ -135,7 +144,8 @@ function Form(props: {
         <Field
           label="Endpoint"
           hint={
-            endpointHint(draft.endpoint) ?? 'The https URL of your listener. Signed tokens are posted there, and a 2xx takes them.'
+            endpointHint(draft.endpoint) ??
+            'The https URL of your listener. Signed tokens are posted there, and a 2xx takes them.'
           }
           faults={faults('endpoint')}
         >
@@ -179,7 +189,12 @@ function Form(props: {
           <span>Enabled: events are sent</span>
         </label>
       </Panel>
-      <FilterPart draft={draft} faults={faults('filter')} set={(filter) => set({ filter })} leave={() => leave('filter')} />
+      <FilterPart
+        draft={draft}
+        faults={faults('filter')}
+        set={(filter) => set({ filter })}
+        leave={() => leave('filter')}
+      />
       {error !== undefined && <Failure error={unplaced(error)} what={`Nothing was changed.`} />}
       <div class="actions">
         <Button submit kind="primary" busy={busy}>
@@ -211,8 +226,8 @@ function FilterPart(props: {
   return (
     <Panel title="Filter (optional)">
       <p class="soft">
-        A JSON Schema for the <code>events</code> claim of the token. An event that does not fit is not sent and not stored.
-        Begin with a template:
+        A JSON Schema for the <code>events</code> claim of the token. An event that does not fit is not sent
+        and not stored. Begin with a template:
       </p>
       <div class="actions">
         {TEMPLATES.map(({ name, filter }) => (
@@ -226,7 +241,7 @@ function FilterPart(props: {
           </Button>
         )}
       </div>
-      <Field label="Filter as JSON" faults={faults}>
+      <Field label="Filter as JSON" hint="Empty: every event of the types above is sent." faults={faults}>
         {(attributes) => (
           <textarea
             {...attributes}
@@ -240,7 +255,9 @@ function FilterPart(props: {
           />
         )}
       </Field>
-      {draft.filter.trim() !== '' && customer().may('POST', 'filter-tests') && <Tester filter={draft.filter} />}
+      {draft.filter.trim() !== '' && customer().may('POST', 'filter-tests') && (
+        <Tester filter={draft.filter} />
+      )}
     </Panel>
   );
 }
@@ -287,7 +304,12 @@ function Tester({ filter }: { readonly filter: string }): JSX.Element {
       />
       <Field
         label="An event, as it would be published"
-        faults={[...(fault === undefined ? [] : [fault]), ...faultsOf(error, 'event'), ...faultsOf(error, 'filter')]}
+        hint="Change it to what your platform publishes."
+        faults={[
+          ...(fault === undefined ? [] : [fault]),
+          ...faultsOf(error, 'event'),
+          ...faultsOf(error, 'filter'),
+        ]}
       >
         {(attributes) => (
           <textarea
@@ -317,7 +339,10 @@ function VerdictBadge({ verdict }: { readonly verdict: Verdict }): JSX.Element {
     <>
       <Badge tone={matches ? 'ok' : 'bad'}>{matches ? 'The event passes' : 'The event is left out'}</Badge>
       {!typeNamed && (
-        <span class="soft"> The filter says nothing of this type{matches && ', so every event of it passes'}.</span>
+        <span class="soft">
+          {' '}
+          The filter says nothing of this type{matches && ', so every event of it passes'}.
+        </span>
       )}
     </>
   );

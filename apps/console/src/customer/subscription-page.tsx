@@ -54,7 +54,9 @@ export function SubscriptionPage(props: {
       }
       actions={
         <>
-          {may('PATCH', 'subscriptions', sid) && <LinkButton to={['subscriptions', sid, 'edit']}>Edit</LinkButton>}
+          {may('PATCH', 'subscriptions', sid) && (
+            <LinkButton to={['subscriptions', sid, 'edit']}>Edit</LinkButton>
+          )}
           {data.enabled && may('POST', 'subscriptions', sid, 'test') && (
             <Button kind="primary" onClick={() => setTesting(true)}>
               Send a test
@@ -101,8 +103,8 @@ function Trouble({ subscription }: { readonly subscription: Subscription }): JSX
     return (
       <Notice tone="warn">
         <p>
-          <strong>Disabled.</strong> Events that arrive are stored as failed and are not sent. Enable the subscription, then
-          send them again.
+          <strong>Disabled.</strong> Events that arrive are stored as failed and are not sent. Enable the
+          subscription, then send them again.
         </p>
       </Notice>
     );
@@ -113,8 +115,8 @@ function Trouble({ subscription }: { readonly subscription: Subscription }): JSX
       return (
         <Notice tone="warn">
           <p>
-            <strong>Slow{since}.</strong> The endpoint took more than 2 seconds, or did not answer in time. Events still go
-            out, fewer at the same time.
+            <strong>Slow{since}.</strong> The endpoint took more than 2 seconds, or did not answer in time.
+            Events still go out, fewer at the same time.
           </p>
         </Notice>
       );
@@ -122,8 +124,8 @@ function Trouble({ subscription }: { readonly subscription: Subscription }): JSX
       return (
         <Notice tone="warn">
           <p>
-            <strong>Not verified{since}.</strong> The endpoint must answer a test with a 2xx before it gets events.{' '}
-            {waiting > 0 && `${counted(waiting, 'event waits', 'events wait')}. `}
+            <strong>Not verified{since}.</strong> The endpoint must answer a test with a 2xx before it gets
+            events. {waiting > 0 && `${counted(waiting, 'event waits', 'events wait')}. `}
             Send a test when your listener is ready.
           </p>
         </Notice>
@@ -134,8 +136,8 @@ function Trouble({ subscription }: { readonly subscription: Subscription }): JSX
           <p>
             <strong>Failing{since}.</strong> Five attempts in a row failed, so new events are held.{' '}
             {waiting > 0 && `${counted(waiting, 'event waits', 'events wait')}. `}
-            One held event goes out as a probe now and then, at most 5 minutes after the last attempt. A success sends all of
-            them. When your listener works again, send a test to end the waiting at once.
+            One held event goes out as a probe now and then, at most 5 minutes after the last attempt. A
+            success sends all of them. When your listener works again, send a test to end the waiting at once.
           </p>
         </Notice>
       );

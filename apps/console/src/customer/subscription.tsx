@@ -36,7 +36,10 @@ function Figures({ sid }: { readonly sid: string }): JSX.Element {
   const { api, at } = customer();
   const { data, error, reload } = useLoad(
     (signal) =>
-      api.json<SubscriptionFigures>(at('subscriptions', sid, 'stats'), { query: { hours: WEEK_HOURS }, signal }),
+      api.json<SubscriptionFigures>(at('subscriptions', sid, 'stats'), {
+        query: { hours: WEEK_HOURS },
+        signal,
+      }),
     [sid],
     REFRESH_MS,
   );
@@ -58,8 +61,14 @@ function Figures({ sid }: { readonly sid: string }): JSX.Element {
             </>
           )}
         </Tile>
-        <Tile label="Failed in 7 days" value={count(totals.failed)} tone={totals.failed > 0 ? 'bad' : undefined}>
-          {totals.failed > 0 && <a href={hrefOf(['subscriptions', sid, 'events'], { state: 'failure' })}>See why</a>}
+        <Tile
+          label="Failed in 7 days"
+          value={count(totals.failed)}
+          tone={totals.failed > 0 ? 'bad' : undefined}
+        >
+          {totals.failed > 0 && (
+            <a href={hrefOf(['subscriptions', sid, 'events'], { state: 'failure' })}>See why</a>
+          )}
         </Tile>
         <Tile label="Waiting now" value={count(waiting)}>
           {oldestWaitingAt !== undefined && (
@@ -157,8 +166,8 @@ function Acts(props: { readonly subscription: Resource; readonly reload: () => v
             {(health.waiting ?? 0) > 0
               ? `${counted(health.waiting ?? 0, 'event that waits fails', 'events that wait fail')} at once, and a bulk redelivery that runs is canceled.`
               : 'No event waits now.'}{' '}
-            Events that arrive meanwhile are stored as failed. Nothing is lost: enable the subscription again, and send them
-            again.
+            Events that arrive meanwhile are stored as failed. Nothing is lost: enable the subscription again,
+            and send them again.
           </p>
         </Confirm>
       )}
@@ -212,7 +221,9 @@ function DeleteDialog(props: {
             : counted(stored.data.total, 'stored event', 'stored events')}{' '}
           with their history
         </li>
-        {waiting > 0 && <li>{counted(waiting, 'event that waits', 'events that wait')}, which will not be sent</li>}
+        {waiting > 0 && (
+          <li>{counted(waiting, 'event that waits', 'events that wait')}, which will not be sent</li>
+        )}
         <li>exports, and the record of redeliveries</li>
       </ul>
     </Confirm>

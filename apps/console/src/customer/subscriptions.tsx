@@ -28,7 +28,9 @@ export function Subscriptions(): JSX.Element {
   const [wanted, setWanted] = useState('');
   const all = list.data?._embedded.subscriptions ?? [];
   const words = wanted.toLowerCase();
-  const shown = all.filter(({ title, endpoint, id }) => `${title} ${endpoint} ${id}`.toLowerCase().includes(words));
+  const shown = all.filter(({ title, endpoint, id }) =>
+    `${title} ${endpoint} ${id}`.toLowerCase().includes(words),
+  );
   const create = may('POST', 'subscriptions') && (
     <LinkButton to={['subscriptions', 'new']} kind="primary" icon="plus">
       Create a subscription

@@ -12,7 +12,10 @@ import { isFinal, type Subscription, type WebhookEvent } from './words.tsx';
 
 const LOOK_EVERY_MS = 1_000;
 
-export function TestDialog(props: { readonly subscription: Subscription; readonly onClose: () => void }): JSX.Element {
+export function TestDialog(props: {
+  readonly subscription: Subscription;
+  readonly onClose: () => void;
+}): JSX.Element {
   const { subscription, onClose } = props;
   const { api, at } = customer();
   const [type, setType] = useState('');
@@ -30,7 +33,10 @@ export function TestDialog(props: { readonly subscription: Subscription; readonl
       <div class="dialog-body">
         <p class="breaks soft">To {subscription.endpoint}</p>
         {sent === undefined ? (
-          <Field label="What to send" hint="An example is marked with “test”: true, and its profile does not exist.">
+          <Field
+            label="What to send"
+            hint="An example is marked with “test”: true, and its profile does not exist."
+          >
             {(attributes) => (
               <select {...attributes} value={type} onChange={(event) => setType(event.currentTarget.value)}>
                 <option value="">The test notification</option>
@@ -74,7 +80,8 @@ function Arrival({ sid, eid }: { readonly sid: string; readonly eid: string }): 
     [sid, eid],
     (loaded) => (isFinal(loaded.event.state) ? undefined : LOOK_EVERY_MS),
   );
-  if (data === undefined) return error ? <Failure error={error} retry={reload} /> : <Loading what="what happened" />;
+  if (data === undefined)
+    return error ? <Failure error={error} retry={reload} /> : <Loading what="what happened" />;
   return (
     <>
       {data.event.state === 'success' && <Notice tone="ok">Your listener took the test.</Notice>}

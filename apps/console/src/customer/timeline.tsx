@@ -8,7 +8,6 @@ export function Timeline(props: { readonly history: readonly HistoryEntry[] }): 
   return (
     <ol class="timeline" aria-label="Timeline">
       {stepsOf(props.history).map((step, index) => (
-        // biome-ignore lint/suspicious/noArrayIndexKey: a history only grows at its end
         <StepItem key={index} step={step} />
       ))}
     </ol>

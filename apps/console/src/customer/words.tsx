@@ -55,7 +55,7 @@ export function answerOf(event: Pick<ListedEvent, 'response' | 'error'>): string
   return undefined;
 }
 
-/** The host of an endpoint, which is what tells endpoints apart. */
+/** The host of an endpoint: endpoints mostly differ by it. */
 export function hostOf(endpoint: string): string {
   return URL.canParse(endpoint) ? new URL(endpoint).host : endpoint;
 }

@@ -92,7 +92,8 @@ export class Access {
   }
 
   async #current(): Promise<Token> {
-    if (this.#token !== undefined && this.#token.endsAt - RENEW_BEFORE_MS > this.#around.now()) return this.#token;
+    if (this.#token !== undefined && this.#token.endsAt - RENEW_BEFORE_MS > this.#around.now())
+      return this.#token;
     this.#asking ??= this.#ask();
     const asking = this.#asking;
     try {
@@ -131,7 +132,11 @@ export function post(body: unknown): RequestInit {
 }
 
 /** @throws CallError when no answer came */
-export async function reach(around: Pick<Surroundings, 'fetch'>, url: string, init?: RequestInit): Promise<Response> {
+export async function reach(
+  around: Pick<Surroundings, 'fetch'>,
+  url: string,
+  init?: RequestInit,
+): Promise<Response> {
   try {
     return await around.fetch(url, { cache: 'no-store', ...init });
   } catch (error) {

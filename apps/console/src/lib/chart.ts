@@ -33,11 +33,13 @@ export function barsOf(hours: readonly Hour[], width: number, height: number, to
   });
 }
 
-/** The end of an axis: 1, 2 or 5 times a power of ten, at least `value`. */
+/** The end of an axis: a round number whose half is round, too, at least `value`. */
 export function axisTop(value: number): number {
-  if (value <= 4) return 4;
+  if (value <= 10) return value <= 4 ? 4 : 10;
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= value) ?? 10 * power;
+  return (
+    [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((step) => step >= value) ?? 10 * power
+  );
 }
 
 /** Sums of runs of `size` values; the last run may be shorter. */
@@ -54,7 +56,11 @@ export function grouped(values: readonly number[], size: number): number[] {
  * The bound within which a share of the answers came.
  * @returns undefined without answers; Infinity when it lies beyond the last bound
  */
-export function boundOf(counts: readonly number[], bounds: readonly number[], share: number): number | undefined {
+export function boundOf(
+  counts: readonly number[],
+  bounds: readonly number[],
+  share: number,
+): number | undefined {
   const all = counts.reduce((sum, value) => sum + value, 0);
   if (all === 0) return undefined;
   let seen = 0;

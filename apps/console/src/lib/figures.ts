@@ -91,7 +91,9 @@ const ADVICE_MAX = 6;
 export function adviceOf(subscriptions: readonly FiguresOfOne[]): Advice[] {
   if (subscriptions.length === 0) return [{ kind: 'create first' }];
   const inState = (state: HealthState) =>
-    subscriptions.filter((one) => one.enabled && one.health.state === state).sort((a, b) => b.waiting - a.waiting);
+    subscriptions
+      .filter((one) => one.enabled && one.health.state === state)
+      .sort((a, b) => b.waiting - a.waiting);
   const healthy = inState('healthy');
   return [
     ...inState('failing').map((subscription) => ({ kind: 'failing' as const, subscription })),

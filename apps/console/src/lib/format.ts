@@ -6,8 +6,9 @@ const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
 /** A duration with at most two units: `850 ms`, `4.2 s`, `3 min 20 s`, `2 d 4 h`. */
-export function duration(ms: number): string {
-  if (ms < SECOND) return `${Math.max(0, Math.round(ms))} ms`;
+export function duration(value: number): string {
+  const ms = Math.max(0, Math.round(value));
+  if (ms < SECOND) return `${ms} ms`;
   if (ms < 10 * SECOND) return `${(Math.floor(ms / 100) / 10).toString()} s`;
   if (ms < MINUTE) return `${Math.floor(ms / SECOND)} s`;
   if (ms < HOUR) return two(ms, MINUTE, 'min', SECOND, 's');
@@ -70,8 +71,10 @@ export function counted(value: number, one: string, many = `${one}s`, locale?: s
 export function percent(part: number, whole: number): string {
   if (whole === 0) return '–';
   const value = (100 * part) / whole;
-  // 99.99 % must not look like everything.
-  return `${value > 99 && value < 100 ? (Math.floor(value * 10) / 10).toFixed(1) : Math.round(value)} %`;
+  // Near everything and near nothing a tenth matters: 99.99 % must not look like all of it, nor 0.01 % like none.
+  const tenths = value > 90 ? Math.floor(value * 10) / 10 : Math.ceil(value * 10) / 10;
+  const isNearAnEnd = (value > 90 && value < 100) || (value > 0 && value < 10);
+  return `${isNearAnEnd ? tenths.toFixed(1) : Math.round(value)} %`;
 }
 
 export function bytes(value: number): string {

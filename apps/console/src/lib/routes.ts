@@ -11,7 +11,10 @@ export function routeOf(hash: string): Route {
   return { path: path.split('/').filter(Boolean).map(decoded), query: new URLSearchParams(query) };
 }
 
-export function hrefOf(path: readonly string[], query: Readonly<Record<string, string | undefined>> = {}): string {
+export function hrefOf(
+  path: readonly string[],
+  query: Readonly<Record<string, string | undefined>> = {},
+): string {
   const given = Object.entries(query).filter((entry): entry is [string, string] => Boolean(entry[1]));
   const search = new URLSearchParams(given).toString();
   return `#/${path.map(encodeURIComponent).join('/')}${search && `?${search}`}`;
@@ -21,7 +24,10 @@ export function hrefOf(path: readonly string[], query: Readonly<Record<string, s
  * @param pattern such as `subscriptions/:sid/events`
  * @returns the named segments; undefined when the path is another one
  */
-export function match(pattern: string, path: readonly string[]): Readonly<Record<string, string>> | undefined {
+export function match(
+  pattern: string,
+  path: readonly string[],
+): Readonly<Record<string, string>> | undefined {
   const wanted = pattern.split('/').filter(Boolean);
   if (wanted.length !== path.length) return undefined;
   const named: Record<string, string> = {};

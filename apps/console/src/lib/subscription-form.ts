@@ -48,7 +48,9 @@ function endpointFault(endpoint: string): string | undefined {
 
 /** What is permitted only where the operator allows it. */
 export function endpointHint(endpoint: string): string | undefined {
-  return /^http:\/\//i.test(endpoint) ? 'http is accepted only where the operator permits it for development.' : undefined;
+  return /^http:\/\//i.test(endpoint)
+    ? 'http is accepted only where the operator permits it for development.'
+    : undefined;
 }
 
 function filterFault(filter: string): string | undefined {
@@ -56,7 +58,8 @@ function filterFault(filter: string): string | undefined {
   const parsed = parseJson(filter);
   if ('fault' in parsed) return `The filter is not JSON: ${parsed.fault}`;
   const { value } = parsed;
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return 'A filter is a JSON object.';
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    return 'A filter is a JSON object.';
   if (new TextEncoder().encode(JSON.stringify(value)).length > FILTER_MAX_BYTES)
     return 'A filter has at most 64 KiB.';
   return undefined;
@@ -72,7 +75,10 @@ export function parseJson(text: string): { readonly value: unknown } | { readonl
 
 /** The body of a create. */
 export function creationOf(draft: Draft) {
-  return { ...bodyOf(draft), ...(draft.filter.trim() !== '' && { filter: JSON.parse(draft.filter) as unknown }) };
+  return {
+    ...bodyOf(draft),
+    ...(draft.filter.trim() !== '' && { filter: JSON.parse(draft.filter) as unknown }),
+  };
 }
 
 /** The members that differ, as a merge patch. */
@@ -101,7 +107,9 @@ export const TEMPLATES: readonly { readonly name: string; readonly filter: unkno
     name: 'Some attributes',
     filter: {
       properties: {
-        entityUpdated: { properties: { attributes: { contains: { enum: ['email', 'givenName', 'familyName'] } } } },
+        entityUpdated: {
+          properties: { attributes: { contains: { enum: ['email', 'givenName', 'familyName'] } } },
+        },
       },
     },
   },

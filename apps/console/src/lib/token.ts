@@ -17,7 +17,9 @@ export function decode(token: string): Decoded | undefined {
 }
 
 function part(text: string): Record<string, unknown> {
-  const bytes = Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), (one) => one.charCodeAt(0));
+  const bytes = Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), (one) =>
+    one.charCodeAt(0),
+  );
   const value: unknown = JSON.parse(new TextDecoder().decode(bytes));
   if (typeof value !== 'object' || value === null) throw new Error('no object');
   return value as Record<string, unknown>;

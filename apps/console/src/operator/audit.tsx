@@ -55,12 +55,17 @@ export function Audit(): JSX.Element {
   );
   const [more, setMore] = useState<{ key: string; entries: readonly Entry[]; next: string | undefined }>();
   useEffect(() => {
-    if (data !== undefined) setMore({ key, entries: data._embedded.auditEntries, next: data._links.next?.href });
+    if (data !== undefined)
+      setMore({ key, entries: data._embedded.auditEntries, next: data._links.next?.href });
   }, [data, key]);
   const older = useAction(async () => {
     if (more?.next === undefined) return;
     const page = await access.operator.json<List>(more.next);
-    setMore({ key, entries: [...more.entries, ...page._embedded.auditEntries], next: page._links.next?.href });
+    setMore({
+      key,
+      entries: [...more.entries, ...page._embedded.auditEntries],
+      next: page._links.next?.href,
+    });
   });
   const shown = more?.key === key ? more : undefined;
   const time = (name: 'since' | 'until', label: string) => (
@@ -141,12 +146,7 @@ export function Audit(): JSX.Element {
                 title: 'Who',
                 cell: ({ actor, clientId, address }) => (
                   <>
-                    {actor}
-                    {clientId !== undefined && (
-                      <span class="under">
-                        <Id id={clientId} what="client id" />
-                      </span>
-                    )}
+                    {clientId === undefined ? actor : <Id id={clientId} what="client id" />}
                     {address !== undefined && <span class="under">{address}</span>}
                   </>
                 ),
@@ -158,7 +158,8 @@ export function Audit(): JSX.Element {
               },
               {
                 title: 'Request',
-                cell: ({ requestId }) => (requestId === undefined ? '–' : <Id id={requestId} what="request id" />),
+                cell: ({ requestId }) =>
+                  requestId === undefined ? '–' : <Id id={requestId} what="request id" />,
               },
             ]}
           />

@@ -6,7 +6,22 @@ import { faultsOf } from '../lib/errors.ts';
 import { useAction, useLoad } from '../state/load.ts';
 import { notify } from '../state/notices.ts';
 import { access } from '../state/session.ts';
-import { Button, Confirm, Copy, Dialog, Empty, Facts, Failure, Field, Id, Loading, Notice, Panel, Table, Time } from '../ui/parts.tsx';
+import {
+  Button,
+  Confirm,
+  Copy,
+  Dialog,
+  Empty,
+  Facts,
+  Failure,
+  Field,
+  Id,
+  Loading,
+  Notice,
+  Panel,
+  Table,
+  Time,
+} from '../ui/parts.tsx';
 
 type Client = components['schemas']['Client'];
 type WithSecret = Client & { readonly clientSecret: string };
@@ -46,7 +61,9 @@ export function Clients({ path }: { readonly path: string }): JSX.Element {
       <Failure error={error} retry={reload} what="The clients could not be read." />
       {data === undefined && error === undefined && <Loading what="the clients" />}
       {data !== undefined && clients.length === 0 && (
-        <Empty title="No client yet">A program of the customer calls the API with the id and the secret of a client.</Empty>
+        <Empty title="No client yet">
+          A program of the customer calls the API with the id and the secret of a client.
+        </Empty>
       )}
       {clients.length > 0 && (
         <Table
@@ -83,7 +100,9 @@ export function Clients({ path }: { readonly path: string }): JSX.Element {
         />
       )}
       {asking?.act === 'create' && <Create path={path} onMade={show} onClose={close} />}
-      {asking?.act === 'rotate' && <Rotate path={path} client={asking.client} onMade={show} onClose={close} />}
+      {asking?.act === 'rotate' && (
+        <Rotate path={path} client={asking.client} onMade={show} onClose={close} />
+      )}
       {asking?.act === 'delete' && (
         <Delete
           path={path}
@@ -100,7 +119,13 @@ export function Clients({ path }: { readonly path: string }): JSX.Element {
   );
 }
 
-function Secret({ client, onClose }: { readonly client: WithSecret; readonly onClose: () => void }): JSX.Element {
+function Secret({
+  client,
+  onClose,
+}: {
+  readonly client: WithSecret;
+  readonly onClose: () => void;
+}): JSX.Element {
   return (
     <Dialog title="Copy the secret now" onClose={onClose}>
       <div class="dialog-body">
@@ -135,7 +160,9 @@ function Create(props: {
   const [name, setName] = useState('');
   const [scope, setScope] = useState('*:webhooks/**');
   const { run, busy, error } = useAction(async () => {
-    props.onMade(await access.operator.json<WithSecret>(props.path, { method: 'POST', body: { name, scope } }));
+    props.onMade(
+      await access.operator.json<WithSecret>(props.path, { method: 'POST', body: { name, scope } }),
+    );
   });
   return (
     <Dialog title="Create a client" onClose={props.onClose}>
@@ -149,7 +176,12 @@ function Create(props: {
         <div class="dialog-body">
           <Field label="Name" hint="For people, such as backend" faults={faultsOf(error, 'name')}>
             {(attributes) => (
-              <input {...attributes} value={name} autocomplete="off" onInput={(event) => setName(event.currentTarget.value)} />
+              <input
+                {...attributes}
+                value={name}
+                autocomplete="off"
+                onInput={(event) => setName(event.currentTarget.value)}
+              />
             )}
           </Field>
           <Field
@@ -216,7 +248,10 @@ function Rotate(props: {
       onConfirm={run}
       onClose={onClose}
     >
-      <Field label="The old secret works for" hint="Long enough to bring the new one to every program of the client.">
+      <Field
+        label="The old secret works for"
+        hint="Long enough to bring the new one to every program of the client."
+      >
         {(attributes) => (
           <select {...attributes} value={keep} onChange={(event) => setKeep(event.currentTarget.value)}>
             <option value="0">No longer: it ends at once</option>

@@ -7,7 +7,22 @@ import { useAction, useLoad } from '../state/load.ts';
 import { navigate } from '../state/navigation.ts';
 import { notify } from '../state/notices.ts';
 import { access } from '../state/session.ts';
-import { Badge, Button, Choice, Confirm, Copy, Dialog, Failure, Field, Id, Loading, Notice, Page, Panel, Time } from '../ui/parts.tsx';
+import {
+  Badge,
+  Button,
+  Choice,
+  Confirm,
+  Copy,
+  Dialog,
+  Failure,
+  Field,
+  Id,
+  Loading,
+  Notice,
+  Page,
+  Panel,
+  Time,
+} from '../ui/parts.tsx';
 import { Clients } from './clients.tsx';
 import type { CustomerResource } from './customers.tsx';
 
@@ -50,7 +65,9 @@ export function Customer({ cid }: { readonly cid: string }): JSX.Element {
       <Restored path={path} />
       <Erase path={path} customer={data} />
       <p class="small">
-        <a href={hrefOf(['operator', 'audit'], { customerId: data.id })}>What was done to this customer, in the audit</a>
+        <a href={hrefOf(['operator', 'audit'], { customerId: data.id })}>
+          What was done to this customer, in the audit
+        </a>
       </p>
       {opening && <ConsoleLink path={path} name={data.name} onClose={() => setOpening(false)} />}
     </Page>
@@ -65,7 +82,11 @@ interface Link {
 
 const VALID_SECONDS = { '900': '15 minutes', '3600': '1 hour', '86400': '1 day' } as const;
 
-function ConsoleLink(props: { readonly path: string; readonly name: string; readonly onClose: () => void }): JSX.Element {
+function ConsoleLink(props: {
+  readonly path: string;
+  readonly name: string;
+  readonly onClose: () => void;
+}): JSX.Element {
   const { path, name, onClose } = props;
   const [may, setMay] = useState<'read' | 'all'>('read');
   const [seconds, setSeconds] = useState<keyof typeof VALID_SECONDS>('3600');
@@ -83,7 +104,9 @@ function ConsoleLink(props: { readonly path: string; readonly name: string; read
       <div class="dialog-body">
         {link === undefined ? (
           <>
-            <p class="soft">Who opens the link is signed in as this customer, once. The sign-in is in the audit.</p>
+            <p class="soft">
+              Who opens the link is signed in as this customer, once. The sign-in is in the audit.
+            </p>
             <Choice
               label="What the link permits"
               value={may}
@@ -112,8 +135,10 @@ function ConsoleLink(props: { readonly path: string; readonly name: string; read
         ) : (
           <>
             <p>
-              <Badge tone={link.readOnly ? 'off' : 'ok'}>{link.readOnly ? 'Read-only' : 'Read and change'}</Badge> It works
-              once, until <Time at={link.expiresAt} />.
+              <Badge tone={link.readOnly ? 'off' : 'ok'}>
+                {link.readOnly ? 'Read-only' : 'Read and change'}
+              </Badge>{' '}
+              It works once, until <Time at={link.expiresAt} />.
             </p>
             <p class="secret">
               <code class="breaks">{link.url}</code>
@@ -143,9 +168,12 @@ function Keys({ path, cid }: { readonly path: string; readonly cid: string }): J
   const [asking, setAsking] = useState(false);
   const [signing, setSigning] = useState<string | undefined>();
   const { run, busy, error } = useAction(async () => {
-    const { keys } = await access.operator.json<components['schemas']['JsonWebKeySet']>(`${path}/signing-keys/rotate`, {
-      method: 'POST',
-    });
+    const { keys } = await access.operator.json<components['schemas']['JsonWebKeySet']>(
+      `${path}/signing-keys/rotate`,
+      {
+        method: 'POST',
+      },
+    );
     setSigning(keys[0]?.kid);
     setAsking(false);
     notify('The next key signs now');
@@ -153,8 +181,8 @@ function Keys({ path, cid }: { readonly path: string; readonly cid: string }): J
   return (
     <Panel title="Signing keys">
       <p class="soft">
-        Keys rotate by themselves. Rotate them here when a private key may be known to others. The key set is at{' '}
-        <code class="breaks">/{cid}/login/jwk</code>.
+        Keys rotate by themselves. Rotate them here when a private key may be known to others. The key set is
+        at <code class="breaks">/{cid}/login/jwk</code>.
       </p>
       {signing !== undefined && (
         <Notice tone="ok">
@@ -174,8 +202,8 @@ function Keys({ path, cid }: { readonly path: string; readonly cid: string }): J
           onClose={() => setAsking(false)}
         >
           <p>
-            The next key, which is published already, signs from now on. The present key stays published for 35 days, so tokens
-            that were signed with it can still be verified.
+            The next key, which is published already, signs from now on. The present key stays published for
+            35 days, so tokens that were signed with it can still be verified.
           </p>
         </Confirm>
       )}
@@ -193,7 +221,9 @@ function Restored({ path }: { readonly path: string }): JSX.Element {
   });
   return (
     <Panel title="After the database was restored">
-      <p class="soft">Make the event stores of this customer follow the rows of the database again. Safe to repeat.</p>
+      <p class="soft">
+        Make the event stores of this customer follow the rows of the database again. Safe to repeat.
+      </p>
       <div class="actions">
         <Button busy={busy} onClick={run}>
           Adopt the subscriptions again
@@ -204,7 +234,13 @@ function Restored({ path }: { readonly path: string }): JSX.Element {
   );
 }
 
-function Erase({ path, customer }: { readonly path: string; readonly customer: CustomerResource }): JSX.Element {
+function Erase({
+  path,
+  customer,
+}: {
+  readonly path: string;
+  readonly customer: CustomerResource;
+}): JSX.Element {
   const [asking, setAsking] = useState(false);
   const { run, busy, error } = useAction(async () => {
     await access.operator.json(path, { method: 'DELETE' });

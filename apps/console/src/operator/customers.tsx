@@ -8,7 +8,19 @@ import { useAction, useLoad } from '../state/load.ts';
 import { navigate } from '../state/navigation.ts';
 import { notify } from '../state/notices.ts';
 import { access } from '../state/session.ts';
-import { Button, Dialog, Empty, Failure, Field, Id, Loading, Page, Panel, Table, Time } from '../ui/parts.tsx';
+import {
+  Button,
+  Dialog,
+  Empty,
+  Failure,
+  Field,
+  Id,
+  Loading,
+  Page,
+  Panel,
+  Table,
+  Time,
+} from '../ui/parts.tsx';
 import { type Links, Pages, pageOf } from './pages.tsx';
 
 export type CustomerResource = components['schemas']['Customer'];
@@ -57,7 +69,11 @@ export function Customers(): JSX.Element {
                 ),
               },
               { title: 'Id', cell: ({ id }) => <Id id={id} what="customer id" /> },
-              { title: 'Fullest store', number: true, cell: ({ fullestStorePercent }) => `${fullestStorePercent} %` },
+              {
+                title: 'Fullest store',
+                number: true,
+                cell: ({ fullestStorePercent }) => `${fullestStorePercent} %`,
+              },
               { title: 'Created', cell: ({ createdAt }) => <Time at={createdAt} /> },
             ]}
           />
@@ -92,7 +108,12 @@ function Create({ onClose }: { readonly onClose: () => void }): JSX.Element {
         <div class="dialog-body">
           <Field label="Name" faults={faultsOf(error, 'name')}>
             {(attributes) => (
-              <input {...attributes} value={name} onInput={(event) => setName(event.currentTarget.value)} autocomplete="off" />
+              <input
+                {...attributes}
+                value={name}
+                onInput={(event) => setName(event.currentTarget.value)}
+                autocomplete="off"
+              />
             )}
           </Field>
           <Field

@@ -7,7 +7,20 @@ import { useAction, useLoad } from '../state/load.ts';
 import { navigate } from '../state/navigation.ts';
 import { notify } from '../state/notices.ts';
 import { access } from '../state/session.ts';
-import { Button, Code, Confirm, Empty, Facts, Failure, Id, Loading, Page, Panel, Table, Time } from '../ui/parts.tsx';
+import {
+  Button,
+  Code,
+  Confirm,
+  Empty,
+  Facts,
+  Failure,
+  Id,
+  Loading,
+  Page,
+  Panel,
+  Table,
+  Time,
+} from '../ui/parts.tsx';
 import { type Links, Pages, pageOf } from './pages.tsx';
 
 type Letter = components['schemas']['DeadLetter'];
@@ -33,7 +46,9 @@ export function DeadLetters(): JSX.Element {
       <Failure error={error} retry={reload} what="The dead letters could not be read." />
       {data === undefined && error === undefined && <Loading what="the dead letters" />}
       {data !== undefined && letters.length === 0 && (
-        <Empty title={page === 1 ? 'No dead letter' : 'Nothing on this page'}>Every message was processed.</Empty>
+        <Empty title={page === 1 ? 'No dead letter' : 'Nothing on this page'}>
+          Every message was processed.
+        </Empty>
       )}
       {letters.length > 0 && (
         <Panel title="Oldest first">
@@ -109,7 +124,12 @@ export function DeadLetter({ id }: { readonly id: string }): JSX.Element {
       <Panel title="What it is">
         <Facts
           items={[
-            ['Reason', <span key="reason" class="reason">{data.reason}</span>],
+            [
+              'Reason',
+              <span key="reason" class="reason">
+                {data.reason}
+              </span>,
+            ],
             ['Queue', data.queue],
             ['Accepted', data.acceptedAt ? <Time key="accepted" at={data.acceptedAt} /> : '–'],
             ['Given up', <Time key="created" at={data.createdAt} />],
@@ -117,8 +137,8 @@ export function DeadLetter({ id }: { readonly id: string }): JSX.Element {
           ]}
         />
         <p class="small soft">
-          A replay queues the event with the id and the time of acceptance that it had. Correct the cause first, or it comes
-          back.
+          A replay queues the event with the id and the time of acceptance that it had. Correct the cause
+          first, or it comes back.
         </p>
       </Panel>
       <Panel title="Body" aside="That you read it is in the audit">

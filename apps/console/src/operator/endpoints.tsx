@@ -1,7 +1,7 @@
 /** Endpoints in trouble, of all customers. */
 import type { JSX } from 'preact';
-import { hrefOf } from '../lib/routes.ts';
 import { HealthBadge } from '../customer/words.tsx';
+import { hrefOf } from '../lib/routes.ts';
 import { useLoad } from '../state/load.ts';
 import { route, setQuery } from '../state/navigation.ts';
 import { access } from '../state/session.ts';
@@ -57,7 +57,9 @@ export function Endpoints(): JSX.Element {
       <Failure error={error} retry={reload} what="The endpoints could not be read." />
       {data === undefined && error === undefined && <Loading what="the endpoints" />}
       {data !== undefined && endpoints.length === 0 && (
-        <Empty title={`No endpoint is ${STATES.find(([value]) => value === state)?.[1].toLowerCase() ?? state}`} />
+        <Empty
+          title={`No endpoint is ${STATES.find(([value]) => value === state)?.[1].toLowerCase() ?? state}`}
+        />
       )}
       {endpoints.length > 0 && (
         <Panel title="The longest in trouble first">
@@ -83,8 +85,14 @@ export function Endpoints(): JSX.Element {
                 ),
               },
               { title: 'State', cell: ({ health }) => <HealthBadge state={health.state} enabled /> },
-              { title: 'Since', cell: ({ health }) => (health.since === undefined ? '–' : <Time at={health.since} />) },
-              { title: 'Subscription id', cell: ({ subscriptionId }) => <Id id={subscriptionId} what="subscription id" /> },
+              {
+                title: 'Since',
+                cell: ({ health }) => (health.since === undefined ? '–' : <Time at={health.since} />),
+              },
+              {
+                title: 'Subscription id',
+                cell: ({ subscriptionId }) => <Id id={subscriptionId} what="subscription id" />,
+              },
             ]}
           />
         </Panel>

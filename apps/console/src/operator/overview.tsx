@@ -1,8 +1,8 @@
 /** The whole service at a glance. */
 import type { JSX } from 'preact';
+import { Tile } from '../customer/overview.tsx';
 import { bytes, count, counted } from '../lib/format.ts';
 import { hrefOf } from '../lib/routes.ts';
-import { Tile } from '../customer/overview.tsx';
 import { useAction, useLoad } from '../state/load.ts';
 import { notify } from '../state/notices.ts';
 import { access } from '../state/session.ts';
@@ -52,12 +52,16 @@ function Body({ stats }: { readonly stats: Stats }): JSX.Element {
   const { accepted, delivered, failed, waiting, oldestWaitingAt, subscriptions, deadLetters, stores } = stats;
   return (
     <>
-      <ul class="tiles" aria-label="Figures">
+      <ul class="tiles six" aria-label="Figures">
         <Tile label="Accepted in a day" value={count(accepted.lastDay)}>
           by {counted(stats.customers, 'customer')}
         </Tile>
         <Tile label="Delivered in a day" value={count(delivered.lastDay)} />
-        <Tile label="Failed in a day" value={count(failed.lastDay)} tone={failed.lastDay > 0 ? 'bad' : undefined} />
+        <Tile
+          label="Failed in a day"
+          value={count(failed.lastDay)}
+          tone={failed.lastDay > 0 ? 'bad' : undefined}
+        />
         <Tile label="Waiting" value={count(waiting)}>
           {oldestWaitingAt !== undefined && (
             <>
@@ -77,8 +81,8 @@ function Body({ stats }: { readonly stats: Stats }): JSX.Element {
         </Tile>
       </ul>
       <p class="small soft">
-        Events in a day and waiting events are what each event store said at its last daily visit, so they may be a day old.
-        The rest is of <Time at={stats.at} />.
+        Events in a day and waiting events are what each event store said at its last daily visit, so they may
+        be a day old. The rest is of <Time at={stats.at} />.
       </p>
       <div class="columns">
         <Panel title="Queues">
@@ -104,12 +108,16 @@ function Body({ stats }: { readonly stats: Stats }): JSX.Element {
               ['Subscriptions', count(subscriptions.total)],
               ['Failing', <StateLink key="failing" state="failing" value={subscriptions.failing} />],
               ['Slow', <StateLink key="slow" state="slow" value={subscriptions.slow} />],
-              ['Not verified', <StateLink key="unverified" state="unverified" value={subscriptions.unverified} />],
+              [
+                'Not verified',
+                <StateLink key="unverified" state="unverified" value={subscriptions.unverified} />,
+              ],
               ['Disabled', count(subscriptions.disabled)],
               [
                 'Fullest event store',
                 <span key="fullest">
-                  {stores.fullestPercent} % <Progress label="Fullest event store" value={stores.fullestPercent} max={100} />
+                  {stores.fullestPercent} %{' '}
+                  <Progress label="Fullest event store" value={stores.fullestPercent} max={100} />
                 </span>,
               ],
               ['Over half full', count(stores.above50Percent)],
@@ -154,7 +162,9 @@ function Reseal(): JSX.Element {
   });
   return (
     <Panel title="After KEY_ENCRYPTION_KEY was replaced">
-      <p class="soft">Seal every private signing key again, so that the previous value can be removed. Safe to repeat.</p>
+      <p class="soft">
+        Seal every private signing key again, so that the previous value can be removed. Safe to repeat.
+      </p>
       <div class="actions">
         <Button busy={busy} onClick={run}>
           Seal all keys again

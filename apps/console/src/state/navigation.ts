@@ -10,7 +10,10 @@ addEventListener('hashchange', () => {
   hash.value = location.hash;
 });
 
-export function navigate(path: readonly string[], query?: Readonly<Record<string, string | undefined>>): void {
+export function navigate(
+  path: readonly string[],
+  query?: Readonly<Record<string, string | undefined>>,
+): void {
   location.hash = hrefOf(path, query);
 }
 

@@ -33,7 +33,10 @@ export const access: Readonly<Record<Kind, Access>> = {
 function end(kind: Kind): void {
   access[kind].forget();
   if (sessions[kind].value.state === 'open')
-    sessions[kind].value = { state: 'none', note: 'Your session has ended. Sign in again; you stay on this page.' };
+    sessions[kind].value = {
+      state: 'none',
+      note: 'Your session has ended. Sign in again; you stay on this page.',
+    };
 }
 
 /** Finds out whether there is a session. */

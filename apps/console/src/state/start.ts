@@ -1,8 +1,8 @@
 /** The sign-in by a link: its one-time code is in the fragment, and leaves the address at once. */
 import { effect, signal } from '@preact/signals';
-import { asCallError, look, sessions, signIn } from './session.ts';
-import { notify } from './notices.ts';
 import { replaceHash, route } from './navigation.ts';
+import { notify } from './notices.ts';
+import { asCallError, look, sessions, signIn } from './session.ts';
 
 /** Whether a code of a link is being redeemed. */
 export const redeeming = signal(false);

@@ -51,7 +51,11 @@ export function HourChart(props: { readonly hours: readonly Hour[]; readonly lab
   );
 }
 
-function Bars(props: { readonly hours: readonly Hour[]; readonly top: number; readonly label: string }): JSX.Element {
+function Bars(props: {
+  readonly hours: readonly Hour[];
+  readonly top: number;
+  readonly label: string;
+}): JSX.Element {
   const { hours, top, label } = props;
   return (
     <div class="plot">

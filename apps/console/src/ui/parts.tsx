@@ -1,3 +1,4 @@
+// biome-ignore-all lint/a11y/noRedundantRoles: in a narrow window the style sheet makes blocks of a table's parts, and takes their roles
 /** The parts that every screen is made of. */
 import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useId, useRef, useState } from 'preact/hooks';
@@ -111,7 +112,11 @@ export function LinkButton(props: {
 }
 
 /** @param what names the copied thing, such as `event id` */
-export function Copy(props: { readonly text: string; readonly what: string; readonly word?: string }): JSX.Element {
+export function Copy(props: {
+  readonly text: string;
+  readonly what: string;
+  readonly word?: string;
+}): JSX.Element {
   const [copied, setCopied] = useState(false);
   useEffect(() => {
     if (!copied) return;
@@ -156,7 +161,11 @@ async function copyText(text: string): Promise<boolean> {
   }
 }
 
-export function Id(props: { readonly id: string; readonly what: string; readonly whole?: boolean }): JSX.Element {
+export function Id(props: {
+  readonly id: string;
+  readonly what: string;
+  readonly whole?: boolean;
+}): JSX.Element {
   return (
     <span class="id">
       <code title={props.id}>{props.whole ? props.id : shortId(props.id)}</code>
@@ -318,7 +327,10 @@ export function Table<Row>(props: {
   );
 }
 
-/** A field with its label, its hint and its faults. */
+/**
+ * A field with its label, and its hint or its faults. A fault takes the place of the hint: what is below must not move while somebody
+ * is about to click it.
+ */
 export function Field(props: {
   readonly label: string;
   readonly hint?: ComponentChildren;
@@ -331,25 +343,22 @@ export function Field(props: {
 }): JSX.Element {
   const id = useId();
   const { faults = [] } = props;
-  const described = [props.hint !== undefined && `${id}-hint`, faults.length > 0 && `${id}-fault`].filter(Boolean);
+  const hasNote = props.hint !== undefined || faults.length > 0;
   return (
     <div class="field">
       <label for={id}>{props.label}</label>
       {props.children({
         id,
-        'aria-describedby': described.length > 0 ? described.join(' ') : undefined,
+        'aria-describedby': hasNote ? `${id}-note` : undefined,
         'aria-invalid': faults.length > 0 || undefined,
       })}
-      {props.hint !== undefined && (
-        <p class="hint" id={`${id}-hint`}>
-          {props.hint}
-        </p>
-      )}
-      {faults.length > 0 && (
-        <div class="fault" id={`${id}-fault`} role="alert">
-          {faults.map((fault) => (
-            <p key={fault}>{fault}</p>
-          ))}
+      {hasNote && (
+        <div
+          class={faults.length > 0 ? 'fault' : 'hint'}
+          id={`${id}-note`}
+          role={faults.length > 0 ? 'alert' : undefined}
+        >
+          {faults.length > 0 ? faults.map((fault) => <p key={fault}>{fault}</p>) : props.hint}
         </div>
       )}
     </div>
@@ -460,13 +469,17 @@ export function Facts(props: {
 }
 
 /** Code in a box that scrolls by itself, also with the keyboard. */
-export function Code(props: { readonly text: string; readonly what: string; readonly wrap?: boolean }): JSX.Element {
+export function Code(props: {
+  readonly text: string;
+  readonly what: string;
+  readonly wrap?: boolean;
+}): JSX.Element {
   return (
     <div class="code">
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a box that scrolls must be reached by the keyboard */}
-      <pre class={props.wrap ? 'wrap' : ''} tabIndex={0} role="region" aria-label={props.what}>
-        {props.text}
-      </pre>
+      <section class={`pre ${props.wrap ? 'wrap' : ''}`} tabIndex={0} aria-label={props.what}>
+        <pre>{props.text}</pre>
+      </section>
       <Copy text={props.text} what={props.what} word="Copy" />
     </div>
   );
@@ -487,7 +500,11 @@ export function Progress(props: {
 /** Links to the parts of a thing, of which one is shown. */
 export function Tabs(props: {
   readonly label: string;
-  readonly tabs: readonly { readonly label: string; readonly to: readonly string[]; readonly current: boolean }[];
+  readonly tabs: readonly {
+    readonly label: string;
+    readonly to: readonly string[];
+    readonly current: boolean;
+  }[];
 }): JSX.Element {
   return (
     <nav class="tabs" aria-label={props.label}>
