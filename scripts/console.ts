@@ -26,18 +26,23 @@ export function isConsoleOld(): boolean {
   });
 }
 
-/** @throws Error with what is wrong in the sources */
-export async function buildConsole(): Promise<void> {
+/**
+ * @returns the files that are in the console: of packages, too
+ * @throws Error with what is wrong in the sources
+ */
+export async function buildConsole(): Promise<readonly string[]> {
   const { build } = await import('vite');
   mkdirSync(join(ROOT, 'dist'), { recursive: true });
   const draft = mkdtempSync(join(ROOT, 'dist', 'console-'));
   try {
-    await build({
+    const made = await build({
       configFile: join(ROOT, 'apps', 'console', 'vite.config.ts'),
       logLevel: 'warn',
       build: { outDir: draft, emptyOutDir: true },
     });
     place(draft);
+    const outputs = [made].flat().flatMap((one) => ('output' in one ? one.output : []));
+    return outputs.flatMap((file) => (file.type === 'chunk' ? file.moduleIds : []));
   } finally {
     rmSync(draft, { recursive: true, force: true });
   }

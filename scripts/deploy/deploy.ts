@@ -37,7 +37,7 @@ export interface Surroundings {
   /** Whether files stay when the command ends. In a pipeline they do not, so secrets that it made would be lost. */
   readonly keepsFiles: boolean;
   /** Makes the files of the console, which are deployed with the service. */
-  buildConsole(): Promise<void>;
+  buildConsole(): Promise<unknown>;
   /** Whether `GET` of this URL answers 200. Never rejects. */
   answers(url: string): Promise<boolean>;
   wait(ms: number): Promise<void>;

@@ -18,7 +18,7 @@ export function welcome({ url, state, secrets, areSecretsNew }: Started): string
     '',
     `identity-webhooks runs on this machine: ${url}`,
     '',
-    `  ${url}/console/   the console: the operator signs in with OPERATOR_TOKEN, at ${url}/console/#/operator`,
+    `  ${url}/console/#/operator   the console: sign in with your OPERATOR_TOKEN`,
     `  ${url}/docs   every call of the API`,
     ...(secrets === undefined
       ? []

@@ -166,7 +166,7 @@ function List(props: { readonly sid: string; readonly enabled: boolean }): JSX.E
             { title: 'State', cell: ({ state }) => <StateBadge state={state} /> },
             { title: 'Last answer', cell: (event) => <Answer event={event} /> },
             { title: 'Attempts', number: true, cell: ({ attempts }) => count(attempts) },
-            { title: 'Event id', cell: ({ id }) => <Id id={id} what="event id" whole /> },
+            { title: 'Event id', wide: true, cell: ({ id }) => <Id id={id} what="event id" whole /> },
           ]}
         />
       )}

@@ -140,7 +140,7 @@ function Words({ advice, span }: { readonly advice: Advice; readonly span: strin
         <Piece
           text={
             <>
-              <HealthBadge state="failing" enabled /> {name} does not answer with success{since}.{' '}
+              <HealthBadge state="failing" enabled /> {name} has had no success{since}.{' '}
               {waiting > 0 && `${counted(waiting, 'event waits', 'events wait')}.`}
             </>
           }
@@ -188,8 +188,8 @@ function Words({ advice, span }: { readonly advice: Advice; readonly span: strin
         <Piece
           text={
             <>
-              <HealthBadge state="slow" enabled /> {name} takes long to answer{since}. A listener that stores
-              the event first, and works later, answers in time.
+              <HealthBadge state="slow" enabled /> {name} has taken long to answer{since}. Let it store the
+              event, answer, and work then.
             </>
           }
         >
@@ -201,8 +201,7 @@ function Words({ advice, span }: { readonly advice: Advice; readonly span: strin
         <Piece
           text={
             <>
-              {name} is disabled, and {counted(totals.failed, 'event')} failed {span} because nobody may send
-              them.
+              {name} is disabled, so {counted(totals.failed, 'event')} failed {span}.
             </>
           }
         >
@@ -241,7 +240,7 @@ function Troubled({ figures }: { readonly figures: Figures }): JSX.Element | nul
   if (subscriptions.length === 0) return null;
   return (
     <Panel
-      title="Slow and failing endpoints"
+      title="Endpoints, those in trouble first"
       aside={<a href={hrefOf(['subscriptions'])}>All {count(subscriptions.length)} subscriptions</a>}
     >
       {rows.length === 0 ? (

@@ -22,6 +22,7 @@ import { navigate } from '../state/navigation.ts';
 import { notify } from '../state/notices.ts';
 import { customer } from '../state/session.ts';
 import { Badge, Button, Choice, Failure, Field, Loading, Page, Panel } from '../ui/parts.tsx';
+import { afterClick } from '../ui/pointer.ts';
 import type { Subscription } from './words.tsx';
 
 const NEW: Draft = { title: '', endpoint: '', events: [...EVENT_TYPES], enabled: true, filter: '' };
@@ -111,7 +112,7 @@ function Form(props: {
     setDraft({ ...draft, ...change });
     clear();
   };
-  const leave = (field: string) => setTouched((before) => ({ ...before, [field]: true }));
+  const leave = (field: string) => afterClick(() => setTouched((before) => ({ ...before, [field]: true })));
   const faults = (field: keyof Faults) => [
     ...(touched[field] && local[field] !== undefined ? [local[field]] : []),
     ...faultsOf(error, field),

@@ -78,7 +78,7 @@ function Figures({ sid }: { readonly sid: string }): JSX.Element {
           )}
         </Tile>
         <Tile label="Half answered within" value={answered(0.5)}>
-          99 % within {answered(0.99)}
+          {totals.answerTimes.some((value) => value > 0) ? `99 % within ${answered(0.99)}` : 'No answer yet'}
         </Tile>
       </ul>
       <Panel title="Deliveries by hour" aside={!data.exact && 'Some hours are still being counted'}>

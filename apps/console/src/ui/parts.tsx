@@ -277,6 +277,8 @@ export interface Column<Row> {
   readonly title: string;
   readonly cell: (row: Row) => ComponentChildren;
   readonly number?: boolean;
+  /** In a narrow window it has a line of its own. */
+  readonly wide?: boolean;
   /** The first column of this kind names the row. */
   readonly main?: boolean;
 }
@@ -304,13 +306,13 @@ export function Table<Row>(props: {
       <tbody role="rowgroup">
         {props.rows.map((row) => (
           <tr key={props.keyOf(row)} role="row" class={props.classOf?.(row) ?? ''}>
-            {props.columns.map(({ title, cell, number, main }) =>
+            {props.columns.map(({ title, cell, number, wide, main }) =>
               main ? (
                 <th key={title} role="rowheader" scope="row" class="main">
                   {cell(row)}
                 </th>
               ) : (
-                <td key={title} role="cell" class={number ? 'number' : ''}>
+                <td key={title} role="cell" class={`${number ? 'number' : ''} ${wide ? 'wide' : ''}`}>
                   {title !== '' && (
                     <span class="cell-label" aria-hidden="true">
                       {title}
@@ -327,10 +329,7 @@ export function Table<Row>(props: {
   );
 }
 
-/**
- * A field with its label, and its hint or its faults. A fault takes the place of the hint: what is below must not move while somebody
- * is about to click it.
- */
+/** A field with its label, and its hint or its faults. A fault takes the place of the hint, so that little moves. */
 export function Field(props: {
   readonly label: string;
   readonly hint?: ComponentChildren;
