@@ -88,6 +88,7 @@ export default defineConfig(async () => ({
             'test/journey/**/*.test.ts',
             'test/model/**/*.test.ts',
             'test/scripts/**/*.test.ts',
+            'apps/*/test/**/*.test.ts',
             'packages/*/test/**/*.test.ts',
           ],
           testTimeout: SAFETY_NET_MS,

@@ -6,6 +6,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { experimental_readRawConfig } from 'wrangler';
+import { buildConsole } from './console.ts';
 import { checkName, type Deployment, filesOf, type RawConfig } from './deploy/configuration.ts';
 import { deploy, rehearse, type Surroundings } from './deploy/deploy.ts';
 import { Refused } from './deploy/refused.ts';
@@ -46,6 +47,7 @@ async function main(): Promise<void> {
     root,
     wrangler: wranglerIn(root),
     keepsFiles: process.env['CI'] === undefined,
+    buildConsole,
     answers: async (url) => {
       try {
         return (await fetch(url, { signal: AbortSignal.timeout(10_000) })).ok;

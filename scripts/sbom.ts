@@ -2,8 +2,8 @@
  * `npm run sbom`: writes a software bill of materials (CycloneDX 1.5, JSON) to `dist/sbom.cdx.json`, or to the file of
  * `-- --out FILE`.
  *
- * npm lists every package of the lock file, with its hash and its licence. wrangler says which of them are in the Worker:
- * their scope is `required`. The others build and test the service; their scope is `excluded`.
+ * npm lists every package of the lock file, with its hash and its licence. wrangler says which of them are in the Worker, and Vite
+ * which are in the console: their scope is `required`. The others build and test the service; their scope is `excluded`.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { buildConsole } from './console.ts';
 
 interface Component {
   /** The name and the version: `hono@4.13.19`. */
@@ -38,7 +39,7 @@ const { values } = parseArgs({
 });
 
 const bom = listPackages();
-const bundled = packagesInWorker();
+const bundled = new Set([...packagesInWorker(), ...packagesOf(await buildConsole())]);
 const { name } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { name: string };
 bom.metadata.component.name = name;
 for (const component of bom.components) {
@@ -47,14 +48,14 @@ for (const component of bom.components) {
 const required = bom.components.filter(({ scope }) => scope === 'required').length;
 if (required !== bundled.size) {
   console.error(
-    `the Worker has ${bundled.size} packages, and the lock file knows ${required} of them: run npm ci`,
+    `Worker and console have ${bundled.size} packages, and the lock file knows ${required} of them: run npm ci`,
   );
   process.exit(1);
 }
 const out = resolve(values.out);
 mkdirSync(dirname(out), { recursive: true });
 writeFileSync(out, `${JSON.stringify(bom, null, 2)}\n`);
-console.log(`${out}: ${bom.components.length} packages, ${required} of them in the Worker`);
+console.log(`${out}: ${bom.components.length} packages, ${required} of them in the Worker or the console`);
 
 /**
  * Every package of the lock file, of every system. `--omit dev` would be shorter and wrong: npm then leaves out packages
@@ -93,18 +94,21 @@ function packagesInWorker(): Set<string> {
         .filter(([, { bytesInOutput }]) => bytesInOutput > 0)
         .map(([file]) => file),
     );
-    const folders = new Set(
-      files.flatMap((file) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0] ?? []),
-    );
-    return new Set([...folders].map(packageIn));
+    return packagesOf(files);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-/** @param folder of an installed package, from the root of the project */
+/** The packages that files belong to, with their versions. Files of the project belong to none. */
+function packagesOf(files: readonly string[]): Set<string> {
+  const folders = files.flatMap((file) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0] ?? []);
+  return new Set([...new Set(folders)].map(packageIn));
+}
+
+/** @param folder of an installed package, from the root of the project or absolute */
 function packageIn(folder: string): string {
-  const manifest = JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8')) as {
+  const manifest = JSON.parse(readFileSync(resolve(root, folder, 'package.json'), 'utf8')) as {
     name: string;
     version: string;
   };

@@ -10,6 +10,7 @@ import { spawn } from 'node:child_process';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
+import { buildConsole, isConsoleOld } from './console.ts';
 import { DEFAULT_STATE, makeSecrets, migrate, QUIET, ROOT, SECRETS_FILE, WRANGLER } from './start/local.ts';
 import { CRON_PATH, HeldOutput } from './start/output.ts';
 import { welcome } from './start/welcome.ts';
@@ -38,6 +39,10 @@ const state = resolve(ROOT, readFlag('--persist-to') ?? DEFAULT_STATE);
 const hasOwnSecrets = readFlag('--env-file') !== undefined;
 const areSecretsNew = !hasOwnSecrets && makeSecrets();
 try {
+  if (isConsoleOld()) {
+    console.log('building the console: it is missing, or older than its sources');
+    await buildConsole();
+  }
   migrate(state);
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);

@@ -36,6 +36,8 @@ export interface Surroundings {
   readonly wrangler: Wrangler;
   /** Whether files stay when the command ends. In a pipeline they do not, so secrets that it made would be lost. */
   readonly keepsFiles: boolean;
+  /** Makes the files of the console, which are deployed with the service. */
+  buildConsole(): Promise<unknown>;
   /** Whether `GET` of this URL answers 200. Never rejects. */
   answers(url: string): Promise<boolean>;
   wait(ms: number): Promise<void>;
@@ -90,6 +92,10 @@ export async function deploy(deployment: Deployment, around: Surroundings): Prom
     await account.migrate(binding);
     step('migrations', 'applied');
   }
+  if (isService(deployment)) {
+    await around.buildConsole();
+    step('console', 'built');
+  }
   const { targets } = await upload(account, files.upload, missing?.secrets ?? {});
   step('Worker', `deployed: ${targets.join(', ') || 'no address'}`);
   if (!isService(deployment)) return;
@@ -123,6 +129,10 @@ export async function rehearse(deployment: Deployment, around: Surroundings): Pr
   if (database !== undefined) say(`  database    ${database.name}, then its migrations`);
   for (const queue of queuesOf(deployment)) say(`  queue       ${queue}, for 14 days`);
   writeConfiguration(deployment, files.configuration, database?.id);
+  if (isService(deployment)) {
+    await around.buildConsole();
+    say('  console     built');
+  }
   const printed = await new Account(wrangler, files.configuration).rehearse(files.bundle);
   say(printed.trim());
   say(`Nothing was changed. The configuration is in ${relative(root, files.configuration)}.`);

@@ -18,6 +18,7 @@ export function welcome({ url, state, secrets, areSecretsNew }: Started): string
     '',
     `identity-webhooks runs on this machine: ${url}`,
     '',
+    `  ${url}/console/#/operator   the console: sign in with your OPERATOR_TOKEN`,
     `  ${url}/docs   every call of the API`,
     ...(secrets === undefined
       ? []

@@ -84,6 +84,7 @@ async function run(root: string, account: Account, options: Options = {}) {
         root,
         wrangler,
         keepsFiles: !isPipeline,
+        buildConsole: async () => undefined,
         answers: async (url) => {
           asked.push(url);
           return (answers.length > 1 ? answers.shift() : answers[0]) ?? true;
@@ -469,6 +470,7 @@ describe('what a deployment refuses', () => {
       {
         root: newRoot(),
         keepsFiles: true,
+        buildConsole: async () => undefined,
         wrangler: async () => ({ status: 1, stdout: '', stderr }),
         answers: async () => true,
         wait: async () => undefined,

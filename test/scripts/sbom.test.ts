@@ -45,6 +45,15 @@ describe('the software bill of materials', () => {
     expect(scopes).toEqual(scopes.map(() => 'required'));
   });
 
+  it('every dependency of the console is required, because browsers get it', () => {
+    const { dependencies } = JSON.parse(readFileSync(join(ROOT, 'apps/console/package.json'), 'utf8')) as {
+      dependencies: Record<string, string>;
+    };
+    expect(Object.keys(dependencies)).toContain('preact');
+    for (const [name, version] of Object.entries(dependencies))
+      expect(scopeOf(name, version), name).toBe('required');
+  });
+
   it('a package that only builds or tests is listed as excluded', () => {
     for (const name of ['wrangler', 'vitest', 'typescript']) {
       expect(scopeOf(name, manifest.devDependencies[name] ?? '')).toBe('excluded');

@@ -18,6 +18,7 @@ interface Manifest {
 
 const manifests = filesOf(
   'package.json',
+  'apps/*/package.json',
   'packages/*/package.json',
   'examples/*/package.json',
   'tools/package.json',

@@ -33,15 +33,15 @@ export function filesOf(...patterns: readonly string[]): string[] {
 
 /** All TypeScript that people write here. */
 export function codeFiles(): string[] {
-  const folders = ['src', 'test', 'tools', 'scripts', 'packages', 'examples'];
-  return filesOf(...folders.map((folder) => `${folder}/**/*.ts`), 'vitest.config.ts');
+  const folders = ['src', 'apps', 'test', 'tools', 'scripts', 'packages', 'examples'];
+  return filesOf(...folders.map((folder) => `${folder}/**/*.{ts,tsx}`), 'vitest.config.ts');
 }
 
 /** All documents. */
 export function documentFiles(): string[] {
   return filesOf(
     '*.md',
-    ...['docs', 'test', 'tools', 'packages', 'examples'].map((folder) => `${folder}/**/*.md`),
+    ...['docs', 'apps', 'test', 'tools', 'packages', 'examples'].map((folder) => `${folder}/**/*.md`),
   );
 }
 

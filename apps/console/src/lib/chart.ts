@@ -1,0 +1,72 @@
+/** The geometry of the charts: numbers in, rectangles out. */
+
+export interface Hour {
+  readonly hour: string;
+  readonly delivered: number;
+  readonly failed: number;
+}
+
+export interface Bar {
+  readonly x: number;
+  readonly width: number;
+  readonly delivered: { readonly y: number; readonly height: number };
+  readonly failed: { readonly y: number; readonly height: number };
+}
+
+/** A failure must be seen beside thousands of successes. */
+const LEAST_HEIGHT = 2;
+
+/** Bars in a box of `width` by `height`, failures on top of deliveries. @param top the value that fills the height */
+export function barsOf(hours: readonly Hour[], width: number, height: number, top: number): Bar[] {
+  const slot = width / Math.max(1, hours.length);
+  const gap = Math.min(2, slot * 0.2);
+  const scaled = (value: number) => (value === 0 ? 0 : Math.max(LEAST_HEIGHT, (value / top) * height));
+  return hours.map(({ delivered, failed }, index) => {
+    const failedHeight = Math.min(height, scaled(failed));
+    const deliveredHeight = Math.min(height - failedHeight, scaled(delivered));
+    return {
+      x: index * slot + gap / 2,
+      width: slot - gap,
+      delivered: { y: height - deliveredHeight, height: deliveredHeight },
+      failed: { y: height - deliveredHeight - failedHeight, height: failedHeight },
+    };
+  });
+}
+
+/** The end of an axis: a round number whose half is round, too, at least `value`. */
+export function axisTop(value: number): number {
+  if (value <= 10) return value <= 4 ? 4 : 10;
+  const power = 10 ** Math.floor(Math.log10(value));
+  return (
+    [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((step) => step >= value) ?? 10 * power
+  );
+}
+
+/** Sums of runs of `size` values; the last run may be shorter. */
+export function grouped(values: readonly number[], size: number): number[] {
+  const sums: number[] = [];
+  for (const [index, value] of values.entries()) {
+    const group = Math.floor(index / size);
+    sums[group] = (sums[group] ?? 0) + value;
+  }
+  return sums;
+}
+
+/**
+ * The bound within which a share of the answers came.
+ * @returns undefined without answers; Infinity when it lies beyond the last bound
+ */
+export function boundOf(
+  counts: readonly number[],
+  bounds: readonly number[],
+  share: number,
+): number | undefined {
+  const all = counts.reduce((sum, value) => sum + value, 0);
+  if (all === 0) return undefined;
+  let seen = 0;
+  for (const [index, value] of counts.entries()) {
+    seen += value;
+    if (seen >= all * share) return bounds[index] ?? Number.POSITIVE_INFINITY;
+  }
+  return Number.POSITIVE_INFINITY;
+}
