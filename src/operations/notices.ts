@@ -50,7 +50,7 @@ export function forgetReceiver(db: Database): void {
 async function findReceiver(db: Database, now: number): Promise<NoticesReceiver | undefined> {
   const known = receivers.get(db);
   if (known !== undefined && known.until > now) return known.receiver;
-  const receiver = await findNoticesReceiver(db);
+  const receiver = await findNoticesReceiver(db, now);
   receivers.set(db, { receiver, until: now + NOTICES_CACHE_MS });
   return receiver;
 }
@@ -154,7 +154,7 @@ interface Found {
 
 async function send(
   { signer, eventStore }: NoticeNeeds,
-  { subscription, kid }: NoticesReceiver,
+  { subscription, key }: NoticesReceiver,
   subject: Subject & { readonly title: string },
   due: DueNotice,
   standing: Standing,
@@ -162,9 +162,9 @@ async function send(
 ): Promise<void> {
   const { waiting } = await eventStore(subject.id).health();
   const eventId = noticeEventId(subject.id, due, now);
-  await signer.open([kid]);
+  await signer.open([key.kid]);
   const { endpoint } = subscription;
-  const set = await signer.sign(kid, {
+  const set = await signer.sign(key, {
     customerId: subscription.customerId,
     subscriptionId: subscription.id,
     eventId,

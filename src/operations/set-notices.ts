@@ -74,7 +74,7 @@ async function makeOwner(
   { config, db }: SetNoticesNeeds,
   createdAt: number,
 ): Promise<NoticesOwner | undefined> {
-  const customer = { id: crypto.randomUUID(), name: CUSTOMER_NAME, createdAt };
+  const customer = { id: crypto.randomUUID(), name: CUSTOMER_NAME, createdAt, eddsaSince: null };
   const keys = await makeSigningKeys(config, customer.id, createdAt);
   await insertNoticesOwner(db, customer, keys, crypto.randomUUID());
   // Another call may have been first.

@@ -1,11 +1,18 @@
 /** Notices for the operator in D1 (contract 10.16): the subscription that gets them, and what was sent of each subscription last. */
 import { and, eq, getTableColumns, isNull, sql } from 'drizzle-orm';
 import { NOTHING_SENT, type NoticesSent } from '../domain/notice.ts';
+import type { SigningKeyName } from '../domain/signing-algorithm.ts';
 import type { Subscription } from '../domain/subscription.ts';
 import type { Customer } from './customers.ts';
 import { type Database, isDuplicate } from './database.ts';
 import { customers, notices, noticesSent, shownState, signingKeys, subscriptions } from './schema.ts';
-import type { NewSigningKey } from './signing-keys.ts';
+import {
+  eddsaKeys,
+  isCurrentEdDsa,
+  type NewSigningKey,
+  signingKeyOf,
+  signingKeyRow,
+} from './signing-keys.ts';
 
 /** Who gets the notices. */
 export interface NoticesOwner {
@@ -16,7 +23,7 @@ export interface NoticesOwner {
 /** The subscription that gets the notices, and the key that signs for it. */
 export interface NoticesReceiver {
   readonly subscription: Subscription;
-  readonly kid: string;
+  readonly key: SigningKeyName;
 }
 
 /** @returns `undefined` while the operator has not set up notices */
@@ -40,7 +47,7 @@ export async function insertNoticesOwner(
   try {
     await db.batch([
       db.insert(customers).values(customer),
-      db.insert(signingKeys).values([...keys]),
+      db.insert(signingKeys).values(keys.map(signingKeyRow)),
       db.insert(notices).values({ one: 1, customerId: customer.id, subscriptionId }),
       db.delete(noticesSent),
     ]);
@@ -58,12 +65,14 @@ export async function nameNoticesSubscription(
   await db.update(notices).set({ subscriptionId }).where(eq(notices.customerId, customerId));
 }
 
-/** @returns `undefined` when notices are not set up, or not enabled */
-export async function findNoticesReceiver(db: Database): Promise<NoticesReceiver | undefined> {
+/** @returns `undefined` when notices are not set up, or not enabled at `now` (ms) */
+export async function findNoticesReceiver(db: Database, now: number): Promise<NoticesReceiver | undefined> {
   const [found] = await db
     .select({
       subscription: { ...getTableColumns(subscriptions), health: shownState },
       kid: signingKeys.kid,
+      eddsaKid: eddsaKeys.kid,
+      eddsaSince: eddsaKeys.currentSince,
     })
     .from(notices)
     .innerJoin(
@@ -74,8 +83,9 @@ export async function findNoticesReceiver(db: Database): Promise<NoticesReceiver
       signingKeys,
       and(eq(signingKeys.customerId, notices.customerId), eq(signingKeys.role, 'current')),
     )
+    .leftJoin(eddsaKeys, isCurrentEdDsa(sql`${notices.customerId}`))
     .where(and(isNull(subscriptions.deletedAt), eq(subscriptions.enabled, true)));
-  return found;
+  return found && { subscription: found.subscription, key: signingKeyOf(found, now) };
 }
 
 /** A subscription with what was sent of it. */
