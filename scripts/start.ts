@@ -3,7 +3,7 @@
  * are not there, starts wrangler's development server, and prints one screen when the service answers. It also rings the cron each
  * minute, which wrangler does not. Other flags go to wrangler.
  *
- * It ends on a signal and when its parent ends, and takes wrangler with it: a service that nobody sees would keep the port. Each state
+ * It ends on a signal and when npm or whatever started it ends, and takes wrangler with it: a service that nobody sees would keep the port. Each state
  * folder has a registry of its own, so that two copies of the service on one machine never get each other's events.
  */
 import { spawn } from 'node:child_process';
@@ -11,12 +11,12 @@ import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { buildConsole, isConsoleOld } from './console.ts';
+import { whenAskedToEnd } from '../tools/harness/processes.ts';
 import { DEFAULT_STATE, makeSecrets, migrate, QUIET, ROOT, SECRETS_FILE, WRANGLER } from './start/local.ts';
 import { CRON_PATH, HeldOutput } from './start/output.ts';
 import { welcome } from './start/welcome.ts';
 
 const CRON_EVERY_MS = 60_000;
-const PARENT_CHECK_EVERY_MS = 500;
 /** After that, wrangler is ended by force. */
 const STOPS_WITHIN_MS = 5_000;
 /** wrangler ends when the process that started it is gone, even after `kill -9`: the channel between the two closes then. */
@@ -24,7 +24,6 @@ const END_WITH_PARENT = `data:text/javascript,process.once('disconnect',()=>proc
 
 const flags = process.argv.slice(2);
 const port = readFlag('--port') ?? process.env['PORT'] ?? '8787';
-const parent = process.ppid;
 
 if (!/^\d{1,5}$/.test(port) || Number(port) < 1 || Number(port) > 65_535) {
   console.error(`PORT must be a number from 1 to 65535, not ${JSON.stringify(port)}`);
@@ -98,10 +97,7 @@ function serve(): void {
     child.kill('SIGTERM');
     setTimeout(() => child.kill('SIGKILL'), STOPS_WITHIN_MS).unref();
   };
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop);
-  setInterval(() => {
-    if (process.ppid !== parent) stop();
-  }, PARENT_CHECK_EVERY_MS).unref();
+  whenAskedToEnd(stop);
   const ringCron = () => fetch(url + CRON_PATH).catch(() => undefined);
   // wrangler sends a message when it listens. The first answer comes when the Worker runs.
   child.once('message', async () => {

@@ -355,6 +355,14 @@ describe('the days of the operator', () => {
         'client-secret-rotated',
       ]),
     );
+    const link = await succeed(machine.iw('customers', 'console-link', '--read-only', '-q'));
+    expect(link).toMatch(/^http:.*\/console\/#\/sign-in\/iwh_link_/);
+    const signIn = await fetch(`${service.url}/console/session`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', origin: service.url, 'sec-fetch-site': 'same-origin' },
+      body: JSON.stringify({ code: link.split('/').at(-1) }),
+    });
+    expect(await signIn.json()).toMatchObject({ kind: 'customer', customerId: customer, readOnly: true });
     expect((await machine.iw('customers', 'erase', customer)).code).toBe(2);
     await succeed(machine.iw('customers', 'erase', customer, '--yes'));
     expect((await machine.iw('customers', 'show', customer)).code).toBe(5);

@@ -1,5 +1,6 @@
 /** Programs that a program starts, and how it ends them. */
 import { type ChildProcess, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 
 const STOPPED_WITHIN_MS = 5_000;
 const PARENT_CHECKED_EVERY_MS = 500;
@@ -54,9 +55,20 @@ export function whenAskedToEnd(callback: (code: number) => void): void {
 
 /** npm starts a script by a shell, which outlives it. @returns the process that started a shell; `undefined` if it is no shell */
 function parentOfShell(pid: number): number | undefined {
-  const { stdout } = spawnSync('ps', ['-o', 'ppid=,comm=', '-p', String(pid)], { encoding: 'utf8' });
-  const [, parent] = /^\s*(\d+)\s+\S*sh\s*$/.exec(stdout ?? '') ?? [];
+  const [, parent] = /^\s*(\d+)\s+\S*sh\s*$/.exec(parentAndName(pid)) ?? [];
   return parent === undefined ? undefined : Number(parent);
+}
+
+/** The parent's id and the name of a process. Small images of Linux have no `ps`. */
+function parentAndName(pid: number): string {
+  try {
+    // proc(5): id, name in brackets, state, id of the parent.
+    const [, name = '', parent = ''] =
+      /\((.*)\) \S (\d+)/.exec(readFileSync(`/proc/${pid}/stat`, 'utf8')) ?? [];
+    return `${parent} ${name}`;
+  } catch {
+    return spawnSync('ps', ['-o', 'ppid=,comm=', '-p', String(pid)], { encoding: 'utf8' }).stdout ?? '';
+  }
 }
 
 function isAlive(pid: number): boolean {

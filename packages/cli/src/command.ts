@@ -61,15 +61,33 @@ export function wholeNumber(least: number, most: number): (text: string) => numb
   };
 }
 
+const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
+
+/** `90s`, `15m`, `6h`, `2d`. @returns seconds; undefined for another text */
+function secondsIn(text: string): number | undefined {
+  const [, amount, unit = ''] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
+  return amount === undefined ? undefined : Number(amount) * (UNIT_SECONDS[unit] ?? 0);
+}
+
+/** @param least seconds @param most seconds @returns a parser of spans of time within bounds, in seconds */
+export function parseSeconds(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const seconds = secondsIn(text);
+    if (seconds === undefined || seconds < least || seconds > most) {
+      throw new InvalidArgumentError(`It is a time such as 90s, 15m or 6h, from ${least} s to ${most} s.`);
+    }
+    return seconds;
+  };
+}
+
 /**
  * An RFC 3339 time, a part of one, or how long ago: `90s`, `15m`, `6h`, `2d`. Without an offset it is in UTC, as tables show times.
  * @returns an RFC 3339 time
  */
 export function parseTime(now: () => number): (text: string) => string {
   return (text) => {
-    const [, amount, unit = ''] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
-    const unitMs: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-    if (amount !== undefined) return new Date(now() - Number(amount) * (unitMs[unit] ?? 0)).toISOString();
+    const ago = secondsIn(text);
+    if (ago !== undefined) return new Date(now() - ago * 1000).toISOString();
     const [, day = '', clock = 'T00:00', offset = 'Z'] =
       /^(\d{4}-\d\d-\d\d)(?:([T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)(Z|[+-]\d\d:\d\d)?)?$/i.exec(text) ?? [];
     const ms = Date.parse(`${day}${clock.replace(' ', 'T')}${offset}`.toUpperCase());

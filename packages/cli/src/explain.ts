@@ -104,7 +104,7 @@ async function credentials(caller: Caller | undefined, world: World): Promise<Li
       }
     : {
         exit: 'notAuthorised',
-        message: `The id or the secret of the client is wrong (client ${clientId}, customer ${customer}).`,
+        message: `The id or the secret of the client is wrong (client ${clientId}, customer ${customer}, at ${url}).`,
         hint: 'Log in with the right ones: iw login. Or ask the operator for a new secret.',
       };
 }
@@ -215,7 +215,7 @@ function noAnswer(url: string, cause: unknown): Pick<Lines, 'message' | 'hint'> 
   if (isCut && protocol === 'http:') {
     return {
       message: `No answer from ${url}: the connection broke off.`,
-      hint: `Does it speak https? Then: https://${host}`,
+      hint: `Does the service still run? If it speaks https: https://${host}`,
     };
   }
   if (/CERT|VERIFY/.test(code)) {

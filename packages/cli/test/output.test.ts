@@ -2,7 +2,16 @@
 import { describe, expect, it } from 'vitest';
 import { tableOf } from '../src/table.ts';
 import { aMachine } from './machine.ts';
-import { anEvent, aSubscription, json, LOGGED_IN, list, SUBSCRIPTION, scripted } from './scripted-service.ts';
+import {
+  anEvent,
+  aSubscription,
+  CUSTOMER,
+  json,
+  LOGGED_IN,
+  list,
+  SUBSCRIPTION,
+  scripted,
+} from './scripted-service.ts';
 
 const subscriptions = [
   aSubscription(),
@@ -226,6 +235,52 @@ describe('where an event went', () => {
     expect({ code, out }).toEqual({ code: 0, out: '' });
     expect(err).toMatch(/^No subscription has this event\.\nIt may have matched none/);
     expect((await where([], '--json')).out).toBe('[]\n');
+  });
+});
+
+describe('a link into the console', () => {
+  const LINK = {
+    url: 'https://webhooks.example.com/console/#/sign-in/iwh_link_x',
+    readOnly: true,
+    expiresAt: '2026-01-31T12:15:00.000Z',
+    sessionEndsAfterSeconds: 28_800,
+  };
+  async function link(...args: string[]) {
+    const { calls, fetch } = scripted(() => json(LINK, 201));
+    const machine = aMachine({ fetch });
+    Object.assign(machine.env, LOGGED_IN);
+    return { ...(await machine.iw('customers', 'console-link', ...args)), calls };
+  }
+
+  it('it is made for the customer of the profile, and says what it may and until when', async () => {
+    const { code, out, err, calls } = await link('--read-only', '--expires', '15m');
+    expect(code).toBe(0);
+    expect(calls).toMatchObject([
+      {
+        method: 'POST',
+        path: `/operator/customers/${CUSTOMER}/console-links`,
+        body: { readOnly: true, expiresInSeconds: 900 },
+      },
+    ]);
+    expect(out).toBe(
+      `Link         ${LINK.url}\nMay          read\nWorks until  2026-01-31 12:15:00Z, once\n`,
+    );
+    expect(err).toContain('shown this once');
+  });
+
+  it('machines get the document, and scripts the link alone', async () => {
+    expect(JSON.parse((await link('--json')).out)).toEqual(LINK);
+    expect(await link(SUBSCRIPTION, '-q')).toMatchObject({
+      out: `${LINK.url}\n`,
+      err: '',
+      calls: [{ path: `/operator/customers/${SUBSCRIPTION}/console-links`, body: {} }],
+    });
+  });
+
+  it.each(['30s', '25h', 'soon', '15'])('a link cannot be usable for %s', async (expires) => {
+    const { code, err, calls } = await link('--expires', expires);
+    expect({ code, calls }).toEqual({ code: 2, calls: [] });
+    expect(err).toContain('from 60 s to 86400 s');
   });
 });
 

@@ -137,7 +137,7 @@ describe('the program', () => {
     expect(await end(process.execPath, [IW, 'subscriptions', 'list'], { ...env, IW_URL: url })).toEqual({
       code: 3,
       out: '',
-      err: `iw: No answer from ${url}: the connection broke off.\n    Does it speak https? Then: ${url.replace('http:', 'https:')}\n`,
+      err: `iw: No answer from ${url}: the connection broke off.\n    Does the service still run? If it speaks https: ${url.replace('http:', 'https:')}\n`,
     });
   });
 

@@ -1,7 +1,7 @@
 /** `iw customers`: for the operator (contract 10.2). */
 import type { ItemOf } from '@identity-webhooks/client';
 import { type Command, Option } from 'commander';
-import { all, type Begin, examples, wholeNumber } from '../command.ts';
+import { all, type Begin, examples, parseSeconds } from '../command.ts';
 import { usage } from '../failure.ts';
 import { readProfiles, writeProfiles } from '../profiles.ts';
 import type { Session } from '../session.ts';
@@ -24,6 +24,15 @@ const COLUMNS: readonly Column<Customer>[] = [
   { title: 'SIGNED BY', of: ({ signingAlgorithm }) => signingAlgorithm },
   { title: 'FULLEST STORE', of: ({ fullestStorePercent }) => `${fullestStorePercent} %` },
 ];
+
+interface LinkOptions {
+  readonly readOnly?: true;
+  readonly expires?: number;
+}
+
+/** How long a link may be usable (contract 10.15). */
+const LINK_SECONDS_MIN = 60;
+const LINK_SECONDS_MAX = 86_400;
 
 export function addCustomers(program: Command, begin: Begin): void {
   const customers = program
@@ -98,34 +107,6 @@ export function addCustomers(program: Command, begin: Begin): void {
   );
   examples(
     customers
-      .command('link')
-      .summary('a link into the console')
-      .description(
-        'Makes a link into the console for an administrator of the customer. It works once, and this is the only time it is shown.',
-      )
-      .argument('[customer]', 'the id; default: that of --customer or of the profile')
-      .option('--read-only', 'the session of the link can change nothing')
-      .option(
-        '--expires <seconds>',
-        'how long the link can be used, 60 to 86400; default: an hour',
-        wholeNumber(60, 86_400),
-      )
-      .action(async (given: string | undefined, options: { readOnly?: boolean; expires?: number }) => {
-        const session = begin();
-        const cid = given ?? session.customerId();
-        const { readOnly = false, expires } = options;
-        const body = { readOnly, ...(expires === undefined ? {} : { expiresInSeconds: expires }) };
-        const link = await session.operator().call('createConsoleLink', { cid, body });
-        session.show(link, link.url, [
-          ['Link', link.url],
-          ['May', link.readOnly ? 'read' : 'read and change'],
-          ['Works until', time(link.expiresAt)],
-        ]);
-      }),
-    'iw customers link --read-only --expires 600',
-  );
-  examples(
-    customers
       .command('erase')
       .description(
         'Erases a customer: its clients, keys, subscriptions, dead letters and every stored event. Nothing brings them back.',
@@ -140,6 +121,40 @@ export function addCustomers(program: Command, begin: Begin): void {
         session.done(`The customer ${name} is erased.`, { id: cid, erased: true });
       }),
     'iw customers erase b18fc81d-457e-4a40-ac87-2b78bd946fa2',
+  );
+  examples(
+    customers
+      .command('console-link')
+      .summary('make a link into the console')
+      .description(
+        'Makes a link by which an administrator of the customer signs in to the console, and shows it, this once. It works once, for the ' +
+          'browser that opens it first. The session ends after eight hours.',
+      )
+      .argument('[customer]', 'the id; default: that of --customer or of the profile')
+      .option('--read-only', 'a session that can change nothing')
+      .option(
+        '--expires <time>',
+        'how long the link can be used: 60s to 24h; one hour without it',
+        parseSeconds(LINK_SECONDS_MIN, LINK_SECONDS_MAX),
+      )
+      .action(async (given: string | undefined, { readOnly, expires }: LinkOptions) => {
+        const session = begin();
+        const cid = given ?? session.customerId();
+        const body = {
+          ...(readOnly === undefined ? {} : { readOnly }),
+          ...(expires === undefined ? {} : { expiresInSeconds: expires }),
+        };
+        const link = await session.operator().call('createConsoleLink', { cid, body });
+        session.show(link, link.url, [
+          ['Link', link.url],
+          ['May', link.readOnly ? 'read' : 'read and change'],
+          ['Works until', `${time(link.expiresAt)}, once`],
+        ]);
+        if (!session.options.quiet)
+          session.note('Give it to nobody but the administrator: it is shown this once.');
+      }),
+    'iw customers console-link CUSTOMER',
+    'iw customers console-link CUSTOMER --read-only --expires 15m',
   );
   examples(
     customers
