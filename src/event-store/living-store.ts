@@ -206,7 +206,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase' | 'settle
     return await this.#change(ref, (now) => {
       const { counting } = this.#parts.deliveries;
       counting.beginOnce(now);
-      counting.weigh();
+      counting.countSoon();
       return { ...noteOf(this.#parts.standing, this.#parts.room), day: this.#parts.figures.lastDay(now) };
     });
   }

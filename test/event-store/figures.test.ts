@@ -364,7 +364,7 @@ describe('figures that change after their hour was counted', () => {
     ]);
   });
 
-  it('a million held deliveries that fail at once are counted without a walk', async () => {
+  it('held deliveries that fail when the subscription is disabled are counted without a walk through them', async () => {
     const bench = new Bench();
     await bench.fail();
     for (let round = 0; round < 20; round++) await bench.held(100);
@@ -374,6 +374,41 @@ describe('figures that change after their hour was counted', () => {
     const read = await rowsRead(bench.store, (store) => store.adopt(ref));
     expect(read).toBeLessThan(100);
     expect(sum((await figures(bench)).hours)).toMatchObject({ failed: before.failed + 2005 });
+  });
+});
+
+describe('deliveries that failed as a pack', () => {
+  it('one that is redelivered counts once as a failure, with all others, and once as a success', async () => {
+    const bench = new Bench();
+    await bench.fail();
+    await bench.endRetries();
+    const before = sum((await figures(bench)).hours);
+    const [id = ''] = await bench.held(100);
+    await bench.patch({ enabled: false });
+    bench.clock.advance(HOUR_MS);
+    await bench.patch({ enabled: true });
+    await bench.store.redeliver(bench.ref, id);
+    await bench.attempt(await bench.ring(), ok);
+    expect(await bench.state(id)).toMatchObject({ state: 'success' });
+    expect(sum((await figures(bench)).hours)).toMatchObject({
+      delivered: 1,
+      failed: before.failed + 100,
+      attempts: before.attempts + 1,
+    });
+  });
+
+  it('those that have waited too long count in the hour in which their time was over', async () => {
+    const bench = new Bench();
+    await bench.fail();
+    await bench.endRetries();
+    await bench.held(100);
+    const isOverAt = bench.clock.now() + 7 * DAY_MS;
+    bench.clock.advance(7 * DAY_MS + 30_000);
+    await bench.ring();
+    const { hours } = await figures(bench);
+    expect(hours.filter(({ failed }) => failed > 0)).toMatchObject([
+      { hour: Math.floor(isOverAt / HOUR_MS) * HOUR_MS, failed: 100 },
+    ]);
   });
 });
 

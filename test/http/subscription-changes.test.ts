@@ -210,6 +210,11 @@ describe('DELETE of a subscription', () => {
       proof: null,
       proven: null,
       store_tenths: 0,
+      day_accepted: 0,
+      day_delivered: 0,
+      day_failed: 0,
+      waiting: 0,
+      oldest_waiting_at: null,
     });
     const mark = await runInDurableObject(storeOf({ id }), (_, { storage }) =>
       storage.sql.exec('SELECT endpoint FROM store').one(),

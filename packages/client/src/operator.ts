@@ -19,6 +19,11 @@ export class OperatorClient extends Api<OperatorOperation> {
     this.#token = options.token;
   }
 
+  /** The figures of the whole service in the text format of Prometheus. */
+  async metrics(): Promise<string> {
+    return await (await this.ask('getMetrics')).text();
+  }
+
   protected override async request(
     operation: OperatorOperation,
     path: string,

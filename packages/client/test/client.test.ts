@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { type ClientOptions, type Trouble, WebhooksClient, WebhooksError } from '../src/index.ts';
+import {
+  type ClientOptions,
+  OperatorClient,
+  type Trouble,
+  WebhooksClient,
+  WebhooksError,
+} from '../src/index.ts';
 
 const CUSTOMER = 'b18fc81d-457e-4a40-ac87-2b78bd946fa2';
 const SUBSCRIPTION = '7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10';
@@ -316,5 +322,21 @@ describe('an error', () => {
     const { client } = scripted(() => json({}, 500));
     const error = await client.call('listSubscriptions').catch((reason: unknown) => reason);
     expect(`${error}${JSON.stringify(error)}${(error as Error).stack}`).not.toMatch(/token 1|s:e c|s%3Ae/);
+  });
+});
+
+describe('a call of the client of the operator', () => {
+  it('the metrics come as text, and the call has the token of the operator', async () => {
+    const sent: (string | null)[] = [];
+    const operator = new OperatorClient({
+      baseUrl: 'https://webhooks.example.com',
+      token: 'operator token',
+      fetch: async (request) => {
+        sent.push(request.url, request.headers.get('authorization'));
+        return new Response('identity_webhooks_customers 1\n');
+      },
+    });
+    expect(await operator.metrics()).toBe('identity_webhooks_customers 1\n');
+    expect(sent).toEqual(['https://webhooks.example.com/operator/metrics', 'Bearer operator token']);
   });
 });

@@ -60,6 +60,7 @@ export class Counting implements Duty {
   readonly #rows: SegmentRows;
   readonly #firstRetries: FirstRetries;
   #nextBiteAt = 0;
+  #isSoon = false;
   /** What is in segments that were looked at, by last id. */
   readonly #known = new Map<string, Counted>();
   #replacements = 0;
@@ -72,11 +73,19 @@ export class Counting implements Duty {
   }
 
   dueAt(now: number): number | undefined {
-    return this.#ledger.uncounted < Counting.weights.due ? undefined : Math.max(now, this.#nextBiteAt);
+    const { from, due } = Counting.weights;
+    const isDue = this.#ledger.uncounted >= (this.#isSoon ? from : due);
+    return isDue ? Math.max(now, this.#nextBiteAt) : undefined;
+  }
+
+  /** The daily visit: what an alarm would count that rings anyway is counted soon. */
+  countSoon(): void {
+    this.#weigh();
+    this.#isSoon = true;
   }
 
   work(now: number): void {
-    if (this.#ledger.mustLook) this.weigh();
+    if (this.#ledger.mustLook) this.#weigh();
     if (this.#ledger.uncounted < Counting.weights.from || now < this.#nextBiteAt) return;
     const { lateness } = this.#ledger;
     const countsUpTo = lateness.countsUpTo(now);
@@ -84,11 +93,12 @@ export class Counting implements Duty {
     // What is too young for this bite is old enough for the next one.
     this.#nextBiteAt = now + (hasMore ? FIGURES_STEP_MS : now - countsUpTo);
     if (!hasMore) lateness.forget();
-    this.weigh();
+    this.#isSoon = false;
+    this.#weigh();
   }
 
   /** Looks how much is not counted, also of what was stored before the object woke. */
-  weigh(): void {
+  #weigh(): void {
     const { upTo } = this.#ledger.days;
     const outlines = this.#rows.between(upTo, AFTER_ALL, FIGURES_DUE_FROM / FIGURES_SEGMENT_WEIGHT);
     this.#ledger.uncounted = outlines.reduce((sum, outline) => sum + weightOf(outline), 0);
