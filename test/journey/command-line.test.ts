@@ -344,6 +344,14 @@ describe('the days of the operator', () => {
     expect(rotated.clientSecret).toMatch(/^iwh_secret_/);
     expect(await jsonOf(machine.iw('customers', 'adopt-again', '--json'))).toEqual({ total: 0, adopted: 0 });
     expect(await succeed(machine.iw('dead-letters', 'list', '-q'))).toBe('');
+    const endpoint = `${listener.url}/hooks/notices`;
+    expect(await jsonOf(machine.iw('notices', 'set', endpoint, '--json'))).toMatchObject({
+      endpoint,
+      enabled: true,
+    });
+    expect(await succeed(machine.iw('notices', 'show'))).toContain(endpoint);
+    await succeed(machine.iw('notices', 'erase', '--yes'));
+    expect((await machine.iw('notices', 'show')).code).toBe(5);
     const events = (await jsonOf(machine.iw('audit', '--customer', customer, '--all', '--json'))).map(
       ({ event }: { event: string }) => event,
     );

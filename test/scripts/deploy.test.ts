@@ -405,6 +405,16 @@ describe('several deployments in one account', () => {
     });
     expect(account.workers.size).toBe(0);
   });
+
+  it('the page of the console comes through the Worker of a deployment, too, with the pages that may frame it', async () => {
+    const ancestors = 'https://admin.acme.org';
+    const settings = { baseUrl: 'https://a.acme.org', vars: { CONSOLE_FRAME_ANCESTORS: ancestors } };
+    const made = configurationOf({ name: 'prod', source: SOURCE, raw, settings }, SOURCE);
+    expect(made).toMatchObject({
+      assets: { binding: 'ASSETS', run_worker_first: ['/console', '/console/', '/console/index.html'] },
+      vars: { CONSOLE_FRAME_ANCESTORS: ancestors },
+    });
+  });
 });
 
 describe('what a deployment refuses', () => {

@@ -210,12 +210,15 @@ describe('the OpenAPI document', () => {
     expect(open).toEqual([]);
   });
 
-  it('it shows what a listener gets: three events and the test, with their claims and the answers of RFC 8935', () => {
+  it('it shows what a listener gets: three events, the test and three notices, with their claims and the answers of RFC 8935', () => {
     expect(Object.keys(document.webhooks)).toEqual([
       'entityCreated',
       'entityUpdated',
       'entityDeleted',
       'test',
+      'endpointFailing',
+      'endpointRecovered',
+      'eventsExpired',
     ]);
     for (const [name, item] of Object.entries(document.webhooks)) {
       const body = item['post']?.requestBody?.content['application/secevent+jwt']?.schema as Schema;

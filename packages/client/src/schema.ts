@@ -923,6 +923,66 @@ export interface webhooks {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly endpointFailing: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * A notice for the operator: an endpoint began to fail
+         * @description Verify the token with the keys of `/{cid}/login/jwk`, its issuer and its audience. Any 2xx within the time limit is a success; a redirect is a failure, and every other answer is retried.
+         */
+        readonly post: operations["receiveEndpointFailing"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly endpointRecovered: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * A notice for the operator: an endpoint fails no longer
+         * @description Verify the token with the keys of `/{cid}/login/jwk`, its issuer and its audience. Any 2xx within the time limit is a success; a redirect is a failure, and every other answer is retried.
+         */
+        readonly post: operations["receiveEndpointRecovered"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly eventsExpired: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * A notice for the operator: events of a subscription have failed
+         * @description Verify the token with the keys of `/{cid}/login/jwk`, its issuer and its audience. Any 2xx within the time limit is a success; a redirect is a failure, and every other answer is retried.
+         */
+        readonly post: operations["receiveEventsExpired"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
 }
 export interface components {
     schemas: {
@@ -1076,6 +1136,145 @@ export interface components {
                      * @description event id
                      */
                     readonly id: string;
+                };
+            };
+            /** @description when the event was accepted, in seconds */
+            readonly iat: number;
+            /** @description {BASE_URL}/{CID}/webhooks */
+            readonly iss: string;
+            /**
+             * Format: uuid
+             * @description the same in every retry and redelivery: drop repeats by it
+             */
+            readonly jti: string;
+            /** @description when the event happened, in seconds */
+            readonly toe: number;
+        };
+        readonly EndpointFailingClaims: {
+            /** @description the endpoint, as configured */
+            readonly aud: readonly string[];
+            readonly events: {
+                readonly endpointFailing: {
+                    /**
+                     * Format: uuid
+                     * @description whose subscription it is
+                     */
+                    readonly customerId: string;
+                    /**
+                     * Format: uuid
+                     * @description event id
+                     */
+                    readonly id: string;
+                    /**
+                     * Format: date-time
+                     * @description since when the endpoint is in this state
+                     */
+                    readonly since?: string;
+                    /**
+                     * @description of the endpoint
+                     * @enum {string}
+                     */
+                    readonly state: "healthy" | "slow" | "failing" | "unverified";
+                    /** Format: uuid */
+                    readonly subscriptionId: string;
+                    /** @description of the subscription */
+                    readonly title: string;
+                    /** @description deliveries that are not final */
+                    readonly waiting: number;
+                };
+            };
+            /** @description when the event was accepted, in seconds */
+            readonly iat: number;
+            /** @description {BASE_URL}/{CID}/webhooks */
+            readonly iss: string;
+            /**
+             * Format: uuid
+             * @description the same in every retry and redelivery: drop repeats by it
+             */
+            readonly jti: string;
+            /** @description when the event happened, in seconds */
+            readonly toe: number;
+        };
+        readonly EndpointRecoveredClaims: {
+            /** @description the endpoint, as configured */
+            readonly aud: readonly string[];
+            readonly events: {
+                readonly endpointRecovered: {
+                    /**
+                     * Format: uuid
+                     * @description whose subscription it is
+                     */
+                    readonly customerId: string;
+                    /**
+                     * Format: uuid
+                     * @description event id
+                     */
+                    readonly id: string;
+                    /**
+                     * Format: date-time
+                     * @description since when the endpoint is in this state
+                     */
+                    readonly since?: string;
+                    /**
+                     * @description of the endpoint
+                     * @enum {string}
+                     */
+                    readonly state: "healthy" | "slow" | "failing" | "unverified";
+                    /** Format: uuid */
+                    readonly subscriptionId: string;
+                    /** @description of the subscription */
+                    readonly title: string;
+                    /** @description deliveries that are not final */
+                    readonly waiting: number;
+                };
+            };
+            /** @description when the event was accepted, in seconds */
+            readonly iat: number;
+            /** @description {BASE_URL}/{CID}/webhooks */
+            readonly iss: string;
+            /**
+             * Format: uuid
+             * @description the same in every retry and redelivery: drop repeats by it
+             */
+            readonly jti: string;
+            /** @description when the event happened, in seconds */
+            readonly toe: number;
+        };
+        readonly EventsExpiredClaims: {
+            /** @description the endpoint, as configured */
+            readonly aud: readonly string[];
+            readonly events: {
+                readonly eventsExpired: {
+                    /** @description those since the last such notice */
+                    readonly count: number;
+                    /**
+                     * Format: uuid
+                     * @description whose subscription it is
+                     */
+                    readonly customerId: string;
+                    /**
+                     * Format: uuid
+                     * @description event id
+                     */
+                    readonly id: string;
+                    /**
+                     * Format: date-time
+                     * @description since when the endpoint is in this state
+                     */
+                    readonly since?: string;
+                    /**
+                     * @description of the endpoint
+                     * @enum {string}
+                     */
+                    readonly state: "healthy" | "slow" | "failing" | "unverified";
+                    /** Format: uuid */
+                    readonly subscriptionId: string;
+                    /** @description of the subscription */
+                    readonly title: string;
+                    /** @description deliveries that are not final */
+                    readonly waiting: number;
+                    /** @description those since the event store began to count */
+                    readonly total: number;
                 };
             };
             /** @description when the event was accepted, in seconds */
@@ -5917,6 +6116,120 @@ export interface operations {
         };
     };
     readonly receiveTest: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                /** @example eyJhbGciOiJSUzI1NiIsInR5cCI6InNlY2V2ZW50K2p3dCJ9.eyJldmVudHMiOnt9fQ.c2lnbmF0dXJl */
+                readonly "application/secevent+jwt": string;
+            };
+        };
+        readonly responses: {
+            /** @description Taken */
+            readonly 202: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not taken; the reason is shown in the history of the event */
+            readonly 400: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "err": "invalid_key",
+                     *       "description": "The key is too old"
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["ListenerError"];
+                };
+            };
+        };
+    };
+    readonly receiveEndpointFailing: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                /** @example eyJhbGciOiJSUzI1NiIsInR5cCI6InNlY2V2ZW50K2p3dCJ9.eyJldmVudHMiOnt9fQ.c2lnbmF0dXJl */
+                readonly "application/secevent+jwt": string;
+            };
+        };
+        readonly responses: {
+            /** @description Taken */
+            readonly 202: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not taken; the reason is shown in the history of the event */
+            readonly 400: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "err": "invalid_key",
+                     *       "description": "The key is too old"
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["ListenerError"];
+                };
+            };
+        };
+    };
+    readonly receiveEndpointRecovered: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                /** @example eyJhbGciOiJSUzI1NiIsInR5cCI6InNlY2V2ZW50K2p3dCJ9.eyJldmVudHMiOnt9fQ.c2lnbmF0dXJl */
+                readonly "application/secevent+jwt": string;
+            };
+        };
+        readonly responses: {
+            /** @description Taken */
+            readonly 202: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not taken; the reason is shown in the history of the event */
+            readonly 400: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "err": "invalid_key",
+                     *       "description": "The key is too old"
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["ListenerError"];
+                };
+            };
+        };
+    };
+    readonly receiveEventsExpired: {
         readonly parameters: {
             readonly query?: never;
             readonly header?: never;

@@ -52,7 +52,7 @@ export const ERRORS: ErrorTable = {
   invalid_query: {
     status: 400,
     body: ({ faults }) => validationError('invalid-query-params', faults),
-    when: 'Parameters of the query break their rules, or a call of the operator, of bulk redelivery, of filter tests or of where an event went does not have them. The answer names every fault, 100 at most.',
+    when: 'Parameters of the query break their rules, or a call of the operator, of the console, of bulk redelivery, of filter tests or of where an event went does not have them. The answer names every fault, 100 at most.',
     client: 'Correct the parameters. The same call fails again.',
     example: {
       code: 'invalid_query',
@@ -62,7 +62,7 @@ export const ERRORS: ErrorTable = {
   forbidden: {
     status: 403,
     body: () => ({ errors: 'Forbidden' }),
-    when: 'The access token is missing, malformed, unknown, expired, of another customer, or its scope does not cover the call; or the operator token is missing or wrong. The answer is the same whether the resource exists or not.',
+    when: 'The access token is missing, malformed, unknown, expired, of another customer, or its scope does not cover the call; or the operator token is missing or wrong. At the console: there is no session, the code or the credentials are wrong, or another page calls. The answer is the same whether the resource exists or not.',
     client:
       'Get a new access token and repeat the call once. If it fails again, the client lacks the right: ask the operator.',
     example: { code: 'forbidden' },
@@ -87,7 +87,7 @@ export const ERRORS: ErrorTable = {
     status: 409,
     // The one problem without a `type`: the contract's documents show it so.
     body: ({ details }) => ({ status: 409, title: 'Conflict', details }),
-    when: 'The state of the resource does not allow the call: an event is not in a failed state, a subscription is disabled, a job is completed or another one is active, an id is taken, the customer with this id was erased a moment ago, or there are as many subscriptions or clients as there may be.',
+    when: 'The state of the resource does not allow the call: an event is not in a failed state, a subscription is disabled, a job is completed or another one is active, an id is taken, the customer with this id was erased a moment ago, or there are as many subscriptions, clients, links or sessions as there may be.',
     client: 'Read the resource, change its state if that is wanted, and repeat the call.',
     example: { code: 'conflict', details: 'Event is not in a failed state' },
   },
@@ -112,7 +112,7 @@ export const ERRORS: ErrorTable = {
     status: 429,
     body: ({ details }) => problem(429, '/too-many-requests', 'Too Many Requests', details),
     headers: ({ retryAfterSeconds }) => ({ 'retry-after': String(retryAfterSeconds) }),
-    when: 'A customer makes more management calls than it may, or has more events signed for its lists than it may, an address brings too many wrong operator tokens or asks for too many key sets, or a customer redelivers events of one subscription too soon after another, or starts an export too soon after the last completed one or while 100 completed ones are kept. Publishing is never refused so.',
+    when: 'A customer makes more management calls than it may, or has more events signed for its lists than it may, an address brings too many wrong operator tokens or codes, or asks for too many key sets or sessions, or a customer redelivers events of one subscription too soon after another, or starts an export too soon after the last completed one or while 100 completed ones are kept. Publishing is never refused so.',
     client: 'Wait as many seconds as `Retry-After` says, and repeat the call.',
     example: {
       code: 'too_many_requests',

@@ -1,9 +1,10 @@
-/** What a listener gets and answers (contract 6), as the `webhooks` of the OpenAPI document. The service has no route here. */
+/** What a listener gets and answers (contract 6), that of the operator's notices too (contract 10.16), as the `webhooks` of the OpenAPI document. The service has no route here. */
 import { z } from '@hono/zod-openapi';
+import { SHOWN_STATES } from '../../domain/proof.ts';
 import type { Door } from '../kit/door.ts';
 import { EXAMPLE } from '../kit/examples.ts';
 import { declareRoute, forAnybody } from '../kit/route.ts';
-import { id, jsonContent } from '../kit/schemas.ts';
+import { id, jsonContent, time, wholeNumber } from '../kit/schemas.ts';
 
 /** An event of 60,256 bytes, the other claims and the signature, in base64url. */
 const TOKEN_MAX_CHARACTERS = 90_000;
@@ -20,6 +21,17 @@ const entity = {
     .literal(true)
     .optional()
     .meta({ description: 'of an example alone, which the customer asked for: there is no such profile' }),
+};
+
+/** The members of a notice for the operator (contract 10.16). */
+const notice = {
+  customerId: id.meta({ description: 'whose subscription it is' }),
+  id: id.meta({ description: 'event id' }),
+  since: time.optional().meta({ description: 'since when the endpoint is in this state' }),
+  state: z.enum(SHOWN_STATES).meta({ description: 'of the endpoint' }),
+  subscriptionId: id,
+  title: z.string().meta({ description: 'of the subscription' }),
+  waiting: wholeNumber.meta({ description: 'deliveries that are not final' }),
 };
 
 function claimsOf<Type extends string, Content extends z.ZodType>(type: Type, content: Content) {
@@ -59,6 +71,25 @@ const NOTIFICATIONS = {
     claims: claimsOf('test', z.object({ id: id.meta({ description: 'event id' }) })).meta({
       id: 'TestClaims',
     }),
+  },
+  endpointFailing: {
+    summary: 'A notice for the operator: an endpoint began to fail',
+    claims: claimsOf('endpointFailing', z.object(notice)).meta({ id: 'EndpointFailingClaims' }),
+  },
+  endpointRecovered: {
+    summary: 'A notice for the operator: an endpoint fails no longer',
+    claims: claimsOf('endpointRecovered', z.object(notice)).meta({ id: 'EndpointRecoveredClaims' }),
+  },
+  eventsExpired: {
+    summary: 'A notice for the operator: events of a subscription have failed',
+    claims: claimsOf(
+      'eventsExpired',
+      z.object({
+        count: wholeNumber.meta({ description: 'those since the last such notice' }),
+        ...notice,
+        total: wholeNumber.meta({ description: 'those since the event store began to count' }),
+      }),
+    ).meta({ id: 'EventsExpiredClaims' }),
   },
 } as const;
 
