@@ -263,7 +263,7 @@ describe("the operator's figures", () => {
     const late = await operatorStats();
     expect(late.accepted.lastDay).toBe(before.accepted.lastDay);
     expect(late.subscriptions.total - before.subscriptions.total).toBe(1);
-    expect(late.stores).toEqual({ fullestPercent: 0, above50Percent: 0, above80Percent: 0 });
+    expect(late.stores).toEqual(before.stores);
   });
 
   it('a second visit of a store that says the same writes nothing', async () => {
@@ -289,6 +289,8 @@ describe("the operator's figures", () => {
 
   it('the endpoints in a state are listed, the oldest trouble first, and those of disabled subscriptions are not', async () => {
     const db = openDatabase(env.DB);
+    // Other files leave endpoints in trouble behind.
+    const { subscriptions: before } = await operatorStats();
     const subscriptions = await newSubscriptions(4);
     const [late, early, slow, disabled] = subscriptions as [
       TestSubscription,
@@ -334,7 +336,8 @@ describe("the operator's figures", () => {
     expect((await mine('?state=unverified')).length).toBe(1);
     expect((await mine('')).length).toBe(1);
     const { subscriptions: counts } = await operatorStats();
-    expect(counts).toMatchObject({ failing: 1, slow: 1, unverified: 1 });
+    const risen = (state: 'failing' | 'slow' | 'unverified') => counts[state] - before[state];
+    expect([risen('failing'), risen('slow'), risen('unverified')]).toEqual([1, 1, 1]);
     expect((await asOperator('GET', '/endpoints?state=healthy')).status).toBe(400);
     expect((await asOperator('GET', '/endpoints?states=slow')).status).toBe(400);
   });
