@@ -6,7 +6,7 @@
  * RSA ring does. So a change of the algorithm is one batch, and no task has to finish it later
  * (docs/decisions/0039-eddsa-for-those-who-may-choose.md).
  */
-import { and, asc, count, eq, gt, isNull, lte, ne, not, or, type SQL, sql } from 'drizzle-orm';
+import { and, asc, count, eq, gt, isNotNull, lte, ne, not, or, type SQL, sql } from 'drizzle-orm';
 import { alias } from 'drizzle-orm/sqlite-core';
 import type { AuditRow } from '../domain/audit.ts';
 import { RETIRED_KEY_PUBLISHED_MS } from '../domain/limits.ts';
@@ -44,8 +44,6 @@ export interface SealedKey {
 const isLastRetired = sql`(${signingKeys.algorithm} = 'RS256' AND ${signingKeys.retiredAt} = (
   SELECT max(retired_at) FROM ${signingKeys} AS other
   WHERE other.customer_id = ${signingKeys.customerId} AND other.algorithm = 'RS256'))`;
-
-const hasNoEdDsaRole = isNull(signingKeys.eddsaRole);
 
 /** The current EdDSA key of a customer, for queries that join it. */
 export const eddsaKeys = alias(signingKeys, 'eddsa_keys');
@@ -155,7 +153,10 @@ export async function findKeyRing(db: Database, customerId: string): Promise<Key
     })
     .from(signingKeys)
     .where(
-      and(eq(signingKeys.customerId, customerId), or(ne(signingKeys.role, 'retired'), not(hasNoEdDsaRole))),
+      and(
+        eq(signingKeys.customerId, customerId),
+        or(ne(signingKeys.role, 'retired'), isNotNull(signingKeys.eddsaRole)),
+      ),
     );
   const kidOf = (role: string) => rows.find((row) => row.role === role)?.kid;
   const ofEdDsa = (role: string) => rows.find((row) => row.eddsaRole === role);
@@ -307,7 +308,6 @@ export async function deleteRetiredKeys(db: Database, now: number): Promise<void
     .where(
       and(
         eq(signingKeys.role, 'retired'),
-        hasNoEdDsaRole,
         lte(signingKeys.retiredAt, now - RETIRED_KEY_PUBLISHED_MS),
         not(isLastRetired),
       ),
