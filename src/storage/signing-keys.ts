@@ -2,8 +2,8 @@
  * Signing keys of customers. The public halves are readable; the private halves are sealed before they get here.
  *
  * A customer always has a ring of RSA keys: `current` signs, `next` signs after it. A customer that signs by EdDSA has a ring of Ed25519
- * keys beside it. That ring signs from the `current_since` of its current key on; until then, and in code that does not know EdDSA, the
- * RSA ring does. So a change of the algorithm is one batch, and no task has to finish it later
+ * keys beside it. That ring signs from the `current_since` of its current key on, which is handed on from key to key. Until then, and in
+ * code that does not know EdDSA, the RSA ring signs. So a change of the algorithm is one batch, and no task has to finish it later
  * (docs/decisions/0039-eddsa-for-those-who-may-choose.md).
  */
 import { and, asc, count, eq, gt, isNotNull, lte, ne, not, or, type SQL, sql } from 'drizzle-orm';
@@ -24,7 +24,7 @@ export interface NewSigningKey {
   readonly publicJwk: JsonWebKey;
   readonly sealedPrivateKey: string;
   readonly createdAt: number;
-  /** When a current key begins to sign, ms; `null` for every other key. */
+  /** When a current key, or the first of its ring for EdDSA, begins to sign, ms; `null` for every other key. */
   readonly currentSince: number | null;
 }
 
@@ -139,7 +139,7 @@ export function signingKeyOf(
 interface KeyRing {
   readonly current: string;
   readonly reserve?: string;
-  /** The ring of EdDSA keys, if there is one. `since`: when its current key begins to sign, ms. */
+  /** The ring of EdDSA keys, if there is one. `since`: when it begins to sign, ms. */
   readonly eddsa?: { readonly current: string; readonly next: string; readonly since: number };
 }
 
@@ -228,10 +228,10 @@ function rotateEdDsa(
     and(eq(signingKeys.customerId, customerId), eq(signingKeys.kid, kid), eq(signingKeys.eddsaRole, role));
   return [
     db.update(signingKeys).set({ eddsaRole: null, retiredAt: now }).where(isKey(eddsa.current, 'current')),
-    // While the first key is published and does not sign yet, the next one takes over its time.
+    // The time is that of the ring: the next key takes it over, also while the first one is published and does not sign yet.
     db
       .update(signingKeys)
-      .set({ eddsaRole: 'current', currentSince: Math.max(now, eddsa.since) })
+      .set({ eddsaRole: 'current', currentSince: eddsa.since })
       .where(isKey(eddsa.next, 'next')),
     insertKeyIf(
       db,
