@@ -2,11 +2,11 @@
  * Signing keys of customers. The public halves are readable; the private halves are sealed before they get here.
  *
  * A customer always has a ring of RSA keys: `current` signs, `next` signs after it. A customer that signs by EdDSA has a ring of Ed25519
- * keys beside it. That ring signs from the `current_since` of its current key on; until then, and in code that does not know EdDSA, the
- * RSA ring does. So a change of the algorithm is one batch, and no task has to finish it later
+ * keys beside it. That ring signs from the `current_since` of its current key on, which is handed on from key to key. Until then, and in
+ * code that does not know EdDSA, the RSA ring signs. So a change of the algorithm is one batch, and no task has to finish it later
  * (docs/decisions/0039-eddsa-for-those-who-may-choose.md).
  */
-import { and, asc, count, eq, gt, isNull, lte, ne, not, or, type SQL, sql } from 'drizzle-orm';
+import { and, asc, count, eq, gt, isNotNull, lte, ne, not, or, type SQL, sql } from 'drizzle-orm';
 import { alias } from 'drizzle-orm/sqlite-core';
 import type { AuditRow } from '../domain/audit.ts';
 import { RETIRED_KEY_PUBLISHED_MS } from '../domain/limits.ts';
@@ -24,7 +24,7 @@ export interface NewSigningKey {
   readonly publicJwk: JsonWebKey;
   readonly sealedPrivateKey: string;
   readonly createdAt: number;
-  /** When a current key begins to sign, ms; `null` for every other key. */
+  /** When a current key, or the first of its ring for EdDSA, begins to sign, ms; `null` for every other key. */
   readonly currentSince: number | null;
 }
 
@@ -44,8 +44,6 @@ export interface SealedKey {
 const isLastRetired = sql`(${signingKeys.algorithm} = 'RS256' AND ${signingKeys.retiredAt} = (
   SELECT max(retired_at) FROM ${signingKeys} AS other
   WHERE other.customer_id = ${signingKeys.customerId} AND other.algorithm = 'RS256'))`;
-
-const hasNoEdDsaRole = isNull(signingKeys.eddsaRole);
 
 /** The current EdDSA key of a customer, for queries that join it. */
 export const eddsaKeys = alias(signingKeys, 'eddsa_keys');
@@ -141,7 +139,7 @@ export function signingKeyOf(
 interface KeyRing {
   readonly current: string;
   readonly reserve?: string;
-  /** The ring of EdDSA keys, if there is one. `since`: when its current key begins to sign, ms. */
+  /** The ring of EdDSA keys, if there is one. `since`: when it begins to sign, ms. */
   readonly eddsa?: { readonly current: string; readonly next: string; readonly since: number };
 }
 
@@ -155,7 +153,10 @@ export async function findKeyRing(db: Database, customerId: string): Promise<Key
     })
     .from(signingKeys)
     .where(
-      and(eq(signingKeys.customerId, customerId), or(ne(signingKeys.role, 'retired'), not(hasNoEdDsaRole))),
+      and(
+        eq(signingKeys.customerId, customerId),
+        or(ne(signingKeys.role, 'retired'), isNotNull(signingKeys.eddsaRole)),
+      ),
     );
   const kidOf = (role: string) => rows.find((row) => row.role === role)?.kid;
   const ofEdDsa = (role: string) => rows.find((row) => row.eddsaRole === role);
@@ -227,10 +228,10 @@ function rotateEdDsa(
     and(eq(signingKeys.customerId, customerId), eq(signingKeys.kid, kid), eq(signingKeys.eddsaRole, role));
   return [
     db.update(signingKeys).set({ eddsaRole: null, retiredAt: now }).where(isKey(eddsa.current, 'current')),
-    // While the first key is published and does not sign yet, the next one takes over its time.
+    // The time is that of the ring: the next key takes it over, also while the first one is published and does not sign yet.
     db
       .update(signingKeys)
-      .set({ eddsaRole: 'current', currentSince: Math.max(now, eddsa.since) })
+      .set({ eddsaRole: 'current', currentSince: eddsa.since })
       .where(isKey(eddsa.next, 'next')),
     insertKeyIf(
       db,
@@ -307,7 +308,6 @@ export async function deleteRetiredKeys(db: Database, now: number): Promise<void
     .where(
       and(
         eq(signingKeys.role, 'retired'),
-        hasNoEdDsaRole,
         lte(signingKeys.retiredAt, now - RETIRED_KEY_PUBLISHED_MS),
         not(isLastRetired),
       ),

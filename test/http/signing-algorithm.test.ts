@@ -267,7 +267,10 @@ describe('the rotation of EdDSA keys', () => {
     const customer = await signingByEdDsa(clock);
     const before = await keySet(customer);
     const [current = '', next = ''] = kidsOf(before, 'EdDSA');
+    const shown = await asOperator('GET', `/customers/${customer.id}`);
+    clock.advance(HOUR_MS);
     const { status, body } = await rotate(customer);
+    expect((await asOperator('GET', `/customers/${customer.id}`)).body).toEqual(shown.body);
     expect(status).toBe(200);
     expect(body.keys[0].kid).toBe(next);
     expect(kidsOf(body, 'EdDSA')).toEqual([next, expect.any(String), current]);

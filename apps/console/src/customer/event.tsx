@@ -349,6 +349,8 @@ function Verified({ event }: { readonly event: WebhookEvent }): JSX.Element | nu
       return <Badge tone="off">Shown without its signature</Badge>;
     case 'no WebCrypto':
       return <Badge tone="off">Not verified: a browser can do that only over https or at localhost</Badge>;
+    case 'not supported':
+      return <Badge tone="off">Not verified: this browser does not know {data.algorithm}</Badge>;
   }
 }
 

@@ -29,7 +29,8 @@ export function Keys(): JSX.Element {
             ['Key set (JWKS)', <Copyable key="jwks" text={url} what="URL of the key set" />],
             ['Issuer (iss)', <Copyable key="iss" text={`${location.origin}/${id}/webhooks`} what="issuer" />],
             ['Audience (aud)', 'the endpoint of the subscription, as it is configured'],
-            ['Algorithm', 'RS256; header typ is secevent+jwt'],
+            ['Algorithm', `${data?.keys[0]?.alg ?? 'RS256'} signs now; permit RS256 and EdDSA`],
+            ['Header typ', 'secevent+jwt'],
             ['Customer id', <Id key="id" id={id} what="customer id" whole />],
           ]}
         />
@@ -96,7 +97,7 @@ const keys = createRemoteJWKSet(new URL('${jwks}'));
 const { payload } = await jwtVerify(token, keys, {
   issuer: '${issuer}',
   audience: 'https://your.endpoint/as-configured',
-  algorithms: ['RS256'],
+  algorithms: ['RS256', 'EdDSA'],
   typ: 'secevent+jwt',
 });`;
 }

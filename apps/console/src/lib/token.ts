@@ -33,4 +33,6 @@ export type Verdict =
   /** The token was shown without a signature (contract 5.1). */
   | { readonly kind: 'no signature' }
   /** Browsers offer WebCrypto over https and at localhost alone. */
-  | { readonly kind: 'no WebCrypto' };
+  | { readonly kind: 'no WebCrypto' }
+  /** The browser is older than its support of the key's algorithm. */
+  | { readonly kind: 'not supported'; readonly algorithm: string };

@@ -9,8 +9,16 @@ export async function verify(token: string, keys: readonly JWK[]): Promise<Verdi
   if (globalThis.crypto?.subtle === undefined) return { kind: 'no WebCrypto' };
   const jwk = keys.find(({ kid }) => kid === decoded.header['kid']);
   if (jwk === undefined) return { kind: 'no key' };
+  // The key decides the algorithm, never the token.
+  const algorithm = jwk.kty === 'OKP' ? 'EdDSA' : 'RS256';
+  let key: CryptoKey | Uint8Array;
   try {
-    await compactVerify(token, await importJWK(jwk, 'RS256'), { algorithms: ['RS256'] });
+    key = await importJWK(jwk, algorithm);
+  } catch {
+    return { kind: 'not supported', algorithm };
+  }
+  try {
+    await compactVerify(token, key, { algorithms: [algorithm] });
     return { kind: 'valid', kid: jwk.kid ?? '' };
   } catch {
     return { kind: 'invalid' };

@@ -62,6 +62,7 @@ export function Customer({ cid }: { readonly cid: string }): JSX.Element {
     >
       <Clients path={`${path}/clients`} />
       <Keys path={path} cid={data.id} />
+      <Algorithm path={path} customer={data} onChange={reload} />
       <Restored path={path} />
       <Erase path={path} customer={data} />
       <p class="small">
@@ -204,6 +205,55 @@ function Keys({ path, cid }: { readonly path: string; readonly cid: string }): J
           <p>
             The next key, which is published already, signs from now on. The present key stays published for
             35 days, so tokens that were signed with it can still be verified.
+          </p>
+        </Confirm>
+      )}
+    </Panel>
+  );
+}
+
+function Algorithm(props: {
+  readonly path: string;
+  readonly customer: CustomerResource;
+  readonly onChange: () => void;
+}): JSX.Element {
+  const { path, customer, onChange } = props;
+  const { signingAlgorithm, signingAlgorithmFrom: from } = customer;
+  const other = signingAlgorithm === 'EdDSA' ? 'RS256' : 'EdDSA';
+  const [asking, setAsking] = useState(false);
+  const { run, busy, error } = useAction(async () => {
+    await access.operator.json(path, { method: 'PATCH', body: { signingAlgorithm: other } });
+    setAsking(false);
+    notify(other === 'EdDSA' ? 'EdDSA signs in 24 hours' : 'RS256 signs now');
+    onChange();
+  });
+  return (
+    <Panel title="Signing algorithm">
+      <p class="soft">
+        {from === undefined ? (
+          'RS256 signs. Every listener verifies it.'
+        ) : (
+          <>
+            EdDSA signs from <Time at={from} /> on. Until then RS256 does.
+          </>
+        )}
+      </p>
+      <div class="actions">
+        <Button onClick={() => setAsking(true)}>Let {other} sign…</Button>
+      </div>
+      {asking && (
+        <Confirm
+          title={`Let ${other} sign?`}
+          action={`Let ${other} sign`}
+          busy={busy}
+          error={error}
+          onConfirm={run}
+          onClose={() => setAsking(false)}
+        >
+          <p>
+            {other === 'EdDSA'
+              ? 'Every listener of this customer must accept EdDSA and RS256. The new keys are published at once, and sign in 24 hours.'
+              : 'RSA keys sign from now on. They are published already. A later change to EdDSA takes 24 hours again.'}
           </p>
         </Confirm>
       )}
