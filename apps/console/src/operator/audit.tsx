@@ -17,7 +17,7 @@ interface List {
   readonly _links: { readonly next?: { readonly href: string } };
 }
 
-/** Of contract 10.7 and 10.15. The list is a help to choose; the service knows which there are. */
+/** Of the audit trail (contract 10.7 and 10.15). The list is a help to choose; the service knows which there are. */
 const EVENTS = [
   'console-link-created',
   'console-signed-in',
