@@ -33,6 +33,7 @@ const EVENTS = [
   'client-secret-rotated',
   'subscription-deleted',
   'subscriptions-adopted-again',
+  'signing-algorithm-changed',
   'signing-keys-rotated',
   'signing-keys-resealed',
   'dead-letter-read',
