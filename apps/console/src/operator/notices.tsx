@@ -1,4 +1,4 @@
-/** Where the operator is told of endpoints that fail and of events that were given up (contract 10.16). */
+/** Where the operator gets notices of endpoints that fail and of events that were given up (contract 10.16). */
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { HealthBadge } from '../customer/words.tsx';
@@ -84,7 +84,7 @@ function Present({ setup, reload }: { readonly setup: Setup; readonly reload: ()
           onConfirm={end.run}
           onClose={() => setAsking(false)}
         >
-          <p>Nobody is told of failing endpoints from then on. The notices that are stored are deleted.</p>
+          <p>Nobody gets notices from then on, and those that are stored are deleted.</p>
         </Confirm>
       )}
     </Panel>
