@@ -85,6 +85,7 @@ const OPERATOR_WAYS: readonly Way[] = [
   { label: 'Customers', icon: 'customers', to: ['operator', 'customers'] },
   { label: 'Endpoints', icon: 'slow', to: ['operator', 'endpoints'] },
   { label: 'Dead letters', icon: 'letter', to: ['operator', 'dead-letters'] },
+  { label: 'Notices', icon: 'bell', to: ['operator', 'notices'] },
   { label: 'Audit', icon: 'audit', to: ['operator', 'audit'] },
 ];
 

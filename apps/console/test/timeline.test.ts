@@ -44,9 +44,9 @@ describe('the timeline of an event', () => {
     ]);
   });
 
-  it('a wait is over when something follows it', () => {
-    const steps = stepsOf([...WAITING, entry(4, 'executing', { attempts: 2 })]);
-    expect(steps.at(-2)).toMatchObject({ kind: 'wait', over: true });
+  it('a wait is over when something follows it, and lasted until then', () => {
+    const steps = stepsOf([...WAITING, entry(9, 'executing', { attempts: 2 })]);
+    expect(steps.at(-2)).toMatchObject({ kind: 'wait', over: true, until: T(9) });
     expect(steps.at(-1)).toMatchObject({
       kind: 'attempt',
       number: 2,

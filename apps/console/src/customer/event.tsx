@@ -81,7 +81,7 @@ export function EventScreen({ sid, eid }: { readonly sid: string; readonly eid: 
     event.state === 'failure' && may('POST', 'subscriptions', sid, 'events', eid, 'redeliver');
   return (
     <Page
-      title={`${typeWord(type)} event`}
+      title={titleOf(type)}
       trail={trail}
       lead={
         <div class="facts-line">
@@ -113,6 +113,11 @@ export function EventScreen({ sid, eid }: { readonly sid: string; readonly eid: 
       </p>
     </Page>
   );
+}
+
+function titleOf(type: string | undefined): string {
+  const word = type === undefined ? '' : typeWord(type);
+  return `${word} event`.trimStart().replace(/^event$/, 'Event');
 }
 
 function typeOf(claims: Readonly<Record<string, unknown>> | undefined): string | undefined {
@@ -347,10 +352,10 @@ function Verified({ event }: { readonly event: WebhookEvent }): JSX.Element | nu
       return <Badge tone="off">Its key is no longer published</Badge>;
     case 'no signature':
       return <Badge tone="off">Shown without its signature</Badge>;
+    case 'unknown algorithm':
+      return <Badge tone="off">Not verified: this browser does not know {data.algorithm}</Badge>;
     case 'no WebCrypto':
       return <Badge tone="off">Not verified: a browser can do that only over https or at localhost</Badge>;
-    case 'not supported':
-      return <Badge tone="off">Not verified: this browser does not know {data.algorithm}</Badge>;
   }
 }
 

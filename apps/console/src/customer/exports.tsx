@@ -82,8 +82,13 @@ function Body({ sid }: { readonly sid: string }): JSX.Element {
         </p>
         {exportable !== undefined && (
           <p>
-            <strong>{exportable === 0 ? 'No failed event' : counted(exportable, 'failed event')}</strong>{' '}
-            {exportable === 1 ? 'has' : 'have'} not been exported yet.
+            {exportable === 0 ? (
+              'There is no failed event that is not in an earlier file.'
+            ) : (
+              <>
+                <strong>{counted(exportable, 'failed event')}</strong> to export.
+              </>
+            )}
           </p>
         )}
         {running !== undefined ? (

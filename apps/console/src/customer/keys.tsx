@@ -18,6 +18,7 @@ export function Keys(): JSX.Element {
     [path],
   );
   const url = location.origin + path;
+  const algorithms = [...new Set(data?.keys.map(({ alg }) => alg) ?? ['RS256'])];
   return (
     <Page
       title="Keys"
@@ -29,13 +30,12 @@ export function Keys(): JSX.Element {
             ['Key set (JWKS)', <Copyable key="jwks" text={url} what="URL of the key set" />],
             ['Issuer (iss)', <Copyable key="iss" text={`${location.origin}/${id}/webhooks`} what="issuer" />],
             ['Audience (aud)', 'the endpoint of the subscription, as it is configured'],
-            ['Algorithm', `${data?.keys[0]?.alg ?? 'RS256'} signs now; permit RS256 and EdDSA`],
-            ['Header typ', 'secevent+jwt'],
+            ['Algorithm', `${algorithms.join(' or ')}; header typ is secevent+jwt`],
             ['Customer id', <Id key="id" id={id} what="customer id" whole />],
           ]}
         />
         <h3>In JavaScript, with jose</h3>
-        <Code what="example" text={exampleOf(url, `${location.origin}/${id}/webhooks`)} />
+        <Code what="example" text={exampleOf(url, `${location.origin}/${id}/webhooks`, algorithms)} />
         <ul class="rules">
           <li>
             Take the key that the token’s kid names. Fetch the key set again when a kid is unknown: keys
@@ -89,7 +89,7 @@ function Copyable(props: { readonly text: string; readonly what: string }): JSX.
   );
 }
 
-function exampleOf(jwks: string, issuer: string): string {
+function exampleOf(jwks: string, issuer: string, algorithms: readonly string[]): string {
   return `import { createRemoteJWKSet, jwtVerify } from 'jose';
 
 const keys = createRemoteJWKSet(new URL('${jwks}'));
@@ -97,7 +97,7 @@ const keys = createRemoteJWKSet(new URL('${jwks}'));
 const { payload } = await jwtVerify(token, keys, {
   issuer: '${issuer}',
   audience: 'https://your.endpoint/as-configured',
-  algorithms: ['RS256', 'EdDSA'],
+  algorithms: [${algorithms.map((one) => `'${one}'`).join(', ')}],
   typ: 'secevent+jwt',
 });`;
 }

@@ -44,8 +44,15 @@ export const TYPE_WORDS: Readonly<Record<string, string>> = {
   test: 'Test',
 };
 
+/** Types of the notices that the operator gets (contract 10.16). No list can be filtered by them. */
+const NOTICE_WORDS: Readonly<Record<string, string>> = {
+  endpointFailing: 'Endpoint failing',
+  endpointRecovered: 'Endpoint recovered',
+  eventsExpired: 'Events expired',
+};
+
 export function typeWord(type: string | undefined): string {
-  return type === undefined ? 'Not kept' : (TYPE_WORDS[type] ?? type);
+  return type === undefined ? '–' : (TYPE_WORDS[type] ?? NOTICE_WORDS[type] ?? type);
 }
 
 /** The listener's last answer in a few words. */

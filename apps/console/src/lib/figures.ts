@@ -1,4 +1,4 @@
-/** Figures of subscriptions (contract 10.14), and what they ask of a person. */
+/** Figures of subscriptions, as the calls `…/stats` give them, and what they ask of a person. */
 import type { Hour } from './chart.ts';
 
 export type HealthState = 'healthy' | 'slow' | 'failing' | 'unverified';

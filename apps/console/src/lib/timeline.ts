@@ -39,7 +39,13 @@ export function stepsOf(history: readonly HistoryEntry[]): Step[] {
       case 'awaiting-retry':
         steps.push(attemptOf(entry, startOf(entry, before), 'failure'));
         if (entry.nextAttemptAt !== undefined)
-          steps.push({ kind: 'wait', from: entry.createdAt, until: entry.nextAttemptAt, over: !isLast });
+          steps.push({
+            kind: 'wait',
+            from: entry.createdAt,
+            // A retry may be late: what is over lasted until something happened.
+            until: history[index + 1]?.createdAt ?? entry.nextAttemptAt,
+            over: !isLast,
+          });
         break;
       case 'success':
         steps.push(attemptOf(entry, startOf(entry, before), 'success'));

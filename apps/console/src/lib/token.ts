@@ -32,7 +32,7 @@ export type Verdict =
   | { readonly kind: 'no key' }
   /** The token was shown without a signature (contract 5.1). */
   | { readonly kind: 'no signature' }
+  /** This browser does not know the algorithm of the key. */
+  | { readonly kind: 'unknown algorithm'; readonly algorithm: string }
   /** Browsers offer WebCrypto over https and at localhost alone. */
-  | { readonly kind: 'no WebCrypto' }
-  /** The browser is older than its support of the key's algorithm. */
-  | { readonly kind: 'not supported'; readonly algorithm: string };
+  | { readonly kind: 'no WebCrypto' };

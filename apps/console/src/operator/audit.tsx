@@ -17,7 +17,7 @@ interface List {
   readonly _links: { readonly next?: { readonly href: string } };
 }
 
-/** Of contract 10.7 and 10.15. The list is a help to choose; the service knows which there are. */
+/** Of the audit trail (contract 10.7 and 10.15). The list is a help to choose; the service knows which there are. */
 const EVENTS = [
   'console-link-created',
   'console-signed-in',
@@ -33,6 +33,7 @@ const EVENTS = [
   'client-secret-rotated',
   'subscription-deleted',
   'subscriptions-adopted-again',
+  'signing-algorithm-changed',
   'signing-keys-rotated',
   'signing-keys-resealed',
   'dead-letter-read',

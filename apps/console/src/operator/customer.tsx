@@ -14,11 +14,11 @@ import {
   Confirm,
   Copy,
   Dialog,
+  Facts,
   Failure,
   Field,
   Id,
   Loading,
-  Notice,
   Page,
   Panel,
   Time,
@@ -61,8 +61,7 @@ export function Customer({ cid }: { readonly cid: string }): JSX.Element {
       }
     >
       <Clients path={`${path}/clients`} />
-      <Keys path={path} cid={data.id} />
-      <Algorithm path={path} customer={data} onChange={reload} />
+      <Keys path={path} customer={data} reload={reload} />
       <Restored path={path} />
       <Erase path={path} customer={data} />
       <p class="small">
@@ -165,42 +164,72 @@ function ConsoleLink(props: {
   );
 }
 
-function Keys({ path, cid }: { readonly path: string; readonly cid: string }): JSX.Element {
-  const [asking, setAsking] = useState(false);
+type Algorithm = CustomerResource['signingAlgorithm'];
+
+function Keys(props: {
+  readonly path: string;
+  readonly customer: CustomerResource;
+  readonly reload: () => void;
+}): JSX.Element {
+  const { path, customer, reload } = props;
+  const { id, signingAlgorithm: algorithm, signingAlgorithmFrom: from } = customer;
+  const other: Algorithm = algorithm === 'EdDSA' ? 'RS256' : 'EdDSA';
+  const [asking, setAsking] = useState<'rotate' | 'change' | undefined>();
   const [signing, setSigning] = useState<string | undefined>();
-  const { run, busy, error } = useAction(async () => {
+  const close = () => setAsking(undefined);
+  const rotate = useAction(async () => {
     const { keys } = await access.operator.json<components['schemas']['JsonWebKeySet']>(
       `${path}/signing-keys/rotate`,
-      {
-        method: 'POST',
-      },
+      { method: 'POST' },
     );
     setSigning(keys[0]?.kid);
-    setAsking(false);
+    close();
     notify('The next key signs now');
+  });
+  const change = useAction(async () => {
+    await access.operator.json(path, { method: 'PATCH', body: { signingAlgorithm: other } });
+    close();
+    reload();
   });
   return (
     <Panel title="Signing keys">
+      <Facts
+        items={[
+          [
+            'Algorithm',
+            <span key="algorithm">
+              {algorithm}
+              {from !== undefined && Date.parse(from) > Date.now() && (
+                <>
+                  , from <Time at={from} /> on; RS256 until then
+                </>
+              )}
+            </span>,
+          ],
+          [
+            'Key set',
+            <code key="keys" class="breaks">
+              /{id}/login/jwk
+            </code>,
+          ],
+          signing !== undefined && ['Signs now', <Id key="signing" id={signing} what="key id" />],
+        ]}
+      />
       <p class="soft">
-        Keys rotate by themselves. Rotate them here when a private key may be known to others. The key set is
-        at <code class="breaks">/{cid}/login/jwk</code>.
+        Keys rotate by themselves. Rotate them here when a private key may be known to others.
       </p>
-      {signing !== undefined && (
-        <Notice tone="ok">
-          Signs now: <Id id={signing} what="key id" />
-        </Notice>
-      )}
       <div class="actions">
-        <Button onClick={() => setAsking(true)}>Rotate the keys…</Button>
+        <Button onClick={() => setAsking('rotate')}>Rotate the keys…</Button>
+        <Button onClick={() => setAsking('change')}>Sign by {other}…</Button>
       </div>
-      {asking && (
+      {asking === 'rotate' && (
         <Confirm
           title="Rotate the signing keys?"
           action="Rotate"
-          busy={busy}
-          error={error}
-          onConfirm={run}
-          onClose={() => setAsking(false)}
+          busy={rotate.busy}
+          error={rotate.error}
+          onConfirm={rotate.run}
+          onClose={close}
         >
           <p>
             The next key, which is published already, signs from now on. The present key stays published for
@@ -208,53 +237,23 @@ function Keys({ path, cid }: { readonly path: string; readonly cid: string }): J
           </p>
         </Confirm>
       )}
-    </Panel>
-  );
-}
-
-function Algorithm(props: {
-  readonly path: string;
-  readonly customer: CustomerResource;
-  readonly onChange: () => void;
-}): JSX.Element {
-  const { path, customer, onChange } = props;
-  const { signingAlgorithm, signingAlgorithmFrom: from } = customer;
-  const other = signingAlgorithm === 'EdDSA' ? 'RS256' : 'EdDSA';
-  const [asking, setAsking] = useState(false);
-  const { run, busy, error } = useAction(async () => {
-    await access.operator.json(path, { method: 'PATCH', body: { signingAlgorithm: other } });
-    setAsking(false);
-    notify(other === 'EdDSA' ? 'EdDSA signs in 24 hours' : 'RS256 signs now');
-    onChange();
-  });
-  return (
-    <Panel title="Signing algorithm">
-      <p class="soft">
-        {from === undefined ? (
-          'RS256 signs. Every listener verifies it.'
-        ) : (
-          <>
-            EdDSA signs from <Time at={from} /> on. Until then RS256 does.
-          </>
-        )}
-      </p>
-      <div class="actions">
-        <Button onClick={() => setAsking(true)}>Let {other} sign…</Button>
-      </div>
-      {asking && (
+      {asking === 'change' && (
         <Confirm
-          title={`Let ${other} sign?`}
-          action={`Let ${other} sign`}
-          busy={busy}
-          error={error}
-          onConfirm={run}
-          onClose={() => setAsking(false)}
+          title={`Sign by ${other}?`}
+          action={`Sign by ${other}`}
+          busy={change.busy}
+          error={change.error}
+          onConfirm={change.run}
+          onClose={close}
         >
-          <p>
-            {other === 'EdDSA'
-              ? 'Every listener of this customer must accept EdDSA and RS256. The new keys are published at once, and sign in 24 hours.'
-              : 'RSA keys sign from now on. They are published already. A later change to EdDSA takes 24 hours again.'}
-          </p>
+          {other === 'EdDSA' ? (
+            <p>
+              Only for listeners that accept both algorithms. The new keys are published at once, and sign in
+              24 hours, when every listener has had time to fetch them.
+            </p>
+          ) : (
+            <p>RS256 signs at once. Its keys were published all the time.</p>
+          )}
         </Confirm>
       )}
     </Panel>

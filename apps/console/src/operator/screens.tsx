@@ -8,6 +8,7 @@ import { Customer } from './customer.tsx';
 import { Customers } from './customers.tsx';
 import { DeadLetter, DeadLetters } from './dead-letters.tsx';
 import { Endpoints } from './endpoints.tsx';
+import { Notices } from './notices.tsx';
 import { OperatorOverview } from './overview.tsx';
 
 const SCREENS: readonly (readonly [string, (named: Readonly<Record<string, string>>) => JSX.Element])[] = [
@@ -17,6 +18,7 @@ const SCREENS: readonly (readonly [string, (named: Readonly<Record<string, strin
   ['operator/endpoints', () => <Endpoints />],
   ['operator/dead-letters', () => <DeadLetters />],
   ['operator/dead-letters/:id', ({ id = '' }) => <DeadLetter key={id} id={id} />],
+  ['operator/notices', () => <Notices />],
   ['operator/audit', () => <Audit />],
 ];
 

@@ -34,7 +34,8 @@ export function HourChart(props: { readonly hours: readonly Hour[]; readonly lab
         ))}
       </div>
       {asTable && (
-        <div class="chart-table">
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: a box that scrolls must be reached by the keyboard
+        <section class="chart-table" tabIndex={0} aria-label="The chart as a table">
           <Table
             caption={label}
             rows={[...hours].reverse()}
@@ -45,7 +46,7 @@ export function HourChart(props: { readonly hours: readonly Hour[]; readonly lab
               { title: 'Failed', cell: ({ failed }) => count(failed), number: true },
             ]}
           />
-        </div>
+        </section>
       )}
     </figure>
   );
