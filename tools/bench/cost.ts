@@ -2,7 +2,7 @@
 import { startHooks } from '../harness/hooks.ts';
 import { pause } from '../harness/service.ts';
 import { newCustomer, subscribe } from '../harness/tenant.ts';
-import { flood, inTurn } from './load.ts';
+import { flood, inTurn, sendAs } from './load.ts';
 import { price } from './prices.ts';
 import type { Report, Target } from './report.ts';
 import type { Runtime } from './runtime.ts';
@@ -43,7 +43,7 @@ async function count(
     customer,
     hooks.all.map(({ url }) => url),
   );
-  await flood(customer, hooks.all, 200, 100);
+  await flood(sendAs(customer), hooks.all, 200, 100);
   await pause(200); // until the last results are stored
   const stored = async (): Promise<Stored> => {
     return (await (await fetch(`${runtime.url}/bench/store?subscription=${subscription}`)).json()) as Stored;
@@ -52,7 +52,7 @@ async function count(
   await (await fetch(`${runtime.url}/bench/units`)).json();
   const cpuBefore = runtime.cpuMs();
   if (perCall === 1) await inTurn(customer, hooks.all, events);
-  else await flood(customer, hooks.all, events, perCall);
+  else await flood(sendAs(customer), hooks.all, events, perCall);
   await pause(1200); // results are stored after a second at most
   const cpuAfter = runtime.cpuMs();
   const counted = (await (await fetch(`${runtime.url}/bench/units`)).json()) as Units & { objectMs: number };
