@@ -33,16 +33,18 @@ const TIME_IS_UP = Symbol('time is up');
  * Makes one attempt: checks the address, posts, judges the answer. The time limit begins after the check, and covers the
  * answer's headers and the part of its body that is read. The caller must hold a connection slot already: a wait for the
  * connection would count as the listener's time.
+ * @param after runs the time limit, and returns what cancels it; by default with a timer of its own
  */
 export async function postSet(
   options: ListenerClientOptions,
   endpoint: string,
   set: string,
+  after: (ms: number, run: () => void) => () => void = afterwards,
 ): Promise<Outcome> {
   const refused = await checkBefore(options, endpoint);
   if (refused !== undefined) return refused;
   const abort = new AbortController();
-  const timer = setTimeout(() => abort.abort(TIME_IS_UP), options.timeoutMs);
+  const cancel = after(options.timeoutMs, () => abort.abort(TIME_IS_UP));
   try {
     const response = await fetch(endpoint, {
       method: 'POST',
@@ -62,8 +64,13 @@ export async function postSet(
     }
     return judgeFailure(error);
   } finally {
-    clearTimeout(timer);
+    cancel();
   }
+}
+
+function afterwards(ms: number, run: () => void): () => void {
+  const timer = setTimeout(run, ms);
+  return () => clearTimeout(timer);
 }
 
 async function checkBefore(options: ListenerClientOptions, endpoint: string): Promise<Outcome | undefined> {
