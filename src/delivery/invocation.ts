@@ -11,7 +11,7 @@
  * The platform ends work that outlives its batch after 30 s. So the batch ends only when what is left behind needs at most
  * `OUTLIVES_BATCH_MS` more.
  */
-import pLimit from 'p-limit';
+import pLimit, { type LimitFunction } from 'p-limit';
 import type { Outcome } from '../domain/attempt.ts';
 import type { DeliveryFacts } from '../domain/delivery.ts';
 import { OUTLIVES_BATCH_MS, placesLeaseMs } from '../domain/leases.ts';
@@ -73,9 +73,19 @@ export class Invocation {
   /** The time limits of everything that the invocation waits for. */
   readonly deadlines: Deadlines;
   /** Runs what needs no connection: signing and storing without an attempt. */
-  readonly deferrals = pLimit(DEFERRALS_AT_ONCE);
+  get deferrals(): LimitFunction {
+    this.#deferrals ??= pLimit(DEFERRALS_AT_ONCE);
+    return this.#deferrals;
+  }
+
   /** Splits wide messages: their slices are in memory. */
-  readonly splits = pLimit(SPLITS_AT_ONCE);
+  get splits(): LimitFunction {
+    this.#splits ??= pLimit(SPLITS_AT_ONCE);
+    return this.#splits;
+  }
+
+  #deferrals: LimitFunction | undefined;
+  #splits: LimitFunction | undefined;
   readonly #slots: Slots;
   readonly #lastStart: number;
   /** By subscription: when its unusual requests began that have no answer. */

@@ -15,43 +15,43 @@ function held() {
       await vi.advanceTimersByTimeAsync(1);
     }
   };
-  const after = (name: string, ms: number) =>
+  const limit = (name: string, ms: number) =>
     deadlines.after(ms, () => void rung.push(`${name} ${now - 1000}`));
-  return { deadlines, pass, rung, after };
+  return { deadlines, pass, rung, limit };
 }
 
 describe('the time limits of an invocation', () => {
   it('each limit runs out at its own time, whatever the order in which they were set', async () => {
-    const { pass, rung, after } = held();
-    after('long', 50);
-    after('short', 10);
-    after('middle', 30);
-    after('as short', 10);
+    const { pass, rung, limit } = held();
+    limit('long', 50);
+    limit('short', 10);
+    limit('middle', 30);
+    limit('as short', 10);
     await pass(60);
     expect(rung).toEqual(['short 10', 'as short 10', 'middle 30', 'long 50']);
   });
 
   it('a limit that was canceled never runs out, and the others keep their times', async () => {
-    const { pass, rung, after } = held();
-    const cancel = after('first', 10);
-    after('second', 20);
+    const { pass, rung, limit } = held();
+    const cancel = limit('first', 10);
+    limit('second', 20);
     await pass(5);
     cancel();
-    after('third', 20);
+    limit('third', 20);
     await pass(60);
     expect(rung).toEqual(['second 20', 'third 25']);
   });
 
   it('many limits have one timer between them, and the last one takes it along', async () => {
-    const { deadlines, after } = held();
-    const cancels = Array.from({ length: 200 }, (_, index) => after(`${index}`, 100 + index));
+    const { deadlines, limit } = held();
+    const cancels = Array.from({ length: 200 }, (_, index) => limit(`${index}`, 100 + index));
     expect(vi.getTimerCount()).toBe(1);
     for (const cancel of cancels) cancel();
     // It stays for the next limit, until the invocation ends.
     expect(vi.getTimerCount()).toBe(1);
     deadlines.end();
     expect(vi.getTimerCount()).toBe(0);
-    after('left behind', 10)();
+    limit('left behind', 10)();
     expect(vi.getTimerCount()).toBe(0);
   });
 

@@ -1,7 +1,7 @@
 /** Publishing events over HTTPS (contract 10.1). */
 import { z } from 'zod';
 import { publish } from '../../delivery/publish.ts';
-import { ApiFailure } from '../../domain/errors.ts';
+import { type ApiError, ApiFailure } from '../../domain/errors.ts';
 import { EventType, PublishedEvent } from '../../domain/event.ts';
 import { PUBLISH_BODY_MAX_BYTES, PUBLISH_MAX_EVENTS } from '../../domain/limits.ts';
 import { logError } from '../../log.ts';
@@ -35,9 +35,23 @@ const EVENT = {
 
 const BODY = { maxBytes: PUBLISH_BODY_MAX_BYTES, hint: '; split it into several calls' };
 
+/** The answer when the queue is away. */
+export const NOT_QUEUED = {
+  code: 'unavailable',
+  details: 'The queue is briefly away; repeat with the same ids',
+  retryAfterSeconds: 2,
+} as const satisfies ApiError;
+
+export function logNotQueued(
+  error: unknown,
+  names: { customerId: string; requestId: string; callerRequestId: string | undefined },
+): void {
+  logError('publish not queued', error, names);
+}
+
 /**
  * The route is declared for the document and handled by hand: `publish` judges each event of the body by the schema
- * shown here, so that it can name each fault with the position of its event.
+ * shown here, so that it can name each fault with the position of its event. Most calls do not come here: see `../short-path.ts`.
  */
 export function addPublish(door: Door): void {
   declare(door);
@@ -46,12 +60,8 @@ export function addPublish(door: Door): void {
     const body = await readJson(c, BODY);
     const result = await publish(c.get('services').queues.events, body, Date.now(), customerId).catch(
       (error: unknown) => {
-        logError('publish not queued', error, { customerId, ...idsOf(c) });
-        throw new ApiFailure({
-          code: 'unavailable',
-          details: 'The queue is briefly away; repeat with the same ids',
-          retryAfterSeconds: 2,
-        });
+        logNotQueued(error, { customerId, ...idsOf(c) });
+        throw new ApiFailure(NOT_QUEUED);
       },
     );
     if (!result.ok) throw new ApiFailure({ code: 'invalid_body', faults: result.faults });
