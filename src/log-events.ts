@@ -359,9 +359,9 @@ export const LOG_EVENTS = {
     },
     'sent on': {
       meaning:
-        'A consumer sent the rest of a message to `webhook-slices`: `events` events for `subscriptions` subscriptions, after `waitSeconds`. Its time or its connections were used up, or an endpoint has not answered for longer than usual. With `failures` above 0, work on it has failed that often. Lines without a wait and without a failure are written once a minute for each customer and isolate: `messages` is how many such rests there were since the last line, and the other figures are those of the last one.',
+        'A consumer sent the rest of a message to `webhook-slices`: `events` events for `subscriptions` subscriptions, after `waitSeconds`. Its time or its connections were used up, or an endpoint has not answered for longer than usual. With `failures` above 0, work on it has failed that often. Rests without a wait and without a failure share a line in a minute, for each customer and isolate: `messages` is how many, and the other figures are those of the last one.',
       action:
-        'Nothing. Many such lines with `waitSeconds` 0 mean that listeners answer slowly, or that more is published than the consumers can send: see [Limits](#limits).',
+        'Nothing. Many `messages` with `waitSeconds` 0 mean that listeners answer slowly, or that more is published than the consumers can send: see [Limits](#limits).',
       fields: ['customerId', 'messageId', 'subscriptions', 'events', 'failures', 'waitSeconds', 'messages'],
     },
   },

@@ -10,10 +10,10 @@ import { type Door, newDoor } from './kit/door.ts';
 import { answerError, handleError } from './kit/errors.ts';
 import { newIsolateMemory } from './kit/isolate.ts';
 import { identifyRequest } from './kit/request-id.ts';
+import { takeShortPath } from './kit/short-path.ts';
 import { managementDoor } from './management/door.ts';
 import { operatorDoor } from './operator/door.ts';
 import { publicDoor } from './public/door.ts';
-import { takeShortPath } from './short-path.ts';
 
 /**
  * What answers requests.

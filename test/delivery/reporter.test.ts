@@ -96,7 +96,7 @@ describe('when results are settled', () => {
     expect(ids()).toEqual(['a,b']);
   });
 
-  it('while the store thinks about a failure, further failures wait for its answer, and then go together', async () => {
+  it('further failures wait while the store thinks about one, and then go together', async () => {
     const { report, calls, ids } = reporting(100);
     report('a', REFUSED);
     report('b', REFUSED);

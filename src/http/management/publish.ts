@@ -1,14 +1,14 @@
 /** Publishing events over HTTPS (contract 10.1). */
 import { z } from 'zod';
 import { publish } from '../../delivery/publish.ts';
-import { type ApiError, ApiFailure } from '../../domain/errors.ts';
+import { ApiFailure } from '../../domain/errors.ts';
 import { EventType, PublishedEvent } from '../../domain/event.ts';
 import { PUBLISH_BODY_MAX_BYTES, PUBLISH_MAX_EVENTS } from '../../domain/limits.ts';
-import { logError } from '../../log.ts';
 import { readJson } from '../kit/body.ts';
 import { param } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
 import { EXAMPLE } from '../kit/examples.ts';
+import { logNotQueued, NOT_QUEUED } from '../kit/not-queued.ts';
 import { problems } from '../kit/problems.ts';
 import { idsOf } from '../kit/request-id.ts';
 import { declareRoute, forClients } from '../kit/route.ts';
@@ -35,23 +35,9 @@ const EVENT = {
 
 const BODY = { maxBytes: PUBLISH_BODY_MAX_BYTES, hint: '; split it into several calls' };
 
-/** The answer when the queue is away. */
-export const NOT_QUEUED = {
-  code: 'unavailable',
-  details: 'The queue is briefly away; repeat with the same ids',
-  retryAfterSeconds: 2,
-} as const satisfies ApiError;
-
-export function logNotQueued(
-  error: unknown,
-  names: { customerId: string; requestId: string; callerRequestId: string | undefined },
-): void {
-  logError('publish not queued', error, names);
-}
-
 /**
  * The route is declared for the document and handled by hand: `publish` judges each event of the body by the schema
- * shown here, so that it can name each fault with the position of its event. Most calls do not come here: see `../short-path.ts`.
+ * shown here, so that it can name each fault with the position of its event. Most calls do not come here: see `kit/short-path.ts`.
  */
 export function addPublish(door: Door): void {
   declare(door);

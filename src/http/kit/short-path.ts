@@ -6,16 +6,16 @@
  * with a declared length. It answers only when the events are queued, or when the queue is away. Every other call goes to the app,
  * each refusal too, so there is one place that refuses.
  */
-import { readConfig } from '../config.ts';
-import { publish } from '../delivery/publish.ts';
-import { PUBLISH_BODY_MAX_BYTES } from '../domain/limits.ts';
-import type { Env } from '../env.ts';
-import { NOT_CACHED } from './kit/answer-headers.ts';
-import { JSON_MEDIA_TYPE } from './kit/body.ts';
-import { onTheWire } from './kit/error-table.ts';
-import { BEARER, isKnownPublisher } from './kit/publishers.ts';
-import { callerIdOf } from './kit/request-id.ts';
-import { logNotQueued, NOT_QUEUED } from './management/publish.ts';
+import { readConfig } from '../../config.ts';
+import { publish } from '../../delivery/publish.ts';
+import { PUBLISH_BODY_MAX_BYTES } from '../../domain/limits.ts';
+import type { Env } from '../../env.ts';
+import { NOT_CACHED } from './answer-headers.ts';
+import { JSON_MEDIA_TYPE } from './body.ts';
+import { onTheWire } from './error-table.ts';
+import { logNotQueued, NOT_QUEUED } from './not-queued.ts';
+import { BEARER, isKnownPublisher } from './publishers.ts';
+import { callerIdOf } from './request-id.ts';
 
 /** A URL with a query is left to the app. */
 const PUBLISH_URL =
