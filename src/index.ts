@@ -1,7 +1,7 @@
 /** The Worker. Wiring only: requests to the app, batches to their consumers, the cron to maintenance. */
 import { runScheduled } from './cron/scheduled.ts';
 import type { Env } from './env.ts';
-import { createApp } from './http/app.ts';
+import { createFetch } from './http/app.ts';
 import { createAddressCheck } from './outbound/address-check.ts';
 import { consume } from './queue/consumer.ts';
 import { createServices } from './services.ts';
@@ -11,10 +11,10 @@ export { HostLimit } from './host-limit/host-limit.ts';
 export { Publisher } from './publisher.ts';
 
 const checkAddress = createAddressCheck();
-const app = createApp(checkAddress);
+const answer = createFetch(checkAddress);
 
 export default {
-  fetch: (request, env, ctx) => app.fetch(request, env, ctx),
+  fetch: (request, env, ctx) => answer(request, env, ctx),
   queue: (batch, env, ctx) =>
     consume(
       batch,

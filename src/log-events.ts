@@ -353,16 +353,16 @@ export const LOG_EVENTS = {
     },
     delivered: {
       meaning:
-        'The listener of one subscription accepted `count` tokens since the last line of this consumer. `medianMs` and `maxMs` are the times that its answers took.',
+        'Listeners of a customer accepted `count` tokens since the last such line of this isolate: of the subscription `subscriptionId`, or of as many as `subscriptions` says. `medianMs` and `maxMs` are the times that the answers took. An isolate writes one such line for a customer in a minute. What it counted after its last line is in no line if it ends, or has no more work.',
       action: 'Nothing. No such line while producers publish is an alarm: see [Alarms](#alarms).',
-      fields: ['customerId', 'subscriptionId', 'count', 'medianMs', 'maxMs'],
+      fields: ['customerId', 'subscriptionId', 'subscriptions', 'count', 'medianMs', 'maxMs'],
     },
     'sent on': {
       meaning:
-        'A consumer sent the rest of a message to `webhook-slices`: `events` events for `subscriptions` subscriptions, after `waitSeconds`. Its time or its connections were used up, or an endpoint has not answered for longer than usual. With `failures` above 0, work on it has failed that often.',
+        'A consumer sent the rest of a message to `webhook-slices`: `events` events for `subscriptions` subscriptions, after `waitSeconds`. Its time or its connections were used up, or an endpoint has not answered for longer than usual. With `failures` above 0, work on it has failed that often. Rests without a wait and without a failure share a line in a minute, for each customer and isolate: `messages` is how many, and the other figures are those of the last one.',
       action:
-        'Nothing. Many such lines with `waitSeconds` 0 mean that listeners answer slowly, or that more is published than the consumers can send: see [Limits](#limits).',
-      fields: ['customerId', 'messageId', 'subscriptions', 'events', 'failures', 'waitSeconds'],
+        'Nothing. Many `messages` with `waitSeconds` 0 mean that listeners answer slowly, or that more is published than the consumers can send: see [Limits](#limits).',
+      fields: ['customerId', 'messageId', 'subscriptions', 'events', 'failures', 'waitSeconds', 'messages'],
     },
   },
 } as const satisfies Record<'error' | 'warn' | 'info', Readonly<Record<string, LogEvent>>>;

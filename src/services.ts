@@ -125,7 +125,7 @@ function createDelivery(
       await signer.open([keyIdOf(set)]);
       return await signer.signAgain(set);
     },
-    post: (endpoint, set) => postSet(listeners, endpoint, set),
+    post: (endpoint, set, after) => postSet(listeners, endpoint, set, after),
     longestAttemptMs: longestAttemptMs(config.attemptTimeoutMs),
     sendSlices: (queue, slices, delaySeconds) =>
       sendAll(queue === 'events' ? env.EVENTS : env.SLICES, slices, delaySeconds),

@@ -8,7 +8,8 @@ import type { Caller, StartedAttempt } from '../event-store/rpc.ts';
 import type { Dispatch } from '../outbound/queues.ts';
 import { type Disposition, DONE, FAILED, LATER } from './disposition.ts';
 import { DispatchPlaces } from './host-share.ts';
-import { answerOf, type Invocation, logFailedCall } from './invocation.ts';
+import { type Invocation, logFailedCall } from './invocation.ts';
+import { SETTLE_DISPATCHED_MS } from './tuning.ts';
 
 /** What this version of the consumer can do. */
 const CALLER: Caller = { signs: true };
@@ -26,13 +27,13 @@ export async function deliverDispatched(
 ): Promise<Disposition> {
   const ref = refOf(subscription);
   const store = invocation.ports.store(subscription.id);
-  const reporter = invocation.reporter(store, subscription, dispatch.eventIds.length);
+  const reporter = invocation.reporter(store, subscription, dispatch.eventIds.length, SETTLE_DISPATCHED_MS);
   const isInTrouble = dispatch.unhealthy === true;
   const places = placesOf(invocation, dispatch);
 
   async function begin(eventId: string): Promise<StartedAttempt | Disposition> {
     try {
-      return (await answerOf(store.begin(ref, dispatch.token, [eventId], CALLER)))[0] ?? DONE;
+      return (await invocation.answerOf(store.begin(ref, dispatch.token, [eventId], CALLER)))[0] ?? DONE;
     } catch (error) {
       logFailedCall('begin', ref, error);
       return FAILED;

@@ -10,12 +10,13 @@
 import pLimit, { type LimitFunction } from 'p-limit';
 import type { DeliveryFacts } from '../domain/delivery.ts';
 import type { IdentityEvent } from '../domain/event.ts';
+import { SETTLE_INTERVAL_MS } from '../domain/leases.ts';
 import type { SigningKeyName } from '../domain/signing-algorithm.ts';
 import { type Recipient, refOf, type SubscriptionRef } from '../domain/subscription.ts';
 import type { Admission, SentReport } from '../event-store/rpc.ts';
 import { type Disposition, DONE, FAILED, LATER } from './disposition.ts';
 import type { HostShare } from './host-share.ts';
-import { answerOf, type Invocation, logFailedCall } from './invocation.ts';
+import { type Invocation, logFailedCall } from './invocation.ts';
 import type { DeliveryStore } from './ports.ts';
 import type { Reporter } from './reporter.ts';
 import type { Route } from './route.ts';
@@ -79,7 +80,7 @@ export class FirstAttempts {
     try {
       const ids = events.map(({ id }) => id);
       const patient = ids.filter((id) => waited.has(id));
-      admissions = await answerOf(store.admit(ref, ids, patient));
+      admissions = await this.#invocation.answerOf(store.admit(ref, ids, patient));
     } catch (error) {
       logFailedCall('admit', ref, error);
       for (const event of events) onEnd(event, FAILED);
@@ -88,8 +89,8 @@ export class FirstAttempts {
     const isAttempted = admissions.some(({ answer }) => answer === 'new');
     const share = early ?? (isAttempted ? this.#invocation.share(subscription) : undefined);
     const work = admissions.filter(({ answer }) => answer === 'new' || answer === 'held').length;
-    const reporter = this.#invocation.reporter(store, subscription, work);
-    const gate = new Gate(store, reporter, this.#invocation.ports.now);
+    const reporter = this.#invocation.reporter(store, subscription, work, SETTLE_INTERVAL_MS);
+    const gate = new Gate(store, reporter, this.#invocation);
     const portion: Portion = { subscription, ref, key, store, reporter, gate, share, waited };
     const postponed: [IdentityEvent, Disposition][] = [];
     await Promise.all(
@@ -202,31 +203,37 @@ function factsOf({ subscription }: Portion, event: IdentityEvent, set: string): 
 
 /**
  * Whether attempts of an admitted portion may still start. The gate closes once a result showed that the endpoint is not
- * healthy: the rest of the portion goes to the store (contract 10.4). The gate asks the store again when it was last asked more
- * than a second ago, because an event that waits for a slot must not be sent after its subscription was disabled (contract 3.6).
+ * healthy: the rest of the portion goes to the store (contract 10.4). An event that waits for a slot must not be sent after its
+ * subscription was disabled (contract 3.6). So the gate goes by the store's last word, which comes with each answer, and asks when that is
+ * more than a second old.
  */
 class Gate {
   readonly #store: DeliveryStore;
   readonly #reporter: Reporter;
-  readonly #now: () => number;
+  readonly #invocation: Invocation;
   #askedAt: number;
   #answer = Promise.resolve(true);
 
-  constructor(store: DeliveryStore, reporter: Reporter, now: () => number) {
+  constructor(store: DeliveryStore, reporter: Reporter, invocation: Invocation) {
     this.#store = store;
     this.#reporter = reporter;
-    this.#now = now;
-    this.#askedAt = now();
+    this.#invocation = invocation;
+    this.#askedAt = invocation.ports.now();
   }
 
   async isOpen(): Promise<boolean> {
     // Five failures are on their way to the store: its answer decides about the next request.
-    await answerOf(this.#reporter.verdict).catch(() => undefined);
-    const { health } = this.#reporter;
-    if (health !== undefined && health.state !== 'healthy') return false;
-    if (this.#now() - this.#askedAt > ASK_AGAIN_MS) {
-      this.#askedAt = this.#now();
-      this.#answer = answerOf(this.#store.mayStart()).catch(() => true);
+    await this.#reporter.verdict;
+    const { last } = this.#reporter;
+    if (last !== undefined && last.health.state !== 'healthy') return false;
+    if (last?.mayStart !== undefined && last.at >= this.#askedAt) {
+      this.#askedAt = last.at;
+      this.#answer = Promise.resolve(last.mayStart);
+    }
+    const now = this.#invocation.ports.now();
+    if (now - this.#askedAt > ASK_AGAIN_MS) {
+      this.#askedAt = now;
+      this.#answer = this.#invocation.answerOf(this.#store.mayStart()).catch(() => true);
     }
     return await this.#answer;
   }

@@ -11,7 +11,7 @@
  * The platform ends work that outlives its batch after 30 s. So the batch ends only when what is left behind needs at most
  * `OUTLIVES_BATCH_MS` more.
  */
-import pLimit from 'p-limit';
+import pLimit, { type LimitFunction } from 'p-limit';
 import type { Outcome } from '../domain/attempt.ts';
 import type { DeliveryFacts } from '../domain/delivery.ts';
 import { OUTLIVES_BATCH_MS, placesLeaseMs } from '../domain/leases.ts';
@@ -23,14 +23,16 @@ import type { AttemptedReport, HealthNote, SentReport } from '../event-store/rpc
 import { hostOf } from '../host-limit/client.ts';
 import { describeError, logWarn } from '../log.ts';
 import { logStored } from './attempt-log.ts';
+import { Deadlines } from './deadlines.ts';
 import { type Disposition, DONE, FAILED, LATER } from './disposition.ts';
 import { HostShare } from './host-share.ts';
 import { hostKey } from './hosts.ts';
 import { Memory } from './memory.ts';
 import { Patience } from './patience.ts';
 import type { DeliveryPorts, DeliveryStore } from './ports.ts';
-import { Reporter } from './reporter.ts';
+import { type OnStored, Reporter } from './reporter.ts';
 import { type Slot, Slots } from './slots.ts';
+import { Successes } from './successes.ts';
 import {
   DEFERRALS_AT_ONCE,
   FETCHES_PER_INVOCATION,
@@ -62,14 +64,28 @@ const NO_KEY: Outcome = { kind: 'our_fault', message: 'the signing key is not av
 
 /** What listeners usually take, as this isolate has seen it. */
 const patience = new Patience();
+/** Successes that the log of this isolate has yet to count. */
+const successes = new Successes();
 
 export class Invocation {
   readonly ports: DeliveryPorts;
   readonly memory = new Memory();
+  /** The time limits of everything that the invocation waits for. */
+  readonly deadlines: Deadlines;
   /** Runs what needs no connection: signing and storing without an attempt. */
-  readonly deferrals = pLimit(DEFERRALS_AT_ONCE);
+  get deferrals(): LimitFunction {
+    this.#deferrals ??= pLimit(DEFERRALS_AT_ONCE);
+    return this.#deferrals;
+  }
+
   /** Splits wide messages: their slices are in memory. */
-  readonly splits = pLimit(SPLITS_AT_ONCE);
+  get splits(): LimitFunction {
+    this.#splits ??= pLimit(SPLITS_AT_ONCE);
+    return this.#splits;
+  }
+
+  #deferrals: LimitFunction | undefined;
+  #splits: LimitFunction | undefined;
   readonly #slots: Slots;
   readonly #lastStart: number;
   /** By subscription: when its unusual requests began that have no answer. */
@@ -91,6 +107,7 @@ export class Invocation {
    */
   constructor(ports: DeliveryPorts, budgetMs: number, customers: ReadonlySet<string>) {
     this.ports = ports;
+    this.deadlines = new Deadlines(ports.now);
     this.#slots = new Slots(customers.size > 1);
     this.#lastStart = ports.now() + budgetMs;
   }
@@ -163,7 +180,7 @@ export class Invocation {
     const answer = this.#post(request, startedAt);
     const reported = answer.then((report) => this.report(reporter, report, ref)).finally(forget);
     const overdueAfterMs = patience.overdueAfterMs(ref.subscriptionId, startedAt);
-    if (await isWithin(answer, overdueAfterMs)) return await reported;
+    if (await this.deadlines.isWithin(answer, overdueAfterMs)) return await reported;
 
     this.#slots.overdue(ref);
     place?.overdue?.();
@@ -186,7 +203,7 @@ export class Invocation {
   /** Brings a report to its store. Never rejects. */
   async report(reporter: Reporter, report: SentReport, ref: SubscriptionRef): Promise<Disposition> {
     try {
-      await answerOf(reporter.report(report));
+      await reporter.report(report);
       return DONE;
     } catch (error) {
       logFailedCall('settle', ref, error);
@@ -194,10 +211,30 @@ export class Invocation {
     }
   }
 
-  /** The reporter of a subscription. It logs what was stored, and notes the endpoint's health when that is news. */
-  reporter(store: DeliveryStore, subscription: Recipient, expected: number): Reporter {
-    return new Reporter(store, refOf(subscription), expected, (ref, pairs, health) => {
-      logStored(ref, pairs, this.ports.debug);
+  /**
+   * The reporter of a subscription. It logs what was stored, and notes the endpoint's health when that is news.
+   * @param waitMs how long the report of a success may wait for others
+   */
+  reporter(store: DeliveryStore, subscription: Recipient, expected: number, waitMs: number): Reporter {
+    const onStored = this.#onStored(subscription);
+    const { deadlines } = this;
+    const { now } = this.ports;
+    const answerOf = <Answer>(call: Promise<Answer>) => this.answerOf(call);
+    return new Reporter(refOf(subscription), expected, { store, onStored, deadlines, waitMs, answerOf, now });
+  }
+
+  /**
+   * The answer of a store, which has little time for it: a batch must not wait for one store.
+   * @throws Error when it does not answer in time. If it does the work all the same, that is harmless: each call may be repeated
+   */
+  async answerOf<Answer>(call: Promise<Answer>): Promise<Answer> {
+    if (await this.deadlines.isWithin(call, STORE_ANSWERS_WITHIN_MS)) return await call;
+    throw new Error(`the event store did not answer within ${STORE_ANSWERS_WITHIN_MS / 1000} s`);
+  }
+
+  #onStored(subscription: Recipient): OnStored {
+    return (ref, pairs, health) => {
+      logStored(ref, pairs, this.ports.debug, successes);
       this.#noteRoom(subscription, health);
       const before = this.#noted.get(ref.subscriptionId) ?? subscription.health;
       if (health.state === before) return;
@@ -208,7 +245,7 @@ export class Invocation {
       });
       // Also after the batch has ended: an endpoint that hangs shows it only then.
       this.ports.waitUntil(noted);
-    });
+    };
   }
 
   /** Notes how full a store is when a step of ten per cent was crossed: that is rare, so it costs a delivery nothing. */
@@ -225,10 +262,14 @@ export class Invocation {
   /** Resolves when the batch may end: what is left behind may then outlive it. */
   async end(): Promise<void> {
     for (const share of this.#shares.values()) share.end();
-    const work = Promise.all(this.#leftBehind);
-    this.ports.waitUntil(work);
-    const waitMs = this.#lastEndsAt - OUTLIVES_BATCH_MS - this.ports.now();
-    if (waitMs > 0) await isWithin(work, waitMs);
+    if (this.#leftBehind.size > 0) {
+      const work = Promise.all(this.#leftBehind);
+      this.ports.waitUntil(work.then(() => successes.write(this.ports.now())));
+      const waitMs = this.#lastEndsAt - OUTLIVES_BATCH_MS - this.ports.now();
+      if (waitMs > 0) await this.deadlines.isWithin(work, waitMs);
+    }
+    successes.write(this.ports.now());
+    this.deadlines.end();
   }
 
   /** A request whose SET is signed, unless its key is away: an event that was held comes from its store without its signature. */
@@ -244,7 +285,9 @@ export class Invocation {
   }
 
   async #post({ ref, facts, attempt, slot, place }: Request, startedAt: number): Promise<AttemptedReport> {
-    const outcome = isUnsigned(facts.set) ? NO_KEY : await this.ports.post(facts.endpoint, facts.set);
+    const outcome = isUnsigned(facts.set)
+      ? NO_KEY
+      : await this.ports.post(facts.endpoint, facts.set, this.deadlines.after);
     const now = this.ports.now();
     const durationMs = Math.max(0, now - startedAt);
     if (isAnswer(outcome)) {
@@ -306,33 +349,6 @@ function withoutPlace(share: HostShare, hasWaited: boolean): Disposition | typeo
 /** Whether the listener answered, with whatever status. */
 function isAnswer(outcome: Outcome): boolean {
   return 'response' in outcome;
-}
-
-/**
- * The answer of a store, which has little time for it: a batch must not wait for one store.
- * @throws Error when it does not answer in time. If it does the work all the same, that is harmless: each call may be repeated
- */
-export async function answerOf<Answer>(call: Promise<Answer>): Promise<Answer> {
-  if (await isWithin(call, STORE_ANSWERS_WITHIN_MS)) return await call;
-  throw new Error(`the event store did not answer within ${STORE_ANSWERS_WITHIN_MS / 1000} s`);
-}
-
-/** Waits for work, but not longer than this. @returns whether it ended in time */
-async function isWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
-  let timer: number | null = null;
-  const timeout = new Promise<false>((resolve) => {
-    timer = setTimeout(() => resolve(false), ms);
-  });
-  try {
-    // Work that fails has ended, too: the caller awaits it, and learns why.
-    const ended = work.then(
-      () => true,
-      () => true,
-    );
-    return await Promise.race([ended, timeout]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 export function logFailedCall(call: string, ref: SubscriptionRef, error: unknown): void {

@@ -7,6 +7,7 @@ import type { Recipient } from '../domain/subscription.ts';
 import type { EventStoreRpc, HealthNote } from '../event-store/rpc.ts';
 import type { HostLimitRpc } from '../host-limit/rpc.ts';
 import type { Dispatch, PackedEvents } from '../outbound/queues.ts';
+import type { After } from './deadlines.ts';
 
 /** The calls of an event store that delivering needs. */
 export type DeliveryStore = Pick<EventStoreRpc, 'admit' | 'begin' | 'settle' | 'mayStart' | 'release'>;
@@ -27,8 +28,11 @@ export interface DeliveryPorts {
    * @returns the same text when that key is gone or does not open. @throws what reading the key throws
    */
   signStored(set: string): Promise<string>;
-  /** Makes one request; never throws. */
-  post(endpoint: string, set: string): Promise<Outcome>;
+  /**
+   * Makes one request; never throws.
+   * @param after runs its time limit
+   */
+  post(endpoint: string, set: string, after: After): Promise<Outcome>;
   /** The longest time from the start of an attempt until its result is on its way to the store, ms. */
   readonly longestAttemptMs: number;
   /**

@@ -1,16 +1,21 @@
 /**
- * Brings the reports of one invocation to their event stores: soon, in few calls, and never more than a second late, so
- * that a consumer that dies repeats little. `report` resolves once its report is stored; only then may the queue message be
- * acknowledged.
+ * Brings the reports of one invocation to their event stores, in as few calls as they need. A report is *news* when somebody goes
+ * by it: an attempt that failed has a next one, and a request without an answer needs its lease. News is sent at once, with everything
+ * that waits; while a call with news is under way, further failures wait for its answer, unless they may turn the endpoint's health. A
+ * success is no news, and neither is an event that was deferred: they are stored a hundred at a time, or when the first of them has
+ * waited for some seconds, or when no more are expected.
+ *
+ * What waits here is repeated if the consumer dies: fewer than a hundred successes of one subscription, none older than those
+ * seconds. `report` resolves once its report is stored; only then may the queue message be acknowledged.
  */
-import { SETTLE_INTERVAL_MS } from '../domain/leases.ts';
 import { FAILED_IN_A_ROW } from '../domain/limits.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
 import type { EventStoreRpc, HealthNote, SentReport, StoredReport } from '../event-store/rpc.ts';
+import type { Deadlines } from './deadlines.ts';
 import { SETTLE_MAX_CHARACTERS, SETTLE_MAX_REPORTS } from './tuning.ts';
 
 /** Called once for each `settle`, with every report it stored and the endpoint's health after them. */
-type OnStored = (
+export type OnStored = (
   ref: SubscriptionRef,
   pairs: readonly (readonly [SentReport, StoredReport])[],
   health: HealthNote,
@@ -22,19 +27,43 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
+/** What a reporter needs of its invocation. */
+interface ReporterRules {
+  readonly store: Pick<EventStoreRpc, 'settle'>;
+  readonly onStored: OnStored;
+  readonly deadlines: Pick<Deadlines, 'after'>;
+  /** How long a report that is no news may wait, ms. */
+  readonly waitMs: number;
+  /** The answer of the store. @throws Error when it takes too long */
+  answerOf<Answer>(call: Promise<Answer>): Promise<Answer>;
+  now(): number;
+}
+
+/** What a store answered last. */
+interface LastAnswer {
+  readonly health: HealthNote;
+  /** Whether attempts may start; absent from a store of an earlier version. */
+  readonly mayStart: boolean | undefined;
+  /** When the answer came, ms. */
+  readonly at: number;
+}
+
 /** The reports of one subscription within one invocation. */
 export class Reporter {
-  readonly #store: Pick<EventStoreRpc, 'settle'>;
+  readonly #rules: ReporterRules;
   readonly #ref: SubscriptionRef;
-  readonly #onStored: OnStored;
   #expected: number;
   #waiting: Waiting[] = [];
   /** Characters of the tokens that wait here. */
   #characters = 0;
-  #timer: number | null = null;
-  /** Failed attempts whose reports wait here. */
-  #failedWaiting = 0;
-  #health: HealthNote | undefined;
+  /** Cancels the limit of the report that has waited longest. */
+  #cancel: (() => void) | undefined;
+  #hasNews = false;
+  /** Calls with news that are under way. */
+  #newsUnderWay = 0;
+  /** Attempts that failed in a row, as this invocation has seen them. */
+  #failedInARow = 0;
+  #last: LastAnswer | undefined;
   #verdict: Promise<unknown> = Promise.resolve();
   #hasFailed = false;
 
@@ -43,9 +72,9 @@ export class Reporter {
     return this.#hasFailed;
   }
 
-  /** The endpoint's health as the store answered it last; `undefined` before the first answer. */
-  get health(): HealthNote | undefined {
-    return this.#health;
+  /** What the store answered last; `undefined` before its first answer. */
+  get last(): LastAnswer | undefined {
+    return this.#last;
   }
 
   /** Ends when the store has answered to the last reports that may turn the endpoint's health. Never rejects. */
@@ -54,16 +83,10 @@ export class Reporter {
   }
 
   /** @param expected how many reports will come: the last one goes out at once */
-  constructor(
-    store: Pick<EventStoreRpc, 'settle'>,
-    ref: SubscriptionRef,
-    expected: number,
-    onStored: OnStored,
-  ) {
-    this.#store = store;
+  constructor(ref: SubscriptionRef, expected: number, rules: ReporterRules) {
     this.#ref = ref;
     this.#expected = expected;
-    this.#onStored = onStored;
+    this.#rules = rules;
   }
 
   /** Stores a report together with others of its time. Rejects when the store could not take it. */
@@ -71,11 +94,14 @@ export class Reporter {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ report, resolve, reject });
       this.#characters += ('set' in report ? report.set : report.unsigned).length;
-      // Report a result at once if it may change the endpoint's health, so that we stop sending to a listener in trouble.
-      const kind = report.kind === 'attempted' ? report.result.outcome.kind : 'success';
-      if (kind !== 'success') this.#failedWaiting++;
-      const isNews = report.kind === 'waiting' || kind === 'timed_out';
-      this.#countDown(isNews || this.#failedWaiting >= FAILED_IN_A_ROW);
+      const outcome = report.kind === 'attempted' ? report.result.outcome.kind : undefined;
+      const isFailure = outcome !== undefined && outcome !== 'success';
+      if (isFailure) this.#failedInARow++;
+      else if (outcome === 'success') this.#failedInARow = 0;
+      if (isFailure || report.kind === 'waiting') this.#hasNews = true;
+      // It may change the endpoint's health, so that we stop sending to a listener in trouble: it does not wait for another call.
+      const mayTurnHealth = outcome === 'timed_out' || (isFailure && this.#failedInARow >= FAILED_IN_A_ROW);
+      this.#countDown(report.kind === 'waiting' || mayTurnHealth);
     });
   }
 
@@ -87,31 +113,42 @@ export class Reporter {
   #countDown(atOnce: boolean): void {
     this.#expected--;
     const isFull = this.#waiting.length >= SETTLE_MAX_REPORTS || this.#characters >= SETTLE_MAX_CHARACTERS;
-    if (atOnce || isFull || this.#expected <= 0) this.#flush();
-    else this.#timer ??= setTimeout(() => this.#flush(), SETTLE_INTERVAL_MS);
+    const isNews = this.#hasNews && this.#newsUnderWay === 0;
+    if (atOnce || isFull || isNews || this.#expected <= 0) this.#flush();
+    else if (this.#waiting.length > 0)
+      this.#cancel ??= this.#rules.deadlines.after(this.#rules.waitMs, () => this.#flush());
   }
 
   #flush(): void {
-    clearTimeout(this.#timer);
-    this.#timer = null;
+    this.#cancel?.();
+    this.#cancel = undefined;
     const waiting = this.#waiting;
     if (waiting.length === 0) return;
     this.#waiting = [];
     this.#characters = 0;
-    const mayTurnHealth = this.#failedWaiting >= FAILED_IN_A_ROW;
-    this.#failedWaiting = 0;
-    const reports = waiting.map(({ report }) => report);
-    const stored = this.#store.settle(this.#ref, reports).then(
-      ({ settled, health }) => {
-        this.#health = health;
-        this.#pass(waiting, settled, health);
-      },
-      (error: unknown) => {
-        this.#hasFailed = true;
-        for (const { reject } of waiting) reject(error);
-      },
-    );
-    if (mayTurnHealth) this.#verdict = stored;
+    const hasNews = this.#hasNews;
+    this.#hasNews = false;
+    if (hasNews) this.#newsUnderWay++;
+    const stored = this.#settle(waiting).finally(() => {
+      if (!hasNews) return;
+      this.#newsUnderWay--;
+      if (this.#hasNews && this.#newsUnderWay === 0) this.#flush();
+    });
+    if (hasNews && this.#failedInARow >= FAILED_IN_A_ROW) this.#verdict = stored;
+  }
+
+  /** Never rejects. */
+  async #settle(waiting: readonly Waiting[]): Promise<void> {
+    const { store, answerOf, now } = this.#rules;
+    try {
+      const reports = waiting.map(({ report }) => report);
+      const { settled, health, mayStart } = await answerOf(store.settle(this.#ref, reports));
+      this.#last = { health, mayStart, at: now() };
+      this.#pass(waiting, settled, health);
+    } catch (error) {
+      this.#hasFailed = true;
+      for (const { reject } of waiting) reject(error);
+    }
   }
 
   #pass(waiting: readonly Waiting[], settled: readonly StoredReport[], health: HealthNote): void {
@@ -124,6 +161,6 @@ export class Reporter {
         resolve(answer);
       }
     }
-    this.#onStored(this.#ref, pairs, health);
+    this.#rules.onStored(this.#ref, pairs, health);
   }
 }

@@ -2,7 +2,7 @@
  * How one invocation of a consumer is tuned. A customer sees none of these figures; times that leases depend on are in
  * `domain/leases.ts`, the limits of the product in `domain/limits.ts`.
  */
-import { SECOND_MS } from '../domain/limits.ts';
+import { MINUTE_MS, SECOND_MS } from '../domain/limits.ts';
 
 /**
  * Requests at once. The platform lets six connections wait for headers; a seventh would queue while its time limit runs. The
@@ -25,8 +25,16 @@ export const DEFERRALS_AT_ONCE = 2;
 export const ADMIT_MAX_EVENTS = 100;
 /** An event waits for a slot at most this long on the store's last word that attempts may start. */
 export const ASK_AGAIN_MS = SECOND_MS;
-/** A store that takes longer for a call counts as away. A report waits at most a second before its call. */
+/** A store that takes longer for a call counts as away. */
 export const STORE_ANSWERS_WITHIN_MS = 5 * SECOND_MS;
+/** Reports of dispatched attempts reach the store at least this often: the backlog goes by what they say of the listener. */
+export const SETTLE_DISPATCHED_MS = SECOND_MS;
+/** A customer's successes have one line of the log in so long, in an isolate; so has what its consumers send on. */
+export const SHARED_LINE_MS = MINUTE_MS;
+/** Successes of one line: their times are in memory until it is written. */
+export const SUCCESSES_LINE_MAX = 1000;
+/** Customers whose shared lines an isolate remembers. */
+export const SHARED_LINES_MAX = 2000;
 /** Subscriptions that an invocation for `webhook-events` works on at once, so that each customer of a batch has its turn. */
 export const EVENTS_ROUTES_AT_ONCE = 40;
 /** Events that an invocation for `webhook-slices` works on at once: twice as many as it has connections. */

@@ -8,7 +8,7 @@
 /** The part of a listener's answer that is kept; never its body (contract 5.1). */
 export interface ListenerResponse {
   readonly statusCode: number;
-  /** Names in canonical case, values joined; at most 4 KiB in all. Of a success only those of `isKeptOfSuccess`. */
+  /** Names in canonical case, values joined; at most 4 KiB in all. Of a success only `KEPT_OF_SUCCESS`. */
   readonly headers: Readonly<Record<string, string>>;
 }
 
@@ -46,32 +46,27 @@ export interface AttemptError {
 }
 
 /**
- * Headers of a success that are kept, in lower case: what the answer was, who gave it, and the id under which the listener's
+ * Headers of a success that are kept (contract 5.1), in lower case and in the order in which `Headers` lists them: what the answer was, who gave it, and the id under which the listener's
  * operator finds it in logs. Most other headers of a proxy are random (cookies, tags, reports), do not compress, and would
  * take more room than the event.
  */
-const KEPT_OF_SUCCESS: ReadonlySet<string> = new Set([
+export const KEPT_OF_SUCCESS = [
+  'cf-ray',
   'content-type',
   'date',
+  'request-id',
   'server',
   'traceparent',
-  'request-id',
-  'x-request-id',
-  'x-correlation-id',
-  'x-trace-id',
-  'cf-ray',
+  'x-amz-cf-id',
   'x-amzn-requestid',
   'x-amzn-trace-id',
-  'x-amz-cf-id',
-  'x-ms-request-id',
-  'x-cloud-trace-context',
   'x-azure-ref',
-]);
-
-/** Whether a header of a success is kept (contract 5.1). @param name in lower case */
-export function isKeptOfSuccess(name: string): boolean {
-  return KEPT_OF_SUCCESS.has(name);
-}
+  'x-cloud-trace-context',
+  'x-correlation-id',
+  'x-ms-request-id',
+  'x-request-id',
+  'x-trace-id',
+] as const;
 
 /** Whether a further attempt may follow this outcome (contract 6.4). */
 export function retryable(outcome: ListenerOutcome): boolean {

@@ -12,8 +12,8 @@ export const OVERDUE_AFTER_MIN_MS = 250;
 export const OVERDUE_AFTER_MAX_MS = 1250;
 /** How long a request may outlive its batch. The platform ends such work after 30 s. */
 export const OUTLIVES_BATCH_MS = 20 * SECOND_MS;
-/** Reports reach the store at least this often, so that a consumer that dies repeats little. */
-export const SETTLE_INTERVAL_MS = SECOND_MS;
+/** The report of a success waits at most this long for others: a consumer that dies repeats what waits. */
+export const SETTLE_INTERVAL_MS = 5 * SECOND_MS;
 /** A name server that says nothing for this long counts as away. */
 export const RESOLVE_TIMEOUT_MS = 3 * SECOND_MS;
 /** An attempt counts as lapsed this long after its own time limit. */

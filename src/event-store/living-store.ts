@@ -81,7 +81,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase' | 'settle
       }),
     );
     this.#parts.admissions.settled(reports, settled, Date.now());
-    return { settled, health: noteOf(this.#parts.standing, this.#parts.room) };
+    return { settled, health: noteOf(this.#parts.standing, this.#parts.room), mayStart: this.mayStart() };
   }
 
   async begin(

@@ -154,6 +154,8 @@ export interface SettleReply {
   readonly settled: readonly StoredReport[];
   /** The health of the endpoint after these reports. */
   readonly health: HealthNote;
+  /** What `mayStart` would answer now. Absent from a store of an earlier version: ask it. */
+  readonly mayStart?: boolean;
 }
 
 /** An attempt to make now. Its SET may lack the signature, if the caller said that it signs. */

@@ -1,25 +1,37 @@
 /** The HTTP face of the service: the middleware of every request, in the order of contract 8, and the four doors. */
-import { createMiddleware } from 'hono/factory';
 import { methodNotAllowed } from 'hono/method-not-allowed';
-import { secureHeaders } from 'hono/secure-headers';
+import type { Env } from '../env.ts';
 import type { AddressCheck } from '../outbound/address-check.ts';
 import { createServices } from '../services.ts';
 import { consoleDoor } from './console/door.ts';
-import type { AppEnv } from './kit/context.ts';
+import { addSecurityHeaders, noStore } from './kit/answer-headers.ts';
 import { makeDocument } from './kit/document.ts';
 import { type Door, newDoor } from './kit/door.ts';
 import { answerError, handleError } from './kit/errors.ts';
 import { newIsolateMemory } from './kit/isolate.ts';
 import { identifyRequest } from './kit/request-id.ts';
+import { takeShortPath } from './kit/short-path.ts';
 import { managementDoor } from './management/door.ts';
 import { operatorDoor } from './operator/door.ts';
 import { publicDoor } from './public/door.ts';
 
-/** @param checkAddress judges the hosts of endpoints; tests bring a resolver of their own */
+/**
+ * What answers requests.
+ * @param checkAddress judges the hosts of endpoints; tests bring a resolver of their own
+ */
+export function createFetch(checkAddress: AddressCheck) {
+  const app = createApp(checkAddress);
+  return async (request: Request, env: Env, ctx: ExecutionContext): Promise<Response> => {
+    const taken = await takeShortPath(request, env);
+    return taken instanceof Response ? taken : await app.fetch(taken, env, ctx);
+  };
+}
+
+/** The app: middleware, and all routes. */
 export function createApp(checkAddress: AddressCheck): Door {
   const app = newDoor();
   app.use(identifyRequest);
-  app.use(secureHeaders());
+  app.use(addSecurityHeaders);
   app.use(noStore);
   app.onError(handleError);
   app.notFound((c) => answerError(c, { code: 'not_found', what: 'Route' }));
@@ -38,12 +50,6 @@ export function createApp(checkAddress: AddressCheck): Door {
   mountDoors(app);
   return app;
 }
-
-/** No cache keeps an answer, except one whose route says so itself (contract 1): a new route cannot be forgotten. */
-const noStore = createMiddleware<AppEnv>(async (c, next) => {
-  await next();
-  if (!c.res.headers.has('cache-control')) c.header('cache-control', 'no-store');
-});
 
 /** The OpenAPI document of a service with this `BASE_URL`, without a service. */
 export function createDocument(baseUrl: string): object {

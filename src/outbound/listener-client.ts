@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { BoundedCache } from '../bounded-cache.ts';
-import { isKeptOfSuccess, type ListenerResponse, type Outcome } from '../domain/attempt.ts';
+import { KEPT_OF_SUCCESS, type ListenerResponse, type Outcome } from '../domain/attempt.ts';
 import { checkEndpointUrl, type EndpointCheck } from '../domain/endpoint.ts';
 import {
   REASON_MAX_CHARACTERS,
@@ -33,16 +33,18 @@ const TIME_IS_UP = Symbol('time is up');
  * Makes one attempt: checks the address, posts, judges the answer. The time limit begins after the check, and covers the
  * answer's headers and the part of its body that is read. The caller must hold a connection slot already: a wait for the
  * connection would count as the listener's time.
+ * @param after runs the time limit, and returns what cancels it; by default with a timer of its own
  */
 export async function postSet(
   options: ListenerClientOptions,
   endpoint: string,
   set: string,
+  after: (ms: number, run: () => void) => () => void = afterwards,
 ): Promise<Outcome> {
   const refused = await checkBefore(options, endpoint);
   if (refused !== undefined) return refused;
   const abort = new AbortController();
-  const timer = setTimeout(() => abort.abort(TIME_IS_UP), options.timeoutMs);
+  const cancel = after(options.timeoutMs, () => abort.abort(TIME_IS_UP));
   try {
     const response = await fetch(endpoint, {
       method: 'POST',
@@ -62,8 +64,13 @@ export async function postSet(
     }
     return judgeFailure(error);
   } finally {
-    clearTimeout(timer);
+    cancel();
   }
+}
+
+function afterwards(ms: number, run: () => void): () => void {
+  const timer = setTimeout(run, ms);
+  return () => clearTimeout(timer);
 }
 
 async function checkBefore(options: ListenerClientOptions, endpoint: string): Promise<Outcome | undefined> {
@@ -102,10 +109,10 @@ async function judge(answer: Response): Promise<Outcome> {
   const statusCode = answer.status;
   if (statusCode >= 200 && statusCode < 300) {
     discard(answer);
-    const headers = keep(answer, SUCCESS_HEADERS_MAX_BYTES, isKeptOfSuccess);
+    const headers = keep(ofSuccess(answer), SUCCESS_HEADERS_MAX_BYTES);
     return { kind: 'success', response: { statusCode, headers } };
   }
-  const response = { statusCode, headers: keep(answer, RESPONSE_HEADERS_MAX_BYTES, () => true) };
+  const response = { statusCode, headers: keep(answer.headers, RESPONSE_HEADERS_MAX_BYTES) };
   if (statusCode >= 520 && statusCode <= 530 && (await isPlatformError(answer))) {
     return { kind: 'unreachable', message: `connection failed (platform status ${statusCode})` };
   }
@@ -159,16 +166,19 @@ function describeRfc8935(body: string): string | undefined {
   return text.toWellFormed().slice(0, REASON_MAX_CHARACTERS).toWellFormed();
 }
 
+/** The headers of a success that are kept. They are asked for one by one: a proxy sends many others. */
+function* ofSuccess({ headers }: Response): Generator<[string, string]> {
+  for (const name of KEPT_OF_SUCCESS) {
+    const value = headers.get(name);
+    if (value !== null) yield [name, value];
+  }
+}
+
 /** Headers that are kept: in their order until they exceed so many bytes, each as a whole. */
-function keep(
-  answer: Response,
-  maxBytes: number,
-  isKept: (name: string) => boolean,
-): ListenerResponse['headers'] {
+function keep(all: Iterable<readonly [string, string]>, maxBytes: number): ListenerResponse['headers'] {
   const headers = new Map<string, string>();
   let bytes = 0;
-  for (const [name, value] of answer.headers) {
-    if (!isKept(name)) continue;
+  for (const [name, value] of all) {
     bytes += name.length + value.length + 4;
     if (bytes > maxBytes) break;
     const known = headers.get(canonical(name));
@@ -178,8 +188,17 @@ function keep(
   return Object.fromEntries(headers);
 }
 
-/** `content-type` → `Content-Type`. */
+/** Names of kept headers as the history shows them. */
+const CANONICAL: ReadonlyMap<string, string> = new Map(
+  KEPT_OF_SUCCESS.map((name) => [name, canonicalOf(name)]),
+);
+
 function canonical(name: string): string {
+  return CANONICAL.get(name) ?? canonicalOf(name);
+}
+
+/** `content-type` → `Content-Type`. */
+function canonicalOf(name: string): string {
   return name
     .split('-')
     .map((part) => part.charAt(0).toUpperCase() + part.slice(1).toLowerCase())

@@ -210,6 +210,7 @@ class Batch {
     return new Progress(reading.message, reading, {
       sendRest: (slices, delaySeconds) => this.#ports.sendSlices(this.#lane.restTo, slices, delaySeconds),
       giveUp: () => giveUp(reading, this.#ports),
+      now: this.#ports.now,
       restDeliveries: this.#lane.restDeliveries,
     });
   }

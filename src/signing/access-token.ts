@@ -5,6 +5,7 @@
  */
 import { CompactSign, compactVerify } from 'jose';
 import { z } from 'zod';
+import { BoundedCache } from '../bounded-cache.ts';
 import { ACCESS_TOKEN_MAX_CHARACTERS } from '../domain/limits.ts';
 
 export type AccessToken = ClientToken | SessionToken;
@@ -32,6 +33,9 @@ const Claims = z.union([
   z.tuple([z.string(), z.number(), z.string()]),
   z.tuple([z.literal('session'), z.string(), z.number()]),
 ]);
+
+/** Verified tokens that an isolate remembers, of at most 255 characters each. */
+const TOKENS_REMEMBERED_MAX = 10_000;
 
 /** Imported keys by their bytes, so that a key is imported once and not with every call. */
 const keys = new WeakMap<Uint8Array, Promise<CryptoKey>>();
@@ -65,16 +69,35 @@ export async function readAccessToken(
   text: string,
   nowMs: number,
 ): Promise<AccessToken | 'malformed' | 'expired'> {
+  const token = remembered(key).get(text) ?? (await verified(key, text));
+  if (token === undefined) return 'malformed';
+  return token.expiresAt * 1000 > nowMs ? token : 'expired';
+}
+
+/** Tokens of ours that were verified, by the key that signed them: a token never changes. */
+const tokens = new WeakMap<Uint8Array, BoundedCache<AccessToken>>();
+
+function remembered(key: Uint8Array): BoundedCache<AccessToken> {
+  let known = tokens.get(key);
+  if (known === undefined) {
+    known = new BoundedCache(TOKENS_REMEMBERED_MAX);
+    tokens.set(key, known);
+  }
+  return known;
+}
+
+async function verified(key: Uint8Array, text: string): Promise<AccessToken | undefined> {
   let payload: Uint8Array;
   try {
     payload = (await compactVerify(text, await imported(key), { algorithms: ['HS256'] })).payload;
   } catch {
-    return 'malformed';
+    return undefined;
   }
   const claims = Claims.safeParse(JSON.parse(new TextDecoder().decode(payload)));
-  if (!claims.success) return 'malformed';
+  if (!claims.success) return undefined;
   const token = tokenOf(claims.data);
-  return token.expiresAt * 1000 > nowMs ? token : 'expired';
+  remembered(key).set(text, token);
+  return token;
 }
 
 function tokenOf(claims: z.infer<typeof Claims>): AccessToken {

@@ -221,10 +221,22 @@ describe('the cost of healthy deliveries', () => {
         storeRowsWritten: 1,
         proofQueries: 0,
         alarmsSet: 0,
-        logLines: 1,
+        // The first delivery of its customer has just had the line of this minute.
+        logLines: 0,
       });
     },
   );
+
+  it('the successes of a customer have one line of the log in a minute, however many invocations deliver them', async () => {
+    const clock = holdClock();
+    const subscription = await inUse();
+    const lines = [];
+    for (const ms of [1, 59_998, 1, 1]) {
+      clock.advance(ms);
+      lines.push((await deliver(subscription, 3)).logLines);
+    }
+    expect(lines).toEqual([0, 0, 1, 0]);
+  });
 
   it('a delivery to an endpoint that had to be verified once costs no more than any other', async () => {
     holdClock();

@@ -157,9 +157,9 @@ describe('first attempts', () => {
     const release: (() => void)[] = [];
     const hanging: DeliveryPorts = {
       ...fakes,
-      post: async (endpoint, set) => {
+      post: async (...request) => {
         await new Promise<void>((resolve) => release.push(resolve));
-        return await fakes.post(endpoint, set);
+        return await fakes.post(...request);
       },
     };
     const delivering = deliver(hanging, events(10));
@@ -205,9 +205,9 @@ describe('first attempts', () => {
           return await store.settle(ref, reports);
         },
       }),
-      post: async (endpoint, set) => {
+      post: async (...request) => {
         await hop();
-        await fakes.post(endpoint, set);
+        await fakes.post(...request);
         return refused;
       },
     };
@@ -217,16 +217,58 @@ describe('first attempts', () => {
     expect(recorded.reports).toHaveLength(100);
   });
 
-  it('a time-out or five failures are reported to the store at once', async () => {
+  it('a time-out or a failure is reported to the store at once, and successes together', async () => {
     const slow = ports({ outcome: { kind: 'timed_out', message: '' } });
     await deliver(slow.fakes, events(20));
     expect(slow.recorded.settles).toBe(20);
     const failing = ports({ outcome: { kind: 'unreachable', message: '' } });
     await deliver(failing.fakes, events(20));
-    expect(failing.recorded.settles).toBe(4);
+    // The listener has not answered, so its requests are made one after the other.
+    expect(failing.recorded.settles).toBe(20);
     const fine = ports();
     await deliver(fine.fakes, events(20));
     expect(fine.recorded.settles).toBe(1);
+  });
+
+  it('the store is not asked whether attempts may start when it has just said so in an answer', async () => {
+    const refused: Outcome = { kind: 'http_error', response: { statusCode: 404, headers: {} } };
+    const asked = { count: 0 };
+    const { recorded, fakes } = ports({ attemptMs: 600, outcome: refused });
+    const store = fakes.store('');
+    const answering: DeliveryPorts = {
+      ...fakes,
+      store: () => ({
+        ...store,
+        mayStart: async () => {
+          asked.count++;
+          return true;
+        },
+        settle: async (ref, reports) => ({ ...(await store.settle(ref, reports)), mayStart: true }),
+      }),
+    };
+    await deliver(answering, events(10));
+    // Each failure is settled at once, so no word of the store is older than a second.
+    expect([recorded.posts, asked.count]).toEqual([10, 0]);
+  });
+
+  it('no attempt starts once an answer of the store says that none may', async () => {
+    const { recorded, fakes } = ports({ attemptMs: 600 });
+    const store = fakes.store('');
+    const refused: Outcome = { kind: 'http_error', response: { statusCode: 404, headers: {} } };
+    const disabled: DeliveryPorts = {
+      ...fakes,
+      store: () => ({
+        ...store,
+        settle: async (ref, reports) => ({ ...(await store.settle(ref, reports)), mayStart: false }),
+      }),
+      post: async (...request) => {
+        await fakes.post(...request);
+        return refused;
+      },
+    };
+    await deliver(disabled, events(10));
+    // Five more may have begun while the store thought about the first.
+    expect(recorded.posts).toBeLessThanOrEqual(6);
   });
 
   it('a change of health is noted once, and an unchanged health is not noted', async () => {

@@ -27,6 +27,7 @@ function aMessage({ attempts = 1, slice = {} as SliceOf, isQueueAway = false, re
     },
     restDeliveries,
     giveUp: async () => void decisions.push('given up'),
+    now: () => 0,
   });
   return { decisions, sent, progress };
 }

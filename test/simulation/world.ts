@@ -10,9 +10,11 @@
  * whether the work for all that stayed within bounds.
  */
 import { publish } from '../../src/delivery/publish.ts';
+import { SETTLE_MAX_REPORTS } from '../../src/delivery/tuning.ts';
 import type { Outcome } from '../../src/domain/attempt.ts';
 import type { IdentityEvent } from '../../src/domain/event.ts';
 import { eventIdTime, newEventIds, notificationId } from '../../src/domain/ids.ts';
+import { longestAttemptMs, SETTLE_INTERVAL_MS } from '../../src/domain/leases.ts';
 import {
   type Recipient,
   refOf,
@@ -95,6 +97,8 @@ class Activity {
   isDone = false;
   /** Requests that a store allowed this invocation: subscription and event, with the number of the attempt. */
   readonly allowed = new Map<string, { readonly attempt: number; readonly isFirst: boolean }>();
+  /** Results that it has and has not brought to a store: if it dies, these requests are made again. By subscription and event. */
+  readonly results = new Map<string, { readonly subscriptionId: string; readonly at: number }>();
 
   constructor(name: string) {
     this.name = name;
@@ -378,8 +382,22 @@ export class World {
     for (const activity of this.#activities) {
       if (!this.#random.chance(0.5)) continue;
       this.#count('invocation dies');
+      this.#checkResults(activity);
       activity.isDead = true;
     }
+  }
+
+  /** What the death of an invocation repeats is bounded: fewer results of one subscription than fill a call, none of them old. */
+  #checkResults({ results }: Activity): void {
+    const bySubscription = Map.groupBy(results.values(), ({ subscriptionId }) => subscriptionId);
+    this.#rule(() => {
+      for (const [subscriptionId, waiting] of bySubscription) {
+        const oldest = Math.min(...waiting.map(({ at }) => at));
+        const waits = this.#time.now - oldest;
+        must(waiting.length < SETTLE_MAX_REPORTS, `${subscriptionId}: ${waiting.length} results wait`);
+        must(waits <= SETTLE_INTERVAL_MS, `${subscriptionId}: a result has waited ${waits} ms`);
+      }
+    });
   }
 
   async late(): Promise<void> {
@@ -737,7 +755,10 @@ export class World {
 
   #ports(activity: Activity): EventsPorts {
     const alive = () => {
-      if (this.#happens(0.006, 'invocation dies')) activity.isDead = true;
+      if (this.#happens(0.006, 'invocation dies')) {
+        this.#checkResults(activity);
+        activity.isDead = true;
+      }
       if (activity.isDead) throw new Fault('the invocation is dead');
     };
     return {
@@ -756,7 +777,11 @@ export class World {
       },
       post: async (endpoint, set) => {
         if (activity.isDead) return { kind: 'unreachable', message: 'nobody asks' };
-        return await this.#post(endpoint, set, activity);
+        const outcome = await this.#post(endpoint, set, activity);
+        const { sid = '', event } = JSON.parse(atob(set.split('.')[1] ?? '')) as Record<string, string>;
+        activity.results.set(`${sid} ${event}`, { subscriptionId: sid, at: this.#time.now });
+        this.#checkResults(activity);
+        return outcome;
       },
       noteHealth: async ({ id: subscriptionId }, { state }) => {
         this.#mayFail(0.1, 'D1 fails');
@@ -765,7 +790,7 @@ export class World {
       },
       noteStoreTenths: async () => undefined,
       openKeys: async () => this.#mayFail(0.02, 'D1 fails'),
-      longestAttemptMs: TIMEOUT_MS + 4 * SECOND_MS,
+      longestAttemptMs: longestAttemptMs(TIMEOUT_MS),
       sendSlices: async (queue, slices, delaySeconds) => {
         alive();
         this.#mayFail(0.04, 'send fails before');
@@ -873,6 +898,9 @@ export class World {
         return started;
       },
       settle: async (ref, reports) => {
+        this.#checkResults(activity);
+        for (const { kind, eventId } of reports)
+          if (kind === 'attempted') activity.results.delete(`${place.row.id} ${eventId}`);
         const work = async (store: EventStore) => {
           const reply = await store.settle(ref, reports);
           if (!place.isDeleted) this.#rule(() => checkSuccesses(ledger, reports));

@@ -2,7 +2,7 @@
 import { createExecutionContext } from 'cloudflare:test';
 import { env, exports } from 'cloudflare:workers';
 import type { Env } from '../../src/env.ts';
-import { createApp } from '../../src/http/app.ts';
+import { createFetch } from '../../src/http/app.ts';
 import { type AddressCheck, createAddressCheck } from '../../src/outbound/address-check.ts';
 import type { Resolver } from '../../src/outbound/dns-over-https.ts';
 import {
@@ -55,7 +55,7 @@ export function newIsolate(
   environment: Env,
   checkAddress: AddressCheck = createAddressCheck(silentResolver),
 ): CallInIsolate {
-  const app = createApp(checkAddress);
+  const answer = createFetch(checkAddress);
   return async (method, path, { token, body, headers = {} } = {}) => {
     const request = new Request(`${BASE_URL}${path}`, {
       method,
@@ -67,7 +67,7 @@ export function newIsolate(
       },
       ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
     });
-    return await replyOf(await app.fetch(request, environment, createExecutionContext()));
+    return await replyOf(await answer(request, environment, createExecutionContext()));
   };
 }
 

@@ -1,8 +1,11 @@
-/** What healthy deliveries cost, as the Worker with the meter counts it. */
+/** What deliveries cost: healthy ones as the Worker with the meter counts them, and the situations that customers have. */
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
 import { startHooks } from '../harness/hooks.ts';
 import { pause } from '../harness/service.ts';
 import { newCustomer, subscribe } from '../harness/tenant.ts';
-import { flood, inTurn } from './load.ts';
+import { flood, inTurn, sendAs } from './load.ts';
 import { price } from './prices.ts';
 import type { Report, Target } from './report.ts';
 import type { Runtime } from './runtime.ts';
@@ -43,7 +46,7 @@ async function count(
     customer,
     hooks.all.map(({ url }) => url),
   );
-  await flood(customer, hooks.all, 200, 100);
+  await flood(sendAs(customer), hooks.all, 200, 100);
   await pause(200); // until the last results are stored
   const stored = async (): Promise<Stored> => {
     return (await (await fetch(`${runtime.url}/bench/store?subscription=${subscription}`)).json()) as Stored;
@@ -52,7 +55,7 @@ async function count(
   await (await fetch(`${runtime.url}/bench/units`)).json();
   const cpuBefore = runtime.cpuMs();
   if (perCall === 1) await inTurn(customer, hooks.all, events);
-  else await flood(customer, hooks.all, events, perCall);
+  else await flood(sendAs(customer), hooks.all, events, perCall);
   await pause(1200); // results are stored after a second at most
   const cpuAfter = runtime.cpuMs();
   const counted = (await (await fetch(`${runtime.url}/bench/units`)).json()) as Units & { objectMs: number };
@@ -87,3 +90,39 @@ const LABELS: Readonly<Record<keyof Units, string>> = {
   alarms: 'alarms',
   logLines: 'log lines',
 };
+
+/** What the model prints of a situation (tools/model/price.ts). */
+interface Priced {
+  readonly title: string;
+  readonly dollars: number;
+  readonly atMost?: number;
+  readonly [unit: string]: string | number | undefined;
+}
+
+const SHOWN: Readonly<Record<string, string>> = {
+  rows: 'rows, with alarms and expiry',
+  queueOperations: 'queue operations',
+  requests: 'requests',
+  objectRequests: 'object requests',
+  logLines: 'log lines',
+  storedBytes: 'stored bytes',
+};
+
+/** What a delivery costs in the situations that customers have: counted on the model of the platform, in virtual time. */
+export async function situations(report: Report): Promise<void> {
+  report.say('prices, in virtual time …');
+  const model = join(import.meta.dirname, '../model/model.ts');
+  const run = execFile(process.execPath, [model, '--scenario', 'price', '--json'], { maxBuffer: 1e8 });
+  const chunks: string[] = [];
+  run.stdout?.on('data', (chunk) => chunks.push(String(chunk)));
+  await once(run, 'close');
+  const [{ prices }] = (JSON.parse(chunks.join('')) as { price: [{ prices: readonly Priced[] }] }).price;
+  for (const { title, dollars, atMost, ...units } of prices) {
+    for (const [unit, label] of Object.entries(SHOWN))
+      report.note(title, `${label}, each`, Number(units[unit]), '');
+    report.note(title, 'price of a million', dollars, '$', atMost === undefined ? undefined : { atMost });
+  }
+  const all = prices.map(({ dollars }) => dollars);
+  report.note('all situations', 'the cheapest', Math.min(...all), '$');
+  report.note('all situations', 'the dearest', Math.max(...all), '$');
+}

@@ -23,12 +23,20 @@ export async function accepted(customer: WebhooksClient, events: readonly NewEve
   if (!(await publish(customer, events))) throw new Error('a publish was not accepted');
 }
 
+/** Sends events as a producer does, and resolves when they are accepted. */
+export type Send = (events: readonly NewEvent[]) => Promise<void>;
+
+export const sendAs =
+  (customer: WebhooksClient): Send =>
+  (events) =>
+    accepted(customer, events);
+
 /**
  * Publishes from ten producers at once, each of which waits for its answers, then waits for the last delivery.
  * @returns seconds until the last event was accepted, and until the last was delivered
  */
 export async function flood(
-  customer: WebhooksClient,
+  send: Send,
   hooks: readonly Hook[],
   total: number,
   perCall: number,
@@ -39,7 +47,7 @@ export async function flood(
   const started = performance.now();
   await Promise.all(
     Array.from({ length: PRODUCERS }, async () => {
-      for (const events of next) await accepted(customer, events);
+      for (const events of next) await send(events);
     }),
   );
   const acceptedAfter = (performance.now() - started) / 1000;
@@ -61,7 +69,7 @@ export async function inTurn(customer: WebhooksClient, hooks: readonly Hook[], c
  * @returns latencies from the send to the first arrival, for each event and hook, ms
  */
 export async function steadily(
-  send: (event: NewEvent) => Promise<void>,
+  send: Send,
   hooks: readonly Hook[],
   perSecond: number,
   seconds: number,
@@ -73,7 +81,7 @@ export async function steadily(
     await pause(Math.max(0, start + (index * 1000) / perSecond - performance.now()));
     const event = newEvent();
     published.set(event.id, performance.now());
-    calls.push(send(event));
+    calls.push(send([event]));
   }
   await Promise.all(calls);
   const deadline = performance.now() + WAIT_AT_MOST_MS;

@@ -1,6 +1,6 @@
 /**
  * `npm run bench:profile`: which functions of the event path take the time. It publishes in arrays of 100, or one by one with
- * `--single`, while the runtime samples its stack, and prints the functions with the most time of their own. `--out FILE`
+ * `--single`, or a hundred a second with `--steady`, while the runtime samples its stack, and prints the functions with the most time of their own. `--out FILE`
  * keeps the profile for a browser's tools.
  */
 import { writeFileSync } from 'node:fs';
@@ -8,13 +8,18 @@ import { parseArgs } from 'node:util';
 import { startHooks } from '../harness/hooks.ts';
 import { freePort } from '../harness/service.ts';
 import { newCustomer, subscribe } from '../harness/tenant.ts';
-import { flood } from './load.ts';
+import { flood, sendAs, steadily } from './load.ts';
 import { buildWorker, removeBuild, startRuntime } from './runtime.ts';
 
 const { values } = parseArgs({
-  options: { out: { type: 'string' }, single: { type: 'boolean', default: false } },
+  options: {
+    out: { type: 'string' },
+    single: { type: 'boolean', default: false },
+    steady: { type: 'boolean', default: false },
+  },
 });
 const EVENTS = 3000;
+const PER_SECOND = 100;
 const SHOWN = 40;
 
 interface Profile {
@@ -88,12 +93,13 @@ try {
   const hooks = await startHooks(1);
   const customer = await newCustomer(runtime);
   await subscribe(customer, [hooks.all[0]?.url ?? '']);
-  await flood(customer, hooks.all, 500, 100);
+  await flood(sendAs(customer), hooks.all, 500, 100);
   const inspector = await Inspector.open(port);
   await inspector.call('Profiler.enable');
   await inspector.call('Profiler.setSamplingInterval', { interval: 200 });
   await inspector.call('Profiler.start');
-  await flood(customer, hooks.all, EVENTS, values.single ? 1 : 100);
+  if (values.steady) await steadily(sendAs(customer), hooks.all, PER_SECOND, EVENTS / PER_SECOND);
+  else await flood(sendAs(customer), hooks.all, EVENTS, values.single ? 1 : 100);
   const { profile } = await inspector.call<{ profile: Profile }>('Profiler.stop');
   if (values.out !== undefined) writeFileSync(values.out, JSON.stringify(profile));
   print(profile);

@@ -92,9 +92,22 @@ export async function startRuntime(
   };
 }
 
-/** Starts a file of worker/ as it is, with a queue `HOP` set as `webhook-events` is. */
-export async function startBareWorker(file: string): Promise<{ url: string; stop(): Promise<void> }> {
+/** A Worker without our code. */
+export interface BareWorker {
+  readonly url: string;
+  /** Processor time that the runtime has used so far, ms; `undefined` where there is no /proc. */
+  cpuMs(): number | undefined;
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts a file of worker/ as it is, with a queue `HOP` set as `webhook-events` is, and a database `DB`.
+ * @param object name of the class that the binding `STORE` has, if there is one
+ */
+export async function startBareWorker(file: string, object?: string): Promise<BareWorker> {
   const port = await freePort();
+  const state = mkdtempSync(join(placeForState(), PREFIX));
+  const before = runtimesOfOurs();
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
       modules: true,
@@ -102,12 +115,24 @@ export async function startBareWorker(file: string): Promise<{ url: string; stop
       compatibilityDate: '2026-10-01',
       queueProducers: { HOP: 'hop' },
       queueConsumers: { hop: { maxBatchSize: 20, maxBatchTimeout: 0 } },
+      d1Databases: { DB: 'bare' },
+      d1Persist: join(state, 'd1'),
+      durableObjects: object === undefined ? {} : { STORE: { className: object, useSQLite: true } },
+      durableObjectsPersist: join(state, 'objects'),
       host: '127.0.0.1',
       port,
     }),
   );
   await miniflare.ready;
-  return { url: `http://127.0.0.1:${port}`, stop: () => miniflare.dispose() };
+  const processor = new Processor(before);
+  return {
+    url: `http://127.0.0.1:${port}`,
+    cpuMs: () => processor.ms(),
+    stop: async () => {
+      await miniflare.dispose();
+      remove(state);
+    },
+  };
 }
 
 export function removeBuild(file: string): void {

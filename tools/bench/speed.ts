@@ -1,7 +1,7 @@
-/** Scenarios of time: burst, steady and isolation, compared with a bare Worker and a bare queue hop. */
+/** Scenarios of time: bursts and isolation, compared with a bare Worker. */
 import { type Hook, percentile, startHooks } from '../harness/hooks.ts';
-import { healthById, type NewEvent, newCustomer, newEvents, subscribe } from '../harness/tenant.ts';
-import { accepted, flood, steadily, untilDelivered, WAIT_AT_MOST_MS } from './load.ts';
+import { healthById, newCustomer, newEvents, subscribe } from '../harness/tenant.ts';
+import { accepted, flood, sendAs, steadily, untilDelivered, WAIT_AT_MOST_MS } from './load.ts';
 import type { Report } from './report.ts';
 import { type Runtime, startBareWorker } from './runtime.ts';
 
@@ -36,13 +36,14 @@ export async function burst(
     customer,
     hooks.all.map(({ url }) => url),
   );
-  await flood(customer, hooks.all, 300, 100); // warm up: open keys, parse schemas, compile code
+  const send = sendAs(customer);
+  await flood(send, hooks.all, 300, 100); // warm up: open keys, parse schemas, compile code
   const scenarios = [
     ['burst, arrays of 100', total, 100],
     ['burst, one by one', singles, 1],
   ] as const;
   for (const [name, count, perCall] of scenarios) {
-    const { acceptedAfter, deliveredAfter } = await flood(customer, hooks.all, count, perCall);
+    const { acceptedAfter, deliveredAfter } = await flood(send, hooks.all, count, perCall);
     const delivered = count / deliveredAfter;
     report.note(name, 'accepted', count / acceptedAfter, '/s');
     report.note(name, 'delivered', delivered, '/s');
@@ -52,36 +53,6 @@ export async function burst(
     report.note(name, 'accepted ÷ delivered', deliveredAfter / acceptedAfter, '', { atLeast: 10 });
   }
   await hooks.close();
-}
-
-export async function steady(report: Report, runtime: Runtime, seconds: number): Promise<void> {
-  const hooks = await startHooks(1);
-  const [hook] = hooks.all as [Hook];
-  const bare = await startBareWorker('hop.js');
-  const hop = async ({ id }: NewEvent) => {
-    // The part of a SET that a hook reads: the event's id.
-    const payload = Buffer.from(JSON.stringify({ events: { entityCreated: { id } } })).toString('base64url');
-    const url = `${bare.url}/?to=${encodeURIComponent(hook.url)}`;
-    await (await fetch(url, { method: 'POST', body: `.${payload}.` })).text();
-  };
-  await steadily(hop, hooks.all, 100, 1);
-  const least = await steadily(hop, hooks.all, 100, seconds / 2);
-  await bare.stop();
-
-  const customer = await newCustomer(runtime);
-  await subscribe(customer, [hook.url]);
-  const send = (event: NewEvent) => accepted(customer, [event]);
-  await steadily(send, hooks.all, 100, 2);
-  const latencies = await steadily(send, hooks.all, 100, seconds);
-  await hooks.close();
-  const of = (values: readonly number[], share: number) => percentile(values, share) ?? 0;
-  for (const share of [0.5, 0.99])
-    report.note('bare queue hop, 100/s', `p${share * 100}`, of(least, share), 'ms');
-  for (const share of [0.5, 0.95, 0.99])
-    report.note('steady, 100 events/s', `p${share * 100}`, of(latencies, share), 'ms');
-  const p50 = of(latencies, 0.5);
-  report.note('steady, 100 events/s', 'p50 beyond a bare hop', p50 - of(least, 0.5), 'ms', { atMost: 20 });
-  report.note('steady, 100 events/s', 'p99 ÷ p50', of(latencies, 0.99) / p50, '', { atMost: 3 });
 }
 
 /**
@@ -114,7 +85,7 @@ async function withHanging(runtime: Runtime, hanging: number, seconds: number): 
     hooks.all.map(({ url }) => url),
   );
   const well = hooks.all.slice(hanging);
-  const send = (event: NewEvent) => accepted(customer, [event]);
+  const send = sendAs(customer);
   await accepted(customer, newEvents(100));
   await untilDelivered(hooks.all, 100);
   for (const hook of hooks.all.slice(0, hanging)) hook.mood = 'hanging';

@@ -7,7 +7,12 @@ import { CPU, type Times } from './platform.ts';
 export type Latency = number | { readonly median: number; readonly sigma: number };
 
 export type Mood =
-  | { readonly kind: 'well'; readonly latency: Latency }
+  | {
+      readonly kind: 'well';
+      readonly latency: Latency;
+      /** It is behind a proxy whose headers differ in each answer. */
+      readonly behindProxy?: true;
+    }
   /** Never an answer. */
   | { readonly kind: 'hanging' }
   /** 503 at once. */
@@ -105,6 +110,22 @@ function sample(latency: Latency, random: () => number): number {
   return latency.median * Math.exp(latency.sigma * normal);
 }
 
+/** What a large proxy adds: ids, cookies and tokens, which do not compress. */
+function proxyHeaders(random: () => number): Headers {
+  const hex = (digits: number) =>
+    Array.from({ length: digits }, () => Math.floor(random() * 16).toString(16)).join('');
+  return new Headers({
+    date: 'Tue, 24 Nov 2026 12:00:00 GMT',
+    server: 'awselb/2.0',
+    'content-type': 'application/json',
+    'x-amzn-trace-id': `Root=1-${hex(8)}-${hex(24)}`,
+    'x-amzn-requestid': `${hex(8)}-${hex(4)}-4${hex(3)}-8${hex(3)}-${hex(12)}`,
+    'set-cookie': `AWSALB=${hex(128)}; Path=/`,
+    nel: '{"success_fraction":0,"report_to":"cf-nel","max_age":604800}',
+    'report-to': `{"endpoints":[{"url":"https://reports.example/v4?s=${hex(120)}"}],"max_age":604800}`,
+  });
+}
+
 interface FetchOptions {
   readonly body?: string;
   readonly signal?: AbortSignal;
@@ -119,7 +140,7 @@ export function createFetch(
   eventIdOf: (body: string) => string,
   { clock, random, times }: { clock: Clock; random: () => number; times: Times },
 ) {
-  const headers = new Headers({ date: 'Tue, 24 Nov 2026 12:00:00 GMT', connection: 'keep-alive' });
+  const plain = new Headers({ date: 'Tue, 24 Nov 2026 12:00:00 GMT', connection: 'keep-alive' });
   return async (url: string, { body = '', signal }: FetchOptions = {}): Promise<unknown> => {
     const invocation = currentInvocation();
     if (invocation === undefined) throw new Error('a request outside an invocation');
@@ -158,6 +179,7 @@ export function createFetch(
               if (isOver) return;
               over();
               invocation.release();
+              const headers = 'behindProxy' in hook.mood ? proxyHeaders(random) : plain;
               resolve({ status, ok: status < 300, headers, body: null, text: async () => '' });
             },
             invocation,

@@ -20,6 +20,21 @@ export interface Priced {
   /** When the listeners begin to answer, ms; absent: from the first request on. */
   readonly wellFrom?: number;
   readonly publishes: Publishes;
+  /** Dollars for a million deliveries, at most. */
+  readonly atMost?: number;
+}
+
+/** What one situation costs, for each delivery, and in dollars for a million. */
+export interface Price {
+  readonly title: string;
+  readonly rows: number;
+  readonly queueOperations: number;
+  readonly requests: number;
+  readonly objectRequests: number;
+  readonly logLines: number;
+  readonly storedBytes: number;
+  readonly dollars: number;
+  readonly atMost?: number;
 }
 
 /** So many publishes, one every so often. */
@@ -33,57 +48,84 @@ function publish(world: World, customer: Customer, [count, events, everyMs]: Pub
 const answersAfter = (latency: number): Mood => ({ kind: 'well', latency });
 
 export const PRICED: readonly Priced[] = [
-  ...[1, 100, 500, 1000].map(
-    (latency): Priced => ({
+  ...(
+    [
+      [1, 0.08],
+      [100, 0.15],
+      [500, 0.25],
+      [1000, 0.45],
+    ] as const
+  ).map(
+    ([latency, atMost]): Priced => ({
       title: `arrays of 100, answers after ${latency / 1000} s`,
       mood: answersAfter(latency),
       publishes: [10, 100, SECOND_MS],
+      atMost,
     }),
   ),
-  { title: 'arrays of 10', mood: answersAfter(1), publishes: [100, 10, 100] },
-  { title: 'one by one, 100 a second', mood: answersAfter(1), publishes: [1000, 1, 10] },
-  { title: 'one by one, 5 a second', mood: answersAfter(1), publishes: [500, 1, 200] },
+  {
+    title: 'arrays of 100, headers of a proxy',
+    mood: { kind: 'well', latency: 1, behindProxy: true },
+    publishes: [10, 100, SECOND_MS],
+    atMost: 0.09,
+  },
+  { title: 'arrays of 10', mood: answersAfter(1), publishes: [100, 10, 100], atMost: 0.5 },
+  { title: 'one by one, 100 a second', mood: answersAfter(1), publishes: [1000, 1, 10], atMost: 3.6 },
+  { title: 'one by one, 5 a second', mood: answersAfter(1), publishes: [500, 1, 200], atMost: 4.3 },
   {
     title: 'single events to 100 subscriptions',
     subscriptions: 100,
     mood: answersAfter(1),
     publishes: [5, 1, SECOND_MS],
+    atMost: 2.3,
   },
   {
     title: 'arrays of 20 to 100 subscriptions',
     subscriptions: 100,
     mood: answersAfter(1),
     publishes: [2, 20, SECOND_MS],
+    atMost: 0.3,
   },
   {
     title: 'refused once, then taken, one every 10 s',
     mood: { kind: 'refusing once', latency: 1 },
     publishes: [200, 1, 10 * SECOND_MS],
+    atMost: 12.4,
   },
   {
     title: 'refused once, then taken, one a second',
     mood: { kind: 'refusing once', latency: 1 },
     publishes: [200, 1, SECOND_MS],
+    atMost: 12,
   },
   {
     title: 'held while failing, then drained',
     mood: { kind: 'refusing' },
     wellFrom: 120 * SECOND_MS,
     publishes: [10, 100, 5 * SECOND_MS],
+    atMost: 8.2,
   },
 ];
 
 /** One line for each situation, a delivery each. */
-export async function prices(priced: readonly Priced[], options: RunOptions): Promise<Outcome> {
+export async function prices(
+  priced: readonly Priced[],
+  options: RunOptions,
+): Promise<Outcome & { readonly prices: readonly Price[] }> {
   const figures: Record<string, string> = {};
   const targets: Target[] = [];
-  for (const each of priced) {
+  const all: Price[] = [];
+  for (const [index, each] of priced.entries()) {
     options.progress?.(each.title);
-    const { line, isWhole } = await priceOf(each, options);
-    figures[each.title] = line;
+    // Each has ids of its own: an isolate remembers how quick the listener of a subscription was in the last situation.
+    const { of, isWhole } = await priceOf(each, { ...options, seed: options.seed + index });
+    all.push(of);
+    figures[each.title] = lineOf(of);
     targets.push({ what: `all delivered, stored and deleted: ${each.title}`, isMet: isWhole });
+    const { atMost = Number.POSITIVE_INFINITY } = each;
+    targets.push({ what: `at most $${atMost}: ${each.title}`, isMet: of.dollars <= atMost });
   }
-  return { title: 'for each delivery, and $ for a million', customers: [], figures, targets };
+  return { title: 'for each delivery, and $ for a million', customers: [], figures, targets, prices: all };
 }
 
 async function priceOf(priced: Priced, options: RunOptions) {
@@ -108,14 +150,28 @@ async function priceOf(priced: Priced, options: RunOptions) {
     const { units, cpuMs, objectMs } = world.meters;
     const dollars = price(units, { cpuMilliseconds: cpuMs, objectSeconds: objectMs / 1000, storedBytes });
     const each = (value: number) => round(value / world.delivered);
-    const line = [
-      `rows ${each(units.objectRowsWritten + units.d1RowsWritten)}`,
-      `queue operations ${each(units.queueOperations)}`,
-      `requests ${each(units.requests)} + ${each(units.objectRequests)} of objects`,
-      `log lines ${each(units.logLines)}`,
-      `bytes ${each(storedBytes)}`,
-      `$${round((dollars / world.delivered) * 1e6)}`,
-    ].join(', ');
-    return { line, isWhole: isStored && world.storedSuccesses() === 0 };
+    const of: Price = {
+      title: priced.title,
+      rows: each(units.objectRowsWritten + units.d1RowsWritten),
+      queueOperations: each(units.queueOperations),
+      requests: each(units.requests),
+      objectRequests: each(units.objectRequests),
+      logLines: each(units.logLines),
+      storedBytes: each(storedBytes),
+      dollars: round((dollars / world.delivered) * 1e6),
+      ...(priced.atMost === undefined ? {} : { atMost: priced.atMost }),
+    };
+    return { of, isWhole: isStored && world.storedSuccesses() === 0 };
   });
+}
+
+function lineOf(of: Price): string {
+  return [
+    `rows ${of.rows}`,
+    `queue operations ${of.queueOperations}`,
+    `requests ${of.requests} + ${of.objectRequests} of objects`,
+    `log lines ${of.logLines}`,
+    `bytes ${of.storedBytes}`,
+    `$${of.dollars}`,
+  ].join(', ');
 }

@@ -12,6 +12,7 @@ import type { Database } from '../../storage/database.ts';
 import { sessionOfToken } from './console-sessions.ts';
 import { type AppContext, type AppEnv, param } from './context.ts';
 import { judgeOperatorToken } from './operator-token.ts';
+import { BEARER, rememberPublisher } from './publishers.ts';
 import { logRefusal, type Refusal } from './refusals.ts';
 
 /** Credentials by the id of their secret, cached for `CREDENTIAL_CACHE_MS`: a revoked secret works for so long (contract 2). */
@@ -24,13 +25,18 @@ const credentials = new BoundedCache<{ credential: Credential; until: number }>(
  */
 export const authorizeClient = createMiddleware<AppEnv>(async (c, next) => {
   const customerId = param(c, 'cid');
-  const { reason, clientId } = await judgeToken(c, customerId);
-  if (reason !== undefined) {
-    logRefusal(c, 'management', reason, { customerId, clientId });
+  const verdict = await judgeToken(c, customerId);
+  const { clientId } = verdict;
+  if ('reason' in verdict) {
+    logRefusal(c, 'management', verdict.reason, { customerId, clientId });
     throw new ApiFailure({ code: 'forbidden' });
   }
   c.set('clientId', clientId);
   const publishing = c.req.method === 'POST' && c.req.path === `/${customerId}/webhooks/events`;
+  if (publishing) {
+    const { tokenSigningKey } = c.get('services').config;
+    rememberPublisher(tokenSigningKey, verdict.token, { customerId, until: verdict.until });
+  }
   if (
     !publishing &&
     !(await c.get('services').rateLimits.managementCalls.limit({ key: customerId })).success
@@ -44,14 +50,20 @@ export const authorizeClient = createMiddleware<AppEnv>(async (c, next) => {
   await next();
 });
 
-/** Why the call is refused, `undefined` when it is permitted; and the client if it is known. */
-async function judgeToken(
-  c: AppContext,
-  customerId: string,
-): Promise<{ reason?: Refusal; clientId?: string }> {
+type Verdict =
+  | { readonly reason: Refusal; readonly clientId?: string }
+  | {
+      readonly clientId: string;
+      readonly token: string;
+      /** Until when the same call with the same token need not be judged again, ms. */
+      readonly until: number;
+    };
+
+/** Why the call is refused, or that it is permitted; with the client if it is known. */
+async function judgeToken(c: AppContext, customerId: string): Promise<Verdict> {
   const header = c.req.header('authorization') ?? '';
   if (header === '') return { reason: 'missing' };
-  const bearer = /^Bearer ([A-Za-z0-9._-]{1,255})$/i.exec(header);
+  const bearer = BEARER.exec(header);
   if (bearer?.[1] === undefined) return { reason: 'malformed' };
   const now = Date.now();
   const token = await readAccessToken(c.get('services').config.tokenSigningKey, bearer[1], now);
@@ -64,7 +76,14 @@ async function judgeToken(
   const scopes = parseScopes(right.scope);
   const path = c.req.path.slice(customerId.length + 2);
   if (scopes === undefined || !permits(scopes, c.req.method, path)) return { reason: 'scope', clientId };
-  return { clientId };
+  return { clientId, token: bearer[1], until: endOf(token, right) };
+}
+
+/** Until when a token that was just judged need not be judged again for the same call, ms. Sessions are judged each time. */
+function endOf(token: AccessToken, { expiresAt }: Right): number {
+  if (token.kind !== 'client') return 0;
+  const judged = credentials.get(token.secretId)?.until ?? 0;
+  return Math.min(judged, token.expiresAt * 1000, expiresAt ?? Number.POSITIVE_INFINITY);
 }
 
 /** What a token is good for. */

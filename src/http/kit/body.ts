@@ -11,7 +11,7 @@ import { BODY_MAX_BYTES } from '../../domain/limits.ts';
 import type { AppContext, AppEnv } from './context.ts';
 import type { Door } from './door.ts';
 
-const JSON_MEDIA_TYPE = /^application\/(json|merge-patch\+json)\s*(;|$)/i;
+export const JSON_MEDIA_TYPE = /^application\/(json|merge-patch\+json)\s*(;|$)/i;
 
 /** The details of the 415. */
 const MEDIA_TYPE = 'Content-Type must be application/json';

@@ -10,13 +10,19 @@ export const identifyRequest = createMiddleware<AppEnv>(async (c, next) => {
   const requestId = crypto.randomUUID();
   c.set('requestId', requestId);
   c.header('x-request-id', requestId);
-  const sent = c.req.header('x-request-id') ?? '';
-  if (CALLER_REQUEST_ID.test(sent)) {
+  const sent = callerIdOf(c.req.raw.headers);
+  if (sent !== undefined) {
     c.set('callerRequestId', sent);
     c.header('x-caller-request-id', sent);
   }
   await next();
 });
+
+/** The caller's id, if it has the known form. */
+export function callerIdOf(headers: Headers): string | undefined {
+  const sent = headers.get('x-request-id') ?? '';
+  return CALLER_REQUEST_ID.test(sent) ? sent : undefined;
+}
 
 /** The fields by which a log line names a request. */
 export function idsOf(c: AppContext): { requestId: string; callerRequestId: string | undefined } {

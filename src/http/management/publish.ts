@@ -4,11 +4,11 @@ import { publish } from '../../delivery/publish.ts';
 import { ApiFailure } from '../../domain/errors.ts';
 import { EventType, PublishedEvent } from '../../domain/event.ts';
 import { PUBLISH_BODY_MAX_BYTES, PUBLISH_MAX_EVENTS } from '../../domain/limits.ts';
-import { logError } from '../../log.ts';
 import { readJson } from '../kit/body.ts';
 import { param } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
 import { EXAMPLE } from '../kit/examples.ts';
+import { logNotQueued, NOT_QUEUED } from '../kit/not-queued.ts';
 import { problems } from '../kit/problems.ts';
 import { idsOf } from '../kit/request-id.ts';
 import { declareRoute, forClients } from '../kit/route.ts';
@@ -37,7 +37,7 @@ const BODY = { maxBytes: PUBLISH_BODY_MAX_BYTES, hint: '; split it into several 
 
 /**
  * The route is declared for the document and handled by hand: `publish` judges each event of the body by the schema
- * shown here, so that it can name each fault with the position of its event.
+ * shown here, so that it can name each fault with the position of its event. Most calls do not come here: see `kit/short-path.ts`.
  */
 export function addPublish(door: Door): void {
   declare(door);
@@ -46,12 +46,8 @@ export function addPublish(door: Door): void {
     const body = await readJson(c, BODY);
     const result = await publish(c.get('services').queues.events, body, Date.now(), customerId).catch(
       (error: unknown) => {
-        logError('publish not queued', error, { customerId, ...idsOf(c) });
-        throw new ApiFailure({
-          code: 'unavailable',
-          details: 'The queue is briefly away; repeat with the same ids',
-          retryAfterSeconds: 2,
-        });
+        logNotQueued(error, { customerId, ...idsOf(c) });
+        throw new ApiFailure(NOT_QUEUED);
       },
     );
     if (!result.ok) throw new ApiFailure({ code: 'invalid_body', faults: result.faults });
