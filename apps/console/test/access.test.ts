@@ -6,6 +6,7 @@ class Service {
   time = 1_000_000;
   tokens = 0;
   ended = 0;
+  refused = 0;
   hasSession = true;
   calls: { readonly url: string; readonly token: string | null; readonly init: RequestInit }[] = [];
   answer: (token: string | null) => Response = () => Response.json({ ok: true });
@@ -15,6 +16,9 @@ class Service {
     now: () => this.time,
     ended: () => {
       this.ended++;
+    },
+    refused: () => {
+      this.refused++;
     },
     fetch: async (url, init = {}) => {
       await this.held;
@@ -63,13 +67,14 @@ describe('access tokens of the page', () => {
         : Response.json({ errors: 'Forbidden' }, { status: 403 });
     expect(await service.access.json('/x')).toEqual({ ok: true });
     expect(service.calls).toHaveLength(3);
+    expect(service.refused).toBe(0);
   });
 
   it('a call that a new token may not make is refused at once', async () => {
     service.answer = () => Response.json({ errors: 'Forbidden' }, { status: 403 });
     await expect(service.access.json('/x')).rejects.toThrow('You are not permitted to do this.');
     expect(service.calls).toHaveLength(1);
-    expect(service.ended).toBe(0);
+    expect([service.ended, service.refused]).toEqual([0, 1]);
   });
 
   it('a call without a session says so, and the session is over', async () => {

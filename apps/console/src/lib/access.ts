@@ -25,6 +25,8 @@ export interface Surroundings {
   now(): number;
   /** The session is over: somebody must sign in again. */
   ended(): void;
+  /** A call was refused with a token that is new. */
+  refused(): void;
 }
 
 /** A token that ends so soon is replaced first. */
@@ -79,6 +81,7 @@ export class Access {
       token = await this.#current();
       answer = await this.#fetch(path, call, token);
     }
+    if (answer.status === 403) this.#around.refused();
     if (!answer.ok) throw await errorOf(answer);
     return answer;
   }

@@ -26,8 +26,12 @@ export const sessions: Readonly<Record<Kind, Signal<SessionState>>> = {
 const browser = { fetch: (url: string, init?: RequestInit) => fetch(url, init), now: () => Date.now() };
 
 export const access: Readonly<Record<Kind, Access>> = {
-  customer: new Access('customer', { ...browser, ended: () => end('customer') }),
-  operator: new Access('operator', { ...browser, ended: () => end('operator') }),
+  customer: new Access('customer', {
+    ...browser,
+    ended: () => end('customer'),
+    refused: () => void compareCustomer(),
+  }),
+  operator: new Access('operator', { ...browser, ended: () => end('operator'), refused: () => undefined }),
 };
 
 function end(kind: Kind): void {
@@ -37,6 +41,18 @@ function end(kind: Kind): void {
       state: 'none',
       note: 'Your session has ended. Sign in again; you stay on this page.',
     };
+}
+
+/** A browser is one customer at a time: a sign-in in another tab ends the session of this page, and its tokens are of the other customer. */
+async function compareCustomer(): Promise<void> {
+  const before = sessions.customer.peek();
+  const answer = await browser.fetch('/console/session?kind=customer').catch(() => undefined);
+  if (before.state !== 'open' || answer?.ok !== true) return;
+  const { customerId, customerName } = (await answer.json()) as Session;
+  if (customerId === before.session.customerId || sessions.customer.peek() !== before) return;
+  access.customer.forget();
+  const note = `Another tab has signed in as “${customerName}”, and a browser is one customer at a time. Reload the page to go on as that customer.`;
+  sessions.customer.value = { state: 'none', note };
 }
 
 /** Finds out whether there is a session. */
