@@ -1,11 +1,18 @@
 /** The context of a request: what the service puts into it, and small readers of it. */
 import type { Context } from 'hono';
 import { addressKey } from '../../domain/caller.ts';
+import type { Subscription } from '../../domain/subscription.ts';
 import { rfc3339Time } from '../../domain/time.ts';
 
 import type { Env } from '../../env.ts';
 import type { Services } from '../../services.ts';
 import type { IsolateMemory } from './isolate.ts';
+
+/** What the guard of the management door has read for the handler. */
+interface EarlyRead {
+  readonly id: string;
+  readonly subscription: Subscription | undefined;
+}
 
 export interface AppEnv {
   Bindings: Env;
@@ -18,6 +25,8 @@ export interface AppEnv {
     callerRequestId: string | undefined;
     /** The client, or the session of the console (`consoleCaller`), whose token the call carries; a guard sets it. */
     clientId: string | undefined;
+    /** What that guard has read together with the credential. */
+    early: EarlyRead | undefined;
   };
 }
 
