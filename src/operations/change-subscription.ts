@@ -5,7 +5,8 @@
  */
 import type { Config } from '../config.ts';
 import type { AuditRow } from '../domain/audit.ts';
-import { refOf, type Subscription, type SubscriptionChange } from '../domain/subscription.ts';
+import { refOf, type Subscription } from '../domain/subscription.ts';
+import type { SubscriptionChange } from '../domain/subscription-body.ts';
 import type { EventStoreRpc } from '../event-store/rpc.ts';
 import { describeError, logError, logWarn } from '../log.ts';
 import type { Database } from '../storage/database.ts';

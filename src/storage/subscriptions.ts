@@ -24,7 +24,8 @@ import {
   FILTERS_MAX_STEPS_PER_CUSTOMER,
   TOMBSTONES_MAX_PER_CUSTOMER,
 } from '../domain/limits.ts';
-import type { Subscription, SubscriptionChange } from '../domain/subscription.ts';
+import type { Subscription } from '../domain/subscription.ts';
+import type { SubscriptionChange } from '../domain/subscription-body.ts';
 import { insertAudit } from './audit.ts';
 import { type Database, isDuplicate } from './database.ts';
 import { customers, shownState, subscriptions } from './schema.ts';

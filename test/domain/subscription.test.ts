@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { NewSubscription, refOf } from '../../src/domain/subscription.ts';
+import { refOf } from '../../src/domain/subscription.ts';
+import { NewSubscription } from '../../src/domain/subscription-body.ts';
 
 const body = {
   title: 'Profile sync',

@@ -103,10 +103,36 @@ describe('the import lines', () => {
     ]);
   });
 
-  it('no module of src uses import() or require()', () => {
-    expect(
-      modules.filter(({ text }) => /\bimport\s*\(|\brequire\s*\(/.test(text)).map(({ path }) => path),
-    ).toEqual([]);
+  it('only the entry file uses import(), for the app alone, and no module uses require()', () => {
+    const found = modules.flatMap(({ path, text }) =>
+      [...text.matchAll(/\b(import|require)\s*\([^)]*\)/g)].map(([call]) => `${path}: ${call}`),
+    );
+    expect(found).toEqual(["index.ts: import('./http/app.ts')"]);
+  });
+});
+
+describe('the start of an isolate', () => {
+  /** The modules that run before the first call, and the packages that they import. */
+  const atStart = new Set<string>();
+  const visit = (path: string) => {
+    if (atStart.has(path)) return;
+    atStart.add(path);
+    const { imports = [] } = modules.find((module) => module.path === path) ?? {};
+    for (const { target, typeOnly } of imports) if (!typeOnly) visit(target);
+  };
+  visit('index.ts');
+
+  it('the start of an isolate runs no module of http: consumers and event stores need no routes', () => {
+    expect(atStart).toContain('queue/events.ts');
+    expect(atStart).toContain('event-store/living-store.ts');
+    const ofHttp = [...atStart].filter((target) => /^http\/|^@?hono/.test(target));
+    expect(ofHttp).toEqual([]);
+  });
+
+  it('the start of an isolate makes no schema of a body that the API alone reads', () => {
+    const bodies = ['domain/subscription-body.ts', 'domain/filter-test.ts', 'domain/redelivery.ts'];
+    expect(bodies.filter((path) => !modules.some((module) => module.path === path))).toEqual([]);
+    expect(bodies.filter((path) => atStart.has(path))).toEqual([]);
   });
 });
 

@@ -4,7 +4,7 @@ import { ApiFailure } from '../../domain/errors.ts';
 import { PublishedEvent } from '../../domain/event.ts';
 import { testFilter } from '../../domain/filter-test.ts';
 import { newEventIds } from '../../domain/ids.ts';
-import { FILTER_FORM } from '../../domain/subscription.ts';
+import { FILTER_FORM } from '../../domain/subscription-body.ts';
 import { addRouteThatReadsBody, readJson } from '../kit/body.ts';
 import type { Door } from '../kit/door.ts';
 import { EXAMPLE } from '../kit/examples.ts';

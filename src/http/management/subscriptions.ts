@@ -3,7 +3,8 @@ import { z } from 'zod';
 import { ApiFailure } from '../../domain/errors.ts';
 import { worstSteps } from '../../domain/filter/filter.ts';
 import { SUBSCRIPTIONS_PER_UNIT, TOMBSTONES_MAX_PER_CUSTOMER } from '../../domain/limits.ts';
-import { NewSubscription, refOf, type Subscription, SubscriptionChange } from '../../domain/subscription.ts';
+import { refOf, type Subscription } from '../../domain/subscription.ts';
+import { NewSubscription, SubscriptionChange } from '../../domain/subscription-body.ts';
 import type { HealthReport } from '../../event-store/rpc.ts';
 import { logError } from '../../log.ts';
 import {
