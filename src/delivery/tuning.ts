@@ -65,3 +65,12 @@ export const SPLITS_AT_ONCE = 4;
 export const FILTERS_COMPILED_MAX_BYTES = 8_388_608;
 /** Subscriptions of which an isolate knows which compiled filter they have: about 200 bytes each. */
 export const FILTERS_KNOWN_MAX = 10_000;
+
+/** Milliseconds for which audiences are used without a question, for events that were accepted before they were read. */
+export const AUDIENCE_MAX_AGE_MS = 5000;
+
+/** Milliseconds by which the clocks of two machines of the platform may differ: far more than they do. */
+export const CLOCKS_DIFFER_MS = 1000;
+
+/** Audiences that an isolate remembers: some 7,000 subscriptions. An isolate has 128 MB. */
+export const AUDIENCES_MAX_BYTES = 4_000_000;

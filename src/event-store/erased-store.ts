@@ -115,7 +115,9 @@ export class ErasedStore implements Served<Omit<EventStoreRpc, 'erase'>> {
 
   // --- Changes of the subscription: they come too late --------------------------------------------------------
 
-  adopt() {}
+  adopt() {
+    return undefined;
+  }
 
   ensureAlarm(): VisitNote {
     return HEALTHY;

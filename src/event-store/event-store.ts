@@ -180,7 +180,7 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
 
   /** The subscription changed: deliveries that wait in a disabled one become `failure` at once. */
   async adopt(ref: SubscriptionRef) {
-    await this.#store.adopt(ref);
+    return await this.#store.adopt(ref);
   }
 
   /**

@@ -16,6 +16,7 @@ import type {
   AttemptReport,
   Caller,
   EventStoreRpc,
+  HealthReport,
   PageQuery,
   PreviewedRedelivery,
   Redelivery,
@@ -137,7 +138,7 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase' | 'settle
     return this.#parts.figures.since(from, Date.now());
   }
 
-  health(ref?: SubscriptionRef) {
+  health(ref?: SubscriptionRef): HealthReport {
     return {
       ...standingOf(this.#parts.standing, ref),
       waiting: this.#parts.deliveries.rows.count().open,
@@ -198,8 +199,9 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase' | 'settle
 
   // --- Changes of the subscription, and the alarm ---------------------------------------------------------
 
-  async adopt(ref: SubscriptionRef): Promise<void> {
+  async adopt(ref: SubscriptionRef): Promise<HealthReport> {
     await this.#change(ref, () => undefined);
+    return this.health();
   }
 
   async ensureAlarm(ref: SubscriptionRef): Promise<VisitNote> {

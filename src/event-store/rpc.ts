@@ -67,7 +67,8 @@ export interface EventStoreRpc {
   exportPart(exportId: string, part: number): Promise<string | undefined>;
   cancelExport(exportId: string): Promise<ExportState | undefined>;
   // --- Changes of the subscription ---
-  adopt(ref: SubscriptionRef): Promise<void>;
+  /** @returns the health of the endpoint then; a store of an earlier version does not say it */
+  adopt(ref: SubscriptionRef): Promise<HealthReport | undefined>;
   erase(ref: SubscriptionRef): Promise<void>;
   ensureAlarm(ref: SubscriptionRef): Promise<VisitNote>;
 }

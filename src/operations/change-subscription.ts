@@ -7,7 +7,7 @@ import type { Config } from '../config.ts';
 import type { AuditRow } from '../domain/audit.ts';
 import { refOf, type Subscription } from '../domain/subscription.ts';
 import type { SubscriptionChange } from '../domain/subscription-body.ts';
-import type { EventStoreRpc } from '../event-store/rpc.ts';
+import type { EventStoreRpc, HealthReport } from '../event-store/rpc.ts';
 import { describeError, logError, logWarn } from '../log.ts';
 import type { Database } from '../storage/database.ts';
 import {
@@ -30,6 +30,15 @@ interface ChangeNeeds {
   readonly signer: SendTestNeeds['signer'];
   eventStore(subscriptionId: string): Pick<EventStoreRpc, 'adopt' | 'settle' | 'read'>;
 }
+
+type ChangeResult =
+  | Exclude<UpdateSubscriptionResult, { readonly result: 'updated' }>
+  | {
+      readonly result: 'updated';
+      readonly subscription: Subscription;
+      /** Of the endpoint, if its event store said it with its answer to the change. */
+      readonly health?: HealthReport;
+    };
 
 /**
  * Creates the event store of a new subscription. An object stays where its first call came from, or where the location hint of
@@ -67,31 +76,39 @@ export async function changeSubscription(
   found: Subscription,
   change: SubscriptionChange,
   now: number,
-): Promise<UpdateSubscriptionResult> {
+): Promise<ChangeResult> {
   if (Object.keys(change).length === 0) return { result: 'updated', subscription: found };
   const { config, db } = needs;
   const { customerId, id } = found;
   const result = await updateSubscription(db, customerId, id, change, now, config.verifyEndpoints);
   if (result.result !== 'updated') return result;
   const { subscription } = result;
-  await reportChange(needs, found, subscription);
+  const health = await reportChange(needs, found, subscription);
   // Another call may have changed the endpoint in between: the row says whether this call did.
   const isAsked = subscription.proof === subscription.version || !found.enabled;
-  if (config.verifyEndpoints && subscription.enabled && isAsked) await askForProof(needs, subscription, now);
-  return result;
+  if (config.verifyEndpoints && subscription.enabled && isAsked) {
+    await askForProof(needs, subscription, now);
+    return result;
+  }
+  return health === undefined ? result : { ...result, health };
 }
 
 /**
  * Reports a change to the event store before the next event does. A repeat is harmless: the store adopts a newer
  * version only.
  */
-async function reportChange(needs: ChangeNeeds, before: Subscription, after: Subscription): Promise<void> {
+async function reportChange(
+  needs: ChangeNeeds,
+  before: Subscription,
+  after: Subscription,
+): Promise<HealthReport | undefined> {
   const isNext = after.version === before.version + 1; // else another change came in between, and `before` is out of date
-  if (isNext && after.enabled === before.enabled && after.endpoint === before.endpoint) return;
+  if (isNext && after.enabled === before.enabled && after.endpoint === before.endpoint) return undefined;
   try {
-    await needs.eventStore(after.id).adopt(refOf(after));
+    return await needs.eventStore(after.id).adopt(refOf(after));
   } catch (error) {
     logError('change not passed to the event store', error, { subscriptionId: after.id });
+    return undefined;
   }
 }
 

@@ -9,6 +9,7 @@ import { DEAD_LETTER_RETENTION_MS, MINUTE_MS, TOMBSTONE_MS } from '../domain/lim
 import { refOf } from '../domain/subscription.ts';
 import type { DayNote, EventStoreRpc } from '../event-store/rpc.ts';
 import { logError, logWarn } from '../log.ts';
+import type { Signer } from '../signing/signer.ts';
 import { blankErasedAudit, deleteOldAudit } from '../storage/audit.ts';
 import { deleteEndedSessions } from '../storage/console.ts';
 import type { Database } from '../storage/database.ts';
@@ -34,7 +35,7 @@ const VISITS_AT_ONCE = 6;
 interface MaintenanceNeeds {
   readonly config: Config;
   readonly db: Database;
-  readonly signer: SendTestNeeds['signer'];
+  readonly signer: SendTestNeeds['signer'] & Pick<Signer, 'open'>;
   eventStore(
     subscriptionId: string,
   ): Pick<EventStoreRpc, 'erase' | 'ensureAlarm' | 'settle' | 'read' | 'health'>;

@@ -13,11 +13,11 @@ import type { EventStoreRpc } from '../event-store/rpc.ts';
 import { logError } from '../log.ts';
 import type { Signer } from '../signing/signer.ts';
 import type { Database } from '../storage/database.ts';
-import { currentKey } from '../storage/signing-keys.ts';
+import { currentKeysQuery, signerOf } from '../storage/signing-keys.ts';
 
 export interface SendTestNeeds {
   readonly db: Database;
-  readonly signer: Pick<Signer, 'open' | 'sign'>;
+  readonly signer: Pick<Signer, 'take' | 'sign'>;
   eventStore(subscriptionId: string): Pick<EventStoreRpc, 'settle' | 'read'>;
 }
 
@@ -37,22 +37,39 @@ export async function sendTest(
   needs: SendTestNeeds,
   subscription: Subscription,
   now: number,
-  claimOf: ClaimOf = testEvent,
+  claimOf?: ClaimOf,
 ): Promise<SentTest> {
-  if (!subscription.enabled) return { result: 'disabled' };
-  const key = await currentKey(needs.db, subscription.customerId, now);
-  if (key === undefined) return { result: 'no customer' };
-  const [eventId = ''] = newEventIds(now, 1, crypto.getRandomValues(new Uint8Array(16)));
-  const set = await sign(needs.signer, key, subscription, { eventId, events: claimOf(eventId) }, now);
-  const store = needs.eventStore(subscription.id);
-  const { endpoint } = subscription;
-  const facts = { eventId, acceptedAt: now, endpoint, set, neverHeld: true as const };
-  const { settled } = await store.settle(refOf(subscription), [{ ...facts, kind: 'deferred' }]);
-  const waitMs = settled[0]?.waitMs;
-  if (waitMs !== undefined) return { result: 'too soon', waitMs };
-  const delivery = await store.read(eventId);
+  const stored = await storeTest(needs, subscription, now, claimOf);
+  if (stored.result !== 'stored') return stored;
+  const delivery = await needs.eventStore(subscription.id).read(stored.eventId);
   // An erased store has stored nothing.
   return delivery === undefined ? { result: 'no subscription' } : { result: 'stored', delivery };
+}
+
+type StoredTest =
+  | { readonly result: 'stored'; readonly eventId: string }
+  | Exclude<SentTest, { readonly result: 'stored' }>;
+
+async function storeTest(
+  needs: SendTestNeeds,
+  subscription: Subscription,
+  now: number,
+  claimOf: ClaimOf = testEvent,
+): Promise<StoredTest> {
+  if (!subscription.enabled) return { result: 'disabled' };
+  const keys = await currentKeysQuery(needs.db, subscription.customerId);
+  const key = signerOf(keys, now);
+  if (key === undefined) return { result: 'no customer' };
+  await needs.signer.take(keys.filter(({ kid }) => kid === key.kid));
+  const [eventId = ''] = newEventIds(now, 1, crypto.getRandomValues(new Uint8Array(16)));
+  const set = await sign(needs.signer, key, subscription, { eventId, events: claimOf(eventId) }, now);
+  const { endpoint } = subscription;
+  const facts = { eventId, acceptedAt: now, endpoint, set, neverHeld: true as const };
+  const { settled } = await needs
+    .eventStore(subscription.id)
+    .settle(refOf(subscription), [{ ...facts, kind: 'deferred' }]);
+  const waitMs = settled[0]?.waitMs;
+  return waitMs === undefined ? { result: 'stored', eventId } : { result: 'too soon', waitMs };
 }
 
 /**
@@ -66,7 +83,7 @@ export async function askForProof(
 ): Promise<void> {
   if (subscription.health !== 'unverified') return;
   try {
-    await sendTest(needs, subscription, now);
+    await storeTest(needs, subscription, now);
   } catch (error) {
     logError('endpoint not asked for its proof', error, { subscriptionId: subscription.id });
   }
@@ -79,7 +96,6 @@ async function sign(
   content: Pick<SetContent, 'eventId' | 'events'>,
   now: number,
 ): Promise<string> {
-  await signer.open([key.kid]);
   return await signer.sign(key, {
     customerId: subscription.customerId,
     subscriptionId: subscription.id,

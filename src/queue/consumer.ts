@@ -6,11 +6,12 @@
  * waits for the repair.
  */
 import { ConfigError } from '../config.ts';
+import { audiences } from '../delivery/audiences.ts';
 import { isTooLarge } from '../domain/json-size.ts';
 import { logError, logWarn } from '../log.ts';
 import { QUEUES, queueNamed } from '../outbound/queues.ts';
 import type { Services } from '../services.ts';
-import { findAudiences, findFilters, findSubscriptionsById } from '../storage/recipients.ts';
+import { findAudiences, findAudiencesOf, findFilters, findSubscriptionsById } from '../storage/recipients.ts';
 import { returnAll } from './acknowledge.ts';
 import { consumeDeadLetters } from './dead-letters.ts';
 import { consumeDeliveries } from './deliveries.ts';
@@ -58,8 +59,12 @@ async function consumeFrom(
     ...delivery,
     deadLetters,
     captureDomain: config.captureDomain,
-    findAudiences: (customerIds: readonly string[], subscriptionIds?: readonly string[]) =>
-      findAudiences(db, customerIds, Date.now(), subscriptionIds),
+    findAudiences: (customerIds: readonly string[], acceptedAt: number) =>
+      audiences.find(customerIds, acceptedAt, Date.now(), (asked, known) =>
+        findAudiences(db, asked, known, Date.now()),
+      ),
+    findAudiencesOf: (customerIds: readonly string[], subscriptionIds: readonly string[]) =>
+      findAudiencesOf(db, customerIds, subscriptionIds, Date.now()),
     findFilters: (subscriptionIds: readonly string[]) => findFilters(db, subscriptionIds),
     openKeys: (kids: readonly string[]) => signer.open(kids),
   };

@@ -42,10 +42,11 @@ import { type Lettered, logStored, storeLetters } from './store-letters.ts';
 /** What the consumer needs besides delivering. */
 export interface EventsPorts extends DeliveryPorts {
   readonly captureDomain: string;
-  /** @param subscriptionIds only these subscriptions; absent: all of the customers */
-  findAudiences(
+  /** @param acceptedAt when the newest event was accepted: changes that were answered before must be known */
+  findAudiences(customerIds: readonly string[], acceptedAt: number): Promise<ReadonlyMap<string, Audience>>;
+  findAudiencesOf(
     customerIds: readonly string[],
-    subscriptionIds?: readonly string[],
+    subscriptionIds: readonly string[],
   ): Promise<ReadonlyMap<string, Audience>>;
   readonly findFilters: LoadFilters;
   openKeys(kids: readonly string[]): Promise<void>;
@@ -146,9 +147,14 @@ async function findAudiences(
 ): Promise<ReadonlyMap<string, Audience>> {
   if (customerIds.length === 0) return new Map();
   const named = readings.map(({ subscriptions }) => subscriptions);
-  return named.every((ids) => ids !== undefined)
-    ? await ports.findAudiences(customerIds, [...new Set(named.flat())])
-    : await ports.findAudiences(customerIds);
+  if (named.every((ids) => ids !== undefined)) {
+    return await ports.findAudiencesOf(customerIds, [...new Set(named.flat())]);
+  }
+  const times = readings.flatMap(({ events }) => events.map(([, { acceptedAt }]) => acceptedAt));
+  return await ports.findAudiences(
+    customerIds,
+    times.reduce((a, b) => Math.max(a, b)),
+  );
 }
 
 /** The messages of one invocation: delivers what is narrow, and splits what is wide. */

@@ -25,6 +25,8 @@ import type { SealingKeys } from './sealing.ts';
 const SIGNING_KEYS_OPENED_MAX = 5000;
 
 const openedKeys = new BoundedCache<CryptoKey>(SIGNING_KEYS_OPENED_MAX);
+/** The id of the key that was taken last for each customer, by customer id. */
+const takenKeys = new BoundedCache<string>(SIGNING_KEYS_OPENED_MAX);
 const encoder = new TextEncoder();
 
 /** Signs for one invocation. */
@@ -35,6 +37,10 @@ export interface Signer {
    * @throws what reading the keys throws
    */
   open(kids: readonly string[]): Promise<void>;
+  /** Opens keys that were read together with something else, as far as this isolate does not have them. */
+  take(keys: readonly SealedKey[]): Promise<void>;
+  /** Whether this isolate has the key that last signed for a customer, as far as it knows. */
+  holdsKeyOf(customerId: string): boolean;
   /**
    * Signs one SET with a key that `open` opened.
    * @returns the compact serialisation (RFC 7515, 7.1)
@@ -72,24 +78,40 @@ export function createSigner(
     const key = opened.get(kid);
     return key !== undefined && algorithmOf(key) === algorithm ? key : undefined;
   };
+  const openSealed = async ({ kid, customerId, sealedPrivateKey }: SealedKey) => {
+    try {
+      const key = await openSigningKey(options, customerId, kid, sealedPrivateKey);
+      opened.set(kid, key);
+      cache.set(kid, key);
+    } catch (error) {
+      logError('signing key does not open', error, { customerId, kid });
+    }
+  };
+  /** Takes what the isolate has. @returns what it lacks */
+  const lacking = (kids: Iterable<string>) =>
+    [...new Set(kids)].filter((kid) => {
+      const key = opened.get(kid) ?? cache.get(kid);
+      if (key !== undefined) opened.set(kid, key);
+      return key === undefined;
+    });
   return {
     async open(kids) {
-      const missing: string[] = [];
-      for (const kid of new Set(kids)) {
-        const key = opened.get(kid) ?? cache.get(kid);
-        if (key === undefined) missing.push(kid);
-        else opened.set(kid, key);
-      }
+      const missing = lacking(kids);
       if (missing.length === 0) return;
-      for (const { kid, customerId, sealedPrivateKey } of await loadKeys(missing)) {
-        try {
-          const key = await openSigningKey(options, customerId, kid, sealedPrivateKey);
-          opened.set(kid, key);
-          cache.set(kid, key);
-        } catch (error) {
-          logError('signing key does not open', error, { customerId, kid });
-        }
+      for (const key of await loadKeys(missing)) await openSealed(key);
+    },
+
+    async take(keys) {
+      const missing = lacking(keys.map(({ kid }) => kid));
+      for (const key of keys) {
+        if (missing.includes(key.kid)) await openSealed(key);
+        if (opened.has(key.kid)) takenKeys.set(key.customerId, key.kid);
       }
+    },
+
+    holdsKeyOf(customerId) {
+      const kid = takenKeys.get(customerId);
+      return kid !== undefined && cache.get(kid) !== undefined;
     },
 
     async sign(name, content) {

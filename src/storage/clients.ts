@@ -156,14 +156,22 @@ export async function findCredentials(
   );
 }
 
-/** The secret that an access token names, with its client, if both still exist. The secret may have expired. */
-export async function findCredential(db: Database, secretId: string): Promise<Credential | undefined> {
-  const [row] = await db
-    .select({ client: clients, secret: clientSecrets })
+/** Finds the secret that an access token names, with its client, if both still exist. The secret may have expired. */
+export function credentialQuery(db: Database, secretId: string) {
+  return db
+    .select({
+      customerId: clients.customerId,
+      clientId: clients.clientId,
+      name: clients.name,
+      scope: clients.scope,
+      createdAt: clients.createdAt,
+      secretId: clientSecrets.id,
+      secretHash: clientSecrets.secretHash,
+      expiresAt: clientSecrets.expiresAt,
+    })
     .from(clientSecrets)
     .innerJoin(clients, ofClient())
     .where(eq(clientSecrets.id, secretId));
-  return row === undefined ? undefined : credentialOf(row.client, row.secret);
 }
 
 function ofClient() {

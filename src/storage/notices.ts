@@ -46,7 +46,7 @@ export async function insertNoticesOwner(
 ): Promise<void> {
   try {
     await db.batch([
-      db.insert(customers).values(customer),
+      db.insert(customers).values({ ...customer, audience: '' }),
       db.insert(signingKeys).values(keys.map(signingKeyRow)),
       db.insert(notices).values({ one: 1, customerId: customer.id, subscriptionId }),
       db.delete(noticesSent),

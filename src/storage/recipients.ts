@@ -38,36 +38,82 @@ export interface Audience {
   readonly subscriptions: readonly Recipient[];
 }
 
+/** An audience as D1 has it. */
+export interface ReadAudience extends Audience {
+  /** Another text after each change of the subscriptions. */
+  readonly revision: string;
+}
+
+/** An audience whose subscriptions are those of the revision that the caller knows. */
+export type KnownAudience = Omit<ReadAudience, 'subscriptions'> & { readonly isUnchanged: true };
+
 /**
  * The audiences of all customers of a batch at `now` (ms), in one query.
- * @param subscriptionIds only these subscriptions; absent: all of the customers
+ * @param known the revisions that the caller has: their subscriptions need not be read
  * @returns by customer id; customers that do not exist are missing
  */
 export async function findAudiences(
   db: Database,
   customerIds: readonly string[],
+  known: ReadonlyMap<string, string>,
   now: number,
-  subscriptionIds?: readonly string[],
+): Promise<Map<string, ReadAudience | KnownAudience>> {
+  const revisions = JSON.stringify(Object.fromEntries(known));
+  const isKnown = sql`EXISTS (SELECT 1 FROM json_each(${revisions}) AS known
+    WHERE known.key = ${customers.id} AND known.value = ${customers.audience})`;
+  // With a null in place of the customer, the index has no row to read.
+  const rows = await selectAudiences(
+    db,
+    customerIds,
+    sql`${subscriptions.customerId} = CASE WHEN ${isKnown} THEN NULL ELSE ${customers.id} END`,
+  );
+  return new Map(
+    [...audiencesOf(rows, now)].map(([customerId, audience]): [string, ReadAudience | KnownAudience] => {
+      if (known.get(customerId) !== audience.revision) return [customerId, audience];
+      const { key, revision } = audience;
+      return [customerId, { customerId, key, revision, isUnchanged: true }];
+    }),
+  );
+}
+
+/** The same for some subscriptions of the customers alone: slices name theirs. */
+export async function findAudiencesOf(
+  db: Database,
+  customerIds: readonly string[],
+  subscriptionIds: readonly string[],
+  now: number,
 ): Promise<Map<string, Audience>> {
-  const named = subscriptionIds && isOneOf(subscriptionIds);
-  const rows = await db
+  const ofCustomer = eq(subscriptions.customerId, customers.id);
+  const rows = await selectAudiences(db, customerIds, and(ofCustomer, isOneOf(subscriptionIds)));
+  return audiencesOf(rows, now);
+}
+
+function selectAudiences(db: Database, customerIds: readonly string[], which: SQL | undefined) {
+  return db
     .select({
       customerId: customers.id,
       kid: signingKeys.kid,
       eddsaKid: eddsaKeys.kid,
       eddsaSince: eddsaKeys.currentSince,
+      revision: customers.audience,
       subscription: recipient,
     })
     .from(customers)
     .innerJoin(signingKeys, and(eq(signingKeys.customerId, customers.id), eq(signingKeys.role, 'current')))
     .leftJoin(eddsaKeys, isCurrentEdDsa(sql`${customers.id}`))
-    .leftJoin(subscriptions, and(eq(subscriptions.customerId, customers.id), living, named))
+    .leftJoin(subscriptions, and(which, living))
     .where(sql`${customers.id} IN (SELECT value FROM json_each(${JSON.stringify(customerIds)}))`);
-  const audiences = new Map<string, Audience & { subscriptions: Recipient[] }>();
-  for (const { customerId, subscription, ...keys } of rows) {
+}
+
+function audiencesOf(
+  rows: Awaited<ReturnType<typeof selectAudiences>>,
+  now: number,
+): Map<string, ReadAudience> {
+  const audiences = new Map<string, ReadAudience & { subscriptions: Recipient[] }>();
+  for (const { customerId, revision, subscription, ...keys } of rows) {
     let audience = audiences.get(customerId);
     if (audience === undefined) {
-      audience = { customerId, key: signingKeyOf(keys, now), subscriptions: [] };
+      audience = { customerId, key: signingKeyOf(keys, now), revision, subscriptions: [] };
       audiences.set(customerId, audience);
     }
     if (subscription !== null) audience.subscriptions.push(subscription);

@@ -15,6 +15,7 @@ export const customers = sqliteTable('customers', {
   id: text('id').primaryKey(),
   name: text('name').notNull(),
   createdAt: integer('created_at').notNull(),
+  audience: text('audience').notNull(),
 });
 
 export const clients = sqliteTable(

@@ -40,6 +40,12 @@ export interface SealedKey {
   readonly sealedPrivateKey: string;
 }
 
+const sealed = {
+  kid: signingKeys.kid,
+  customerId: signingKeys.customerId,
+  sealedPrivateKey: signingKeys.sealedPrivateKey,
+};
+
 /** The RSA key that was retired last. It stays published however old it is, so that there are always three (contract 6.3). */
 const isLastRetired = sql`(${signingKeys.algorithm} = 'RS256' AND ${signingKeys.retiredAt} = (
   SELECT max(retired_at) FROM ${signingKeys} AS other
@@ -110,18 +116,29 @@ export async function publishedKeys(
   return placed.sort((a, b) => a.place - b.place).map(({ jwk }) => jwk);
 }
 
-/** The key that signs at `now` (ms); `undefined` when there is no such customer. */
-export async function currentKey(
-  db: Database,
-  customerId: string,
-  now: number,
-): Promise<SigningKeyName | undefined> {
-  const rows = await db
-    .select({ kid: signingKeys.kid, eddsaKid: eddsaKeys.kid, eddsaSince: eddsaKeys.currentSince })
+/** Finds the current keys of a customer, still sealed: one for each algorithm, of which `signerOf` says which signs. */
+export function currentKeysQuery(db: Database, customerId: string) {
+  return db
+    .select({ ...sealed, algorithm: signingKeys.algorithm, currentSince: signingKeys.currentSince })
     .from(signingKeys)
-    .leftJoin(eddsaKeys, isCurrentEdDsa(sql`${signingKeys.customerId}`))
-    .where(and(eq(signingKeys.customerId, customerId), eq(signingKeys.role, 'current')));
-  return rows[0] && signingKeyOf(rows[0], now);
+    .where(
+      and(
+        eq(signingKeys.customerId, customerId),
+        or(eq(signingKeys.role, 'current'), eq(signingKeys.eddsaRole, 'current')),
+      ),
+    );
+}
+
+/** Which of a customer's current keys signs at `now` (ms); `undefined` when there is none. */
+export function signerOf(
+  keys: Awaited<ReturnType<typeof currentKeysQuery>>,
+  now: number,
+): SigningKeyName | undefined {
+  const eddsa = keys.find(({ algorithm }) => algorithm === 'EdDSA');
+  const rsa = keys.find(({ algorithm }) => algorithm === 'RS256');
+  if (rsa === undefined) return undefined;
+  const [eddsaKid, eddsaSince] = [eddsa?.kid ?? null, eddsa?.currentSince ?? null];
+  return signingKeyOf({ kid: rsa.kid, eddsaKid, eddsaSince }, now);
 }
 
 /** Which of a customer's two current keys signs at `now` (ms). */
@@ -318,11 +335,7 @@ export async function deleteRetiredKeys(db: Database, now: number): Promise<void
 export async function sealedKeys(db: Database, kids: readonly string[]): Promise<SealedKey[]> {
   if (kids.length === 0) return [];
   return await db
-    .select({
-      kid: signingKeys.kid,
-      customerId: signingKeys.customerId,
-      sealedPrivateKey: signingKeys.sealedPrivateKey,
-    })
+    .select(sealed)
     .from(signingKeys)
     .where(sql`${signingKeys.kid} IN (SELECT value FROM json_each(${JSON.stringify(kids)}))`);
 }
@@ -339,11 +352,7 @@ export async function findSealedOtherwise(
   limit: number,
 ): Promise<SealedKey[]> {
   return await db
-    .select({
-      kid: signingKeys.kid,
-      customerId: signingKeys.customerId,
-      sealedPrivateKey: signingKeys.sealedPrivateKey,
-    })
+    .select(sealed)
     .from(signingKeys)
     .where(and(gt(signingKeys.kid, after), sealedOtherwise(prefix)))
     .orderBy(asc(signingKeys.kid))

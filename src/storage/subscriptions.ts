@@ -116,27 +116,25 @@ export async function findSubscription(
   customerId: string,
   id: string,
 ): Promise<Subscription | undefined> {
-  const rows = await db
+  return (await subscriptionQuery(db, customerId, id))[0];
+}
+
+/** Finds a living subscription of the customer. */
+export function subscriptionQuery(db: Database, customerId: string, id: string) {
+  return db
     .select(columns)
     .from(subscriptions)
     .where(and(eq(subscriptions.customerId, customerId), eq(subscriptions.id, id), living))
     .limit(1);
-  return rows[0];
 }
 
-/** Whether a living subscription of the customer, other than `exceptId`, has the title. */
-export async function titleIsTaken(
-  db: Database,
-  customerId: string,
-  title: string,
-  exceptId?: string,
-): Promise<boolean> {
-  const rows = await db
+/** Finds the id of the customer's living subscription that has the title. */
+export function titleQuery(db: Database, customerId: string, title: string) {
+  return db
     .select({ id: subscriptions.id })
     .from(subscriptions)
     .where(and(eq(subscriptions.customerId, customerId), eq(subscriptions.title, title), living))
     .limit(1);
-  return rows[0] !== undefined && rows[0].id !== exceptId;
 }
 
 /** What a filter adds to the sums of its customer (contract 4). */
@@ -150,15 +148,24 @@ interface FilterSize {
  * The sizes of the filters of a customer's living subscriptions: that of `id`, and all others together. Filters whose steps
  * are not known yet are `uncounted`.
  */
-export async function filtersOfCustomer(
-  db: Database,
-  customerId: string,
-  id = '',
-): Promise<{ own: FilterSize; others: FilterSize; uncounted: number }> {
+export async function filtersOfCustomer(db: Database, customerId: string, id = ''): Promise<FilterSums> {
+  return filterSumsOf(await filterSumsQuery(db, customerId, id));
+}
+
+interface FilterSums {
+  readonly own: FilterSize;
+  readonly others: FilterSize;
+  readonly uncounted: number;
+}
+
+type FilterSumsRow = Awaited<ReturnType<typeof filterSumsQuery>>[number];
+
+/** What `filtersOfCustomer` asks. Its only row is for `filterSumsOf`. */
+export function filterSumsQuery(db: Database, customerId: string, id = '') {
   const bytes = sql`length(CAST(${subscriptions.filter} AS BLOB))`;
   const sumOf = (of: SQL, what: SQL | typeof subscriptions.filterSteps) =>
     sql<number>`coalesce(sum(CASE WHEN ${of} THEN ${what} END), 0)`;
-  const rows = await db
+  return db
     .select({
       ownBytes: sumOf(eq(subscriptions.id, id), bytes),
       ownSteps: sumOf(eq(subscriptions.id, id), subscriptions.filterSteps),
@@ -168,7 +175,10 @@ export async function filtersOfCustomer(
     })
     .from(subscriptions)
     .where(and(eq(subscriptions.customerId, customerId), living));
-  const found = rows[0] ?? { ownBytes: 0, ownSteps: 0, bytes: 0, steps: 0, uncounted: 0 };
+}
+
+export function filterSumsOf([row]: readonly FilterSumsRow[]): FilterSums {
+  const found = row ?? { ownBytes: 0, ownSteps: 0, bytes: 0, steps: 0, uncounted: 0 };
   return {
     own: { bytes: found.ownBytes, steps: found.ownSteps },
     others: { bytes: found.bytes, steps: found.steps },

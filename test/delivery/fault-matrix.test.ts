@@ -289,6 +289,7 @@ class Line {
           };
           return new Map([[customerId, audience]]);
         }),
+      findAudiencesOf: async () => new Map(),
       noteHealth: async () => undefined,
       noteStoreTenths: async () => undefined,
       findFilters: async () => new Map(),

@@ -8,7 +8,7 @@ import { findSubscription } from '../../src/storage/subscriptions.ts';
 import { newCustomer, newSubscription } from '../support/world.ts';
 
 const config = { verifyEndpoints: false };
-const signer = { open: async () => undefined, sign: async () => '' };
+const signer = { take: async () => undefined, sign: async () => '' };
 const unused = {
   settle: async () => {
     throw new Error('not asked');
@@ -34,6 +34,7 @@ describe('a PATCH that meets another PATCH', () => {
       const eventStore = () => ({
         adopt: async (ref: SubscriptionRef) => {
           adopted.push(ref);
+          return undefined;
         },
         ...unused,
       });
@@ -53,6 +54,7 @@ describe('a PATCH that meets another PATCH', () => {
     const eventStore = () => ({
       adopt: async () => {
         adoptions++;
+        return undefined;
       },
       ...unused,
     });

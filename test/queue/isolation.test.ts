@@ -51,6 +51,7 @@ function portsFor(subscriptions: readonly Subscription[], posted: string[]): Eve
           { customerId: one.customerId, key: A_KEY, subscriptions: [one] },
         ]),
       ),
+    findAudiencesOf: async () => new Map(),
     findFilters: async () => new Map(),
     openKeys: async () => undefined,
     captureDomain: 'capture.example',

@@ -9,6 +9,7 @@
  * `settleDown` ends the faults, and asks whether everything becomes final, is swept, and leaves the alarms silent, and
  * whether the work for all that stayed within bounds.
  */
+import { Audiences } from '../../src/delivery/audiences.ts';
 import { publish } from '../../src/delivery/publish.ts';
 import { SETTLE_MAX_REPORTS } from '../../src/delivery/tuning.ts';
 import type { Outcome } from '../../src/domain/attempt.ts';
@@ -159,6 +160,8 @@ export class World {
   readonly #queues: Queues;
   readonly #places: Place[] = [];
   readonly #customers: string[] = [];
+  /** One isolate remembers for all consumers: what it remembers is as old as it can be. */
+  readonly #audiences = new Audiences();
   readonly #activities = new Set<Activity>();
   readonly #moods = new Map<string, Mood>();
   readonly #letters = new Map<string, DeadLetter>();
@@ -813,21 +816,24 @@ export class World {
           ),
         );
       },
-      findAudiences: async (customerIds, subscriptionIds) => {
+      findAudiences: async (customerIds, acceptedAt) => {
+        alive();
+        return await this.#audiences.find(customerIds, acceptedAt, this.#time.now, async (asked, known) => {
+          this.#mayFail(0.03, 'D1 fails');
+          const answers = asked
+            .map((id) => this.#audience(id))
+            .map((audience) => {
+              const { subscriptions: _, ...rest } = audience;
+              const isUnchanged = known.get(audience.customerId) === audience.revision;
+              return isUnchanged ? { ...rest, isUnchanged: true as const } : audience;
+            });
+          return new Map(answers.map((answer) => [answer.customerId, answer]));
+        });
+      },
+      findAudiencesOf: async (customerIds, subscriptionIds) => {
         alive();
         this.#mayFail(0.03, 'D1 fails');
-        const audience = (customerId: string) => {
-          const own = this.#places.filter(
-            ({ row, isDeleted }) =>
-              row.customerId === customerId && !isDeleted && (subscriptionIds?.includes(row.id) ?? true),
-          );
-          return {
-            customerId,
-            key: { algorithm: 'RS256', kid: 'kid' } as const,
-            subscriptions: own.map(({ row }) => row),
-          };
-        };
-        return new Map(customerIds.map((customerId) => [customerId, audience(customerId)]));
+        return new Map(customerIds.map((id) => [id, this.#audience(id, subscriptionIds)]));
       },
       deadLetters: {
         store: async (letters) => {
@@ -843,6 +849,17 @@ export class World {
       now: () => this.#time.now,
       debug: false,
     };
+  }
+
+  /** The subscriptions of a customer as D1 has them. */
+  #audience(customerId: string, subscriptionIds?: readonly string[]) {
+    const own = this.#places.filter(
+      ({ row, isDeleted }) =>
+        row.customerId === customerId && !isDeleted && (subscriptionIds?.includes(row.id) ?? true),
+    );
+    const revision = own.map(({ row }) => `${row.id} ${row.version} ${row.health}`).join();
+    const key = { algorithm: 'RS256', kid: 'kid' } as const;
+    return { customerId, key, revision, subscriptions: own.map(({ row }) => row) };
   }
 
   #storePort(

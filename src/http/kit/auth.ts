@@ -1,22 +1,19 @@
 /** Who may call: a client or a session of the console with an access token (contract 2 and 10.15), or the operator (contract 10.2). */
+import type { Context } from 'hono';
 import { createMiddleware } from 'hono/factory';
-import { BoundedCache } from '../../bounded-cache.ts';
 import { consoleCaller } from '../../domain/console.ts';
 import { ApiFailure } from '../../domain/errors.ts';
 import { ACCESS_TOKEN_MAX_CHARACTERS, CREDENTIAL_CACHE_MS } from '../../domain/limits.ts';
 import { parseScopes, permits } from '../../domain/scope.ts';
 import { type AccessToken, readAccessToken } from '../../signing/access-token.ts';
 import { operatorMark } from '../../signing/secrets.ts';
-import { type Credential, findCredential } from '../../storage/clients.ts';
-import type { Database } from '../../storage/database.ts';
+import type { Credential } from '../../storage/clients.ts';
 import { sessionOfToken } from './console-sessions.ts';
 import { type AppContext, type AppEnv, param } from './context.ts';
+import { readCredential } from './first-read.ts';
 import { judgeOperatorToken } from './operator-token.ts';
 import { BEARER, rememberPublisher } from './publishers.ts';
 import { logRefusal, type Refusal } from './refusals.ts';
-
-/** Credentials by the id of their secret, cached for `CREDENTIAL_CACHE_MS`: a revoked secret works for so long (contract 2). */
-const credentials = new BoundedCache<{ credential: Credential; until: number }>(10_000);
 
 /**
  * The guard of the management door. It answers 403 unless the token is valid, belongs to the customer of the path, and
@@ -60,7 +57,7 @@ type Verdict =
     };
 
 /** Why the call is refused, or that it is permitted; with the client if it is known. */
-async function judgeToken(c: AppContext, customerId: string): Promise<Verdict> {
+async function judgeToken(c: Context<AppEnv>, customerId: string): Promise<Verdict> {
   const header = c.req.header('authorization') ?? '';
   if (header === '') return { reason: 'missing' };
   const bearer = BEARER.exec(header);
@@ -68,7 +65,7 @@ async function judgeToken(c: AppContext, customerId: string): Promise<Verdict> {
   const now = Date.now();
   const token = await readAccessToken(c.get('services').config.tokenSigningKey, bearer[1], now);
   if (typeof token === 'string') return { reason: token };
-  const right = await rightOf(c.get('services').db, token, now);
+  const right = await rightOf(c, customerId, token, now);
   if (right === undefined) return { reason: 'revoked' };
   const { clientId } = right;
   if (right.customerId !== customerId) return { reason: 'other customer', clientId };
@@ -76,13 +73,13 @@ async function judgeToken(c: AppContext, customerId: string): Promise<Verdict> {
   const scopes = parseScopes(right.scope);
   const path = c.req.path.slice(customerId.length + 2);
   if (scopes === undefined || !permits(scopes, c.req.method, path)) return { reason: 'scope', clientId };
-  return { clientId, token: bearer[1], until: endOf(token, right) };
+  return { clientId, token: bearer[1], until: endOf(c, token, right) };
 }
 
 /** Until when a token that was just judged need not be judged again for the same call, ms. Sessions are judged each time. */
-function endOf(token: AccessToken, { expiresAt }: Right): number {
+function endOf(c: AppContext, token: AccessToken, { expiresAt }: Right): number {
   if (token.kind !== 'client') return 0;
-  const judged = credentials.get(token.secretId)?.until ?? 0;
+  const judged = c.get('isolate').credentials.get(token.secretId)?.until ?? 0;
   return Math.min(judged, token.expiresAt * 1000, expiresAt ?? Number.POSITIVE_INFINITY);
 }
 
@@ -97,26 +94,37 @@ interface Right {
 }
 
 /** @returns `undefined` when the secret or the session that the token names is gone */
-async function rightOf(db: Database, token: AccessToken, now: number): Promise<Right | undefined> {
+async function rightOf(
+  c: Context<AppEnv>,
+  customerId: string,
+  token: AccessToken,
+  now: number,
+): Promise<Right | undefined> {
   if (token.kind === 'client') {
-    const credential = await credentialOf(db, token.secretId, now);
+    const credential = await credentialOf(c, customerId, token.secretId, now);
     if (credential === undefined) return undefined;
     return { ...credential, scope: token.scope === '' ? credential.scope : token.scope };
   }
-  const session = await sessionOfToken(db, token.sessionId, now);
+  const session = await sessionOfToken(c.get('services').db, token.sessionId, now);
   if (session === undefined) return undefined;
   const { id, expiresAt } = session;
   if (session.kind === 'operator') {
     return { customerId: undefined, clientId: consoleCaller(id), scope: '', expiresAt };
   }
-  const { customerId, clientId = consoleCaller(id), scope } = session;
-  return { customerId, clientId, scope, expiresAt };
+  const { clientId = consoleCaller(id), scope } = session;
+  return { customerId: session.customerId, clientId, scope, expiresAt };
 }
 
-async function credentialOf(db: Database, secretId: string, now: number): Promise<Credential | undefined> {
+async function credentialOf(
+  c: Context<AppEnv>,
+  customerId: string,
+  secretId: string,
+  now: number,
+): Promise<Credential | undefined> {
+  const { credentials } = c.get('isolate');
   const known = credentials.get(secretId);
   if (known !== undefined && known.until > now) return known.credential;
-  const credential = await findCredential(db, secretId);
+  const credential = await readCredential(c, customerId, secretId);
   if (credential === undefined) credentials.delete(secretId);
   else credentials.set(secretId, { credential, until: now + CREDENTIAL_CACHE_MS });
   return credential;

@@ -5,6 +5,7 @@ import { rfc3339Time } from '../../domain/time.ts';
 
 import type { Env } from '../../env.ts';
 import type { Services } from '../../services.ts';
+import type { EarlyRead } from './first-read.ts';
 import type { IsolateMemory } from './isolate.ts';
 
 export interface AppEnv {
@@ -18,6 +19,8 @@ export interface AppEnv {
     callerRequestId: string | undefined;
     /** The client, or the session of the console (`consoleCaller`), whose token the call carries; a guard sets it. */
     clientId: string | undefined;
+    /** What that guard has read together with the credential. */
+    early: EarlyRead | undefined;
   };
 }
 

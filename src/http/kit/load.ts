@@ -11,8 +11,8 @@ import type { Subscription } from '../../domain/subscription.ts';
 import { type Client, findClient } from '../../storage/clients.ts';
 import { type Customer, findCustomer } from '../../storage/customers.ts';
 import { type DeadLetter, findDeadLetter } from '../../storage/dead-letters.ts';
-import { findSubscription } from '../../storage/subscriptions.ts';
 import { type AppContext, type AppEnv, param } from './context.ts';
+import { readSubscription } from './first-read.ts';
 
 interface With<Loaded> extends AppEnv {
   Variables: AppEnv['Variables'] & Loaded;
@@ -23,7 +23,7 @@ export type SubscriptionContext = Context<With<{ subscription: Subscription }>>;
 /** Loads the subscription `{sid}` of the customer `{cid}`. A subscription of another customer is a 404, too. */
 export const withSubscription = createMiddleware<With<{ subscription: Subscription }>>(async (c, next) => {
   const id = idParam(c, 'sid', 'Subscription');
-  const found = await findSubscription(c.get('services').db, param(c, 'cid'), id);
+  const found = await readSubscription(c, param(c, 'cid'), id);
   if (found === undefined) throw notFound('Subscription');
   c.set('subscription', found);
   await next();

@@ -4,7 +4,14 @@ import { worstSteps } from '../../domain/filter/filter.ts';
 import { FILTERS_MAX_BYTES_PER_CUSTOMER, FILTERS_MAX_STEPS_PER_CUSTOMER } from '../../domain/limits.ts';
 import type { Subscription } from '../../domain/subscription.ts';
 import { countFilterSteps } from '../../operations/count-filter-steps.ts';
-import { bytesOf, filtersOfCustomer, titleIsTaken } from '../../storage/subscriptions.ts';
+import { readTogether } from '../../storage/database.ts';
+import {
+  bytesOf,
+  filterSumsOf,
+  filterSumsQuery,
+  filtersOfCustomer,
+  titleQuery,
+} from '../../storage/subscriptions.ts';
 import { type AppContext, param } from '../kit/context.ts';
 import { endpointFaults } from '../kit/endpoint-faults.ts';
 
@@ -35,27 +42,39 @@ export async function faultsBeyondSchema(
   if (typeof body !== 'object' || body === null || Array.isArray(body)) return [];
   const { title, endpoint, filter } = body as Record<string, unknown>;
   const sound = (name: string) => !faults.some((fault) => fault.name === name);
-  const found: Fault[] = [];
-  if (typeof endpoint === 'string' && sound('endpoint')) found.push(...(await endpointFaults(c, endpoint)));
-  if (typeof title === 'string' && sound('title')) {
-    if (await titleIsTaken(c.get('services').db, param(c, 'cid'), title, c.req.param('sid')))
-      found.push(TITLE_TAKEN);
-  }
-  if (typeof filter === 'object' && filter !== null && sound('filter')) {
-    found.push(...(await filterFaults(c, filter as Schema)));
-  }
-  return found;
-}
-
-/** The event path reads and evaluates all filters of a customer: two limits hold for them together (contract 4). */
-async function filterFaults(c: AppContext, filter: Schema): Promise<Fault[]> {
   const { db } = c.get('services');
   const customerId = param(c, 'cid');
   const sid = c.req.param('sid');
-  let found = await filtersOfCustomer(db, customerId, sid);
+  const asksTitle = typeof title === 'string' && sound('title');
+  const asksFilter = typeof filter === 'object' && filter !== null && sound('filter');
+  // A name server and D1 are asked at once, and D1 in one round trip.
+  const [ofEndpoint, { named, sums }] = await Promise.all([
+    typeof endpoint === 'string' && sound('endpoint') ? endpointFaults(c, endpoint) : [],
+    readTogether(db, {
+      named: asksTitle ? titleQuery(db, customerId, title) : undefined,
+      sums: asksFilter ? filterSumsQuery(db, customerId, sid) : undefined,
+    }),
+  ]);
+  const isTaken = named?.[0] !== undefined && named[0].id !== sid;
+  return [
+    ...ofEndpoint,
+    ...(isTaken ? [TITLE_TAKEN] : []),
+    ...(sums === undefined ? [] : await filterFaults(c, filter as Schema, filterSumsOf(sums))),
+  ];
+}
+
+/** The event path reads and evaluates all filters of a customer: two limits hold for them together (contract 4). */
+async function filterFaults(
+  c: AppContext,
+  filter: Schema,
+  sums: ReturnType<typeof filterSumsOf>,
+): Promise<Fault[]> {
+  const { db } = c.get('services');
+  const customerId = param(c, 'cid');
+  let found = sums;
   if (found.uncounted > 0) {
     await countFilterSteps(db, customerId);
-    found = await filtersOfCustomer(db, customerId, sid);
+    found = await filtersOfCustomer(db, customerId, c.req.param('sid'));
   }
   const { own, others } = found;
   const bytes = bytesOf(filter);

@@ -276,8 +276,8 @@ function addChange(door: Door): void {
         case 'filters too large':
           throw new ApiFailure({ code: 'invalid_body', faults: [FILTERS_TOO_LARGE] });
         case 'updated': {
-          const { subscription } = changed;
-          return c.json(await shown(c, subscription), 200);
+          const { subscription, health } = changed;
+          return c.json(await shown(c, subscription, health), 200);
         }
       }
     },
@@ -307,9 +307,12 @@ function addDelete(door: Door): void {
   });
 }
 
-/** A subscription with the state that its event store reports. */
-async function shown(c: AppContext, subscription: Subscription) {
-  return subscriptionResource(asNoted(c, subscription), await healthOf(c, subscription));
+/**
+ * A subscription with the state that its event store reports.
+ * @param health if the store has said it already
+ */
+async function shown(c: AppContext, subscription: Subscription, health?: HealthReport) {
+  return subscriptionResource(asNoted(c, subscription), health ?? (await healthOf(c, subscription)));
 }
 
 /** The health of the endpoint; `undefined` while the event store is away: the subscription can be read all the same. */

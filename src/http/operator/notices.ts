@@ -2,7 +2,8 @@
 import { z } from 'zod';
 import { ApiFailure } from '../../domain/errors.ts';
 import { SHOWN_STATES } from '../../domain/proof.ts';
-import { NewSubscription, type Subscription } from '../../domain/subscription.ts';
+import type { Subscription } from '../../domain/subscription.ts';
+import { NewSubscription } from '../../domain/subscription-body.ts';
 import { eraseCustomer } from '../../operations/erase.ts';
 import { forgetReceiver } from '../../operations/notices.ts';
 import { findNoticesSubscription, setNotices } from '../../operations/set-notices.ts';
