@@ -24,6 +24,7 @@ export interface RawConfig {
   readonly ratelimits?: readonly { readonly namespace_id: string }[];
   readonly services?: readonly { readonly service: string }[];
   readonly assets?: { readonly directory?: string };
+  readonly placement?: object;
 }
 
 interface Database {
@@ -71,6 +72,37 @@ export function placeOf({ raw, settings }: Deployment): Place {
   const inToml = raw.vars?.['JURISDICTION'];
   const jurisdiction = settings.jurisdiction ?? (inToml === '' ? undefined : inToml);
   return { jurisdiction, location: settings.location };
+}
+
+/** The region of a cloud near each place: the platform takes no place of its own here. */
+const REGIONS: Readonly<Record<string, string>> = {
+  wnam: 'aws:us-west-2',
+  enam: 'aws:us-east-1',
+  weur: 'aws:eu-central-1',
+  eeur: 'gcp:europe-central2',
+  apac: 'aws:ap-southeast-1',
+  oc: 'aws:ap-southeast-2',
+};
+
+/** The same for jurisdictions. The database may be anywhere in one, so these are in the middle. */
+const REGIONS_OF_JURISDICTIONS: Readonly<Record<string, string>> = {
+  eu: 'aws:eu-central-1',
+  us: 'aws:us-east-2',
+  fedramp: 'aws:us-east-2',
+};
+
+/**
+ * Where requests are served: near the database. Somebody who knows its place better says so; where nobody knows it, wrangler.toml decides.
+ */
+function placementOf(deployment: Deployment): object | undefined {
+  const { raw, settings } = deployment;
+  const { jurisdiction, location } = placeOf(deployment);
+  const region =
+    settings.placement ??
+    REGIONS[location ?? raw.vars?.['LOCATION_HINT'] ?? ''] ??
+    REGIONS_OF_JURISDICTIONS[jurisdiction ?? ''];
+  if (region === undefined) return raw.placement;
+  return region === 'smart' || region === 'off' ? { mode: region } : { region };
 }
 
 /** The database that has to be there. `id`: from wrangler.toml, when it has one that is meant. */
@@ -152,7 +184,7 @@ export function configurationOf(deployment: Deployment, target: string, database
     ...(raw.services === undefined
       ? {}
       : { services: raw.services.map((one) => ({ ...one, service: prefix + one.service })) }),
-    ...(isService(deployment) ? { vars: variablesOf(deployment) } : {}),
+    ...(isService(deployment) ? { vars: variablesOf(deployment), placement: placementOf(deployment) } : {}),
   };
 }
 

@@ -30,6 +30,13 @@ const Settings = z.strictObject({
     .optional(),
   jurisdiction: oneOf(JURISDICTIONS).optional(),
   location: oneOf(LOCATIONS).optional(),
+  /** Where requests are served, if not near `location` or `jurisdiction`. */
+  placement: z
+    .string()
+    .regex(/^(smart|off|(aws|gcp|azure):[a-z0-9-]{1,40})$/, {
+      error: 'must be smart, off, or a region such as aws:eu-central-1',
+    })
+    .optional(),
   /** Variables that differ from those of wrangler.toml. */
   vars: z.record(z.string(), z.string()).optional(),
 });

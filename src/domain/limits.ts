@@ -209,8 +209,13 @@ export const GUESS_WINDOW_MS = MINUTE_MS;
 export const FAILURES_MAX_PER_CLIENT = 20;
 /** Failures from one address over all clients. */
 export const FAILURES_MAX_PER_ADDRESS = 200;
-/** An isolate remembers published keys this long (contract 6.3). */
-export const KEY_SET_CACHE_MS = 30 * SECOND_MS;
+/** An isolate remembers published keys this long, and the platform's cache its answer as long again (contract 6.3). */
+export const KEY_SET_CACHE_MS = 15 * SECOND_MS;
+/**
+ * Keys that nobody could read again are shown for so long. It is shorter than the shortest time between two rotations by themselves, so
+ * the key that signs is among them: it was the next one before.
+ */
+export const KEY_SET_STALE_MS = 12 * HOUR_MS;
 /** An isolate remembers this long that an id is no customer's: a customer that was just created may have to wait for it. */
 export const UNKNOWN_CUSTOMER_CACHE_MS = 10 * SECOND_MS;
 /** Clients of one customer. */

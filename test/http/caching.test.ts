@@ -1,6 +1,7 @@
 /** What caches may keep, and what an isolate remembers for strangers. */
 import { env } from 'cloudflare:workers';
 import { beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { Outage } from '../../src/domain/errors.ts';
 import { CustomerMemory } from '../../src/http/kit/customer-memory.ts';
 import { holdClock } from '../support/clock.ts';
 import {
@@ -37,7 +38,10 @@ describe('the header Cache-Control', () => {
     ids = { cid: customer.id, sid: id };
   });
 
-  const PUBLIC = ['GET /openapi.json', 'GET /{cid}/login/jwk'];
+  const PUBLIC = new Map([
+    ['GET /openapi.json', 'public, max-age=300'],
+    ['GET /{cid}/login/jwk', 'public, max-age=300, stale-if-error=43200'],
+  ]);
   const name = ({ method, path }: Route) => `${method} ${path}`;
   const tokenOf = ({ access }: Route) =>
     access === 'operator' ? OPERATOR_TOKEN : access === 'token' ? customer.token : undefined;
@@ -54,16 +58,31 @@ describe('the header Cache-Control', () => {
       const token = tokenOf(route);
       const options = { ...(token === undefined ? {} : { token }), ...(route.takesBody ? { body: {} } : {}) };
       const reply = await call(route.method, path(route), options);
-      const expected = PUBLIC.includes(name(route)) ? 'public, max-age=300' : 'no-store';
+      const expected = PUBLIC.get(name(route)) ?? 'no-store';
       expect(reply.headers.get('cache-control'), `${name(route)} ${reply.status}`).toBe(expected);
     }
   });
 
   it('every route forbids caches to store its refusal of a stranger', async () => {
-    for (const route of routes.filter((one) => !PUBLIC.includes(name(one)))) {
+    for (const route of routes.filter((one) => !PUBLIC.has(name(one)))) {
       const reply = await call(route.method, path(route), route.takesBody ? { body: '{' } : {});
       expect(reply.headers.get('cache-control'), `${name(route)} ${reply.status}`).toBe('no-store');
     }
+  });
+
+  it('the platform may keep a key set for 15 s, and for 12 h while the service fails', async () => {
+    const { headers } = await call('GET', keysOf((await newCustomer()).id));
+    expect(headers.get('cloudflare-cdn-cache-control')).toBe('public, max-age=15, stale-if-error=43200');
+  });
+
+  it('what a cache may keep has no id of a caller, and what none may keep has it', async () => {
+    const headers = { 'x-request-id': 'chosen-by-the-caller' };
+    const idIn = async (path: string) =>
+      (await call('GET', path, { headers })).headers.get('x-caller-request-id');
+    expect(await idIn(keysOf((await newCustomer()).id))).toBeNull();
+    expect(await idIn('/openapi.json')).toBeNull();
+    expect(await idIn(keysOf(crypto.randomUUID()))).toBe('chosen-by-the-caller');
+    expect(await idIn('/healthz')).toBe('chosen-by-the-caller');
   });
 
   it('no cache may store an error of the key set', async () => {
@@ -100,7 +119,7 @@ describe('the header Cache-Control', () => {
 });
 
 describe('what strangers cost D1', () => {
-  it('a key set costs one query in half a minute, however often it is asked for', async () => {
+  it('a key set costs one query in 15 s, however often it is asked for', async () => {
     const clock = holdClock();
     const customer = await newCustomer();
     const { environment, queries } = countingQueries();
@@ -110,7 +129,7 @@ describe('what strangers cost D1', () => {
       const reply = await isolate('GET', keysOf(customer.id));
       expect(reply.body).toEqual(first.body);
     }
-    clock.advance(29_999);
+    clock.advance(14_999);
     await isolate('GET', keysOf(customer.id));
     expect(queries()).toBe(1);
     clock.advance(1);
@@ -191,7 +210,7 @@ describe('what an isolate remembers of a customer', () => {
     expect((await getToken(id, body.clientId, body.clientSecret)).status).toBe(200);
   });
 
-  it('another isolate sees a created customer after 10 s, and an erased or rotated one after 30 s', async () => {
+  it('another isolate sees a created customer after 10 s, and an erased or rotated one after 15 s', async () => {
     const clock = holdClock();
     const [created, erased, rotated] = [crypto.randomUUID(), await newCustomer(), await newCustomer()];
     const other = newIsolate(env);
@@ -209,7 +228,7 @@ describe('what an isolate remembers of a customer', () => {
     expect(await seen(rotated.id)).toBe(kid);
     clock.advance(10_000);
     expect(await seen(created)).toEqual(expect.any(String));
-    clock.advance(20_000);
+    clock.advance(5000);
     expect(await seen(erased.id)).toBe(404);
     expect(await seen(rotated.id)).not.toBe(kid);
   });
@@ -247,6 +266,48 @@ describe('what an isolate remembers of a customer', () => {
       return 'an old customer';
     });
     expect(memory.wasFound('a')).toBe(false);
+  });
+
+  it('the keys of a customer are shown for 12 h while the database is away, and not after that', async () => {
+    const clock = holdClock();
+    const customer = await newCustomer();
+    let isAway = false;
+    const DB = new Proxy(env.DB, {
+      get(target, name) {
+        if (isAway && name === 'prepare') {
+          return () => {
+            throw new Error('D1_ERROR: Network connection lost.');
+          };
+        }
+        const member = Reflect.get(target, name) as unknown;
+        return typeof member === 'function' ? member.bind(target) : member;
+      },
+    });
+    const isolate = newIsolate(environmentWith({ DB }));
+    const { body: keys } = await isolate('GET', keysOf(customer.id));
+    isAway = true;
+    clock.advance(12 * 3_600_000 - 1);
+    expect((await isolate('GET', keysOf(customer.id))).body).toEqual(keys);
+    clock.advance(1);
+    expect((await isolate('GET', keysOf(customer.id))).status).toBe(503);
+    isAway = false;
+    expect((await isolate('GET', keysOf(customer.id))).body).toEqual(keys);
+  });
+
+  it('the keys of a customer that was erased are not shown while the database is away', async () => {
+    const clock = holdClock();
+    const memory = new CustomerMemory();
+    await memory.publishedKeys('a', async () => [{ kty: 'RSA' }]);
+    clock.advance(15_000);
+    const during = memory.publishedKeys('a', async () => {
+      memory.forget('a');
+      throw new Outage('database', new Error('away'));
+    });
+    await expect(during).rejects.toThrow(Outage);
+    const after = memory.publishedKeys('a', async () => {
+      throw new Outage('database', new Error('away'));
+    });
+    await expect(after).rejects.toThrow(Outage);
   });
 
   it('ids of no customer push out no key set', async () => {

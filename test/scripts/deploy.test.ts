@@ -169,6 +169,29 @@ describe('a first deployment', () => {
     expect(existsSync(files.upload)).toBe(false);
   });
 
+  it.each([
+    [{ location: 'enam' }, { region: 'aws:us-east-1' }],
+    [{ location: 'eeur' }, { region: 'gcp:europe-central2' }],
+    [{ jurisdiction: 'eu' }, { region: 'aws:eu-central-1' }],
+    [{ jurisdiction: 'eu', location: 'eeur' }, { region: 'gcp:europe-central2' }],
+    [{}, { mode: 'smart' }],
+  ])('a deployment with %o serves requests at %o', async (flags, placement) => {
+    const { files } = await run(newRoot(), emptyAccount(), { flags: { ...PROD, ...flags } });
+    expect(JSON.parse(readFileSync(files.configuration, 'utf8')).placement).toEqual(placement);
+  });
+
+  it.each([
+    ['azure:westeurope', { region: 'azure:westeurope' }],
+    ['off', { mode: 'off' }],
+  ])('a deployment whose settings say placement %s serves requests there', async (placement, expected) => {
+    const root = newRoot();
+    const { files } = await run(root, emptyAccount(), { flags: { ...PROD, location: 'weur' } });
+    const settings = JSON.parse(readFileSync(files.settings, 'utf8'));
+    writeFileSync(files.settings, JSON.stringify({ ...settings, placement }));
+    await run(root, emptyAccount(), { flags: NO_FLAGS });
+    expect(JSON.parse(readFileSync(files.configuration, 'utf8')).placement).toEqual(expected);
+  });
+
   it('a cell has its jurisdiction in the database, in every queue and in the variable', async () => {
     const account = emptyAccount();
     await run(newRoot(), account, { name: 'eu', flags: { ...PROD, jurisdiction: 'eu', location: 'weur' } });

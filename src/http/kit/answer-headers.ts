@@ -26,8 +26,13 @@ export const addSecurityHeaders = createMiddleware<AppEnv>(async (c, next) => {
   for (const name in SECURITY_HEADERS) headers.set(name, SECURITY_HEADERS[name] ?? '');
 });
 
-/** No cache keeps an answer, except one whose route says so itself: a new route cannot be forgotten. */
+/**
+ * No cache keeps an answer, except one whose route says so itself: a new route cannot be forgotten. What a cache keeps, it gives to others,
+ * so the id that one caller chose is not in it.
+ */
 export const noStore = createMiddleware<AppEnv>(async (c, next) => {
   await next();
-  if (!c.res.headers.has('cache-control')) c.header('cache-control', 'no-store');
+  const control = c.res.headers.get('cache-control');
+  if (control === null) c.header('cache-control', 'no-store');
+  else if (control.startsWith('public')) c.header('x-caller-request-id', undefined);
 });

@@ -5,7 +5,13 @@
  */
 
 import { BoundedCache } from '../../bounded-cache.ts';
-import { GUESS_WINDOW_MS, KEY_SET_CACHE_MS, UNKNOWN_CUSTOMER_CACHE_MS } from '../../domain/limits.ts';
+import { outageBehind } from '../../domain/errors.ts';
+import {
+  GUESS_WINDOW_MS,
+  KEY_SET_CACHE_MS,
+  KEY_SET_STALE_MS,
+  UNKNOWN_CUSTOMER_CACHE_MS,
+} from '../../domain/limits.ts';
 
 /** Key sets in memory, of 2 to 4 KB each. */
 const KEY_SETS_MAX = 1000;
@@ -15,7 +21,7 @@ const UNKNOWN_MAX = 10_000;
 const EXISTING_MAX = 10_000;
 
 export class CustomerMemory {
-  readonly #keySets = new BoundedCache<{ keys: readonly JsonWebKey[]; until: number }>(KEY_SETS_MAX);
+  readonly #keySets = new BoundedCache<{ keys: readonly JsonWebKey[]; readAt: number }>(KEY_SETS_MAX);
   /** Until when each id counts as that of no customer, ms. */
   readonly #unknown = new BoundedCache<number>(UNKNOWN_MAX);
   /** Until when each id counts as that of a customer, ms. */
@@ -47,19 +53,29 @@ export class CustomerMemory {
     return (this.#existing.get(customerId) ?? 0) > Date.now();
   }
 
-  /** The published keys of a customer, as old as `KEY_SET_CACHE_MS` at most. */
+  /**
+   * The published keys of a customer, as old as `KEY_SET_CACHE_MS` at most; while the database is away, as old as `KEY_SET_STALE_MS`.
+   * @throws Outage when the database is away, and the keys were not read for longer
+   */
   async publishedKeys(
     customerId: string,
     load: () => Promise<readonly JsonWebKey[] | undefined>,
   ): Promise<readonly JsonWebKey[] | undefined> {
     const now = Date.now();
     const known = this.#keySets.get(customerId);
-    if (known !== undefined && known.until > now) return known.keys;
+    if (known !== undefined && known.readAt > now - KEY_SET_CACHE_MS) return known.keys;
     const before = this.#forgotten;
-    const keys = await this.find(customerId, load);
-    if (keys !== undefined && before === this.#forgotten) {
-      this.#keySets.set(customerId, { keys, until: now + KEY_SET_CACHE_MS });
+    let keys: readonly JsonWebKey[] | undefined;
+    try {
+      keys = await this.find(customerId, load);
+    } catch (error) {
+      const isYoung = known !== undefined && known.readAt > now - KEY_SET_STALE_MS;
+      if (isYoung && before === this.#forgotten && outageBehind(error) !== undefined) return known.keys;
+      throw error;
     }
+    if (before !== this.#forgotten) return keys;
+    if (keys === undefined) this.#keySets.delete(customerId);
+    else this.#keySets.set(customerId, { keys, readAt: now });
     return keys;
   }
 

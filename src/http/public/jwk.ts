@@ -1,5 +1,6 @@
 /** The public keys of a customer (contract 6.3). */
 import { ApiFailure } from '../../domain/errors.ts';
+import { KEY_SET_CACHE_MS, KEY_SET_STALE_MS, SECOND_MS } from '../../domain/limits.ts';
 import { publishedKeys } from '../../storage/signing-keys.ts';
 import { type AppContext, callerKey } from '../kit/context.ts';
 import type { Door } from '../kit/door.ts';
@@ -9,8 +10,11 @@ import { problems } from '../kit/problems.ts';
 import { declareRoute, forAnybody } from '../kit/route.ts';
 import { cacheControl, customerPath, jsonContent } from '../kit/schemas.ts';
 
-/** Listeners may cache the keys for this long: a key is published long before it signs. */
-const CACHE_SECONDS = 300;
+const STALE_IF_ERROR = `stale-if-error=${KEY_SET_STALE_MS / SECOND_MS}`;
+/** For listeners and their caches: a key is published long before it signs. */
+const CACHE_CONTROL = `public, max-age=300, ${STALE_IF_ERROR}`;
+/** For the platform's cache alone, which takes the header out: what this isolate remembers is as old again. */
+const PLATFORM_CACHE_CONTROL = `public, max-age=${KEY_SET_CACHE_MS / SECOND_MS}, ${STALE_IF_ERROR}`;
 
 const route = declareRoute({
   method: 'get',
@@ -23,7 +27,7 @@ const route = declareRoute({
   responses: {
     200: {
       description: 'The keys',
-      headers: cacheControl(`public, max-age=${CACHE_SECONDS}`),
+      headers: cacheControl(CACHE_CONTROL),
       content: jsonContent(Jwks, JWKS_EXAMPLE),
     },
     ...problems(404, 429),
@@ -38,7 +42,8 @@ export function addJwk(door: Door): void {
       return await publishedKeys(c.get('services').db, id, Date.now());
     });
     if (keys === undefined) throw notFound('Customer');
-    c.header('cache-control', `public, max-age=${CACHE_SECONDS}`);
+    c.header('cache-control', CACHE_CONTROL);
+    c.header('cloudflare-cdn-cache-control', PLATFORM_CACHE_CONTROL);
     return c.json(jwksResource(keys), 200);
   });
 }
