@@ -246,6 +246,11 @@ class Line {
     const { customerId } = this.#subscription;
     let retry = false;
     const settleStep = (): Step => (retry ? 'settle of a retry' : 'settle');
+    const route = () =>
+      this.#around('route', invocation, async () => {
+        const audience = { customerId, key: A_KEY, subscriptions: [this.#subscription] };
+        return new Map([[customerId, audience]]);
+      });
     return {
       store: () => ({
         admit: (ref, ids) => this.#around('admit', invocation, () => this.#store.admit(ref, ids)),
@@ -280,16 +285,8 @@ class Line {
         if (this.#fires(step, 'throws after') || this.#fires(step, 'invocation dies')) invocation.dead = true;
         return retry ? OK : this.#firstAnswer;
       },
-      findAudiences: () =>
-        this.#around('route', invocation, async () => {
-          const audience = {
-            customerId,
-            key: A_KEY,
-            subscriptions: [this.#subscription],
-          };
-          return new Map([[customerId, audience]]);
-        }),
-      findAudiencesOf: async () => new Map(),
+      findAudiences: route,
+      findAudiencesOf: route,
       noteHealth: async () => undefined,
       noteStoreTenths: async () => undefined,
       findFilters: async () => new Map(),

@@ -25,6 +25,7 @@ const OF_D1 = {
   'migrations/0019_console.sql': '56edc2d17bc0c05a',
   'migrations/0020_notices.sql': '3248f335967b6699',
   'migrations/0021_signing_algorithms.sql': 'c741ba915f285d44',
+  'migrations/0022_audience_revision.sql': 'edc91daf85d48516',
 };
 
 /** In the order of `MIGRATIONS` in src/event-store/schema.ts. */

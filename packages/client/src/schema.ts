@@ -2706,7 +2706,7 @@ export interface operations {
                     readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
                     /**
                      * @description who may store the answer
-                     * @example public, max-age=300
+                     * @example public, max-age=300, stale-if-error=43200
                      */
                     readonly "Cache-Control"?: string;
                     readonly [name: string]: unknown;

@@ -1,12 +1,18 @@
 /** The context of a request: what the service puts into it, and small readers of it. */
 import type { Context } from 'hono';
 import { addressKey } from '../../domain/caller.ts';
+import type { Subscription } from '../../domain/subscription.ts';
 import { rfc3339Time } from '../../domain/time.ts';
 
 import type { Env } from '../../env.ts';
 import type { Services } from '../../services.ts';
-import type { EarlyRead } from './first-read.ts';
 import type { IsolateMemory } from './isolate.ts';
+
+/** What the guard of the management door has read for the handler. */
+interface EarlyRead {
+  readonly id: string;
+  readonly subscription: Subscription | undefined;
+}
 
 export interface AppEnv {
   Bindings: Env;

@@ -12,12 +12,6 @@ import { currentKeysQuery } from '../../storage/signing-keys.ts';
 import { subscriptionQuery } from '../../storage/subscriptions.ts';
 import type { AppContext, AppEnv } from './context.ts';
 
-/** What the guard has read for the handler. */
-export interface EarlyRead {
-  readonly id: string;
-  readonly subscription: Subscription | undefined;
-}
-
 /** The path below `/{cid}/webhooks/subscriptions/`. */
 const SHOWS_EVENTS = /^[^/]+\/events(\/[^/]+)?$/;
 
