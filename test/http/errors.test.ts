@@ -86,7 +86,7 @@ describe('every answer', () => {
 
   it("the caller's X-Request-Id comes back as X-Caller-Request-Id, and only when it is harmless", async () => {
     const answered = async (id: string) =>
-      (await call('GET', '/openapi.json', { headers: { 'x-request-id': id } })).headers;
+      (await call('GET', '/healthz', { headers: { 'x-request-id': id } })).headers;
     const headers = await answered('my-trace_42=');
     expect(headers.get('x-caller-request-id')).toBe('my-trace_42=');
     expect((await answered('x'.repeat(255))).get('x-caller-request-id')).toBe('x'.repeat(255));
