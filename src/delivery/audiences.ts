@@ -87,5 +87,13 @@ function bytesOf({ subscriptions }: Audience): number {
   return subscriptions.reduce((sum, one) => sum + each(one), 200);
 }
 
-/** Those of this isolate. */
-export const audiences = new Audiences();
+const ofDatabases = new WeakMap<object, Audiences>();
+
+/** Those that this isolate remembers of a database. */
+export function audiencesOf(database: object): Audiences {
+  const known = ofDatabases.get(database);
+  if (known !== undefined) return known;
+  const audiences = new Audiences();
+  ofDatabases.set(database, audiences);
+  return audiences;
+}

@@ -6,7 +6,7 @@
  * waits for the repair.
  */
 import { ConfigError } from '../config.ts';
-import { audiences } from '../delivery/audiences.ts';
+import { audiencesOf } from '../delivery/audiences.ts';
 import { isTooLarge } from '../domain/json-size.ts';
 import { logError, logWarn } from '../log.ts';
 import { QUEUES, queueNamed } from '../outbound/queues.ts';
@@ -60,7 +60,7 @@ async function consumeFrom(
     deadLetters,
     captureDomain: config.captureDomain,
     findAudiences: (customerIds: readonly string[], acceptedAt: number) =>
-      audiences.find(customerIds, acceptedAt, Date.now(), (asked, known) =>
+      audiencesOf(db).find(customerIds, acceptedAt, Date.now(), (asked, known) =>
         findAudiences(db, asked, known, Date.now()),
       ),
     findAudiencesOf: (customerIds: readonly string[], subscriptionIds: readonly string[]) =>

@@ -16,13 +16,16 @@ import {
   TestListener,
 } from '../support/world.ts';
 
+/** One isolate for all tests of this file. */
+const { environment, queries } = countingQueries();
+
 /** Gives an event to the consumer as the queue brings it, accepted now or earlier. @returns how many queries it took */
 async function deliver(customer: TestCustomer, event: object = {}, agoMs = 0): Promise<number> {
-  const { environment, queries } = countingQueries();
+  const before = queries();
   const body = { ...anEvent(), customerId: customer.id, ...event };
   const message = { body, timestamp: Date.now() - agoMs };
   await consumeBatch('events', [message], environment as typeof env);
-  return queries();
+  return queries() - before;
 }
 
 const callsAt = async (listener: TestListener) => (await listener.calls()).length;
