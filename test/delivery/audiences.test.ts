@@ -197,8 +197,8 @@ describe('what D1 is asked for', () => {
     const copied = await revisionsAround(
       async (id) =>
         void (await env.DB.prepare(
-          `INSERT INTO subscriptions SELECT ?, customer_id, 'a copy', endpoint, events, enabled, version, created_at, updated_at,
-             deleted_at, erased_at, filter, health, health_since, filter_steps, proof, proven, store_tenths
+          `INSERT INTO subscriptions (id, customer_id, title, endpoint, events, enabled, version, created_at, updated_at)
+           SELECT ?, customer_id, 'a copy', endpoint, events, enabled, version, created_at, updated_at
            FROM subscriptions WHERE id = ?`,
         )
           .bind(crypto.randomUUID(), id)

@@ -26,7 +26,7 @@ const NEWER_MEMBERS = new Set([
   'because',
   'waitMs',
 ]);
-const NEWER_CALLS = new Set<keyof EventStoreRpc>(['search', 'glance', 'previewRedelivery']);
+const NEWER_CALLS = new Set<keyof EventStoreRpc>(['search', 'glance', 'previewRedelivery', 'figures']);
 /** Calls that answered nothing then. */
 const SILENT_CALLS = new Set<keyof EventStoreRpc>(['adopt']);
 

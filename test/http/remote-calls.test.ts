@@ -67,6 +67,8 @@ const ROWS: Readonly<Record<string, Row>> = {
   // Credential; deletion; the store; the mark that the store is erased.
   [`DELETE ${ONE}`]: { status: 204, cold: ['d1', 'd1', 'erase', 'd1'], known: ['d1', 'erase', 'd1'] },
   [`GET ${ONE}/summary`]: { status: 200, cold: ['d1', 'summary'] },
+  [`GET ${ONE}/stats`]: { status: 200, cold: ['d1', 'figures'] },
+  'GET /{cid}/webhooks/stats': { status: 200, cold: ['d1', 'd1', 'figures'], known: ['d1', 'figures'] },
   // Credential and subscription; the key; the store, twice.
   [`POST ${ONE}/test`]: { status: 202, cold: ['d1', 'd1', 'settle', 'read'] },
   // The key for signatures comes with the subscription.
