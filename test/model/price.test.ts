@@ -55,4 +55,18 @@ describe('the price of a delivery', () => {
     expect(figures['refused once']).toMatch(/^rows 6\.8,/);
     expect(figures['an array']).toMatch(/^rows 0\.0/);
   });
+
+  it('thirty results of a listener that answers after half a second share a row, a call and no line of the log', async () => {
+    const { prices: all } = await prices(
+      [{ title: 'slow', mood: { kind: 'well', latency: 500 }, publishes: [10, 100, 1000] }],
+      // Other ids than above: the isolate remembers how quick a listener was.
+      { seed: 7 },
+    );
+    const [{ rows, objectRequests, logLines }] = all as [(typeof all)[number]];
+    // Each row is deleted once. With a row for each second it would be three times as many.
+    expect(rows).toBeLessThanOrEqual(0.1);
+    // Of an invocation: admit, settle, release, and two questions whether attempts may still start.
+    expect(objectRequests).toBeLessThanOrEqual(0.2);
+    expect(logLines).toBeLessThanOrEqual(0.02);
+  });
 });
