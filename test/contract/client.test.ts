@@ -106,6 +106,11 @@ describe('the client of the package', () => {
     expect(history._embedded.history.map(({ state }) => state)).toContain('failure');
     await client.call('redeliverEvent', { sid, eid });
     expect((await client.call('getSummary', { sid })).total).toBeGreaterThanOrEqual(5);
+    const figures = await client.call('getSubscriptionStats', { sid, query: { hours: 24 } });
+    expect(figures.hours).toHaveLength(24);
+    const all = await client.call('listStats', { query: { hours: 24 } });
+    expect(all._embedded.subscriptions.map(({ id }) => id)).toEqual([sid]);
+    expect(all.totals).toEqual(figures.totals);
 
     const first = await client.call('startExport', { sid });
     await client.call('cancelExport', { sid, exportId: first.id });

@@ -38,7 +38,7 @@ beforeAll(async () => {
 const name = ({ method, path }: Route) => `${method} ${path}`;
 /** Ours among the calls that take a token: section 10. Publishing has a rule of its own. */
 const isOurs = ({ path, access }: Route) =>
-  access === 'operator' || /\/(redeliveries|filter-tests)\b|\/webhooks\/events\/\{eid\}/.test(path);
+  access === 'operator' || /\/(redeliveries|filter-tests|stats)\b|\/webhooks\/events\/\{eid\}/.test(path);
 
 async function ask(route: Route, query: string): Promise<Reply> {
   const ids = new Proxy(known, { get: (all, key) => all[String(key)] ?? crypto.randomUUID() });
