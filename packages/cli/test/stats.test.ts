@@ -313,7 +313,7 @@ describe('the figures of the whole service', () => {
         'Subscriptions  320, 12 of them disabled',
         'Endpoints      3 failing, 2 slow, 1 unverified',
         'Dead letters   2',
-        'Event stores   the fullest at least 30 % full; 0 from 50 % on, 0 from 80 % on',
+        'Event stores   the fullest 30 % to 40 % full; 0 from 50 % on, 0 from 80 % on',
         '',
         'QUEUE           MESSAGES  BYTES   OLDEST',
         'webhook-events  3         12,000  2026-01-31 12:00:00Z',
@@ -334,9 +334,11 @@ describe('the figures of the whole service', () => {
       subscriptions: { total: 1, disabled: 0, unverified: 0, slow: 0, failing: 0 },
       deadLetters: 0,
       queues: [],
+      stores: { fullestPercent: 0, above50Percent: 0, above80Percent: 0 },
     };
     const { out, err } = await run(() => json(healthy), 'stats', '--operator');
     expect(out).not.toContain('QUEUE');
+    expect(out).toContain('the fullest less than 10 % full;');
     expect(err).not.toContain('Which');
     expect(err).toContain('The platform gives no metrics of the queues at the moment.\n');
   });

@@ -128,8 +128,12 @@ function showStats(session: Session, stats: Stats): void {
     return;
   }
   session.table(daysOf(hours), DAY_COLUMNS);
-  const tops = `${number(most(hours, 'delivered'))} delivered, and ${number(most(hours, 'failed'))} failed`;
-  session.note(`A character is an hour (UTC). The highest ones are ${tops}.`);
+  const [delivered, failed] = [most(hours, 'delivered'), most(hours, 'failed')];
+  const highest =
+    delivered + failed === 0
+      ? ''
+      : ` The highest ones are ${number(delivered)} delivered, and ${number(failed)} failed.`;
+  session.note(`A character is an hour (UTC).${highest}`);
 }
 
 function hourColumns(boundsMs: readonly number[]): readonly Column<HourFigures>[] {
@@ -209,7 +213,7 @@ function showOperatorStats(session: Session, stats: OperatorStats): void {
     ['Dead letters', number(deadLetters)],
     [
       'Event stores',
-      `the fullest at least ${fullestPercent} % full; ${number(above50Percent)} from 50 % on, ${number(above80Percent)} from 80 % on`,
+      `the fullest ${fullnessOf(fullestPercent)}; ${number(above50Percent)} from 50 % on, ${number(above80Percent)} from 80 % on`,
     ],
   ]);
   session.print('');
@@ -221,6 +225,12 @@ function showOperatorStats(session: Session, stats: OperatorStats): void {
   if (failing + slow + unverified > 0)
     session.note('Which endpoints: iw endpoints --state failing, slow or unverified');
   if (deadLetters > 0) session.note('Which dead letters: iw dead-letters list');
+}
+
+/** @param percent rounded down to a multiple of 10 */
+function fullnessOf(percent: number): string {
+  if (percent === 0) return 'less than 10 % full';
+  return percent >= 100 ? 'full' : `${percent} % to ${percent + 10} % full`;
 }
 
 function waitingSince(waiting: number, oldest: string | undefined): string {
