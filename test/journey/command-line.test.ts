@@ -180,6 +180,13 @@ describe('the days of a customer', () => {
     await expect.poll(failed, { timeout: GIVE_UP_MS }).toHaveLength(2);
     expect((await failed()).sort()).toEqual(ids.map(({ id }: { id: string }) => id).sort());
     expect(await succeed(machine.iw('events', 'show', 'Trouble', ids[0].id))).toContain('HTTP 302');
+    expect(await jsonOf(machine.iw('stats', 'Trouble', '--hours', '2', '--json'))).toMatchObject({
+      totals: { delivered: 0, failed: 2, attempts: 2 },
+      waiting: 0,
+    });
+    expect(await jsonOf(machine.iw('stats', '--json'))).toMatchObject([
+      { title: 'Trouble', totals: { delivered: 0, failed: 2 }, exact: true },
+    ]);
 
     const path = join(machine.folder, 'failed.ndjson');
     const exported = machine.iw('exports', 'start', 'Trouble', '--no-wait', '-q');
@@ -329,6 +336,38 @@ describe('the days of the operator', () => {
     await succeed(machine.iw('customers', 'create', 'Quick', '--signing-algorithm', 'EdDSA', '--use'));
     expect(await succeed(machine.iw('keys', 'list'))).toMatch(/EdDSA +signs now/);
     expect(await succeed(machine.iw('customers', 'list'))).toMatch(/Quick.* EdDSA/);
+  });
+
+  it('an endpoint that fails is listed with its customer, and counted among the figures of the service', async () => {
+    const machine = await aCustomer();
+    await fetch(`${listener.url}/scripts/failing`, {
+      method: 'PUT',
+      body: JSON.stringify(Array.from({ length: 5 }, () => ({ status: 302 }))),
+    });
+    const sid = await succeed(
+      machine.iw(
+        'subscriptions',
+        'create',
+        'Failing',
+        `${listener.url}/hooks/failing`,
+        '--events',
+        'all',
+        '-q',
+      ),
+    );
+    const events = JSON.stringify(Array.from({ length: 5 }, () => EVENT));
+    await succeed(machine.pipe(events, 'events', 'publish', '-'));
+    await expect
+      .poll(async () => await succeed(machine.iw('endpoints', '-q')), { timeout: GIVE_UP_MS })
+      .toContain(sid);
+    expect(await succeed(machine.iw('endpoints'))).toMatch(/^Acme +Failing +127\.0\.0\.1:\d+ +failing /m);
+    const { customer } = await jsonOf(machine.iw('status', '--json'));
+    const stats = await jsonOf(machine.iw('stats', '--operator', '--json'));
+    expect(stats.subscriptions.failing).toBeGreaterThan(0);
+    expect(await succeed(machine.iw('stats', '--operator'))).toMatch(/^Last day .*\(up to a day old\)$/m);
+    expect(await succeed(machine.iw('stats'))).toMatch(/^Failing .* failing/m);
+    expect(await succeed(machine.iw('metrics'))).toMatch(/^identity_webhooks_customers \d+$/m);
+    await succeed(machine.iw('customers', 'erase', customer, '--yes'));
   });
 
   it('keys are rotated, secrets replaced, the audit trail read, and the customer erased', async () => {

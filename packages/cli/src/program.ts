@@ -6,23 +6,29 @@ import { addAudit } from './commands/audit.ts';
 import { addClients } from './commands/clients.ts';
 import { addCustomers } from './commands/customers.ts';
 import { addDeadLetters } from './commands/dead-letters.ts';
+import { addEndpoints } from './commands/endpoints.ts';
 import { addEvents } from './commands/events.ts';
 import { addExports } from './commands/exports.ts';
 import { addFilters } from './commands/filters.ts';
 import { addImport } from './commands/import.ts';
 import { addKeys } from './commands/keys.ts';
 import { addLogin } from './commands/login.ts';
+import { addMetrics } from './commands/metrics.ts';
 import { addNotices } from './commands/notices.ts';
 import { addProfiles } from './commands/profiles.ts';
 import { addRedeliveries } from './commands/redeliveries.ts';
+import { addStats } from './commands/stats.ts';
 import { addSubscriptions } from './commands/subscriptions.ts';
 import type { GlobalOptions, Session } from './session.ts';
 import type { World } from './world.ts';
 
 const GROUPS: readonly (readonly [string, readonly ((program: Command, begin: Begin) => void)[]])[] = [
   ['Where and as whom:', [addLogin, addProfiles]],
-  ['For customers:', [addSubscriptions, addEvents, addRedeliveries, addExports, addFilters]],
-  ['For operators:', [addCustomers, addClients, addKeys, addDeadLetters, addNotices, addAudit]],
+  ['For customers:', [addSubscriptions, addEvents, addRedeliveries, addExports, addFilters, addStats]],
+  [
+    'For operators:',
+    [addCustomers, addClients, addKeys, addEndpoints, addMetrics, addDeadLetters, addNotices, addAudit],
+  ],
   ['Moving here:', [addImport]],
 ];
 

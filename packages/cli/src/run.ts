@@ -2,6 +2,7 @@
 import { type Command, CommanderError } from 'commander';
 import { explain } from './explain.ts';
 import { EXIT, Failure } from './failure.ts';
+import { helpAsked } from './help.ts';
 import { parserFault } from './parser-fault.ts';
 import { programOf } from './program.ts';
 import { Session } from './session.ts';
@@ -19,6 +20,11 @@ export async function run(args: readonly string[], world: World): Promise<number
     return session;
   });
   try {
+    const asked = helpAsked(args, program);
+    if (asked !== undefined) {
+      asked.outputHelp();
+      return EXIT.done;
+    }
     await program.parseAsync(args, { from: 'user' });
     session.endProgress();
     return EXIT.done;

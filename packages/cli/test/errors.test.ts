@@ -398,6 +398,37 @@ describe('a failure', () => {
     expect(err).not.toContain('hunter2');
   });
 
+  it.each([
+    [['help', 'evnts'], "unknown command 'evnts'", 'Did you mean events?'],
+    [['help', 'events', 'lst'], "unknown command 'lst'", 'Did you mean list?'],
+    [['events', 'help', 'lst'], "unknown command 'lst'", 'Did you mean list?'],
+    [['help', 'something'], "unknown command 'something'", 'See all: iw --help'],
+    [['help', 'audit', 'list'], "unknown command 'list'", 'See all: iw audit --help'],
+    [['evnts', '--help'], "unknown command 'evnts'", 'Did you mean events?'],
+    [['--profile', 'events', 'evnts', '-h'], "unknown command 'evnts'", 'Did you mean events?'],
+    [['events', 'lst', '--help'], "unknown command 'lst'", 'Did you mean list?'],
+  ])('help for %j names the word that is no command, and shows nothing else', async (args, message, hint) => {
+    const { code, out, err } = await run(() => undefined, args);
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+    expect(err).toBe(`iw: ${message}\n    ${hint}\n`);
+  });
+
+  it.each([
+    [['help', 'events', 'list'], 'iw events list'],
+    [['events', 'help', 'list'], 'iw events list'],
+    [['help', 'events'], 'iw events'],
+    [['--json', 'help', 'audit'], 'iw audit'],
+    [['help', 'help'], 'iw'],
+    [['help'], 'iw'],
+    [['subscriptions', 'show', 'help', '--help'], 'iw subscriptions show'],
+    [['--profile', 'help', 'events', 'list', '--help'], 'iw events list'],
+    [['--help'], 'iw'],
+  ])('help for %j is that of %s', async (args, command) => {
+    const { code, out, err } = await run(() => undefined, args);
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    expect(out).toContain(`Usage: ${command} [options]`);
+  });
+
   it('a noun without its verb shows what the noun can do', async () => {
     const { code, err } = await run(() => undefined, ['events']);
     expect(code).toBe(2);

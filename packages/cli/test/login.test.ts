@@ -254,6 +254,77 @@ describe('profiles', () => {
     });
   });
 
+  const OTHER = 'iwh_client_other';
+  const AS_ANOTHER = ['login', URL, '--customer', CUSTOMER, '--client-id', OTHER];
+  const LOST = `iw: Not done: the profile default has the secret of client ${CLIENT} of customer ${CUSTOMER}, and it would be lost.
+    Keep it with --profile OTHER, or replace it with --yes.
+`;
+  /** A service that knows every client. */
+  const generous = () =>
+    scripted(({ method }) =>
+      method === 'POST'
+        ? json(
+            { clientId: OTHER, clientSecret: 'iwh_secret_other', name: 'backend', scope: '*', _links: {} },
+            201,
+          )
+        : list('customers', []),
+    );
+  async function withClientAndOperator() {
+    const { calls, fetch } = generous();
+    const machine = aMachine({
+      fetch: async (request) =>
+        request.url.endsWith('/login/token')
+          ? json({ access_token: 'x', expires_in: 3600, token_type: 'Bearer' })
+          : await fetch(request),
+    });
+    await machine.pipe(SECRET, ...LOGIN, '--secret-stdin');
+    await machine.pipe(OPERATOR_TOKEN, 'login', '--operator', '--secret-stdin');
+    calls.length = 0;
+    return { machine, calls, before: readFileSync(file(machine), 'utf8') };
+  }
+
+  it('a login as another client does not throw the secret of the earlier one away unasked', async () => {
+    const { machine, before } = await withClientAndOperator();
+    const script = await machine.pipe('iwh_secret_other', ...AS_ANOTHER, '--secret-stdin');
+    expect(script).toEqual({ code: 2, out: '', err: LOST });
+    expect((await machine.type(['n'], ...AS_ANOTHER)).code).toBe(1);
+    const otherCustomer = ['login', '--customer', crypto.randomUUID(), '--secret-stdin'];
+    expect((await machine.pipe(SECRET, ...otherCustomer)).err).toBe(LOST);
+    expect(readFileSync(file(machine), 'utf8')).toBe(before);
+  });
+
+  it('a login as another client replaces the earlier one when the person or the script agrees', async () => {
+    for (const agreed of [true, false]) {
+      const { machine } = await withClientAndOperator();
+      const { code } = agreed
+        ? await machine.type(['y', 'iwh_secret_other'], ...AS_ANOTHER)
+        : await machine.pipe('iwh_secret_other', ...AS_ANOTHER, '--secret-stdin', '--yes');
+      expect(code).toBe(0);
+      expect(profiles(machine).profiles.default).toEqual({
+        url: URL,
+        customer: CUSTOMER,
+        clientId: OTHER,
+        clientSecret: 'iwh_secret_other',
+        operatorToken: OPERATOR_TOKEN,
+      });
+    }
+  });
+
+  it('a login as the same client replaces its secret without a question', async () => {
+    const { machine } = await withClientAndOperator();
+    expect((await machine.pipe('iwh_secret_next', ...LOGIN, '--secret-stdin')).code).toBe(0);
+    expect(profiles(machine).profiles.default.clientSecret).toBe('iwh_secret_next');
+  });
+
+  it('a new client takes the place of another one in a profile only with consent, and is not made without', async () => {
+    const { machine, calls, before } = await withClientAndOperator();
+    expect((await machine.iw('clients', 'create', 'backend', '--login')).err).toBe(LOST);
+    expect(calls).toEqual([]);
+    expect(readFileSync(file(machine), 'utf8')).toBe(before);
+    expect((await machine.iw('clients', 'create', 'backend', '--login', '--yes')).code).toBe(0);
+    expect(profiles(machine).profiles.default.clientId).toBe(OTHER);
+  });
+
   it.each([
     ['no JSON', '{'],
     ['no profiles', '{"current":"default"}'],

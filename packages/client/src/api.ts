@@ -47,8 +47,22 @@ export abstract class Api<Operation extends OperationId> {
    */
   async *items<Id extends Operation & ListOperation>(
     operation: Id,
-    ...[given]: Given<Id>
+    ...given: Given<Id>
   ): AsyncGenerator<ItemOf<Id>, void, undefined> {
+    for await (const page of this.pages(operation, ...given)) {
+      const { _embedded } = page as Page<ItemOf<Id>>;
+      for (const list of Object.values(_embedded ?? {})) yield* list;
+    }
+  }
+
+  /**
+   * Yields the pages of a list, for what a page says beside its items.
+   * @param operation an operation that lists
+   */
+  async *pages<Id extends Operation & ListOperation>(
+    operation: Id,
+    ...[given]: Given<Id>
+  ): AsyncGenerator<ResultOf<Id>, void, undefined> {
     let path: string | undefined = this.#pathOf(operation, given as AnyArguments | undefined);
     while (path !== undefined) {
       const answer: Response = await this.request(operation, path, { method: 'GET' });
@@ -56,7 +70,7 @@ export abstract class Api<Operation extends OperationId> {
       const unexpected = (what: string) => new WebhooksError(operation, what, { kind: 'unexpected' }, answer);
       const lists = Object.values(page?._embedded ?? {});
       if (!lists.every(Array.isArray) || lists.length === 0) throw unexpected('the answer is not a list');
-      for (const list of lists) yield* list;
+      yield page as ResultOf<Id>;
       const next = page._links?.next?.href;
       // A path is appended to the base URL: "@elsewhere.example" would take the access token to another host.
       if (next === path || (next !== undefined && !next.startsWith('/'))) {

@@ -181,6 +181,20 @@ describe('a list', () => {
     expect(seen).toEqual([1, 2, 3]);
     expect(calls.map(({ url }) => url).slice(1)).toEqual(['/second?after=2']);
   });
+
+  it('pages come whole, with what they say beside their items', async () => {
+    const page = (exact: boolean, next?: string) =>
+      json({
+        exact,
+        _embedded: { subscriptions: [] },
+        _links: next === undefined ? {} : { next: { href: next } },
+      });
+    const { client, calls } = scripted((_, nth) => (nth === 1 ? page(true, '/second') : page(false)));
+    const seen: boolean[] = [];
+    for await (const { exact } of client.pages('listStats', { query: { hours: 2 } })) seen.push(exact);
+    expect(seen).toEqual([true, false]);
+    expect(calls.map(({ url }) => url)).toEqual([`/${CUSTOMER}/webhooks/stats?hours=2`, '/second']);
+  });
 });
 
 describe('a page of something else', () => {

@@ -5,6 +5,7 @@ import { all, type Begin, examples, wholeNumber } from '../command.ts';
 import { usage } from '../failure.ts';
 import { readProfiles, writeProfiles } from '../profiles.ts';
 import { readSecret } from '../prompt.ts';
+import { replaceClient } from '../replacing.ts';
 import type { Session } from '../session.ts';
 import type { Column } from '../table.ts';
 import { time } from '../text.ts';
@@ -115,8 +116,14 @@ async function create(session: Session, name: string, options: CreateOptions): P
   const operator = session.operator();
   const { profile } = session.settings;
   const { env } = session.world;
-  if (login && readProfiles(env).all.get(profile) === undefined) {
-    throw usage('There is no profile to keep the client in.', 'Log in first: iw login URL --operator');
+  if (login) {
+    const before = readProfiles(env).all.get(profile);
+    if (before === undefined)
+      throw usage('There is no profile to keep the client in.', 'Log in first: iw login URL --operator');
+    await replaceClient(session, profile, before, {
+      customer: cid,
+      ...(clientId === undefined ? {} : { clientId }),
+    });
   }
   const clientSecret = secretStdin
     ? await readSecret(session.world, { what: 'Client secret', variable: '', fromStdin: true })

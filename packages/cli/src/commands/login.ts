@@ -4,6 +4,7 @@ import { type Begin, examples } from '../command.ts';
 import { Failure, usage } from '../failure.ts';
 import { type Profile, profilesFile, readProfiles, writeProfiles } from '../profiles.ts';
 import { ask, isInteractive, readSecret } from '../prompt.ts';
+import { replaceClient, replaceService } from '../replacing.ts';
 import type { Session } from '../session.ts';
 import { checkCustomer, checkUrl, profileNameOf, type Settings } from '../settings.ts';
 
@@ -69,12 +70,12 @@ async function login(session: Session, url: string | undefined, options: LoginOp
   const given = url ?? session.options.url ?? (env['IW_URL'] || known?.url);
   if (given === undefined && !isInteractive(world)) throw usage('Which service?', 'iw login URL');
   const address = checkUrl(given ?? (await ask(world, 'URL of the service: ')));
-  if (known !== undefined && address !== known.url) await replace(session, name, known, address);
+  if (known !== undefined && address !== known.url) await replaceService(session, name, known, address);
   // Nothing of another deployment stays in the profile.
   const before: Profile | undefined = address === known?.url ? known : undefined;
   const { profile, credentials } = options.operator
     ? await operatorLogin(session, address, options)
-    : await customerLogin(session, address, options, before);
+    : await customerLogin(session, address, options, name, before);
   // The other role stays; of the role that logged in, nothing earlier does.
   const { operatorToken, ...customer } = before ?? { url: address };
   const kept = options.operator ? customer : { operatorToken };
@@ -92,23 +93,6 @@ async function login(session: Session, url: string | undefined, options: LoginOp
       `The current profile is still ${current}. Use this one with --profile ${name}, or: iw profiles use ${name}`,
     );
   }
-}
-
-/** @throws Failure when the secrets of the profile would be lost and nobody agrees to that */
-async function replace(
-  session: Session,
-  name: string,
-  { url, clientSecret, operatorToken }: Profile,
-  address: string,
-): Promise<void> {
-  if (clientSecret === undefined && operatorToken === undefined) return;
-  if (!session.options.yes && !isInteractive(session.world)) {
-    throw usage(
-      `Not done: the profile ${name} is for ${url}, and its secrets would be lost.`,
-      `Keep it with --profile OTHER, or replace it with --yes.`,
-    );
-  }
-  await session.confirm(`The profile ${name} is for ${url}. Replace it, with its secrets, by ${address}?`);
 }
 
 interface Login {
@@ -134,6 +118,7 @@ async function customerLogin(
   session: Session,
   url: string,
   { clientId: given, scope: wanted, secretStdin = false }: LoginOptions,
+  name: string,
   before: Profile | undefined,
 ): Promise<Login> {
   const { world, options } = session;
@@ -149,6 +134,7 @@ async function customerLogin(
   );
   const clientId =
     given ?? (env['IW_CLIENT_ID'] || before?.clientId) ?? (await missing('Client id', '--client-id CLIENT'));
+  if (before !== undefined) await replaceClient(session, name, before, { customer, clientId });
   const scope = wanted ?? (env['IW_SCOPE'] || undefined);
   const clientSecret = await readSecret(world, {
     what: 'Client secret',
