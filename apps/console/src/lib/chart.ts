@@ -33,12 +33,14 @@ export function barsOf(hours: readonly Hour[], width: number, height: number, to
   });
 }
 
-/** The end of an axis: a round number whose half is round, too, at least `value`. */
+/** The end of an axis: a round number of at least `value`, whose half is a whole number. */
 export function axisTop(value: number): number {
   if (value <= 10) return value <= 4 ? 4 : 10;
   const power = 10 ** Math.floor(Math.log10(value));
   return (
-    [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((step) => step >= value) ?? 10 * power
+    [1, 1.5, 2, 3, 4, 5, 6, 8, 10]
+      .map((step) => step * power)
+      .find((step) => step >= value && step % 2 === 0) ?? 10 * power
   );
 }
 
