@@ -233,7 +233,7 @@ export const LOG_EVENTS = {
     },
     'delivery call failed': {
       meaning:
-        'A step of the event path failed: `call` is `admit`, `release`, `sign`, `begin`, `settle`, `sendDispatches`, `noteHealth` or `noteStoreTenths`. After `admit` and `sign` the message comes back. After `begin` the message comes back, or the lease lapses and the store dispatches again. After `settle` the attempt is made again, and the listener gets the same token twice. After `noteHealth` the list of subscriptions shows an old state of health for a while, and after `noteStoreTenths` the list of customers an old size.',
+        'A step of the event path failed: `call` is `admit`, `release`, `sign`, `begin`, `settle`, `sendDispatches`, `noteHealth` or `noteStoreTenths`; of a subscription with several event stores also `adopt`, `joinRedelivery`, `joinExport` or `cancelExport`. After `admit` and `sign` the message comes back. After `begin` the message comes back, or the lease lapses and the store dispatches again. After `settle` the attempt is made again, and the listener gets the same token twice. After `noteHealth` the list of subscriptions shows an old state of health for a while, and after `noteStoreTenths` the list of customers an old size. What one of several stores missed, it gets with a later call, or at the daily visit.',
       action:
         'Nothing about single lines: a deploy causes some. If they go on for `sign`, look for `signing key does not open` and `signing keys not read`. For the other calls see [Outages](#outages).',
       fields: ['call', 'customerId', 'subscriptionId', 'error'],

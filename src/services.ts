@@ -7,9 +7,9 @@ import type { DeliveryPorts } from './delivery/ports.ts';
 import type { IdentityEvent } from './domain/event.ts';
 import { longestAttemptMs } from './domain/leases.ts';
 import { eventsClaim, keyIdOf } from './domain/security-event-token.ts';
-import type { Recipient } from './domain/subscription.ts';
+import type { Recipient, Sharded } from './domain/subscription.ts';
 import type { Env } from './env.ts';
-import { openEventStore } from './event-store/client.ts';
+import { openStores } from './event-store/client.ts';
 import type { EventStoreRpc } from './event-store/rpc.ts';
 import { openHostLimit } from './host-limit/client.ts';
 import { noteHealthWithNotice } from './operations/notices.ts';
@@ -40,7 +40,7 @@ export interface Services {
     readonly failedAuthByAddress: RateLimit;
     readonly publicLookUps: RateLimit;
   };
-  eventStore(subscriptionId: string): EventStoreRpc;
+  eventStore(subscription: Sharded): EventStoreRpc;
   /** What the path of an event needs: stores, signatures, requests. */
   readonly delivery: Omit<DeliveryPorts, 'waitUntil'>;
   readonly deadLetters: {
@@ -61,7 +61,7 @@ export function createServices(env: Env, checkAddress: AddressCheck): Services {
   const config = readConfig(env);
   const db = openDatabase(env.DB);
   const signer = createSigner(config, (kids) => sealedKeys(db, kids));
-  const eventStore = (subscriptionId: string) => openEventStore(env.EVENT_STORE, subscriptionId, config.cell);
+  const eventStore = (subscription: Sharded) => openStores(env.EVENT_STORE, subscription, config.cell);
   return {
     config,
     db,

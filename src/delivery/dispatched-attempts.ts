@@ -26,7 +26,7 @@ export async function deliverDispatched(
   dispatch: Dispatch,
 ): Promise<Disposition> {
   const ref = refOf(subscription);
-  const store = invocation.ports.store(subscription.id);
+  const store = invocation.ports.store(subscription);
   const reporter = invocation.reporter(store, subscription, dispatch.eventIds.length, SETTLE_DISPATCHED_MS);
   const isInTrouble = dispatch.unhealthy === true;
   const places = placesOf(invocation, dispatch);

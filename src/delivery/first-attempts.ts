@@ -72,11 +72,11 @@ export class FirstAttempts {
     onEnd: OnEnd,
   ): Promise<void> {
     const ref = refOf(subscription);
-    const store = this.#invocation.ports.store(subscription.id);
+    const store = this.#invocation.ports.store(subscription);
     // The host is asked beside the store, so that no round trip is added. What goes to an endpoint in trouble is nearly always stored
     // without an attempt: it must not take places from the attempts that the stores make.
     const early = subscription.health === 'healthy' ? this.#invocation.share(subscription) : undefined;
-    let admissions: Admission[];
+    let admissions: (Admission | undefined)[];
     try {
       const ids = events.map(({ id }) => id);
       const patient = ids.filter((id) => waited.has(id));
@@ -86,9 +86,9 @@ export class FirstAttempts {
       for (const event of events) onEnd(event, FAILED);
       return;
     }
-    const isAttempted = admissions.some(({ answer }) => answer === 'new');
+    const isAttempted = admissions.some((one) => one?.answer === 'new');
     const share = early ?? (isAttempted ? this.#invocation.share(subscription) : undefined);
-    const work = admissions.filter(({ answer }) => answer === 'new' || answer === 'held').length;
+    const work = admissions.filter((one) => one?.answer === 'new' || one?.answer === 'held').length;
     const reporter = this.#invocation.reporter(store, subscription, work, SETTLE_INTERVAL_MS);
     const gate = new Gate(store, reporter, this.#invocation);
     const portion: Portion = { subscription, ref, key, store, reporter, gate, share, waited };

@@ -16,7 +16,6 @@ import type { Outcome } from '../domain/attempt.ts';
 import type { DeliveryFacts } from '../domain/delivery.ts';
 import { OUTLIVES_BATCH_MS, placesLeaseMs } from '../domain/leases.ts';
 import { SLOW_ANSWER_MS, UNANSWERED_MIN } from '../domain/limits.ts';
-import type { ShownState } from '../domain/proof.ts';
 import { isUnsigned } from '../domain/security-event-token.ts';
 import { type Recipient, refOf, type SubscriptionRef } from '../domain/subscription.ts';
 import type { AttemptedReport, HealthNote, SentReport } from '../event-store/rpc.ts';
@@ -91,7 +90,7 @@ export class Invocation {
   /** By subscription: when its unusual requests began that have no answer. */
   readonly #unanswered = new Map<string, number[]>();
   /** Health of endpoints as this invocation noted it. */
-  readonly #noted = new Map<string, ShownState>();
+  readonly #noted = new Map<string, Pick<HealthNote, 'state' | 'since'>>();
   /** How full stores are, as this invocation noted it. */
   readonly #notedTenths = new Map<string, number>();
   readonly #leftBehind = new Set<Promise<unknown>>();
@@ -236,9 +235,9 @@ export class Invocation {
     return (ref, pairs, health) => {
       logStored(ref, pairs, this.ports.debug, successes);
       this.#noteRoom(subscription, health);
-      const before = this.#noted.get(ref.subscriptionId) ?? subscription.health;
-      if (health.state === before) return;
-      this.#noted.set(ref.subscriptionId, health.state);
+      const before = this.#noted.get(subscription.id)?.state ?? subscription.health;
+      if (!this.#isNews(subscription, health)) return;
+      this.#noted.set(ref.subscriptionId, health);
       const noted = this.ports.noteHealth(subscription, health, before).catch((error: unknown) => {
         // The next `settle` finds the note out of date, and writes it again.
         logFailedCall('noteHealth', ref, error);
@@ -248,10 +247,18 @@ export class Invocation {
     };
   }
 
+  /** Of several stores each learns the state from D1, by its time: a later time is news, too. */
+  #isNews({ id, shards, health, healthSince }: Recipient, { state, since }: HealthNote): boolean {
+    const before = this.#noted.get(id) ?? { state: health, since: healthSince };
+    return state !== before.state || (shards !== null && since > before.since);
+  }
+
   /** Notes how full a store is when a step of ten per cent was crossed: that is rare, so it costs a delivery nothing. */
   #noteRoom(subscription: Recipient, { storeTenths }: HealthNote): void {
     const before = this.#notedTenths.get(subscription.id) ?? subscription.storeTenths;
     if (storeTenths === undefined || storeTenths === before) return;
+    // Of several stores the fullest counts, and this may be another: the daily visit asks all of them.
+    if (subscription.shards !== null && storeTenths < before) return;
     this.#notedTenths.set(subscription.id, storeTenths);
     const noted = this.ports.noteStoreTenths(subscription.id, storeTenths).catch((error: unknown) => {
       logFailedCall('noteStoreTenths', refOf(subscription), error);

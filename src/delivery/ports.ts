@@ -3,7 +3,7 @@ import type { Outcome } from '../domain/attempt.ts';
 import type { IdentityEvent } from '../domain/event.ts';
 import type { ShownState } from '../domain/proof.ts';
 import type { SigningKeyName } from '../domain/signing-algorithm.ts';
-import type { Recipient } from '../domain/subscription.ts';
+import type { Recipient, Sharded } from '../domain/subscription.ts';
 import type { EventStoreRpc, HealthNote } from '../event-store/rpc.ts';
 import type { HostLimitRpc } from '../host-limit/rpc.ts';
 import type { Dispatch, PackedEvents } from '../outbound/queues.ts';
@@ -16,7 +16,7 @@ export type DeliveryStore = Pick<EventStoreRpc, 'admit' | 'begin' | 'settle' | '
 export type SlicesQueue = 'events' | 'slices';
 
 export interface DeliveryPorts {
-  store(subscriptionId: string): DeliveryStore;
+  store(subscription: Sharded): DeliveryStore;
   /** The limit of a host for a customer. Its calls never reject. */
   host(customerId: string, host: string): HostLimitRpc;
   /** Signs the SET of an event for a subscription with this key of the customer. */
@@ -40,7 +40,7 @@ export interface DeliveryPorts {
    * @param before the state that the database has
    */
   noteHealth(
-    subscription: Pick<Recipient, 'id' | 'customerId'>,
+    subscription: Pick<Recipient, 'id' | 'customerId' | 'shards'>,
     health: HealthNote,
     before: ShownState,
   ): Promise<void>;

@@ -56,6 +56,11 @@ export const AUDIT_EVENTS = {
     actors: ['operator'],
     outcomes: ['done'],
   },
+  'shards-changed': {
+    meaning: 'The subscription `target` gets another number of event stores (10.17).',
+    actors: ['operator'],
+    outcomes: ['done'],
+  },
   'signing-keys-rotated': {
     meaning: 'Another key signs for the customer. `target` is the id of the key that signed before.',
     actors: ['operator', 'service'],

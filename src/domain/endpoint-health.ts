@@ -60,17 +60,43 @@ export const HEALTHY: EndpointHealth = {
  * The health of an endpoint after an attempt.
  * @param durationMs how long the answer took
  * @param now when the result was recorded, ms
+ * @param firstWaitMs how long a failing endpoint is left alone before its first probe
  */
 export function observe(
   health: EndpointHealth,
   outcome: Outcome,
   durationMs: number,
   now: number,
+  firstWaitMs = PROBE_WAIT_FIRST_MS,
 ): EndpointHealth {
-  return same(health, judged(health, outcome, durationMs, now));
+  return same(health, judged(health, outcome, durationMs, now, firstWaitMs));
 }
 
-function judged(health: EndpointHealth, outcome: Outcome, durationMs: number, now: number): EndpointHealth {
+/**
+ * The health after another store of the subscription said what it found. News that are no newer change nothing.
+ * @param since when that state began there, ms
+ */
+export function informed(
+  health: EndpointHealth,
+  state: HealthState,
+  since: number,
+  now: number,
+  firstWaitMs = PROBE_WAIT_FIRST_MS,
+): EndpointHealth {
+  if (since <= health.since) return health;
+  const reported = { ...HEALTHY, state, since };
+  return state === 'failing'
+    ? awaitProbe({ ...reported, failed: FAILED_IN_A_ROW }, firstWaitMs, now)
+    : reported;
+}
+
+function judged(
+  health: EndpointHealth,
+  outcome: Outcome,
+  durationMs: number,
+  now: number,
+  firstWaitMs: number,
+): EndpointHealth {
   switch (verdictOf(outcome)) {
     case 'nothing':
       return health;
@@ -79,7 +105,7 @@ function judged(health: EndpointHealth, outcome: Outcome, durationMs: number, no
     case 'failed': {
       const failed = { ...health, failed: health.failed + 1, quick: 0 };
       const answered = outcome.kind === 'http_error' ? withAnswer(failed, durationMs, now) : failed;
-      return afterFailure(answered, outcome.kind === 'timed_out', now);
+      return afterFailure(answered, outcome.kind === 'timed_out', now, firstWaitMs);
     }
   }
 }
@@ -121,10 +147,15 @@ function withAnswer(health: EndpointHealth, durationMs: number, now: number): En
     : { ...health, slow };
 }
 
-function afterFailure(health: EndpointHealth, timedOut: boolean, now: number): EndpointHealth {
+function afterFailure(
+  health: EndpointHealth,
+  timedOut: boolean,
+  now: number,
+  firstWaitMs: number,
+): EndpointHealth {
   if (health.state === 'failing') return probedInVain(health, now);
   if (health.failed >= FAILED_IN_A_ROW) {
-    return awaitProbe(turned(health, 'failing', now), PROBE_WAIT_FIRST_MS, now);
+    return awaitProbe(turned(health, 'failing', now), firstWaitMs, now);
   }
   return timedOut && health.state === 'healthy' ? turned(health, 'slow', now) : health;
 }

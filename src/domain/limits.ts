@@ -169,6 +169,13 @@ export const RETIRED_KEY_PUBLISHED_MS = 35 * DAY_MS;
 /** The first key of another algorithm is published this long before it signs: twice as long as listeners keep a key set (contract 6.3). */
 export const KEY_PUBLISHED_BEFORE_SIGNING_MS = DAY_MS;
 
+// --- Shards (contract 10.17) -----------------------------------------------------------------------------------
+
+/** Event stores of one subscription: a list asks all of them. */
+export const SHARDS_MAX = 16;
+/** Epochs that a subscription keeps: every query of the event path brings them. */
+export const EPOCHS_MAX = 16;
+
 // --- Costly reads (contract 5.2 and 8) ------------------------------------------------------------------------
 
 /** Events of one page: signing them again takes a second. Also the largest `limit` that a client may name. */

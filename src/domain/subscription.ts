@@ -1,6 +1,8 @@
 /** A subscription: a customer's standing order to send events of some types to an endpoint (contract 3). */
+import type { HealthState } from './endpoint-health.ts';
 import type { EventType } from './event.ts';
 import type { ShownState } from './proof.ts';
+import type { Shards } from './shards.ts';
 
 export interface Subscription {
   readonly id: string;
@@ -15,10 +17,14 @@ export interface Subscription {
   readonly filterSteps: number | null;
   /** The state of the endpoint as the event path noted it last. The event store knows the present one (contract 10.4). */
   readonly health: ShownState;
+  /** When that state began, ms; 0 for an endpoint that was never anything but healthy. */
+  readonly healthSince: number;
   /** How full the event store was when that was noted last, in tenths of what it may hold (contract 10.9). */
   readonly storeTenths: number;
   /** The proof that the endpoint needs before it gets events (contract 10.8); null: none. */
   readonly proof: number | null;
+  /** Its event stores (decision 0042); null: it has one. */
+  readonly shards: Shards | null;
   /** Counts the changes. An event store adopts the newer of two versions. */
   readonly version: number;
   readonly createdAt: number;
@@ -35,7 +41,30 @@ export interface SubscriptionRef {
   readonly endpoint: string;
   /** The proof that the endpoint needs (contract 10.8); null: none. Callers of version 0.1.0 leave it out. */
   readonly proof?: number | null;
+  /** What D1 knows of the endpoint. Absent: the subscription has one store, which knows more. */
+  readonly news?: EndpointNews;
+  /** Which of its stores is called. Absent: it has one. */
+  readonly shard?: ShardName;
 }
+
+/** What one store of a subscription learned of the endpoint, for the others. */
+export interface EndpointNews {
+  readonly state: HealthState;
+  /** When that state began, ms. */
+  readonly since: number;
+  /** The proof that the endpoint has given (contract 10.8); null: none. */
+  readonly proven: number | null;
+}
+
+interface ShardName {
+  /** 0 is home. */
+  readonly number: number;
+  /** How many shards new events have. */
+  readonly of: number;
+}
+
+/** What names the event stores of a subscription. */
+export type Sharded = Pick<Subscription, 'id' | 'shards'>;
 
 /** A subscription as the event path knows it: without its filter, which may have 64 KiB, and what only the API shows. */
 export type Recipient = Pick<
@@ -47,18 +76,26 @@ export type Recipient = Pick<
   | 'enabled'
   | 'filterSteps'
   | 'health'
+  | 'healthSince'
   | 'proof'
+  | 'shards'
   | 'storeTenths'
   | 'version'
 >;
 
 export function refOf(subscription: Recipient): SubscriptionRef {
+  const { shards, health, healthSince, proof } = subscription;
+  const news =
+    shards === null || health === 'unverified'
+      ? {}
+      : { news: { state: health, since: healthSince, proven: proof } };
   return {
     customerId: subscription.customerId,
     subscriptionId: subscription.id,
     version: subscription.version,
     enabled: subscription.enabled,
     endpoint: subscription.endpoint,
-    proof: subscription.proof,
+    proof,
+    ...news,
   };
 }

@@ -1,7 +1,10 @@
-/** How the rest of the service calls an event store. */
+/** How the rest of the service calls the event store of a subscription, or the several of a hot one. */
 import { type Cell, openObject } from '../cell.ts';
 import { Outage } from '../domain/errors.ts';
+import type { Sharded } from '../domain/subscription.ts';
 import type { EventStoreRpc } from './rpc.ts';
+import { ShardedStore } from './sharding/sharded-store.ts';
+import { Stores, storeName } from './sharding/stores.ts';
 
 /**
  * The longest waits before a call is tried again, ms; each wait is a random part of it. An object restarts at every deploy
@@ -17,18 +20,25 @@ const NOT_REPEATED: ReadonlySet<string> = new Set<keyof EventStoreRpc>([
   'startExport',
 ]);
 
+/** What keeps the deliveries of a subscription. @returns see `openEventStore` */
+export function openStores(
+  namespace: DurableObjectNamespace,
+  { id, shards }: Sharded,
+  cell: Cell,
+): EventStoreRpc {
+  if (shards === null) return openEventStore(namespace, id, cell);
+  const open = (number: number) => openEventStore(namespace, storeName(id, number), cell);
+  return new ShardedStore(new Stores(id, shards, open));
+}
+
 /**
- * The event store of a subscription. The only cast of what a store answers is here.
+ * One event store. The only cast of what a store answers is here.
  * @returns calls that are tried again when the object could not be reached, reject with `Outage` while it stays away, and
  *   reject with what the object threw otherwise
  */
-export function openEventStore(
-  namespace: DurableObjectNamespace,
-  subscriptionId: string,
-  cell: Cell,
-): EventStoreRpc {
+export function openEventStore(namespace: DurableObjectNamespace, name: string, cell: Cell): EventStoreRpc {
   // After an error the platform asks for a new reference to the object: the old one may stay broken.
-  const open = () => openObject(namespace, subscriptionId, cell) as Record<string, Call>;
+  const open = () => openObject(namespace, name, cell) as Record<string, Call>;
   let object = open();
   const call = async (name: string, values: unknown[]): Promise<unknown> => {
     for (let tries = 0; ; tries++) {

@@ -81,6 +81,14 @@ export class ErasedStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     return { answer: 'not found' as const };
   }
 
+  takeRedelivery() {
+    return { answer: 'disabled' as const };
+  }
+
+  joinRedelivery() {
+    return undefined;
+  }
+
   startRedelivery() {
     return { answer: 'disabled' as const };
   }
@@ -94,6 +102,10 @@ export class ErasedStore implements Served<Omit<EventStoreRpc, 'erase'>> {
   }
 
   cancelRedelivery() {
+    return undefined;
+  }
+
+  joinExport() {
     return undefined;
   }
 

@@ -138,9 +138,19 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
     return await this.#store.redeliver(ref, eventId);
   }
 
+  /** Counts a redelivery that another store of the subscription is about to make. */
+  async takeRedelivery(ref: SubscriptionRef) {
+    return await this.#store.takeRedelivery(ref);
+  }
+
   /** Starts a bulk redelivery (contract 10.3); the alarm does the work. */
   async startRedelivery(ref: SubscriptionRef, span: Span) {
     return await this.#store.startRedelivery(ref, span);
+  }
+
+  /** Begins this store's part of a bulk redelivery. */
+  async joinRedelivery(jobId: string, span: Span) {
+    return await this.#store.joinRedelivery(jobId, span);
   }
 
   /** What a bulk redelivery would take of the next failures; it changes nothing. */
@@ -162,6 +172,11 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
     return await this.#store.startExport(ref);
   }
 
+  /** Begins this store's part of an export. */
+  async joinExport(exportId: string) {
+    return await this.#store.joinExport(exportId);
+  }
+
   exports(id?: string) {
     return this.#store.exports(id);
   }
@@ -172,8 +187,8 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
   }
 
   /** Cancels an export. @returns its state then; `undefined` when there is none */
-  cancelExport(exportId: string) {
-    return this.#store.cancelExport(exportId);
+  cancelExport(exportId: string, isBroken?: boolean) {
+    return this.#store.cancelExport(exportId, isBroken);
   }
 
   // --- Changes of the subscription ------------------------------------------------------------------------

@@ -6,7 +6,7 @@
  * `admissions` remembers: that is lost when the object is evicted, and only saves duplicates.
  */
 import type { Config } from '../config.ts';
-import type { SubscriptionRef } from '../domain/subscription.ts';
+import type { EndpointNews, SubscriptionRef } from '../domain/subscription.ts';
 import { logError } from '../log.ts';
 import type { StoreDatabase } from './database.ts';
 import type { Owner } from './owner.ts';
@@ -16,10 +16,12 @@ import type {
   AttemptReport,
   Caller,
   EventStoreRpc,
+  ExportJob,
   HealthReport,
   PageQuery,
   PreviewedRedelivery,
   Redelivery,
+  RedeliveryJob,
   SearchQuery,
   Served,
   SettleReply,
@@ -29,6 +31,7 @@ import type {
   StartedRedelivery,
   StoreFigures,
   Summary,
+  TakenRedelivery,
   VisitNote,
 } from './rpc.ts';
 import { redeliverOne } from './single-redelivery.ts';
@@ -155,6 +158,16 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase' | 'settle
     });
   }
 
+  async takeRedelivery(ref: SubscriptionRef): Promise<TakenRedelivery> {
+    return await this.#change(ref, (now): TakenRedelivery => {
+      if (!this.#owner.enabled) return { answer: 'disabled' };
+      const waitMs = (this.#owner.redeliveredAt ?? 0) + this.#config().redeliverIntervalMs - now;
+      if (waitMs > 0) return { answer: 'too soon', waitMs };
+      this.#owner.markRedelivered(now);
+      return { answer: 'taken' };
+    });
+  }
+
   async startRedelivery(ref: SubscriptionRef, span: Span): Promise<StartedRedelivery> {
     return await this.#change(ref, (now): StartedRedelivery => {
       if (!this.#owner.enabled) return { answer: 'disabled' };
@@ -162,6 +175,11 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase' | 'settle
       const job = this.#parts.redeliveries.start(crypto.randomUUID(), span, now);
       return job === undefined ? { answer: 'active' } : { answer: 'started', job };
     });
+  }
+
+  async joinRedelivery(jobId: string, span: Span): Promise<RedeliveryJob | undefined> {
+    if (!this.#owner.enabled) return undefined;
+    return await this.#change(undefined, (now) => this.#parts.redeliveries.join(jobId, span, now));
   }
 
   previewRedelivery(ref: SubscriptionRef, span: Span, after?: string): PreviewedRedelivery {
@@ -185,6 +203,10 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase' | 'settle
     );
   }
 
+  async joinExport(exportId: string): Promise<ExportJob> {
+    return await this.#change(undefined, (now) => this.#parts.exports.join(exportId, now));
+  }
+
   exports(id?: string) {
     return this.#parts.exports.list(id);
   }
@@ -193,8 +215,8 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase' | 'settle
     return this.#parts.exports.part(exportId, part);
   }
 
-  cancelExport(exportId: string) {
-    return this.#parts.exports.cancel(exportId, Date.now());
+  cancelExport(exportId: string, isBroken?: boolean) {
+    return this.#parts.exports.cancel(exportId, Date.now(), isBroken);
   }
 
   // --- Changes of the subscription, and the alarm ---------------------------------------------------------
@@ -228,17 +250,28 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase' | 'settle
 
   // --- Inside -------------------------------------------------------------------------------------------
 
-  /** One call: adopts the caller's version of the subscription and works, in one transaction; then arms the alarm. */
-  async #change<Answer>(ref: SubscriptionRef, work: (now: number) => Answer): Promise<Answer> {
+  /**
+   * One call: adopts the caller's version of the subscription, if it brings one, and works, in one transaction; then arms the
+   * alarm.
+   */
+  async #change<Answer>(ref: SubscriptionRef | undefined, work: (now: number) => Answer): Promise<Answer> {
     const now = Date.now();
     const answer = this.#database.transaction(() => {
-      this.#adopt(ref, now);
+      if (ref !== undefined) this.#adopt(ref, now);
+      if (ref?.news !== undefined) this.#learn(ref, ref.news, now);
       this.#parts.proofs.giveAllIfOff(now);
       this.#parts.room.warn(now);
       return work(now);
     });
     await this.#parts.alarm.arm(now);
     return answer;
+  }
+
+  /** Takes in what other stores of the subscription found. News of another version of the endpoint say nothing about this one. */
+  #learn({ version, proof }: SubscriptionRef, news: EndpointNews, now: number): void {
+    if (this.#owner.ref?.version !== version) return;
+    if (news.proven !== null && news.proven === proof) this.#parts.proofs.give(news.proven, now);
+    this.#parts.health.inform(news, now);
   }
 
   #adopt(ref: SubscriptionRef, now: number): void {

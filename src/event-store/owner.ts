@@ -13,6 +13,8 @@ type Row = {
   proof: number | null;
   tests_whole_at: number;
   fill_warned_at: number;
+  shard: number;
+  shards: number;
 };
 
 /** The row as it is kept in memory. */
@@ -24,7 +26,7 @@ interface Kept {
   readonly fillWarnedAt: number;
 }
 
-type Known = SubscriptionRef & { readonly proof: number | null };
+type Known = Omit<SubscriptionRef, 'news'> & { readonly proof: number | null };
 
 const NOTHING: Kept = {
   ref: undefined,
@@ -70,6 +72,16 @@ export class Owner {
     return this.#row.fillWarnedAt;
   }
 
+  /** How many shards new events of the subscription have. */
+  get shards(): number {
+    return this.ref?.shard?.of ?? 1;
+  }
+
+  /** Whether this is the store that every subscription has. */
+  get isHome(): boolean {
+    return numberOf(this.ref) === 0;
+  }
+
   get enabled(): boolean {
     return this.ref?.enabled ?? true;
   }
@@ -84,11 +96,15 @@ export class Owner {
     if (known !== undefined && known.subscriptionId !== ref.subscriptionId) {
       throw new Error('event store asked for another subscription');
     }
+    if (known !== undefined && numberOf(known) !== numberOf(ref)) {
+      throw new Error('event store asked for another shard');
+    }
     const proof = ref.proof ?? null;
     // A caller of version 0.1.0 may have brought this version without its proof.
     const isNewer = known === undefined || ref.version > known.version;
     const completes = ref.version === known?.version && known.proof === null && proof !== null;
-    if (isNewer || completes) this.#save({ ...this.#row, ref: { ...ref, proof } });
+    const { news: _, ...kept } = ref;
+    if (isNewer || completes) this.#save({ ...this.#row, ref: { ...kept, proof } });
     return isNewer || completes;
   }
 
@@ -135,6 +151,7 @@ export class Owner {
         enabled: row.enabled === 1,
         endpoint: row.endpoint,
         proof: row.proof,
+        ...(row.shards === 1 && row.shard === 0 ? {} : { shard: { number: row.shard, of: row.shards } }),
       },
       deletedAt: row.deleted_at,
       redeliveredAt: row.redelivered_at,
@@ -149,8 +166,8 @@ export class Owner {
     this.#database.run(
       `INSERT OR REPLACE INTO store
          (one, customer_id, subscription_id, version, enabled, endpoint, deleted_at, redelivered_at, proof, tests_whole_at,
-          fill_warned_at)
-       VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+          fill_warned_at, shard, shards)
+       VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       ref.customerId,
       ref.subscriptionId,
       ref.version,
@@ -161,7 +178,14 @@ export class Owner {
       ref.proof,
       testsWholeAt,
       fillWarnedAt,
+      numberOf(ref),
+      ref.shard?.of ?? 1,
     );
     this.#kept = kept;
   }
+}
+
+/** 0 is home. */
+function numberOf(ref: Pick<SubscriptionRef, 'shard'> | undefined): number {
+  return ref?.shard?.number ?? 0;
 }

@@ -57,7 +57,7 @@ export function assemble({ state, database, owner, send, limit, config }: Surrou
   const deliveries = new Deliveries(database, Date.now());
   const reading = new Reading(deliveries, retentionMs);
   const { rows, packs, merging, sorting, counting } = deliveries;
-  const health = new Health(database);
+  const health = new Health(database, () => owner.isHome);
   const proofs = new Proofs(
     database,
     (proof) => rows.facts.names(proof),
@@ -107,6 +107,7 @@ export function assemble({ state, database, owner, send, limit, config }: Surrou
     deliveries: rows,
     send,
     ref: () => owner.ref,
+    shards: () => owner.shards,
     endpointNow,
     isGiven: (proof) => proofs.isGiven(proof),
     countEnded: (count) => health.countEnded(count),

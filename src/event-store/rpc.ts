@@ -20,9 +20,14 @@ export interface EventStoreRpc {
   // --- The event path ---
   /**
    * @param waited those of the events that have waited once for the answers to others, and wait for no more
+   * @returns one for each event; `undefined` for those whose store is away, when the subscription has several
    * @throws Error when the store is full, and does not have all of the events (contract 10.9)
    */
-  admit(ref: SubscriptionRef, eventIds: readonly string[], waited?: readonly string[]): Promise<Admission[]>;
+  admit(
+    ref: SubscriptionRef,
+    eventIds: readonly string[],
+    waited?: readonly string[],
+  ): Promise<(Admission | undefined)[]>;
   settle(ref: SubscriptionRef, reports: readonly SentReport[]): Promise<SettleReply>;
   release(eventIds: readonly string[]): Promise<void>;
   /** @param caller what the caller can do; a consumer of an earlier version does not say, and can do nothing of it */
@@ -51,7 +56,17 @@ export interface EventStoreRpc {
   health(ref?: SubscriptionRef): Promise<HealthReport>;
   // --- Redelivery and jobs ---
   redeliver(ref: SubscriptionRef, eventId: string): Promise<Redelivery>;
+  /**
+   * Of a subscription with several stores, home counts the time between two redeliveries: it is asked before another store redelivers.
+   * This call and the two that join a job are made of subscriptions with several stores alone; a store of an earlier version lacks them.
+   */
+  takeRedelivery(ref: SubscriptionRef): Promise<TakenRedelivery>;
   startRedelivery(ref: SubscriptionRef, span: Span): Promise<StartedRedelivery>;
+  /**
+   * Begins this store's part of a job that home has begun; changes nothing if it has it.
+   * @returns the part; `undefined` when the subscription is disabled, or deleted
+   */
+  joinRedelivery(jobId: string, span: Span): Promise<RedeliveryJob | undefined>;
   /**
    * What a bulk redelivery of this span would take; it changes nothing. It has a call of its own, so that no store of another version
    * takes it for `startRedelivery`.
@@ -62,10 +77,13 @@ export interface EventStoreRpc {
   redeliveries(id?: string): Promise<RedeliveryJob[]>;
   cancelRedelivery(jobId: string): Promise<RedeliveryState | undefined>;
   startExport(ref: SubscriptionRef): Promise<StartedExport>;
+  /** Begins this store's part of a job that home has begun; changes nothing if it has it. @returns the part; `undefined` when deleted */
+  joinExport(exportId: string): Promise<ExportJob | undefined>;
   /** @param id only this one; a store of version 0.1.0 answers with all all the same */
   exports(id?: string): Promise<ExportJob[]>;
   exportPart(exportId: string, part: number): Promise<string | undefined>;
-  cancelExport(exportId: string): Promise<ExportState | undefined>;
+  /** @param isBroken another part of the job failed or was canceled: a completed part is canceled, too */
+  cancelExport(exportId: string, isBroken?: boolean): Promise<ExportState | undefined>;
   // --- Changes of the subscription ---
   /** @returns the health of the endpoint then; a store of an earlier version does not say it */
   adopt(ref: SubscriptionRef): Promise<HealthReport | undefined>;
@@ -288,6 +306,10 @@ export type Redelivery =
     }
   | { readonly answer: 'too soon'; readonly waitMs: number };
 
+export type TakenRedelivery =
+  | { readonly answer: 'taken' | 'disabled' }
+  | { readonly answer: 'too soon'; readonly waitMs: number };
+
 /** The failed deliveries that a bulk redelivery takes: those accepted from `since` to `until`, both included. */
 export interface Span {
   readonly since: number;
@@ -309,6 +331,8 @@ export interface RedeliveryJob {
   readonly succeeded: number;
   /** Of these, deliveries that failed again. */
   readonly failed: number;
+  /** Which failures it takes; a store of version 0.1.0 leaves it out. */
+  readonly span?: Span;
 }
 
 /** The answer to a request for a bulk redelivery. */

@@ -341,6 +341,11 @@ const MIGRATIONS: readonly string[] = [
      since INTEGER
    );
    INSERT INTO figures_counted (one, up_to, since) SELECT 1, '', 0 FROM tally LIMIT 1;`,
+  // Which of several stores of the subscription this is, and how many shards new events have (decision 0042).
+  `ALTER TABLE store ADD COLUMN shard INTEGER NOT NULL DEFAULT 0
+     CONSTRAINT shards_are_counted_from_home CHECK (shard >= 0);
+   ALTER TABLE store ADD COLUMN shards INTEGER NOT NULL DEFAULT 1
+     CONSTRAINT there_is_a_shard CHECK (shards >= 1);`,
 ];
 
 /** Whether a store has no tables yet: no call has made any, or the store of a deleted subscription has erased them. It writes nothing. */

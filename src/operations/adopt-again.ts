@@ -5,7 +5,7 @@
  */
 import pLimit from 'p-limit';
 import type { AuditRow } from '../domain/audit.ts';
-import { refOf } from '../domain/subscription.ts';
+import { refOf, type Sharded } from '../domain/subscription.ts';
 import type { EventStoreRpc } from '../event-store/rpc.ts';
 import { logError } from '../log.ts';
 import type { Database } from '../storage/database.ts';
@@ -18,7 +18,7 @@ const STORES_AT_ONCE = 6;
 
 interface AdoptAgainNeeds {
   readonly db: Database;
-  eventStore(subscriptionId: string): Pick<EventStoreRpc, 'adopt'>;
+  eventStore(subscription: Sharded): Pick<EventStoreRpc, 'adopt'>;
 }
 
 /**
@@ -38,7 +38,7 @@ export async function adoptAgain(
     raised.map((subscription) =>
       slots(async () => {
         try {
-          await eventStore(subscription.id).adopt(refOf(subscription));
+          await eventStore(subscription).adopt(refOf(subscription));
           return 1;
         } catch (error) {
           logError('change not passed to the event store', error, { subscriptionId: subscription.id });

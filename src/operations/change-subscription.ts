@@ -5,7 +5,7 @@
  */
 import type { Config } from '../config.ts';
 import type { AuditRow } from '../domain/audit.ts';
-import { refOf, type Subscription } from '../domain/subscription.ts';
+import { refOf, type Sharded, type Subscription } from '../domain/subscription.ts';
 import type { SubscriptionChange } from '../domain/subscription-body.ts';
 import type { EventStoreRpc, HealthReport } from '../event-store/rpc.ts';
 import { describeError, logError, logWarn } from '../log.ts';
@@ -21,14 +21,14 @@ import { askForProof, type SendTestNeeds } from './send-test.ts';
 
 interface RemoveNeeds {
   readonly db: Database;
-  eventStore(subscriptionId: string): Pick<EventStoreRpc, 'erase'>;
+  eventStore(subscription: Sharded): Pick<EventStoreRpc, 'erase'>;
 }
 
 interface ChangeNeeds {
   readonly config: Pick<Config, 'verifyEndpoints'>;
   readonly db: Database;
   readonly signer: SendTestNeeds['signer'];
-  eventStore(subscriptionId: string): Pick<EventStoreRpc, 'adopt' | 'settle' | 'read'>;
+  eventStore(subscription: Sharded): Pick<EventStoreRpc, 'adopt' | 'settle' | 'read'>;
 }
 
 type ChangeResult =
@@ -46,12 +46,12 @@ type ChangeResult =
  * while the store is away, its first event creates it.
  */
 export async function createStore(
-  { eventStore }: { eventStore(subscriptionId: string): Pick<EventStoreRpc, 'adopt'> },
+  { eventStore }: { eventStore(subscription: Sharded): Pick<EventStoreRpc, 'adopt'> },
   subscription: Subscription,
 ): Promise<void> {
   const { id, customerId } = subscription;
   try {
-    await eventStore(id).adopt(refOf(subscription));
+    await eventStore(subscription).adopt(refOf(subscription));
   } catch (error) {
     logWarn('event store not created', { customerId, subscriptionId: id, error: describeError(error) });
   }
@@ -105,7 +105,7 @@ async function reportChange(
   const isNext = after.version === before.version + 1; // else another change came in between, and `before` is out of date
   if (isNext && after.enabled === before.enabled && after.endpoint === before.endpoint) return undefined;
   try {
-    return await needs.eventStore(after.id).adopt(refOf(after));
+    return await needs.eventStore(after).adopt(refOf(after));
   } catch (error) {
     logError('change not passed to the event store', error, { subscriptionId: after.id });
     return undefined;

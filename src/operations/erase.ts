@@ -5,7 +5,7 @@
 import pLimit from 'p-limit';
 import type { Config } from '../config.ts';
 import type { AuditRow } from '../domain/audit.ts';
-import { refOf, type Subscription } from '../domain/subscription.ts';
+import { refOf, type Sharded, type Subscription } from '../domain/subscription.ts';
 import type { EventStoreRpc } from '../event-store/rpc.ts';
 import { logError } from '../log.ts';
 import { deleteCustomer } from '../storage/customers.ts';
@@ -17,7 +17,7 @@ const STORES_AT_ONCE = 6;
 
 interface EraseNeeds {
   readonly db: Database;
-  eventStore(subscriptionId: string): Pick<EventStoreRpc, 'erase'>;
+  eventStore(subscription: Sharded): Pick<EventStoreRpc, 'erase'>;
 }
 
 /**
@@ -50,7 +50,7 @@ export async function eraseStores(needs: EraseNeeds, deleted: readonly Subscript
     deleted.map((subscription) =>
       slots(async () => {
         try {
-          await needs.eventStore(subscription.id).erase(refOf(subscription));
+          await needs.eventStore(subscription).erase(refOf(subscription));
           await markErased(needs.db, subscription.id, Date.now());
         } catch (error) {
           failed++;

@@ -6,7 +6,7 @@
 import pLimit from 'p-limit';
 import type { Config } from '../config.ts';
 import { DEAD_LETTER_RETENTION_MS, MINUTE_MS, TOMBSTONE_MS } from '../domain/limits.ts';
-import { refOf } from '../domain/subscription.ts';
+import { refOf, type Sharded } from '../domain/subscription.ts';
 import type { DayNote, EventStoreRpc } from '../event-store/rpc.ts';
 import { logError, logWarn } from '../log.ts';
 import type { Signer } from '../signing/signer.ts';
@@ -37,7 +37,7 @@ interface MaintenanceNeeds {
   readonly db: Database;
   readonly signer: SendTestNeeds['signer'] & Pick<Signer, 'open'>;
   eventStore(
-    subscriptionId: string,
+    subscription: Sharded,
   ): Pick<EventStoreRpc, 'erase' | 'ensureAlarm' | 'settle' | 'read' | 'health'>;
 }
 
@@ -106,7 +106,7 @@ async function visitRange(needs: MaintenanceNeeds, range: number, now: number): 
     subscriptions.map((subscription) =>
       slots(async () => {
         try {
-          const health = await eventStore(subscription.id).ensureAlarm(refOf(subscription));
+          const health = await eventStore(subscription).ensureAlarm(refOf(subscription));
           await notices.visit(subscription, health);
           if (health.state !== subscription.health) await noteHealth(db, subscription.id, health);
           const { storeTenths } = health;

@@ -16,7 +16,7 @@ import {
   type Standing,
 } from '../domain/notice.ts';
 import type { ShownState } from '../domain/proof.ts';
-import { refOf, type Subscription } from '../domain/subscription.ts';
+import { refOf, type Sharded, type Subscription } from '../domain/subscription.ts';
 import type { EventStoreRpc, HealthNote } from '../event-store/rpc.ts';
 import { describeError, logWarn } from '../log.ts';
 import type { Signer } from '../signing/signer.ts';
@@ -33,10 +33,10 @@ import { noteHealth } from '../storage/recipients.ts';
 interface NoticeNeeds {
   readonly db: Database;
   readonly signer: Pick<Signer, 'open' | 'sign'>;
-  eventStore(subscriptionId: string): Pick<EventStoreRpc, 'settle' | 'health'>;
+  eventStore(subscription: Sharded): Pick<EventStoreRpc, 'settle' | 'health'>;
 }
 
-type Subject = Pick<Subscription, 'id' | 'customerId'>;
+type Subject = Pick<Subscription, 'id' | 'customerId' | 'shards'>;
 
 /** Who gets the notices, for each database of the isolate. */
 const receivers = new WeakMap<Database, { receiver: NoticesReceiver | undefined; until: number }>();
@@ -160,7 +160,7 @@ async function send(
   standing: Standing,
   now: number,
 ): Promise<void> {
-  const { waiting } = await eventStore(subject.id).health();
+  const { waiting } = await eventStore(subject).health();
   const eventId = noticeEventId(subject.id, due, now);
   await signer.open([key.kid]);
   const { endpoint } = subscription;
@@ -174,7 +174,7 @@ async function send(
     events: noticeClaim(eventId, subject, due, standing, waiting),
   });
   const report = { kind: 'deferred', eventId, acceptedAt: now, endpoint, set } as const;
-  await eventStore(subscription.id).settle(refOf(subscription), [report]);
+  await eventStore(subscription).settle(refOf(subscription), [report]);
 }
 
 function logUnsent({ customerId, id }: Subject, error: unknown): void {

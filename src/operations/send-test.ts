@@ -7,8 +7,9 @@
 import type { Delivery } from '../domain/delivery.ts';
 import { newEventIds } from '../domain/ids.ts';
 import type { SetContent } from '../domain/security-event-token.ts';
+import { homeTime } from '../domain/shards.ts';
 import type { SigningKeyName } from '../domain/signing-algorithm.ts';
-import { refOf, type Subscription } from '../domain/subscription.ts';
+import { refOf, type Sharded, type Subscription } from '../domain/subscription.ts';
 import type { EventStoreRpc } from '../event-store/rpc.ts';
 import { logError } from '../log.ts';
 import type { Signer } from '../signing/signer.ts';
@@ -18,7 +19,7 @@ import { currentKeysQuery, signerOf } from '../storage/signing-keys.ts';
 export interface SendTestNeeds {
   readonly db: Database;
   readonly signer: Pick<Signer, 'take' | 'sign'>;
-  eventStore(subscriptionId: string): Pick<EventStoreRpc, 'settle' | 'read'>;
+  eventStore(subscription: Sharded): Pick<EventStoreRpc, 'settle' | 'read'>;
 }
 
 type SentTest =
@@ -41,7 +42,7 @@ export async function sendTest(
 ): Promise<SentTest> {
   const stored = await storeTest(needs, subscription, now, claimOf);
   if (stored.result !== 'stored') return stored;
-  const delivery = await needs.eventStore(subscription.id).read(stored.eventId);
+  const delivery = await needs.eventStore(subscription).read(stored.eventId);
   // An erased store has stored nothing.
   return delivery === undefined ? { result: 'no subscription' } : { result: 'stored', delivery };
 }
@@ -61,12 +62,14 @@ async function storeTest(
   const key = signerOf(keys, now);
   if (key === undefined) return { result: 'no customer' };
   await needs.signer.take(keys.filter(({ kid }) => kid === key.kid));
-  const [eventId = ''] = newEventIds(now, 1, crypto.getRandomValues(new Uint8Array(16)));
+  const { shards } = subscription;
+  const idTime = shards === null ? now : homeTime(shards, now);
+  const [eventId = ''] = newEventIds(idTime, 1, crypto.getRandomValues(new Uint8Array(16)));
   const set = await sign(needs.signer, key, subscription, { eventId, events: claimOf(eventId) }, now);
   const { endpoint } = subscription;
   const facts = { eventId, acceptedAt: now, endpoint, set, neverHeld: true as const };
   const { settled } = await needs
-    .eventStore(subscription.id)
+    .eventStore(subscription)
     .settle(refOf(subscription), [{ ...facts, kind: 'deferred' }]);
   const waitMs = settled[0]?.waitMs;
   return waitMs === undefined ? { result: 'stored', eventId } : { result: 'too soon', waitMs };

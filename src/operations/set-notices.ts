@@ -5,7 +5,7 @@
  */
 import type { Config } from '../config.ts';
 import type { AuditRow } from '../domain/audit.ts';
-import type { Subscription } from '../domain/subscription.ts';
+import type { Sharded, Subscription } from '../domain/subscription.ts';
 import type { EventStoreRpc } from '../event-store/rpc.ts';
 import { makeSigningKeys } from '../signing/keys.ts';
 import { writeAudit } from '../storage/audit.ts';
@@ -30,7 +30,7 @@ interface SetNoticesNeeds {
   readonly config: Config;
   readonly db: Database;
   readonly signer: SendTestNeeds['signer'];
-  eventStore(subscriptionId: string): Pick<EventStoreRpc, 'adopt' | 'settle' | 'read'>;
+  eventStore(subscription: Sharded): Pick<EventStoreRpc, 'adopt' | 'settle' | 'read'>;
 }
 
 interface Wish {
@@ -101,6 +101,8 @@ async function makeSubscription(
     filterSteps: 0,
     storeTenths: 0,
     health: needsProof ? 'unverified' : 'healthy',
+    healthSince: 0,
+    shards: null,
     proof: needsProof ? FIRST_VERSION : null,
     version: FIRST_VERSION,
     createdAt: now,

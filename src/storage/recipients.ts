@@ -21,7 +21,9 @@ const recipient = {
   enabled: subscriptions.enabled,
   filterSteps: subscriptions.filterSteps,
   health: shownState,
+  healthSince: subscriptions.healthSince,
   proof: subscriptions.proof,
+  shards: subscriptions.shards,
   storeTenths: subscriptions.storeTenths,
   version: subscriptions.version,
 };

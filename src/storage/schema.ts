@@ -9,6 +9,7 @@ import { SESSION_KINDS } from '../domain/console.ts';
 import { HEALTH_STATES } from '../domain/endpoint-health.ts';
 import type { EventType } from '../domain/event.ts';
 import type { ShownState } from '../domain/proof.ts';
+import type { Shards } from '../domain/shards.ts';
 import { SIGNING_ALGORITHMS } from '../domain/signing-algorithm.ts';
 
 export const customers = sqliteTable('customers', {
@@ -79,6 +80,7 @@ export const subscriptions = sqliteTable('subscriptions', {
   dayFailed: integer('day_failed').notNull(),
   waiting: integer('waiting').notNull(),
   oldestWaitingAt: integer('oldest_waiting_at'),
+  shards: text('shards', { mode: 'json' }).$type<Shards>(),
 });
 
 /** The state that a subscription shows, as far as D1 knows it (contract 10.4 and 10.8). */

@@ -24,6 +24,7 @@ import {
   FILTERS_MAX_STEPS_PER_CUSTOMER,
   TOMBSTONES_MAX_PER_CUSTOMER,
 } from '../domain/limits.ts';
+import type { Shards } from '../domain/shards.ts';
 import type { Subscription } from '../domain/subscription.ts';
 import type { SubscriptionChange } from '../domain/subscription-body.ts';
 import { insertAudit } from './audit.ts';
@@ -84,7 +85,7 @@ export async function insertSubscription(
       .select(
         sql`SELECT ${id}, ${customerId}, ${title}, ${endpoint}, ${JSON.stringify(events)}, ${enabled ? 1 : 0},
               ${version}, ${createdAt}, ${updatedAt}, NULL, NULL, ${filter === null ? null : JSON.stringify(filter)}, 'healthy', 0,
-              ${filterSteps}, ${proof}, NULL, 0, 0, 0, 0, 0, NULL
+              ${filterSteps}, ${proof}, NULL, 0, 0, 0, 0, 0, NULL, NULL
             WHERE EXISTS (SELECT 1 FROM ${customers} WHERE id = ${customerId})
               AND (SELECT count(*) FROM ${subscriptions}
                    WHERE customer_id = ${customerId} AND deleted_at IS NULL) < ${maxSubscriptions}
@@ -339,6 +340,34 @@ export async function deleteSubscription(
 }
 
 /**
+ * Gives a subscription other shards, with the audit row of it, unless they have changed meanwhile.
+ * @param before the shards as the caller has read them
+ * @returns the subscription; `undefined` when it is gone, or its shards are others by now
+ */
+export async function updateShards(
+  db: Database,
+  { customerId, id, shards: before }: Subscription,
+  shards: Shards | null,
+  audit: AuditRow,
+): Promise<Subscription | undefined> {
+  const which = and(
+    eq(subscriptions.customerId, customerId),
+    eq(subscriptions.id, id),
+    living,
+    sql`${subscriptions.shards} IS ${before === null ? null : JSON.stringify(before)}`,
+  );
+  const [, rows] = await db.batch([
+    insertAudit(db, audit, sql`EXISTS (SELECT 1 FROM ${subscriptions} WHERE ${which})`),
+    db
+      .update(subscriptions)
+      .set({ shards, version: sql`${subscriptions.version} + 1` })
+      .where(which)
+      .returning(columns),
+  ]);
+  return rows[0];
+}
+
+/**
  * Raises the versions of all subscriptions of a customer by `by`, and changes nothing else.
  * @returns the subscriptions with their new versions
  */
@@ -375,13 +404,13 @@ export async function listSubscriptions(
 }
 
 /** A subscription without what it asks for: a filter may have 64 KiB. */
-export type SubscriptionName = Pick<Subscription, 'id' | 'title'>;
+export type SubscriptionName = Pick<Subscription, 'id' | 'title' | 'shards'>;
 
 /** A subscription with the state of its endpoint, as D1 knows it. */
-export type SubscriptionState = Pick<Subscription, 'id' | 'title' | 'enabled' | 'health' | 'createdAt'> & {
-  /** When the state began, ms; 0: it was always so. */
-  readonly healthSince: number;
-};
+export type SubscriptionState = Pick<
+  Subscription,
+  'id' | 'title' | 'enabled' | 'health' | 'healthSince' | 'shards' | 'createdAt'
+>;
 
 /**
  * The next subscriptions of a customer, oldest first.
@@ -394,11 +423,11 @@ export async function listSubscriptionNames(
   limit: number,
   after?: string,
 ): Promise<SubscriptionName[] | undefined> {
-  const { id, title, createdAt } = subscriptions;
+  const { id, title, shards, createdAt } = subscriptions;
   const rest = await restAfter(db, customerId, after);
   if (rest === 'unknown') return undefined;
   return await db
-    .select({ id, title })
+    .select({ id, title, shards })
     .from(subscriptions)
     .where(and(eq(subscriptions.customerId, customerId), living, rest))
     .orderBy(asc(createdAt), asc(id))
@@ -412,11 +441,11 @@ export async function listSubscriptionStates(
   limit: number,
   after?: string,
 ): Promise<SubscriptionState[] | undefined> {
-  const { id, title, enabled, healthSince, createdAt } = subscriptions;
+  const { id, title, enabled, healthSince, shards, createdAt } = subscriptions;
   const rest = await restAfter(db, customerId, after);
   if (rest === 'unknown') return undefined;
   return await db
-    .select({ id, title, enabled, health: shownState, healthSince, createdAt })
+    .select({ id, title, enabled, health: shownState, healthSince, shards, createdAt })
     .from(subscriptions)
     .where(and(eq(subscriptions.customerId, customerId), living, rest))
     .orderBy(asc(createdAt), asc(id))
@@ -471,10 +500,11 @@ export async function findUnerased(
     .limit(limit);
 }
 
+/** All stores of a deleted subscription are erased. Migration 0023 refuses the mark while the row names shards. */
 export async function markErased(db: Database, id: string, now: number): Promise<void> {
   await db
     .update(subscriptions)
-    .set({ erasedAt: now })
+    .set({ erasedAt: now, shards: null })
     .where(and(eq(subscriptions.id, id), isNotNull(subscriptions.deletedAt)));
 }
 

@@ -246,6 +246,8 @@ describe('the memory of an isolate', () => {
         enabled: true,
         filterSteps: 0,
         health: 'healthy',
+        healthSince: 0,
+        shards: null,
         proof: null,
         storeTenths: 0,
         version: 1,

@@ -194,7 +194,7 @@ describe('first attempts', () => {
   it('no request begins while the store thinks about five failures, and none after it says failing', async () => {
     const { recorded, fakes } = ports({ health: () => 'failing' });
     const refused: Outcome = { kind: 'http_error', response: { statusCode: 404, headers: {} } };
-    const store = fakes.store('');
+    const store = fakes.store(aSubscription(0));
     // Until the store answers, the listener could answer to all hundred.
     const thinking: DeliveryPorts = {
       ...fakes,
@@ -234,7 +234,7 @@ describe('first attempts', () => {
     const refused: Outcome = { kind: 'http_error', response: { statusCode: 404, headers: {} } };
     const asked = { count: 0 };
     const { recorded, fakes } = ports({ attemptMs: 600, outcome: refused });
-    const store = fakes.store('');
+    const store = fakes.store(aSubscription(0));
     const answering: DeliveryPorts = {
       ...fakes,
       store: () => ({
@@ -253,7 +253,7 @@ describe('first attempts', () => {
 
   it('no attempt starts once an answer of the store says that none may', async () => {
     const { recorded, fakes } = ports({ attemptMs: 600 });
-    const store = fakes.store('');
+    const store = fakes.store(aSubscription(0));
     const refused: Outcome = { kind: 'http_error', response: { statusCode: 404, headers: {} } };
     const disabled: DeliveryPorts = {
       ...fakes,

@@ -228,7 +228,7 @@ describe('a first attempt without an answer', () => {
 
   it('a store that does not answer within five seconds keeps no batch', async () => {
     const world = new World();
-    const store = world.ports.store('');
+    const store = world.ports.store(aSubscription(0));
     world.ports.store = () => ({ ...store, admit: () => new Promise(() => {}) });
     const { ended } = deliver(world, new Invocation(world.ports, 10_000, ONE_CUSTOMER), aSubscription(0), [
       'a',
@@ -252,7 +252,7 @@ describe('a first attempt without an answer', () => {
 
   it('an event that another consumer works on is not released', async () => {
     const world = new World();
-    const store = world.ports.store('');
+    const store = world.ports.store(aSubscription(0));
     world.ports.store = () => ({ ...store, admit: async () => [{ answer: 'busy', retryAfterMs: 40_000 }] });
     const { ended } = deliver(world, new Invocation(world.ports, 10_000, ONE_CUSTOMER), aSubscription(0), [
       'a',
@@ -264,7 +264,7 @@ describe('a first attempt without an answer', () => {
 
   it('tokens that are not stored yet keep others from being made, beyond eight million characters', async () => {
     const world = new World();
-    const store = world.ports.store('');
+    const store = world.ports.store(aSubscription(0));
     let storeAll = () => {};
     const away = new Promise<void>((resolve) => {
       storeAll = resolve;

@@ -61,6 +61,8 @@ describe('the reference of a subscription', () => {
       customerId: 'cid',
       version: 3,
       health: 'healthy' as const,
+      healthSince: 0,
+      shards: null,
       proof: 2,
       createdAt: 1,
       updatedAt: 2,

@@ -4,6 +4,7 @@ import { runDurableObjectAlarm } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { createLocalJWKSet, jwtVerify } from 'jose';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Sharded } from '../../src/domain/subscription.ts';
 import { noteHealthWithNotice } from '../../src/operations/notices.ts';
 import { createAddressCheck } from '../../src/outbound/address-check.ts';
 import { createServices } from '../../src/services.ts';
@@ -282,7 +283,7 @@ describe('a notice about an endpoint', () => {
     const subscription = await newSubscription(await newCustomer());
     const services = createServices(env, createAddressCheck());
     const needs = { db: services.db, signer: services.signer, eventStore: services.eventStore };
-    const subject = { id: subscription.id, customerId: subscription.customer.id };
+    const subject = { id: subscription.id, customerId: subscription.customer.id, shards: null };
     for (let turn = 0; turn < 20; turn++) {
       clock.advance(1000);
       const [state, before] =
@@ -320,7 +321,7 @@ describe('a death between the notice and the note', () => {
   it('a notice that was sent and not noted is sent again, and is one notice', async () => {
     const { subscriptionId } = await setUp();
     const subscription = await newSubscription(await newCustomer());
-    const subject = { id: subscription.id, customerId: subscription.customer.id };
+    const subject = { id: subscription.id, customerId: subscription.customer.id, shards: null };
     const health = { state: 'failing', since: clock.now() } as const;
     const services = createServices(env, createAddressCheck());
     const needs = { db: services.db, signer: services.signer, eventStore: services.eventStore };
@@ -346,10 +347,11 @@ describe('a death between the notice and the note', () => {
       .run();
     const { subscriptionId } = await setUp();
     const services = createServices(env, createAddressCheck());
-    const away = { ...services.eventStore(subscriptionId), settle: () => Promise.reject(new Error('away')) };
-    const eventStore = (id: string) => (id === subscriptionId ? away : services.eventStore(id));
+    const store = services.eventStore({ id: subscriptionId, shards: null });
+    const away = { ...store, settle: () => Promise.reject(new Error('away')) };
+    const eventStore = (one: Sharded) => (one.id === subscriptionId ? away : services.eventStore(one));
     const needs = { db: services.db, signer: services.signer, eventStore };
-    const subject = { id: subscription.id, customerId: subscription.customer.id };
+    const subject = { id: subscription.id, customerId: subscription.customer.id, shards: null };
     await noteHealthWithNotice(needs, subject, { state, since }, 'healthy', clock.now());
     expect(await stateInD1(subscription)).toBe('failing');
     expect(await storedNotices(subscriptionId)).toEqual([]);

@@ -62,6 +62,8 @@ async function insertMany(owner: TestCustomer, count: number): Promise<Subscript
       storeTenths: 0,
       version: 1,
       health: 'healthy',
+      healthSince: 0,
+      shards: null,
       proof: null,
       createdAt: at,
       updatedAt: at,

@@ -157,6 +157,10 @@ describe('the days of a customer', () => {
       summary: { total: 1 },
       health: { state: 'healthy' },
     });
+    const { id } = await jsonOf(machine.iw('subscriptions', 'show', 'Sync', '--json'));
+    const set = await jsonOf(machine.iw('shards', 'set', id, '4', '--json'));
+    expect(set).toMatchObject({ shards: 4, stores: 4 });
+    expect(await jsonOf(machine.iw('shards', 'show', id, '--json'))).toEqual(set);
     await succeed(machine.iw('subscriptions', 'delete', 'Sync', '--yes'));
     expect((await machine.iw('subscriptions', 'show', 'Sync')).code).toBe(5);
   });
@@ -382,6 +386,9 @@ describe('the days of the operator', () => {
     );
     expect(rotated.clientSecret).toMatch(/^iwh_secret_/);
     expect(await jsonOf(machine.iw('customers', 'adopt-again', '--json'))).toEqual({ total: 0, adopted: 0 });
+    const unknown = crypto.randomUUID();
+    expect((await machine.iw('shards', 'show', unknown)).code).toBe(5);
+    expect((await machine.iw('shards', 'set', unknown, '17')).code).toBe(2);
     expect(await succeed(machine.iw('dead-letters', 'list', '-q'))).toBe('');
     const endpoint = `${listener.url}/hooks/notices`;
     expect(await jsonOf(machine.iw('notices', 'set', endpoint, '--json'))).toMatchObject({

@@ -16,7 +16,7 @@ afterEach(() => restore());
 /** A queue whose consumer is the handler given, and what is counted. */
 function aQueue(handler: Handler, settings: Partial<Deployment['consumers'][number]> = {}, others = {}) {
   const [clock, meters, random] = [new Clock(), new Meters(), seeded(1)];
-  const hook = new Hook(ENDPOINT, 'customer', { kind: 'well', latency: 1000 }, new HostMeter());
+  const hook = new Hook(ENDPOINT, 'customer', { kind: 'well', latency: 1000 }, new HostMeter(), 1);
   const fetch = createFetch(new Map([[ENDPOINT, hook]]), () => 'event', { clock, random, times: TIMES });
   restore = install(clock, random, { fetch });
   const consumer = {

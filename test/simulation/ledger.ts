@@ -171,7 +171,8 @@ export class Ledger {
     const deadlines = packed?.heldUntil == null ? [] : [packed.heldUntil];
     const again = rows.flatMap((row) => sendAgainAt(row) ?? []);
     // When so many are dispatched and not begun, what else is due waits until one begins, or is sent again.
-    const isFull = again.length >= UNHEALTHY_UNDER_WAY_MAX;
+    const [of] = this.#object.rows<{ shards: number }>('SELECT shards FROM store');
+    const isFull = again.length >= Math.max(1, Math.floor(UNHEALTHY_UNDER_WAY_MAX / (of?.shards ?? 1)));
     const due = isFull ? again : rows.map((row) => sendAgainAt(row) ?? row.dueAt);
     const times = [...due, ...deadlines];
     const at = times.length === 0 ? null : Math.min(...times);

@@ -16,15 +16,19 @@ import type { Outcome } from '../../src/domain/attempt.ts';
 import type { IdentityEvent } from '../../src/domain/event.ts';
 import { eventIdTime, newEventIds, notificationId } from '../../src/domain/ids.ts';
 import { longestAttemptMs, SETTLE_INTERVAL_MS } from '../../src/domain/leases.ts';
+import { homeTime, shardOf, withShards } from '../../src/domain/shards.ts';
 import {
   type Recipient,
   refOf,
+  type Sharded,
   type Subscription,
   type SubscriptionRef,
 } from '../../src/domain/subscription.ts';
 import type { Env } from '../../src/env.ts';
 import type { EventStore } from '../../src/event-store/event-store.ts';
 import type { EventStoreRpc, SentReport } from '../../src/event-store/rpc.ts';
+import { ShardedStore } from '../../src/event-store/sharding/sharded-store.ts';
+import { Stores } from '../../src/event-store/sharding/stores.ts';
 import { Places } from '../../src/host-limit/places.ts';
 import type { HostLimitRpc } from '../../src/host-limit/rpc.ts';
 import { type Dispatch, letterMessage, QUEUES } from '../../src/outbound/queues.ts';
@@ -70,6 +74,7 @@ const SKEWS_MS = [0, 0, 0, 0, -1000, 1000, -200_000, 200_000, 299_000, -12 * HOU
 /** What happens in a life without any request being made twice for it. */
 const HARMLESS = new Set([
   'endpoint changed',
+  'shards changed',
   'an earlier version begins',
   'alarm rings twice',
   'alarm lost',
@@ -106,23 +111,35 @@ class Activity {
   }
 }
 
-/** A subscription: its row in D1, its event store, and what the world remembers of both. */
+/** A subscription: its row in D1, its event stores, and what the world remembers of both. */
 interface Place {
   row: Subscription;
   readonly urls: readonly string[];
   /** Its environment, which its object reads when it wakes: `VERIFY_ENDPOINTS` is switched off in peace. */
-  readonly env: { VERIFY_ENDPOINTS: string };
+  readonly env: Env & { VERIFY_ENDPOINTS: string };
   /** URLs that may get events: those from before the switch, and those that answered a test with 2xx (contract 10.8). */
   readonly verified: Set<string>;
   readonly tests: Set<string>;
+  /** By the number of the shard. Most subscriptions have one. */
+  readonly stores: Store[];
+  isDeleted: boolean;
+}
+
+/** One event store of a subscription. */
+interface Store {
+  readonly place: Place;
   readonly object: SimulatedObject;
   readonly ledger: Ledger;
-  isDeleted: boolean;
   isAlarmLost: boolean;
-  /** Since when its store knows that it is disabled, ms. */
+  /** Since when it knows that its subscription is disabled, ms. */
   disabledSince: number | undefined;
   rings: number[];
 }
+
+/** Shards of a subscription that has several. */
+const SHARDS_MAX = 4;
+
+type StorePort = Pick<EventStoreRpc, 'admit' | 'begin' | 'settle' | 'mayStart' | 'release'>;
 
 /** Thrown where the world makes a call fail. */
 class Fault extends Error {}
@@ -151,6 +168,8 @@ export interface WorldFigures {
   readonly begins: number;
   /** Stores whose segments were merged. */
   readonly merged: number;
+  /** Subscriptions with several stores. */
+  readonly sharded: number;
 }
 
 export class World {
@@ -183,6 +202,8 @@ export class World {
   #isDisturbed = false;
   /** Whether endpoints have to be verified. */
   #verifies: boolean;
+  /** Whether the operator gives subscriptions several event stores. */
+  readonly #shards: boolean;
   /** While an endpoint flaps: it changes its mind this often, ms. */
   #flapMs: number | undefined;
   #broken: unknown;
@@ -202,6 +223,7 @@ export class World {
       QUEUES.deadLetters,
     );
     this.#verifies = plan === undefined && random.chance(0.3);
+    this.#shards = plan === undefined && random.chance(0.35);
     const customers = random.whole(1, 2);
     for (let index = 0; index < customers; index++) this.#customers.push(uuidOf(random));
     const subscriptions = random.whole(1, 4);
@@ -211,20 +233,28 @@ export class World {
   get figures(): WorldFigures {
     return {
       faults: Object.fromEntries(this.#faults),
-      deliveries: this.#places.reduce((sum, { ledger }) => sum + ledger.stored, 0),
+      deliveries: this.#stores.reduce((sum, { ledger }) => sum + ledger.stored, 0),
       posts: this.#counts.posts,
       deadLetters: this.#counts.deadLetters,
       alarms: this.#counts.alarms,
       messages: this.#queues.sent,
       begins: this.#counts.begins,
-      merged: this.#places.filter(
-        ({ object, isDeleted }) => !isDeleted && object.rows('SELECT 1 FROM merged').length > 0,
-      ).length,
+      merged: this.#living.filter(({ object }) => object.rows('SELECT 1 FROM merged').length > 0).length,
+      sharded: this.#places.filter(({ stores }) => stores.length > 1).length,
     };
   }
 
   close(): void {
-    for (const { object } of this.#places) object.close();
+    for (const { object } of this.#stores) object.close();
+  }
+
+  get #stores(): Store[] {
+    return this.#places.flatMap(({ stores }) => stores);
+  }
+
+  /** The stores of subscriptions that were not deleted. */
+  get #living(): Store[] {
+    return this.#places.flatMap(({ stores, isDeleted }) => (isDeleted ? [] : stores));
   }
 
   // --- Steps ------------------------------------------------------------------------------------------
@@ -256,6 +286,7 @@ export class World {
       die: 2,
       replay: 2,
       delete: 0.2,
+      reshard: this.#shards ? 3 : 0,
     });
     this.story.push(`${this.#time.now} ${step}`);
     try {
@@ -310,8 +341,8 @@ export class World {
 
   /** Two consumers, an alarm and a late `settle` at the same time. */
   async together(): Promise<void> {
-    const place = this.#random.pick(this.#places);
-    const activities = [this.#startConsumer(), this.#startConsumer(), this.#startRing(place)];
+    const store = this.#random.pick(this.#stores);
+    const activities = [this.#startConsumer(), this.#startConsumer(), this.#startRing(store)];
     const late = this.#late.shift();
     if (late !== undefined) activities.push(this.#start('late settle', () => late()));
     await this.#end(activities);
@@ -333,42 +364,42 @@ export class World {
 
   /** Moves the clock to an alarm, if it is at most two days away, and rings it. */
   async ring(): Promise<void> {
-    const armed = this.#places.filter(({ object }) => object.alarm !== null);
+    const armed = this.#stores.filter(({ object }) => object.alarm !== null);
     if (armed.length === 0) return;
     const first = armed.reduce((a, b) => ((a.object.alarm ?? 0) <= (b.object.alarm ?? 0) ? a : b));
-    const place = this.#random.chance(0.6) ? first : this.#random.pick(armed);
-    const { alarm } = place.object;
+    const store = this.#random.chance(0.6) ? first : this.#random.pick(armed);
+    const { alarm } = store.object;
     if (alarm === null || alarm > this.#time.now + 2 * DAY_MS) return;
     if (alarm > this.#time.now) await this.#time.advance(alarm - this.#time.now);
-    const activity = this.#startRing(place);
+    const activity = this.#startRing(store);
     if (this.#random.chance(0.8)) await this.#end([activity]);
   }
 
   /** The platform rings every alarm that comes within a minute. */
   async ringAll(): Promise<void> {
-    const place = this.#random.pick(this.#places);
+    const store = this.#random.pick(this.#stores);
     const end = this.#time.now + MINUTE_MS;
     for (;;) {
-      const { alarm } = place.object;
+      const { alarm } = store.object;
       if (alarm === null || alarm > end) return;
       if (alarm > this.#time.now) await this.#time.advance(alarm - this.#time.now);
-      await this.#end([this.#startRing(place)]);
+      await this.#end([this.#startRing(store)]);
       if (this.#broken !== undefined) return;
     }
   }
 
   async ringTwice(): Promise<void> {
     this.#count('alarm rings twice');
-    const { object } = this.#random.pick(this.#places);
+    const { object } = this.#random.pick(this.#stores);
     this.#counts.alarms++;
     await this.#end([this.#start('alarm', () => object.ring(true))]);
   }
 
   async loseAlarm(): Promise<void> {
     this.#count('alarm lost');
-    const place = this.#random.pick(this.#places);
-    place.object.loseAlarm();
-    place.isAlarmLost = true;
+    const store = this.#random.pick(this.#stores);
+    store.object.loseAlarm();
+    store.isAlarmLost = true;
   }
 
   async visit(): Promise<void> {
@@ -377,7 +408,7 @@ export class World {
 
   async evict(): Promise<void> {
     this.#count('object evicted');
-    this.#random.pick(this.#places).object.evict();
+    this.#random.pick(this.#stores).object.evict();
   }
 
   /** An invocation that is under way dies. */
@@ -429,14 +460,14 @@ export class World {
     const place = this.#random.pick(this.#places);
     const [endpoint = ''] = place.urls.filter((url) => url !== place.row.endpoint);
     const proof = this.#verifies ? place.row.version + 1 : null;
-    await this.#patch(place, { endpoint, proof });
+    await this.#patch(place, { endpoint, proof, ...freshHealth(proof, this.#time.now) });
     // The service sends the test, unless the call dies.
     if (this.#verifies && this.#random.chance(0.7)) await this.#test(place);
   }
 
   async redeliver(): Promise<void> {
     const place = this.#random.pick(this.#places);
-    const failed = place.ledger.failed();
+    const failed = place.stores.flatMap(({ ledger }) => ledger.failed());
     if (place.isDeleted || failed.length === 0) return;
     const eventId = this.#random.pick(failed);
     await this.#ask(place, (store, ref) => store.redeliver(ref, eventId));
@@ -464,11 +495,12 @@ export class World {
 
   async #test(place: Place): Promise<void> {
     if (place.isDeleted || !place.row.enabled) return;
-    const [eventId = ''] = newEventIds(this.#time.now, 1, this.#bytes());
     const acceptedAt = this.#time.now;
-    const { endpoint } = place.row;
+    const { endpoint, shards } = place.row;
+    const idTime = shards === null ? acceptedAt : homeTime(shards, acceptedAt);
+    const [eventId = ''] = newEventIds(idTime, 1, this.#bytes());
     const facts = { eventId, acceptedAt, endpoint, set: this.#set(place.row, eventId) };
-    place.ledger.expectTest(eventId, acceptedAt);
+    this.#storeOf(place, eventId).ledger.expectTest(eventId, acceptedAt);
     place.tests.add(eventId);
     await this.#ask(place, (store, ref) =>
       store.settle(ref, [{ ...facts, kind: 'deferred', neverHeld: true }]),
@@ -490,7 +522,16 @@ export class World {
     const place = this.#random.pick(this.#places);
     place.isDeleted = true;
     place.row = { ...place.row, version: place.row.version + 1 };
-    if (this.#random.chance(0.7)) await place.object.call((store) => store.erase(refOf(place.row)));
+    if (this.#random.chance(0.7)) await this.#api(place).erase(refOf(place.row));
+  }
+
+  /** The operator gives a subscription another number of event stores. */
+  async reshard(): Promise<void> {
+    const place = this.#random.pick(this.#places);
+    const shards = withShards(place.row.shards, this.#random.whole(1, SHARDS_MAX), this.#time.now);
+    if (shards === 'too many' || shards === place.row.shards) return;
+    this.#count('shards changed');
+    await this.#patch(place, { shards });
   }
 
   /**
@@ -535,7 +576,7 @@ export class World {
   /** Ends the faults, waits until all is final and swept. @throws Broken if something never ends, or works too much */
   async settleDown(): Promise<void> {
     this.#hasFaults = false;
-    for (const { object } of this.#places) object.endFaults();
+    for (const { object } of this.#stores) object.endFaults();
     if (this.#verifies) this.#switchOff();
     if (this.#random.chance(0.5)) for (const late of this.#late) this.#start('late settle', () => late());
     this.#late = [];
@@ -547,7 +588,7 @@ export class World {
       this.#flapMs === undefined ? 'peace' : `peace, but endpoints flap each ${this.#flapMs} ms`,
     );
     await this.#runUntilQuiet();
-    for (const { ledger, isDeleted } of this.#places) if (!isDeleted) ledger.checkFinal(this.#time.now);
+    for (const { ledger } of this.#living) ledger.checkFinal(this.#time.now);
     this.#checkWork();
     await this.#runUntilSwept();
   }
@@ -556,8 +597,8 @@ export class World {
   #switchOff(): void {
     this.#count('verification switched off');
     this.#verifies = false;
-    for (const { env, object } of this.#places) {
-      env.VERIFY_ENDPOINTS = 'false';
+    for (const { place, object } of this.#stores) {
+      place.env.VERIFY_ENDPOINTS = 'false';
       object.evict();
     }
   }
@@ -567,33 +608,33 @@ export class World {
     const rings = this.#counts.alarms;
     for (let round = 0; this.#isAtWork(); round++) {
       must(round < 2000 && this.#time.now < end, 'some delivery or job never ends');
-      const alarms = this.#places.map(({ object }) => object.alarm ?? Number.POSITIVE_INFINITY);
+      const alarms = this.#stores.map(({ object }) => object.alarm ?? Number.POSITIVE_INFINITY);
       const next = Math.min(this.#queues.nextAt(), ...alarms);
       must(Number.isFinite(next), 'something waits and nothing will ever happen');
       if (next > this.#time.now) await this.#time.advance(next - this.#time.now);
-      const due = this.#places.filter(
+      const due = this.#stores.filter(
         ({ object }) => object.alarm !== null && object.alarm <= this.#time.now,
       );
-      const activities = due.map((place) => this.#startRing(place));
+      const activities = due.map((store) => this.#startRing(store));
       while (this.#queues.names.some((name) => this.#queues.visible(name).length > 0))
         activities.push(this.#startConsumer());
       await this.#end(activities);
       this.check();
     }
     this.check();
-    const deliveries = this.figures.deliveries + 10 * this.#places.length;
+    const deliveries = this.figures.deliveries + 10 * this.#stores.length;
     must(this.#counts.alarms - rings <= 40 * deliveries, `${this.#counts.alarms - rings} alarms in peace`);
   }
 
   /** A week later nothing is kept, and no alarm rings any more. */
   async #runUntilSwept(): Promise<void> {
     await this.#time.advance(RETENTION_MS + DAY_MS);
-    for (const place of this.#places) {
-      const { object, ledger } = place;
+    for (const store of this.#stores) {
+      const { object, ledger, place } = store;
       for (let rings = 0; object.alarm !== null; rings++) {
         must(rings < 60 + ledger.stored, 'the alarm of an empty store rings for ever');
         if (object.alarm > this.#time.now) await this.#time.advance(object.alarm - this.#time.now);
-        await this.#end([this.#startRing(place)]);
+        await this.#end([this.#startRing(store)]);
       }
       this.check();
       if (place.isDeleted) continue;
@@ -626,8 +667,7 @@ export class World {
 
   #isAtWork(): boolean {
     if (!this.#queues.isEmpty || this.#activities.size > 0) return true;
-    return this.#places.some(({ object, isDeleted }) => {
-      if (isDeleted) return false;
+    return this.#living.some(({ object }) => {
       const open = `SELECT 1 FROM deliveries WHERE due_at IS NOT NULL UNION ALL SELECT 1 FROM first_retries
         UNION ALL SELECT 1 FROM pack_groups WHERE reason IS NULL LIMIT 1`;
       if (object.rows(open).length > 0) return true;
@@ -647,8 +687,7 @@ export class World {
       queued ??= new Set([...this.#queues.all()].flatMap(({ body }) => bodyIds(body)));
       return queued.has(eventId) || this.#letters.has(eventId);
     };
-    for (const { ledger, object, isDeleted, isAlarmLost } of this.#places) {
-      if (isDeleted) continue;
+    for (const { ledger, object, isAlarmLost } of this.#living) {
       object.ask(() => ledger.check(this.#time.now, isKept));
       if (object.busy === 0) ledger.checkAlarm(this.#time.now, isAlarmLost);
     }
@@ -687,17 +726,17 @@ export class World {
     must(isDone(), `under way for an hour: ${activities.map(({ name }) => name).join()}`);
   }
 
-  #startRing(place: Place): Activity {
+  #startRing(store: Store): Activity {
     const { now } = this.#time;
     this.#counts.alarms++;
-    place.rings = [...place.rings.filter((at) => at > now - 10 * SECOND_MS), now];
-    const atOnce = place.rings.filter((at) => at === now).length;
+    store.rings = [...store.rings.filter((at) => at > now - 10 * SECOND_MS), now];
+    const atOnce = store.rings.filter((at) => at === now).length;
     this.#rule(() => {
       must(atOnce <= RINGS_AT_ONCE_MAX, `${atOnce} alarms at the same moment`);
-      must(place.rings.length <= RINGS_IN_TEN_SECONDS_MAX, `${place.rings.length} alarms in ten seconds`);
+      must(store.rings.length <= RINGS_IN_TEN_SECONDS_MAX, `${store.rings.length} alarms in ten seconds`);
     });
-    this.#trouble(place);
-    return this.#start('alarm', () => place.object.ring());
+    this.#trouble(store);
+    return this.#start('alarm', () => store.object.ring());
   }
 
   /** One invocation of a consumer, with a batch of one queue. */
@@ -765,7 +804,7 @@ export class World {
       if (activity.isDead) throw new Fault('the invocation is dead');
     };
     return {
-      store: (subscriptionId) => this.#storePort(this.#place(subscriptionId), activity, alive),
+      store: (subscription) => this.#storesPort(subscription, activity, alive),
       host: (customerId, host) => this.#host(customerId, host),
       sign: async (event, subscription) => {
         alive();
@@ -786,10 +825,12 @@ export class World {
         this.#checkResults(activity);
         return outcome;
       },
-      noteHealth: async ({ id: subscriptionId }, { state }) => {
+      noteHealth: async ({ id: subscriptionId }, { state, since, proof }) => {
         this.#mayFail(0.1, 'D1 fails');
         const place = this.#place(subscriptionId);
-        place.row = { ...place.row, health: state };
+        const isProven = place.row.health !== 'unverified' || proof === place.row.proof;
+        if (state === 'unverified' || !isProven || (since !== 0 && since < place.row.healthSince)) return;
+        place.row = { ...place.row, health: state, healthSince: since };
       },
       noteStoreTenths: async () => undefined,
       openKeys: async () => this.#mayFail(0.02, 'D1 fails'),
@@ -862,12 +903,16 @@ export class World {
     return { customerId, key, revision, subscriptions: own.map(({ row }) => row) };
   }
 
-  #storePort(
-    place: Place,
-    activity: Activity,
-    alive: () => void,
-  ): Pick<EventStoreRpc, 'admit' | 'begin' | 'settle' | 'mayStart' | 'release'> {
-    const { ledger, object } = place;
+  /** The stores of a subscription, by the row that a consumer has read. */
+  #storesPort({ id, shards }: Sharded, activity: Activity, alive: () => void): StorePort {
+    const place = this.#place(id);
+    const open = (number: number) => this.#storePort(this.#storeAt(place, number), activity, alive);
+    if (shards === null) return open(0);
+    return new ShardedStore(new Stores(id, shards, (number) => open(number) as EventStoreRpc));
+  }
+
+  #storePort(store: Store, activity: Activity, alive: () => void): StorePort & Pick<EventStoreRpc, 'adopt'> {
+    const { ledger, object, place } = store;
     // A consumer may give up a slow call, which takes effect all the same.
     const call = <T>(work: (store: EventStore) => Promise<T>): Promise<T> => {
       const answer = callNow(work);
@@ -881,9 +926,9 @@ export class World {
       if (this.#happens(0.008, 'call is slow'))
         await this.#time.sleep(this.#random.whole(5, 400) * SECOND_MS);
       alive();
-      this.#trouble(place);
+      this.#trouble(store);
       const answer = await object.call(work);
-      if (!place.row.enabled) this.#learnDisabled(place);
+      if (!place.row.enabled) this.#learnDisabled(store);
       this.#mayFail(0.03, 'call fails after');
       return answer;
     };
@@ -891,8 +936,8 @@ export class World {
       activity.allowed.set(`${place.row.id} ${eventId}`, { attempt, isFirst });
     return {
       admit: async (ref, ids, waited) => {
-        const answers = await call(async (store) => {
-          const admissions = await store.admit(ref, ids, waited);
+        const answers = await call(async (called) => {
+          const admissions = await called.admit(ref, ids, waited);
           for (const [index, { answer }] of admissions.entries())
             if (answer !== 'done' && !place.isDeleted) this.#rule(() => ledger.admitted(ids[index] ?? ''));
           return admissions;
@@ -905,8 +950,8 @@ export class World {
         this.#counts.begins++;
         // During a deploy, consumers of the version before this one are at work: they cannot sign.
         const isOld = this.#happens(0.04, 'an earlier version begins');
-        const started = await call(async (store) => {
-          const begun = await store.begin(ref, token, ids, isOld ? undefined : caller);
+        const started = await call(async (called) => {
+          const begun = await called.begin(ref, token, ids, isOld ? undefined : caller);
           if (isOld) ledger.refuse(ids);
           for (const { eventId, attempt } of begun) this.#rule(() => ledger.begun(eventId, attempt));
           return begun;
@@ -918,8 +963,8 @@ export class World {
         this.#checkResults(activity);
         for (const { kind, eventId } of reports)
           if (kind === 'attempted') activity.results.delete(`${place.row.id} ${eventId}`);
-        const work = async (store: EventStore) => {
-          const reply = await store.settle(ref, reports);
+        const work = async (called: EventStore) => {
+          const reply = await called.settle(ref, reports);
           if (!place.isDeleted) this.#rule(() => checkSuccesses(ledger, reports));
           return reply;
         };
@@ -931,11 +976,14 @@ export class World {
         return await call(work);
       },
       release: async (ids) => {
-        await call((store) => Promise.resolve(store.release(ids)));
+        await call((called) => Promise.resolve(called.release(ids)));
+      },
+      adopt: async (ref) => {
+        await call((called) => called.adopt(ref));
       },
       mayStart: async () => {
         alive();
-        return await object.call((store) => store.mayStart());
+        return await object.call((called) => called.mayStart());
       },
     };
   }
@@ -979,7 +1027,8 @@ export class World {
       must(attempt !== undefined, `${eventId}: a request that no store allowed`);
       must(!set.endsWith('.'), `${eventId}: sent without its signature`);
       must(aud === endpoint, `${eventId}: a SET for ${aud} sent to ${endpoint}`);
-      const since = place.disabledSince ?? Number.POSITIVE_INFINITY;
+      const { ledger, disabledSince } = this.#storeOf(place, eventId ?? '');
+      const since = disabledSince ?? Number.POSITIVE_INFINITY;
       must(this.#time.now - since <= DISABLED_SLACK_MS, `${eventId}: sent while disabled`);
       const { now } = this.#time;
       const succeeded = outcome.kind === 'success';
@@ -990,12 +1039,12 @@ export class World {
       if (place.isDeleted) return;
       // While nothing has gone wrong, nothing is sent twice.
       must(
-        this.#isDisturbed || !place.ledger.wasPosted(eventId ?? '', attempt ?? 0, now),
+        this.#isDisturbed || !ledger.wasPosted(eventId ?? '', attempt ?? 0, now),
         `${eventId}: attempt ${attempt} sent twice`,
       );
       const sent = { at: now, attempt: attempt ?? 0, succeeded, endpoint, set };
       // Two first attempts may overlap when a claim or a result was lost, with an endpoint or a key changed in between.
-      place.ledger.post(eventId ?? '', sent, allowed?.isFirst === true && this.#isDisturbed);
+      ledger.post(eventId ?? '', sent, allowed?.isFirst === true && this.#isDisturbed);
     });
     await this.#time.sleep(this.#durationMs(outcome));
     return outcome;
@@ -1054,7 +1103,7 @@ export class World {
   }
 
   /** What may happen to an object at any call. */
-  #trouble({ object }: Place): void {
+  #trouble({ object }: Store): void {
     if (this.#happens(0.015, 'object evicted')) object.evict();
     if (this.#happens(0.02, 'turn rolled back')) object.rollBackNextTurn();
     if (this.#happens(0.02, 'a write will be refused')) object.refuseWrite(this.#random.whole(0, 5));
@@ -1070,9 +1119,8 @@ export class World {
     const urls = [`https://${index}.example/one`, `https://${index}.example/two`];
     for (const url of urls) this.#moods.set(url, random.chance(0.5) ? 'well' : random.pick(MOODS));
     const env = { ...ENV, VERIFY_ENDPOINTS: String(this.#verifies), HOST_LIMIT: this.#hostNamespace };
-    const object = new SimulatedObject(this.#time, env, (bodies) => this.#sendDispatches(bodies));
-    object.onRefused = () => this.#count('write refused');
     const { now } = this.#time;
+    const proof = this.#verifies && random.chance(0.7) ? 1 : null;
     const row: Subscription = {
       id,
       customerId,
@@ -1082,16 +1130,36 @@ export class World {
       enabled: random.chance(0.9),
       ...(random.chance(0.3) ? { filter: FILTER, filterSteps: 100 } : { filter: null, filterSteps: 0 }),
       storeTenths: 0,
-      health: 'healthy',
-      proof: this.#verifies && random.chance(0.7) ? 1 : null,
+      ...freshHealth(proof, 0),
+      proof,
+      shards: null,
       version: 1,
       createdAt: now,
       updatedAt: now,
     };
-    const ledger = new Ledger(object, random);
     const verified = new Set(row.proof === null ? urls.slice(0, 1) : []);
-    const flags = { isDeleted: false, isAlarmLost: false, disabledSince: undefined, rings: [] };
-    return { row, urls, env, verified, tests: new Set(), object, ledger, ...flags };
+    const place: Place = { row, urls, env, verified, tests: new Set(), stores: [], isDeleted: false };
+    this.#storeAt(place, 0);
+    return place;
+  }
+
+  /** A store of a subscription; it is made when it is called for the first time. */
+  #storeAt(place: Place, number: number): Store {
+    for (let next = place.stores.length; next <= number; next++) {
+      const object: SimulatedObject = new SimulatedObject(this.#time, place.env, (bodies) =>
+        this.#sendDispatches(bodies, ledger),
+      );
+      object.onRefused = () => this.#count('write refused');
+      const ledger = new Ledger(object, this.#random);
+      place.stores.push({ place, object, ledger, isAlarmLost: false, disabledSince: undefined, rings: [] });
+    }
+    return place.stores[number] as Store;
+  }
+
+  /** The store of an event. */
+  #storeOf(place: Place, eventId: string): Store {
+    const { shards } = place.row;
+    return this.#storeAt(place, shards === null ? 0 : shardOf(eventId, shards));
   }
 
   #place(subscriptionId: string): Place {
@@ -1101,11 +1169,10 @@ export class World {
   }
 
   /** The queue takes what an alarm dispatched: at once, slowly, twice, late, or not at all. */
-  async #sendDispatches(bodies: readonly unknown[]): Promise<void> {
+  async #sendDispatches(bodies: readonly unknown[], ledger: Ledger): Promise<void> {
     const { now } = this.#time;
     for (const body of bodies) {
-      const { subscriptionId, token, eventIds } = body as Dispatch;
-      const { ledger } = this.#place(subscriptionId);
+      const { token, eventIds } = body as Dispatch;
       this.#counts.dispatches += eventIds.length;
       for (const eventId of eventIds) this.#rule(() => ledger.dispatch(eventId, token, now));
     }
@@ -1115,10 +1182,7 @@ export class World {
       if (this.#happens(0.03, 'send is slow')) await this.#time.sleep(this.#random.whole(1, 5000));
       this.#mayFail(0.02, 'send fails after');
     } catch (error) {
-      for (const body of bodies) {
-        const { subscriptionId, eventIds } = body as Dispatch;
-        this.#place(subscriptionId).ledger.refuse(eventIds);
-      }
+      for (const body of bodies) ledger.refuse((body as Dispatch).eventIds);
       throw error;
     }
   }
@@ -1142,8 +1206,9 @@ export class World {
     const attempts = this.#happens(0.03, 'message near its last delivery') ? this.#random.whole(96, 100) : 0;
     this.#enqueue(QUEUES.events, body, attempts);
     for (const event of eventsOf(body, this.#time.now)) {
-      for (const { row, isDeleted, ledger } of this.#places)
-        if (!isDeleted && matches(row, event)) ledger.accept(event.id, event.acceptedAt);
+      for (const place of this.#places)
+        if (!place.isDeleted && matches(place.row, event))
+          this.#storeOf(place, event.id).ledger.accept(event.id, event.acceptedAt);
     }
   }
 
@@ -1156,27 +1221,45 @@ export class World {
 
   async #patch(place: Place, change: Partial<Subscription>): Promise<void> {
     place.row = { ...place.row, ...change, version: place.row.version + 1 };
-    if (place.row.enabled) place.disabledSince = undefined;
+    if (place.row.enabled) for (const store of place.stores) store.disabledSince = undefined;
     if (place.isDeleted || this.#random.chance(0.3)) return;
     await this.#ask(place, (store, ref) => store.adopt(ref));
-    if (!place.row.enabled) this.#learnDisabled(place);
+    if (!place.row.enabled) for (const store of place.stores) this.#learnDisabled(store);
   }
 
-  #learnDisabled(place: Place): void {
-    const [store] = place.object.rows<{ enabled: number }>('SELECT enabled FROM store');
-    if (!place.isDeleted && store?.enabled === 0) place.disabledSince ??= this.#time.now;
+  #learnDisabled(store: Store): void {
+    const [row] = store.object.rows<{ enabled: number }>('SELECT enabled FROM store');
+    if (!store.place.isDeleted && row?.enabled === 0) store.disabledSince ??= this.#time.now;
   }
 
   async #visit(place: Place): Promise<void> {
-    if (place.isDeleted) await place.object.call((store) => store.erase(refOf(place.row)));
+    if (place.isDeleted) await this.#api(place).erase(refOf(place.row));
     else await this.#ask(place, (store, ref) => store.ensureAlarm(ref));
-    place.isAlarmLost = false;
+    for (const store of place.stores) store.isAlarmLost = false;
   }
 
   /** A call of the API or the cron, which may fail as any other. */
-  async #ask<T>(place: Place, work: (store: EventStore, ref: SubscriptionRef) => T | Promise<T>): Promise<T> {
-    this.#trouble(place);
-    return await place.object.call((store) => work(store, refOf(place.row)));
+  async #ask<T>(place: Place, work: (store: EventStoreRpc, ref: SubscriptionRef) => Promise<T>): Promise<T> {
+    return await work(this.#api(place, true), refOf(place.row));
+  }
+
+  /** The stores of a subscription as the API calls them. @param isTroubled something may happen to an object at each call */
+  #api(place: Place, isTroubled = false): EventStoreRpc {
+    const open = (number: number) => {
+      const store = this.#storeAt(place, number);
+      return new Proxy({} as EventStoreRpc, {
+        get:
+          (_, name: keyof EventStoreRpc) =>
+          (...values: unknown[]) => {
+            if (isTroubled) this.#trouble(store);
+            return store.object.call((called) =>
+              (called as unknown as Record<string, (...all: unknown[]) => unknown>)[name]?.(...values),
+            );
+          },
+      });
+    };
+    const { shards } = place.row;
+    return shards === null ? open(0) : new ShardedStore(new Stores(place.row.id, shards, open));
   }
 
   /** An id that its producer may repeat: ids older than a day are refused. */
@@ -1191,6 +1274,11 @@ export class World {
   #bytes(): Uint8Array {
     return Uint8Array.from({ length: 16 }, () => this.#random.whole(0, 255));
   }
+}
+
+/** What D1 says of the health of an endpoint that was just set. */
+function freshHealth(proof: number | null, since: number) {
+  return { health: proof === null ? ('healthy' as const) : ('unverified' as const), healthSince: since };
 }
 
 /** A part of a SET. */

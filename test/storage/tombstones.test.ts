@@ -66,6 +66,8 @@ function aSubscription(customerId: string): Subscription {
     storeTenths: 0,
     version: 1,
     health: 'healthy',
+    healthSince: 0,
+    shards: null,
     proof: null,
     createdAt: 1,
     updatedAt: 1,

@@ -26,6 +26,7 @@ const OF_D1 = {
   'migrations/0020_notices.sql': '3248f335967b6699',
   'migrations/0021_signing_algorithms.sql': 'c741ba915f285d44',
   'migrations/0022_audience_revision.sql': 'edc91daf85d48516',
+  'migrations/0023_shards.sql': 'ccd5adb4e5970b6e',
 };
 
 /** In the order of `MIGRATIONS` in src/event-store/schema.ts. */
@@ -51,6 +52,7 @@ const OF_EVENT_STORES = [
   'e8a2f161891bf941',
   '4983326d92707ff9',
   '488885390bc873a5',
+  '9cc78b5c3ee3948f',
 ];
 
 describe('migrations', () => {

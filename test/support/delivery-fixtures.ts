@@ -90,6 +90,8 @@ export function aSubscription(now: number): Subscription {
     filterSteps: 0,
     storeTenths: 0,
     health: 'healthy',
+    healthSince: 0,
+    shards: null,
     proof: null,
     version: 1,
     createdAt: now,

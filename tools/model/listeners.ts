@@ -55,9 +55,12 @@ export class Hook {
   readonly host: HostMeter;
   /** Requests for an event that had got a 2xx already. */
   repeats = 0;
+  /** Of so many events one is remembered: a long run of a busy subscription has too many. */
+  readonly sampleOf: number;
   #second = { at: 0, requests: 0 };
 
-  constructor(url: string, customer: string, mood: Mood, host: HostMeter) {
+  constructor(url: string, customer: string, mood: Mood, host: HostMeter, sampleOf: number) {
+    this.sampleOf = sampleOf;
     this.host = host;
     this.url = url;
     this.customer = customer;
@@ -66,12 +69,13 @@ export class Hook {
 
   answer(eventId: string, now: number, random: () => number): Reply {
     this.requests++;
+    const isSampled = isInSample(eventId, this.sampleOf);
     const isFirst = !this.firstRequest.has(eventId);
-    if (isFirst) this.firstRequest.set(eventId, now);
+    if (isFirst && isSampled) this.firstRequest.set(eventId, now);
     const reply = this.#reply(isFirst, now, random);
     if (reply.status < 300 && reply.afterMs !== Number.POSITIVE_INFINITY) {
       if (this.delivered.has(eventId)) this.repeats++;
-      else this.delivered.set(eventId, now);
+      else if (isSampled) this.delivered.set(eventId, now);
     }
     return reply;
   }
@@ -102,6 +106,11 @@ export class Hook {
       }
     }
   }
+}
+
+/** Whether an event is one of those that are remembered. */
+export function isInSample(eventId: string, sampleOf: number): boolean {
+  return sampleOf === 1 || Number.parseInt(eventId.slice(-6), 16) % sampleOf === 0;
 }
 
 function sample(latency: Latency, random: () => number): number {

@@ -38,6 +38,9 @@ export class ModelObject {
   #usedAt = 0;
   #freeAt = 0;
   #alarmAt: number | null = null;
+  #second = { at: 0, calls: 0 };
+  /** The most calls and alarms that it got in a second. */
+  callsMost = 0;
 
   constructor(name: string, parts: ObjectParts, copyOf: Uint8Array | undefined) {
     this.name = name;
@@ -86,6 +89,7 @@ export class ModelObject {
     values: readonly unknown[],
   ): Promise<{ at: number; answer?: unknown; error?: unknown }> {
     const { clock, times, meters } = this.#parts;
+    this.#countCall();
     const from = Math.max(clock.now, this.#freeAt);
     this.#freeAt = from + times.objectCall;
     return new Promise((resolve) => {
@@ -113,6 +117,12 @@ export class ModelObject {
         );
       });
     });
+  }
+
+  #countCall(): void {
+    const at = Math.floor(this.#parts.clock.now / 1000);
+    if (this.#second.at !== at) this.#second = { at, calls: 0 };
+    this.callsMost = Math.max(this.callsMost, ++this.#second.calls);
   }
 
   #living(): Instance {

@@ -5,7 +5,7 @@ import { Clock, install } from './clock.ts';
 import { D1 } from './d1.ts';
 import { readDeployment } from './deployment.ts';
 import { createHandler, createHostLimit, createObject, eventIdOf } from './entry.ts';
-import { createFetch, Hook, HostMeter, type Mood } from './listeners.ts';
+import { createFetch, Hook, HostMeter, isInSample, type Mood } from './listeners.ts';
 import { count, Meters } from './meters.ts';
 import { Namespace, type ObjectParts } from './object.ts';
 import { CPU, SCALING, type Scaling, STEPS_PER_MS, TIMES, type Times } from './platform.ts';
@@ -31,8 +31,11 @@ export interface Customer {
   readonly id: string;
   readonly name: string;
   readonly hooks: readonly Hook[];
-  /** Events published, with their times of acceptance. */
+  /** Events published, with their times of acceptance; those of the sample. */
   readonly events: Map<string, number>;
+  readonly sampleOf: number;
+  /** How many events were published. */
+  published: number;
 }
 
 export interface Traits {
@@ -40,6 +43,10 @@ export interface Traits {
   readonly filterMs?: number;
   /** All its listeners are at one host. */
   readonly isOneHost?: boolean;
+  /** Event stores of each subscription, from the first event on; 1 by default. */
+  readonly shards?: number;
+  /** Of so many events one is remembered; 1 by default. */
+  readonly sampleOf?: number;
 }
 
 export class World {
@@ -145,18 +152,20 @@ export class World {
       [kid, id, now, now],
     );
     const filterSteps = Math.floor(((traits.filterMs ?? 0) * STEPS_PER_MS) / subscriptions);
+    const { shards = 1, sampleOf = 1 } = traits;
+    const epochs = shards === 1 ? null : { epochs: [{ since: 0, n: shards }], most: shards };
     const hooks = Array.from({ length: subscriptions }, (_, index) => {
       const subscriptionId = this.#uuid();
       const host = traits.isOneHost === true ? name : `${name}-${index}`;
       const meter = this.hosts.get(host) ?? new HostMeter();
       this.hosts.set(host, meter);
-      const hook = new Hook(`https://${host}.example.com/hook/${index}`, name, mood(index), meter);
+      const hook = new Hook(`https://${host}.example.com/hook/${index}`, name, mood(index), meter, sampleOf);
       this.#hooksByUrl.set(hook.url, hook);
       this.#hooksById.set(subscriptionId, hook);
       sqlite.query(
         `INSERT INTO subscriptions (id, customer_id, title, endpoint, events, enabled, version, created_at, updated_at,
-                                    filter, filter_steps)
-         VALUES (?, ?, ?, ?, '["entityCreated","entityUpdated"]', 1, 1, ?, ?, ?, ?)`,
+                                    filter, filter_steps, shards)
+         VALUES (?, ?, ?, ?, '["entityCreated","entityUpdated"]', 1, 1, ?, ?, ?, ?, ?)`,
         [
           subscriptionId,
           id,
@@ -166,11 +175,12 @@ export class World {
           now,
           filterSteps === 0 ? null : '{}',
           filterSteps,
+          epochs && JSON.stringify(epochs),
         ],
       );
       return hook;
     });
-    const customer: Customer = { id, name, hooks, events: new Map() };
+    const customer: Customer = { id, name, hooks, events: new Map(), sampleOf, published: 0 };
     this.customers.push(customer);
     return customer;
   }
@@ -199,7 +209,8 @@ export class World {
     }));
     const result = await publish(this.#events.binding, bodies, now, customer.id);
     if (!result.ok) throw new Error(result.faults.map(({ name, reason }) => `${name} ${reason}`).join('; '));
-    for (const { id } of result.events) customer.events.set(id, now);
+    customer.published += events;
+    for (const { id } of result.events) if (isInSample(id, customer.sampleOf)) customer.events.set(id, now);
   }
 
   /** Does something at a time of the run, ms from its start. */
@@ -210,6 +221,15 @@ export class World {
   /** Publishes one event every so often. */
   publishEvery(customer: Customer, everyMs: number, fromMs: number, toMs: number): void {
     for (let ms = fromMs; ms < toMs; ms += everyMs) this.at(ms, () => this.publish(customer, 1));
+  }
+
+  /** The same without an entry in the clock for each: for a busy customer. @param events of one call */
+  publishSteadily(customer: Customer, everyMs: number, fromMs: number, toMs: number, events: number): void {
+    if (fromMs >= toMs) return;
+    this.at(fromMs, () => {
+      this.publish(customer, events);
+      this.publishSteadily(customer, everyMs, fromMs + everyMs, toMs, events);
+    });
   }
 
   /** Milliseconds since the start. */
@@ -303,13 +323,15 @@ export class World {
   }
 
   /** Notes when a success is stored: whatever the call is named, its answer says so for each report. */
-  #onAnswer(subscriptionId: string, answer: unknown): void {
+  #onAnswer(name: string, answer: unknown): void {
+    // The name of a further store of a subscription has its number behind a slash.
+    const [subscriptionId = ''] = name.split('/');
     const hook = this.#hooksById.get(subscriptionId);
     const { settled = [] } = (answer ?? {}) as {
       settled?: readonly { eventId: string; state: string }[];
     };
     for (const { eventId, state } of settled) {
-      if (state === 'success' && hook?.stored.has(eventId) === false)
+      if (state === 'success' && hook?.stored.has(eventId) === false && isInSample(eventId, hook.sampleOf))
         hook.stored.set(eventId, this.clock.now);
     }
   }

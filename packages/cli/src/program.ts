@@ -17,6 +17,7 @@ import { addMetrics } from './commands/metrics.ts';
 import { addNotices } from './commands/notices.ts';
 import { addProfiles } from './commands/profiles.ts';
 import { addRedeliveries } from './commands/redeliveries.ts';
+import { addShards } from './commands/shards.ts';
 import { addStats } from './commands/stats.ts';
 import { addSubscriptions } from './commands/subscriptions.ts';
 import type { GlobalOptions, Session } from './session.ts';
@@ -27,7 +28,7 @@ const GROUPS: readonly (readonly [string, readonly ((program: Command, begin: Be
   ['For customers:', [addSubscriptions, addEvents, addRedeliveries, addExports, addFilters, addStats]],
   [
     'For operators:',
-    [addCustomers, addClients, addKeys, addEndpoints, addMetrics, addDeadLetters, addNotices, addAudit],
+    [addCustomers, addClients, addKeys, addShards, addEndpoints, addMetrics, addDeadLetters, addNotices, addAudit],
   ],
   ['Moving here:', [addImport]],
 ];

@@ -47,6 +47,8 @@ export const OPERATIONS = {
   rotateSigningKeys: ['POST', '/operator/customers/{cid}/signing-keys/rotate'],
   resealSigningKeys: ['POST', '/operator/signing-keys/reseal'],
   adoptSubscriptionsAgain: ['POST', '/operator/customers/{cid}/subscriptions/adopt-again'],
+  getShards: ['GET', '/operator/customers/{cid}/subscriptions/{sid}'],
+  updateShards: ['PATCH', '/operator/customers/{cid}/subscriptions/{sid}'],
   listAuditEntries: ['GET', '/operator/audit'],
   getOperatorStats: ['GET', '/operator/stats'],
   getMetrics: ['GET', '/operator/metrics'],

@@ -697,6 +697,27 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/operator/customers/{cid}/subscriptions/{sid}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** Read how many event stores a subscription has */
+        readonly get: operations["getShards"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        /**
+         * Give a hot subscription several event stores
+         * @description Events whose ids have a time of 15 minutes from now, or a later one, are kept in so many event stores. What is stored stays where it is. A repeat changes nothing.
+         */
+        readonly patch: operations["updateShards"];
+        readonly trace?: never;
+    };
     readonly "/operator/audit": {
         readonly parameters: {
             readonly query?: never;
@@ -2151,6 +2172,34 @@ export interface components {
             /** @description event stores that have adopted their row; the others do with the next event, or within a day */
             readonly adopted: number;
         };
+        readonly Shards: {
+            /** Format: uuid */
+            readonly id: string;
+            /** @description event stores for new events, once the last epoch has begun */
+            readonly shards: number;
+            /** @description event stores that may have events */
+            readonly stores: number;
+            /** @description oldest first; before the first there is one store */
+            readonly epochs: readonly {
+                /**
+                 * Format: date-time
+                 * @description the first time, in the id of an event
+                 */
+                readonly since: string;
+                readonly shards: number;
+            }[];
+            readonly _links: {
+                readonly self: components["schemas"]["Link"];
+                readonly subscription: components["schemas"]["Link"];
+            };
+        };
+        readonly ShardsChange: {
+            /**
+             * @description event stores for new events
+             * @example 4
+             */
+            readonly shards?: number;
+        };
         readonly AuditEntryList: {
             readonly _links: {
                 readonly self: components["schemas"]["Link"];
@@ -2166,7 +2215,7 @@ export interface components {
             /** Format: date-time */
             readonly createdAt: string;
             /** @enum {string} */
-            readonly event: "customer-created" | "customer-erased" | "client-created" | "client-deleted" | "client-secret-rotated" | "subscriptions-adopted-again" | "signing-keys-rotated" | "signing-algorithm-changed" | "signing-keys-resealed" | "dead-letter-read" | "dead-letter-replayed" | "dead-letter-dropped" | "subscription-deleted" | "token-issued" | "token-refused" | "operator-refused" | "notices-set" | "console-link-created" | "console-signed-in" | "operator-signed-in" | "console-signed-out" | "console-refused";
+            readonly event: "customer-created" | "customer-erased" | "client-created" | "client-deleted" | "client-secret-rotated" | "subscriptions-adopted-again" | "shards-changed" | "signing-keys-rotated" | "signing-algorithm-changed" | "signing-keys-resealed" | "dead-letter-read" | "dead-letter-replayed" | "dead-letter-dropped" | "subscription-deleted" | "token-issued" | "token-refused" | "operator-refused" | "notices-set" | "console-link-created" | "console-signed-in" | "operator-signed-in" | "console-signed-out" | "console-refused";
             /** @enum {string} */
             readonly actor: "operator" | "client" | "service" | "stranger";
             readonly outcome: string;
@@ -5450,6 +5499,128 @@ export interface operations {
             readonly 503: components["responses"]["ServiceUnavailable"];
         };
     };
+    readonly getShards: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+                /** @description subscription id */
+                readonly sid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Its event stores */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10",
+                     *       "shards": 4,
+                     *       "stores": 4,
+                     *       "epochs": [
+                     *         {
+                     *           "since": "2026-01-31T12:00:05.000Z",
+                     *           "shards": 4
+                     *         }
+                     *       ],
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/operator/customers/b18fc81d-457e-4a40-ac87-2b78bd946fa2/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10"
+                     *         },
+                     *         "subscription": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["Shards"];
+                };
+            };
+            readonly 400: components["responses"]["BadRequest"];
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readonly updateShards: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description customer id */
+                readonly cid: string;
+                /** @description subscription id */
+                readonly sid: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                /**
+                 * @example {
+                 *       "shards": 4
+                 *     }
+                 */
+                readonly "application/json": components["schemas"]["ShardsChange"];
+            };
+        };
+        readonly responses: {
+            /** @description Its event stores */
+            readonly 200: {
+                headers: {
+                    readonly "X-Request-Id": components["headers"]["RequestId"];
+                    readonly "X-Caller-Request-Id": components["headers"]["CallerRequestId"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10",
+                     *       "shards": 4,
+                     *       "stores": 4,
+                     *       "epochs": [
+                     *         {
+                     *           "since": "2026-01-31T12:00:05.000Z",
+                     *           "shards": 4
+                     *         }
+                     *       ],
+                     *       "_links": {
+                     *         "self": {
+                     *           "href": "/operator/customers/b18fc81d-457e-4a40-ac87-2b78bd946fa2/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10"
+                     *         },
+                     *         "subscription": {
+                     *           "href": "/b18fc81d-457e-4a40-ac87-2b78bd946fa2/webhooks/subscriptions/7d0e3f52-43c1-4c35-8f41-2a4c5a1d9b10"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["Shards"];
+                };
+            };
+            readonly 400: components["responses"]["BadRequest"];
+            readonly 403: components["responses"]["Forbidden"];
+            readonly 404: components["responses"]["NotFound"];
+            readonly 405: components["responses"]["MethodNotAllowed"];
+            readonly 409: components["responses"]["Conflict"];
+            readonly 413: components["responses"]["PayloadTooLarge"];
+            readonly 415: components["responses"]["UnsupportedMediaType"];
+            readonly 429: components["responses"]["TooManyRequests"];
+            readonly 500: components["responses"]["InternalServerError"];
+            readonly 503: components["responses"]["ServiceUnavailable"];
+        };
+    };
     readonly listAuditEntries: {
         readonly parameters: {
             readonly query?: {
@@ -5464,7 +5635,7 @@ export interface operations {
                 /** @description only entries before this time */
                 readonly until?: string;
                 /** @description only entries of this event */
-                readonly event?: "customer-created" | "customer-erased" | "client-created" | "client-deleted" | "client-secret-rotated" | "subscriptions-adopted-again" | "signing-keys-rotated" | "signing-algorithm-changed" | "signing-keys-resealed" | "dead-letter-read" | "dead-letter-replayed" | "dead-letter-dropped" | "subscription-deleted" | "token-issued" | "token-refused" | "operator-refused" | "notices-set" | "console-link-created" | "console-signed-in" | "operator-signed-in" | "console-signed-out" | "console-refused";
+                readonly event?: "customer-created" | "customer-erased" | "client-created" | "client-deleted" | "client-secret-rotated" | "subscriptions-adopted-again" | "shards-changed" | "signing-keys-rotated" | "signing-algorithm-changed" | "signing-keys-resealed" | "dead-letter-read" | "dead-letter-replayed" | "dead-letter-dropped" | "subscription-deleted" | "token-issued" | "token-refused" | "operator-refused" | "notices-set" | "console-link-created" | "console-signed-in" | "operator-signed-in" | "console-signed-out" | "console-refused";
             };
             readonly header?: never;
             readonly path?: never;

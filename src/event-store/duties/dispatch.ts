@@ -56,6 +56,8 @@ interface DispatchParts {
   send(dispatches: readonly Dispatch[]): Promise<void>;
   /** The newest version of the subscription; `undefined` before the first call that brings one. */
   ref(): SubscriptionRef | undefined;
+  /** How many shards new events have: their stores share what may be on its way to an endpoint that is not healthy. */
+  shards(): number;
   endpointNow(now: number): EndpointNow;
   /** Whether a proof was given (contract 10.8). */
   isGiven(proof: number): boolean;
@@ -201,11 +203,12 @@ export class Dispatching implements Duty {
       return { first, others: Math.min(left, DISPATCH_MAX_PER_ALARM) };
     }
     // Tests and redeliveries go first, up to twice the window: they must not wait for all others (contract 10.4).
-    const most = 2 * UNHEALTHY_UNDER_WAY_MAX;
+    const share = this.#unhealthyMax;
+    const most = 2 * share;
     const underWay = this.#deliveries.due.underWay(now, most);
     return {
       first: Math.min(most - underWay, DELIVERIES_BITE),
-      others: Math.min(UNHEALTHY_UNDER_WAY_MAX - underWay, left),
+      others: Math.min(share - underWay, left),
     };
   }
 
@@ -213,7 +216,11 @@ export class Dispatching implements Duty {
   #isFull(now: number): boolean {
     const { dispatched } = this.#deliveries.due;
     if (dispatched.count >= DISPATCHED_MAX) return true;
-    return this.#isUnhealthy(now) && dispatched.countOfThisLife >= UNHEALTHY_UNDER_WAY_MAX;
+    return this.#isUnhealthy(now) && dispatched.countOfThisLife >= this.#unhealthyMax;
+  }
+
+  get #unhealthyMax(): number {
+    return Math.max(1, Math.floor(UNHEALTHY_UNDER_WAY_MAX / this.#parts.shards()));
   }
 
   #isUnhealthy(now: number): boolean {
@@ -222,7 +229,7 @@ export class Dispatching implements Duty {
 
   /** Dispatches that nobody began and that are sent again now, as many as one alarm takes. */
   #again(now: number): string[] {
-    const most = this.#isUnhealthy(now) ? UNHEALTHY_UNDER_WAY_MAX : DISPATCH_MAX_PER_ALARM;
+    const most = this.#isUnhealthy(now) ? this.#unhealthyMax : DISPATCH_MAX_PER_ALARM;
     return this.#deliveries.due.again(now, most);
   }
 

@@ -8,19 +8,24 @@
  * that ends one changes the health in most cases, so the count costs no row of its own.
  */
 import type { AttemptResult } from '../../domain/delivery.ts';
-import { type EndpointHealth, HEALTHY, observe, probed } from '../../domain/endpoint-health.ts';
+import { type EndpointHealth, HEALTHY, informed, observe, probed } from '../../domain/endpoint-health.ts';
+import { PROBE_WAIT_FIRST_MS, PROBE_WAIT_MAX_MS } from '../../domain/limits.ts';
+import type { EndpointNews } from '../../domain/subscription.ts';
 import type { StoreDatabase } from '../database.ts';
 
 export class Health {
   readonly #database: StoreDatabase;
+  readonly #isHome: () => boolean;
   #current: EndpointHealth | undefined;
   /** Deliveries that have ended in failure. */
   #ended = 0;
   /** The figures as the row has them. */
   #written = '';
 
-  constructor(database: StoreDatabase) {
+  /** @param isHome whether this store probes early; another store of the subscription has its first probe after the longest wait */
+  constructor(database: StoreDatabase, isHome: () => boolean) {
     this.#database = database;
+    this.#isHome = isHome;
     database.whenRolledBack(() => {
       this.#current = undefined;
     });
@@ -43,13 +48,23 @@ export class Health {
    */
   observe(results: readonly AttemptResult[], now: number, ended: number): void {
     let health = this.current;
-    for (const { outcome, durationMs } of results) health = observe(health, outcome, durationMs, now);
+    for (const { outcome, durationMs } of results)
+      health = observe(health, outcome, durationMs, now, this.#firstWaitMs);
     this.#save(health, ended);
   }
 
   /** Deliveries ended in failure without a result. */
   countEnded(count: number): void {
     this.#save(this.current, count);
+  }
+
+  /** Another store of the subscription found this. */
+  inform({ state, since }: EndpointNews, now: number): void {
+    this.#save(informed(this.current, state, since, now, this.#firstWaitMs));
+  }
+
+  get #firstWaitMs(): number {
+    return this.#isHome() ? PROBE_WAIT_FIRST_MS : PROBE_WAIT_MAX_MS;
   }
 
   /** The subscription has another endpoint now, of which nothing is known. */

@@ -70,13 +70,27 @@ export class Exports implements Duty {
     if (!this.#jobs.makeRoom(['canceled', 'failed'])) {
       return { answer: 'too soon', waitMs: (this.nextExpiry() ?? now) - now, because: 'too many kept' };
     }
+    return { answer: 'started', job: this.#begin(id, now) };
+  }
+
+  /** Begins this store's part of a job that the home store began. Another job that is active here was left over. */
+  join(id: string, now: number): ExportJob {
+    const known = this.#jobs.find(id);
+    if (known !== undefined) return jobOf(known);
+    const active = this.#jobs.active();
+    if (active !== undefined) this.#abandon(active.id, 'canceled', now);
+    this.#jobs.makeRoom(['canceled', 'failed', 'completed']);
+    return this.#begin(id, now);
+  }
+
+  #begin(id: string, now: number): ExportJob {
     this.#database.run(
       `INSERT INTO exports (id, state, created_at, updated_at, cursor, parts) VALUES (?, 'processing', ?, ?, '', 0)`,
       id,
       now,
       now,
     );
-    return { answer: 'started', job: { id, state: 'processing', createdAt: now, updatedAt: now, parts: 0 } };
+    return { id, state: 'processing', createdAt: now, updatedAt: now, parts: 0 };
   }
 
   /** Jobs that are kept, oldest first. @param id only this one */
@@ -90,10 +104,15 @@ export class Exports implements Duty {
     return this.#database.first<{ lines: string }>(query, id, part)?.lines;
   }
 
-  /** Cancels an active job; its events can be exported by another. @returns its state now; `undefined`: no such job */
-  cancel(id: string, now: number): ExportState | undefined {
+  /**
+   * Cancels an active job; its events can be exported by another.
+   * @param isBroken another part of the job failed or was canceled: this one is canceled even if it is completed
+   * @returns its state now; `undefined`: no such job
+   */
+  cancel(id: string, now: number, isBroken = false): ExportState | undefined {
     const job = this.#jobs.find(id);
-    if (job?.state !== 'processing') return job?.state;
+    const mayCancel = job?.state === 'processing' || (isBroken && job?.state === 'completed');
+    if (!mayCancel) return job?.state;
     this.#abandon(id, 'canceled', now);
     return 'canceled';
   }

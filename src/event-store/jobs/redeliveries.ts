@@ -88,6 +88,14 @@ export class Redeliveries implements Duty {
     return job && jobOf(job);
   }
 
+  /** Begins this store's part of a job that the home store began. Another job that is active here was left over. */
+  join(id: string, span: Span, now: number): RedeliveryJob | undefined {
+    const known = this.#jobs.find(id);
+    if (known !== undefined) return jobOf(known);
+    this.cancelActive(now);
+    return this.start(id, span, now);
+  }
+
   /**
    * What a job of this span would take of the next failures; `undefined` while one is active. It goes through as many as one step of a
    * job, and writes nothing.
@@ -317,5 +325,6 @@ function jobOf(row: Row): RedeliveryJob {
     redelivered,
     succeeded,
     failed,
+    span: { since: row.since, until: row.until },
   };
 }

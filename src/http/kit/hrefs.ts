@@ -41,6 +41,11 @@ export function customerHref(customerId: string): string {
   return `${customersHref}/${customerId}`;
 }
 
+/** What the operator sees of a subscription: its event stores. */
+export function operatorSubscriptionHref({ customerId, id }: SubscriptionNames): string {
+  return `${customerHref(customerId)}/subscriptions/${id}`;
+}
+
 export function clientsHref(customerId: string): string {
   return `${customerHref(customerId)}/clients`;
 }

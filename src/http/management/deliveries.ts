@@ -102,8 +102,7 @@ export function addDeliveries(door: Door): void {
     const names = await findSubscriptions(c, cid, after, size + 1);
     const asked = names.slice(0, size);
     await takeUnits(c, Math.ceil(asked.length / STORES_PER_UNIT) - 1);
-    const ids = asked.map(({ id }) => id);
-    const found = await findDeliveries(c.get('services'), ids, eid);
+    const found = await findDeliveries(c.get('services'), asked, eid);
     const deliveries = asked.flatMap((name) => {
       const delivery = found.get(name.id);
       return delivery === undefined ? [] : [deliveryResource(cid, name, delivery)];

@@ -98,7 +98,7 @@ const route = declareRoute({
 
 export function addEventList(door: Door): void {
   door.openapi(route, (c) => {
-    const store = c.get('services').eventStore(c.get('subscription').id);
+    const store = c.get('services').eventStore(c.get('subscription'));
     return streamCollection(c, 'events', store.total(), eventPages(c, c.req.valid('query')));
   });
 }
@@ -159,7 +159,7 @@ class ListLooks {
   }
 
   async look(after: string | undefined, limit: number): Promise<FoundPage> {
-    const store = this.#c.get('services').eventStore(this.#c.get('subscription').id);
+    const store = this.#c.get('services').eventStore(this.#c.get('subscription'));
     const chunk = await store.list({ ...this.#query, ...(after === undefined ? {} : { after }), limit });
     const last = chunk.length < limit ? undefined : chunk.at(-1)?.eventId;
     const found = chunk.map((delivery) => ({ delivery }));
@@ -196,7 +196,7 @@ class SearchLooks {
 
   async look(cursor: string | undefined, limit: number): Promise<FoundPage> {
     const from = cursor === undefined ? {} : { [this.isDown ? 'before' : 'after']: cursor };
-    const store = this.#c.get('services').eventStore(this.#c.get('subscription').id);
+    const store = this.#c.get('services').eventStore(this.#c.get('subscription'));
     return await store.search({ ...this.#query, ...from, limit });
   }
 

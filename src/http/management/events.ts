@@ -118,7 +118,7 @@ function addHistory(door: Door): void {
 /** The delivery `{eid}` of the subscription. @throws ApiFailure `not_found` */
 async function readDelivery(c: SubscriptionContext): Promise<Delivery> {
   const id = idParam(c, 'eid', 'Event');
-  const delivery = await c.get('services').eventStore(c.get('subscription').id).read(id);
+  const delivery = await c.get('services').eventStore(c.get('subscription')).read(id);
   if (delivery === undefined) throw notFound('Event');
   return delivery;
 }
@@ -163,7 +163,7 @@ async function redeliver(c: SubscriptionContext): Promise<Delivery> {
   const id = idParam(c, 'eid', 'Event');
   const { config, eventStore } = c.get('services');
   const subscription = c.get('subscription');
-  const redelivery = await eventStore(subscription.id).redeliver(refOf(subscription), id);
+  const redelivery = await eventStore(subscription).redeliver(refOf(subscription), id);
   switch (redelivery.answer) {
     case 'accepted':
       return redelivery.delivery;

@@ -84,7 +84,7 @@ async function start(c: SubscriptionContext): Promise<ExportJob> {
   await takeUnits(c, 1);
   const { config, eventStore } = c.get('services');
   const subscription = c.get('subscription');
-  const started = await eventStore(subscription.id).startExport(refOf(subscription));
+  const started = await eventStore(subscription).startExport(refOf(subscription));
   switch (started.answer) {
     case 'started':
       return started.job;
@@ -125,7 +125,7 @@ const listRoute = declareRoute({
 function addList(door: Door): void {
   door.openapi(listRoute, async (c) => {
     const subscription = c.get('subscription');
-    const jobs = await c.get('services').eventStore(subscription.id).exports();
+    const jobs = await c.get('services').eventStore(subscription).exports();
     const exports = jobs.map((job) => exportResource(subscription, job));
     const self = link(exportsHref(subscription));
     return c.json({ total: exports.length, _links: { self }, _embedded: { exports } }, 200);
@@ -163,7 +163,7 @@ const cancelRoute = declareRoute({
 function addCancel(door: Door): void {
   door.openapi(cancelRoute, async (c) => {
     const id = idParam(c, 'exportId', 'Export');
-    const state = await c.get('services').eventStore(c.get('subscription').id).cancelExport(id);
+    const state = await c.get('services').eventStore(c.get('subscription')).cancelExport(id);
     if (state === undefined) throw notFound('Export');
     if (state === 'completed') throw new ApiFailure({ code: 'conflict', details: 'Export is completed' });
     return c.body(null, 204);
@@ -208,7 +208,7 @@ function addDownload(door: Door): void {
       'content-type': 'application/x-ndjson',
       'content-disposition': `attachment; filename="${job.id}.ndjson"`,
     };
-    return streamText(c, headers, partsOf(c.get('services').eventStore(c.get('subscription').id), job));
+    return streamText(c, headers, partsOf(c.get('services').eventStore(c.get('subscription')), job));
   });
 }
 
@@ -227,7 +227,7 @@ async function* partsOf(store: EventStoreRpc, job: ExportJob): AsyncGenerator<st
 /** The job `{exportId}` of the subscription. @throws ApiFailure `not_found` */
 async function readJob(c: SubscriptionContext): Promise<ExportJob> {
   const id = idParam(c, 'exportId', 'Export');
-  const jobs = await c.get('services').eventStore(c.get('subscription').id).exports(id);
+  const jobs = await c.get('services').eventStore(c.get('subscription')).exports(id);
   const job = jobs.find((one) => one.id === id);
   if (job === undefined) throw notFound('Export');
   return job;

@@ -176,7 +176,7 @@ function addOfSubscription(door: Door): void {
     await takeUnits(c, 1);
     const figures = await c
       .get('services')
-      .eventStore(subscription.id)
+      .eventStore(subscription)
       .figures(hours[0] ?? 0);
     const each = everyHour(hours, figures.hours);
     return c.json(
@@ -207,8 +207,7 @@ function addOfCustomer(door: Door): void {
     if (found === undefined) throw notFound('Subscription');
     const asked = found.slice(0, size);
     await takeUnits(c, Math.ceil(asked.length / STORES_PER_UNIT) - 1);
-    const ids = asked.map(({ id }) => id);
-    const figures = await findFigures(c.get('services'), ids, hours[0] ?? 0);
+    const figures = await findFigures(c.get('services'), asked, hours[0] ?? 0);
     const ofEach = figures.map((one) => everyHour(hours, one.hours));
     const each = hours.map((hour, index) => ({
       hour: timestamp(hour),

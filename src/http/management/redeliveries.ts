@@ -149,7 +149,7 @@ function addStart(door: Door): void {
 async function start(c: SubscriptionContext, span: Span): Promise<RedeliveryJob> {
   await takeUnits(c, 1);
   const subscription = c.get('subscription');
-  const store = c.get('services').eventStore(subscription.id);
+  const store = c.get('services').eventStore(subscription);
   const started = await store.startRedelivery(refOf(subscription), span);
   if (started.answer !== 'started') throw await refusalOf(c, started.answer);
   return started.job;
@@ -162,7 +162,7 @@ async function start(c: SubscriptionContext, span: Span): Promise<RedeliveryJob>
 async function preview(c: SubscriptionContext, span: Span): Promise<RedeliveryPreview> {
   await takeUnits(c, 1);
   const subscription = c.get('subscription');
-  const store = c.get('services').eventStore(subscription.id);
+  const store = c.get('services').eventStore(subscription);
   let all: RedeliveryPreview | undefined;
   for (let looks = 1; ; looks++) {
     const seen = await store.previewRedelivery(refOf(subscription), span, all?.upTo);
@@ -234,7 +234,7 @@ const listRoute = declareOwnRoute({
 function addList(door: Door): void {
   door.openapi(listRoute, async (c) => {
     const subscription = c.get('subscription');
-    const jobs = await c.get('services').eventStore(subscription.id).redeliveries();
+    const jobs = await c.get('services').eventStore(subscription).redeliveries();
     const redeliveries = jobs.map((job) => redeliveryResource(subscription, job));
     const self = link(redeliveriesHref(subscription));
     return c.json({ total: redeliveries.length, _links: { self }, _embedded: { redeliveries } }, 200);
@@ -274,7 +274,7 @@ const cancelRoute = declareOwnRoute({
 function addCancel(door: Door): void {
   door.openapi(cancelRoute, async (c) => {
     const id = idParam(c, 'redeliveryId', 'Redelivery');
-    const state = await c.get('services').eventStore(c.get('subscription').id).cancelRedelivery(id);
+    const state = await c.get('services').eventStore(c.get('subscription')).cancelRedelivery(id);
     if (state === undefined) throw notFound('Redelivery');
     if (state === 'completed') throw new ApiFailure({ code: 'conflict', details: 'Redelivery is completed' });
     return c.body(null, 204);
@@ -284,7 +284,7 @@ function addCancel(door: Door): void {
 /** The job `{redeliveryId}` of the subscription. @throws ApiFailure `not_found` */
 async function readJob(c: SubscriptionContext): Promise<RedeliveryJob> {
   const id = idParam(c, 'redeliveryId', 'Redelivery');
-  const jobs = await c.get('services').eventStore(c.get('subscription').id).redeliveries(id);
+  const jobs = await c.get('services').eventStore(c.get('subscription')).redeliveries(id);
   const job = jobs.find((one) => one.id === id);
   if (job === undefined) throw notFound('Redelivery');
   return job;

@@ -162,7 +162,9 @@ function addCreate(door: Door): void {
         filterSteps: worstSteps(filter ?? null),
         storeTenths: 0,
         health: needsProof ? 'unverified' : 'healthy',
+        healthSince: 0,
         proof: needsProof ? FIRST_VERSION : null,
+        shards: null,
         version: FIRST_VERSION,
         createdAt: now,
         updatedAt: now,
@@ -317,11 +319,10 @@ async function shown(c: AppContext, subscription: Subscription, health?: HealthR
 
 /** The health of the endpoint; `undefined` while the event store is away: the subscription can be read all the same. */
 async function healthOf(c: AppContext, subscription: Subscription): Promise<HealthReport | undefined> {
-  const { id } = subscription;
   try {
-    return await c.get('services').eventStore(id).health(refOf(subscription));
+    return await c.get('services').eventStore(subscription).health(refOf(subscription));
   } catch (error) {
-    logError('event store not asked for health', error, { subscriptionId: id });
+    logError('event store not asked for health', error, { subscriptionId: subscription.id });
     return undefined;
   }
 }

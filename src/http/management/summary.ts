@@ -45,7 +45,7 @@ const route = declareRoute({
 
 export function addSummary(door: Door): void {
   door.openapi(route, async (c) => {
-    const summary = await c.get('services').eventStore(c.get('subscription').id).summary();
+    const summary = await c.get('services').eventStore(c.get('subscription')).summary();
     const { at, succeeded, retrying, failed, exportable } = summary;
     const total = succeeded + retrying + failed;
     return c.json({ updatedAt: timestamp(at), total, succeeded, retrying, failed, exportable }, 200);
