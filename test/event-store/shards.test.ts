@@ -240,6 +240,25 @@ describe('lists, searches and counts over several stores', () => {
   });
 });
 
+describe('figures of several stores', () => {
+  it('figures by hour, and what the daily visit says, are those of all stores together', async () => {
+    await sub.settle(ids.slice(0, 40), ok);
+    sub.clock.advance(2000);
+    await sub.hold(ids.slice(40));
+    sub.clock.advance(HOUR_MS);
+    const figures = await sub.store.figures(0);
+    expect(figures.hours.reduce((all, { delivered }) => all + delivered, 0)).toBe(40);
+    expect(new Set(figures.hours.map(({ hour }) => hour)).size).toBe(figures.hours.length);
+    expect(figures).toMatchObject({
+      waiting: 30,
+      oldestWaitingAt: sub.clock.now() - HOUR_MS,
+      lastDeliveredAt: sub.clock.now() - HOUR_MS - 2000,
+    });
+    const { day } = await sub.store.ensureAlarm(sub.ref);
+    expect(day).toMatchObject({ accepted: 70, delivered: 40, failed: 0, waiting: 30 });
+  });
+});
+
 describe('the health of an endpoint with several stores', () => {
   it('five failures at one store make all of them hold, and one success makes all of them release', async () => {
     await sub.store.adopt(sub.ref);

@@ -3,7 +3,7 @@
  * of a scenario, which the suite runs.
  */
 import type { Latency, Mood } from './listeners.ts';
-import { CONSUMERS_MAX, type Scaling } from './platform.ts';
+import { CONSUMERS_MAX } from './platform.ts';
 import { PRICED, prices } from './price.ts';
 import { customersOf, figuresOf, latenciesIn, type Outcome, round, spread, type Target } from './report.ts';
 import { type Customer, World, type WorldOptions } from './world.ts';
@@ -433,6 +433,8 @@ export interface Hot {
   readonly customers: number;
   /** Event stores of each subscription. */
   readonly shards: number;
+  /** Consumers of each queue; absent: all that the platform gives. */
+  readonly consumers?: number;
   /** Calls of publish in a second, of one customer, and events of each. */
   readonly callsPerSecond: number;
   readonly eventsPerCall: number;
@@ -444,13 +446,13 @@ export interface Hot {
 
 /** Not measured are this long after the beginning and after a repair, in a short run a sixth of it, s. */
 const WARM_UP_SECONDS = 60;
-/** All consumers are there from the beginning: the load goes on for hours, and they come within a minute. */
-const HOT_SCALING: Scaling = { first: CONSUMERS_MAX, added: 1 };
 const HOT_P99_MS = 1000;
 const STORE_CALLS_MAX = 400;
 
 export async function hot(size: Hot, options: RunOptions): Promise<Outcome> {
-  return await inWorld({ ...options, scaling: HOT_SCALING }, async (world) => {
+  // They are there from the beginning: the load goes on for hours, and they come within a minute.
+  const scaling = { first: size.consumers ?? CONSUMERS_MAX, added: 0 };
+  return await inWorld({ ...options, scaling }, async (world) => {
     const { customers, shards, callsPerSecond, eventsPerCall, latency, seconds, outage } = size;
     const total = customers * callsPerSecond * eventsPerCall * seconds;
     const sampleOf = Math.max(1, Math.round(total / 100_000));
