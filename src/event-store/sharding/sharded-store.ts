@@ -11,6 +11,7 @@
  * An event may be at home although its shard is another: a version of the service that knew no shards stored it. So what its store
  * does not have is asked of home.
  */
+import { BoundedCache } from '../../bounded-cache.ts';
 import type { Delivery } from '../../domain/delivery.ts';
 import type { EndpointNews, SubscriptionRef } from '../../domain/subscription.ts';
 import type {
@@ -38,6 +39,15 @@ import { listOf, searchOf } from './merged-pages.ts';
 import { HOME, type Stores } from './stores.ts';
 import { sum, sumOfFigures, sumOfVisits, withRoom } from './sums.ts';
 
+/** Subscriptions that an isolate remembers here. */
+const REMEMBERED_MAX = 1000;
+
+/**
+ * By subscription: when the last state began that this isolate has brought to all stores, ms. Many consumers see a change at the same moment,
+ * and few of them need to spread it. A store that was missed learns it from D1.
+ */
+const spread = new BoundedCache<number>(REMEMBERED_MAX);
+
 export class ShardedStore implements EventStoreRpc {
   readonly #stores: Stores;
   readonly #redeliveries: BulkRedeliveries;
@@ -46,8 +56,6 @@ export class ShardedStore implements EventStoreRpc {
   readonly #atHome = new Set<string>();
   /** The stores that were asked for attempts. */
   readonly #asked = new Set<number>();
-  /** When the last state began that this consumer reported to all stores, ms. */
-  #reportedSince = 0;
 
   constructor(stores: Stores) {
     this.#stores = stores;
@@ -330,8 +338,8 @@ export class ShardedStore implements EventStoreRpc {
   /** One store has news of the endpoint that D1 did not have: the others learn them now, and not when D1 has them. */
   async #spread(ref: SubscriptionRef, note: HealthNote): Promise<void> {
     const news = newsIn(ref, note);
-    if (news === undefined || news.since <= this.#reportedSince) return;
-    this.#reportedSince = news.since;
+    if (news === undefined || news.since <= (spread.get(ref.subscriptionId) ?? 0)) return;
+    spread.set(ref.subscriptionId, news.since);
     const calls = this.#stores.used.map(async (store, number) => {
       await store.adopt(this.#stores.refFor({ ...ref, news }, number));
     });
