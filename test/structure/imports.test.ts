@@ -48,7 +48,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   'host-limit': { ours: ['domain', 'cell', 'log'], types: ['env'], packages: ['cloudflare:workers'] },
   // The alarm asks hosts for places, and sends what is due to a queue.
   'event-store': {
-    ours: ['domain', 'outbound/queues.ts', 'host-limit', 'cell', 'config', 'log'],
+    ours: ['bounded-cache', 'domain', 'outbound/queues.ts', 'host-limit', 'cell', 'config', 'log'],
     types: ['env'],
     packages: ['cloudflare:workers', 'zod', 'node:zlib'],
   },
