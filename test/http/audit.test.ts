@@ -112,6 +112,11 @@ const ACTS: Record<string, (customer: TestCustomer) => Promise<[Reply, string, P
     'subscriptions-adopted-again',
     { customerId: id },
   ],
+  'PATCH /operator/customers/{cid}/subscriptions/{sid}': async (customer) => {
+    const { id } = await newSubscription(customer);
+    const reply = await byOperator('PATCH', `/customers/${customer.id}/subscriptions/${id}`, { shards: 2 });
+    return [reply, 'shards-changed', { customerId: customer.id, target: id }];
+  },
   'POST /operator/signing-keys/reseal': async ({ id }) => {
     const other = btoa(String.fromCharCode(...new Uint8Array(32).fill(9)));
     await sealUnder(other, id);

@@ -41,6 +41,8 @@ export class ModelObject {
   #second = { at: 0, calls: 0 };
   /** The most calls and alarms that it got in a second. */
   callsMost = 0;
+  /** When that second began, ms. */
+  callsMostAt = 0;
 
   constructor(name: string, parts: ObjectParts, copyOf: Uint8Array | undefined) {
     this.name = name;
@@ -122,7 +124,9 @@ export class ModelObject {
   #countCall(): void {
     const at = Math.floor(this.#parts.clock.now / 1000);
     if (this.#second.at !== at) this.#second = { at, calls: 0 };
-    this.callsMost = Math.max(this.callsMost, ++this.#second.calls);
+    if (++this.#second.calls <= this.callsMost) return;
+    this.callsMost = this.#second.calls;
+    this.callsMostAt = at * 1000;
   }
 
   #living(): Instance {

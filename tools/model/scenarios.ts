@@ -502,7 +502,8 @@ export async function hot(size: Hot, options: RunOptions): Promise<Outcome> {
     const first = waitsOf(({ firstRequest }) => firstRequest);
     const stored = waitsOf((hook) => hook.stored);
     const stores = [...world.namespace.objects.values()].filter(({ name }) => name !== 'template');
-    const most = Math.max(...stores.map(({ callsMost }) => callsMost));
+    const busiest = stores.reduce((a, b) => (b.callsMost > a.callsMost ? b : a));
+    const most = busiest.callsMost;
     const letters = world.deadLetters();
     const kept = world.storedSuccesses();
     const line = (some: typeof first) =>
@@ -515,7 +516,7 @@ export async function hot(size: Hot, options: RunOptions): Promise<Outcome> {
         ...(back === undefined ? {} : { 'back after, s': round(back) }),
         'first request while well': line(first),
         'stored while well': line(stored),
-        'most calls of a store in a second': most,
+        'most calls of a store in a second': `${most}, at ${round(secondOf(busiest.callsMostAt))} s`,
         stores: stores.length,
         requests: all.reduce(
           (sum, { hooks }) => sum + hooks.reduce((own, { requests }) => own + requests, 0),
