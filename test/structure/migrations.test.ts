@@ -26,7 +26,7 @@ const OF_D1 = {
   'migrations/0020_notices.sql': '3248f335967b6699',
   'migrations/0021_signing_algorithms.sql': 'c741ba915f285d44',
   'migrations/0022_audience_revision.sql': 'edc91daf85d48516',
-  'migrations/0023_shards.sql': 'ccd5adb4e5970b6e',
+  'migrations/0023_shards.sql': 'c84467764920725e',
 };
 
 /** In the order of `MIGRATIONS` in src/event-store/schema.ts. */

@@ -28,7 +28,17 @@ const GROUPS: readonly (readonly [string, readonly ((program: Command, begin: Be
   ['For customers:', [addSubscriptions, addEvents, addRedeliveries, addExports, addFilters, addStats]],
   [
     'For operators:',
-    [addCustomers, addClients, addKeys, addShards, addEndpoints, addMetrics, addDeadLetters, addNotices, addAudit],
+    [
+      addCustomers,
+      addClients,
+      addKeys,
+      addShards,
+      addEndpoints,
+      addMetrics,
+      addDeadLetters,
+      addNotices,
+      addAudit,
+    ],
   ],
   ['Moving here:', [addImport]],
 ];
