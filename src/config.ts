@@ -41,6 +41,8 @@ export interface Config {
   readonly verifyEndpoints: boolean;
   /** `debug` logs every success in a line of its own. */
   readonly logLevel: 'debug' | 'info';
+  /** Queue messages say which request published their events. A version that does not know it refuses such messages (contract 10.5). */
+  readonly traceRequests: boolean;
   /** Where to report a fault: a `mailto:` or `https:` URL, for `/.well-known/security.txt` (contract 10.5). */
   readonly securityContact?: string;
   /** Who may show the console in a frame, as a Content-Security-Policy says it (contract 10.15). */
@@ -161,6 +163,7 @@ const Variables = z.object({
   ALLOW_PRIVATE_ENDPOINTS: z.enum(['true', 'false'], { error: 'must be true or false' }).default('false'),
   VERIFY_ENDPOINTS: z.enum(['true', 'false'], { error: 'must be true or false' }).default('false'),
   LOG_LEVEL: z.enum(['debug', 'info'], { error: 'must be debug or info' }).default('info'),
+  TRACE_REQUESTS: z.enum(['true', 'false'], { error: 'must be true or false' }).default('false'),
   SECURITY_CONTACT: z
     .string()
     .regex(/^(mailto:[^\s@]+@[^\s@]+|https:\/\/[^\s/]+\S*)$/, {
@@ -230,6 +233,7 @@ function parseConfig(env: Env): Config | ConfigError {
     allowPrivateEndpoints: vars.ALLOW_PRIVATE_ENDPOINTS === 'true',
     verifyEndpoints: vars.VERIFY_ENDPOINTS === 'true',
     logLevel: vars.LOG_LEVEL,
+    traceRequests: vars.TRACE_REQUESTS === 'true',
     ...(vars.SECURITY_CONTACT === undefined ? {} : { securityContact: vars.SECURITY_CONTACT }),
     consoleFrameAncestors: vars.CONSOLE_FRAME_ANCESTORS,
     ...(vars.OPERATOR_TOKEN === undefined ? {} : { operatorToken: vars.OPERATOR_TOKEN }),

@@ -35,6 +35,7 @@ export interface Env {
   ALLOW_PRIVATE_ENDPOINTS?: string;
   VERIFY_ENDPOINTS?: string;
   LOG_LEVEL?: string;
+  TRACE_REQUESTS?: string;
   SECURITY_CONTACT?: string;
   CONSOLE_FRAME_ANCESTORS?: string;
 

@@ -17,6 +17,7 @@ const ATTEMPT_FIELDS = [
   'customerId',
   'subscriptionId',
   'eventId',
+  'requestId',
   'attempt',
   'outcome',
   'statusCode',
@@ -212,10 +213,10 @@ export const LOG_EVENTS = {
     },
     'dead letters': {
       meaning:
-        'Messages of a batch held `count` events that can never be processed. They are in the list of dead letters. The first is of the message `messageId`, and is listed under `id` for the reason `reason`. The other events of the messages were delivered.',
+        'Messages of a batch held `count` events that can never be processed, or one message was not delivered after 100 retries. The events are in the list of dead letters, or on their way to it. The first is of the message `messageId`, and is listed under `id` for the reason `reason`. Messages that say which request published them have a line for each request, `requestId`; all others share a line. The other events of the messages were delivered.',
       action:
         'Read the letters: see [Dead letters](#dead-letters). In most cases a producer sends something wrong: tell its owner.',
-      fields: ['queue', 'messageId', 'count', 'id', 'reason'],
+      fields: ['queue', 'messageId', 'requestId', 'count', 'id', 'reason'],
     },
     'dead letters dropped': {
       meaning:
@@ -323,7 +324,7 @@ export const LOG_EVENTS = {
       meaning:
         'A consumer could not send the rest of a message to `webhook-slices`. The message comes back as a whole; what is delivered already is not delivered again.',
       action: 'Nothing about single lines. If they go on, see [Outages](#outages).',
-      fields: ['messageId', 'customerId', 'error'],
+      fields: ['messageId', 'requestId', 'customerId', 'error'],
     },
     'signing keys not read': {
       meaning:
@@ -362,7 +363,16 @@ export const LOG_EVENTS = {
         'A consumer sent the rest of a message to `webhook-slices`: `events` events for `subscriptions` subscriptions, after `waitSeconds`. Its time or its connections were used up, or an endpoint has not answered for longer than usual. With `failures` above 0, work on it has failed that often. Rests without a wait and without a failure share a line in a minute, for each customer and isolate: `messages` is how many, and the other figures are those of the last one.',
       action:
         'Nothing. Many `messages` with `waitSeconds` 0 mean that listeners answer slowly, or that more is published than the consumers can send: see [Limits](#limits).',
-      fields: ['customerId', 'messageId', 'subscriptions', 'events', 'failures', 'waitSeconds', 'messages'],
+      fields: [
+        'customerId',
+        'messageId',
+        'requestId',
+        'subscriptions',
+        'events',
+        'failures',
+        'waitSeconds',
+        'messages',
+      ],
     },
   },
 } as const satisfies Record<'error' | 'warn' | 'info', Readonly<Record<string, LogEvent>>>;

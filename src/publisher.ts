@@ -18,11 +18,15 @@ export class Publisher extends WorkerEntrypoint<Env> {
    *   queued: repeat with the same ids
    */
   async publish(events: unknown): Promise<string[]> {
-    const { queues } = createServices(this.env, checkAddress);
-    const result = await publish(queues.events, events, Date.now()).catch((error: unknown) => {
-      logError('publish not queued', error);
-      throw error;
-    });
+    const { queues, config } = createServices(this.env, checkAddress);
+    const requestId = crypto.randomUUID();
+    const traced = config.traceRequests ? requestId : undefined;
+    const result = await publish(queues.events, events, Date.now(), undefined, traced).catch(
+      (error: unknown) => {
+        logError('publish not queued', error, { requestId });
+        throw error;
+      },
+    );
     if (!result.ok) throw new Error(JSON.stringify(firstFaults(result.faults, 'body')));
     return result.events.map(({ id }) => id);
   }

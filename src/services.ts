@@ -15,7 +15,14 @@ import { openHostLimit } from './host-limit/client.ts';
 import { noteHealthWithNotice } from './operations/notices.ts';
 import type { AddressCheck } from './outbound/address-check.ts';
 import { postSet } from './outbound/listener-client.ts';
-import { letterMessage, type QUEUES, type Sender, sendAll, sendDispatches } from './outbound/queues.ts';
+import {
+  letterMessage,
+  type QUEUES,
+  type Sender,
+  sendAll,
+  sendDispatches,
+  untraced,
+} from './outbound/queues.ts';
 import { createSigner, type Signer } from './signing/signer.ts';
 import { type Database, openDatabase } from './storage/database.ts';
 import { type DeadLetter, insertDeadLetters } from './storage/dead-letters.ts';
@@ -128,7 +135,11 @@ function createDelivery(
     post: (endpoint, set, after) => postSet(listeners, endpoint, set, after),
     longestAttemptMs: longestAttemptMs(config.attemptTimeoutMs),
     sendSlices: (queue, slices, delaySeconds) =>
-      sendAll(queue === 'events' ? env.EVENTS : env.SLICES, slices, delaySeconds),
+      sendAll(
+        queue === 'events' ? env.EVENTS : env.SLICES,
+        config.traceRequests ? slices : untraced(slices),
+        delaySeconds,
+      ),
     sendDispatches: (dispatches, delaySeconds) => sendDispatches(env, dispatches, delaySeconds),
     noteHealth: (subscription, health, before) =>
       noteHealthWithNotice({ db, signer, eventStore }, subscription, health, before, Date.now()),

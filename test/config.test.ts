@@ -71,6 +71,7 @@ describe('the configuration', () => {
       'ALLOW_PRIVATE_ENDPOINTS',
       'VERIFY_ENDPOINTS',
       'LOG_LEVEL',
+      'TRACE_REQUESTS',
       'OPERATOR_TOKEN',
       'KEY_ENCRYPTION_KEY_PREVIOUS',
     ];
@@ -103,6 +104,7 @@ describe('the configuration', () => {
     ['ALLOW_PRIVATE_ENDPOINTS', 'false', { allowPrivateEndpoints: false }],
     ['VERIFY_ENDPOINTS', 'true', { verifyEndpoints: true }],
     ['LOG_LEVEL', 'debug', { logLevel: 'debug' }],
+    ['TRACE_REQUESTS', 'true', { traceRequests: true }],
     ['SECURITY_CONTACT', 'mailto:a@example.com', { securityContact: 'mailto:a@example.com' }],
     ['SECURITY_CONTACT', 'https://example.com/report', { securityContact: 'https://example.com/report' }],
     ['CONSOLE_FRAME_ANCESTORS', "'none'", { consoleFrameAncestors: "'none'" }],
@@ -160,6 +162,7 @@ describe('a bad value of a variable', () => {
     ['ALLOW_PRIVATE_ENDPOINTS', ['yes', 'TRUE', '1']],
     ['VERIFY_ENDPOINTS', ['yes', 'TRUE', '1']],
     ['LOG_LEVEL', ['warn', 'INFO', 'canary']],
+    ['TRACE_REQUESTS', ['yes', 'TRUE', '1']],
     [
       'SECURITY_CONTACT',
       [

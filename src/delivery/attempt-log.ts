@@ -36,12 +36,13 @@ export function logStored(
 }
 
 function attemptFields(
-  { eventId, acceptedAt, result }: AttemptedReport,
+  { eventId, acceptedAt, requestId, result }: AttemptedReport,
   { state, attempts, nextAttemptAt }: StoredReport,
 ) {
   const { outcome } = result;
   return {
     eventId,
+    requestId,
     attempt: result.attempt,
     outcome: outcome.kind,
     statusCode: 'response' in outcome ? outcome.response.statusCode : null,

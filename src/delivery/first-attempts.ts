@@ -198,7 +198,9 @@ export class FirstAttempts {
 }
 
 function factsOf({ subscription }: Portion, event: IdentityEvent, set: string): DeliveryFacts {
-  return { eventId: event.id, acceptedAt: event.acceptedAt, endpoint: subscription.endpoint, set };
+  const { id, acceptedAt, requestId } = event;
+  const facts = { eventId: id, acceptedAt, endpoint: subscription.endpoint, set };
+  return requestId === undefined ? facts : { ...facts, requestId };
 }
 
 /**

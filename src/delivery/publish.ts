@@ -24,6 +24,7 @@ const TOO_MUCH: Fault = { name: 'body', reason: 'is more than can be queued at o
  * Publishes one event or an array of them.
  * @param now the time of acceptance, ms
  * @param customerId the customer of an HTTPS call; absent, every event names its own
+ * @param requestId the id of the call, if its messages may say it (`TRACE_REQUESTS`, contract 10.6)
  * @returns ids and types in the order given, once the events are durably queued; or faults, and nothing is queued. Events after the
  *   first 100 faults are not judged
  * @throws Outage when the queue did not take them: the caller repeats with the same ids
@@ -33,6 +34,7 @@ export async function publish(
   input: unknown,
   now: number,
   customerId?: string,
+  requestId?: string,
 ): Promise<PublishResult> {
   const many = Array.isArray(input);
   const raws: readonly unknown[] = many ? input : [input];
@@ -47,10 +49,11 @@ export async function publish(
   };
   const faults: Fault[] = [];
   const events: IdentityEvent[] = [];
+  const traced = requestId === undefined ? {} : { requestId };
   for (const [position, raw] of raws.entries()) {
     if (faults.length > FAULTS_MAX) break;
     const check = checkPublishedEvent(raw, now, customerId);
-    if (check.ok) events.push({ ...check.event, id: check.event.id ?? freshId(position) });
+    if (check.ok) events.push({ ...check.event, id: check.event.id ?? freshId(position), ...traced });
     else faults.push(...check.faults.map((fault) => (many ? atPosition(fault, position) : fault)));
   }
   if (faults.length > 0) return { ok: false, faults };

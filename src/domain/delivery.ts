@@ -82,6 +82,8 @@ export interface DeliveryFacts {
   readonly set: string;
   /** A test: it goes out even while its endpoint is failing (contract 10.4). */
   readonly neverHeld?: true;
+  /** The request that published the event, for the log alone (contract 10.5). Absent: not known, or packed with other successes. */
+  readonly requestId?: string;
 }
 
 export interface Delivery extends DeliveryFacts {
@@ -165,6 +167,7 @@ export function arrive(facts: DeliveryFacts, now: number, enabled: boolean): Del
     acceptedAt: facts.acceptedAt,
     endpoint: facts.endpoint,
     set: facts.set,
+    ...(facts.requestId === undefined ? {} : { requestId: facts.requestId }),
     state: 'awaiting-executing',
     attempts: 0,
     runBase: 0,

@@ -45,6 +45,8 @@ export interface IdentityEvent {
   readonly globalSub?: string;
   /** Names of the changed attributes; only `entityUpdated` has them. */
   readonly attributes?: readonly string[];
+  /** The request that published it, for the log alone (contract 10.5). Absent: not known. */
+  readonly requestId?: string;
 }
 
 const fields = {
@@ -127,7 +129,11 @@ export function checkKeptEvent(raw: unknown, acceptedAt: number): EventCheck {
 }
 
 /** An event as a producer would publish it with all that we added: `checkKeptEvent` takes it. */
-export function keptEvent({ acceptedAt: _, ...event }: IdentityEvent): Record<string, unknown> {
+export function keptEvent({
+  acceptedAt: _,
+  requestId: __,
+  ...event
+}: IdentityEvent): Record<string, unknown> {
   return {
     ...event,
     // Any other value stays as it is, and is named as a fault.

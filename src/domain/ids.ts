@@ -22,6 +22,14 @@ export function isClientId(text: string): boolean {
   return /^(?!\.{1,2}$)[A-Za-z0-9._~-]{1,64}$/.test(text);
 }
 
+/**
+ * True for a text that can be the id of a request (contract 8): a UUID for a call, and what the platform calls a message of a queue. It is
+ * harmless in a log line, and each delivery that waits keeps it, so it is short.
+ */
+export function isRequestId(text: string): boolean {
+  return /^[A-Za-z0-9_=-]{1,64}$/.test(text);
+}
+
 /** True for a UUID version 7 in lower case. */
 export function isEventId(text: string): boolean {
   return isUuid(text) && validate(text) && version(text) === 7;

@@ -68,8 +68,9 @@ export class Attempts {
     }
     // The report of the attempt writes that it began. Until then the row is a dispatch that nobody else begins.
     deliveries.rows.due.dispatched.begin(delivery, now, begun.dueAt ?? now);
-    const { acceptedAt, endpoint, set, attempts } = begun;
-    return { eventId, acceptedAt, endpoint, set, attempt: attempts };
+    const { acceptedAt, endpoint, set, attempts, requestId } = begun;
+    const facts = { eventId, acceptedAt, endpoint, set, attempt: attempts };
+    return requestId === undefined ? facts : { ...facts, requestId };
   }
 
   /**

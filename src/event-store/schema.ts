@@ -346,6 +346,9 @@ const MIGRATIONS: readonly string[] = [
      CONSTRAINT shards_are_counted_from_home CHECK (shard >= 0);
    ALTER TABLE store ADD COLUMN shards INTEGER NOT NULL DEFAULT 1
      CONSTRAINT there_is_a_shard CHECK (shards >= 1);`,
+  // The request that published an event, for the log of its attempts. What is packed has it in its text, if it is held.
+  `ALTER TABLE deliveries ADD COLUMN request_id TEXT;
+   ALTER TABLE first_retries ADD COLUMN request_id TEXT;`,
 ];
 
 /** Whether a store has no tables yet: no call has made any, or the store of a deleted subscription has erased them. It writes nothing. */

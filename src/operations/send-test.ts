@@ -34,13 +34,15 @@ type ClaimOf = (eventId: string) => Record<string, object>;
 
 const testEvent: ClaimOf = (id) => ({ test: { id } });
 
+/** @param requestId the call that asked for it, for the log of its attempts */
 export async function sendTest(
   needs: SendTestNeeds,
   subscription: Subscription,
   now: number,
   claimOf?: ClaimOf,
+  requestId?: string,
 ): Promise<SentTest> {
-  const stored = await storeTest(needs, subscription, now, claimOf);
+  const stored = await storeTest(needs, subscription, now, claimOf, requestId);
   if (stored.result !== 'stored') return stored;
   const delivery = await needs.eventStore(subscription).read(stored.eventId);
   // An erased store has stored nothing.
@@ -56,6 +58,7 @@ async function storeTest(
   subscription: Subscription,
   now: number,
   claimOf: ClaimOf = testEvent,
+  requestId?: string,
 ): Promise<StoredTest> {
   if (!subscription.enabled) return { result: 'disabled' };
   const keys = await currentKeysQuery(needs.db, subscription.customerId);
@@ -67,7 +70,8 @@ async function storeTest(
   const [eventId = ''] = newEventIds(idTime, 1, crypto.getRandomValues(new Uint8Array(16)));
   const set = await sign(needs.signer, key, subscription, { eventId, events: claimOf(eventId) }, now);
   const { endpoint } = subscription;
-  const facts = { eventId, acceptedAt: now, endpoint, set, neverHeld: true as const };
+  const traced = requestId === undefined ? {} : { requestId };
+  const facts = { eventId, acceptedAt: now, endpoint, set, neverHeld: true as const, ...traced };
   const { settled } = await needs
     .eventStore(subscription)
     .settle(refOf(subscription), [{ ...facts, kind: 'deferred' }]);

@@ -13,7 +13,7 @@
 import { z } from 'zod';
 import { Outage } from '../domain/errors.ts';
 import type { EventType, IdentityEvent } from '../domain/event.ts';
-import { isEventId } from '../domain/ids.ts';
+import { isEventId, isRequestId } from '../domain/ids.ts';
 import { depthExceeds } from '../domain/json-size.ts';
 import {
   DEAD_LETTER_MAX_DEPTH,
@@ -80,6 +80,11 @@ const moment = z.custom<number>(isMoment, { error: 'must be a time in millisecon
 
 const eventId = uuid.refine(isEventId, { error: 'must be a UUID version 7' });
 
+const REQUEST_ID = { error: 'must be 1 to 64 ASCII letters, digits, _, - or =' };
+
+/** The request that published the events of a message. A version that does not know it refuses the message, so a variable says when it is sent (contract 10.6). */
+const requestId = z.string(REQUEST_ID).refine(isRequestId, REQUEST_ID).optional();
+
 function list<Member extends z.ZodType>(member: Member, max: number) {
   const error = `must be an array of 1 to ${max}`;
   return z.array(member, { error }).min(1, { error }).max(max, { error });
@@ -129,6 +134,7 @@ export const PackedEvents = strict({
   waited: z.literal(true, { error: 'must be true' }).optional(),
   /** Of a slice: the hosts that several subscriptions of the customer share (contract 10.4). Absent: it may be any host. */
   sharedHosts: z.array(host, SHARED_HOSTS).max(SLICE_MAX_HOSTS, SHARED_HOSTS).optional(),
+  requestId,
 });
 
 /** A packed message as the service makes it. */
@@ -158,7 +164,7 @@ function pack(event: IdentityEvent): PackedEvent {
  */
 export function unpackEvent(
   member: unknown,
-  { customerId, acceptedAt }: Pick<PackedEvents, 'customerId' | 'acceptedAt'>,
+  { customerId, acceptedAt, requestId }: Pick<PackedEvents, 'customerId' | 'acceptedAt' | 'requestId'>,
 ): IdentityEvent | undefined {
   if (!Array.isArray(member) || member.length !== PACKED_EVENT_VALUES) return undefined;
   const [id, type, occurredAt, app, client, entityType, sub, globalSub, names] = member as PackedEvent;
@@ -174,11 +180,12 @@ export function unpackEvent(
     sub,
     ...(globalSub === null ? {} : { globalSub }),
     ...(names === null ? {} : { attributes: names }),
+    ...(requestId === undefined ? {} : { requestId }),
   };
 }
 
 /**
- * Packs events with the same time of acceptance into messages of at most 64 KB. A message holds events of one customer,
+ * Packs events of one request, with the same time of acceptance, into messages of at most 64 KB. A message holds events of one customer,
  * and there are as few messages as the order of the events allows.
  */
 export function packEvents(events: readonly IdentityEvent[], acceptedAt: number): PackedEvents[] {
@@ -189,7 +196,8 @@ export function packEvents(events: readonly IdentityEvent[], acceptedAt: number)
     for (const packed of own.map(pack)) {
       const size = utf8Length(JSON.stringify(packed)) + 1;
       if (message === undefined || bytes + size > QUEUE_MESSAGE_MAX_BYTES) {
-        message = { packed: 1, customerId, acceptedAt, events: [] };
+        const { requestId } = events[0] ?? {};
+        message = { packed: 1, customerId, acceptedAt, events: [], ...(requestId && { requestId }) };
         messages.push(message);
         bytes = utf8Length(JSON.stringify(message));
       }
@@ -198,6 +206,11 @@ export function packEvents(events: readonly IdentityEvent[], acceptedAt: number)
     }
   }
   return messages;
+}
+
+/** Messages without the ids of requests: a consumer of an earlier version refuses those that have one (`TRACE_REQUESTS`, contract 10.6). */
+export function* untraced(messages: Iterable<PackedEvents>): Iterable<PackedEvents> {
+  for (const { requestId: _, ...message } of messages) yield message;
 }
 
 // --- webhook-deliveries ---------------------------------------------------------------------------
@@ -249,6 +262,7 @@ export const ReplayedEvent = strict({
   /** The id that the event was given, for an event that has none of its own. */
   eventId,
   event: z.unknown(),
+  requestId,
 });
 export type ReplayedEvent = z.infer<typeof ReplayedEvent>;
 

@@ -92,7 +92,7 @@ async function refuseAll(
     ...readMisplaced(message, 'is no dispatch', ports.now(), queue),
   }));
   await storeLetters(refused, ports.deadLetters.store, async (some, stored) => {
-    logStored(queue, (some[0] as (typeof refused)[number]).message, stored);
+    logStored(queue, some, stored);
     await Promise.all(
       some.map(({ message, letters }) =>
         acknowledge(message, stored.isStored, () => ports.deadLetters.send(letters())),

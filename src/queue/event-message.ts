@@ -19,6 +19,7 @@ import {
   keptEvent,
   mayBePublishedEvent,
 } from '../domain/event.ts';
+import { isRequestId } from '../domain/ids.ts';
 import { isTooLarge } from '../domain/json-size.ts';
 import { DEAD_LETTERS_PER_MESSAGE } from '../domain/limits.ts';
 import { PackedEvents, QUEUES, ReplayedEvent, type SliceOf, unpackEvent } from '../outbound/queues.ts';
@@ -42,6 +43,8 @@ export interface EventMessage extends SliceOf {
   readonly letterCount: number;
   /** Makes these letters: their texts take far longer than the reading, so others have their turn first. */
   letters(): readonly DeadLetter[];
+  /** The request that published the events, as the message says it. */
+  readonly requestId?: string;
 }
 
 /** @param onlySlices the queue has slices alone: any other message would have been split elsewhere. Never throws */
@@ -93,13 +96,13 @@ export function isForm(body: unknown, mark: 'packed' | 'replay' | 'deadLetter' |
 function readPacked(message: ReadableMessage, now: number, onlySlices: boolean): EventMessage {
   const packed = PackedEvents.safeParse(message.body);
   if (!packed.success) return refused(message, describeFaults(faultsOf(packed.error.issues, 'message')), now);
-  const { acceptedAt, customerId, subscriptions, failures, waited, sharedHosts } = packed.data;
+  const { acceptedAt, customerId, subscriptions, failures, waited, sharedHosts, requestId } = packed.data;
   const fault = faultOfAcceptance(acceptedAt, message.timestamp.getTime(), now);
   if (fault !== undefined) return refused(message, fault, now);
   if (onlySlices && subscriptions === undefined) {
     return { events: [], ...readMisplaced(message, 'is no slice', now) };
   }
-  const reading = new Reading(originOf(message, acceptedAt), now, customerId);
+  const reading = new Reading(originOf(message, acceptedAt), now, requestId, customerId);
   for (const [position, member] of packed.data.events.entries()) {
     const event = unpackEvent(member, packed.data);
     if (event === undefined) reading.refuse(position, 'event must be an array of nine values', member);
@@ -115,6 +118,7 @@ function readPacked(message: ReadableMessage, now: number, onlySlices: boolean):
     ...(failures === undefined ? {} : { failures }),
     ...(waited === undefined ? {} : { waited }),
     ...(sharedHosts === undefined ? {} : { sharedHosts }),
+    ...(requestId === undefined ? {} : { requestId }),
   };
 }
 
@@ -122,18 +126,19 @@ function readReplayed(message: ReadableMessage, now: number): EventMessage {
   const replayed = ReplayedEvent.safeParse(message.body);
   if (!replayed.success)
     return refused(message, describeFaults(faultsOf(replayed.error.issues, 'message')), now);
-  const { acceptedAt, eventId, event } = replayed.data;
+  const { acceptedAt, eventId, event, requestId } = replayed.data;
   const fault = faultOfAcceptance(acceptedAt, message.timestamp.getTime(), now);
   if (fault !== undefined) return refused(message, fault, now);
-  const reading = new Reading({ message, acceptedAt, idAt: () => eventId }, now);
+  const reading = new Reading({ message, acceptedAt, idAt: () => eventId }, now, requestId);
   reading.judge(0, event, checkKeptEvent(event, acceptedAt));
-  return reading.end();
+  return { ...reading.end(), ...(requestId === undefined ? {} : { requestId }) };
 }
 
 function readPublished(message: ReadableMessage, now: number): EventMessage {
   const { body } = message;
   const origin = originOf(message);
-  const reading = new Reading(origin, now);
+  // The producer made no call that has an id, so the message stands for it.
+  const reading = new Reading(origin, now, isRequestId(message.id) ? message.id : undefined);
   const members: readonly unknown[] = Array.isArray(body) ? body : [body];
   if (members.length === 0) reading.refuse(0, 'empty array', body);
   for (const [position, member] of members.entries()) {
@@ -148,14 +153,19 @@ function readPublished(message: ReadableMessage, now: number): EventMessage {
 class Reading {
   readonly #origin: Origin;
   readonly #now: number;
+  readonly #requestId: string | undefined;
   readonly #customerId: string | undefined;
   readonly #events: [number, IdentityEvent][] = [];
   readonly #refusals: Refusal[] = [];
 
-  /** @param customerId of all members; absent: each says its own */
-  constructor(origin: Origin, now: number, customerId?: string) {
+  /**
+   * @param requestId of the request that published the events, if it is known
+   * @param customerId of all members; absent: each says its own
+   */
+  constructor(origin: Origin, now: number, requestId: string | undefined, customerId?: string) {
     this.#origin = origin;
     this.#now = now;
+    this.#requestId = requestId;
     this.#customerId = customerId;
   }
 
@@ -182,7 +192,12 @@ class Reading {
     // The time in an id of its own was checked with the event.
     const fault = faultOfIdTime(id, this.#origin.acceptedAt);
     if (fault !== undefined) this.refuse(position, `eventId ${fault}`, member);
-    else this.accept(position, { ...check.event, id });
+    else
+      this.accept(position, {
+        ...check.event,
+        id,
+        ...(this.#requestId === undefined ? {} : { requestId: this.#requestId }),
+      });
   }
 
   end(): EventMessage {

@@ -37,7 +37,7 @@ import { acknowledge } from './acknowledge.ts';
 import { type EventMessage, readEventMessage } from './event-message.ts';
 import { deadLetterOf } from './letters.ts';
 import { Progress } from './progress.ts';
-import { type Lettered, logStored, storeLetters } from './store-letters.ts';
+import { type Lettered, logLetters, logStored, storeLetters } from './store-letters.ts';
 
 /** What the consumer needs besides delivering. */
 export interface EventsPorts extends DeliveryPorts {
@@ -96,7 +96,7 @@ const SLICES_LANE: Lane = {
 type Reading = EventMessage & { readonly message: Message<unknown> };
 
 /** A message with events that can never be processed. */
-type Refused = Lettered & { readonly message: Message<unknown>; readonly progress: Progress };
+type Refused = Lettered & Pick<Reading, 'message' | 'requestId'> & { readonly progress: Progress };
 
 const NO_CUSTOMER = 'customerId names no customer';
 
@@ -307,7 +307,11 @@ class Batch {
       await this.#ports.sendSlices('slices', split(group, subscriptions), 0);
       progress.endPart(true);
     } catch (error) {
-      logWarn('slices not sent', { customerId: group.customerId, error: describeError(error) });
+      logWarn('slices not sent', {
+        customerId: group.customerId,
+        requestId: group.events[0]?.requestId,
+        error: describeError(error),
+      });
       progress.endPart(false);
     }
   }
@@ -316,18 +320,20 @@ class Batch {
   async #storeLetters(refused: readonly Refused[]): Promise<void> {
     const { queue } = this.#lane;
     await storeLetters(refused, this.#ports.deadLetters.store, (some, stored) => {
-      logStored(queue, (some[0] as Refused).message, stored);
+      logStored(queue, some, stored);
       for (const { progress } of some) progress.endPart(stored.isStored);
     });
   }
 
   /** @returns `undefined` when the message has nothing that can never be processed */
-  #refusedOf({ message, events, letterCount, letters }: Reading, progress: Progress): Refused | undefined {
+  #refusedOf(reading: Reading, progress: Progress): Refused | undefined {
+    const { message, events, letterCount, letters, requestId } = reading;
     const strangers = events.filter(([, { customerId }]) => !this.#audiences.has(customerId));
     if (letterCount + strangers.length === 0) return undefined;
     progress.expect();
     return {
       message,
+      ...(requestId === undefined ? {} : { requestId }),
       progress,
       letterCount: letterCount + strangers.length,
       letters: () => [
@@ -361,10 +367,13 @@ function groupsOf({ events, subscriptions, waited }: Reading): Addressed[] {
 const keyOf = ({ customerId, id }: IdentityEvent) => `${customerId} ${id}`;
 
 /** A message at its last delivery: its events become letters, with the ids they were given. */
-async function giveUp({ message, events, letters }: Reading, ports: EventsPorts): Promise<void> {
+async function giveUp(reading: Reading, ports: EventsPorts): Promise<void> {
+  const { message, events, letters } = reading;
   const reason = `not delivered after ${QUEUE_MAX_RETRIES} retries`;
-  await ports.deadLetters.send([
-    ...letters(),
+  const all = [
     ...events.map(([position, event]) => deadLetterOf(message, position, event, reason, ports.now())),
-  ]);
+    ...letters(),
+  ];
+  await ports.deadLetters.send(all);
+  logLetters(QUEUES.events, reading, all);
 }

@@ -45,6 +45,7 @@ export class Progress {
   readonly #failuresBefore: number;
   readonly #hasWaited: boolean;
   readonly #sharedHosts: SliceOf['sharedHosts'];
+  readonly #requestId: string | undefined;
   readonly #ports: ProgressPorts;
   readonly #finish: () => void;
   /** The first part is the reading of the message: it ends when all other parts are known. */
@@ -56,11 +57,16 @@ export class Progress {
   readonly #later = new Map<number, Rests>();
 
   /** @param slice what is known of a slice from before: how often work on it had failed, and whether it has waited */
-  constructor(message: Acknowledgeable & { readonly id: string }, slice: SliceOf, ports: ProgressPorts) {
+  constructor(
+    message: Acknowledgeable & { readonly id: string },
+    { requestId, ...slice }: SliceOf & Pick<PackedEvents, 'requestId'>,
+    ports: ProgressPorts,
+  ) {
     this.#message = message;
     this.#failuresBefore = slice.failures ?? 0;
     this.#hasWaited = slice.waited === true;
     this.#sharedHosts = slice.sharedHosts;
+    this.#requestId = requestId;
     this.#ports = ports;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.finished = promise;
@@ -111,7 +117,11 @@ export class Progress {
       await this.#send(this.#failed, before + 1, retryDelaySeconds(before + 1));
       return true;
     } catch (error) {
-      logWarn('slices not sent', { messageId: this.#message.id, error: describeError(error) });
+      logWarn('slices not sent', {
+        messageId: this.#message.id,
+        requestId: this.#requestId,
+        error: describeError(error),
+      });
       return false;
     }
   }
@@ -134,6 +144,7 @@ export class Progress {
       logInfo('sent on', {
         customerId,
         messageId: this.#message.id,
+        requestId: this.#requestId,
         subscriptions: subscriptionIds.size,
         events: events.size,
         failures,

@@ -15,7 +15,10 @@ export interface Lettered {
 
 /** What became of some messages: their letters are stored, or the error says why they are not. */
 type Stored =
-  | { readonly isStored: true; readonly letters: readonly DeadLetter[] }
+  | {
+      readonly isStored: true /** Those of each message. */;
+      readonly letters: readonly (readonly DeadLetter[])[];
+    }
   | { readonly isStored: false; readonly error: unknown };
 
 type Store = (letters: readonly DeadLetter[]) => Promise<void>;
@@ -71,7 +74,7 @@ async function storePortion<One>(some: readonly Made<One>[], store: Store, end: 
   let stored: Stored;
   try {
     await store(letters);
-    stored = { isStored: true, letters };
+    stored = { isStored: true, letters: some.map((made) => made.letters) };
   } catch (error) {
     if (some.length > 1 && outageBehind(error) === undefined) {
       for (const made of some) await storePortion([made], store, end);
@@ -85,14 +88,37 @@ async function storePortion<One>(some: readonly Made<One>[], store: Store, end: 
   );
 }
 
-/** Logs what became of the letters of some messages: one line, however many there are. */
-export function logStored(queue: string, first: { readonly id: string }, stored: Stored): void {
+/** A message with what names it in a log line. */
+interface Named {
+  readonly message: { readonly id: string };
+  readonly requestId?: string | undefined;
+}
+
+/**
+ * Logs what became of the letters of some messages. Those whose requests are known have a line for each request; all others share one
+ * line, however many there are.
+ */
+export function logStored(queue: string, some: readonly Named[], stored: Stored): void {
   if (!stored.isStored) {
     logWarn('dead letter not stored', { queue, error: describeError(stored.error) });
     return;
   }
-  const [letter] = stored.letters;
+  const named = some.map((one, index) => ({ ...one, letters: stored.letters[index] ?? [] }));
+  for (const own of Map.groupBy(named, ({ requestId }) => requestId).values()) {
+    const [first] = own;
+    const letters = own.flatMap((one) => one.letters);
+    if (first !== undefined) logLetters(queue, first, letters);
+  }
+}
+
+/** Logs the letters of one message, or of several that share a line. */
+export function logLetters(
+  queue: string,
+  { message, requestId }: Named,
+  letters: readonly DeadLetter[],
+): void {
+  const [letter] = letters;
   if (letter === undefined) return;
   const { id, reason } = letter;
-  logWarn('dead letters', { queue, messageId: first.id, count: stored.letters.length, id, reason });
+  logWarn('dead letters', { queue, messageId: message.id, requestId, count: letters.length, id, reason });
 }

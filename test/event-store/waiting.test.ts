@@ -164,14 +164,15 @@ describe('a delivery that waits for a retry', () => {
 });
 
 describe('a delivery that is held', () => {
-  it('a held delivery takes at most 160 bytes of the store, also when each is of another user', async () => {
+  it('a held delivery takes at most 160 bytes of the store, also when each is of another user and another request', async () => {
     const bench = new Bench();
     await bench.fail();
     const before = await bytes(bench);
     for (let round = 0; round < 20; round++) {
       const reports = bench
         .ids(100)
-        .map((id) => reportOf({ ...bench.facts(id), set: signedSet(bench, id, crypto.randomUUID()) }));
+        .map((id) => ({ ...bench.facts(id), set: signedSet(bench, id, crypto.randomUUID()) }))
+        .map((facts) => reportOf({ ...facts, requestId: crypto.randomUUID() }));
       await bench.store.settle(bench.ref, reports);
       bench.clock.advance(1000);
     }

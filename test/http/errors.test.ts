@@ -228,6 +228,7 @@ describe('a bad configuration', () => {
     ['ALLOW_PRIVATE_ENDPOINTS', 'value-4711'],
     ['VERIFY_ENDPOINTS', 'value-4711'],
     ['LOG_LEVEL', 'value-4711'],
+    ['TRACE_REQUESTS', 'value-4711'],
     ['SECURITY_CONTACT', 'value-4711'],
     ['CONSOLE_FRAME_ANCESTORS', 'value-4711'],
     ['OPERATOR_TOKEN', 'short-4711'],

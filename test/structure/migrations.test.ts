@@ -53,6 +53,7 @@ const OF_EVENT_STORES = [
   '4983326d92707ff9',
   '488885390bc873a5',
   '9cc78b5c3ee3948f',
+  'ed4efff2099a1934',
 ];
 
 describe('migrations', () => {

@@ -20,7 +20,7 @@ type Outline = Pick<Delivery, 'eventId' | 'acceptedAt' | 'endpoint' | 'leaseToke
   readonly dueAt: number;
 };
 
-type Content = { number: number; history: string; token: ArrayBuffer | string };
+type Content = { number: number; history: string; token: ArrayBuffer | string; request_id: string | null };
 
 export class FirstRetries {
   readonly #database: StoreDatabase;
@@ -52,7 +52,7 @@ export class FirstRetries {
     const outlines = eventIds.flatMap((eventId) => this.#all.get(eventId) ?? []);
     if (outlines.length === 0) return [];
     const contents = this.#database.rows<Content>(
-      `SELECT number, history, token FROM first_retries
+      `SELECT number, history, token, request_id FROM first_retries
        WHERE number IN (SELECT value FROM json_each(?))`,
       JSON.stringify(outlines.map(({ number }) => number)),
     );
@@ -92,11 +92,11 @@ export class FirstRetries {
   }
 
   /** Adds a delivery that `takes` accepted: one row. */
-  add({ eventId, acceptedAt, endpoint, dueAt, set, history }: Delivery): void {
+  add({ eventId, acceptedAt, endpoint, dueAt, set, history, requestId }: Delivery): void {
     const number = 1 + Math.max(0, ...[...this.#all.values()].map((outline) => outline.number));
     this.#database.run(
-      `INSERT INTO first_retries (number, event_id, accepted_at, endpoint, due_at, history, token)
-       VALUES (?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO first_retries (number, event_id, accepted_at, endpoint, due_at, history, token, request_id)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
       number,
       eventId,
       acceptedAt,
@@ -104,6 +104,7 @@ export class FirstRetries {
       dueAt,
       JSON.stringify(history),
       packSet(set),
+      requestId ?? null,
     );
     this.#all.set(eventId, { number, eventId, acceptedAt, endpoint, dueAt: dueAt ?? 0, leaseToken: null });
   }
@@ -185,6 +186,7 @@ function deliveryOf(outline: Outline, content: Content | undefined): Delivery {
   return {
     ...facts,
     set: unpackSet(content.token),
+    ...(content.request_id === null ? {} : { requestId: content.request_id }),
     state: 'awaiting-retry',
     attempts: 1,
     runBase: 0,

@@ -47,17 +47,18 @@ export function toEntry(delivery: Delivery): Entry | undefined {
 }
 
 /** What is kept of a held delivery, beside its id, its SET, and the endpoint that it shares with its whole pack. */
-type KeptHeld = readonly [acceptedAt: number, heldUntil: number];
+type KeptHeld = readonly [acceptedAt: number, heldUntil: number, requestId?: string];
 
 /**
  * A held delivery that nobody has attempted, as text: its history has only its arrival. `undefined` when its text would not give it back
  * exactly.
  */
 export function toHeldEntry(delivery: Delivery): Entry | undefined {
-  const { acceptedAt, updatedAt, heldUntil, history } = delivery;
+  const { acceptedAt, updatedAt, heldUntil, history, requestId } = delivery;
   if (delivery.hold !== 'held' || heldUntil === undefined || delivery.leaseToken !== null) return undefined;
   if (history.length !== 1 || updatedAt !== acceptedAt) return undefined;
-  const kept: KeptHeld = [acceptedAt, heldUntil];
+  const kept: KeptHeld =
+    requestId === undefined ? [acceptedAt, heldUntil] : [acceptedAt, heldUntil, requestId];
   return packable(delivery, kept);
 }
 
@@ -73,8 +74,9 @@ function packable(delivery: Delivery, kept: Kept | KeptHeld): Entry | undefined 
 /** The held delivery of a text. Its SET lacks the signature. */
 export function fromHeldEntry(eventId: string, text: string, endpoint: string): Delivery {
   const [kept = '', header = '', payload = ''] = text.split('\n');
-  const [acceptedAt, heldUntil] = JSON.parse(kept) as KeptHeld;
-  const facts = { eventId, acceptedAt, endpoint, set: unsigned({ header, payload }) };
+  const [acceptedAt, heldUntil, requestId] = JSON.parse(kept) as KeptHeld;
+  const traced = requestId === undefined ? {} : { requestId };
+  const facts = { eventId, acceptedAt, endpoint, set: unsigned({ header, payload }), ...traced };
   return { ...arrive(facts, heldUntil, true), hold: 'held', heldUntil, form: 'packed' };
 }
 

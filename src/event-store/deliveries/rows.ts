@@ -62,6 +62,8 @@ export type DeliveryRow = {
   held_until: number | null;
   /** A SET that nobody has signed yet; then there is no body. Null: it is signed. */
   unsigned: ArrayBuffer | null;
+  /** Null: not known, or written by an earlier version. */
+  request_id: string | null;
 };
 
 /** A row without its content. */
@@ -345,14 +347,15 @@ export class Rows {
   #insert(delivery: Delivery): void {
     const unsigned = isUnsigned(delivery.set) ? setBytes(delivery.set) : undefined;
     this.#database.run(
-      `INSERT INTO deliveries (${CHANGING}, event_id, accepted_at, endpoint, set_token, body, unsigned)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?)`,
+      `INSERT INTO deliveries (${CHANGING}, event_id, accepted_at, endpoint, set_token, body, unsigned, request_id)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?)`,
       ...this.#changing({ ...delivery, ...(unsigned === undefined ? {} : { form: 'unsigned' }) }),
       delivery.eventId,
       delivery.acceptedAt,
       delivery.endpoint,
       isKept(delivery) && unsigned === undefined ? this.#bodies.add(delivery.set) : null,
       unsigned ?? null,
+      delivery.requestId ?? null,
     );
   }
 
@@ -729,6 +732,7 @@ function fromRow(row: DeliveryRow): Delivery {
     acceptedAt: row.accepted_at,
     endpoint: row.endpoint,
     set: '',
+    ...(row.request_id === null ? {} : { requestId: row.request_id }),
     state: row.state,
     attempts: row.attempts,
     runBase: row.run_base,

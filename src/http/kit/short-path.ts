@@ -32,7 +32,8 @@ export async function takeShortPath(request: Request, env: Env): Promise<Respons
   const body = parse(bytes);
   const ids = { requestId: crypto.randomUUID(), callerRequestId: callerIdOf(request.headers) };
   try {
-    const result = body === undefined ? undefined : await publish(env.EVENTS, body, now, customerId);
+    const traced = readConfig(env).traceRequests ? ids.requestId : undefined;
+    const result = body === undefined ? undefined : await publish(env.EVENTS, body, now, customerId, traced);
     if (result?.ok !== true) {
       // The app finds the faults, and names them.
       return new Request(request, { body: bytes });

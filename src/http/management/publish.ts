@@ -44,7 +44,9 @@ export function addPublish(door: Door): void {
   door.post('/events', async (c) => {
     const customerId = param(c, 'cid');
     const body = await readJson(c, BODY);
-    const result = await publish(c.get('services').queues.events, body, Date.now(), customerId).catch(
+    const { queues, config } = c.get('services');
+    const requestId = config.traceRequests ? c.get('requestId') : undefined;
+    const result = await publish(queues.events, body, Date.now(), customerId, requestId).catch(
       (error: unknown) => {
         logNotQueued(error, { customerId, ...idsOf(c) });
         throw new ApiFailure(NOT_QUEUED);

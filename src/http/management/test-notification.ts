@@ -57,7 +57,7 @@ export function addTestNotification(door: Door): void {
     const services = c.get('services');
     const { captureDomain } = services.config;
     const claimOf = type && ((eventId: string) => exampleClaim(eventId, type, captureDomain));
-    const sent = await sendTest(services, subscription, Date.now(), claimOf);
+    const sent = await sendTest(services, subscription, Date.now(), claimOf, c.get('requestId'));
     switch (sent.result) {
       case 'stored':
         return c.json(eventResource(c, sent.delivery), 202);

@@ -139,10 +139,12 @@ const replayRoute = declareOwnRoute({
 function addReplay(door: Door): void {
   // Sends the letter, then drops it. If the call dies in between, a repeat sends the same event id: stores have it.
   door.openapi(replayRoute, async (c) => {
-    const { db, queues } = c.get('services');
+    const { db, queues, config } = c.get('services');
     const letter = c.get('letter');
     await begin(c, 'dead-letter-replayed', letter);
-    await sendAll(queues.events, [bodyOf(letter)]);
+    const body = bodyOf(letter);
+    const isTraced = config.traceRequests && typeof body === 'object';
+    await sendAll(queues.events, [isTraced ? { ...body, requestId: c.get('requestId') } : body]);
     await removeDeadLetter(db, letter.id);
     return c.json(letterResource(letter), 202);
   });
