@@ -44,6 +44,7 @@ const DEFAULTS = {
   allowPrivateEndpoints: false,
   verifyEndpoints: false,
   logLevel: 'info',
+  traceRequests: false,
   consoleFrameAncestors: "'none'",
   keyEncryptionKey: bytes(1),
   tokenSigningKey: bytes(2),

@@ -82,7 +82,10 @@ const eventId = uuid.refine(isEventId, { error: 'must be a UUID version 7' });
 
 const REQUEST_ID = { error: 'must be 1 to 64 ASCII letters, digits, _, - or =' };
 
-/** The request that published the events of a message. A version that does not know it refuses the message, so a variable says when it is sent (contract 10.6). */
+/**
+ * The request that published the events of a message (docs/decisions/0043-one-request-id-runs-through.md). A version that does not know it
+ * refuses the message, so a variable says when it is sent (contract 10.6).
+ */
 const requestId = z.string(REQUEST_ID).refine(isRequestId, REQUEST_ID).optional();
 
 function list<Member extends z.ZodType>(member: Member, max: number) {
