@@ -269,6 +269,9 @@ export const ReplayedEvent = strict({
 });
 export type ReplayedEvent = z.infer<typeof ReplayedEvent>;
 
+/** A letter may outlive this version by a rollback, so its body has no request: a replay gives it one. */
+const LetterBody = ReplayedEvent.omit({ requestId: true });
+
 // --- webhook-dead-letters -------------------------------------------------------------------------
 
 /** A letter for the operator's list, on its way to D1. */
@@ -309,7 +312,7 @@ function isLetterBody(body: string): boolean {
   if (!fitsLetter(body)) return false;
   try {
     const parsed: unknown = JSON.parse(body);
-    return !depthExceeds(parsed, DEAD_LETTER_MAX_DEPTH) && ReplayedEvent.safeParse(parsed).success;
+    return !depthExceeds(parsed, DEAD_LETTER_MAX_DEPTH) && LetterBody.safeParse(parsed).success;
   } catch {
     return false;
   }

@@ -16,7 +16,8 @@ export interface Lettered {
 /** What became of some messages: their letters are stored, or the error says why they are not. */
 type Stored =
   | {
-      readonly isStored: true /** Those of each message. */;
+      readonly isStored: true;
+      /** Those of each message. */
       readonly letters: readonly (readonly DeadLetter[])[];
     }
   | { readonly isStored: false; readonly error: unknown };

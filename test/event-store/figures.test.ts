@@ -444,9 +444,14 @@ describe('a store of an earlier version', () => {
     const bench = new Bench();
     await bench.settle(bench.ids(1)[0] ?? '', refused);
     await runInDurableObject(bench.store, (_, { storage }) => {
-      storage.sql.exec(`DROP TABLE figure_days; DROP TABLE figures_counted;
-        DELETE FROM migrations WHERE number >= ${MIGRATIONS_BEFORE}`);
-      migrate(storage);
+      storage.sql.exec('DROP TABLE figure_days; DROP TABLE figures_counted');
+      const undone = storage.sql
+        .exec('DELETE FROM migrations WHERE number >= ? RETURNING number', MIGRATIONS_BEFORE)
+        .toArray();
+      migrate(storage, MIGRATIONS_BEFORE + 1);
+      // The later ones are done already.
+      for (const { number } of undone.slice(1))
+        storage.sql.exec('INSERT INTO migrations (number) VALUES (?)', number as number);
     });
     await evictDurableObject(bench.store);
     expect((await figures(bench)).isExact).toBe(false);

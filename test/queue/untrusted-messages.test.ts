@@ -263,6 +263,7 @@ describe('a replayed event that no operator replayed', () => {
     ['a time of acceptance beyond all dates', { acceptedAt: UNREADABLE_DATE_MS }],
     ['an id that is no UUID', { eventId: 'x' }],
     ['an id of another day', { eventId: newId(Date.now() - 3 * DAY_MS) }],
+    ['a request id of two lines', { requestId: 'a\nb' }],
   ])('a replay with %s becomes a dead letter, and the list of dead letters answers', async (_, values) => {
     const customer = await newCustomer();
     const subscription = await newSubscription(customer);
@@ -301,6 +302,19 @@ describe('a dead letter that the service did not write', () => {
     ['an id that is no UUID', { id: 'x' }, 'id must be a UUID'],
     ['a body that is not JSON', { body: 'not json' }, 'body must be a replayed event as JSON'],
     ['a body that is not an event', { body: '7' }, 'body must be a replayed event as JSON'],
+    [
+      'a body that names a request',
+      {
+        body: JSON.stringify({
+          replay: 1,
+          acceptedAt: 1,
+          eventId: newId(),
+          event: anEvent(),
+          requestId: 'a',
+        }),
+      },
+      'body must be a replayed event as JSON',
+    ],
     ['a body that is no text', { body: {} }, 'body must be text'],
     ['a time of acceptance beyond all dates', { acceptedAt: UNREADABLE_DATE_MS }, 'acceptedAt must be'],
     ['a time of creation beyond all dates', { createdAt: 1e300 }, 'createdAt must be'],
