@@ -57,7 +57,7 @@ beforeAll(async () => {
       captureApplicationId: MARKUP.slice(0, 60),
       captureClientId: 'client',
       entityType: 'user',
-      sub: LONG,
+      sub: crypto.randomUUID(),
     },
   ]);
   eid = id;
