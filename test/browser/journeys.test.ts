@@ -196,7 +196,7 @@ describe('an operator', () => {
     await button(page, 'Open the console as this customer').click();
     await page.getByLabel('Read and change').check();
     await button(page, 'Make the link').click();
-    const url = await page.getByRole('dialog').locator('code').innerText();
+    const url = (await page.getByRole('dialog').locator('code').textContent()) ?? '';
 
     const theirs = await newPage();
     await theirs.goto(url);

@@ -14,11 +14,6 @@ export default async function setup(project: TestProject): Promise<(() => Promis
     project.provide('browserWorld', undefined);
     return undefined;
   }
-  const DEV = process.env['BROWSER_WORLD'];
-  if (DEV) {
-    project.provide('browserWorld', JSON.parse(DEV));
-    return undefined;
-  }
   const home = makeHome();
   const service = launchService(home, VARIABLES, await freePort());
   const producer = launchWorker(home, 'examples/producer/wrangler.toml', await freePort());

@@ -7,7 +7,7 @@ import { pause } from '../../tools/harness/processes.ts';
 import type { Answer, Call } from '../support/listener-script.ts';
 
 /** A safety net that names what a test waits for in vain, ms. */
-const GIVE_UP_MS = 40_000;
+const GIVE_UP_MS = 240_000;
 
 export const NARROW = { width: 360, height: 740 } as const;
 export const WIDE = { width: 1280, height: 800 } as const;

@@ -4,7 +4,7 @@ import { delimiter, join } from 'node:path';
 import { type Browser, type BrowserContext, type BrowserContextOptions, chromium } from 'playwright-core';
 
 /** A safety net for what a page waits for, ms; far above what it takes on a machine that is ten times slower. */
-const GIVE_UP_MS = 40_000;
+const GIVE_UP_MS = 240_000;
 
 export const NO_CHROMIUM =
   'Chromium is missing: install it (Debian: apt-get install chromium), or set CHROMIUM to the path of its program';
