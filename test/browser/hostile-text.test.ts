@@ -2,8 +2,8 @@
 import type { WebhooksClient } from '@identity-webhooks/client';
 import type { Page } from 'playwright-core';
 import { beforeAll, describe, expect, inject, it } from 'vitest';
-import { launchChromium, newProfile } from '../../tools/harness/browser.ts';
-import { createDeadLetter } from './dead-letter.ts';
+import { launchChromium, newProfile, settled } from '../../tools/harness/browser.ts';
+import { makeDeadLetter } from '../../tools/harness/dead-letter.ts';
 import {
   consoleUrl,
   go,
@@ -16,7 +16,6 @@ import {
   operator,
   publish,
   script,
-  settled,
   subscribe,
   untilEvents,
   useBrowser,
@@ -62,7 +61,7 @@ beforeAll(async () => {
   ]);
   eid = id;
   await publish(customer);
-  letter = await createDeadLetter(customer.customerId, MARKUP);
+  letter = await makeDeadLetter(operator(), world().producerUrl, customer.customerId, MARKUP);
   for (const sid of sids) await untilEvents(customer, sid, 'failure', 2);
 });
 

@@ -2,6 +2,7 @@
 import type { WebhooksClient } from '@identity-webhooks/client';
 import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
+import { settled } from '../../tools/harness/browser.ts';
 import {
   consoleUrl,
   go,
@@ -13,7 +14,6 @@ import {
   operator,
   publish,
   script,
-  settled,
   subscribe,
   untilEvents,
   useBrowser,

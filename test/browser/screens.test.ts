@@ -3,7 +3,8 @@ import { AxeBuilder } from '@axe-core/playwright';
 import type { WebhooksClient } from '@identity-webhooks/client';
 import type { Page } from 'playwright-core';
 import { beforeAll, describe, expect, inject, it } from 'vitest';
-import { createDeadLetter } from './dead-letter.ts';
+import { settled } from '../../tools/harness/browser.ts';
+import { makeDeadLetter } from '../../tools/harness/dead-letter.ts';
 import {
   consoleUrl,
   go,
@@ -14,13 +15,14 @@ import {
   newPage,
   openConsole,
   openOperator,
+  operator,
   publish,
   script,
-  settled,
   subscribe,
   untilEvents,
   useBrowser,
   WIDE,
+  world,
 } from './world.ts';
 
 useBrowser();
@@ -51,7 +53,7 @@ beforeAll(async () => {
   await subscribe(customer, 'screens-idle', { title: 'Not in use', enabled: false });
   await script('screens-failing', { status: 503, headers: { 'Retry-After': '1', Server: 'listener' } });
   [eid = ''] = await publish(customer, 3);
-  letter = await createDeadLetter(customer.customerId, 'no-such-type');
+  letter = await makeDeadLetter(operator(), world().producerUrl, customer.customerId, 'no-such-type');
   await untilEvents(customer, sid, 'failure', 3);
   await untilEvents(customer, works, 'success', 3);
   await customer.call('startExport', { sid });

@@ -102,16 +102,6 @@ export async function go(page: Page, route: string): Promise<void> {
   }, `#/${route}`);
 }
 
-/** Waits until nothing on the screen is being loaded. */
-export async function settled(page: Page): Promise<void> {
-  await page.waitForFunction(
-    () =>
-      document.querySelector('main h1') !== null &&
-      document.querySelector('.loading, [aria-busy="true"]') === null &&
-      !document.body.textContent.includes('Verifying…'),
-  );
-}
-
 export const hook = (name: string) => `${world().listenerUrl}/hooks/${name}`;
 
 /** Sets the answers of a hook, in order; the last one repeats. */

@@ -1,7 +1,13 @@
 /** The Chromium of this machine, without a window, and what goes wrong in its pages. */
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { type Browser, type BrowserContext, type BrowserContextOptions, chromium } from 'playwright-core';
+import {
+  type Browser,
+  type BrowserContext,
+  type BrowserContextOptions,
+  chromium,
+  type Page,
+} from 'playwright-core';
 
 /** A safety net for what a page waits for, ms; far above what it takes on a machine that is ten times slower. */
 const GIVE_UP_MS = 240_000;
@@ -66,4 +72,22 @@ export async function newProfile(browser: Browser, options: BrowserContextOption
   });
   await context.addInitScript(REPORT_VIOLATIONS);
   return { context, faults };
+}
+
+/** What a page has, as far as it is used here: programs of tools run in Node, and know no pages. */
+interface InPage {
+  readonly document: {
+    readonly body: { readonly textContent: string };
+    querySelector(selector: string): unknown;
+  };
+}
+
+/** Waits until the screen that is shown has all its data. */
+export async function settled(page: Page): Promise<void> {
+  await page.waitForFunction(() => {
+    const { document } = globalThis as unknown as InPage;
+    const isLoading = document.querySelector('.loading, [aria-busy="true"]') !== null;
+    const isVerifying = document.body.textContent.includes('Verifying…');
+    return document.querySelector('main h1') !== null && !isLoading && !isVerifying;
+  });
 }
