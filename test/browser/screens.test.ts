@@ -143,14 +143,18 @@ async function judge(page: Page, name: string): Promise<string[]> {
   const found = violations.flatMap(({ id, nodes }) =>
     nodes.map(({ target, failureSummary = '' }) => `${name}: ${id} at ${target}: ${failureSummary}`),
   );
-  const { over, widest } = await page.evaluate(() => ({
+  const { over, spilled, widest } = await page.evaluate(() => ({
     over: document.documentElement.scrollWidth - innerWidth,
+    spilled: [...document.querySelectorAll('td, tbody th, dd, li, .tile')]
+      .filter((element) => element.scrollWidth > element.clientWidth + 1 && element.clientWidth > 1)
+      .map(({ textContent }) => textContent),
     widest: [...document.querySelectorAll('body *')]
       .filter((element) => element.getBoundingClientRect().right > innerWidth + 1)
       .map(({ tagName, className }) => `${tagName}.${className}`)
       .slice(0, 5),
   }));
   if (over > 0) found.push(`${name} is ${over} px wider than the window: ${widest.join(', ')}`);
+  found.push(...spilled.map((text) => `${name}: a text lies over what is beside it: ${text}`));
   return found;
 }
 

@@ -40,7 +40,7 @@ export async function launchChromium(path: string): Promise<Browser> {
     executablePath: path,
     timeout: GIVE_UP_MS,
     // Without them, colours and widths of letters depend on the machine.
-    args: ['--force-color-profile=srgb', '--font-render-hinting=none', '--hide-scrollbars'],
+    args: ['--lang=en-GB', '--force-color-profile=srgb', '--font-render-hinting=none', '--hide-scrollbars'],
   });
 }
 

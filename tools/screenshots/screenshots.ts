@@ -36,7 +36,7 @@ const browser = await launchChromium(path);
 const faults: string[] = [];
 try {
   mkdirSync(OUT, { recursive: true });
-  mkdirSync(IMAGES, { recursive: true });
+  if (process.argv.includes('--readme')) mkdirSync(IMAGES, { recursive: true });
   for (const scheme of SCHEMES) {
     for (const size of SIZES) faults.push(...(await take(browser, scene, scheme, size)));
   }
@@ -95,9 +95,15 @@ async function take(
     await settled(page);
     const over = Number(await page.evaluate('document.documentElement.scrollWidth - innerWidth'));
     if (over > 0) wide.push(`${name} is ${over} px too wide for ${viewport.width} px`);
-    // A dialog lies over what is in the window; a screen is taken whole.
-    const fullPage = (await page.getByRole('dialog').count()) === 0;
-    await page.screenshot({ path: join(OUT, `${name}-${look}.png`), fullPage });
+    // A dialog lies over what is in the window; a screen is taken whole, in a window as high as the page.
+    const isDialog = (await page.getByRole('dialog').count()) > 0;
+    const height = Number(await page.evaluate('document.documentElement.scrollHeight'));
+    if (!isDialog)
+      await page.setViewportSize({ width: viewport.width, height: Math.max(height, viewport.height) });
+    // Nothing is under the pointer.
+    await page.mouse.move(0, 0);
+    await page.screenshot({ path: join(OUT, `${name}-${look}.png`) });
+    await page.setViewportSize(viewport);
   };
   await page.goto(`${scene.service.url}/console/`);
   await page.getByRole('heading', { name: 'Sign in' }).waitFor();
@@ -112,8 +118,12 @@ async function take(
     await settled(page);
     if (press !== undefined) await page.getByRole('button', { name: press, exact: true }).first().click();
     await shoot(name);
-    if (name === 'overview' && viewport.width === 1280 && process.argv.includes('--readme'))
+    if (name === 'overview' && viewport.width === 1280 && process.argv.includes('--readme')) {
+      // Down to the end of the chart.
+      await page.setViewportSize({ width: viewport.width, height: 710 });
       await page.screenshot({ path: join(IMAGES, `console-${colorScheme}.png`) });
+      await page.setViewportSize(viewport);
+    }
   }
   await context.close();
   return [...faults, ...wide].map((fault) => `${look}: ${fault}`);
