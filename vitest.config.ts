@@ -49,6 +49,7 @@ async function insideWorkerd(
       isolate: false,
       include: [...include],
       exclude: [
+        'test/browser/**',
         'test/clients/**',
         'test/conformance/**',
         'test/examples/**',
@@ -91,6 +92,17 @@ export default defineConfig(async () => ({
             'apps/*/test/**/*.test.ts',
             'packages/*/test/**/*.test.ts',
           ],
+          testTimeout: SAFETY_NET_MS,
+          hookTimeout: SAFETY_NET_MS,
+        },
+      },
+      {
+        // Pages of the console in the Chromium of this machine: `npm run test:browser`. One file at a time, so that one Chromium runs.
+        test: {
+          name: 'browser',
+          include: ['test/browser/**/*.test.ts'],
+          globalSetup: ['./test/browser/setup.ts'],
+          fileParallelism: false,
           testTimeout: SAFETY_NET_MS,
           hookTimeout: SAFETY_NET_MS,
         },

@@ -1,127 +1,141 @@
 /**
- * `npm run screenshots`: takes pictures of the console's screens, in light and dark, wide and narrow, to `dist/screenshots`. It starts
- * the service with throw-away state, makes a customer with listeners that work, fail and hang, and publishes events. It needs a Chromium:
- * `CHROMIUM=/path/to/chromium`, else `/usr/bin/chromium`. It fails when a screen is wider than its window, or logs an error.
+ * `npm run screenshots`: takes pictures of the console's screens, in light and dark, wide and narrow, to `dist/screenshots`, and with
+ * `-- --readme` those of the README to `docs/images`. It starts the service with throw-away state, and fails when a screen is wider than
+ * its window, or something goes wrong in a page.
  */
-import { existsSync, mkdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { OperatorClient, type WebhooksClient } from '@identity-webhooks/client';
-import { type Browser, chromium, type Page } from 'playwright-core';
-import { startHooks } from '../harness/hooks.ts';
-import { makeHome, pause, startService } from '../harness/service.ts';
-import { newCustomer, newEvents, publish, subscribe } from '../harness/tenant.ts';
+import type { Browser, Page } from 'playwright-core';
+import { findChromium, launchChromium, NO_CHROMIUM, newProfile, settled } from '../harness/browser.ts';
+import { type Scene, setScene } from './scene.ts';
 
-const OUT = join(import.meta.dirname, '../../dist/screenshots');
-const CHROMIUM = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
-const WIDTHS = [360, 1280];
+const ROOT = join(import.meta.dirname, '../..');
+const OUT = join(ROOT, 'dist/screenshots');
+const IMAGES = join(ROOT, 'docs/images');
+const SIZES = [
+  { width: 1280, height: 800 },
+  { width: 360, height: 740 },
+] as const;
 const SCHEMES = ['light', 'dark'] as const;
-/** Until the first answers are drawn. */
-const DRAWN_AFTER_MS = 1_500;
-const FAILED_WITHIN_MS = 120_000;
 
-if (!existsSync(CHROMIUM)) {
-  console.error(
-    `there is no Chromium at ${CHROMIUM}; name one: CHROMIUM=/path/to/chromium npm run screenshots`,
-  );
-  process.exit(2);
+interface Screen {
+  readonly name: string;
+  readonly route: string;
+  /** The button that is pressed first. */
+  readonly press?: string;
 }
 
+const path = findChromium();
+if (path === undefined) {
+  console.error(NO_CHROMIUM);
+  process.exit(2);
+}
+console.log('making customers, events and a history; this takes some minutes');
+const scene = await setScene();
+const browser = await launchChromium(path);
 const faults: string[] = [];
-const home = makeHome();
-console.log('starting the service …');
-const service = await startService(home, { RETRY_DELAYS_SECONDS: '1,1,1,1,1' });
-const hooks = await startHooks(3);
-const browser = await chromium.launch({ executablePath: CHROMIUM });
 try {
-  const owner = { url: service.url, operatorToken: home.operatorToken };
-  const customer = await newCustomer(owner);
-  const [well, refusing, hanging] = hooks.all;
-  if (refusing === undefined || hanging === undefined || well === undefined) throw new Error('no hooks');
-  refusing.mood = 'refusing';
-  hanging.mood = 'hanging';
-  const [, failing = ''] = await subscribe(
-    customer,
-    hooks.all.map(({ url }) => url),
-  );
-  await publish(customer, newEvents(8));
-  const failed = await firstFailure(customer, failing);
-  const screens = {
-    overview: '',
-    subscriptions: 'subscriptions',
-    subscription: `subscriptions/${failing}`,
-    events: `subscriptions/${failing}/events`,
-    event: `subscriptions/${failing}/events/${failed}`,
-    create: 'subscriptions/new',
-    redeliveries: `subscriptions/${failing}/redeliveries`,
-    exports: `subscriptions/${failing}/exports`,
-    find: `find?id=${failed}`,
-    keys: 'keys',
-    operator: 'operator',
-    customers: 'operator/customers',
-    customer: `operator/customers/${customer.customerId}`,
-    endpoints: 'operator/endpoints',
-    'dead-letters': 'operator/dead-letters',
-    notices: 'operator/notices',
-    audit: 'operator/audit',
-  };
   mkdirSync(OUT, { recursive: true });
+  if (process.argv.includes('--readme')) mkdirSync(IMAGES, { recursive: true });
   for (const scheme of SCHEMES) {
-    for (const width of WIDTHS) await take(browser, scheme, width, customer.customerId, screens);
+    for (const size of SIZES) faults.push(...(await take(browser, scene, scheme, size)));
   }
 } finally {
   await browser.close();
-  await hooks.close();
-  await service.stop();
-  home.remove();
+  await scene.close();
 }
 for (const fault of faults) console.error(fault);
 console.log(`${OUT}: ${faults.length === 0 ? 'every screen fits its window' : `${faults.length} faults`}`);
 process.exitCode = faults.length === 0 ? 0 : 1;
 
-async function firstFailure(customer: WebhooksClient, sid: string): Promise<string> {
-  for (const deadline = Date.now() + FAILED_WITHIN_MS; Date.now() < deadline; await pause(500)) {
-    const list = await customer.call('listEvents', { sid, query: { state: 'failure', limit: 1 } });
-    const [event] = list._embedded.events;
-    if (event !== undefined) return event.id;
-  }
-  throw new Error('no event has failed');
+function screensOf({ customer, failing, working, letter }: Scene): Screen[] {
+  const subscription = `subscriptions/${failing.sid}`;
+  const ofCustomer = `operator/customers/${customer.customerId}`;
+  return [
+    { name: 'overview', route: '' },
+    { name: 'overview-week', route: '?hours=168' },
+    { name: 'subscriptions', route: 'subscriptions' },
+    { name: 'subscription', route: `subscriptions/${working.sid}` },
+    { name: 'subscription-failing', route: subscription },
+    { name: 'test', route: `subscriptions/${working.sid}?test`, press: 'Send a test' },
+    { name: 'delete', route: `${subscription}?delete`, press: 'Delete…' },
+    { name: 'edit', route: `subscriptions/${working.sid}/edit` },
+    { name: 'create', route: 'subscriptions/new' },
+    { name: 'events', route: `${subscription}/events` },
+    { name: 'event-failed', route: `${subscription}/events/${failing.eid}` },
+    { name: 'event-delivered', route: `subscriptions/${working.sid}/events/${working.eid}` },
+    { name: 'redeliveries', route: `${subscription}/redeliveries`, press: 'See what would be sent' },
+    { name: 'exports', route: `${subscription}/exports` },
+    { name: 'find', route: `find?id=${working.eid}` },
+    { name: 'keys', route: 'keys' },
+    { name: 'operator', route: 'operator' },
+    { name: 'customers', route: 'operator/customers' },
+    { name: 'customer', route: ofCustomer },
+    { name: 'console-link', route: `${ofCustomer}?link`, press: 'Open the console as this customer' },
+    { name: 'endpoints', route: 'operator/endpoints' },
+    { name: 'dead-letters', route: 'operator/dead-letters' },
+    { name: 'dead-letter', route: `operator/dead-letters/${letter}` },
+    { name: 'audit', route: 'operator/audit' },
+    { name: 'notices', route: 'operator/notices' },
+  ];
 }
 
+/** @returns what is wrong with the screens */
 async function take(
   browser: Browser,
+  scene: Scene,
   colorScheme: (typeof SCHEMES)[number],
-  width: number,
-  cid: string,
-  screens: Readonly<Record<string, string>>,
-): Promise<void> {
-  const context = await browser.newContext({
-    viewport: { width, height: 800 },
-    colorScheme,
-    locale: 'en-GB',
-    timezoneId: 'UTC',
-    reducedMotion: 'reduce',
-  });
+  viewport: (typeof SIZES)[number],
+): Promise<string[]> {
+  const { context, faults } = await newProfile(browser, { viewport, colorScheme, reducedMotion: 'reduce' });
   const page = await context.newPage();
-  page.on('pageerror', ({ message }) => faults.push(message));
-  await signIn(page, cid);
-  for (const [name, path] of Object.entries(screens)) {
-    await page.goto(`${service.url}/console/#/${path}`);
-    await pause(DRAWN_AFTER_MS);
-    const over = await page.evaluate('document.documentElement.scrollWidth - innerWidth');
-    if (Number(over) > 0) faults.push(`${name} is ${over} px too wide for ${width} px`);
-    await page.screenshot({ path: join(OUT, `${name}-${colorScheme}-${width}.png`), fullPage: true });
+  const look = `${colorScheme}-${viewport.width}`;
+  const wide: string[] = [];
+  const shoot = async (name: string) => {
+    await settled(page);
+    const over = Number(await page.evaluate('document.documentElement.scrollWidth - innerWidth'));
+    if (over > 0) wide.push(`${name} is ${over} px too wide for ${viewport.width} px`);
+    // A dialog lies over what is in the window; a screen is taken whole, in a window as high as the page.
+    const isDialog = (await page.getByRole('dialog').count()) > 0;
+    const height = Number(await page.evaluate('document.documentElement.scrollHeight'));
+    if (!isDialog)
+      await page.setViewportSize({ width: viewport.width, height: Math.max(height, viewport.height) });
+    // Nothing is under the pointer.
+    await page.mouse.move(0, 0);
+    await page.screenshot({ path: join(OUT, `${name}-${look}.png`) });
+    await page.setViewportSize(viewport);
+  };
+  await page.goto(`${scene.service.url}/console/`);
+  await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+  await shoot('sign-in');
+  await signIn(page, scene);
+  for (const { name, route, press } of screensOf(scene)) {
+    // A route of another screen in between: what was pressed is gone.
+    await page.goto(`${scene.service.url}/console/#/nowhere`);
+    await page.getByRole('heading', { level: 1, name: 'No such page' }).waitFor();
+    await page.goto(`${scene.service.url}/console/#/${route}`);
+    await page.getByRole('heading', { level: 1, name: 'No such page' }).waitFor({ state: 'detached' });
+    await settled(page);
+    if (press !== undefined) await page.getByRole('button', { name: press, exact: true }).first().click();
+    await shoot(name);
+    if (name === 'overview' && viewport.width === 1280 && process.argv.includes('--readme')) {
+      // Down to the end of the chart.
+      await page.setViewportSize({ width: viewport.width, height: 710 });
+      await page.screenshot({ path: join(IMAGES, `console-${colorScheme}.png`) });
+      await page.setViewportSize(viewport);
+    }
   }
   await context.close();
+  return [...faults, ...wide].map((fault) => `${look}: ${fault}`);
 }
 
 /** As a customer by a link, and as the operator. */
-async function signIn(page: Page, cid: string): Promise<void> {
-  const operator = new OperatorClient({ baseUrl: service.url, token: home.operatorToken });
-  const { url } = await operator.call('createConsoleLink', { cid });
+async function signIn(page: Page, { service, operator, customer }: Scene): Promise<void> {
+  const { url } = await operator.call('createConsoleLink', { cid: customer.customerId });
   await page.goto(url);
   await page.getByRole('heading', { name: 'Overview' }).waitFor();
   await page.goto(`${service.url}/console/#/operator`);
-  await page.getByLabel('Operator token').fill(home.operatorToken);
+  await page.getByLabel('Operator token').fill(service.home.operatorToken);
   await page.getByRole('button', { name: 'Sign in' }).click();
   await page.getByRole('heading', { name: 'Overview' }).waitFor();
 }

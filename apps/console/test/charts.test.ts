@@ -119,6 +119,14 @@ describe('figures of a customer', () => {
     ]);
   });
 
+  it('a failed event that was sent again since is no advice any more', () => {
+    const advice = adviceOf([
+      one('all left', { totals: failed, lastDeliveredAt: 't', failedNow: failed.failed }),
+      one('none left', { totals: failed, lastDeliveredAt: 't', failedNow: 0 }),
+    ]);
+    expect(advice).toMatchObject([{ kind: 'redeliver', subscription: { id: 'all left' } }]);
+  });
+
   it('there is no advice when all is well', () => {
     expect(adviceOf([one('a'), one('b')])).toEqual([]);
   });

@@ -26,6 +26,21 @@ const WAITING = [
 ];
 
 describe('the timeline of an event', () => {
+  it('a first attempt that was held is preceded by the wait, also after it was asked to be sent again', () => {
+    const ended = { attempts: 1, ...refused };
+    const history = [entry(0, 'awaiting-executing'), entry(117, 'executing', { attempts: 1 })];
+    const redelivered = [entry(118, 'failure', ended), entry(200, 'awaiting-executing', { attempts: 1 })];
+    const again = [entry(260, 'executing', { attempts: 2 }), entry(261, 'success', { attempts: 2 })];
+    const steps = stepsOf([...history, ...redelivered, ...again]);
+    expect(steps.filter(({ kind }) => kind === 'wait')).toEqual([
+      { kind: 'wait', from: T(0), until: T(117), over: true },
+      { kind: 'wait', from: T(200), until: T(260), over: true },
+    ]);
+    expect(kinds([entry(0, 'awaiting-executing'), entry(1, 'executing', { attempts: 1 })])).not.toContain(
+      'wait',
+    );
+  });
+
   it('an attempt that failed is followed by the wait for the next one', () => {
     expect(stepsOf(WAITING)).toEqual([
       { kind: 'accepted', at: T(0) },

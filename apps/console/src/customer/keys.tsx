@@ -59,6 +59,7 @@ export function Keys(): JSX.Element {
                 { title: 'Key id (kid)', main: true, cell: ({ kid }) => <Id id={kid} what="key id" /> },
                 {
                   title: 'Use',
+                  wide: true,
                   cell: ({ kid }) =>
                     kid === data.keys[0]?.kid ? (
                       <Badge tone="ok">Signs now</Badge>

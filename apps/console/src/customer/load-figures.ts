@@ -1,5 +1,6 @@
 /** Fetches the figures of all subscriptions, page by page. */
-import { type Figures, type FiguresPage, together } from '../lib/figures.ts';
+import type { components } from '@identity-webhooks/client';
+import { type Figures, type FiguresPage, together, withFailures } from '../lib/figures.ts';
 import { customer } from '../state/session.ts';
 
 /** A customer has a thousand subscriptions by default. */
@@ -15,4 +16,24 @@ export async function loadFigures(hours: number, signal: AbortSignal): Promise<F
     next = page._links.next?.href;
   }
   return together(pages);
+}
+
+/** The figures, and how many failed events are left where the endpoint answers again. */
+export async function loadOverview(hours: number, signal: AbortSignal): Promise<Figures> {
+  const { api, at } = customer();
+  const figures = await loadFigures(hours, signal);
+  const left = new Map(
+    await Promise.all(
+      withFailures(figures.subscriptions).map(async ({ id }) => {
+        const path = at('subscriptions', id, 'summary');
+        const summary = await api.json<components['schemas']['Summary']>(path, { signal });
+        return [id, summary.failed] as const;
+      }),
+    ),
+  );
+  const subscriptions = figures.subscriptions.map((one) => {
+    const failedNow = left.get(one.id);
+    return failedNow === undefined ? one : { ...one, failedNow };
+  });
+  return { ...figures, subscriptions };
 }

@@ -1,7 +1,7 @@
 /** Whether the webhooks work, what failed, and what to do about it. */
 import type { ComponentChildren, JSX } from 'preact';
 import { boundOf } from '../lib/chart.ts';
-import { type Advice, adviceOf, type Figures, type FiguresOfOne } from '../lib/figures.ts';
+import { type Advice, adviceOf, type Figures, type FiguresOfOne, failuresLeft } from '../lib/figures.ts';
 import { count, counted, duration, percent } from '../lib/format.ts';
 import { hrefOf } from '../lib/routes.ts';
 import { useLoad } from '../state/load.ts';
@@ -9,7 +9,7 @@ import { route, setQuery } from '../state/navigation.ts';
 import { customer } from '../state/session.ts';
 import { HourChart } from '../ui/charts.tsx';
 import { Choice, Empty, Failure, LinkButton, Loading, Page, Panel, Table, Time } from '../ui/parts.tsx';
-import { loadFigures } from './load-figures.ts';
+import { loadOverview } from './load-figures.ts';
 import { HealthBadge } from './words.tsx';
 
 const REFRESH_MS = 30_000;
@@ -18,7 +18,7 @@ const TROUBLED_MAX = 10;
 export function Overview(): JSX.Element {
   const hours = route.value.query.get('hours') === '168' ? 168 : 24;
   const span = hours === 24 ? 'in 24 hours' : 'in 7 days';
-  const { data, error, reload } = useLoad((signal) => loadFigures(hours, signal), [hours], REFRESH_MS);
+  const { data, error, reload } = useLoad((signal) => loadOverview(hours, signal), [hours], REFRESH_MS);
   return (
     <Page
       title="Overview"
@@ -100,7 +100,7 @@ function Next({ advice, span }: { readonly advice: readonly Advice[]; readonly s
   return (
     <Panel title="What to do next">
       {advice.length === 0 ? (
-        <p class="all-well">Nothing. Every endpoint answers, and nothing failed {span}.</p>
+        <p class="all-well">Nothing. Every endpoint answers, and no failed event is left.</p>
       ) : (
         <ul class="advice">
           {advice.map((one) => (
@@ -171,7 +171,8 @@ function Words({ advice, span }: { readonly advice: Advice; readonly span: strin
         <Piece
           text={
             <>
-              {counted(totals.failed, 'event')} of {name} failed {span}. The endpoint answers now.
+              {counted(failuresLeft(advice.subscription), 'failed event')} of {name} can be sent again. The
+              endpoint answers now.
             </>
           }
         >

@@ -133,9 +133,9 @@ function Start(props: {
         value={choice}
         options={[
           ['all', 'All'],
-          ['hour', 'Of the last hour'],
-          ['day', 'Of the last 24 hours'],
-          ['span', 'Of a span'],
+          ['hour', 'Last hour'],
+          ['day', 'Last day'],
+          ['span', 'A span'],
         ]}
         onChange={(value) => {
           setChoice(value);

@@ -49,7 +49,13 @@ export function Subscriptions(): JSX.Element {
         </Empty>
       )}
       {all.length > 0 && (
-        <Panel title={`${count(all.length)} in all`}>
+        <Panel
+          title={`${count(all.length)} in all`}
+          aside={
+            figures.data === undefined &&
+            figures.error === undefined && <span aria-busy="true">Loading the figures…</span>
+          }
+        >
           {all.length >= SEARCHED_FROM && (
             <input
               class="search"

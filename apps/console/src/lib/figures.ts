@@ -33,6 +33,8 @@ export interface FiguresOfOne {
   readonly waiting: number;
   readonly oldestWaitingAt?: string;
   readonly lastDeliveredAt?: string;
+  /** How many failed events there are now, where it was asked. The figures count failures, also of events that were sent again since. */
+  readonly failedNow?: number;
 }
 
 export interface FiguresPage {
@@ -87,6 +89,17 @@ export type Advice =
 
 const ADVICE_MAX = 6;
 
+/** Failed events that somebody can do something about. */
+export const failuresLeft = ({ failedNow, totals }: FiguresOfOne) => failedNow ?? totals.failed;
+
+/** The endpoints that answer and had failures: it is worth asking how many of them are left. */
+export function withFailures(subscriptions: readonly FiguresOfOne[]): readonly FiguresOfOne[] {
+  return subscriptions
+    .filter(({ enabled, health, totals }) => enabled && health.state === 'healthy' && totals.failed > 0)
+    .sort((a, b) => b.totals.failed - a.totals.failed)
+    .slice(0, ADVICE_MAX);
+}
+
 /** What to do next, the most urgent first. */
 export function adviceOf(subscriptions: readonly FiguresOfOne[]): Advice[] {
   if (subscriptions.length === 0) return [{ kind: 'create first' }];
@@ -99,8 +112,8 @@ export function adviceOf(subscriptions: readonly FiguresOfOne[]): Advice[] {
     ...inState('failing').map((subscription) => ({ kind: 'failing' as const, subscription })),
     ...inState('unverified').map((subscription) => ({ kind: 'unverified' as const, subscription })),
     ...healthy
-      .filter(({ totals }) => totals.failed > 0)
-      .sort((a, b) => b.totals.failed - a.totals.failed)
+      .filter((one) => failuresLeft(one) > 0)
+      .sort((a, b) => failuresLeft(b) - failuresLeft(a))
       .map((subscription) => ({ kind: 'redeliver' as const, subscription })),
     ...inState('slow').map((subscription) => ({ kind: 'slow' as const, subscription })),
     ...subscriptions

@@ -24,7 +24,24 @@ export type Step =
   | { readonly kind: 'gave up'; readonly at: string; readonly reason: string | undefined }
   | { readonly kind: 'delivered' | 'failed'; readonly at: string };
 
+/** A first attempt that begins later waited: its endpoint was failing, or many others were before it. */
+const AT_ONCE_MS = 2_000;
+
 export function stepsOf(history: readonly HistoryEntry[]): Step[] {
+  return withFirstWaits(stepsIn(history));
+}
+
+function withFirstWaits(steps: readonly Step[]): Step[] {
+  return steps.flatMap((step, index) => {
+    const before = steps[index - 1];
+    if (step.kind !== 'attempt' || step.at === undefined) return [step];
+    if (before?.kind !== 'accepted' && before?.kind !== 'redelivered') return [step];
+    if (Date.parse(step.at) - Date.parse(before.at) < AT_ONCE_MS) return [step];
+    return [{ kind: 'wait', from: before.at, until: step.at, over: true }, step];
+  });
+}
+
+function stepsIn(history: readonly HistoryEntry[]): Step[] {
   const steps: Step[] = [];
   for (const [index, entry] of history.entries()) {
     const before = history[index - 1];
