@@ -25,6 +25,9 @@ const customer = {
 };
 const ofCustomer = isCurrentEdDsa(sql`${customers.id}`);
 
+/** The first revision of an audience. Isolates may remember an erased customer that had the same id, and one of before there were revisions. */
+export const FIRST_REVISION = sql<string>`hex(randomblob(8))`;
+
 /**
  * Creates a customer with its signing keys and the audit row of it, all or nothing. The id of an erased customer is refused for
  * `ERASED_ID_REST_MS`: until then isolates that remember the old credentials would accept old tokens for the new customer.
@@ -39,7 +42,7 @@ export async function insertCustomer(
     AND id > ${eventIdFloor(createdAt - ERASED_ID_REST_MS)})`;
   try {
     await db.batch([
-      db.insert(customers).select(sql`SELECT ${id}, ${name}, ${createdAt}, '' WHERE NOT ${erasedLately}`),
+      db.insert(customers).select(sql`SELECT ${id}, ${name}, ${createdAt}, ${FIRST_REVISION} WHERE NOT ${erasedLately}`),
       // Without a customer these are refused, and the batch with them.
       db.insert(signingKeys).values(keys.map(signingKeyRow)),
       insertAudit(db, audit),

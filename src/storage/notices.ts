@@ -3,7 +3,7 @@ import { and, eq, getTableColumns, isNull, sql } from 'drizzle-orm';
 import { NOTHING_SENT, type NoticesSent } from '../domain/notice.ts';
 import type { SigningKeyName } from '../domain/signing-algorithm.ts';
 import type { Subscription } from '../domain/subscription.ts';
-import type { Customer } from './customers.ts';
+import { type Customer, FIRST_REVISION } from './customers.ts';
 import { type Database, isDuplicate } from './database.ts';
 import { customers, notices, noticesSent, shownState, signingKeys, subscriptions } from './schema.ts';
 import {
@@ -46,7 +46,7 @@ export async function insertNoticesOwner(
 ): Promise<void> {
   try {
     await db.batch([
-      db.insert(customers).values({ ...customer, audience: '' }),
+      db.insert(customers).values({ ...customer, audience: FIRST_REVISION }),
       db.insert(signingKeys).values(keys.map(signingKeyRow)),
       db.insert(notices).values({ one: 1, customerId: customer.id, subscriptionId }),
       db.delete(noticesSent),

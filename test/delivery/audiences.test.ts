@@ -1,4 +1,5 @@
 /** What an isolate remembers of the subscriptions of customers, and that no change is missed for it. */
+import { evictDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
 import { Audiences } from '../../src/delivery/audiences.ts';
@@ -12,6 +13,7 @@ import {
   consumeBatch,
   newCustomer,
   newSubscription,
+  storeOf,
   type TestCustomer,
   TestListener,
 } from '../support/world.ts';
@@ -112,6 +114,23 @@ describe('a change of a subscription', () => {
     await deliver(customer);
     await asOperator('DELETE', `/customers/${customer.id}`);
     await deliver(customer, {}, 1500);
+    await deliver(customer);
+    expect(await callsAt(listener)).toBe(1);
+  });
+
+  it('an event of a customer that was created again goes to no endpoint of the erased one, though its isolate remembers that', async () => {
+    const clock = holdClock();
+    const customer = await newCustomer();
+    const { id, listener, ring } = await newSubscription(customer);
+    // As it is since the migration that brought revisions, and until its subscriptions change.
+    await env.DB.prepare("UPDATE customers SET audience = '' WHERE id = ?").bind(customer.id).run();
+    await deliver(customer);
+    await asOperator('DELETE', `/customers/${customer.id}`);
+    // The store forgets that it was erased.
+    clock.advance(2 * 3_600_000);
+    await ring();
+    await evictDurableObject(storeOf({ id }));
+    expect((await asOperator('POST', '/customers', { id: customer.id, name: 'Acme' })).status).toBe(201);
     await deliver(customer);
     expect(await callsAt(listener)).toBe(1);
   });

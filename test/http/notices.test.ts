@@ -31,12 +31,13 @@ let alarms: TestListener;
 beforeEach(async () => {
   clock = holdClock();
   alarms = new TestListener();
+  ours.clear();
 });
 afterEach(async () => {
   await asOperator('DELETE', '/notices');
 });
 
-/** The subscriptions of this test. The daily visit also finds those of other files, whose endpoints may have failed, too. */
+/** The subscriptions of this test. The daily visit also finds those of other tests, whose endpoints may have failed, too. */
 const ours = new Set<string>();
 
 async function newSubscription(...values: Parameters<typeof makeSubscription>): Promise<TestSubscription> {
@@ -83,7 +84,7 @@ async function recover(subscription: TestSubscription): Promise<void> {
   }, 'the recovery');
 }
 
-/** What is stored for the operator about the subscriptions of this file, the oldest first, before it is sent. */
+/** What is stored for the operator about the subscriptions of this test, the oldest first, before it is sent. */
 async function storedNotices(subscriptionId: string) {
   const page = await storeOf({ id: subscriptionId }).list({ limit: 100 });
   return page
