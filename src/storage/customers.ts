@@ -42,7 +42,9 @@ export async function insertCustomer(
     AND id > ${eventIdFloor(createdAt - ERASED_ID_REST_MS)})`;
   try {
     await db.batch([
-      db.insert(customers).select(sql`SELECT ${id}, ${name}, ${createdAt}, ${FIRST_REVISION} WHERE NOT ${erasedLately}`),
+      db
+        .insert(customers)
+        .select(sql`SELECT ${id}, ${name}, ${createdAt}, ${FIRST_REVISION} WHERE NOT ${erasedLately}`),
       // Without a customer these are refused, and the batch with them.
       db.insert(signingKeys).values(keys.map(signingKeyRow)),
       insertAudit(db, audit),
