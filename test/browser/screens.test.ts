@@ -134,6 +134,7 @@ const operatorScreens = (): Screen[] => [
   { route: 'operator/dead-letters', title: 'Dead letters', act: openMenu },
   { route: `operator/dead-letters/${letter}`, title: 'Dead letter', act: button('Drop…') },
   { route: 'operator/audit', title: 'Audit' },
+  { route: 'operator/notices', title: 'Notices' },
 ];
 
 /** @returns what is wrong with the screen that is shown */
