@@ -152,8 +152,9 @@ interface Found {
   readonly noticed: ReadonlyMap<string, Noticed>;
 }
 
+/** @throws Error when it is not stored: another one gets the notices by now, or nobody */
 async function send(
-  { signer, eventStore }: NoticeNeeds,
+  { db, signer, eventStore }: NoticeNeeds,
   { subscription, key }: NoticesReceiver,
   subject: Subject & { readonly title: string },
   due: DueNotice,
@@ -174,7 +175,12 @@ async function send(
     events: noticeClaim(eventId, subject, due, standing, waiting),
   });
   const report = { kind: 'deferred', eventId, acceptedAt: now, endpoint, set } as const;
-  await eventStore(subscription).settle(refOf(subscription), [report]);
+  const { settled } = await eventStore(subscription).settle(refOf(subscription), [report]);
+  if (settled[0]?.state !== 'dropped') return;
+  // It was a repeat, or the store was erased since this isolate read who gets the notices.
+  forgetReceiver(db);
+  if ((await findReceiver(db, now))?.subscription.id !== subscription.id)
+    throw new Error('the store of the notices was erased');
 }
 
 function logUnsent({ customerId, id }: Subject, error: unknown): void {

@@ -92,6 +92,12 @@ async function storedNotices(subscriptionId: string) {
     .filter(({ claim }) => Object.values(claim).some((about) => ours.has(String(about.subscriptionId))));
 }
 
+/** A member of an object, for a proxy of it. */
+function bound(target: object, name: string | symbol): unknown {
+  const value = Reflect.get(target, name) as unknown;
+  return typeof value === 'function' ? value.bind(target) : value;
+}
+
 function claimOf(set: string): Record<string, Record<string, unknown>> {
   const payload = new TextDecoder().decode(
     Uint8Array.fromBase64(set.split('.')[1] ?? '', { alphabet: 'base64url' }),
@@ -277,6 +283,32 @@ describe('a notice about an endpoint', () => {
     });
     await visit(subscription);
     expect(kinds(await storedNotices(subscriptionId))).toEqual(['endpointFailing', 'endpointRecovered']);
+  });
+
+  it('a notice that an isolate sends to a store that was erased is not noted as sent, and the next one goes where notices go now', async () => {
+    await setUp();
+    const other = createServices(
+      environmentWith({ DB: new Proxy(env.DB, { get: (target, name) => bound(target, name) }) }),
+      createAddressCheck(),
+    );
+    const needs = { db: other.db, signer: other.signer, eventStore: other.eventStore };
+    const failsThere = async () => {
+      const { id, customer } = await newSubscription(await newCustomer(), { answers: [{ status: 500 }] });
+      const health = { state: 'failing', since: clock.now() } as const;
+      await noteHealthWithNotice(needs, { id, customerId: customer.id }, health, 'healthy', clock.now());
+      return { id, customer };
+    };
+    await failsThere();
+    expect((await asOperator('DELETE', '/notices')).status).toBe(204);
+    const { subscriptionId } = await setUp();
+    const late = await failsThere();
+    expect(kinds(await storedNotices(subscriptionId))).toEqual([]);
+    const sent = 'SELECT failing_since FROM notices_sent WHERE subscription_id = ?';
+    expect(await env.DB.prepare(sent).bind(late.id).first()).toBeNull();
+    // The isolate has learned who gets the notices now.
+    const next = await failsThere();
+    const [notice] = await storedNotices(subscriptionId);
+    expect(notice?.claim).toMatchObject({ endpointFailing: { subscriptionId: next.id } });
   });
 
   it('an endpoint that fails and recovers many times makes four notices at once', async () => {
