@@ -216,7 +216,8 @@ function Nothing(props: {
           </Button>
         }
       >
-        Events are kept for days, not for ever: an older one may have expired.
+        A filter looks at the present state of an event: one that failed, was sent again and was delivered is
+        found as delivered. An old event may have expired.
       </Empty>
     );
   return (
