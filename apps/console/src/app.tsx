@@ -40,6 +40,8 @@ export function App(): JSX.Element {
 function Gate({ kind }: { readonly kind: Kind }): JSX.Element {
   const state = sessions[kind].value;
   const isRedeeming = redeeming.value;
+  const hadForm = useRef(false);
+  if (state.state === 'none') hadForm.current = true;
   useEffect(() => {
     if (state.state === 'unknown' && !isRedeeming) void look(kind);
   }, [kind, state.state, isRedeeming]);
@@ -60,7 +62,7 @@ function Gate({ kind }: { readonly kind: Kind }): JSX.Element {
       return <SignIn kind={kind} note={state.note} />;
     case 'open':
       return (
-        <Shell session={state.session} key={state.session.customerId}>
+        <Shell session={state.session} key={state.session.customerId} focus={hadForm.current}>
           {kind === 'operator' ? <OperatorScreens /> : <CustomerScreens />}
         </Shell>
       );
@@ -89,12 +91,20 @@ const OPERATOR_WAYS: readonly Way[] = [
   { label: 'Audit', icon: 'audit', to: ['operator', 'audit'] },
 ];
 
-function Shell(props: { readonly session: Session; readonly children: ComponentChildren }): JSX.Element {
+function Shell(props: {
+  readonly session: Session;
+  /** Whether the heading gets the focus at once: the form to sign in had it. */
+  readonly focus: boolean;
+  readonly children: ComponentChildren;
+}): JSX.Element {
   const { session } = props;
   const isOperator = session.kind === 'operator';
   const path = route.value.path.join('/');
   const menu = useRef<HTMLDetailsElement>(null);
   useFocusOnNavigation(path, menu);
+  useEffect(() => {
+    if (props.focus) focusHeading();
+  }, []);
   const ways = (
     <>
       <ul class="ways">
@@ -140,7 +150,15 @@ function Shell(props: { readonly session: Session; readonly children: ComponentC
             </span>
           </div>
           {session.readOnly && <Badge tone="off">Read-only</Badge>}
-          <details class="menu" ref={menu}>
+          <details
+            class="menu"
+            ref={menu}
+            onKeyDown={(event) => {
+              if (event.key !== 'Escape' || !event.currentTarget.open) return;
+              event.currentTarget.open = false;
+              event.currentTarget.querySelector('summary')?.focus();
+            }}
+          >
             <summary aria-label="Menu">
               <Icon name="menu" />
             </summary>
@@ -171,6 +189,10 @@ function useFocusOnNavigation(path: string, menu: { readonly current: HTMLDetail
     last.current = path;
     menu.current?.removeAttribute('open');
     scrollTo(0, 0);
-    document.querySelector<HTMLElement>('main h1')?.focus({ preventScroll: true });
+    focusHeading();
   }, [path, menu]);
+}
+
+function focusHeading(): void {
+  document.querySelector<HTMLElement>('main h1')?.focus({ preventScroll: true });
 }

@@ -100,7 +100,7 @@ describe('labels of the axis', () => {
     ]);
   });
 
-  it('in a narrow window every other label goes, never the last one', () => {
+  it('every other label goes in a narrow window, never the last one', () => {
     expect(labels('2026-01-30T18:00:00Z', 24).map(({ minor }) => minor)).toEqual([
       true,
       false,

@@ -10,7 +10,7 @@ import type { HistoryEntry } from '../lib/timeline.ts';
 import { decode, type Verdict } from '../lib/token.ts';
 import { useAction, useLoad } from '../state/load.ts';
 import { notify } from '../state/notices.ts';
-import { customer } from '../state/session.ts';
+import { asCallError, customer } from '../state/session.ts';
 import {
   Badge,
   Button,
@@ -25,6 +25,7 @@ import {
   Panel,
   Time,
 } from '../ui/parts.tsx';
+import { Missing } from './missing.tsx';
 import { useSubscription } from './subscription-page.tsx';
 import { Headers, Timeline } from './timeline.tsx';
 import { answerOf, isFinal, StateBadge, type Subscription, typeWord, type WebhookEvent } from './words.tsx';
@@ -53,8 +54,16 @@ export function EventScreen({ sid, eid }: { readonly sid: string; readonly eid: 
     ({ event }) => (isFinal(event.state) ? RESTING_MS : LIVE_MS),
   );
   const redeliver = useAction(async () => {
-    await api.json(`${path}/redeliver`, { method: 'POST' });
-    notify('The event is sent again');
+    try {
+      await api.json(`${path}/redeliver`, { method: 'POST' });
+      notify('The event is sent again');
+    } catch (failure) {
+      // Somebody else was first, or another tab: what the reader wants has happened.
+      if (asCallError(failure).status !== 409) throw failure;
+      const { state } = await api.json<WebhookEvent>(path);
+      if (state === 'failure') throw failure;
+      notify('It was already sent again');
+    }
     reload();
   });
   const trail = [
@@ -65,10 +74,11 @@ export function EventScreen({ sid, eid }: { readonly sid: string; readonly eid: 
   if (data === undefined)
     return (
       <Page title="Event" trail={trail}>
-        <Failure error={error} retry={reload} />
+        <Missing error={error} retry={reload} />
         {error?.status === 404 && (
           <p>
-            It may have expired. <a href={hrefOf(['find'], { id: eid })}>Look for it in all subscriptions</a>
+            The event may have expired.{' '}
+            <a href={hrefOf(['find'], { id: eid })}>Look for it in all subscriptions</a>
           </p>
         )}
         {error === undefined && <Loading what="the event" />}
@@ -101,7 +111,7 @@ export function EventScreen({ sid, eid }: { readonly sid: string; readonly eid: 
       }
     >
       <Failure error={error} retry={reload} what="The event could not be read again." />
-      <Failure error={redeliver.error} retry={redeliver.run} what="The event was not sent again." />
+      {mayRedeliver && <Failure error={redeliver.error} what="The event was not sent again." />}
       <Reason event={event} history={history} subscription={subscription.data} />
       <Panel title="What happened">
         <Timeline history={history} />

@@ -1,7 +1,7 @@
 /** Creates or changes a subscription. Faults show as one types; the service's own show at their fields. */
 import type { components } from '@identity-webhooks/client';
 import type { JSX } from 'preact';
-import { useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { type CallError, faultsOf } from '../lib/errors.ts';
 import { hrefOf } from '../lib/routes.ts';
 import {
@@ -17,12 +17,14 @@ import {
   parseJson,
   TEMPLATES,
 } from '../lib/subscription-form.ts';
+import { keepDraft, takeDraft } from '../state/draft.ts';
 import { useAction, useLoad } from '../state/load.ts';
 import { navigate } from '../state/navigation.ts';
 import { notify } from '../state/notices.ts';
-import { customer } from '../state/session.ts';
-import { Badge, Button, Choice, Failure, Field, Loading, Page, Panel } from '../ui/parts.tsx';
+import { customer, sessions } from '../state/session.ts';
+import { Badge, Button, Choice, Failure, Field, Loading, Notice, Page, Panel } from '../ui/parts.tsx';
 import { afterClick } from '../ui/pointer.ts';
+import { Missing } from './missing.tsx';
 import type { Subscription } from './words.tsx';
 
 const NEW: Draft = { title: '', endpoint: '', events: [...EVENT_TYPES], enabled: true, filter: '' };
@@ -63,7 +65,7 @@ export function EditSubscription({ sid }: { readonly sid: string }): JSX.Element
     <Page title="Edit the subscription" trail={trail}>
       {initial === undefined ? (
         error ? (
-          <Failure error={error} retry={reload} />
+          <Missing error={error} retry={reload} />
         ) : (
           <Loading what="the subscription" />
         )
@@ -99,7 +101,18 @@ function Form(props: {
   readonly back: readonly string[];
   readonly submit: (draft: Draft) => Promise<void>;
 }): JSX.Element {
-  const [draft, setDraft] = useState(props.initial);
+  const place = `${customer().id} ${props.back.join('/')}`;
+  const [kept] = useState(() => takeDraft<Draft>(place));
+  const [draft, setDraft] = useState(kept ?? props.initial);
+  const latest = useRef(draft);
+  latest.current = draft;
+  useEffect(
+    () => () => {
+      const state = sessions.customer.peek();
+      if (state.state === 'none' && state.ended) keepDraft(place, latest.current);
+    },
+    [place],
+  );
   const [touched, setTouched] = useState<Readonly<Record<string, true>>>({});
   const { run, busy, error, clear } = useAction(async () => {
     setTouched({ title: true, endpoint: true, filter: true });
@@ -128,8 +141,13 @@ function Form(props: {
         void run();
       }}
     >
+      {kept !== undefined && <Notice>What you had typed before you signed in is here again.</Notice>}
       <Panel title="What it is">
-        <Field label="Title" hint="2 to 200 characters, one of its kind" faults={faults('title')}>
+        <Field
+          label="Title"
+          hint="2 to 200 characters, unique among your subscriptions"
+          faults={faults('title')}
+        >
           {(attributes) => (
             <input
               {...attributes}

@@ -5,6 +5,7 @@ import { counted } from '../lib/format.ts';
 import { type Loaded, useLoad } from '../state/load.ts';
 import { customer } from '../state/session.ts';
 import { Button, Failure, Id, LinkButton, Loading, Notice, Page, Tabs, Time } from '../ui/parts.tsx';
+import { Missing } from './missing.tsx';
 import { TestDialog } from './test-dialog.tsx';
 import { HealthBadge, hostOf, type Subscription } from './words.tsx';
 
@@ -37,7 +38,7 @@ export function SubscriptionPage(props: {
   if (data === undefined)
     return (
       <Page title="Subscription" trail={trail}>
-        <Failure error={error} retry={reload} />
+        <Missing error={error} retry={reload} />
         {error === undefined && <Loading what="the subscription" />}
       </Page>
     );

@@ -27,15 +27,13 @@ export function HourChart(props: { readonly hours: readonly Hour[]; readonly lab
         </Button>
       </figcaption>
       <Bars hours={hours} top={top} label={label} />
-      <div class="axis" aria-hidden="true">
-        <div>
-          {labelsOf(hours).map(({ share, text, minor }) => (
-            <span key={share} class={minor ? 'minor' : ''} style={{ left: `${share * 100}%` }}>
-              {text}
-            </span>
-          ))}
-        </div>
-      </div>
+      <svg class="axis" aria-hidden="true">
+        {labelsOf(hours).map(({ share, text, minor }) => (
+          <text key={share} class={minor ? 'minor' : ''} x={`${share * 100}%`} y="0.8125rem">
+            {text}
+          </text>
+        ))}
+      </svg>
       {asTable && (
         // biome-ignore lint/a11y/noNoninteractiveTabindex: a box that scrolls must be reached by the keyboard
         <section class="chart-table" tabIndex={0} aria-label="The chart as a table">
