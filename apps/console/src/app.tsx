@@ -7,7 +7,7 @@ import { hrefOf } from './lib/routes.ts';
 import { OperatorScreens } from './operator/screens.tsx';
 import { SignIn } from './sign-in.tsx';
 import { route } from './state/navigation.ts';
-import { notices, notify, spoken } from './state/notices.ts';
+import { dismiss, leavePage, notices, notify, spoken } from './state/notices.ts';
 import { asCallError, look, type Session, sessions, signOut } from './state/session.ts';
 import { redeeming } from './state/start.ts';
 import { Icon, type IconName, Mark } from './ui/icons.tsx';
@@ -25,7 +25,10 @@ export function App(): JSX.Element {
       <div class="notices" role="status" aria-live="polite">
         {notices.value.map(({ id, text }) => (
           <p key={id} class="toast">
-            {text}
+            <span>{text}</span>
+            <button type="button" class="copy" aria-label="Close this message" onClick={() => dismiss(id)}>
+              <Icon name="bad" />
+            </button>
           </p>
         ))}
       </div>
@@ -188,6 +191,7 @@ function useFocusOnNavigation(path: string, menu: { readonly current: HTMLDetail
     if (last.current === path) return;
     last.current = path;
     menu.current?.removeAttribute('open');
+    leavePage();
     scrollTo(0, 0);
     focusHeading();
   }, [path, menu]);

@@ -6,6 +6,7 @@ import {
   type FiguresPage,
   failedLeft,
   together,
+  wasTried,
   withFailures,
 } from '../src/lib/figures.ts';
 import { merged } from '../src/lib/live-list.ts';
@@ -222,6 +223,12 @@ describe('figures of a customer', () => {
     );
     expect(page(one('a', { totals: failed, failedNow: 0 }), one('b', { totals: failed }))).toBeUndefined();
     expect(page()).toBe(0);
+  });
+
+  it('an endpoint counts as tried when a request was made, or an event was delivered at any time', () => {
+    expect(wasTried({ totals: never })).toBe(false);
+    expect(wasTried({ totals: failed })).toBe(true);
+    expect(wasTried({ totals: never, lastDeliveredAt: 't' })).toBe(true);
   });
 
   it('there is no advice when all is well', () => {

@@ -165,8 +165,10 @@ function Reason(props: {
           <p class="soft">
             {event.attempts === 0
               ? 'No request was made.'
-              : `${counted(event.attempts, 'attempt was', 'attempts were')} made; the answer above is the last one.`}{' '}
-            It is kept for some days, and can be sent again.
+              : `${counted(event.attempts, 'attempt was', 'attempts were')} made; the reason above is that of the last one.`}{' '}
+            {event.request.payload === ''
+              ? 'Its token was not kept, so it cannot be sent again.'
+              : 'It can be sent again while it is kept: for a week, unless your operator has set another time.'}
           </p>
         </Notice>
       );
@@ -178,8 +180,9 @@ function Reason(props: {
           </p>
           {event.nextAttemptAt !== undefined && (
             <p>
-              The next attempt follows in <Countdown until={event.nextAttemptAt} />, at{' '}
-              <Time at={event.nextAttemptAt} />.
+              The next attempt follows <Countdown until={event.nextAttemptAt} /> (
+              <Time at={event.nextAttemptAt} />
+              ).
             </p>
           )}
         </Notice>
@@ -240,11 +243,12 @@ function NextProbe({ sid }: { readonly sid: string }): JSX.Element {
     [sid],
     LIVE_MS * 2,
   );
-  const limit = 'A probe goes out at most 5 minutes after the last attempt.';
+  const limit =
+    'One event goes out at most 5 minutes after the last attempt, to find out whether it answers.';
   if (!data || Date.parse(data) - Date.now() > 300_000) return <p>{limit}</p>;
   return (
     <p>
-      The next known attempt at this endpoint is a retry in <Countdown until={data} />. {limit}
+      The next known attempt at this endpoint is a retry <Countdown until={data} />. {limit}
     </p>
   );
 }

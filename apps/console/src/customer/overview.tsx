@@ -1,7 +1,14 @@
 /** Whether the webhooks work, what failed, and what to do about it. */
 import type { ComponentChildren, JSX } from 'preact';
 import { boundOf } from '../lib/chart.ts';
-import { type Advice, adviceOf, type Figures, type FiguresOfOne, failedLeft } from '../lib/figures.ts';
+import {
+  type Advice,
+  adviceOf,
+  type Figures,
+  type FiguresOfOne,
+  failedLeft,
+  wasTried,
+} from '../lib/figures.ts';
 import { count, counted, duration, percent } from '../lib/format.ts';
 import { hrefOf } from '../lib/routes.ts';
 import { useLoad } from '../state/load.ts';
@@ -278,7 +285,9 @@ function Troubled({ figures }: { readonly figures: Figures }): JSX.Element | nul
             },
             {
               title: 'Endpoint',
-              cell: ({ health, enabled }) => <HealthBadge state={health.state} enabled={enabled} />,
+              cell: (one) => (
+                <HealthBadge state={one.health.state} enabled={one.enabled} tried={wasTried(one)} />
+              ),
             },
             { title: 'Delivered', number: true, cell: ({ totals }) => count(totals.delivered) },
             {

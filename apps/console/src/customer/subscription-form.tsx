@@ -2,7 +2,7 @@
 import type { components } from '@identity-webhooks/client';
 import type { JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { type CallError, faultsOf } from '../lib/errors.ts';
+import { type CallError, faultSentence, faultsOf } from '../lib/errors.ts';
 import { hrefOf } from '../lib/routes.ts';
 import {
   changeOf,
@@ -29,29 +29,41 @@ import type { Subscription } from './words.tsx';
 
 const NEW: Draft = { title: '', endpoint: '', events: [...EVENT_TYPES], enabled: true, filter: '' };
 
+function ReadOnly(): JSX.Element {
+  return (
+    <Notice tone="warn">
+      This session may read and change nothing, so there is no form here. Ask for a link that permits changes.
+    </Notice>
+  );
+}
+
 export function NewSubscription(): JSX.Element {
-  const { api, at } = customer();
+  const { api, at, may } = customer();
   return (
     <Page title="Create a subscription" trail={[{ label: 'Subscriptions', to: ['subscriptions'] }]}>
-      <Form
-        initial={NEW}
-        action="Create"
-        back={['subscriptions']}
-        submit={async (draft) => {
-          const made = await api.json<Subscription>(at('subscriptions'), {
-            method: 'POST',
-            body: creationOf(draft),
-          });
-          notify(`“${made.title}” was created. Send a test to see whether its listener answers.`);
-          navigate(['subscriptions', made.id]);
-        }}
-      />
+      {may('POST', 'subscriptions') ? (
+        <Form
+          initial={NEW}
+          action="Create"
+          back={['subscriptions']}
+          submit={async (draft) => {
+            const made = await api.json<Subscription>(at('subscriptions'), {
+              method: 'POST',
+              body: creationOf(draft),
+            });
+            notify(`“${made.title}” was created. Send a test to see whether its listener answers.`);
+            navigate(['subscriptions', made.id]);
+          }}
+        />
+      ) : (
+        <ReadOnly />
+      )}
     </Page>
   );
 }
 
 export function EditSubscription({ sid }: { readonly sid: string }): JSX.Element {
-  const { api, at } = customer();
+  const { api, at, may } = customer();
   const { data, error, reload } = useLoad(
     (signal) => api.json<Subscription>(at('subscriptions', sid), { signal }),
     [sid],
@@ -69,6 +81,8 @@ export function EditSubscription({ sid }: { readonly sid: string }): JSX.Element
         ) : (
           <Loading what="the subscription" />
         )
+      ) : !may('PATCH', 'subscriptions', sid) ? (
+        <ReadOnly />
       ) : (
         <Form
           initial={initial}
@@ -128,7 +142,7 @@ function Form(props: {
   const leave = (field: string) => afterClick(() => setTouched((before) => ({ ...before, [field]: true })));
   const faults = (field: keyof Faults) => [
     ...(touched[field] && local[field] !== undefined ? [local[field]] : []),
-    ...faultsOf(error, field),
+    ...faultsOf(error, field).map((reason) => faultSentence(field, reason)),
   ];
   const toggle = (type: EventType) =>
     set({ events: EVENT_TYPES.filter((one) => (one === type) !== draft.events.includes(one)) });

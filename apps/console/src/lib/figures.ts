@@ -91,6 +91,14 @@ const ADVICE_MAX = 6;
 /** Each costs a call. */
 const ASKED_MAX = 20;
 
+/** Whether a request was ever made, as far as the figures reach. */
+export function wasTried({
+  totals,
+  lastDeliveredAt,
+}: Pick<FiguresOfOne, 'lastDeliveredAt'> & { readonly totals: Pick<Totals, 'attempts'> }): boolean {
+  return totals.attempts > 0 || lastDeliveredAt !== undefined;
+}
+
 const leftOf = ({ failedNow }: FiguresOfOne) => failedNow ?? 0;
 
 /** Those that had failures: it is worth asking how many of them are left. */
@@ -128,7 +136,7 @@ export function adviceOf(subscriptions: readonly FiguresOfOne[]): Advice[] {
       .filter((one) => !one.enabled && leftOf(one) > 0)
       .map((subscription) => ({ kind: 'disabled' as const, subscription })),
     ...healthy
-      .filter(({ totals, lastDeliveredAt }) => totals.attempts === 0 && lastDeliveredAt === undefined)
+      .filter((one) => !wasTried(one))
       .map((subscription) => ({ kind: 'never delivered' as const, subscription })),
   ].slice(0, ADVICE_MAX);
 }

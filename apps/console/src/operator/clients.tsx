@@ -200,7 +200,11 @@ function Create(props: {
           </Field>
           <Field
             label="Scope"
-            hint={SCOPES.map(([value, text]) => `${value}: ${text.toLowerCase()}`).join(' · ')}
+            hint={SCOPES.map(([value, text]) => (
+              <p key={value}>
+                {text}: <code>{value}</code>
+              </p>
+            ))}
             faults={faultsOf(error, 'scope')}
           >
             {(attributes) => (

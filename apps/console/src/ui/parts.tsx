@@ -192,10 +192,12 @@ export function Time(props: { readonly at: string | number; readonly age?: boole
   );
 }
 
+/** `in 4:59`; what is due comes any moment. */
 export function Countdown({ until }: { readonly until: string }): JSX.Element {
+  const at = Date.parse(until);
   return (
-    <span class="countdown" role="timer" title={utcTime(Date.parse(until))}>
-      {countdown(Date.parse(until), now.value)}
+    <span class="countdown" role="timer" title={utcTime(at)}>
+      {at > now.value ? `in ${countdown(at, now.value)}` : 'any moment'}
     </span>
   );
 }
