@@ -190,7 +190,11 @@ describe('an operator', () => {
     await page.getByRole('dialog').getByLabel('Name').fill('backend');
     await page.getByRole('dialog').getByRole('button', { name: 'Create', exact: true }).click();
     await page.getByText('The secret is shown this once.').waitFor();
-    await button(page, 'I have copied it').click();
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('Escape');
+    expect(await button(page, 'Done').isDisabled()).toBe(true);
+    await page.getByLabel('I have the secret.').check();
+    await button(page, 'Done').click();
     await row(page, 'Clients', 'backend');
 
     await button(page, 'Open the console as this customer').click();

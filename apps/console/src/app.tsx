@@ -7,7 +7,7 @@ import { hrefOf } from './lib/routes.ts';
 import { OperatorScreens } from './operator/screens.tsx';
 import { SignIn } from './sign-in.tsx';
 import { route } from './state/navigation.ts';
-import { notices, notify, spoken } from './state/notices.ts';
+import { dismiss, leavePage, notices, notify, spoken } from './state/notices.ts';
 import { asCallError, look, type Session, sessions, signOut } from './state/session.ts';
 import { redeeming } from './state/start.ts';
 import { Icon, type IconName, Mark } from './ui/icons.tsx';
@@ -25,7 +25,10 @@ export function App(): JSX.Element {
       <div class="notices" role="status" aria-live="polite">
         {notices.value.map(({ id, text }) => (
           <p key={id} class="toast">
-            {text}
+            <span>{text}</span>
+            <button type="button" class="copy" aria-label="Close this message" onClick={() => dismiss(id)}>
+              <Icon name="bad" />
+            </button>
           </p>
         ))}
       </div>
@@ -40,6 +43,8 @@ export function App(): JSX.Element {
 function Gate({ kind }: { readonly kind: Kind }): JSX.Element {
   const state = sessions[kind].value;
   const isRedeeming = redeeming.value;
+  const hadForm = useRef(false);
+  if (state.state === 'none') hadForm.current = true;
   useEffect(() => {
     if (state.state === 'unknown' && !isRedeeming) void look(kind);
   }, [kind, state.state, isRedeeming]);
@@ -60,7 +65,7 @@ function Gate({ kind }: { readonly kind: Kind }): JSX.Element {
       return <SignIn kind={kind} note={state.note} />;
     case 'open':
       return (
-        <Shell session={state.session} key={state.session.customerId}>
+        <Shell session={state.session} key={state.session.customerId} focus={hadForm.current}>
           {kind === 'operator' ? <OperatorScreens /> : <CustomerScreens />}
         </Shell>
       );
@@ -89,12 +94,20 @@ const OPERATOR_WAYS: readonly Way[] = [
   { label: 'Audit', icon: 'audit', to: ['operator', 'audit'] },
 ];
 
-function Shell(props: { readonly session: Session; readonly children: ComponentChildren }): JSX.Element {
+function Shell(props: {
+  readonly session: Session;
+  /** Whether the heading gets the focus at once: the form to sign in had it. */
+  readonly focus: boolean;
+  readonly children: ComponentChildren;
+}): JSX.Element {
   const { session } = props;
   const isOperator = session.kind === 'operator';
   const path = route.value.path.join('/');
   const menu = useRef<HTMLDetailsElement>(null);
   useFocusOnNavigation(path, menu);
+  useEffect(() => {
+    if (props.focus) focusHeading();
+  }, []);
   const ways = (
     <>
       <ul class="ways">
@@ -140,7 +153,15 @@ function Shell(props: { readonly session: Session; readonly children: ComponentC
             </span>
           </div>
           {session.readOnly && <Badge tone="off">Read-only</Badge>}
-          <details class="menu" ref={menu}>
+          <details
+            class="menu"
+            ref={menu}
+            onKeyDown={(event) => {
+              if (event.key !== 'Escape' || !event.currentTarget.open) return;
+              event.currentTarget.open = false;
+              event.currentTarget.querySelector('summary')?.focus();
+            }}
+          >
             <summary aria-label="Menu">
               <Icon name="menu" />
             </summary>
@@ -170,7 +191,12 @@ function useFocusOnNavigation(path: string, menu: { readonly current: HTMLDetail
     if (last.current === path) return;
     last.current = path;
     menu.current?.removeAttribute('open');
+    leavePage();
     scrollTo(0, 0);
-    document.querySelector<HTMLElement>('main h1')?.focus({ preventScroll: true });
+    focusHeading();
   }, [path, menu]);
+}
+
+function focusHeading(): void {
+  document.querySelector<HTMLElement>('main h1')?.focus({ preventScroll: true });
 }

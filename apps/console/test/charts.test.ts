@@ -1,6 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { axisTop, barsOf, boundOf, grouped } from '../src/lib/chart.ts';
-import { adviceOf, type FiguresOfOne, type FiguresPage, together } from '../src/lib/figures.ts';
+import { axisTop, barsOf, boundOf, grouped, labelsOf } from '../src/lib/chart.ts';
+import {
+  adviceOf,
+  type FiguresOfOne,
+  type FiguresPage,
+  failedLeft,
+  together,
+  wasTried,
+  withFailures,
+} from '../src/lib/figures.ts';
 import { merged } from '../src/lib/live-list.ts';
 
 const hour = (delivered: number, failed: number) => ({ hour: `h${delivered}`, delivered, failed });
@@ -45,6 +53,65 @@ describe('bars', () => {
     expect(boundOf([50, 49, 1, 0], bounds, 0.99)).toBe(50);
     expect(boundOf([0, 0, 0, 1], bounds, 0.5)).toBe(Number.POSITIVE_INFINITY);
     expect(boundOf([0, 0, 0, 0], bounds, 0.5)).toBeUndefined();
+  });
+});
+
+describe('labels of the axis', () => {
+  const hoursFrom = (start: string, length: number) =>
+    Array.from({ length }, (_, index) => ({
+      hour: new Date(Date.parse(start) + index * 3_600_000).toISOString(),
+      delivered: 0,
+      failed: 0,
+    }));
+  const labels = (start: string, length: number) =>
+    labelsOf(hoursFrom(start, length), { locale: 'en-GB', timeZone: 'Europe/Berlin' });
+
+  it('each hour of a day is named under the middle of its bar, and the last bar is now', () => {
+    const found = labels('2026-01-30T18:00:00Z', 24);
+    expect(found.map(({ text }) => text)).toEqual(['22:00', '02:00', '06:00', '10:00', '14:00', 'now']);
+    expect(found.map(({ share }) => Math.round(share * 240))).toEqual([35, 75, 115, 155, 195, 235]);
+  });
+
+  it('a day of a week is named under its own hours, and a piece of a day that is short is not named', () => {
+    const found = labels('2026-01-23T18:00:00Z', 168);
+    expect(found.map(({ text }) => text)).toEqual([
+      'Sat 24',
+      'Sun 25',
+      'Mon 26',
+      'Tue 27',
+      'Wed 28',
+      'Thu 29',
+      'Fri 30',
+      'now',
+    ]);
+    // 23:00 UTC is midnight in Berlin: Saturday has the bars 5 to 28.
+    expect(found[0]?.share).toBeCloseTo((5 + 12) / 168);
+    expect(found.at(-1)?.share).toBeCloseTo(167.5 / 168);
+  });
+
+  it('the day that runs has no name while there is no room for it beside now', () => {
+    expect(labels('2026-01-23T12:00:00Z', 168).map(({ text }) => text)).toEqual([
+      'Sat 24',
+      'Sun 25',
+      'Mon 26',
+      'Tue 27',
+      'Wed 28',
+      'Thu 29',
+      'now',
+    ]);
+  });
+
+  it('every other label goes in a narrow window, never the last one', () => {
+    expect(labels('2026-01-30T18:00:00Z', 24).map(({ minor }) => minor)).toEqual([
+      true,
+      false,
+      true,
+      false,
+      true,
+      false,
+    ]);
+    expect(labels('2026-01-30T18:00:00Z', 1)).toMatchObject([{ text: 'now', minor: false }]);
+    expect(labels('2026-01-30T18:00:00Z', 0)).toEqual([]);
   });
 });
 
@@ -103,9 +170,9 @@ describe('figures of a customer', () => {
   it('what is most urgent comes first: failing, not verified, to send again, slow, disabled, never used', () => {
     const advice = adviceOf([
       one('fresh', { totals: never }),
-      one('off', { enabled: false, totals: failed, health: { state: 'failing' } }),
+      one('off', { enabled: false, totals: failed, failedNow: 3, health: { state: 'failing' } }),
       one('slow', { health: { state: 'slow' } }),
-      one('mended', { totals: failed, lastDeliveredAt: 't' }),
+      one('mended', { totals: failed, lastDeliveredAt: 't', failedNow: 3 }),
       one('new', { health: { state: 'unverified' } }),
       one('down', { health: { state: 'failing' }, totals: failed }),
     ]);
@@ -125,6 +192,43 @@ describe('figures of a customer', () => {
       one('none left', { totals: failed, lastDeliveredAt: 't', failedNow: 0 }),
     ]);
     expect(advice).toMatchObject([{ kind: 'redeliver', subscription: { id: 'all left' } }]);
+  });
+
+  it('failures are no advice while nobody knows whether some are left', () => {
+    expect(adviceOf([one('a', { totals: failed, lastDeliveredAt: 't' })])).toEqual([]);
+  });
+
+  it('an endpoint that is slow gets the advice to send again, too', () => {
+    const slow = one('a', { health: { state: 'slow' }, totals: failed, failedNow: 2 });
+    expect(adviceOf([slow]).map(({ kind }) => kind)).toEqual(['redeliver', 'slow']);
+  });
+
+  it('a disabled subscription is no advice when no failed event is left', () => {
+    expect(adviceOf([one('a', { enabled: false, totals: failed, failedNow: 0 })])).toEqual([]);
+  });
+
+  it('what is left is asked of every subscription with failures, in any state', () => {
+    const asked = withFailures([
+      one('failing', { health: { state: 'failing' }, totals: failed }),
+      one('off', { enabled: false, totals: failed }),
+      one('fine'),
+    ]);
+    expect(asked.map(({ id }) => id)).toEqual(['failing', 'off']);
+  });
+
+  it('the failed events that are left are known only when all that had failures were asked', () => {
+    const page = (...subscriptions: FiguresOfOne[]) => failedLeft([...subscriptions, one('fine')]);
+    expect(page(one('a', { totals: failed, failedNow: 0 }), one('b', { totals: failed, failedNow: 2 }))).toBe(
+      2,
+    );
+    expect(page(one('a', { totals: failed, failedNow: 0 }), one('b', { totals: failed }))).toBeUndefined();
+    expect(page()).toBe(0);
+  });
+
+  it('an endpoint counts as tried when a request was made, or an event was delivered at any time', () => {
+    expect(wasTried({ totals: never })).toBe(false);
+    expect(wasTried({ totals: failed })).toBe(true);
+    expect(wasTried({ totals: never, lastDeliveredAt: 't' })).toBe(true);
   });
 
   it('there is no advice when all is well', () => {

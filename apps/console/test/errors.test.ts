@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { errorOf, faultsOf } from '../src/lib/errors.ts';
+import { errorOf, faultSentence, faultsOf } from '../src/lib/errors.ts';
 
 const answer = (status: number, body: unknown, headers: Record<string, string> = {}) =>
   errorOf(
@@ -26,6 +26,15 @@ describe('errors in words', () => {
     [400, { details: 'Request body is not valid JSON' }, 'Request body is not valid JSON'],
   ])('an answer of status %d is put in words', async (status, body, words) => {
     expect((await answer(status, body)).message).toBe(words);
+  });
+
+  it.each([
+    ['is already used by another subscription', 'This title is already used by another subscription.'],
+    ['must be a string of 2 to 200 characters', 'This title must be a string of 2 to 200 characters.'],
+    ['[1] must be one of entityCreated', '[1] must be one of entityCreated'],
+    ['Enter the title.', 'Enter the title.'],
+  ])('the fault “%s” of a field is a sentence', (reason, sentence) => {
+    expect(faultSentence('title', reason)).toBe(sentence);
   });
 
   it('faults are found by their field, with the place in a list', async () => {

@@ -10,7 +10,7 @@ import type { HistoryEntry } from '../lib/timeline.ts';
 import { decode, type Verdict } from '../lib/token.ts';
 import { useAction, useLoad } from '../state/load.ts';
 import { notify } from '../state/notices.ts';
-import { customer } from '../state/session.ts';
+import { asCallError, customer } from '../state/session.ts';
 import {
   Badge,
   Button,
@@ -25,6 +25,7 @@ import {
   Panel,
   Time,
 } from '../ui/parts.tsx';
+import { Missing } from './missing.tsx';
 import { useSubscription } from './subscription-page.tsx';
 import { Headers, Timeline } from './timeline.tsx';
 import { answerOf, isFinal, StateBadge, type Subscription, typeWord, type WebhookEvent } from './words.tsx';
@@ -53,8 +54,16 @@ export function EventScreen({ sid, eid }: { readonly sid: string; readonly eid: 
     ({ event }) => (isFinal(event.state) ? RESTING_MS : LIVE_MS),
   );
   const redeliver = useAction(async () => {
-    await api.json(`${path}/redeliver`, { method: 'POST' });
-    notify('The event is sent again');
+    try {
+      await api.json(`${path}/redeliver`, { method: 'POST' });
+      notify('The event is sent again');
+    } catch (failure) {
+      // Somebody else was first, or another tab: what the reader wants has happened.
+      if (asCallError(failure).status !== 409) throw failure;
+      const { state } = await api.json<WebhookEvent>(path);
+      if (state === 'failure') throw failure;
+      notify('It was already sent again');
+    }
     reload();
   });
   const trail = [
@@ -65,10 +74,11 @@ export function EventScreen({ sid, eid }: { readonly sid: string; readonly eid: 
   if (data === undefined)
     return (
       <Page title="Event" trail={trail}>
-        <Failure error={error} retry={reload} />
+        <Missing error={error} retry={reload} />
         {error?.status === 404 && (
           <p>
-            It may have expired. <a href={hrefOf(['find'], { id: eid })}>Look for it in all subscriptions</a>
+            The event may have expired.{' '}
+            <a href={hrefOf(['find'], { id: eid })}>Look for it in all subscriptions</a>
           </p>
         )}
         {error === undefined && <Loading what="the event" />}
@@ -101,7 +111,7 @@ export function EventScreen({ sid, eid }: { readonly sid: string; readonly eid: 
       }
     >
       <Failure error={error} retry={reload} what="The event could not be read again." />
-      <Failure error={redeliver.error} retry={redeliver.run} what="The event was not sent again." />
+      {mayRedeliver && <Failure error={redeliver.error} what="The event was not sent again." />}
       <Reason event={event} history={history} subscription={subscription.data} />
       <Panel title="What happened">
         <Timeline history={history} />
@@ -155,8 +165,10 @@ function Reason(props: {
           <p class="soft">
             {event.attempts === 0
               ? 'No request was made.'
-              : `${counted(event.attempts, 'attempt was', 'attempts were')} made; the answer above is the last one.`}{' '}
-            It is kept for some days, and can be sent again.
+              : `${counted(event.attempts, 'attempt was', 'attempts were')} made; the reason above is that of the last one.`}{' '}
+            {event.request.payload === ''
+              ? 'Its token was not kept, so it cannot be sent again.'
+              : 'It can be sent again while it is kept: for a week, unless your operator has set another time.'}
           </p>
         </Notice>
       );
@@ -168,8 +180,9 @@ function Reason(props: {
           </p>
           {event.nextAttemptAt !== undefined && (
             <p>
-              The next attempt follows in <Countdown until={event.nextAttemptAt} />, at{' '}
-              <Time at={event.nextAttemptAt} />.
+              The next attempt follows <Countdown until={event.nextAttemptAt} /> (
+              <Time at={event.nextAttemptAt} />
+              ).
             </p>
           )}
         </Notice>
@@ -230,11 +243,12 @@ function NextProbe({ sid }: { readonly sid: string }): JSX.Element {
     [sid],
     LIVE_MS * 2,
   );
-  const limit = 'A probe goes out at most 5 minutes after the last attempt.';
+  const limit =
+    'One event goes out at most 5 minutes after the last attempt, to find out whether it answers.';
   if (!data || Date.parse(data) - Date.now() > 300_000) return <p>{limit}</p>;
   return (
     <p>
-      The next known attempt at this endpoint is a retry in <Countdown until={data} />. {limit}
+      The next known attempt at this endpoint is a retry <Countdown until={data} />. {limit}
     </p>
   );
 }

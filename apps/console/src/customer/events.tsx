@@ -135,8 +135,9 @@ function List(props: { readonly sid: string; readonly enabled: boolean }): JSX.E
     <Panel
       title="Events"
       aside={
-        <span class="live">
-          <span class="pulse" aria-hidden="true" /> Live: looks every 5 s
+        <span class={`live ${first.error === undefined ? '' : 'off'}`}>
+          <span class="pulse" aria-hidden="true" />{' '}
+          {first.error === undefined ? 'Live: looks every 5 s' : 'Not up to date: the last look failed'}
           {page !== undefined && ` · ${count(page.total)} stored`}
         </span>
       }
@@ -194,7 +195,7 @@ function Answer({ event }: { readonly event: ListedEvent }): JSX.Element {
       </span>
       {event.nextAttemptAt !== undefined && (
         <span class="under">
-          next in <Countdown until={event.nextAttemptAt} />
+          next <Countdown until={event.nextAttemptAt} />
         </span>
       )}
     </>
@@ -216,7 +217,8 @@ function Nothing(props: {
           </Button>
         }
       >
-        Events are kept for days, not for ever: an older one may have expired.
+        A filter looks at the present state of an event: one that failed, was sent again and was delivered is
+        found as delivered. An old event may have expired.
       </Empty>
     );
   return (

@@ -116,7 +116,8 @@ function Body({ sid }: { readonly sid: string }): JSX.Element {
         )}
         {notBefore !== undefined && Date.parse(notBefore) > Date.now() ? (
           <p>
-            The next export may start in <Countdown until={notBefore} />, at <Time at={notBefore} />.
+            The next export may start <Countdown until={notBefore} /> (<Time at={notBefore} />
+            ).
           </p>
         ) : (
           completed !== undefined && (

@@ -18,7 +18,7 @@ export async function loadFigures(hours: number, signal: AbortSignal): Promise<F
   return together(pages);
 }
 
-/** The figures, and how many failed events are left where the endpoint answers again. */
+/** The figures, and how many failed events are left where there were any. */
 export async function loadOverview(hours: number, signal: AbortSignal): Promise<Figures> {
   const { api, at } = customer();
   const figures = await loadFigures(hours, signal);

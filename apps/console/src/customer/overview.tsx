@@ -1,7 +1,14 @@
 /** Whether the webhooks work, what failed, and what to do about it. */
 import type { ComponentChildren, JSX } from 'preact';
 import { boundOf } from '../lib/chart.ts';
-import { type Advice, adviceOf, type Figures, type FiguresOfOne, failuresLeft } from '../lib/figures.ts';
+import {
+  type Advice,
+  adviceOf,
+  type Figures,
+  type FiguresOfOne,
+  failedLeft,
+  wasTried,
+} from '../lib/figures.ts';
 import { count, counted, duration, percent } from '../lib/format.ts';
 import { hrefOf } from '../lib/routes.ts';
 import { useLoad } from '../state/load.ts';
@@ -40,7 +47,7 @@ export function Overview(): JSX.Element {
       ) : (
         <>
           <Tiles figures={data} span={span} />
-          <Next advice={adviceOf(data.subscriptions)} span={span} />
+          <Next advice={adviceOf(data.subscriptions)} />
           {data.subscriptions.length > 0 && (
             <Panel title="Deliveries by hour" aside={!data.exact && 'Some hours are still being counted'}>
               <HourChart hours={data.hours} label={`Delivered and failed events by hour, ${span}`} />
@@ -53,17 +60,34 @@ export function Overview(): JSX.Element {
   );
 }
 
+const COUNTED_TWICE =
+  'Figures count what happened: an event that failed, was sent again and was delivered is in both.';
+
+/** @param left how many of the failed events are failed now */
+export function failedHint(left: number): string {
+  return left === 0 ? 'None is left: all were sent again' : `${count(left)} of them are left`;
+}
+
 function Tiles({ figures, span }: { readonly figures: Figures; readonly span: string }): JSX.Element {
   const { delivered, failed, waiting, oldestWaitingAt, subscriptions } = figures;
   const enabled = subscriptions.filter((one) => one.enabled);
   const troubled = enabled.filter(({ health }) => health.state !== 'healthy').length;
+  const left = failedLeft(subscriptions);
   return (
     <ul class="tiles" aria-label="Figures">
       <Tile label={`Delivered ${span}`} value={count(delivered)}>
-        {delivered + failed > 0 && `${percent(delivered, delivered + failed)} of those that ended`}
+        {delivered + failed > 0 && (
+          <span title={COUNTED_TWICE}>{percent(delivered, delivered + failed)} of those that ended</span>
+        )}
       </Tile>
       <Tile label={`Failed ${span}`} value={count(failed)} tone={failed > 0 ? 'bad' : undefined}>
-        {failed === 0 ? 'Nothing was given up' : `${percent(failed, delivered + failed)} of those that ended`}
+        {failed === 0 ? (
+          'Nothing was given up'
+        ) : (
+          <span title={COUNTED_TWICE}>
+            {left === undefined ? 'Some may be delivered since' : failedHint(left)}
+          </span>
+        )}
       </Tile>
       <Tile label="Waiting now" value={count(waiting)}>
         {oldestWaitingAt === undefined ? (
@@ -96,7 +120,7 @@ export function Tile(props: {
   );
 }
 
-function Next({ advice, span }: { readonly advice: readonly Advice[]; readonly span: string }): JSX.Element {
+function Next({ advice }: { readonly advice: readonly Advice[] }): JSX.Element {
   return (
     <Panel title="What to do next">
       {advice.length === 0 ? (
@@ -105,7 +129,7 @@ function Next({ advice, span }: { readonly advice: readonly Advice[]; readonly s
         <ul class="advice">
           {advice.map((one) => (
             <li key={one.kind === 'create first' ? one.kind : one.kind + one.subscription.id}>
-              <Words advice={one} span={span} />
+              <Words advice={one} />
             </li>
           ))}
         </ul>
@@ -114,7 +138,7 @@ function Next({ advice, span }: { readonly advice: readonly Advice[]; readonly s
   );
 }
 
-function Words({ advice, span }: { readonly advice: Advice; readonly span: string }): JSX.Element {
+function Words({ advice }: { readonly advice: Advice }): JSX.Element {
   const { may } = customer();
   if (advice.kind === 'create first')
     return may('POST', 'subscriptions') ? (
@@ -126,7 +150,7 @@ function Words({ advice, span }: { readonly advice: Advice; readonly span: strin
     ) : (
       <Piece text={<>There is no subscription yet.</>} />
     );
-  const { id, title, health, totals, waiting } = advice.subscription;
+  const { id, title, health, waiting, failedNow = 0 } = advice.subscription;
   const name = <a href={hrefOf(['subscriptions', id])}>{title}</a>;
   const since = health.since !== undefined && (
     <>
@@ -140,15 +164,12 @@ function Words({ advice, span }: { readonly advice: Advice; readonly span: strin
         <Piece
           text={
             <>
-              <HealthBadge state="failing" enabled /> {name} has had no success{since}.{' '}
+              <HealthBadge state="failing" enabled /> {name} has been failing{since}.{' '}
               {waiting > 0 && `${counted(waiting, 'event waits', 'events wait')}.`}
             </>
           }
         >
-          <LinkButton
-            to={['subscriptions', id, 'events']}
-            query={{ state: totals.failed > 0 ? 'failure' : 'awaiting-retry' }}
-          >
+          <LinkButton to={['subscriptions', id, 'events']} query={failedNow > 0 ? { state: 'failure' } : {}}>
             See why
           </LinkButton>
         </Piece>
@@ -171,8 +192,7 @@ function Words({ advice, span }: { readonly advice: Advice; readonly span: strin
         <Piece
           text={
             <>
-              {counted(failuresLeft(advice.subscription), 'failed event')} of {name} can be sent again. The
-              endpoint answers now.
+              {counted(failedNow, 'failed event')} of {name} can be sent again. The endpoint answers now.
             </>
           }
         >
@@ -202,7 +222,7 @@ function Words({ advice, span }: { readonly advice: Advice; readonly span: strin
         <Piece
           text={
             <>
-              {name} is disabled, so {counted(totals.failed, 'event')} failed {span}.
+              {name} is disabled. {counted(failedNow, 'failed event')} can be sent again after it is enabled.
             </>
           }
         >
@@ -230,6 +250,8 @@ function Piece(props: {
   );
 }
 
+const allOf = (total: number) => (total === 1 ? 'See the list' : `All ${count(total)} subscriptions`);
+
 /** The subscriptions with trouble first, then those with the slowest answers. */
 function Troubled({ figures }: { readonly figures: Figures }): JSX.Element | null {
   const { subscriptions, boundsMs } = figures;
@@ -242,7 +264,7 @@ function Troubled({ figures }: { readonly figures: Figures }): JSX.Element | nul
   return (
     <Panel
       title="Endpoints, those in trouble first"
-      aside={<a href={hrefOf(['subscriptions'])}>All {count(subscriptions.length)} subscriptions</a>}
+      aside={<a href={hrefOf(['subscriptions'])}>{allOf(subscriptions.length)}</a>}
     >
       {rows.length === 0 ? (
         <Empty title="There is no subscription yet." />
@@ -263,10 +285,25 @@ function Troubled({ figures }: { readonly figures: Figures }): JSX.Element | nul
             },
             {
               title: 'Endpoint',
-              cell: ({ health, enabled }) => <HealthBadge state={health.state} enabled={enabled} />,
+              cell: (one) => (
+                <HealthBadge state={one.health.state} enabled={one.enabled} tried={wasTried(one)} />
+              ),
             },
             { title: 'Delivered', number: true, cell: ({ totals }) => count(totals.delivered) },
-            { title: 'Failed', number: true, cell: ({ totals }) => count(totals.failed) },
+            {
+              title: 'Failed',
+              number: true,
+              cell: ({ totals, failedNow }) => (
+                <>
+                  {count(totals.failed)}
+                  {failedNow !== undefined && failedNow < totals.failed && (
+                    <span class="under" title={COUNTED_TWICE}>
+                      {count(failedNow)} left
+                    </span>
+                  )}
+                </>
+              ),
+            },
             { title: 'Waiting', number: true, cell: ({ waiting }) => count(waiting) },
             {
               title: '99 % answered within',

@@ -35,12 +35,13 @@ const HOUR_MS = 3_600_000;
 export function Redeliveries({ sid }: { readonly sid: string }): JSX.Element {
   return (
     <SubscriptionPage sid={sid} tab="redeliveries">
-      {({ subscription }) => <Body subscription={subscription} />}
+      {({ subscription, test }) => <Body subscription={subscription} test={test} />}
     </SubscriptionPage>
   );
 }
 
-function Body({ subscription }: { readonly subscription: Subscription }): JSX.Element {
+function Body(props: { readonly subscription: Subscription; readonly test: () => void }): JSX.Element {
+  const { subscription, test } = props;
   const { api, at, may } = customer();
   const path = at('subscriptions', subscription.id, 'redeliveries');
   const jobs = useLoad(
@@ -58,7 +59,14 @@ function Body({ subscription }: { readonly subscription: Subscription }): JSX.El
         ) : (
           <Notice>Enable the subscription to send its failed events again.</Notice>
         ))}
-      {running !== undefined && <Running job={running} path={path} reload={jobs.reload} />}
+      {running !== undefined && (
+        <Running
+          job={running}
+          path={path}
+          reload={jobs.reload}
+          test={subscription.health.state === 'failing' ? test : undefined}
+        />
+      )}
       <Panel title="Earlier">
         <Failure error={jobs.error} retry={jobs.reload} what="The list could not be read." />
         {jobs.data === undefined ? (
@@ -161,7 +169,8 @@ function Start(props: {
             <>
               {subscription.health.state === 'failing' && (
                 <Notice tone="warn">
-                  The endpoint is failing: until a probe succeeds, only probes are sent.
+                  The endpoint is failing. Until it takes an event or a test, only one event goes out now and
+                  then. When your listener works again, send a test first.
                 </Notice>
               )}
               <div class="actions">
@@ -222,8 +231,10 @@ function Running(props: {
   readonly job: Job;
   readonly path: string;
   readonly reload: () => void;
+  /** Opens the dialog that sends a test, where the endpoint is failing. */
+  readonly test: (() => void) | undefined;
 }): JSX.Element {
-  const { job, path, reload } = props;
+  const { job, path, reload, test } = props;
   const { api, may } = customer();
   const cancel = useAction(async () => {
     await api.json(`${path}/${job.id}`, { method: 'DELETE' });
@@ -238,6 +249,15 @@ function Running(props: {
         {count(ended)} of {counted(job.total, 'event')} ended: {count(job.succeeded)} delivered,{' '}
         {count(job.failed)} failed. {count(job.redelivered - ended)} under way.
       </p>
+      {test !== undefined && (
+        <Notice tone="warn">
+          <p>
+            Held, because the endpoint is failing: only one event goes out now and then, to find out whether
+            it answers. Send a test when it works again: its success sends the others.
+          </p>
+          {may('POST', 'subscriptions', 'x', 'test') && <Button onClick={test}>Send a test…</Button>}
+        </Notice>
+      )}
       {may('DELETE', 'subscriptions', 'x', 'redeliveries', job.id) && (
         <div class="actions">
           <Button busy={cancel.busy} onClick={cancel.run}>

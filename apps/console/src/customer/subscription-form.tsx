@@ -1,8 +1,8 @@
 /** Creates or changes a subscription. Faults show as one types; the service's own show at their fields. */
 import type { components } from '@identity-webhooks/client';
 import type { JSX } from 'preact';
-import { useState } from 'preact/hooks';
-import { type CallError, faultsOf } from '../lib/errors.ts';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { type CallError, faultSentence, faultsOf } from '../lib/errors.ts';
 import { hrefOf } from '../lib/routes.ts';
 import {
   changeOf,
@@ -17,39 +17,53 @@ import {
   parseJson,
   TEMPLATES,
 } from '../lib/subscription-form.ts';
+import { keepDraft, takeDraft } from '../state/draft.ts';
 import { useAction, useLoad } from '../state/load.ts';
 import { navigate } from '../state/navigation.ts';
 import { notify } from '../state/notices.ts';
-import { customer } from '../state/session.ts';
-import { Badge, Button, Choice, Failure, Field, Loading, Page, Panel } from '../ui/parts.tsx';
+import { customer, sessions } from '../state/session.ts';
+import { Badge, Button, Choice, Failure, Field, Loading, Notice, Page, Panel } from '../ui/parts.tsx';
 import { afterClick } from '../ui/pointer.ts';
+import { Missing } from './missing.tsx';
 import type { Subscription } from './words.tsx';
 
 const NEW: Draft = { title: '', endpoint: '', events: [...EVENT_TYPES], enabled: true, filter: '' };
 
+function ReadOnly(): JSX.Element {
+  return (
+    <Notice tone="warn">
+      This session may read and change nothing, so there is no form here. Ask for a link that permits changes.
+    </Notice>
+  );
+}
+
 export function NewSubscription(): JSX.Element {
-  const { api, at } = customer();
+  const { api, at, may } = customer();
   return (
     <Page title="Create a subscription" trail={[{ label: 'Subscriptions', to: ['subscriptions'] }]}>
-      <Form
-        initial={NEW}
-        action="Create"
-        back={['subscriptions']}
-        submit={async (draft) => {
-          const made = await api.json<Subscription>(at('subscriptions'), {
-            method: 'POST',
-            body: creationOf(draft),
-          });
-          notify(`“${made.title}” was created. Send a test to see whether its listener answers.`);
-          navigate(['subscriptions', made.id]);
-        }}
-      />
+      {may('POST', 'subscriptions') ? (
+        <Form
+          initial={NEW}
+          action="Create"
+          back={['subscriptions']}
+          submit={async (draft) => {
+            const made = await api.json<Subscription>(at('subscriptions'), {
+              method: 'POST',
+              body: creationOf(draft),
+            });
+            notify(`“${made.title}” was created. Send a test to see whether its listener answers.`);
+            navigate(['subscriptions', made.id]);
+          }}
+        />
+      ) : (
+        <ReadOnly />
+      )}
     </Page>
   );
 }
 
 export function EditSubscription({ sid }: { readonly sid: string }): JSX.Element {
-  const { api, at } = customer();
+  const { api, at, may } = customer();
   const { data, error, reload } = useLoad(
     (signal) => api.json<Subscription>(at('subscriptions', sid), { signal }),
     [sid],
@@ -63,10 +77,12 @@ export function EditSubscription({ sid }: { readonly sid: string }): JSX.Element
     <Page title="Edit the subscription" trail={trail}>
       {initial === undefined ? (
         error ? (
-          <Failure error={error} retry={reload} />
+          <Missing error={error} retry={reload} />
         ) : (
           <Loading what="the subscription" />
         )
+      ) : !may('PATCH', 'subscriptions', sid) ? (
+        <ReadOnly />
       ) : (
         <Form
           initial={initial}
@@ -99,7 +115,18 @@ function Form(props: {
   readonly back: readonly string[];
   readonly submit: (draft: Draft) => Promise<void>;
 }): JSX.Element {
-  const [draft, setDraft] = useState(props.initial);
+  const place = `${customer().id} ${props.back.join('/')}`;
+  const [kept] = useState(() => takeDraft<Draft>(place));
+  const [draft, setDraft] = useState(kept ?? props.initial);
+  const latest = useRef(draft);
+  latest.current = draft;
+  useEffect(
+    () => () => {
+      const state = sessions.customer.peek();
+      if (state.state === 'none' && state.ended) keepDraft(place, latest.current);
+    },
+    [place],
+  );
   const [touched, setTouched] = useState<Readonly<Record<string, true>>>({});
   const { run, busy, error, clear } = useAction(async () => {
     setTouched({ title: true, endpoint: true, filter: true });
@@ -115,7 +142,7 @@ function Form(props: {
   const leave = (field: string) => afterClick(() => setTouched((before) => ({ ...before, [field]: true })));
   const faults = (field: keyof Faults) => [
     ...(touched[field] && local[field] !== undefined ? [local[field]] : []),
-    ...faultsOf(error, field),
+    ...faultsOf(error, field).map((reason) => faultSentence(field, reason)),
   ];
   const toggle = (type: EventType) =>
     set({ events: EVENT_TYPES.filter((one) => (one === type) !== draft.events.includes(one)) });
@@ -128,8 +155,13 @@ function Form(props: {
         void run();
       }}
     >
+      {kept !== undefined && <Notice>What you had typed before you signed in is here again.</Notice>}
       <Panel title="What it is">
-        <Field label="Title" hint="2 to 200 characters, one of its kind" faults={faults('title')}>
+        <Field
+          label="Title"
+          hint="2 to 200 characters, unique among your subscriptions"
+          faults={faults('title')}
+        >
           {(attributes) => (
             <input
               {...attributes}

@@ -1,10 +1,12 @@
 /** The frame of all screens of one subscription. */
 import type { ComponentChildren, JSX } from 'preact';
-import { useState } from 'preact/hooks';
+import { useRef, useState } from 'preact/hooks';
+import { type SubscriptionFigures, wasTried } from '../lib/figures.ts';
 import { counted } from '../lib/format.ts';
 import { type Loaded, useLoad } from '../state/load.ts';
 import { customer } from '../state/session.ts';
 import { Button, Failure, Id, LinkButton, Loading, Notice, Page, Tabs, Time } from '../ui/parts.tsx';
+import { Missing } from './missing.tsx';
 import { TestDialog } from './test-dialog.tsx';
 import { HealthBadge, hostOf, type Subscription } from './words.tsx';
 
@@ -27,17 +29,39 @@ export function useSubscription(sid: string): Loaded<Subscription> {
 export function SubscriptionPage(props: {
   readonly sid: string;
   readonly tab: Tab;
-  readonly children: (loaded: { readonly subscription: Subscription; reload(): void }) => ComponentChildren;
+  readonly children: (loaded: {
+    readonly subscription: Subscription;
+    reload(): void;
+    /** Opens the dialog that sends a test. */
+    test(): void;
+  }) => ComponentChildren;
 }): JSX.Element {
   const { sid, tab, children } = props;
-  const { may } = customer();
-  const { data, error, reload } = useSubscription(sid);
+  const { api, at, may } = customer();
+  const tried = useRef(false);
+  const loaded = useLoad(
+    async (signal) => {
+      const subscription = await api.json<Subscription>(at('subscriptions', sid), { signal });
+      // Once tried, always tried: the figures are asked until then.
+      if (!tried.current && subscription.health.state === 'healthy') {
+        const path = at('subscriptions', sid, 'stats');
+        const figures = await api
+          .json<SubscriptionFigures>(path, { query: { hours: 168 }, signal })
+          .catch(() => undefined);
+        tried.current = figures === undefined || wasTried(figures);
+      }
+      return subscription;
+    },
+    [sid],
+    REFRESH_MS,
+  );
+  const { data, error, reload } = loaded;
   const [testing, setTesting] = useState(false);
   const trail = [{ label: 'Subscriptions', to: ['subscriptions'] }];
   if (data === undefined)
     return (
       <Page title="Subscription" trail={trail}>
-        <Failure error={error} retry={reload} />
+        <Missing error={error} retry={reload} />
         {error === undefined && <Loading what="the subscription" />}
       </Page>
     );
@@ -47,7 +71,7 @@ export function SubscriptionPage(props: {
       trail={trail}
       lead={
         <div class="facts-line">
-          <HealthBadge state={data.health.state} enabled={data.enabled} />
+          <HealthBadge state={data.health.state} enabled={data.enabled} tried={tried.current} />
           <span class="breaks">{hostOf(data.endpoint)}</span>
           <Id id={data.id} what="subscription id" />
         </div>
@@ -75,7 +99,7 @@ export function SubscriptionPage(props: {
           current: name === tab,
         }))}
       />
-      {children({ subscription: data, reload })}
+      {children({ subscription: data, reload, test: () => setTesting(true) })}
       {testing && (
         <TestDialog
           subscription={data}
@@ -135,9 +159,13 @@ function Trouble({ subscription }: { readonly subscription: Subscription }): JSX
         <Notice tone="bad-quiet">
           <p>
             <strong>Failing{since}.</strong> Five attempts in a row failed, so new events are held.{' '}
-            {waiting > 0 && `${counted(waiting, 'event waits', 'events wait')}. `}
-            One held event goes out as a probe now and then, at most 5 minutes after the last attempt. A
-            success sends all of them. When your listener works again, send a test to end the waiting at once.
+            {waiting > 0
+              ? `${counted(waiting, 'event waits', 'events wait')}. One of them goes out now and then, at most 5 minutes after the last attempt, to find out whether the endpoint answers. Its success sends the others.`
+              : 'None waits now.'}
+          </p>
+          <p>
+            When your listener works again, send a test: its success ends the holding at once. Events that
+            were given up before are not sent by it. Send them again yourself.
           </p>
         </Notice>
       );

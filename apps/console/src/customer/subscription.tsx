@@ -1,4 +1,5 @@
 /** One subscription: its figures, its settings, and what can be done with it. */
+import type { components } from '@identity-webhooks/client';
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { boundOf } from '../lib/chart.ts';
@@ -11,7 +12,7 @@ import { notify } from '../state/notices.ts';
 import { customer } from '../state/session.ts';
 import { HourChart } from '../ui/charts.tsx';
 import { Button, Code, Confirm, Copy, Facts, Failure, Id, Loading, Panel, Time } from '../ui/parts.tsx';
-import { Tile, within } from './overview.tsx';
+import { failedHint, Tile, within } from './overview.tsx';
 import { SubscriptionPage } from './subscription-page.tsx';
 import type { Subscription as Resource } from './words.tsx';
 
@@ -35,11 +36,14 @@ export function Subscription({ sid }: { readonly sid: string }): JSX.Element {
 function Figures({ sid }: { readonly sid: string }): JSX.Element {
   const { api, at } = customer();
   const { data, error, reload } = useLoad(
-    (signal) =>
-      api.json<SubscriptionFigures>(at('subscriptions', sid, 'stats'), {
-        query: { hours: WEEK_HOURS },
-        signal,
-      }),
+    async (signal) => {
+      const query = { hours: WEEK_HOURS };
+      const [figures, summary] = await Promise.all([
+        api.json<SubscriptionFigures>(at('subscriptions', sid, 'stats'), { query, signal }),
+        api.json<components['schemas']['Summary']>(at('subscriptions', sid, 'summary'), { signal }),
+      ]);
+      return { ...figures, failedNow: summary.failed };
+    },
     [sid],
     REFRESH_MS,
   );
@@ -49,7 +53,7 @@ function Figures({ sid }: { readonly sid: string }): JSX.Element {
     ) : (
       <Loading what="the figures" />
     );
-  const { totals, waiting, oldestWaitingAt, lastDeliveredAt, answerTimeBoundsMs: bounds } = data;
+  const { totals, waiting, oldestWaitingAt, lastDeliveredAt, answerTimeBoundsMs: bounds, failedNow } = data;
   const answered = (share: number) => within(boundOf(totals.answerTimes, bounds, share), bounds);
   return (
     <>
@@ -66,8 +70,13 @@ function Figures({ sid }: { readonly sid: string }): JSX.Element {
           value={count(totals.failed)}
           tone={totals.failed > 0 ? 'bad' : undefined}
         >
-          {totals.failed > 0 && (
-            <a href={hrefOf(['subscriptions', sid, 'events'], { state: 'failure' })}>See why</a>
+          {failedNow > 0 ? (
+            <>
+              {count(failedNow)} failed now.{' '}
+              <a href={hrefOf(['subscriptions', sid, 'events'], { state: 'failure' })}>See why</a>
+            </>
+          ) : (
+            totals.failed > 0 && failedHint(0)
           )}
         </Tile>
         <Tile label="Waiting now" value={count(waiting)}>

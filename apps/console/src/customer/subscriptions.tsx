@@ -2,7 +2,7 @@
 import type { components } from '@identity-webhooks/client';
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
-import type { FiguresOfOne } from '../lib/figures.ts';
+import { type FiguresOfOne, wasTried } from '../lib/figures.ts';
 import { count } from '../lib/format.ts';
 import { hrefOf } from '../lib/routes.ts';
 import { useLoad } from '../state/load.ts';
@@ -104,7 +104,16 @@ function List(props: {
         },
         {
           title: 'State',
-          cell: ({ health, enabled }) => <HealthBadge state={health.state} enabled={enabled} />,
+          cell: ({ id, health, enabled }) => {
+            const own = figuresOf(id);
+            return (
+              <HealthBadge
+                state={health.state}
+                enabled={enabled}
+                tried={own === undefined || wasTried(own)}
+              />
+            );
+          },
         },
         {
           title: '7 days',

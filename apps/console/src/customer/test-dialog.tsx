@@ -47,19 +47,23 @@ export function TestDialog(props: {
             )}
           </Field>
         ) : (
-          <Arrival sid={subscription.id} eid={sent} />
+          <>
+            <Arrival sid={subscription.id} eid={sent} />
+            <div class="actions">
+              <Button kind="quiet" onClick={() => setSent(undefined)}>
+                Send another
+              </Button>
+            </div>
+          </>
         )}
         <Failure error={error} />
       </div>
       <footer>
         <Button onClick={onClose}>Close</Button>
-        {sent === undefined ? (
-          <Button kind="primary" busy={busy} onClick={run}>
-            Send
-          </Button>
-        ) : (
-          <Button onClick={() => setSent(undefined)}>Send another</Button>
-        )}
+        {/* The same button: a second click in its place must send nothing. */}
+        <Button kind="primary" busy={busy} done={sent !== undefined} onClick={run}>
+          {sent === undefined ? 'Send' : 'Sent'}
+        </Button>
       </footer>
     </Dialog>
   );

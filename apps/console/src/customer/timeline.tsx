@@ -28,7 +28,7 @@ function StepItem({ step }: { readonly step: Step }): JSX.Element {
         <Item tone="gap" title={`Waited ${duration(ms)}`} />
       ) : (
         <Item at={step.until} tone="wait" title="Next attempt">
-          in <Countdown until={step.until} />
+          <Countdown until={step.until} />
         </Item>
       );
     }

@@ -12,9 +12,9 @@ export type State = WebhookEvent['state'];
 export const STATES: Readonly<Record<State, { readonly word: string; readonly tone: Tone }>> = {
   success: { word: 'Delivered', tone: 'ok' },
   failure: { word: 'Failed', tone: 'bad' },
-  'awaiting-retry': { word: 'Waits for a retry', tone: 'slow' },
+  'awaiting-retry': { word: 'To be retried', tone: 'slow' },
   executing: { word: 'Under way', tone: 'run' },
-  'awaiting-executing': { word: 'Waits', tone: 'wait' },
+  'awaiting-executing': { word: 'Not sent yet', tone: 'wait' },
 };
 
 export const isFinal = (state: State) => state === 'success' || state === 'failure';
@@ -31,9 +31,16 @@ const HEALTH: Readonly<Record<HealthState, { readonly word: string; readonly ton
   unverified: { word: 'Not verified', tone: 'wait' },
 };
 
-export function HealthBadge(props: { readonly state: HealthState; readonly enabled: boolean }): JSX.Element {
-  if (!props.enabled) return <Badge tone="off">Disabled</Badge>;
-  const { word, tone } = HEALTH[props.state];
+export function HealthBadge(props: {
+  readonly state: HealthState;
+  readonly enabled: boolean;
+  /** Whether anything was sent to it. The service takes an endpoint for healthy until something fails. */
+  readonly tried?: boolean;
+}): JSX.Element {
+  const { state, enabled, tried = true } = props;
+  if (!enabled) return <Badge tone="off">Disabled</Badge>;
+  if (state === 'healthy' && !tried) return <Badge tone="wait">Not tried yet</Badge>;
+  const { word, tone } = HEALTH[state];
   return <Badge tone={tone}>{word}</Badge>;
 }
 

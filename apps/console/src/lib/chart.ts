@@ -33,6 +33,65 @@ export function barsOf(hours: readonly Hour[], width: number, height: number, to
   });
 }
 
+export interface AxisLabel {
+  /** Where its middle stands, as a share of the width. */
+  readonly share: number;
+  readonly text: string;
+  /** It is left out in a narrow window. */
+  readonly minor: boolean;
+}
+
+const LABELS_MAX = 7;
+/** More hours are named by their days. */
+const BY_DAY_FROM = 48;
+/** A piece of a day has too little room for its name. */
+const DAY_NAMED_FROM = 12;
+const ROOM_OF_NOW = 9;
+
+/** What stands under the bars: hours of a day, or days, and `now` under the hour that runs. */
+export function labelsOf(
+  hours: readonly Hour[],
+  { locale, timeZone }: { readonly locale?: string; readonly timeZone?: string } = {},
+): AxisLabel[] {
+  if (hours.length === 0) return [];
+  const zone = timeZone === undefined ? {} : { timeZone };
+  const places =
+    hours.length > BY_DAY_FROM
+      ? dayPlaces(hours, new Intl.DateTimeFormat(locale, { weekday: 'short', day: 'numeric', ...zone }))
+      : hourPlaces(
+          hours,
+          new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23', ...zone }),
+        );
+  places.push({ middle: hours.length - 0.5, text: 'now' });
+  return places.map(({ middle, text }, index) => ({
+    share: middle / hours.length,
+    text,
+    minor: (places.length - 1 - index) % 2 === 1,
+  }));
+}
+
+interface Place {
+  readonly middle: number;
+  readonly text: string;
+}
+
+function hourPlaces(hours: readonly Hour[], format: Intl.DateTimeFormat): Place[] {
+  const step = Math.ceil(hours.length / LABELS_MAX);
+  return hours.flatMap(({ hour }, index) => {
+    const isNamed = index < hours.length - 1 && (hours.length - 1 - index) % step === 0;
+    return isNamed ? { middle: index + 0.5, text: format.format(new Date(hour)) } : [];
+  });
+}
+
+function dayPlaces(hours: readonly Hour[], format: Intl.DateTimeFormat): Place[] {
+  const days = Map.groupBy(hours.keys(), (index) => format.format(new Date(hours[index]?.hour ?? 0)));
+  return [...days].flatMap(([text, bars]) => {
+    const middle = ((bars[0] ?? 0) + (bars.at(-1) ?? 0) + 1) / 2;
+    const isNamed = bars.length >= DAY_NAMED_FROM && hours.length - middle >= ROOM_OF_NOW;
+    return isNamed ? { middle, text } : [];
+  });
+}
+
 /** The end of an axis: a round number of at least `value`, whose half is a whole number. */
 export function axisTop(value: number): number {
   if (value <= 10) return value <= 4 ? 4 : 10;

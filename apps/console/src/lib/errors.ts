@@ -87,6 +87,11 @@ function faultsIn(list: unknown): Fault[] {
   );
 }
 
+/** A fault of the service at its field, as a sentence: `is already used` becomes `This title is already used.` */
+export function faultSentence(field: string, reason: string): string {
+  return /^(is|must|has) /.test(reason) ? `This ${field} ${reason}.` : reason;
+}
+
 /** The faults of one field: of the member itself, and of what is in it. */
 export function faultsOf(error: unknown, field: string): string[] {
   if (!(error instanceof CallError)) return [];

@@ -88,16 +88,32 @@ export type Advice =
   | { readonly kind: 'never delivered'; readonly subscription: FiguresOfOne };
 
 const ADVICE_MAX = 6;
+/** Each costs a call. */
+const ASKED_MAX = 20;
 
-/** Failed events that somebody can do something about. */
-export const failuresLeft = ({ failedNow, totals }: FiguresOfOne) => failedNow ?? totals.failed;
+/** Whether a request was ever made, as far as the figures reach. */
+export function wasTried({
+  totals,
+  lastDeliveredAt,
+}: Pick<FiguresOfOne, 'lastDeliveredAt'> & { readonly totals: Pick<Totals, 'attempts'> }): boolean {
+  return totals.attempts > 0 || lastDeliveredAt !== undefined;
+}
 
-/** The endpoints that answer and had failures: it is worth asking how many of them are left. */
+const leftOf = ({ failedNow }: FiguresOfOne) => failedNow ?? 0;
+
+/** Those that had failures: it is worth asking how many of them are left. */
 export function withFailures(subscriptions: readonly FiguresOfOne[]): readonly FiguresOfOne[] {
   return subscriptions
-    .filter(({ enabled, health, totals }) => enabled && health.state === 'healthy' && totals.failed > 0)
+    .filter(({ totals }) => totals.failed > 0)
     .sort((a, b) => b.totals.failed - a.totals.failed)
-    .slice(0, ADVICE_MAX);
+    .slice(0, ASKED_MAX);
+}
+
+/** @returns how many events are failed now; undefined where not all were asked */
+export function failedLeft(subscriptions: readonly FiguresOfOne[]): number | undefined {
+  const had = subscriptions.filter(({ totals }) => totals.failed > 0);
+  if (had.some(({ failedNow }) => failedNow === undefined)) return undefined;
+  return had.reduce((sum, one) => sum + leftOf(one), 0);
 }
 
 /** What to do next, the most urgent first. */
@@ -111,16 +127,16 @@ export function adviceOf(subscriptions: readonly FiguresOfOne[]): Advice[] {
   return [
     ...inState('failing').map((subscription) => ({ kind: 'failing' as const, subscription })),
     ...inState('unverified').map((subscription) => ({ kind: 'unverified' as const, subscription })),
-    ...healthy
-      .filter((one) => failuresLeft(one) > 0)
-      .sort((a, b) => failuresLeft(b) - failuresLeft(a))
+    ...[...healthy, ...inState('slow')]
+      .filter((one) => leftOf(one) > 0)
+      .sort((a, b) => leftOf(b) - leftOf(a))
       .map((subscription) => ({ kind: 'redeliver' as const, subscription })),
     ...inState('slow').map((subscription) => ({ kind: 'slow' as const, subscription })),
     ...subscriptions
-      .filter(({ enabled, totals }) => !enabled && totals.failed > 0)
+      .filter((one) => !one.enabled && leftOf(one) > 0)
       .map((subscription) => ({ kind: 'disabled' as const, subscription })),
     ...healthy
-      .filter(({ totals, lastDeliveredAt }) => totals.attempts === 0 && lastDeliveredAt === undefined)
+      .filter((one) => !wasTried(one))
       .map((subscription) => ({ kind: 'never delivered' as const, subscription })),
   ].slice(0, ADVICE_MAX);
 }

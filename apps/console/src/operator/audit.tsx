@@ -17,29 +17,32 @@ interface List {
   readonly _links: { readonly next?: { readonly href: string } };
 }
 
-/** Of the audit trail (contract 10.7 and 10.15). The list is a help to choose; the service knows which there are. */
-const EVENTS = [
-  'console-link-created',
-  'console-signed-in',
-  'console-signed-out',
-  'operator-signed-in',
-  'operator-refused',
-  'token-issued',
-  'token-refused',
-  'customer-created',
-  'customer-erased',
-  'client-created',
-  'client-deleted',
-  'client-secret-rotated',
-  'subscription-deleted',
-  'subscriptions-adopted-again',
-  'signing-algorithm-changed',
-  'signing-keys-rotated',
-  'signing-keys-resealed',
-  'dead-letter-read',
-  'dead-letter-replayed',
-  'dead-letter-dropped',
-];
+/** All that the service writes down: the type of an entry knows them, so that none can be left out here. */
+const EVENTS: Readonly<Record<Entry['event'], true>> = {
+  'console-link-created': true,
+  'console-signed-in': true,
+  'console-signed-out': true,
+  'console-refused': true,
+  'operator-signed-in': true,
+  'operator-refused': true,
+  'token-issued': true,
+  'token-refused': true,
+  'customer-created': true,
+  'customer-erased': true,
+  'client-created': true,
+  'client-deleted': true,
+  'client-secret-rotated': true,
+  'subscription-deleted': true,
+  'subscriptions-adopted-again': true,
+  'shards-changed': true,
+  'notices-set': true,
+  'signing-algorithm-changed': true,
+  'signing-keys-rotated': true,
+  'signing-keys-resealed': true,
+  'dead-letter-read': true,
+  'dead-letter-replayed': true,
+  'dead-letter-dropped': true,
+};
 
 const PARAMETERS = ['customerId', 'event', 'since', 'until'] as const;
 
@@ -69,6 +72,7 @@ export function Audit(): JSX.Element {
     });
   });
   const shown = more?.key === key ? more : undefined;
+  const names = useNames(shown?.entries ?? []);
   const time = (name: 'since' | 'until', label: string) => (
     <Field label={label} faults={faultsOf(error, name)}>
       {(attributes) => (
@@ -101,7 +105,7 @@ export function Audit(): JSX.Element {
               onChange={(event) => setQuery({ event: event.currentTarget.value })}
             >
               <option value="">Every event</option>
-              {EVENTS.map((name) => (
+              {Object.keys(EVENTS).map((name) => (
                 <option key={name}>{name}</option>
               ))}
             </select>
@@ -152,7 +156,12 @@ export function Audit(): JSX.Element {
                   </>
                 ),
               },
-              { title: 'Customer', cell: ({ customerId }) => <CustomerLink id={customerId} /> },
+              {
+                title: 'Customer',
+                cell: ({ customerId }) => (
+                  <CustomerLink id={customerId} name={names.data?.get(customerId ?? '')} />
+                ),
+              },
               {
                 title: 'Target',
                 cell: ({ target }) => (target === undefined ? '–' : <Id id={target} what="target" />),
@@ -178,13 +187,37 @@ export function Audit(): JSX.Element {
   );
 }
 
-function CustomerLink({ id }: { readonly id: string | undefined }): JSX.Element {
+/** An erased customer has no name any more, so its id stands there. */
+function CustomerLink(props: {
+  readonly id: string | undefined;
+  readonly name: string | undefined;
+}): JSX.Element {
+  const { id, name } = props;
   if (id === undefined) return <>–</>;
   return (
-    <span class="id">
-      <a href={hrefOf(['operator', 'customers', id])}>
-        <code title={id}>{`${id.slice(0, 4)}…${id.slice(-8)}`}</code>
-      </a>
-    </span>
+    <a href={hrefOf(['operator', 'customers', id])} title={id}>
+      {name ?? <code>{`${id.slice(0, 4)}…${id.slice(-8)}`}</code>}
+    </a>
+  );
+}
+
+/** Each costs a call. */
+const NAMES_MAX = 20;
+
+/** The names of the customers of the entries. */
+function useNames(entries: readonly Entry[]) {
+  const ids = [...new Set(entries.flatMap(({ customerId }) => customerId ?? []))].slice(0, NAMES_MAX);
+  return useLoad(
+    async (signal) => {
+      const pairs = ids.map(async (id) => {
+        const path = `/operator/customers/${encodeURIComponent(id)}`;
+        const found = await access.operator
+          .json<{ readonly name: string }>(path, { signal })
+          .catch(() => undefined);
+        return [id, found?.name] as const;
+      });
+      return new Map(await Promise.all(pairs));
+    },
+    [ids],
   );
 }

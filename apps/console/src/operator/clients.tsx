@@ -126,8 +126,9 @@ function Secret({
   readonly client: WithSecret;
   readonly onClose: () => void;
 }): JSX.Element {
+  const [stored, setStored] = useState(false);
   return (
-    <Dialog title="Copy the secret now" onClose={onClose}>
+    <Dialog title="Copy the secret now" onClose={onClose} held={!stored}>
       <div class="dialog-body">
         <Notice tone="warn">The secret is shown this once. Nobody can read it later.</Notice>
         <Facts
@@ -137,15 +138,28 @@ function Secret({
               'Client secret',
               <span key="secret" class="secret">
                 <code class="breaks">{client.clientSecret}</code>
-                <Copy text={client.clientSecret} what="client secret" word="Copy" />
+                <Copy
+                  text={client.clientSecret}
+                  what="client secret"
+                  word="Copy"
+                  onCopied={() => setStored(true)}
+                />
               </span>,
             ],
           ]}
         />
+        <label class="check">
+          <input
+            type="checkbox"
+            checked={stored}
+            onChange={(event) => setStored(event.currentTarget.checked)}
+          />
+          <span>I have the secret. This can be closed.</span>
+        </label>
       </div>
       <footer>
-        <Button kind="primary" onClick={onClose}>
-          I have copied it
+        <Button kind="primary" onClick={onClose} disabled={!stored}>
+          Done
         </Button>
       </footer>
     </Dialog>
@@ -186,7 +200,11 @@ function Create(props: {
           </Field>
           <Field
             label="Scope"
-            hint={SCOPES.map(([value, text]) => `${value}: ${text.toLowerCase()}`).join(' · ')}
+            hint={SCOPES.map(([value, text]) => (
+              <p key={value}>
+                {text}: <code>{value}</code>
+              </p>
+            ))}
             faults={faultsOf(error, 'scope')}
           >
             {(attributes) => (

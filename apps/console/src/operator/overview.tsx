@@ -82,7 +82,8 @@ function Body({ stats }: { readonly stats: Stats }): JSX.Element {
       </ul>
       <p class="small soft">
         Events in a day and waiting events are what each event store said at its last daily visit, so they may
-        be a day old. The rest is of <Time at={stats.at} />.
+        be a day old, and the first figures of a new subscription come within a day. The rest is of{' '}
+        <Time at={stats.at} />.
       </p>
       <div class="columns">
         <Panel title="Queues">

@@ -2,6 +2,7 @@
 import { type Signal, signal } from '@preact/signals';
 import { Access, type Kind, post, reach } from '../lib/access.ts';
 import { CallError, errorOf } from '../lib/errors.ts';
+import { presentOf } from '../lib/present-session.ts';
 import { permits } from '../lib/scope.ts';
 
 export interface Session {
@@ -14,7 +15,8 @@ export interface Session {
 
 export type SessionState =
   | { readonly state: 'unknown' }
-  | { readonly state: 'none'; readonly note?: string }
+  /** `ended`: nobody signed out. */
+  | { readonly state: 'none'; readonly note?: string; readonly ended?: true }
   | { readonly state: 'failed'; readonly error: CallError }
   | { readonly state: 'open'; readonly session: Session; readonly scope: string };
 
@@ -29,9 +31,13 @@ export const access: Readonly<Record<Kind, Access>> = {
   customer: new Access('customer', {
     ...browser,
     ended: () => end('customer'),
-    refused: () => void compareCustomer(),
+    refused: () => void compare('customer'),
   }),
-  operator: new Access('operator', { ...browser, ended: () => end('operator'), refused: () => undefined }),
+  operator: new Access('operator', {
+    ...browser,
+    ended: () => end('operator'),
+    refused: () => void compare('operator'),
+  }),
 };
 
 function end(kind: Kind): void {
@@ -40,19 +46,23 @@ function end(kind: Kind): void {
     sessions[kind].value = {
       state: 'none',
       note: 'Your session has ended. Sign in again; you stay on this page.',
+      ended: true,
     };
 }
 
-/** A browser is one customer at a time: a sign-in in another tab ends the session of this page, and its tokens are of the other customer. */
-async function compareCustomer(): Promise<void> {
-  const before = sessions.customer.peek();
-  const answer = await browser.fetch('/console/session?kind=customer').catch(() => undefined);
-  if (before.state !== 'open' || answer?.ok !== true) return;
-  const { customerId, customerName } = (await answer.json()) as Session;
-  if (customerId === before.session.customerId || sessions.customer.peek() !== before) return;
-  access.customer.forget();
-  const note = `Another tab has signed in as “${customerName}”, and a browser is one customer at a time. Reload the page to go on as that customer.`;
-  sessions.customer.value = { state: 'none', note };
+/** A refusal may be news of the session: it was ended elsewhere, or another tab has signed in as another customer. */
+async function compare(kind: Kind): Promise<void> {
+  const before = sessions[kind].peek();
+  if (before.state !== 'open') return;
+  const answer = await reach(browser, `/console/session?kind=${kind}`).catch(() => undefined);
+  const body: unknown = await answer?.json().catch(() => undefined);
+  if (answer === undefined || sessions[kind].peek() !== before) return;
+  const present = presentOf(before.session.customerId ?? '', answer.status, body);
+  if (present.kind === 'ended') end(kind);
+  if (present.kind !== 'other') return;
+  access[kind].forget();
+  const note = `Another tab has signed in as “${present.customerName}”, and a browser is one customer at a time. Reload the page to go on as that customer.`;
+  sessions[kind].value = { state: 'none', note };
 }
 
 /** Finds out whether there is a session. */
@@ -111,6 +121,7 @@ export function customer() {
   const id = session?.customerId ?? '';
   return {
     id,
+    name: session?.customerName ?? '',
     api: access.customer,
     /** The path of a call: `at('subscriptions', sid)`. */
     at: (...segments: readonly string[]) => `/${id}/webhooks/${segments.map(encodeURIComponent).join('/')}`,

@@ -1,13 +1,12 @@
 /** Charts as SVG. What they show is also in a table, behind a button. */
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
-import { axisTop, barsOf, grouped, type Hour } from '../lib/chart.ts';
+import { axisTop, barsOf, grouped, type Hour, labelsOf } from '../lib/chart.ts';
 import { count, localTime, utcTime } from '../lib/format.ts';
 import { Button, Table, Time } from './parts.tsx';
 
 const WIDTH = 720;
 const HEIGHT = 140;
-const LABELS_MAX = 7;
 
 /** Delivered and failed events of each hour. */
 export function HourChart(props: { readonly hours: readonly Hour[]; readonly label: string }): JSX.Element {
@@ -28,11 +27,13 @@ export function HourChart(props: { readonly hours: readonly Hour[]; readonly lab
         </Button>
       </figcaption>
       <Bars hours={hours} top={top} label={label} />
-      <div class="axis" aria-hidden="true">
-        {labelsOf(hours).map(({ hour, text }) => (
-          <span key={hour}>{text}</span>
+      <svg class="axis" aria-hidden="true">
+        {labelsOf(hours).map(({ share, text, minor }) => (
+          <text key={share} class={minor ? 'minor' : ''} x={`${share * 100}%`} y="0.8125rem">
+            {text}
+          </text>
         ))}
-      </div>
+      </svg>
       {asTable && (
         // biome-ignore lint/a11y/noNoninteractiveTabindex: a box that scrolls must be reached by the keyboard
         <section class="chart-table" tabIndex={0} aria-label="The chart as a table">
@@ -66,6 +67,9 @@ function Bars(props: {
       <span class="plot-half" aria-hidden="true">
         {count(top / 2)}
       </span>
+      <span class="plot-zero" aria-hidden="true">
+        0
+      </span>
       <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label={label}>
         {[0, 0.5, 1].map((share) => (
           <line key={share} class="grid" x1={0} x2={WIDTH} y1={HEIGHT * share} y2={HEIGHT * share} />
@@ -88,18 +92,6 @@ function Bars(props: {
       </svg>
     </div>
   );
-}
-
-/** Times under the axis, evenly spread: hours of a day, or days. */
-function labelsOf(hours: readonly Hour[]): { hour: string; text: string }[] {
-  const step = Math.max(1, Math.ceil(hours.length / LABELS_MAX));
-  const format =
-    hours.length > 48
-      ? new Intl.DateTimeFormat(undefined, { weekday: 'short', day: 'numeric' })
-      : new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
-  return hours
-    .filter((_, index) => index % step === 0)
-    .map(({ hour }) => ({ hour, text: format.format(new Date(hour)) }));
 }
 
 const SPARK = { width: 112, height: 28, hoursOfBar: 6 };

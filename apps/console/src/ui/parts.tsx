@@ -71,21 +71,23 @@ export function Button(props: {
   readonly icon?: IconName;
   readonly busy?: boolean;
   readonly disabled?: boolean;
+  /** It has done its work: it keeps its place and the focus, and a second press does nothing. */
+  readonly done?: boolean;
   readonly submit?: boolean;
   readonly label?: string;
   readonly expanded?: boolean;
   readonly children: ComponentChildren;
 }): JSX.Element {
-  const { kind = 'plain', busy = false, disabled = false } = props;
+  const { kind = 'plain', busy = false, disabled = false, done = false } = props;
   return (
     <button
       type={props.submit ? 'submit' : 'button'}
       class={`button ${kind}`}
       onClick={() => {
-        if (!busy) props.onClick?.();
+        if (!busy && !done) props.onClick?.();
       }}
       disabled={disabled}
-      aria-disabled={busy || undefined}
+      aria-disabled={busy || done || undefined}
       aria-busy={busy || undefined}
       aria-label={props.label}
       aria-expanded={props.expanded}
@@ -116,6 +118,7 @@ export function Copy(props: {
   readonly text: string;
   readonly what: string;
   readonly word?: string;
+  readonly onCopied?: () => void;
 }): JSX.Element {
   const [copied, setCopied] = useState(false);
   useEffect(() => {
@@ -126,6 +129,7 @@ export function Copy(props: {
   const copy = async () => {
     const done = await copyText(props.text);
     setCopied(done);
+    if (done) props.onCopied?.();
     speak(done ? `Copied the ${props.what}` : `The ${props.what} could not be copied. Select it instead.`);
   };
   return (
@@ -188,10 +192,12 @@ export function Time(props: { readonly at: string | number; readonly age?: boole
   );
 }
 
+/** `in 4:59`; what is due comes any moment. */
 export function Countdown({ until }: { readonly until: string }): JSX.Element {
+  const at = Date.parse(until);
   return (
-    <span class="countdown" role="timer" title={utcTime(Date.parse(until))}>
-      {countdown(Date.parse(until), now.value)}
+    <span class="countdown" role="timer" title={utcTime(at)}>
+      {at > now.value ? `in ${countdown(at, now.value)}` : 'any moment'}
     </span>
   );
 }
@@ -240,7 +246,8 @@ export function Failure(props: {
           Request <Id id={error.requestId} what="request id" whole />
         </p>
       )}
-      {retry && (
+      {/* What does not exist, and what the present state forbids, is the same a moment later. */}
+      {retry && error.status !== 404 && error.status !== 409 && (
         <Button onClick={retry} icon="run">
           Try again
         </Button>
@@ -364,27 +371,51 @@ export function Field(props: {
   );
 }
 
+/** What gets the focus in a dialog: its first field, or the button that changes nothing. */
+const FIRST_FIELD = '.dialog-body :is(input, select, textarea), footer .button';
+
 /** A dialog of the browser: it holds the focus, Escape closes it, and the focus returns to where it was. */
 export function Dialog(props: {
   readonly title: string;
   readonly onClose: () => void;
   readonly children: ComponentChildren;
   readonly wide?: boolean;
+  /** It cannot be closed yet, by no key and no button: what it shows would be lost. */
+  readonly held?: boolean;
 }): JSX.Element {
+  const { held = false, onClose } = props;
   const id = useId();
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => {
     const element = dialog.current;
     element?.showModal();
+    element?.querySelector<HTMLElement>(FIRST_FIELD)?.focus();
     return () => element?.close();
   }, []);
   return (
-    <dialog ref={dialog} class={props.wide ? 'wide' : ''} aria-labelledby={id} onClose={props.onClose}>
+    <dialog
+      ref={dialog}
+      class={props.wide ? 'wide' : ''}
+      aria-labelledby={id}
+      onKeyDown={(event) => {
+        if (held && event.key === 'Escape') event.preventDefault();
+      }}
+      onCancel={(event) => {
+        if (held) event.preventDefault();
+      }}
+      onClose={() => {
+        // Some browsers let the second Escape through.
+        if (!held) onClose();
+        else if (dialog.current?.isConnected) dialog.current.showModal();
+      }}
+    >
       <header>
         <h2 id={id}>{props.title}</h2>
-        <button type="button" class="copy" aria-label="Close" onClick={props.onClose}>
-          <Icon name="bad" />
-        </button>
+        {!held && (
+          <button type="button" class="copy" aria-label="Close" onClick={onClose}>
+            <Icon name="bad" />
+          </button>
+        )}
       </header>
       {props.children}
     </dialog>
