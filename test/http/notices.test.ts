@@ -295,7 +295,13 @@ describe('a notice about an endpoint', () => {
     const failsThere = async () => {
       const { id, customer } = await newSubscription(await newCustomer(), { answers: [{ status: 500 }] });
       const health = { state: 'failing', since: clock.now() } as const;
-      await noteHealthWithNotice(needs, { id, customerId: customer.id, shards: null }, health, 'healthy', clock.now());
+      await noteHealthWithNotice(
+        needs,
+        { id, customerId: customer.id, shards: null },
+        health,
+        'healthy',
+        clock.now(),
+      );
       return { id, customer };
     };
     await failsThere();
