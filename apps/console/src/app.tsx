@@ -10,6 +10,7 @@ import { route } from './state/navigation.ts';
 import { dismiss, leavePage, notices, notify, spoken } from './state/notices.ts';
 import { asCallError, look, type Session, sessions, signOut } from './state/session.ts';
 import { redeeming } from './state/start.ts';
+import { focusHeading } from './ui/focus.ts';
 import { Icon, type IconName, Mark } from './ui/icons.tsx';
 import { Badge, Failure, Loading } from './ui/parts.tsx';
 
@@ -195,8 +196,4 @@ function useFocusOnNavigation(path: string, menu: { readonly current: HTMLDetail
     scrollTo(0, 0);
     focusHeading();
   }, [path, menu]);
-}
-
-function focusHeading(): void {
-  document.querySelector<HTMLElement>('main h1')?.focus({ preventScroll: true });
 }

@@ -47,6 +47,7 @@ export function Overview(): JSX.Element {
       ) : (
         <>
           <Tiles figures={data} span={span} />
+          {isCountedTwice(data) && <p class="small soft">{COUNTED_TWICE}</p>}
           <Next advice={adviceOf(data.subscriptions)} />
           {data.subscriptions.length > 0 && (
             <Panel title="Deliveries by hour" aside={!data.exact && 'Some hours are still being counted'}>
@@ -62,6 +63,8 @@ export function Overview(): JSX.Element {
 
 const COUNTED_TWICE =
   'Figures count what happened: an event that failed, was sent again and was delivered is in both.';
+
+const isCountedTwice = ({ failed, subscriptions }: Figures) => failed > (failedLeft(subscriptions) ?? failed);
 
 /** @param left how many of the failed events are failed now */
 export function failedHint(left: number): string {

@@ -7,6 +7,7 @@ import { countdown, localTime, relative, shortId, utcTime } from '../lib/format.
 import { hrefOf } from '../lib/routes.ts';
 import { now } from '../state/clock.ts';
 import { speak } from '../state/notices.ts';
+import { keepFocus } from './focus.ts';
 import { Icon, type IconName } from './icons.tsx';
 
 type Query = Readonly<Record<string, string | undefined>>;
@@ -23,6 +24,7 @@ export function Page(props: {
   useEffect(() => {
     document.title = `${title} · Webhooks console`;
   }, [title]);
+  useEffect(keepFocus);
   return (
     <>
       {trail.length > 0 && (
