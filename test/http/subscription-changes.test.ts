@@ -215,6 +215,7 @@ describe('DELETE of a subscription', () => {
       day_failed: 0,
       waiting: 0,
       oldest_waiting_at: null,
+      shards: null,
     });
     const mark = await runInDurableObject(storeOf({ id }), (_, { storage }) =>
       storage.sql.exec('SELECT endpoint FROM store').one(),
