@@ -66,9 +66,10 @@ const COUNTED_TWICE =
 
 const isCountedTwice = ({ failed, subscriptions }: Figures) => failed > (failedLeft(subscriptions) ?? failed);
 
-/** @param left how many of the failed events are failed now */
+/** @param left how many events are failed now, whenever they failed */
 export function failedHint(left: number): string {
-  return left === 0 ? 'None is left: all were sent again' : `${count(left)} of them are left`;
+  if (left === 0) return 'None of them is failed now';
+  return `${count(left)} ${left === 1 ? 'is' : 'are'} failed now`;
 }
 
 function Tiles({ figures, span }: { readonly figures: Figures; readonly span: string }): JSX.Element {
@@ -301,7 +302,7 @@ function Troubled({ figures }: { readonly figures: Figures }): JSX.Element | nul
                   {count(totals.failed)}
                   {failedNow !== undefined && failedNow < totals.failed && (
                     <span class="under" title={COUNTED_TWICE}>
-                      {count(failedNow)} left
+                      {count(failedNow)} now
                     </span>
                   )}
                 </>

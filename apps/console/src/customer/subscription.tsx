@@ -72,7 +72,7 @@ function Figures({ sid }: { readonly sid: string }): JSX.Element {
         >
           {failedNow > 0 ? (
             <>
-              {count(failedNow)} failed now.{' '}
+              {failedHint(failedNow)}.{' '}
               <a href={hrefOf(['subscriptions', sid, 'events'], { state: 'failure' })}>See why</a>
             </>
           ) : (
