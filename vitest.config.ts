@@ -92,6 +92,9 @@ export default defineConfig(async () => ({
             'apps/*/test/**/*.test.ts',
             'packages/*/test/**/*.test.ts',
           ],
+          // Files that start the service mostly wait for it. By itself vitest takes one worker of two cores.
+          maxWorkers: 3,
+          sequence: { groupOrder: 1 },
           testTimeout: SAFETY_NET_MS,
           hookTimeout: SAFETY_NET_MS,
         },
@@ -126,6 +129,9 @@ export default defineConfig(async () => ({
         test: {
           name: 'simulation',
           include: ['test/simulation/**/*.test.ts'],
+          // Both cores, after the other projects.
+          maxWorkers: 2,
+          sequence: { groupOrder: 2 },
           testTimeout: SAFETY_NET_MS,
           hookTimeout: SAFETY_NET_MS,
         },
