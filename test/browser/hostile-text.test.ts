@@ -191,7 +191,7 @@ describe('the watch over pages', () => {
       const reported = page.waitForEvent('console', (message) => message.text().startsWith('CSP forbids'));
       await page.evaluate((markup) => {
         document.body.insertAdjacentHTML('beforeend', markup);
-        setTimeout(() => {
+        queueMicrotask(() => {
           throw new Error('on purpose');
         });
       }, MARKUP);

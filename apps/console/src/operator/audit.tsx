@@ -12,10 +12,7 @@ import { Button, Empty, Failure, Field, Id, Loading, Page, Panel, Table, Time } 
 
 type Entry = components['schemas']['AuditEntry'];
 
-interface List {
-  readonly _embedded: { readonly auditEntries: readonly Entry[] };
-  readonly _links: { readonly next?: { readonly href: string } };
-}
+type List = components['schemas']['AuditEntryList'];
 
 /** All that the service writes down: the type of an entry knows them, so that none can be left out here. */
 const EVENTS: Readonly<Record<Entry['event'], true>> = {

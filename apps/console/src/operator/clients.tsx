@@ -26,9 +26,7 @@ import {
 type Client = components['schemas']['Client'];
 type WithSecret = Client & { readonly clientSecret: string };
 
-interface List {
-  readonly _embedded: { readonly clients: readonly Client[] };
-}
+type List = components['schemas']['ClientList'];
 
 type Asking = { readonly act: 'create' } | { readonly act: 'rotate' | 'delete'; readonly client: Client };
 

@@ -74,11 +74,7 @@ export function Customer({ cid }: { readonly cid: string }): JSX.Element {
   );
 }
 
-interface Link {
-  readonly url: string;
-  readonly readOnly: boolean;
-  readonly expiresAt: string;
-}
+type Link = components['schemas']['ConsoleLink'];
 
 const VALID_SECONDS = { '900': '15 minutes', '3600': '1 hour', '86400': '1 day' } as const;
 

@@ -21,14 +21,11 @@ import {
   Table,
   Time,
 } from '../ui/parts.tsx';
-import { type Links, Pages, pageOf } from './pages.tsx';
+import { Pages, pageOf } from './pages.tsx';
 
 export type CustomerResource = components['schemas']['Customer'];
 
-interface List {
-  readonly _embedded: { readonly customers: readonly CustomerResource[] };
-  readonly _links: Links;
-}
+type List = components['schemas']['CustomerList'];
 
 export function Customers(): JSX.Element {
   const page = pageOf();

@@ -21,15 +21,11 @@ import {
   Table,
   Time,
 } from '../ui/parts.tsx';
-import { type Links, Pages, pageOf } from './pages.tsx';
+import { Pages, pageOf } from './pages.tsx';
 
 type Letter = components['schemas']['DeadLetter'];
 
-interface List {
-  readonly total?: number;
-  readonly _embedded: { readonly deadLetters: readonly Letter[] };
-  readonly _links: Links;
-}
+type List = components['schemas']['DeadLetterList'];
 
 export function DeadLetters(): JSX.Element {
   const page = pageOf();

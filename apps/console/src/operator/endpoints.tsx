@@ -1,4 +1,5 @@
 /** Endpoints in trouble, of all customers. */
+import type { components } from '@identity-webhooks/client';
 import type { JSX } from 'preact';
 import { HealthBadge } from '../customer/words.tsx';
 import { hrefOf } from '../lib/routes.ts';
@@ -6,25 +7,13 @@ import { useLoad } from '../state/load.ts';
 import { route, setQuery } from '../state/navigation.ts';
 import { access } from '../state/session.ts';
 import { Choice, Empty, Failure, Id, Loading, Page, Panel, Table, Time } from '../ui/parts.tsx';
-import { type Links, Pages, pageOf } from './pages.tsx';
+import { Pages, pageOf } from './pages.tsx';
 
 const REFRESH_MS = 30_000;
 
 type State = 'failing' | 'slow' | 'unverified';
 
-interface Endpoint {
-  readonly customerId: string;
-  readonly customerName: string;
-  readonly subscriptionId: string;
-  readonly title: string;
-  readonly host: string;
-  readonly health: { readonly state: State; readonly since?: string };
-}
-
-interface List {
-  readonly _embedded: { readonly endpoints: readonly Endpoint[] };
-  readonly _links: Links;
-}
+type List = components['schemas']['TroubledEndpointList'];
 
 const STATES: readonly (readonly [State, string])[] = [
   ['failing', 'Failing'],

@@ -1,9 +1,9 @@
 /** Where the operator gets notices of endpoints that fail and of events that were given up (contract 10.16). */
+import type { components } from '@identity-webhooks/client';
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { HealthBadge } from '../customer/words.tsx';
 import { faultsOf } from '../lib/errors.ts';
-import type { HealthState } from '../lib/figures.ts';
 import { hrefOf } from '../lib/routes.ts';
 import { useAction, useLoad } from '../state/load.ts';
 import { notify } from '../state/notices.ts';
@@ -12,14 +12,7 @@ import { Button, Confirm, Facts, Failure, Field, Id, Loading, Page, Panel, Time 
 
 const PATH = '/operator/notices';
 
-interface Setup {
-  readonly endpoint: string;
-  readonly enabled: boolean;
-  readonly customerId: string;
-  readonly subscriptionId: string;
-  readonly health: { readonly state: HealthState };
-  readonly updatedAt: string;
-}
+type Setup = components['schemas']['Notices'];
 
 export function Notices(): JSX.Element {
   const { data, error, reload } = useLoad<Setup | 'none'>(async (signal) => {

@@ -1,4 +1,5 @@
 /** The whole service at a glance. */
+import type { components } from '@identity-webhooks/client';
 import type { JSX } from 'preact';
 import { Tile } from '../customer/overview.tsx';
 import { bytes, count, counted } from '../lib/format.ts';
@@ -10,28 +11,7 @@ import { Badge, Button, Facts, Failure, Loading, Page, Panel, Progress, Table, T
 
 const REFRESH_MS = 15_000;
 
-interface Stats {
-  readonly at: string;
-  readonly accepted: { readonly lastDay: number };
-  readonly delivered: { readonly lastDay: number };
-  readonly failed: { readonly lastDay: number };
-  readonly customers: number;
-  readonly subscriptions: Readonly<Record<'total' | 'disabled' | 'unverified' | 'slow' | 'failing', number>>;
-  readonly oldestWaitingAt?: string;
-  readonly waiting: number;
-  readonly deadLetters: number;
-  readonly queues: readonly {
-    readonly name: string;
-    readonly backlogMessages: number;
-    readonly backlogBytes: number;
-    readonly oldestMessageAt?: string;
-  }[];
-  readonly stores: {
-    readonly fullestPercent: number;
-    readonly above50Percent: number;
-    readonly above80Percent: number;
-  };
-}
+type Stats = components['schemas']['OperatorStats'];
 
 export function OperatorOverview(): JSX.Element {
   const { data, error, reload } = useLoad(
@@ -144,11 +124,7 @@ function StateLink(props: { readonly state: string; readonly value: number }): J
   return <a href={hrefOf(['operator', 'endpoints'], { state: props.state })}>{count(props.value)}</a>;
 }
 
-interface Resealed {
-  readonly total: number;
-  readonly remaining: number;
-  readonly unreadable: number;
-}
+type Resealed = components['schemas']['Reseal'];
 
 function Reseal(): JSX.Element {
   const { run, busy, error } = useAction(async () => {
