@@ -1,10 +1,7 @@
 /** Asks the event stores of some subscriptions for their figures (contract 10.14). It reads only; a repeat asks again. */
-import pLimit from 'p-limit';
 import type { Sharded } from '../domain/subscription.ts';
 import type { EventStoreRpc, StoreFigures } from '../event-store/rpc.ts';
-
-/** Calls of event stores at once: an invocation has six connections. */
-const STORES_AT_ONCE = 6;
+import { askStores } from './ask-stores.ts';
 
 interface FindFiguresNeeds {
   eventStore(subscription: Sharded): Pick<EventStoreRpc, 'figures'>;
@@ -21,12 +18,5 @@ export async function findFigures(
   subscriptions: readonly Sharded[],
   from: number,
 ): Promise<StoreFigures[]> {
-  const slots = pLimit(STORES_AT_ONCE);
-  try {
-    return await Promise.all(
-      subscriptions.map((one) => slots(async () => await eventStore(one).figures(from))),
-    );
-  } finally {
-    slots.clearQueue();
-  }
+  return await askStores(subscriptions, (one) => eventStore(one).figures(from));
 }

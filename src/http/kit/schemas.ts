@@ -1,5 +1,6 @@
 /** Schemas that the OpenAPI document shows in many places. */
 import { z } from 'zod';
+import { isUuid } from '../../domain/ids.ts';
 import { EVENT_ID_FORM } from '../../domain/schemas.ts';
 import { EXAMPLE } from './examples.ts';
 
@@ -26,6 +27,17 @@ export const subscriptionPath = customerPath.extend({
 const eid = z.string().meta({ ...EVENT_ID_FORM, description: 'event id' });
 export const eventPath = subscriptionPath.extend({ eid });
 export const customerEventPath = customerPath.extend({ eid });
+
+/** The cursor of a list that goes through the subscriptions of a customer (contract 10.13 and 10.14). */
+export const afterSubscription = z
+  .string()
+  .refine(isUuid, { error: 'must be a subscription id' })
+  .optional()
+  .meta({
+    format: 'uuid',
+    description: 'only subscriptions after this id',
+    examples: [EXAMPLE.subscription],
+  });
 
 /** How many items a page of a list may have at most, as a parameter of a query. */
 export function limitParameter(max: number, description: string) {

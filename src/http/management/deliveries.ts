@@ -4,7 +4,7 @@
  */
 import { createMiddleware } from 'hono/factory';
 import { z } from 'zod';
-import { isEventId, isUuid } from '../../domain/ids.ts';
+import { isEventId } from '../../domain/ids.ts';
 import { DELIVERIES_LIMIT_MAX, STORES_PER_UNIT } from '../../domain/limits.ts';
 import type { FoundDelivery } from '../../event-store/rpc.ts';
 import { findDeliveries } from '../../operations/find-deliveries.ts';
@@ -18,7 +18,7 @@ import { Link, link } from '../kit/links.ts';
 import { notFound } from '../kit/load.ts';
 import { problems } from '../kit/problems.ts';
 import { declareOwnRoute, forClients } from '../kit/route.ts';
-import { customerEventPath, id, jsonContent, limitParameter } from '../kit/schemas.ts';
+import { afterSubscription, customerEventPath, id, jsonContent, limitParameter } from '../kit/schemas.ts';
 import { takeUnits } from '../kit/work.ts';
 
 const DeliveryResource = EventSummary.extend({
@@ -36,15 +36,7 @@ const DeliveryList = z
   .meta({ id: 'DeliveryList' });
 
 const DeliveriesQuery = z.object({
-  after: z
-    .string()
-    .refine(isUuid, { error: 'must be a subscription id' })
-    .optional()
-    .meta({
-      format: 'uuid',
-      description: 'only subscriptions after this id',
-      examples: [EXAMPLE.subscription],
-    }),
+  after: afterSubscription,
   limit: limitParameter(
     DELIVERIES_LIMIT_MAX,
     `at most so many subscriptions; ${DELIVERIES_LIMIT_MAX} without it`,

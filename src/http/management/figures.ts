@@ -1,7 +1,6 @@
 /** Figures by hour over HTTP (contract 10.14): of one subscription, and of all subscriptions of a customer. */
 import { z } from 'zod';
 import { lastHours } from '../../domain/figures.ts';
-import { isUuid } from '../../domain/ids.ts';
 import { FIGURES_HOURS_MAX, FIGURES_LIMIT_MAX, STORES_PER_UNIT } from '../../domain/limits.ts';
 import { SHOWN_STATES } from '../../domain/proof.ts';
 import type { StoreFigures } from '../../event-store/rpc.ts';
@@ -29,6 +28,7 @@ import { notFound, withSubscription } from '../kit/load.ts';
 import { problems } from '../kit/problems.ts';
 import { declareOwnRoute, forClients } from '../kit/route.ts';
 import {
+  afterSubscription,
   customerPath,
   id,
   jsonContent,
@@ -112,15 +112,7 @@ const CustomerStats = z
 const StatsQuery = z.object({
   hours: hoursParameter(HOURS_OF_ALL),
   limit: limitParameter(FIGURES_LIMIT_MAX, `at most so many subscriptions; ${FIGURES_LIMIT_MAX} without it`),
-  after: z
-    .string()
-    .refine(isUuid, { error: 'must be a subscription id' })
-    .optional()
-    .meta({
-      format: 'uuid',
-      description: 'only subscriptions after this id',
-      examples: [EXAMPLE.subscription],
-    }),
+  after: afterSubscription,
 });
 
 const SELF = figuresHref(EXAMPLE.customer);
