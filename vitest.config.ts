@@ -68,6 +68,8 @@ async function insideWorkerd(
 
 export default defineConfig(async () => ({
   test: {
+    // A snapshot that is missing is a fault, as in CI, and is not written unasked.
+    update: 'none' as const,
     projects: [
       // Two runtimes, so that the tests use two cores.
       await insideWorkerd('workers', ['test/**/*.test.ts'], ['test/verification/**', ...STORES], {}),

@@ -85,8 +85,8 @@ describe('the shard of an event', () => {
 
   it('these ids have these shards for ever: stored events would be looked for in the wrong store', () => {
     const of = (ms: number, n: number) => shardOf(eventIdFloor(NOW + ms), { epochs: [{ since: 0, n }] });
-    expect([0, 99, 100, 200, 300, 12_345_600].map((ms) => of(ms, 16))).toMatchInlineSnapshot();
-    expect([0, 99, 100, 200, 300, 12_345_600].map((ms) => of(ms, 3))).toMatchInlineSnapshot();
+    expect([0, 99, 100, 200, 300, 12_345_600].map((ms) => of(ms, 16))).toEqual([0, 0, 1, 2, 3, 8]);
+    expect([0, 99, 100, 200, 300, 12_345_600].map((ms) => of(ms, 3))).toEqual([1, 1, 2, 0, 0, 2]);
   });
 
   it('events of one tenth of a second share a shard, and tenths of a second are spread evenly', () => {
