@@ -82,7 +82,7 @@ export async function openByLink(
   audit: AuditRow,
 ): Promise<'opened' | 'gone' | 'too many'> {
   const { cookieHash, createdAt, expiresAt } = session;
-  const room = hasRoom(sql`customer_id = ${link.customerId}`, createdAt);
+  const room = hasRoom(sql`customer_id = ${link.customerId}`, session);
   const isOpened = await open(
     db,
     sql`SELECT id, ${cookieHash}, 'customer', customer_id, read_only, NULL, NULL, ${createdAt}, ${expiresAt}
@@ -95,7 +95,7 @@ export async function openByLink(
   const left = await db
     .select({ id: consoleLinks.id })
     .from(consoleLinks)
-    .where(eq(consoleLinks.id, link.id));
+    .where(and(eq(consoleLinks.id, link.id), sql`${consoleLinks.expiresAt} > ${createdAt}`));
   return left.length === 0 ? 'gone' : 'too many';
 }
 
@@ -110,7 +110,7 @@ export async function openByClient(
   audit: AuditRow,
 ): Promise<'opened' | 'gone' | 'too many'> {
   const { id, cookieHash, createdAt, expiresAt } = session;
-  const room = hasRoom(sql`customer_id = ${customerId}`, createdAt);
+  const room = hasRoom(sql`customer_id = ${customerId}`, session);
   const isOpened = await open(
     db,
     sql`SELECT ${id}, ${cookieHash}, 'customer', customer_id, 0, id, NULL, ${createdAt}, ${expiresAt}
@@ -137,16 +137,17 @@ export async function openByOperator(
   const isOpened = await open(
     db,
     sql`SELECT ${id}, ${cookieHash}, 'operator', NULL, 0, NULL, ${operatorMark}, ${createdAt}, ${expiresAt}
-        WHERE ${hasRoom(sql`customer_id IS NULL`, createdAt)}`,
+        WHERE ${hasRoom(sql`customer_id IS NULL`, session)}`,
     session,
     audit,
   );
   return isOpened ? 'opened' : 'too many';
 }
 
-/** Whether the customer, or the operator, has room for one more session. */
-function hasRoom(whose: SQL, now: number): SQL {
-  return sql`(SELECT count(*) FROM console_sessions WHERE ${whose} AND expires_at > ${now}) < ${CONSOLE_SESSIONS_MAX}`;
+/** Whether the customer, or the operator, has room for one more session in place of the one that it replaces. */
+function hasRoom(whose: SQL, { createdAt, replaced }: NewSession): SQL {
+  return sql`(SELECT count(*) FROM console_sessions
+    WHERE ${whose} AND expires_at > ${createdAt} AND cookie_hash <> ${replaced ?? ''}) < ${CONSOLE_SESSIONS_MAX}`;
 }
 
 /**

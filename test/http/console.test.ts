@@ -180,21 +180,36 @@ describe('signing in by a link', () => {
     expect((await stale.ask('GET', '/console/session?kind=customer')).status).toBe(403);
   });
 
+  /** Fills the table with so many sessions of a customer, which end in a minute. */
+  const fillSessions = async (customerId: string, sessions: number, now: number) => {
+    const hash = 'lower(hex(randomblob(32)))';
+    await env.DB.prepare(
+      `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${sessions})
+       INSERT INTO console_sessions SELECT ${hash}, ${hash}, 'customer', ?, 0, NULL, NULL, ?, ? FROM n`,
+    )
+      .bind(customerId, now, now + 60_000)
+      .run();
+  };
+
   it('a customer has at most 1,000 sessions, and a link that finds no room still works when there is some', async () => {
     const clock = holdClock();
     const { id } = await newCustomer();
-    const hash = 'lower(hex(randomblob(32)))';
-    await env.DB.prepare(
-      `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
-       INSERT INTO console_sessions SELECT ${hash}, ${hash}, 'customer', ?, 0, NULL, NULL, ?, ? FROM n`,
-    )
-      .bind(id, clock.now(), clock.now() + 60_000)
-      .run();
+    await fillSessions(id, 1000, clock.now());
     const code = await newCode(id);
     const refused = await newBrowser().ask('POST', '/console/session', { code });
     expect([refused.status, refused.headers.getSetCookie()]).toEqual([409, []]);
     clock.advance(60_000);
     expect((await newBrowser().ask('POST', '/console/session', { code })).status).toBe(201);
+  });
+
+  it('a browser signs in once more when its own session is the last of 1,000, because it replaces that', async () => {
+    const clock = holdClock();
+    const { id } = await newCustomer();
+    const browser = await signedIn(id);
+    await fillSessions(id, 999, clock.now());
+    const code = await newCode(id);
+    expect((await newBrowser().ask('POST', '/console/session', { code })).status).toBe(409);
+    expect((await browser.ask('POST', '/console/session', { code })).status).toBe(201);
   });
 
   it.each([
