@@ -434,7 +434,10 @@ describe('several deployments in one account', () => {
     const settings = { baseUrl: 'https://a.acme.org', vars: { CONSOLE_FRAME_ANCESTORS: ancestors } };
     const made = configurationOf({ name: 'prod', source: SOURCE, raw, settings }, SOURCE);
     expect(made).toMatchObject({
-      assets: { binding: 'ASSETS', run_worker_first: ['/console', '/console/', '/console/index.html'] },
+      assets: {
+        binding: 'ASSETS',
+        run_worker_first: ['/*/webhooks/*', '/console', '/console/', '/console/index.html'],
+      },
       vars: { CONSOLE_FRAME_ANCESTORS: ancestors },
     });
   });
