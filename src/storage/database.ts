@@ -17,6 +17,20 @@ export function openDatabase(binding: D1Database): Database {
   return handle;
 }
 
+/**
+ * A query that is built once for each handle. What it takes differs from call to call, so it has `sql.placeholder` for that.
+ */
+export function preparedOnce<Prepared>(build: (db: Database) => Prepared): (db: Database) => Prepared {
+  const built = new WeakMap<Database, Prepared>();
+  return (db) => {
+    const known = built.get(db);
+    if (known !== undefined) return known;
+    const prepared = build(db);
+    built.set(db, prepared);
+    return prepared;
+  };
+}
+
 type Query = BatchItem<'sqlite'>;
 
 type AnswerTo<Asked> = Asked extends Query ? Asked['_']['result'] : undefined;

@@ -7,6 +7,7 @@ import { env } from 'cloudflare:workers';
 import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest';
 import { publish } from '../../src/delivery/publish.ts';
 import { holdClock, holdTimers } from '../support/clock.ts';
+import { watchedDatabase } from '../support/requests.ts';
 import {
   anEvent,
   consumeBatch,
@@ -129,13 +130,8 @@ async function deliver(subscription: TestSubscription, count: number): Promise<U
 }
 
 function countQueries(units: Units): D1Database {
-  return new Proxy(env.DB, {
-    get(target, name) {
-      const value = Reflect.get(target, name) as unknown;
-      if (typeof value !== 'function') return value;
-      if (name === 'prepare') units.d1Queries++;
-      return value.bind(target);
-    },
+  return watchedDatabase(() => {
+    units.d1Queries++;
   });
 }
 

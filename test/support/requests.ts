@@ -71,19 +71,48 @@ export function newIsolate(
   };
 }
 
-/** The environment of the tests with a D1 that counts the statements which are prepared, those of the audit trail excepted. */
+/** The D1 of the tests. It says each query before it is asked, however often a prepared one is. */
+export function watchedDatabase(onQuery: (query: string) => void): D1Database {
+  const originals = new WeakMap<
+    object,
+    { readonly query: string; readonly statement: D1PreparedStatement }
+  >();
+  const watched = (query: string, statement: D1PreparedStatement): D1PreparedStatement => {
+    const proxy = new Proxy(statement, {
+      get(target, name) {
+        const member = Reflect.get(target, name) as unknown;
+        if (typeof member !== 'function') return member;
+        if (name === 'bind') return (...values: unknown[]) => watched(query, target.bind(...values));
+        return (...values: unknown[]) => {
+          onQuery(query);
+          return member.apply(target, values) as unknown;
+        };
+      },
+    });
+    originals.set(proxy, { query, statement });
+    return proxy;
+  };
+  return new Proxy(env.DB, {
+    get(target, name) {
+      if (name === 'prepare') return (query: string) => watched(query, target.prepare(query));
+      if (name === 'batch') {
+        return (statements: D1PreparedStatement[]) => {
+          const asked = statements.map((one) => originals.get(one) ?? { query: '', statement: one });
+          for (const { query } of asked) onQuery(query);
+          return target.batch(asked.map(({ statement }) => statement));
+        };
+      }
+      const member = Reflect.get(target, name) as unknown;
+      return typeof member === 'function' ? member.bind(target) : member;
+    },
+  });
+}
+
+/** The environment of the tests with a D1 that counts its queries, those of the audit trail excepted. */
 export function countingQueries(changes: Partial<Env> = {}): { environment: Env; queries(): number } {
   let queries = 0;
-  const DB = new Proxy(env.DB, {
-    get(target, name) {
-      const value = Reflect.get(target, name) as unknown;
-      if (typeof value !== 'function') return value;
-      if (name !== 'prepare') return value.bind(target);
-      return (query: string) => {
-        if (!/"audit"/.test(query)) queries++;
-        return target.prepare(query);
-      };
-    },
+  const DB = watchedDatabase((query) => {
+    if (!/"audit"/.test(query)) queries++;
   });
   return { environment: environmentWith({ ...changes, DB }), queries: () => queries };
 }
