@@ -11,6 +11,7 @@ export class StoreDatabase {
   readonly #storage: DurableObjectStorage;
   readonly #forget: (() => void)[] = [];
   readonly #finish: (() => void)[] = [];
+  #writes = 0;
   /** Transactions within transactions. */
   #depth = 0;
 
@@ -27,8 +28,15 @@ export class StoreDatabase {
     return this.rows<Row>(query, ...values)[0];
   }
 
+  /** Writes. */
   run(query: string, ...values: Binding[]): void {
+    this.#writes++;
     this.#storage.sql.exec(query, ...values);
+  }
+
+  /** How many statements have written since the object woke. */
+  get writes(): number {
+    return this.#writes;
   }
 
   /** Bytes that the database takes, without pages that are free. */

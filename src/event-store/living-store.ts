@@ -61,14 +61,11 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase' | 'settle
     eventIds: readonly string[],
     waited: readonly string[] = [],
   ): Promise<Admission[]> {
-    const admissions = await this.#change(ref, (now) => {
-      return this.#parts.admissions.admit(
-        eventIds,
-        now,
-        new Set(waited),
-        isVerified(this.#parts.standing, ref),
-      );
-    });
+    const now = Date.now();
+    const admissions = this.#inTransaction(ref, now, () =>
+      this.#parts.admissions.admit(eventIds, now, new Set(waited), isVerified(this.#parts.standing, ref)),
+    );
+    await this.#parts.alarm.armAfterWrites(now);
     // Thrown, because a consumer of an earlier version knows no such answer: the message returns to its queue, and nothing is sent.
     if (admissions === 'full') throw new Error('event store full');
     return admissions;
@@ -256,15 +253,19 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase' | 'settle
    */
   async #change<Answer>(ref: SubscriptionRef | undefined, work: (now: number) => Answer): Promise<Answer> {
     const now = Date.now();
-    const answer = this.#database.transaction(() => {
+    const answer = this.#inTransaction(ref, now, () => work(now));
+    await this.#parts.alarm.arm(now);
+    return answer;
+  }
+
+  #inTransaction<Answer>(ref: SubscriptionRef | undefined, now: number, work: () => Answer): Answer {
+    return this.#database.transaction(() => {
       if (ref !== undefined) this.#adopt(ref, now);
       if (ref?.news !== undefined) this.#learn(ref, ref.news, now);
       this.#parts.proofs.giveAllIfOff(now);
       this.#parts.room.warn(now);
-      return work(now);
+      return work();
     });
-    await this.#parts.alarm.arm(now);
-    return answer;
   }
 
   /** Takes in what other stores of the subscription found. News of another version of the endpoint say nothing about this one. */

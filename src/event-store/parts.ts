@@ -143,7 +143,7 @@ export function assemble({ state, database, owner, send, limit, config }: Surrou
     counting,
   ];
   const names = () => ({ customerId: owner.ref?.customerId, subscriptionId: owner.ref?.subscriptionId });
-  const alarm = new Alarm(state.storage, duties, new Pauses(database), names);
+  const alarm = new Alarm(state.storage, duties, new Pauses(database), names, () => database.writes);
   return {
     room,
     deliveries,

@@ -233,6 +233,23 @@ describe('the alarm', () => {
     expect(await alarmTime(store)).toBe(clock.now() + 3000);
   });
 
+  it('an admit arms the alarm when something was written since it was armed, or the object woke', async () => {
+    const clock = holdClock();
+    const { ref, store } = newStore();
+    await store.settle(ref, [attempted(clock, eventId(clock), unavailable)]);
+    const armed = await alarmTime(store);
+    const afterLoss = async (brought: typeof ref) => {
+      await runInDurableObject(store, (_, state) => state.storage.deleteAlarm());
+      await store.admit(brought, [eventId(clock)]);
+      return await alarmTime(store);
+    };
+    expect(await afterLoss(ref)).toBe(null);
+    expect(await afterLoss({ ...ref, version: ref.version + 1 })).toBe(armed);
+    expect(await afterLoss({ ...ref, version: ref.version + 1 })).toBe(null);
+    await evictDurableObject(store);
+    expect(await afterLoss({ ...ref, version: ref.version + 1 })).toBe(armed);
+  });
+
   it('a repeated dispatch keeps its unspent token, so that the slow message still counts', async () => {
     const clock = holdClock();
     const { ref, store } = newStore();
