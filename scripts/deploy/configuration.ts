@@ -12,6 +12,7 @@ import type { Settings } from './settings.ts';
 export interface RawConfig {
   readonly name?: string;
   readonly main?: string;
+  readonly alias?: Readonly<Record<string, string>>;
   readonly workers_dev?: boolean;
   readonly routes?: unknown;
   readonly vars?: Readonly<Record<string, string>>;
@@ -156,6 +157,9 @@ export function configurationOf(deployment: Deployment, target: string, database
     ...rest,
     name: workerOf(deployment),
     ...(raw.main === undefined ? {} : { main: moved(raw.main) }),
+    ...(raw.alias === undefined
+      ? {}
+      : { alias: Object.fromEntries(Object.entries(raw.alias).map(([name, path]) => [name, moved(path)])) }),
     ...(raw.assets?.directory === undefined
       ? {}
       : { assets: { ...raw.assets, directory: moved(raw.assets.directory) } }),
