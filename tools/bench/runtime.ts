@@ -47,7 +47,9 @@ export async function startRuntime(
   variables: Readonly<Record<string, string>> = {},
   inspectorPort?: number,
 ): Promise<Runtime> {
-  const { workerOptions } = unstable_getMiniflareWorkerOptions(join(ROOT, 'wrangler.toml'));
+  const { workerOptions: all } = unstable_getMiniflareWorkerOptions(join(ROOT, 'wrangler.toml'));
+  // Without the pages: to look for them takes two Workers of the local runtime for each call, and on the platform none.
+  const { assets: _, ...workerOptions } = all;
   const operatorToken = randomBytes(24).toString('hex');
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
