@@ -27,6 +27,8 @@ class World {
   readonly dispatches: [Dispatch, number][] = [];
   readonly waits: Promise<unknown>[] = [];
   readonly posted: string[] = [];
+  /** The deliveries of each call of `begin`. */
+  readonly begun: string[] = [];
   refusesWaiting = false;
   readonly #answers = new Map<string, (outcome: Outcome) => void>();
 
