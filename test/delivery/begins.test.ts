@@ -43,6 +43,7 @@ function consumer(answersAfterMs: () => number, unbegun: ReadonlySet<string> = n
     }),
     host: () => unlimited,
     ...signing,
+    sign: async () => '',
     post: async (_, set) => {
       seen.posted.push(set);
       await new Promise((resolve) => setTimeout(resolve, answersAfterMs()));
