@@ -57,7 +57,7 @@ export class Begins {
     for (const eventId of ahead) {
       this.#left.delete(eventId);
       const begun = answer.then((all) => all.find((one) => one.eventId === eventId));
-      // Whoever gets the slot for it sees what went wrong.
+      // The delivery that gets its slot later throws this, too.
       begun.catch(() => undefined);
       this.#begun.set(eventId, begun);
     }

@@ -123,6 +123,7 @@ export function assemble({ state, database, owner, send, limit, config }: Surrou
     endpointNow,
     probePatienceMs,
     waitsForHost: (endpoint) => dispatch.waitsForHost(endpoint),
+    shards: () => owner.shards,
   });
   const sweep = new Sweep(database, deliveries, exports, redeliveries, retentionMs);
   const disabling = new Disabling(database, deliveries);

@@ -78,7 +78,7 @@ function consumer(answersAfterMs: () => number, unbegun: ReadonlySet<string> = n
 }
 
 describe('how dispatched deliveries begin', () => {
-  it('of a listener that answers quickly a message of twenty begins with two calls, instead of twenty', async () => {
+  it('a message of twenty to a quick listener begins with two calls, instead of twenty', async () => {
     const { dispatch, seen } = consumer(() => 30);
     expect(await dispatch(IDS)).toEqual(DONE);
     // The first shows how quick the listener is.
@@ -90,7 +90,7 @@ describe('how dispatched deliveries begin', () => {
     expect(seen.reports).toHaveLength(40);
   });
 
-  it('of a listener that takes longer, only those begin that can start within a second', async () => {
+  it('a listener that takes longer has only those begun that can start within a second', async () => {
     const { dispatch, seen } = consumer(() => 400);
     await dispatch(['first']);
     await dispatch(IDS);
@@ -100,7 +100,7 @@ describe('how dispatched deliveries begin', () => {
     expect(seen.posted).toEqual(['first', ...IDS]);
   });
 
-  it('of an endpoint in trouble only those begin that have a slot', async () => {
+  it('an endpoint in trouble has only those begun that have a slot', async () => {
     const { dispatch, seen } = consumer(() => 30);
     await dispatch(['first']);
     await dispatch(IDS, true);

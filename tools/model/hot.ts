@@ -107,14 +107,16 @@ export async function hot(size: Hot, options: RunOptions): Promise<Outcome> {
       return world.storedSuccesses() === published();
     });
 
-    // A probe shows that the listener is back. Until then events are held.
-    const successes = hooks.flatMap(({ delivered }) => [...delivered.values()]);
+    // A probe shows that a listener is back. Until then its events are held; the last listener counts.
+    const firstSuccess = ({ delivered }: (typeof hooks)[number], from: number) =>
+      [...delivered.values()]
+        .map(secondOf)
+        .reduce(
+          (first, second) => (second >= from ? Math.min(first, second) : first),
+          Number.POSITIVE_INFINITY,
+        );
     const back =
-      outage &&
-      successes.reduce(
-        (first, at) => (secondOf(at) >= outage[1] ? Math.min(first, secondOf(at)) : first),
-        Number.POSITIVE_INFINITY,
-      );
+      outage && Math.max(...hooks.map((hook) => firstSuccess(hook, outage[1])).filter(Number.isFinite));
     const isIn = (at: number, from: number, to: number) => secondOf(at) >= from && secondOf(at) < to;
     const waitsOf = (
       times: (hook: (typeof hooks)[number]) => ReadonlyMap<string, number>,

@@ -33,6 +33,8 @@ interface BacklogParts {
   probePatienceMs(): number;
   /** Whether the host of an endpoint gave too few places a moment ago. */
   waitsForHost(endpoint: string): boolean;
+  /** How many shards new events have: their stores release at the same time. */
+  shards(): number;
 }
 
 export class Backlog implements Duty {
@@ -82,9 +84,14 @@ export class Backlog implements Duty {
     const underWay = this.#released.length;
     const isLooking = !this.#release(this.#pace - underWay, now, false) && this.#parts.redeliveries.hasMore();
     if (state === 'slow') this.#pace = Math.max(1, Math.floor(this.#pace / 2));
-    else if (underWay <= this.#pace / 2) this.#pace = Math.min(this.#pace * 2, DRAIN_STEP_MAX);
+    else if (underWay <= this.#pace / 2) this.#pace = Math.min(this.#pace * 2, this.#paceMax);
     // The job has found nothing yet among many failures: it looks on in the next alarm, which rings at once.
     this.#nextStepAt = isLooking && underWay < this.#pace ? now : now + DRAIN_STEP_MS;
+  }
+
+  /** All stores of a subscription together release twice as much as one: each release is a call of `begin`, beside those of new events. */
+  get #paceMax(): number {
+    return Math.min(DRAIN_STEP_MAX, Math.ceil((2 * DRAIN_STEP_MAX) / this.#parts.shards()));
   }
 
   /** @returns whether it released any */
