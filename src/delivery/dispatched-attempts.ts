@@ -2,10 +2,13 @@
  * Dispatched attempts: begin, post, settle. An event store's alarm dispatched the deliveries, as ids and a lease token; the
  * store has the content. A delivery that has begun has spent its token, so a message that comes twice begins nothing.
  */
+
+import type { Outcome } from '../domain/attempt.ts';
 import { dispatchPlacesLeaseMs } from '../domain/leases.ts';
 import { type Recipient, refOf, type SubscriptionRef } from '../domain/subscription.ts';
 import type { Caller, StartedAttempt } from '../event-store/rpc.ts';
 import type { Dispatch } from '../outbound/queues.ts';
+import { Begins } from './begins.ts';
 import { type Disposition, DONE, FAILED, LATER } from './disposition.ts';
 import { DispatchPlaces } from './host-share.ts';
 import { type Invocation, logFailedCall } from './invocation.ts';
@@ -13,6 +16,9 @@ import { SETTLE_DISPATCHED_MS } from './tuning.ts';
 
 /** What this version of the consumer can do. */
 const CALLER: Caller = { signs: true };
+
+/** Nothing was sent: the attempt is made again. */
+const NO_SLOT: Outcome = { kind: 'our_fault', message: 'no connection was free' };
 
 /**
  * Makes the attempts of one message. Those that cannot start here are sent on with their token, which stays good. Never
@@ -31,18 +37,35 @@ export async function deliverDispatched(
   const isInTrouble = dispatch.unhealthy === true;
   const places = placesOf(invocation, dispatch);
 
+  const begins = new Begins(
+    dispatch.eventIds,
+    (eventIds) => invocation.answerOf(store.begin(ref, dispatch.token, eventIds, CALLER)),
+    // Of an endpoint in trouble the store keeps a window: nothing begins there before it has a slot.
+    () => (isInTrouble ? 0 : invocation.startsSoon(ref)),
+  );
+
   async function begin(eventId: string): Promise<StartedAttempt | Disposition> {
     try {
-      return (await invocation.answerOf(store.begin(ref, dispatch.token, [eventId], CALLER)))[0] ?? DONE;
+      return (await begins.begin(eventId)) ?? DONE;
     } catch (error) {
       logFailedCall('begin', ref, error);
       return FAILED;
     }
   }
 
+  /** Its token is spent: the store has the attempt made again soon, and does not wait until it lapses. */
+  async function giveBack({ attempt, ...facts }: StartedAttempt): Promise<Disposition> {
+    const result = { attempt, startedAt: invocation.ports.now(), durationMs: 0, outcome: NO_SLOT };
+    places?.leave();
+    await invocation.report(reporter, { ...facts, kind: 'attempted', result }, ref);
+    return DONE;
+  }
+
   async function deliver(eventId: string): Promise<Disposition> {
     const slot = await invocation.takeSlot(ref, isInTrouble, false);
     if ('kind' in slot) {
+      const begun = await begins.giveUp(eventId);
+      if (begun !== undefined) return await giveBack(begun);
       reporter.expectOneLess();
       return slot.kind === 'to store' ? LATER : slot;
     }

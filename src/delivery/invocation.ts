@@ -33,8 +33,10 @@ import { type OnStored, Reporter } from './reporter.ts';
 import { type Slot, Slots } from './slots.ts';
 import { Successes } from './successes.ts';
 import {
+  BEGIN_AHEAD_MS,
   DEFERRALS_AT_ONCE,
   FETCHES_PER_INVOCATION,
+  FETCHES_PER_SUBSCRIPTION,
   SPLITS_AT_ONCE,
   STORE_ANSWERS_WITHIN_MS,
 } from './tuning.ts';
@@ -166,6 +168,13 @@ export class Invocation {
     return LATER;
   }
 
+  /** How many further requests to a listener would start within `BEGIN_AHEAD_MS`, as long as it usually takes. */
+  startsSoon({ subscriptionId }: SubscriptionRef): number {
+    const usualMs = patience.usualMs(subscriptionId, this.ports.now());
+    if (usualMs === undefined) return 0;
+    return Math.floor(BEGIN_AHEAD_MS / Math.max(1, usualMs)) * FETCHES_PER_SUBSCRIPTION;
+  }
+
   /**
    * Makes one request in its slot, and reports its result. Never rejects.
    * @returns `done` once the store knows the result, or knows that the attempt is under way
@@ -219,7 +228,9 @@ export class Invocation {
     const { deadlines } = this;
     const { now } = this.ports;
     const answerOf = <Answer>(call: Promise<Answer>) => this.answerOf(call);
-    return new Reporter(refOf(subscription), expected, { store, onStored, deadlines, waitMs, answerOf, now });
+    const isFailing = subscription.health === 'failing';
+    const rules = { store, onStored, deadlines, waitMs, isFailing, answerOf, now };
+    return new Reporter(refOf(subscription), expected, rules);
   }
 
   /**

@@ -37,6 +37,11 @@ export class Patience {
     return this.#recent(subscriptionId, now) !== undefined;
   }
 
+  /** How long the listener usually takes, ms; `undefined` when it has not answered within the last minute. */
+  usualMs(subscriptionId: string, now: number): number | undefined {
+    return this.#recent(subscriptionId, now)?.ms;
+  }
+
   /** After how long a request of this subscription is overdue, ms. */
   overdueAfterMs(subscriptionId: string, now: number): number {
     const known = this.#recent(subscriptionId, now);

@@ -2,7 +2,8 @@
  * Brings the reports of one invocation to their event stores, in as few calls as they need. A report is *news* when somebody goes
  * by it: an attempt that failed has a next one, and a request without an answer needs its lease. News is sent at once, with everything
  * that waits; while a call with news is under way, further failures wait for its answer, unless they may turn the endpoint's health. A
- * success is no news, and neither is an event that was deferred: they are stored a hundred at a time, or when the first of them has
+ * success is no news, unless the endpoint was failing by the last word of it: then it ends the holding. Other successes, and events that
+ * were deferred, are stored a hundred at a time, or when the first of them has
  * waited for some seconds, or when no more are expected.
  *
  * What waits here is repeated if the consumer dies: fewer than a hundred successes of one subscription, none older than those
@@ -34,6 +35,8 @@ interface ReporterRules {
   readonly deadlines: Pick<Deadlines, 'after'>;
   /** How long a report that is no news may wait, ms. */
   readonly waitMs: number;
+  /** Whether the endpoint was failing when the invocation read of it. */
+  readonly isFailing: boolean;
   /** The answer of the store. @throws Error when it takes too long */
   answerOf<Answer>(call: Promise<Answer>): Promise<Answer>;
   now(): number;
@@ -98,11 +101,17 @@ export class Reporter {
       const isFailure = outcome !== undefined && outcome !== 'success';
       if (isFailure) this.#failedInARow++;
       else if (outcome === 'success') this.#failedInARow = 0;
-      if (isFailure || report.kind === 'waiting') this.#hasNews = true;
+      const isRelief = outcome === 'success' && this.#isFailing;
+      if (isFailure || isRelief || report.kind === 'waiting') this.#hasNews = true;
       // It may change the endpoint's health, so that we stop sending to a listener in trouble: it does not wait for another call.
       const mayTurnHealth = outcome === 'timed_out' || (isFailure && this.#failedInARow >= FAILED_IN_A_ROW);
       this.#countDown(report.kind === 'waiting' || mayTurnHealth);
     });
+  }
+
+  /** Whether the endpoint is failing, by the last word of its store. */
+  get #isFailing(): boolean {
+    return this.#last === undefined ? this.#rules.isFailing : this.#last.health.state === 'failing';
   }
 
   /** One of the expected reports will not come. */

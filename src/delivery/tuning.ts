@@ -25,6 +25,8 @@ export const DEFERRALS_AT_ONCE = 2;
 export const ADMIT_MAX_EVENTS = 100;
 /** An event waits for a slot at most this long on the store's last word that attempts may start. */
 export const ASK_AGAIN_MS = SECOND_MS;
+/** A dispatched delivery begins at most this long before its request is likely to start. */
+export const BEGIN_AHEAD_MS = SECOND_MS;
 /** A store that takes longer for a call counts as away. */
 export const STORE_ANSWERS_WITHIN_MS = 5 * SECOND_MS;
 /** Reports of dispatched attempts reach the store at least this often: the backlog goes by what they say of the listener. */

@@ -61,6 +61,7 @@ export const HEALTHY: EndpointHealth = {
  * @param durationMs how long the answer took
  * @param now when the result was recorded, ms
  * @param firstWaitMs how long a failing endpoint is left alone before its first probe
+ * @param answeredAt when the answer came, ms
  */
 export function observe(
   health: EndpointHealth,
@@ -68,7 +69,10 @@ export function observe(
   durationMs: number,
   now: number,
   firstWaitMs = PROBE_WAIT_FIRST_MS,
+  answeredAt = now,
 ): EndpointHealth {
+  // A success is reported late. One that came before the endpoint began to fail does not show that it is back.
+  if (health.state === 'failing' && outcome.kind === 'success' && answeredAt < health.since) return health;
   return same(health, judged(health, outcome, durationMs, now, firstWaitMs));
 }
 

@@ -22,7 +22,13 @@ import {
   HOST_PLACES_PER_FAILURE,
 } from '../domain/limits.ts';
 import type { Answer, Visit } from './rpc.ts';
-import { TURN_ANSWERING_MS, TURN_SILENT_MS, WAIT_MAX_MS, WAIT_MIN_MS } from './tuning.ts';
+import {
+  TURN_ANSWERING_MS,
+  TURN_SILENT_MS,
+  WAIT_ANSWERING_MAX_MS,
+  WAIT_MAX_MS,
+  WAIT_MIN_MS,
+} from './tuning.ts';
 
 interface Holder {
   places: number;
@@ -108,7 +114,7 @@ export class Places {
   #waitMs(places: number, isAnswering: boolean, now: number): number {
     const turnMs = (isAnswering ? TURN_ANSWERING_MS : TURN_SILENT_MS) / this.#total;
     const turnAt = Math.max(now, this.#lastTurnAt) + places * turnMs;
-    this.#lastTurnAt = Math.min(now + WAIT_MAX_MS, turnAt);
+    this.#lastTurnAt = Math.min(now + (isAnswering ? WAIT_ANSWERING_MAX_MS : WAIT_MAX_MS), turnAt);
     const waitMs = Math.max(WAIT_MIN_MS, this.#lastTurnAt - now);
     return Math.round(waitMs * (0.75 + this.#random() / 2));
   }

@@ -27,15 +27,24 @@ class World {
   readonly dispatches: [Dispatch, number][] = [];
   readonly waits: Promise<unknown>[] = [];
   readonly posted: string[] = [];
+  /** The deliveries of each call of `begin`. */
+  readonly begun: string[] = [];
   refusesWaiting = false;
   readonly #answers = new Map<string, (outcome: Outcome) => void>();
 
   readonly ports: { -readonly [Name in keyof DeliveryPorts]: DeliveryPorts[Name] } = {
     store: () => ({
       admit: async (_, ids) => ids.map(() => ({ answer: 'new' })),
-      begin: async (_, __, [eventId = '']) => [
-        { eventId, acceptedAt: 0, endpoint: eventId, set: eventId, attempt: 3 },
-      ],
+      begin: async (_, __, eventIds) => {
+        this.begun.push(eventIds.join());
+        return eventIds.map((eventId) => ({
+          eventId,
+          acceptedAt: 0,
+          endpoint: eventId,
+          set: eventId,
+          attempt: 3,
+        }));
+      },
       mayStart: async () => true,
       release: async (ids) => void this.released.push(...ids),
       settle: async (_, reports) => {

@@ -3,7 +3,7 @@ import { Deadlines } from '../../src/delivery/deadlines.ts';
 import { Reporter } from '../../src/delivery/reporter.ts';
 import type { Outcome } from '../../src/domain/attempt.ts';
 import { SETTLE_INTERVAL_MS } from '../../src/domain/leases.ts';
-import type { SentReport, SettleReply } from '../../src/event-store/rpc.ts';
+import type { HealthNote, SentReport, SettleReply } from '../../src/event-store/rpc.ts';
 import { holdTimers } from '../support/clock.ts';
 
 beforeEach(() => holdTimers());
@@ -24,15 +24,15 @@ function attempted(eventId: string, outcome: Outcome): SentReport {
 }
 
 /** A reporter whose store answers when the test says so. */
-function reporting(expected: number) {
+function reporting(expected: number, isFailing = false) {
   let now = 0;
-  const calls: { ids: string[]; answer(): Promise<void> }[] = [];
+  const calls: { ids: string[]; answer(state?: HealthNote['state']): Promise<void> }[] = [];
   const store = {
     settle: (_: unknown, reports: readonly SentReport[]) => {
       const { promise, resolve } = Promise.withResolvers<SettleReply>();
       const settled = reports.map(({ eventId }) => ({ eventId, state: 'success' as const, attempts: 1 }));
-      const answer = async () => {
-        resolve({ settled, health: { state: 'healthy', since: 0 } });
+      const answer = async (state: HealthNote['state'] = 'healthy') => {
+        resolve({ settled, health: { state, since: 0 } });
         await vi.advanceTimersByTimeAsync(0);
       };
       calls.push({ ids: reports.map(({ eventId }) => eventId), answer });
@@ -44,6 +44,7 @@ function reporting(expected: number) {
     onStored: () => undefined,
     deadlines: new Deadlines(() => now),
     waitMs: SETTLE_INTERVAL_MS,
+    isFailing,
     answerOf: (call) => call,
     now: () => now,
   });
@@ -123,5 +124,22 @@ describe('when results are settled', () => {
     report('well');
     report('e', REFUSED);
     expect(ids()).toEqual(['a']);
+  });
+
+  it('a success at an endpoint that was failing is settled at once, because it ends the holding', async () => {
+    const { report, calls, ids } = reporting(100, true);
+    report('a');
+    expect(ids()).toEqual(['a']);
+    await calls[0]?.answer();
+    report('b');
+    expect(ids()).toEqual(['a']);
+  });
+
+  it('a success after the store has said that the endpoint is failing is settled at once', async () => {
+    const { report, calls, ids } = reporting(100);
+    report('a', REFUSED);
+    await calls[0]?.answer('failing');
+    report('b');
+    expect(ids()).toEqual(['a', 'b']);
   });
 });

@@ -37,6 +37,12 @@ const times = <T>(count: number, value: T): T[] => Array.from({ length: count },
 const failing = healthAfter(...times(5, unreachable));
 
 describe('the health of an endpoint', () => {
+  it('a success that came before the endpoint began to fail, and is reported late, does not show that it is back', () => {
+    const before = failing.since - 1;
+    expect(observe(failing, ok, QUICK, failing.since + 4000, undefined, before)).toBe(failing);
+    expect(observe(failing, ok, QUICK, failing.since + 4000, undefined, failing.since).state).toBe('healthy');
+  });
+
   it('an endpoint is slow after one time-out', () => {
     expect(healthAfter(ok, timedOut)).toMatchObject({ state: 'slow', since: 2000 });
   });

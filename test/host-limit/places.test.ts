@@ -130,4 +130,11 @@ describe('the places of a host', () => {
   ])('the host of %s is %s', (endpoint, host) => {
     expect(hostOf(endpoint)).toBe(host);
   });
+
+  it('nobody waits long at a host that answers, however many places were asked for: its places grow', () => {
+    const host = new Host();
+    host.visit('a', { want: 5, succeeded: 5 });
+    const waits = Array.from({ length: 40 }, (_, nth) => host.visit(`b${nth}`, { want: 500 }).waitMs);
+    expect(Math.max(...waits)).toBe(5000);
+  });
 });

@@ -16,6 +16,8 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '1' },
     added: { type: 'string', default: String(SCALING.added) },
     isolates: { type: 'string', default: '4' },
+    seconds: { type: 'string' },
+    outage: { type: 'string' },
     json: { type: 'boolean', default: false },
   },
 });
@@ -26,6 +28,12 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
+const [outageFrom, outageTo] = values.outage?.split('-').map(Number) ?? [];
+const span = {
+  ...(values.seconds === undefined ? {} : { seconds: Number(values.seconds) }),
+  ...(outageFrom === undefined || outageTo === undefined ? {} : { outage: [outageFrom, outageTo] as const }),
+};
+
 const isolates = await loadIsolates(Number(values.isolates));
 const all: Record<string, readonly Outcome[]> = {};
 for (const name of names) {
@@ -34,6 +42,7 @@ for (const name of names) {
     (await SCENARIOS[name]?.({
       seed: Number(values.seed),
       isolates,
+      ...span,
       scaling: { ...SCALING, added: Number(values.added) },
       progress: (line) => process.stderr.write(`… ${name}: ${line}\n`),
     })) ?? [];

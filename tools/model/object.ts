@@ -22,6 +22,8 @@ export interface ObjectParts {
   create(state: unknown): Instance;
   /** Sees each answer that a call gave. */
   onAnswer(name: string, answer: unknown): void;
+  /** Sees how many calls and alarms an object has got in a second. */
+  onCall?(second: number, calls: number): void;
 }
 
 class Thread implements Actor {
@@ -39,10 +41,6 @@ export class ModelObject {
   #freeAt = 0;
   #alarmAt: number | null = null;
   #second = { at: 0, calls: 0 };
-  /** The most calls and alarms that it got in a second. */
-  callsMost = 0;
-  /** When that second began, ms. */
-  callsMostAt = 0;
 
   constructor(name: string, parts: ObjectParts, copyOf: Uint8Array | undefined) {
     this.name = name;
@@ -124,9 +122,7 @@ export class ModelObject {
   #countCall(): void {
     const at = Math.floor(this.#parts.clock.now / 1000);
     if (this.#second.at !== at) this.#second = { at, calls: 0 };
-    if (++this.#second.calls <= this.callsMost) return;
-    this.callsMost = this.#second.calls;
-    this.callsMostAt = at * 1000;
+    this.#parts.onCall?.(at, ++this.#second.calls);
   }
 
   #living(): Instance {

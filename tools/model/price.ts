@@ -5,7 +5,7 @@
 import { price } from '../bench/prices.ts';
 import type { Mood } from './listeners.ts';
 import { type Outcome, round, type Target } from './report.ts';
-import { inWorld, type RunOptions } from './scenarios.ts';
+import { inWorld, type RunOptions } from './run.ts';
 import type { Customer, World } from './world.ts';
 
 const SECOND_MS = 1000;

@@ -2,13 +2,12 @@
  * The scenarios, each with its targets. A scenario builds worlds, runs them, and says what it saw. `size` makes a small copy
  * of a scenario, which the suite runs.
  */
+import { asAsked, hot, MANY_HOT, ONE_HOT, shorter } from './hot.ts';
 import type { Latency, Mood } from './listeners.ts';
-import { CONSUMERS_MAX } from './platform.ts';
 import { PRICED, prices } from './price.ts';
 import { customersOf, figuresOf, latenciesIn, type Outcome, round, spread, type Target } from './report.ts';
-import { type Customer, World, type WorldOptions } from './world.ts';
-
-export type RunOptions = Pick<WorldOptions, 'seed' | 'isolates' | 'scaling' | 'progress'>;
+import { inWorld, type RunOptions } from './run.ts';
+import type { Customer, World } from './world.ts';
 
 type Scenario = (options: RunOptions) => Promise<Outcome[]>;
 
@@ -18,19 +17,6 @@ const DELIVERIES_MAX = 11;
 const SMALL_FIRST_REQUEST_MS = 2000;
 
 const well = (latency: Latency) => (): Mood => ({ kind: 'well', latency });
-
-/** Makes a world, runs it, and closes it whatever happens. */
-export async function inWorld<Answer>(
-  options: RunOptions,
-  work: (world: World) => Promise<Answer>,
-): Promise<Answer> {
-  const world = new World(options);
-  try {
-    return await work(world);
-  } finally {
-    world.close();
-  }
-}
 
 // --- Wide publishes -----------------------------------------------------------------------------------
 
@@ -427,141 +413,6 @@ const ONE_HOST: readonly OneHost[] = [
   },
 ];
 
-// --- Hot subscriptions ------------------------------------------------------------------------------------
-
-export interface Hot {
-  readonly customers: number;
-  /** Event stores of each subscription. */
-  readonly shards: number;
-  /** Consumers of each queue; absent: all that the platform gives. */
-  readonly consumers?: number;
-  /** Calls of publish in a second, of one customer, and events of each. */
-  readonly callsPerSecond: number;
-  readonly eventsPerCall: number;
-  readonly latency: Latency;
-  readonly seconds: number;
-  /** The listeners refuse everything in this span, seconds from the start. */
-  readonly outage?: readonly [from: number, to: number];
-}
-
-/** Not measured are this long after the beginning and after a repair, in a short run a sixth of it, s. */
-const WARM_UP_SECONDS = 60;
-const HOT_P99_MS = 1000;
-const STORE_CALLS_MAX = 400;
-
-export async function hot(size: Hot, options: RunOptions): Promise<Outcome> {
-  // They are there from the beginning: the load goes on for hours, and they come within a minute.
-  const scaling = { first: size.consumers ?? CONSUMERS_MAX, added: 0 };
-  return await inWorld({ ...options, scaling }, async (world) => {
-    const { customers, shards, callsPerSecond, eventsPerCall, latency, seconds, outage } = size;
-    const total = customers * callsPerSecond * eventsPerCall * seconds;
-    const sampleOf = Math.max(1, Math.round(total / 100_000));
-    const everyMs = 1000 / callsPerSecond;
-    const warmUp = Math.min(WARM_UP_SECONDS, seconds / 6);
-    const all = Array.from({ length: customers }, (_, index) => {
-      const customer = world.addCustomer(`hot-${index}`, 1, well(latency), { shards, sampleOf });
-      world.publishSteadily(customer, everyMs, (everyMs * index) / customers, seconds * 1000, eventsPerCall);
-      return customer;
-    });
-    const turn = (mood: Mood) => {
-      for (const { hooks } of all) for (const hook of hooks) hook.mood = mood;
-    };
-    if (outage !== undefined) {
-      world.at(outage[0] * 1000, () => turn({ kind: 'refusing' }));
-      world.at(outage[1] * 1000, () => turn({ kind: 'well', latency }));
-    }
-    const published = () => all.reduce((sum, customer) => sum + customer.published, 0);
-    let looked = 0;
-    await world.run(seconds * 1000 + 3 * 60 * MINUTE_MS, () => {
-      if (world.elapsedMs < seconds * 1000 || ++looked % 30 !== 0) return false;
-      return world.storedSuccesses() === published();
-    });
-    const { startedAt } = world.clock;
-    const secondOf = (at: number) => (at - startedAt) / 1000;
-    // A probe shows that the listener is back. Until then events are held.
-    const successes = all.flatMap(({ hooks }) => hooks.flatMap(({ delivered }) => [...delivered.values()]));
-    const back =
-      outage &&
-      successes.reduce(
-        (first, at) => (secondOf(at) >= outage[1] ? Math.min(first, secondOf(at)) : first),
-        Number.POSITIVE_INFINITY,
-      );
-    const isWell = (at: number) => {
-      const second = secondOf(at);
-      if (second < warmUp || second >= seconds) return false;
-      return outage === undefined || second < outage[0] || second >= (back ?? 0) + warmUp;
-    };
-    const waitsOf = (times: (hook: Customer['hooks'][number]) => ReadonlyMap<string, number>) =>
-      spread(
-        all.flatMap(({ events, hooks }) =>
-          [...events].flatMap(([id, at]) =>
-            isWell(at) ? hooks.map((hook) => (times(hook).get(id) ?? world.clock.now) - at) : [],
-          ),
-        ),
-      );
-    const first = waitsOf(({ firstRequest }) => firstRequest);
-    const stored = waitsOf((hook) => hook.stored);
-    const stores = [...world.namespace.objects.values()].filter(({ name }) => name !== 'template');
-    const busiest = stores.reduce((a, b) => (b.callsMost > a.callsMost ? b : a));
-    const most = busiest.callsMost;
-    const letters = world.deadLetters();
-    const kept = world.storedSuccesses();
-    const line = (some: typeof first) =>
-      some ? `p50 ${some.p50}, p99 ${some.p99}, max ${some.max} ms` : 'none';
-    return {
-      title: `${customers} hot subscriptions with ${shards} stores each, ${customers * callsPerSecond * eventsPerCall} events/s in calls of ${eventsPerCall}, answers after ${typeof latency === 'number' ? latency : latency.median} ms, ${seconds} s${outage === undefined ? '' : `, all refused from ${outage[0]} to ${outage[1]} s`}`,
-      customers: [],
-      figures: {
-        published: published(),
-        ...(back === undefined ? {} : { 'back after, s': round(back) }),
-        'first request while well': line(first),
-        'stored while well': line(stored),
-        'most calls of a store in a second': `${most}, at ${round(secondOf(busiest.callsMostAt))} s`,
-        stores: stores.length,
-        requests: all.reduce(
-          (sum, { hooks }) => sum + hooks.reduce((own, { requests }) => own + requests, 0),
-          0,
-        ),
-        ...figuresOf(world),
-      },
-      targets: [
-        { what: `all stored: ${kept} of ${published()}`, isMet: kept === published() },
-        { what: `no dead letter: ${letters}`, isMet: letters === 0 },
-        { what: `p99 while well is at most 1 s: ${first?.p99}`, isMet: (first?.p99 ?? 0) <= HOT_P99_MS },
-        {
-          what: `no store gets more than ${STORE_CALLS_MAX} calls a second: ${most}`,
-          isMet: most <= STORE_CALLS_MAX,
-        },
-      ],
-    };
-  });
-}
-
-const ONE_HOT: Hot = {
-  customers: 1,
-  shards: 8,
-  callsPerSecond: 2500,
-  eventsPerCall: 2,
-  latency: { median: 32, sigma: 0.25 },
-  seconds: 3600,
-  outage: [1200, 1800],
-};
-const MANY_HOT: Hot = {
-  customers: 1000,
-  shards: 1,
-  callsPerSecond: 4,
-  eventsPerCall: 5,
-  latency: { median: 32, sigma: 0.25 },
-  seconds: 3600,
-  outage: [1200, 1800],
-};
-
-/** The same in a part of the time. */
-function shorter(size: Hot, times: number): Hot {
-  const [from = 0, to = 0] = size.outage ?? [];
-  return { ...size, seconds: size.seconds / times, outage: [from / times, to / times] };
-}
-
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   wide: async (options) => [
     await wide({ customers: 1, subscriptions: 1000, events: 500, latency: 300 }, options),
@@ -584,10 +435,11 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   capacity,
   retries: async (options) => [await retries(500, options), await retries(5000, options)],
   filters: async (options) => [await filters(10, 200, options), await filters(10, 500, options)],
-  hot: async (options) => [
-    await hot(shorter(ONE_HOT, 30), options),
-    await hot(shorter(MANY_HOT, 60), options),
+  'hot-one': async (options) => [await hot(asAsked(shorter(ONE_HOT, 30), options), options)],
+  'hot-many': async (options) => [await hot(asAsked(shorter(MANY_HOT, 60), options), options)],
+  'hot-hour': async (options) => [
+    await hot(asAsked(ONE_HOT, options), options),
+    await hot(asAsked(MANY_HOT, options), options),
   ],
-  'hot-hour': async (options) => [await hot(ONE_HOT, options), await hot(MANY_HOT, options)],
   memory: async (options) => [await memory({ subscriptions: 100, messages: 100, latency: 100 }, options)],
 };

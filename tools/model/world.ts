@@ -6,7 +6,7 @@ import { D1 } from './d1.ts';
 import { readDeployment } from './deployment.ts';
 import { createHandler, createHostLimit, createObject, eventIdOf } from './entry.ts';
 import { createFetch, Hook, HostMeter, isInSample, type Mood } from './listeners.ts';
-import { count, Meters } from './meters.ts';
+import { count, Meters, raise } from './meters.ts';
 import { Namespace, type ObjectParts } from './object.ts';
 import { CPU, SCALING, type Scaling, STEPS_PER_MS, TIMES, type Times } from './platform.ts';
 import { type Batch, type Handler, ModelQueue } from './queue.ts';
@@ -59,6 +59,8 @@ export class World {
   readonly namespace: Namespace;
   readonly hostLimits: Namespace;
   readonly d1: D1;
+  /** By second: the most calls and alarms that one event store got in it. */
+  readonly callsMost = new Map<number, number>();
   readonly #hooksByUrl = new Map<string, Hook>();
   readonly #hooksById = new Map<string, Hook>();
   readonly #restore: () => void;
@@ -89,6 +91,7 @@ export class World {
       ...parts,
       create: (state) => createObject(state, env),
       onAnswer: (id, answer) => this.#onAnswer(id, answer),
+      onCall: (second, calls) => raise(this.callsMost, second, calls),
     };
     const handlers = isolates.map((create) => create(env));
     let batches = 0;
@@ -297,6 +300,16 @@ export class World {
       stored += Number(rows[0]?.[0] ?? 0);
     }
     return stored;
+  }
+
+  /** Deliveries that are not final: they are held, wait for a retry, or have a request without an answer. */
+  openDeliveries(): number {
+    let open = 0;
+    for (const { sqlite } of this.namespace.objects.values()) {
+      const { rows } = sqlite.query('SELECT sum(open) FROM tally', []);
+      open += Number(rows[0]?.[0] ?? 0);
+    }
+    return open;
   }
 
   /** Bytes that the databases of the event stores have grown by. */

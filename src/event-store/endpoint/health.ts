@@ -48,8 +48,8 @@ export class Health {
    */
   observe(results: readonly AttemptResult[], now: number, ended: number): void {
     let health = this.current;
-    for (const { outcome, durationMs } of results)
-      health = observe(health, outcome, durationMs, now, this.#firstWaitMs);
+    for (const { outcome, durationMs, startedAt } of results)
+      health = observe(health, outcome, durationMs, now, this.#firstWaitMs, startedAt + durationMs);
     this.#save(health, ended);
   }
 
