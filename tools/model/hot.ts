@@ -200,8 +200,9 @@ export function shorter(size: Hot, times: number): Hot {
   return { ...size, seconds: size.seconds / times, outage: [from / times, to / times] };
 }
 
-/** The same with the span and the outage that the command names. */
-export function asAsked(size: Hot, { seconds, outage }: RunOptions): Hot {
+/** The same with the stores, the span and the outage that the command names. */
+export function asAsked(asked: Hot, { seconds, outage, shards }: RunOptions): Hot {
+  const size = shards === undefined ? asked : { ...asked, shards };
   if (seconds === undefined) return size;
   return outage === undefined ? { ...withoutOutage(size), seconds } : { ...size, seconds, outage };
 }

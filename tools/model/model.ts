@@ -18,6 +18,7 @@ const { values } = parseArgs({
     isolates: { type: 'string', default: '4' },
     seconds: { type: 'string' },
     outage: { type: 'string' },
+    shards: { type: 'string' },
     json: { type: 'boolean', default: false },
   },
 });
@@ -31,6 +32,7 @@ if (unknown.length > 0) {
 const [outageFrom, outageTo] = values.outage?.split('-').map(Number) ?? [];
 const span = {
   ...(values.seconds === undefined ? {} : { seconds: Number(values.seconds) }),
+  ...(values.shards === undefined ? {} : { shards: Number(values.shards) }),
   ...(outageFrom === undefined || outageTo === undefined ? {} : { outage: [outageFrom, outageTo] as const }),
 };
 

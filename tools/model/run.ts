@@ -4,6 +4,8 @@ import { World, type WorldOptions } from './world.ts';
 export interface RunOptions extends Pick<WorldOptions, 'seed' | 'isolates' | 'scaling' | 'progress'> {
   /** How long the load of a hot subscription lasts, s. */
   readonly seconds?: number;
+  /** How many event stores it has. */
+  readonly shards?: number;
   /** When its listeners refuse everything, s from the start. */
   readonly outage?: readonly [from: number, to: number];
 }
