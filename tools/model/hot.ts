@@ -191,7 +191,7 @@ const HOUR: Pick<Hot, 'latency' | 'seconds' | 'outage'> = {
   seconds: 3600,
   outage: [1200, 1800],
 };
-export const ONE_HOT: Hot = { ...HOUR, customers: 1, shards: 8, callsPerSecond: 2500, eventsPerCall: 2 };
+export const ONE_HOT: Hot = { ...HOUR, customers: 1, shards: 16, callsPerSecond: 2500, eventsPerCall: 2 };
 export const MANY_HOT: Hot = { ...HOUR, customers: 1000, shards: 1, callsPerSecond: 4, eventsPerCall: 5 };
 
 /** The same in a part of the time. */
