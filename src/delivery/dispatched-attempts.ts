@@ -30,10 +30,11 @@ export async function deliverDispatched(
   const reporter = invocation.reporter(store, subscription, dispatch.eventIds.length, SETTLE_DISPATCHED_MS);
   const isInTrouble = dispatch.unhealthy === true;
   const places = placesOf(invocation, dispatch);
+  const caller: Caller = places === undefined ? { ...CALLER, hasNoPlace: true } : CALLER;
 
   async function begin(eventId: string): Promise<StartedAttempt | Disposition> {
     try {
-      return (await invocation.answerOf(store.begin(ref, dispatch.token, [eventId], CALLER)))[0] ?? DONE;
+      return (await invocation.answerOf(store.begin(ref, dispatch.token, [eventId], caller)))[0] ?? DONE;
     } catch (error) {
       logFailedCall('begin', ref, error);
       return FAILED;
