@@ -36,10 +36,11 @@ export async function deliverDispatched(
   const reporter = invocation.reporter(store, subscription, dispatch.eventIds.length, SETTLE_DISPATCHED_MS);
   const isInTrouble = dispatch.unhealthy === true;
   const places = placesOf(invocation, dispatch);
+  const caller: Caller = places === undefined ? { ...CALLER, hasNoPlace: true } : CALLER;
 
   const begins = new Begins(
     dispatch.eventIds,
-    (eventIds) => invocation.answerOf(store.begin(ref, dispatch.token, eventIds, CALLER)),
+    (eventIds) => invocation.answerOf(store.begin(ref, dispatch.token, eventIds, caller)),
     // Of an endpoint in trouble the store keeps a window: nothing begins there before it has a slot.
     () => (isInTrouble ? 0 : invocation.startsSoon(ref)),
   );

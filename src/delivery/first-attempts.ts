@@ -89,7 +89,9 @@ export class FirstAttempts {
     const isAttempted = admissions.some((one) => one?.answer === 'new');
     const share = early ?? (isAttempted ? this.#invocation.share(subscription) : undefined);
     const work = admissions.filter((one) => one?.answer === 'new' || one?.answer === 'held').length;
-    const reporter = this.#invocation.reporter(store, subscription, work, SETTLE_INTERVAL_MS);
+    // At a host that subscriptions share, the store asks for places first.
+    const sendsRetries = share === undefined;
+    const reporter = this.#invocation.reporter(store, subscription, work, SETTLE_INTERVAL_MS, sendsRetries);
     const gate = new Gate(store, reporter, this.#invocation);
     const portion: Portion = { subscription, ref, key, store, reporter, gate, share, waited };
     const postponed: [IdentityEvent, Disposition][] = [];

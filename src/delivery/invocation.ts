@@ -30,6 +30,7 @@ import { Memory } from './memory.ts';
 import { Patience } from './patience.ts';
 import type { DeliveryPorts, DeliveryStore } from './ports.ts';
 import { type OnStored, Reporter } from './reporter.ts';
+import { sendRetries } from './retries-ahead.ts';
 import { type Slot, Slots } from './slots.ts';
 import { Successes } from './successes.ts';
 import {
@@ -222,15 +223,26 @@ export class Invocation {
   /**
    * The reporter of a subscription. It logs what was stored, and notes the endpoint's health when that is news.
    * @param waitMs how long the report of a success may wait for others
+   * @param sendsRetries it sends the first retries of what it reports ahead
    */
-  reporter(store: DeliveryStore, subscription: Recipient, expected: number, waitMs: number): Reporter {
+  reporter(
+    store: DeliveryStore,
+    subscription: Recipient,
+    expected: number,
+    waitMs: number,
+    sendsRetries = false,
+  ): Reporter {
+    const ref = refOf(subscription);
     const onStored = this.#onStored(subscription);
     const { deadlines } = this;
     const { now } = this.ports;
     const answerOf = <Answer>(call: Promise<Answer>) => this.answerOf(call);
     const isFailing = subscription.health === 'failing';
     const rules = { store, onStored, deadlines, waitMs, isFailing, answerOf, now };
-    return new Reporter(refOf(subscription), expected, rules);
+    if (!sendsRetries) return new Reporter(ref, expected, rules);
+    const logFailed = (call: string, error: unknown) => logFailedCall(call, ref, error);
+    const parts = { ports: this.ports, deadlines, store, ref, answerOf, logFailed };
+    return new Reporter(ref, expected, { ...rules, sendRetries: (retries) => sendRetries(parts, retries) });
   }
 
   /**

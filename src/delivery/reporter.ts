@@ -6,12 +6,15 @@
  * were deferred, are stored a hundred at a time, or when the first of them has
  * waited for some seconds, or when no more are expected.
  *
+ * The store answers to the failure of a first attempt with the lease of its retry, if the consumer may send that ahead
+ * (retries-ahead.ts): it does so before the report counts as stored.
+ *
  * What waits here is repeated if the consumer dies: fewer than a hundred successes of one subscription, none older than those
  * seconds. `report` resolves once its report is stored; only then may the queue message be acknowledged.
  */
 import { FAILED_IN_A_ROW } from '../domain/limits.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
-import type { EventStoreRpc, HealthNote, SentReport, StoredReport } from '../event-store/rpc.ts';
+import type { EventStoreRpc, HealthNote, LeasedRetry, SentReport, StoredReport } from '../event-store/rpc.ts';
 import type { Deadlines } from './deadlines.ts';
 import { SETTLE_MAX_CHARACTERS, SETTLE_MAX_REPORTS } from './tuning.ts';
 
@@ -39,6 +42,8 @@ interface ReporterRules {
   readonly isFailing: boolean;
   /** The answer of the store. @throws Error when it takes too long */
   answerOf<Answer>(call: Promise<Answer>): Promise<Answer>;
+  /** Sends first retries to the queue; absent: the store does. Never rejects. */
+  readonly sendRetries?: (retries: readonly LeasedRetry[]) => Promise<void>;
   now(): number;
 }
 
@@ -148,11 +153,18 @@ export class Reporter {
 
   /** Never rejects. */
   async #settle(waiting: readonly Waiting[]): Promise<void> {
-    const { store, answerOf, now } = this.#rules;
+    const { store, answerOf, sendRetries, now } = this.#rules;
     try {
       const reports = waiting.map(({ report }) => report);
-      const { settled, health, mayStart } = await answerOf(store.settle(this.#ref, reports));
+      const call = store.settle(this.#ref, reports, sendRetries && { sendsRetries: true });
+      // Also when the answer comes too late for the reports: the leases are written.
+      const sent = call.then(
+        ({ retries = [] }) => sendRetries?.(retries),
+        () => undefined,
+      );
+      const { settled, health, mayStart } = await answerOf(call);
       this.#last = { health, mayStart, at: now() };
+      await sent;
       this.#pass(waiting, settled, health);
     } catch (error) {
       this.#hasFailed = true;

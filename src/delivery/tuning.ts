@@ -29,6 +29,8 @@ export const ASK_AGAIN_MS = SECOND_MS;
 export const BEGIN_AHEAD_MS = SECOND_MS;
 /** A store that takes longer for a call counts as away. */
 export const STORE_ANSWERS_WITHIN_MS = 5 * SECOND_MS;
+/** A queue that takes longer for a retry that is sent ahead counts as away: the store sends it. */
+export const QUEUE_TAKES_WITHIN_MS = 5 * SECOND_MS;
 /** Reports of dispatched attempts reach the store at least this often: the backlog goes by what they say of the listener. */
 export const SETTLE_DISPATCHED_MS = SECOND_MS;
 /** A customer's successes have one line of the log in so long, in an isolate; so has what its consumers send on. */

@@ -310,6 +310,24 @@ export function dispatch(delivery: Delivery, token: string, now: number): Delive
 }
 
 /**
+ * Leases a delivery that waits for its retry to the consumer that reported the failure, which sends it to the queue with a delay.
+ * @param token its time is when the retry is due: then the lease begins
+ */
+export function leaseAhead(delivery: Delivery, token: string): Delivery {
+  return { ...delivery, leaseToken: token };
+}
+
+/** Whether the lease of a delivery has yet to begin: its message waits in the queue until the retry is due. */
+export function isLeasedAhead({ leaseToken }: Pick<Delivery, 'leaseToken'>, now: number): boolean {
+  return leaseToken !== null && (leaseTokenTime(leaseToken) ?? 0) > now;
+}
+
+/** Takes a dispatch back: the delivery is due, and its token is worth nothing any more. */
+export function takeBack(delivery: Delivery, now: number): Delivery {
+  return { ...delivery, leaseToken: null, dueAt: Math.min(delivery.dueAt ?? now, now) };
+}
+
+/**
  * When the store acts on a dispatch that has not begun, ms: it sends it again, or ends a delivery that is too old.
  * @returns `undefined` for a delivery that is not dispatched
  */

@@ -8,9 +8,11 @@ import {
   type DeliveryFacts,
   type EndpointNow,
   heldIfFailing,
+  isLeasedAhead,
   notKept,
   recordResult,
   recordWaiting,
+  takeBack,
   waitsForProof,
 } from '../domain/delivery.ts';
 import { takeTest } from '../domain/proof.ts';
@@ -20,7 +22,8 @@ import type { Deliveries } from './deliveries/deliveries.ts';
 import type { Health } from './endpoint/health.ts';
 import type { Proofs } from './endpoint/proofs.ts';
 import type { Owner } from './owner.ts';
-import type { AttemptReport, Caller, StartedAttempt, StoredReport } from './rpc.ts';
+import { type RetryLeases, retryOf } from './retry-leases.ts';
+import type { AttemptReport, Caller, LeasedRetry, StartedAttempt, StoredReport } from './rpc.ts';
 import { SIGNER_WAIT_MS } from './tuning.ts';
 
 /** The parts of the store that attempts work on. */
@@ -29,6 +32,7 @@ interface AttemptParts {
   readonly health: Health;
   readonly proofs: Proofs;
   readonly owner: Owner;
+  readonly retryLeases: RetryLeases;
   retryDelaysMs(): readonly number[];
   attemptLeaseMs(): number;
   retentionMs(): number;
@@ -47,10 +51,15 @@ export class Attempts {
   }
 
   /**
-   * Begins the attempt of a dispatched delivery; `undefined` when the token is stale, the delivery must be held, or the caller cannot
-   * sign its SET.
+   * Begins the attempt of a dispatched delivery; `undefined` when the token is stale, the delivery must be held, its lease has not begun,
+   * it has no place at the host of an endpoint in trouble, or the caller cannot sign its SET.
    */
-  begin(eventId: string, token: string, now: number, { signs }: Caller): StartedAttempt | undefined {
+  begin(
+    eventId: string,
+    token: string,
+    now: number,
+    { signs, hasNoPlace }: Caller,
+  ): StartedAttempt | undefined {
     const { deliveries, attemptLeaseMs, endpointNow } = this.#parts;
     const delivery = deliveries.find(eventId);
     const begun = delivery && begin(delivery, token, now, attemptLeaseMs());
@@ -59,6 +68,15 @@ export class Attempts {
     const held = heldIfFailing(delivery, endpointNow(now));
     if (held !== delivery) {
       deliveries.put([held]);
+      return undefined;
+    }
+    if (isLeasedAhead(delivery, now)) {
+      // No attempt is early, and the message is gone: the alarm sends another when the retry is due.
+      deliveries.rows.due.dispatched.bringForward(eventId, delivery.dueAt ?? now);
+      return undefined;
+    }
+    if (hasNoPlace === true && endpointNow(now).state !== 'healthy') {
+      deliveries.put([takeBack(delivery, now)]);
       return undefined;
     }
     if (isUnsigned(begun.set) && signs !== true) {
@@ -76,9 +94,14 @@ export class Attempts {
   /**
    * Stores what reports change, and what they show about the endpoint.
    * @param ref the version of the subscription that the reports are of
-   * @returns one answer for each, in order
+   * @returns one answer for each, in order; and the first retries that the caller sends
    */
-  record(ref: SubscriptionRef, sent: readonly AttemptReport[], now: number): StoredReport[] {
+  record(
+    ref: SubscriptionRef,
+    sent: readonly AttemptReport[],
+    now: number,
+    { sendsRetries }: Caller,
+  ): { readonly settled: StoredReport[]; readonly retries: LeasedRetry[] } {
     const { deliveries, proofs } = this.#parts;
     const reports = sent.map(ofThisVersion);
     const stored = deliveries.findAll(reports.map(({ eventId }) => eventId));
@@ -86,7 +109,7 @@ export class Attempts {
     const arrived = new Map<string, Delivery>();
     const updated = new Map<string, Delivery>();
     let ended = 0;
-    const each = reports.map((report): StoredReport => {
+    const settled = reports.map((report): StoredReport => {
       const { eventId } = report;
       const known = arrived.get(eventId) ?? updated.get(eventId) ?? stored.get(eventId);
       const existing = known && signedBy(known, report);
@@ -102,9 +125,15 @@ export class Attempts {
       const hasNext = dueAt !== null && hold !== 'held' && !waitsForProof(changed);
       return { eventId, state, attempts, ...(hasNext ? { nextAttemptAt: dueAt } : {}) };
     });
+    // A retry goes out ahead only if the endpoint is healthy after these reports.
+    this.#observeHealth(reports, settled, now, ended);
+    const leased = sendsRetries === true ? this.#parts.retryLeases.lease(arrived.values(), now) : [];
+    for (const delivery of leased) arrived.set(delivery.eventId, delivery);
     deliveries.write([...updated.values()], [...arrived.values()]);
-    this.#observeHealth(reports, each, now, ended);
-    return each;
+    if (sendsRetries !== true) return { settled, retries: [] };
+    // The answer to the first of two equal calls may be lost: the second has the same leases.
+    const repeated = [...stored.values()].filter(({ eventId }) => !updated.has(eventId));
+    return { settled, retries: [...leased, ...repeated].flatMap((one) => retryOf(one, now) ?? []) };
   }
 
   /** Whether an attempt was the last: its delivery is a failure now, and not because the subscription is disabled. */

@@ -63,8 +63,8 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
   }
 
   /** Stores reports, all or nothing. A repeat changes nothing (see `recordResult` in domain/delivery.ts). */
-  async settle(ref: SubscriptionRef, reports: readonly SentReport[]) {
-    return await this.#store.settle(ref, reports.map(read));
+  async settle(ref: SubscriptionRef, reports: readonly SentReport[], caller?: Caller) {
+    return await this.#store.settle(ref, reports.map(read), caller);
   }
 
   /**
@@ -84,9 +84,12 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
     return this.#store.mayStart();
   }
 
-  /** A consumer that admitted these events has no time for them: another one may admit them at once. */
-  release(eventIds: readonly string[]) {
-    return this.#store.release(eventIds);
+  /**
+   * A consumer that admitted these events has no time for them: another one may admit them at once. Or it could not send them as retries:
+   * the alarm does.
+   */
+  async release(eventIds: readonly string[]) {
+    await this.#store.release(eventIds);
   }
 
   // --- Reading ------------------------------------------------------------------------------------------

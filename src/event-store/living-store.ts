@@ -71,18 +71,24 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase' | 'settle
     return admissions;
   }
 
-  async settle(ref: SubscriptionRef, reports: readonly AttemptReport[]): Promise<SettleReply> {
+  async settle(
+    ref: SubscriptionRef,
+    reports: readonly AttemptReport[],
+    caller: Caller = {},
+  ): Promise<SettleReply> {
     if (reports.some(({ neverHeld }) => neverHeld === true)) this.#parts.dispatch.hurry();
-    const settled = await this.#parts.writeCheck.watch(() =>
+    const { settled, retries } = await this.#parts.writeCheck.watch(() =>
       this.#change(ref, (now) => {
-        const each = this.#parts.attempts.record(ref, reports, now);
+        const recorded = this.#parts.attempts.record(ref, reports, now, caller);
         for (const endpoint of succeededAt(reports)) this.#parts.dispatch.answered(endpoint, now);
         this.#parts.redeliveries.complete(now);
-        return each;
+        return recorded;
       }),
     );
     this.#parts.admissions.settled(reports, settled, Date.now());
-    return { settled, health: noteOf(this.#parts.standing, this.#parts.room), mayStart: this.mayStart() };
+    const health = noteOf(this.#parts.standing, this.#parts.room);
+    const reply = { settled, health, mayStart: this.mayStart() };
+    return retries.length === 0 ? reply : { ...reply, retries };
   }
 
   async begin(
@@ -102,8 +108,9 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase' | 'settle
     return this.#parts.admissions.mayStart(Date.now());
   }
 
-  release(eventIds: readonly string[]): void {
+  async release(eventIds: readonly string[]): Promise<void> {
     this.#parts.admissions.release(eventIds);
+    if (this.#parts.deliveries.rows.due.sendHere(eventIds)) await this.#parts.alarm.arm(Date.now());
   }
 
   // --- Reading ------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ import { Redeliveries } from './jobs/redeliveries.ts';
 import type { Owner } from './owner.ts';
 import { Pauses } from './pauses.ts';
 import { Reading } from './reading.ts';
+import { RetryLeases } from './retry-leases.ts';
 import { Room } from './room.ts';
 import type { RedeliveryParts } from './single-redelivery.ts';
 import { isVerified, type StandingParts } from './standing.ts';
@@ -83,8 +84,14 @@ export function assemble({ state, database, owner, send, limit, config }: Surrou
     const shown = known === 'healthy' && isDoubtful ? 'slow' : known;
     return { state: shown, endpoint: ref?.endpoint ?? '', enabled, holdUntil: now + retentionMs() };
   };
+  const retryLeases = new RetryLeases({
+    endpointNow,
+    mayDispatch: (now) => dispatch.mayDispatch(now),
+    room: () => rows.due.roomForFirstRetries,
+  });
   const attempts = new Attempts({
     deliveries,
+    retryLeases,
     health,
     proofs,
     owner,

@@ -28,7 +28,9 @@ export interface EventStoreRpc {
     eventIds: readonly string[],
     waited?: readonly string[],
   ): Promise<(Admission | undefined)[]>;
-  settle(ref: SubscriptionRef, reports: readonly SentReport[]): Promise<SettleReply>;
+  /** @param caller what the caller can do; a store of an earlier version does not read it */
+  settle(ref: SubscriptionRef, reports: readonly SentReport[], caller?: Caller): Promise<SettleReply>;
+  /** The caller does nothing with these: with what it admitted, or was to send as a retry. A store of an earlier version sends no retry for it. */
   release(eventIds: readonly string[]): Promise<void>;
   /** @param caller what the caller can do; a consumer of an earlier version does not say, and can do nothing of it */
   begin(
@@ -118,6 +120,10 @@ export type Admission =
 export interface Caller {
   /** It signs a SET that comes without its signature, before it sends it. */
   readonly signs?: true;
+  /** It sends the first retries of what it reports to the queue, as far as the store answers with their leases. */
+  readonly sendsRetries?: true;
+  /** The dispatch has no place at its host, because a consumer sent it: it begins only while the endpoint is healthy. */
+  readonly hasNoPlace?: true;
 }
 
 /** What a consumer reports of a delivery, beside the facts of it. */
@@ -168,9 +174,19 @@ export interface StoredReport {
   readonly waitMs?: number;
 }
 
+/** A first retry that is leased to the consumer that reported its failure: it sends the dispatch to the queue. */
+export interface LeasedRetry {
+  readonly eventId: string;
+  readonly leaseToken: string;
+  /** For how long the queue keeps the message: until the retry is due, rounded up. */
+  readonly delaySeconds: number;
+}
+
 export interface SettleReply {
   /** One for each report, in the same order. */
   readonly settled: readonly StoredReport[];
+  /** Absent: there are none, or the caller sends none, or the store is of an earlier version. Its alarm dispatches them. */
+  readonly retries?: readonly LeasedRetry[];
   /** The health of the endpoint after these reports. */
   readonly health: HealthNote;
   /** What `mayStart` would answer now. Absent from a store of an earlier version: ask it. */

@@ -79,6 +79,8 @@ export const DRAIN_STEP_MAX = 500;
  * listener that fails one event in ten, so many wait at fifty failures a second.
  */
 export const FIRST_RETRIES_MAX = 200;
+/** A first retry that is due later is not sent ahead: until then its endpoint may change, and its message would only fill the queue. */
+export const SENT_AHEAD_MAX_MS = MINUTE_MS;
 
 // --- The check for writes -----------------------------------------------------------------------------
 

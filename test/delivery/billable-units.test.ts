@@ -353,34 +353,65 @@ describe('the cost of a repeat', () => {
 });
 
 describe('the cost of a failed attempt', () => {
-  it('a delivery that is refused once and then taken costs six rows, alarms included', async () => {
+  /** Keeps what goes to the queue of deliveries. */
+  function keepDispatches() {
+    const dispatches: { body: unknown; delaySeconds: number | undefined }[] = [];
+    vi.spyOn(env.DELIVERIES, 'sendBatch').mockImplementation(async (batch) => {
+      for (const { body, delaySeconds } of batch) dispatches.push({ body, delaySeconds });
+      return undefined as unknown as QueueSendBatchResponse;
+    });
+    return dispatches;
+  }
+
+  it('a delivery that is refused once and then taken costs four rows, alarms included, and no alarm rings for it', async () => {
     const clock = holdClock();
     const subscription = await inUse();
     await subscription.listener.script({ status: 503 }, { status: 200 });
-    const dispatches: unknown[] = [];
-    vi.spyOn(env.DELIVERIES, 'sendBatch').mockImplementation(async (batch) => {
-      for (const { body } of batch) dispatches.push(body);
-      return undefined as unknown as QueueSendBatchResponse;
-    });
+    const dispatches = keepDispatches();
     const failed = await deliver(subscription, 1);
+    expect(dispatches).toMatchObject([{ delaySeconds: 3 }]);
     const units = emptyUnits();
     const endWatch = await watchStore(subscription, units);
-    clock.advance(3000);
-    await subscription.ring();
-    clock.advance(1000);
-    const { acked } = await consumeBatch(
-      'deliveries',
-      dispatches.map((body) => ({ body })),
-      { ...env, EVENT_STORE: countCalls(units) },
-    );
+    clock.advance(4000);
+    const { acked } = await consumeBatch('deliveries', dispatches, {
+      ...env,
+      EVENT_STORE: countCalls(units),
+      HOST_LIMIT: countVisits(units),
+    });
     await endWatch();
     expect(acked).toHaveLength(1);
     expect((await subscription.events()).map(({ state }) => state)).toEqual(['success', 'success']);
-    expect(units.storeCalls).toEqual({ begin: 1, settle: 1 });
-    // The delivery with its SET; and the alarm for its retry.
+    expect(units).toMatchObject({ storeCalls: { begin: 1, settle: 1 }, hostVisits: 0 });
+    // The delivery with its SET and its lease; and the alarm for the end of the lease.
     expect([failed.storeRowsWritten, failed.alarmsSet]).toEqual([1, 1]);
-    // The lease, and the alarm for its end. Then the result: the row goes, and a segment comes. The attempt that begins writes nothing.
-    expect([units.storeRowsWritten, units.alarmsSet]).toEqual([3, 1]);
+    // The result: the row goes, and a segment comes. The attempt that begins writes nothing.
+    expect([units.storeRowsWritten, units.alarmsSet]).toEqual([2, 0]);
+  });
+
+  it('deliveries that are refused once, one every ten seconds, share an alarm in two minutes', async () => {
+    const clock = holdClock();
+    const subscription = await inUse();
+    const dispatches = keepDispatches();
+    const units = emptyUnits();
+    let rings = 0;
+    for (let nth = 0; nth < 36; nth++) {
+      await subscription.listener.script({ status: 503 }, { status: 200 });
+      const { alarmsSet } = await deliver(subscription, 1);
+      const endWatch = await watchStore(subscription, units);
+      clock.advance(4000);
+      await consumeBatch('deliveries', dispatches.splice(0), env);
+      const alarm = await runInDurableObject(storeOf(subscription), (_, { storage }) => storage.getAlarm());
+      if (alarm !== null && alarm <= clock.now() + 6000) {
+        clock.advance(Math.max(0, alarm - clock.now()));
+        await subscription.ring();
+        rings++;
+      }
+      await endWatch();
+      units.alarmsSet += alarmsSet;
+      clock.advance(6000);
+    }
+    // In six minutes. After each ring the alarm is set for the sweep, and with the next failure for the end of its lease.
+    expect([rings, units.alarmsSet]).toEqual([2, 5]);
   });
 
   it('a failed first attempt costs one row and an alarm', async () => {

@@ -1,8 +1,8 @@
 /**
- * The path of one event, with one fault in each of its steps. The first attempt gets a 503, the alarm makes the second,
+ * The path of one event, with one fault in each of its steps. The first attempt gets a 503, the consumer sends the second ahead,
  * which succeeds, and the event is deleted after seven days. Whatever fails, the event ends as a success with two
- * attempts. The table says how many attempts each fault repeats. A second table is about an event that succeeds at
- * once, so that it is packed instead of getting its own row.
+ * attempts. The table says how many attempts each fault repeats. A second table is about an event whose consumer is of the version before, so that
+ * the alarm dispatches its retry, and a third about one that succeeds at once, so that it is packed instead of getting its own row.
  *
  * The store, the consumers, the acknowledgement and the rules are the real ones. The queues and the listener are made
  * in this file, so that a fault happens exactly where the table says.
@@ -29,6 +29,7 @@ const STEPS = [
   'admit',
   'sign and POST',
   'settle',
+  'send a retry',
   'dispatch',
   'begin',
   'POST of a retry',
@@ -54,11 +55,20 @@ const DUPLICATES: Readonly<Record<Step, Readonly<Partial<Record<FaultKind, numbe
   admit: row(0, 0, 0, 0, 0, 0),
   'sign and POST': row(0, 1, 0, 1, 0),
   settle: row(1, 0, 0, 0, 0, 1),
+  'send a retry': row(0, 0, 0, 0, 0),
   dispatch: row(0, 0, 0, 0, 0, 0),
   begin: row(0, 0, 0, 0, 0),
   'POST of a retry': row(0, 1, 0, 1, 0),
   'settle of a retry': row(1, 0, 0, 0, 0, 1),
   sweep: row(0, 0, 0, 0, 0),
+};
+
+/** How long after it is due a retry comes at the latest that its consumer sends, ms: in most cases at once. */
+const LATE_MS: Partial<Record<Step, Partial<Record<FaultKind, number>>>> = {
+  // The consumer dies, or has not heard of the lease, so that nobody sends the retry: it comes when the lease ends.
+  settle: { 'throws after': 120_000, 'invocation dies': 120_000 },
+  begin: { 'throws before': 2000, 'throws after': 120_000, 'invocation dies': 120_000 },
+  'POST of a retry': { 'throws before': 120_000 },
 };
 
 /** The same for an event that its first attempt delivers, in the steps that it takes. */
@@ -104,6 +114,8 @@ class Line {
   readonly #fault: FaultKind;
   readonly #firstAnswer: Outcome;
   readonly #subscription: Subscription;
+  /** Its consumers are of a version that leaves retries to the alarm. */
+  readonly #isOld: boolean;
   readonly #env: typeof env;
   #store: EventStore;
   #queued: Queued[] = [];
@@ -111,6 +123,8 @@ class Line {
   #hasFaulted = false;
   /** The number of the attempt that each POST was for. */
   readonly posts: number[] = [];
+  /** When the first retry was posted for the first time, ms. */
+  retriedAt = 0;
   #attempt = 1;
 
   constructor(
@@ -119,7 +133,9 @@ class Line {
     step: Step,
     fault: FaultKind,
     firstAnswer: Outcome,
+    isOld: boolean,
   ) {
+    this.#isOld = isOld;
     this.#firstAnswer = firstAnswer;
     this.#state = state;
     this.#clock = clock;
@@ -208,7 +224,7 @@ class Line {
       const runs = [this.#invocation(message)];
       const steps: Step[] =
         queue === 'events'
-          ? ['route', 'admit', 'sign and POST', 'settle']
+          ? ['route', 'admit', 'sign and POST', 'settle', 'send a retry']
           : ['begin', 'POST of a retry', 'settle of a retry'];
       for (const step of steps)
         if (this.#fires(step, 'comes twice')) runs.push(this.#invocation({ ...message }));
@@ -261,8 +277,10 @@ class Line {
             this.#attempt = begun[0]?.attempt ?? this.#attempt;
             return begun;
           }),
-        settle: (ref, reports) =>
-          this.#around(settleStep(), invocation, () => this.#store.settle(ref, reports)),
+        settle: (ref, reports, caller) =>
+          this.#around(settleStep(), invocation, () =>
+            this.#store.settle(ref, reports, this.#isOld ? undefined : caller),
+          ),
         release: async (ids: readonly string[]) => this.#store.release(ids),
         mayStart: async () => this.#store.mayStart(),
       }),
@@ -281,6 +299,7 @@ class Line {
           return LOST;
         }
         this.posts.push(retry ? this.#attempt : 1);
+        if (retry) this.retriedAt ||= this.#clock.now();
         if (this.#fires(step, 'object evicted')) this.#evict();
         if (this.#fires(step, 'throws after') || this.#fires(step, 'invocation dies')) invocation.dead = true;
         return retry ? OK : this.#firstAnswer;
@@ -295,7 +314,10 @@ class Line {
         if (invocation.dead) throw new Injected('dead');
         for (const body of slices) this.#enqueue('events', body, delaySeconds);
       },
-      sendDispatches: async () => undefined,
+      sendDispatches: (dispatches, delaySeconds) =>
+        this.#around('send a retry', invocation, async () => {
+          for (const body of dispatches) this.#enqueue('deliveries', body, delaySeconds);
+        }),
       waitUntil: () => undefined,
       openKeys: async () => undefined,
       deadLetters: { store: async () => undefined, send: async () => undefined },
@@ -316,7 +338,7 @@ class Line {
     if (this.#fires(step, 'write refused')) this.#breakNext(WRITES, false);
     const result = await call();
     if (step === 'publish' && this.#fires(step, 'comes twice')) await call();
-    if (step.startsWith('settle') && this.#fires(step, 'comes twice')) await call();
+    if (SENDS.has(step) && this.#fires(step, 'comes twice')) await call();
     if (this.#fires(step, 'object evicted')) this.#evict();
     if (this.#fires(step, 'invocation dies')) {
       if (invocation !== undefined) invocation.dead = true;
@@ -369,6 +391,8 @@ class Line {
   }
 }
 
+/** Steps that happen twice when a call is repeated, and not when their message comes twice. */
+const SENDS: ReadonlySet<Step> = new Set(['settle', 'settle of a retry', 'send a retry']);
 const DELETES = /^DELETE FROM (deliveries|segments)/;
 const WRITES = /^\s*(INSERT|UPDATE)/;
 const OK: Outcome = { kind: 'success', response: { statusCode: 200, headers: {} } };
@@ -381,7 +405,7 @@ beforeEach(() => {
 });
 afterEach(() => vi.restoreAllMocks());
 
-const cells = STEPS.flatMap((step) =>
+const ALL_CELLS = STEPS.flatMap((step) =>
   FAULTS.filter((fault) => DUPLICATES[step][fault] !== undefined).map((fault) => [step, fault] as const),
 );
 
@@ -392,11 +416,12 @@ async function follow(
   firstAnswer: Outcome,
   attempts: readonly number[],
   duplicates: number | undefined,
+  isOld = false,
 ): Promise<void> {
   const clock = holdClock();
   const stub = eventStoreStub(crypto.randomUUID());
   await runInDurableObject(stub, async (_, state) => {
-    const line = new Line(state, clock, step, fault, firstAnswer);
+    const line = new Line(state, clock, step, fault, firstAnswer, isOld);
     const id = await line.publish();
     await line.runUntil(clock.now() + 15 * 60_000);
     const delivery = await line.read(id);
@@ -404,6 +429,8 @@ async function follow(
     expect(line.waiting).toBe(0);
     expect(line.posts.length - new Set(line.posts).size).toBe(duplicates);
     expect(new Set(line.posts)).toEqual(new Set(attempts));
+    const dueAt = delivery?.history.find(({ nextAttemptAt }) => nextAttemptAt !== undefined)?.nextAttemptAt;
+    if (!isOld && dueAt !== undefined) expect(line.retriedAt - dueAt).toBe(LATE_MS[step]?.[fault] ?? 0);
     const rows = (table: string) =>
       state.storage.sql.exec<{ n: number }>(`SELECT count(*) AS n FROM ${table}`).one().n;
     const tables = ['first_retries', 'deliveries', 'segments'];
@@ -417,10 +444,21 @@ async function follow(
   });
 }
 
+const cells = ALL_CELLS.filter(([step]) => step !== 'dispatch');
+
 describe('a retried event with one fault', () => {
   it.each(cells)('a retried event is neither lost nor stuck after a fault in %s: %s', async (step, fault) => {
     await follow(step, fault, UNAVAILABLE, [1, 2], DUPLICATES[step][fault]);
   });
+});
+
+describe('an event that its alarm dispatches, with one fault', () => {
+  it.each(ALL_CELLS.filter(([step]) => step !== 'send a retry'))(
+    'an event that its alarm dispatches is neither lost nor stuck after a fault in %s: %s',
+    async (step, fault) => {
+      await follow(step, fault, UNAVAILABLE, [1, 2], DUPLICATES[step][fault], true);
+    },
+  );
 });
 
 describe('an event delivered at once, with one fault', () => {

@@ -25,6 +25,7 @@ const NEWER_MEMBERS = new Set([
   'upTo',
   'because',
   'waitMs',
+  'retries',
 ]);
 const NEWER_CALLS = new Set<keyof EventStoreRpc>(['search', 'glance', 'previewRedelivery', 'figures']);
 /** Calls that answered nothing then. */

@@ -4,9 +4,10 @@
  */
 import { type Delivery, isFinal, sendAgainAt } from '../../src/domain/delivery.ts';
 import { hourOf } from '../../src/domain/figures.ts';
+import { leaseTokenTime } from '../../src/domain/ids.ts';
 import { EVENT_MAX_AGE_MS, FIGURES_WINDOW_MS } from '../../src/domain/limits.ts';
 import { type Aged, windowStart } from '../../src/domain/retention.ts';
-import type { RedeliveryJob } from '../../src/event-store/rpc.ts';
+import type { Caller, RedeliveryJob } from '../../src/event-store/rpc.ts';
 import { DUTY_PAUSE_MAX_MS, UNHEALTHY_UNDER_WAY_MAX } from '../../src/event-store/tuning.ts';
 import type { Random } from '../support/random.ts';
 import { faultOf, type Post } from './history.ts';
@@ -106,6 +107,17 @@ export class Ledger {
     this.#dispatched.set(eventId, { token, at: now });
     if (last?.token !== token) return;
     must(now - last.at >= DISPATCHED_AGAIN_MS, `${eventId}: dispatched again after ${now - last.at} ms`);
+  }
+
+  /** The store leased a first retry to the caller. @throws Error unless the caller sends it, and the delivery waits for it */
+  leased(eventId: string, token: string, caller: Caller | undefined): void {
+    must(caller?.sendsRetries === true, `${eventId}: leased to a consumer that sends no retries`);
+    const at = leaseTokenTime(token) ?? 0;
+    const { state, attempts, history } = this.find(eventId) ?? {};
+    must(state === 'awaiting-retry' && attempts === 1, `${eventId}: leased ahead in ${state}`);
+    must(history?.at(-1)?.nextAttemptAt === at, `${eventId}: its lease begins at ${at}`);
+    // The alarm sends it again when the lease ends.
+    this.#dispatched.set(eventId, { token, at });
   }
 
   /** The queue refused these, as far as the store knows: it sends them again after a pause. */

@@ -16,6 +16,7 @@ const FAULTS = [
   'settle takes effect late',
   'settle is repeated',
   'invocation dies',
+  'dies before a retry is sent',
   'acknowledgement lost',
   'message comes twice',
   'message near its last delivery',

@@ -76,6 +76,7 @@ const HARMLESS = new Set([
   'endpoint changed',
   'shards changed',
   'an earlier version begins',
+  'an earlier version settles',
   'alarm rings twice',
   'alarm lost',
   'host limit evicted',
@@ -166,6 +167,8 @@ export interface WorldFigures {
   readonly alarms: number;
   readonly messages: number;
   readonly begins: number;
+  /** First retries that consumers sent ahead. */
+  readonly sentAhead: number;
   /** Stores whose segments were merged. */
   readonly merged: number;
   /** Subscriptions with several stores. */
@@ -208,7 +211,7 @@ export class World {
   #flapMs: number | undefined;
   #broken: unknown;
   readonly #faults = new Map<string, number>();
-  readonly #counts = { posts: 0, deadLetters: 0, alarms: 0, begins: 0, dispatches: 0 };
+  readonly #counts = { posts: 0, deadLetters: 0, alarms: 0, begins: 0, dispatches: 0, sentAhead: 0 };
   /** The steps so far, printed when the seed fails. */
   readonly story: string[] = [];
 
@@ -239,6 +242,7 @@ export class World {
       alarms: this.#counts.alarms,
       messages: this.#queues.sent,
       begins: this.#counts.begins,
+      sentAhead: this.#counts.sentAhead,
       merged: this.#living.filter(({ object }) => object.rows('SELECT 1 FROM merged').length > 0).length,
       sharded: this.#places.filter(({ stores }) => stores.length > 1).length,
     };
@@ -842,9 +846,15 @@ export class World {
         this.#mayFail(0.02, 'send fails after');
       },
       sendDispatches: async (dispatches, delaySeconds) => {
+        // Dispatches of a store have places at their host; retries that a consumer sends ahead have none.
+        const ahead = dispatches.filter(({ places }) => places === undefined);
+        if (ahead.length > 0 && this.#happens(0.05, 'dies before a retry is sent')) activity.isDead = true;
         alive();
         this.#mayFail(0.04, 'send fails before');
         for (const dispatch of dispatches) this.#enqueueDispatch(dispatch, delaySeconds);
+        this.#counts.sentAhead += ahead.reduce((sum, { eventIds }) => sum + eventIds.length, 0);
+        if (ahead.length > 0 && this.#happens(0.05, 'send is slow'))
+          await this.#time.sleep(this.#random.whole(1, 9000));
         this.#mayFail(0.02, 'send fails after');
       },
       // What outlives its batch dies with its invocation, at any call.
@@ -959,13 +969,17 @@ export class World {
         for (const { eventId, attempt } of started) allow(eventId, attempt, false);
         return started;
       },
-      settle: async (ref, reports) => {
+      settle: async (ref, reports, caller) => {
         this.#checkResults(activity);
+        // During a deploy, consumers of the version before this one are at work: they send no retries.
+        const isOld = this.#happens(0.04, 'an earlier version settles');
         for (const { kind, eventId } of reports)
           if (kind === 'attempted') activity.results.delete(`${place.row.id} ${eventId}`);
         const work = async (called: EventStore) => {
-          const reply = await called.settle(ref, reports);
+          const reply = await called.settle(ref, reports, isOld ? undefined : caller);
           if (!place.isDeleted) this.#rule(() => checkSuccesses(ledger, reports));
+          for (const { eventId, leaseToken } of reply.retries ?? [])
+            this.#rule(() => ledger.leased(eventId, leaseToken, isOld ? undefined : caller));
           return reply;
         };
         if (!activity.isDead && this.#happens(0.06, 'settle takes effect late')) {
@@ -976,7 +990,10 @@ export class World {
         return await call(work);
       },
       release: async (ids) => {
-        await call((called) => Promise.resolve(called.release(ids)));
+        await call(async (called) => {
+          await called.release(ids);
+          ledger.refuse(ids);
+        });
       },
       adopt: async (ref) => {
         await call((called) => called.adopt(ref));

@@ -90,13 +90,13 @@ export const PRICED: readonly Priced[] = [
     title: 'refused once, then taken, one every 10 s',
     mood: { kind: 'refusing once', latency: 1 },
     publishes: [200, 1, 10 * SECOND_MS],
-    atMost: 12.4,
+    atMost: 9,
   },
   {
     title: 'refused once, then taken, one a second',
     mood: { kind: 'refusing once', latency: 1 },
     publishes: [200, 1, SECOND_MS],
-    atMost: 12,
+    atMost: 8.9,
   },
   {
     title: 'held while failing, then drained',

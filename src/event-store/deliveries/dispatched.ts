@@ -7,7 +7,7 @@
  * That an attempt began is in memory alone, until its result or its overdue request is reported, a second or so later. An object
  * that is evicted before forgets it: a second copy of the dispatch may then begin the attempt once more, under its number.
  */
-import { begin, type Delivery, sendAgainAt } from '../../domain/delivery.ts';
+import { begin, type Delivery, isLeasedAhead, sendAgainAt } from '../../domain/delivery.ts';
 import { leaseTokenTime } from '../../domain/ids.ts';
 
 /** What a row says about its dispatch. */
@@ -22,7 +22,10 @@ export interface DispatchedLook {
 interface Dispatched {
   /** When it is sent again, ms. */
   readonly againAt: number;
-  /** It was dispatched since the object woke: whatever ended an earlier life may have lost its message. */
+  /**
+   * It was dispatched since the object woke: whatever ended an earlier life may have lost its message. A retry that its consumer
+   * has sent ahead counts as such once it has begun: it does not begin while its endpoint is in trouble.
+   */
   readonly isOfThisLife: boolean;
   /** Its attempt began at `at`, and counts as lapsed at `until`, ms. */
   readonly begun?: { readonly at: number; readonly until: number };
@@ -87,7 +90,8 @@ export class DispatchedDeliveries {
   /** An attempt of a dispatched delivery begins: it is not sent again before the attempt counts as lapsed, at `until`, ms. */
   begin(row: DispatchedRow, at: number, until: number): void {
     const known = this.#kept.get(row.eventId) ?? this.#read(row);
-    this.#kept.set(row.eventId, { ...known, againAt: Math.max(known.againAt, until), begun: { at, until } });
+    const againAt = Math.max(known.againAt, until);
+    this.#kept.set(row.eventId, { againAt, isOfThisLife: true, begun: { at, until } });
   }
 
   /** Those whose attempt is under way. */
@@ -108,7 +112,7 @@ export class DispatchedDeliveries {
   note(row: DispatchedRow): void {
     const againAt = sendAgainAt(row);
     if (againAt === undefined) this.#kept.delete(row.eventId);
-    else this.#kept.set(row.eventId, { againAt, isOfThisLife: true });
+    else this.#kept.set(row.eventId, { againAt, isOfThisLife: !isLeasedAhead(row, Date.now()) });
   }
 
   /** These are sent again at another time: the queue refused them, or their host has no places. */
@@ -117,6 +121,14 @@ export class DispatchedDeliveries {
       const known = this.#kept.get(eventId);
       if (known !== undefined) this.#kept.set(eventId, { ...known, againAt });
     }
+  }
+
+  /** One that has not begun is sent again at another time. @returns whether there is such a one */
+  bringForward(eventId: string, againAt: number): boolean {
+    const known = this.#kept.get(eventId);
+    if (known === undefined || known.begun !== undefined) return false;
+    this.#kept.set(eventId, { ...known, againAt });
+    return true;
   }
 
   /** The rows were rolled back. */
@@ -132,6 +144,7 @@ export class DispatchedDeliveries {
 
   #read(row: DispatchedRow): Dispatched {
     const sentAt = row.leaseToken === null ? undefined : leaseTokenTime(row.leaseToken);
-    return { againAt: sendAgainAt(row) ?? 0, isOfThisLife: (sentAt ?? 0) >= this.#wokeAt };
+    const isOfThisLife = (sentAt ?? 0) >= this.#wokeAt && !isLeasedAhead(row, Date.now());
+    return { againAt: sendAgainAt(row) ?? 0, isOfThisLife };
   }
 }

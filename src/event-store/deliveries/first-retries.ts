@@ -1,8 +1,8 @@
 /**
  * Deliveries that wait for their first retry: table `first_retries`. The first attempt failed, and nothing else is special about
  * them. Most succeed at that retry, seconds later, and then they are packed. So such a delivery is one row, which has no index, no
- * count and no SET elsewhere: it takes one write to come, one to be dispatched and one to go
- * (docs/decisions/0030-a-first-retry-is-one-row.md).
+ * count and no SET elsewhere: it takes one write to come, one to be dispatched, unless its consumer has sent it ahead, and one to go
+ * (docs/decisions/0030-a-first-retry-is-one-row.md, 0045-a-first-retry-is-sent-ahead.md).
  *
  * The table has at most `FIRST_RETRIES_MAX` rows. What an index would say of them is in memory, and is read from the rows when the
  * object wakes. A delivery for which there is no room, and one that changes in any other way, has a row of `deliveries` (rows.ts).
@@ -35,7 +35,12 @@ export class FirstRetries {
 
   /** Whether a delivery that is not stored yet is kept here. */
   takes(delivery: Delivery): boolean {
-    return isFirstRetry(delivery) && this.#all.size < FIRST_RETRIES_MAX;
+    return isFirstRetry(delivery) && this.room > 0;
+  }
+
+  /** How many more may be kept here. */
+  get room(): number {
+    return Math.max(0, FIRST_RETRIES_MAX - this.#all.size);
   }
 
   has(eventId: string): boolean {
@@ -91,22 +96,23 @@ export class FirstRetries {
     return Math.min(...[...this.#all.values()].map(({ acceptedAt }) => acceptedAt));
   }
 
-  /** Adds a delivery that `takes` accepted: one row. */
-  add({ eventId, acceptedAt, endpoint, dueAt, set, history, requestId }: Delivery): void {
+  /** Adds a delivery that `takes` accepted: one row, with its lease if it is sent ahead. */
+  add({ eventId, acceptedAt, endpoint, dueAt, leaseToken, set, history, requestId }: Delivery): void {
     const number = 1 + Math.max(0, ...[...this.#all.values()].map((outline) => outline.number));
     this.#database.run(
-      `INSERT INTO first_retries (number, event_id, accepted_at, endpoint, due_at, history, token, request_id)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO first_retries (number, event_id, accepted_at, endpoint, due_at, lease_token, history, token, request_id)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       number,
       eventId,
       acceptedAt,
       endpoint,
       dueAt,
+      leaseToken,
       JSON.stringify(history),
       packSet(set),
       requestId ?? null,
     );
-    this.#all.set(eventId, { number, eventId, acceptedAt, endpoint, dueAt: dueAt ?? 0, leaseToken: null });
+    this.#all.set(eventId, { number, eventId, acceptedAt, endpoint, dueAt: dueAt ?? 0, leaseToken });
   }
 
   /** Writes the dispatch of a delivery that still waits here: one row. @returns whether it waits here */

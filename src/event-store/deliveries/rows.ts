@@ -541,9 +541,24 @@ class DueRows {
     return Math.min(limit, (attempted?.n ?? 0) + this.dispatched.countOfThisLife);
   }
 
-  /** Writes that a delivery was dispatched for the first time: one row, because no index has the token. */
+  /** How many more deliveries may have their row in the table of those that wait for their first retry. */
+  get roomForFirstRetries(): number {
+    return this.#firstRetries.room;
+  }
+
+  /** Nobody sends these, though they were leased ahead for it: the alarm does when they are due. @returns whether there are any */
+  sendHere(eventIds: readonly string[]): boolean {
+    const asked = new Set(eventIds);
+    return this.#firstRetries
+      .dispatched()
+      .filter(({ eventId }) => asked.has(eventId))
+      .map(({ eventId, dueAt }) => this.dispatched.bringForward(eventId, dueAt ?? 0))
+      .includes(true);
+  }
+
+  /** Writes that a delivery was dispatched for the first time, or taken back: one row, because no index has the token. */
   lease(delivery: Delivery): void {
-    this.dispatched.note(delivery);
+    this.note(delivery);
     if (this.#firstRetries.put(delivery)) return;
     this.#database.run(
       'UPDATE deliveries SET lease_token = ? WHERE event_id = ?',

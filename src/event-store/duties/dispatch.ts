@@ -120,6 +120,12 @@ export class Dispatching implements Duty {
     return this.#waiting.has(hostOf(endpoint));
   }
 
+  /** Whether a consumer may dispatch for the store: nothing holds up what is due, and there is room. */
+  mayDispatch(now: number): boolean {
+    const { due } = this.#deliveries;
+    return !due.areBlocked && due.dispatched.areKnown && !this.#isFull(now) && this.#waiting.isEmpty;
+  }
+
   async work(asked: number): Promise<void> {
     const ref = this.#parts.ref();
     const { dispatched } = this.#deliveries.due;

@@ -83,35 +83,35 @@ export class ShardedStore implements EventStoreRpc {
     );
   }
 
-  async settle(ref: SubscriptionRef, reports: readonly SentReport[]): Promise<SettleReply> {
-    const notes: HealthNote[] = [];
-    const openings = new Map<number, boolean | undefined>();
+  async settle(ref: SubscriptionRef, reports: readonly SentReport[], caller?: Caller): Promise<SettleReply> {
+    const replies = new Map<number, SettleReply>();
     const settled = await this.#each(
       reports,
       ({ eventId }) => eventId,
       'settle',
       async (store, number, own) => {
-        const reply = await store.settle(this.#stores.refFor(ref, number), own);
-        notes.push(reply.health);
-        openings.set(number, reply.mayStart);
+        const reply = await store.settle(this.#stores.refFor(ref, number), own, caller);
+        replies.set(number, reply);
         return reply.settled;
       },
     );
-    const health = newestOf(notes);
+    const health = newestOf([...replies.values()].map((reply) => reply.health));
+    const retries = [...replies.values()].flatMap((reply) => reply.retries ?? []);
     await this.#spread(ref, health);
     // A report whose store is away has no answer: the reporter takes it for one that was not stored.
-    const mayStart = this.#mayStartBy(openings);
+    const mayStart = this.#mayStartBy(replies);
     return {
       settled: settled as readonly StoredReport[],
       health,
       ...(mayStart === undefined ? {} : { mayStart }),
+      ...(retries.length === 0 ? {} : { retries }),
     };
   }
 
   /** @returns `undefined` when a store that was asked for attempts did not say: it must be asked */
-  #mayStartBy(openings: ReadonlyMap<number, boolean | undefined>): boolean | undefined {
-    if ([...openings.values()].includes(false)) return false;
-    return [...this.#asked].every((number) => openings.get(number) === true) ? true : undefined;
+  #mayStartBy(replies: ReadonlyMap<number, SettleReply>): boolean | undefined {
+    if ([...replies.values()].some(({ mayStart }) => mayStart === false)) return false;
+    return [...this.#asked].every((number) => replies.get(number)?.mayStart === true) ? true : undefined;
   }
 
   async release(eventIds: readonly string[]): Promise<void> {
