@@ -119,6 +119,14 @@ export const SEGMENT_ID_MAX_SKEW_MS = 5 * MINUTE_MS;
 export const SEGMENT_NARROW_MS = 45 * SECOND_MS;
 /** Sorting begins when this many wide segments are there: it makes of them one for each half minute of the five by which ids are late. */
 export const SORT_SEGMENTS = 16;
+/** A segment with at most so much text may grow, bytes before compression: the settle inflates and deflates it again, in some 50 µs. */
+export const SEGMENT_GROWS_BYTES = 16_000;
+/** A segment with so many times the text of what comes may grow as well: a settle of many deliveries may rewrite more. */
+export const SEGMENT_GROWS_TIMES = 4;
+/** No segment grows beyond this, bytes before compression: to deflate it takes 2 ms, in which the store answers nobody. */
+export const SEGMENT_GROWN_MAX_BYTES = 400_000;
+/** Segments that a settle looks at to find one that may grow. Some of the newest are full. */
+export const SEGMENTS_LOOKED_AT = 4;
 /** Merging begins when this many small segments are there. */
 export const MERGE_SEGMENTS = 32;
 /** Merging leaves younger segments alone, because late events may still join them. */

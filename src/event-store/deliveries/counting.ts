@@ -38,6 +38,12 @@ interface Bite {
   readonly hasMore: boolean;
 }
 
+/** What tells a segment from others, and from what it was before it grew. */
+interface Known {
+  readonly last_id: string;
+  readonly events: number;
+}
+
 interface Look {
   readonly counted: Counted;
   /** Everything that is stored is counted. */
@@ -61,8 +67,8 @@ export class Counting implements Duty {
   readonly #firstRetries: FirstRetries;
   #nextBiteAt = 0;
   #isSoon = false;
-  /** What is in segments that were looked at, by last id. */
-  readonly #known = new Map<string, Counted>();
+  /** What is in segments that were looked at, by last id. One that has grown since has more events. */
+  readonly #known = new Map<string, { readonly events: number; readonly counted: Counted }>();
   #replacements = 0;
 
   constructor(database: StoreDatabase, ledger: Ledger, rows: SegmentRows, firstRetries: FirstRetries) {
@@ -146,29 +152,31 @@ export class Counting implements Duty {
   #lastSuccess(counted: Counted, hasMore: boolean): number | undefined {
     const known = counted.lastDeliveredAt();
     if (!hasMore) return known;
-    const ofLast = this.#countedOf(this.#rows.greatestId()).lastDeliveredAt();
+    const newest = this.#rows.newest();
+    const ofLast = newest && this.#countedOf(newest).lastDeliveredAt();
     return Math.max(known ?? 0, ofLast ?? 0);
   }
 
   /** What is in a segment. One that cannot be read counts nothing: it must not keep the sweep from its work. Merging reports it. */
-  #countedOf(lastId: string): Counted {
-    const known = this.#knows(lastId) ? this.#known.get(lastId) : undefined;
-    if (known !== undefined) return known;
+  #countedOf(outline: Known): Counted {
+    const { last_id, events } = outline;
+    const known = this.#knows(outline) ? this.#known.get(last_id) : undefined;
+    if (known !== undefined) return known.counted;
     if (this.#known.size >= FIGURES_KNOWN_MAX) this.#known.clear();
     const counted = new Counted();
     try {
-      counted.add(countedIn(this.#rows.texts(lastId)));
+      counted.add(countedIn(this.#rows.texts(last_id)));
     } catch {
       // Damaged.
     }
-    this.#known.set(lastId, counted);
+    this.#known.set(last_id, { events, counted });
     return counted;
   }
 
-  #knows(lastId: string): boolean {
+  #knows({ last_id, events }: Known): boolean {
     if (this.#replacements !== this.#ledger.replacements) this.#known.clear();
     this.#replacements = this.#ledger.replacements;
-    return this.#known.has(lastId);
+    return this.#known.get(last_id)?.events === events;
   }
 
   /** @returns whether there is more to count */
@@ -192,13 +200,13 @@ export class Counting implements Duty {
     let upTo: string | undefined;
     let [weight, bytes] = [0, 0];
     for (const outline of outlines) {
-      const isKnown = this.#knows(outline.last_id);
+      const isKnown = this.#knows(outline);
       weight += isKnown ? 0 : weightOf(outline);
       bytes += isKnown ? 0 : outline.bytes;
       // The first one is counted however large it is.
       if (upTo !== undefined && (weight > maxWeight || bytes > maxBytes))
         return { counted, upTo, hasMore: true };
-      counted.add(this.#countedOf(outline.last_id));
+      counted.add(this.#countedOf(outline));
       upTo = outline.last_id;
     }
     const hasMore = outlines.length === most;

@@ -79,6 +79,12 @@ export class Ledger {
     this.#noted();
   }
 
+  /** A segment that is not counted has so many deliveries more than before. It is counted when its turn comes, as a whole. */
+  grew({ lastId }: Segment, events: number): void {
+    this.lateness.note(lastId);
+    this.uncounted += events;
+  }
+
   /**
    * Segments are replaced by others with the same deliveries. Some of them may come among the counted ones, or leave them.
    * @param entriesOf what is in a segment that is replaced

@@ -1,5 +1,5 @@
 /** Segments as rows: tables `segments` and `merged`. What is in a segment is the business of segments.ts and packing.ts. */
-import type { StoreDatabase } from '../database.ts';
+import type { Binding, StoreDatabase } from '../database.ts';
 import { MERGE_SEGMENTS } from '../tuning.ts';
 import type { Ledger } from './figure-ledger.ts';
 import type { MergeableRows } from './merging.ts';
@@ -15,6 +15,13 @@ export type SizedOutline = Outline & { bytes: number };
 
 const OUTLINE = 'last_id, first_id, events';
 const AGES = 'accepted_from, accepted_until';
+const COLUMNS = 'last_id, first_id, events, accepted_from, accepted_until, bytes, ids, content';
+const VALUES = '?, ?, ?, ?, ?, ?, ?, ?';
+
+function valuesOf(segment: Segment): Binding[] {
+  const { lastId, firstId, events, acceptedFrom, acceptedUntil, bytes, ids, content } = segment;
+  return [lastId, firstId, events, acceptedFrom, acceptedUntil, bytes, ids, content];
+}
 
 export class SegmentRows implements MergeableRows<SizedOutline> {
   readonly #database: StoreDatabase;
@@ -45,20 +52,30 @@ export class SegmentRows implements MergeableRows<SizedOutline> {
     this.#ledger.added(segments);
   }
 
+  /** The nearest segments below an id that may grow, the greatest last id first: no merge has seen them, and they are in no figures. */
+  growable(after: string, before: string, limit: number): SizedOutline[] {
+    const from = [after, this.mergedUpTo(), this.#ledger.days.upTo].toSorted().at(-1) ?? '';
+    return this.#database.rows<SizedOutline>(
+      `SELECT ${OUTLINE}, bytes FROM segments WHERE last_id > ? AND last_id < ? ORDER BY last_id DESC LIMIT ?`,
+      from,
+      before,
+      limit,
+    );
+  }
+
+  /** Writes a segment, with what was in it and more, over its row. That is one row written, though its key changes (0044). */
+  grow({ last_id, events }: Outline, segment: Segment): void {
+    const update = `UPDATE segments SET (${COLUMNS}) = (${VALUES}) WHERE last_id = ?`;
+    this.#database.run(update, ...valuesOf(segment), last_id);
+    if (this.#unmerged?.first === last_id) this.#unmerged = { ...this.#unmerged, first: segment.lastId };
+    this.#total.grew({ key: last_id, events }, { key: segment.lastId, events: segment.events });
+    this.#ledger.grew(segment, segment.events - events);
+  }
+
   #insert(segments: readonly Segment[]): void {
-    for (const { firstId, lastId, events, acceptedFrom, acceptedUntil, bytes, ids, content } of segments) {
-      this.#database.run(
-        `INSERT INTO segments (last_id, first_id, events, accepted_from, accepted_until, bytes, ids, content)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-        lastId,
-        firstId,
-        events,
-        acceptedFrom,
-        acceptedUntil,
-        bytes,
-        ids,
-        content,
-      );
+    for (const segment of segments) {
+      this.#database.run(`INSERT INTO segments (${COLUMNS}) VALUES (${VALUES})`, ...valuesOf(segment));
+      const { lastId } = segment;
       if (this.#unmerged !== undefined) {
         const { count, first = lastId } = this.#unmerged;
         this.#unmerged = { count: count + 1, first };
@@ -191,10 +208,14 @@ export class SegmentRows implements MergeableRows<SizedOutline> {
     );
   }
 
+  /** The segment with the greatest id of a packed delivery. */
+  newest(): Outline | undefined {
+    return this.#database.first<Outline>(`SELECT ${OUTLINE} FROM segments ORDER BY last_id DESC LIMIT 1`);
+  }
+
   /** The greatest id of a packed delivery; empty when there is none. */
   greatestId(): string {
-    const query = 'SELECT last_id FROM segments ORDER BY last_id DESC LIMIT 1';
-    return this.#database.first<{ last_id: string }>(query)?.last_id ?? '';
+    return this.newest()?.last_id ?? '';
   }
 
   /** How many deliveries are packed. */

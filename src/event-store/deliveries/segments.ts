@@ -15,9 +15,10 @@ import type { Delivery } from '../../domain/delivery.ts';
 import { eventIdFloor } from '../../domain/ids.ts';
 import type { Order } from '../rpc.ts';
 import { SEGMENT_ID_MAX_SKEW_MS, SEGMENT_SPAN_MS } from '../tuning.ts';
+import { growthBy } from './growing.ts';
 import type { LateSegments } from './late-segments.ts';
 import { AFTER_ALL, BEFORE_ALL, byEventId, nearEachOther, reach } from './near-ids.ts';
-import { acceptedAtOf, type Entry, fromEntry, packSettled } from './packing.ts';
+import { acceptedAtOf, type Entry, fromEntry, packSettled, type Segment } from './packing.ts';
 import { RecentIds } from './recent-ids.ts';
 import type { SegmentRows } from './segment-rows.ts';
 import type { Sorting } from './sorting.ts';
@@ -56,13 +57,24 @@ export class Segments {
     this.#late = late;
   }
 
-  /** Adds deliveries whose ids are not stored yet: one row, or a few when they are large. */
+  /** Adds deliveries whose ids are not stored yet: one row, or a few when they are large. A small segment beside them grows. */
   add(entries: readonly Entry[]): void {
     this.#recent.add(entries.map(({ eventId }) => eventId));
-    const segments = packSettled(entries);
+    const segments = packSettled(entries).filter((segment) => !this.#grow(segment));
+    if (segments.length === 0) return;
     this.#rows.add(segments);
     this.#sorting.note(segments);
     this.#late.note(segments);
+  }
+
+  /** @returns whether a stored segment has grown by this one */
+  #grow(segment: Segment): boolean {
+    const growth = growthBy(segment, this.#rows);
+    if (growth === undefined) return false;
+    const { outline, grown } = growth;
+    this.#rows.grow(outline, grown);
+    this.#sorting.grew(outline.last_id, grown.lastId);
+    return true;
   }
 
   /** Which of these events are packed here. */

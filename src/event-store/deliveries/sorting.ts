@@ -32,6 +32,12 @@ export class Sorting implements Duty {
     }
   }
 
+  /** A segment has grown, and its last id may have changed. */
+  grew(before: string, after: string): void {
+    const index = this.#wide.indexOf(before);
+    if (index >= 0) this.#wide[index] = after;
+  }
+
   dueAt(now: number): number | undefined {
     return this.#wide.length >= SORT_SEGMENTS ? now : undefined;
   }

@@ -65,6 +65,13 @@ export class Total {
     if (this.#grown > TOTAL_COUNTED_AGAIN_ROWS) this.#advance(this.read());
   }
 
+  /** A row has more deliveries than before, and may have another key. */
+  grew(before: CountedRow, after: CountedRow): void {
+    this.changed([before], -1);
+    this.#grown--;
+    this.changed([after], 1);
+  }
+
   #forget(): void {
     this.#counted = undefined;
     this.#total = undefined;
