@@ -1,12 +1,13 @@
 /**
  * `npm run bench`: how fast the service is, how much it costs, and how the cost grows, in the local runtime and with real
  * listeners. It prints a table, or one object with `--json`; `--quick` does less of everything, `--only prices`
- * (or `speed`, `skeleton`, `billed`, `growth`) a part. README.md beside this file
+ * (or `speed`, `skeleton`, `memory`, `billed`, `growth`) a part. README.md beside this file
  * says what each figure means.
  */
 import { parseArgs } from 'node:util';
 import { billableUnits, situations } from './cost.ts';
 import { growth } from './growth.ts';
+import { memory } from './memory.ts';
 import { Report } from './report.ts';
 import { buildWorker, removeBuild, startRuntime } from './runtime.ts';
 import { besideSkeleton } from './skeleton.ts';
@@ -19,7 +20,7 @@ const { values } = parseArgs({
     only: { type: 'string', multiple: true },
   },
 });
-const GROUPS = ['prices', 'speed', 'skeleton', 'billed', 'growth'] as const;
+const GROUPS = ['prices', 'speed', 'skeleton', 'memory', 'billed', 'growth'] as const;
 const unknown = values.only?.filter((name) => !GROUPS.some((group) => group === name)) ?? [];
 if (unknown.length > 0) {
   console.error(`there is no ${unknown.join(', ')}; there are ${GROUPS.join(', ')}`);
@@ -32,6 +33,7 @@ const SIZE = values.quick
       singles: 200,
       steadySeconds: 4,
       skeletonRounds: 2,
+      memoryMinutes: 2,
       isolationSeconds: 3,
       hanging: [0, 5],
       others: [1, 100],
@@ -45,6 +47,7 @@ const SIZE = values.quick
       singles: 1000,
       steadySeconds: 10,
       skeletonRounds: 5,
+      memoryMinutes: 10,
       isolationSeconds: 12,
       hanging: [0, 1, 5],
       others: [1, 10, 100, 1000],
@@ -77,6 +80,7 @@ async function inRuntimes(): Promise<void> {
       }
       if (isAsked('skeleton'))
         await besideSkeleton(report, runtime, { ...SIZE, rounds: SIZE.skeletonRounds });
+      if (isAsked('memory')) await memory(report, runtime, SIZE.memoryMinutes);
     } finally {
       await runtime.stop();
     }

@@ -22,6 +22,8 @@ export interface Runtime {
   readonly operatorToken: string;
   /** Processor time that the runtime has used so far, ms; `undefined` where there is no /proc. */
   cpuMs(): number | undefined;
+  /** Memory that the runtime has at the moment, MB; `undefined` where there is no /proc. */
+  memoryMb(): number | undefined;
   stop(): Promise<void>;
 }
 
@@ -87,6 +89,7 @@ export async function startRuntime(
     url,
     operatorToken,
     cpuMs: () => processor.ms(),
+    memoryMb: () => processor.memoryMb(),
     stop: async () => {
       await miniflare.dispose();
       remove(state);
@@ -157,7 +160,10 @@ function placeForState(): string {
 /** Ticks a second in /proc on Linux. */
 const TICKS = 100;
 
-/** Processor time of the runtime process that was started after some others. */
+/** A page of memory in /proc on Linux, as nearly everywhere, MB. */
+const PAGE_MB = 4096 / 1e6;
+
+/** Processor time and memory of the runtime process that was started after some others. */
 class Processor {
   readonly #pids: readonly string[];
 
@@ -166,10 +172,18 @@ class Processor {
   }
 
   ms(): number | undefined {
+    const fields = this.#fields();
+    return fields && ((Number(fields[11]) + Number(fields[12])) * 1000) / TICKS;
+  }
+
+  memoryMb(): number | undefined {
+    const fields = this.#fields();
+    return fields && Number(fields[21]) * PAGE_MB;
+  }
+
+  #fields(): string[] | undefined {
     const [pid, ...more] = this.#pids;
-    if (pid === undefined || more.length > 0) return undefined;
-    const fields = statOf(pid);
-    return ((Number(fields[11]) + Number(fields[12])) * 1000) / TICKS;
+    return pid === undefined || more.length > 0 ? undefined : statOf(pid);
   }
 }
 
@@ -181,7 +195,7 @@ function runtimesOfOurs(): Set<string> {
   );
 }
 
-/** @returns the fields after the name in /proc/…/stat: state, parent, …, user and system ticks */
+/** @returns the fields after the name in /proc/…/stat: state, parent, …, user and system ticks, …, pages of memory */
 function statOf(pid: string): string[] {
   try {
     return readFileSync(`/proc/${pid}/stat`, 'utf8')
