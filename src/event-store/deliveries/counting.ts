@@ -38,7 +38,7 @@ interface Bite {
   readonly hasMore: boolean;
 }
 
-/** What tells a segment from others, and from what it was before it grew. */
+/** A segment by its key and its size: one that has grown has more events than before. */
 interface Known {
   readonly last_id: string;
   readonly events: number;
