@@ -164,24 +164,29 @@ export class Reporter {
       );
       const { settled, health, mayStart } = await answerOf(call);
       this.#last = { health, mayStart, at: now() };
+      // Health is noted in the order of the answers: a send must not hold up one that is older than the next.
+      this.#note(waiting, settled, health);
       await sent;
-      this.#pass(waiting, settled, health);
+      this.#pass(waiting, settled);
     } catch (error) {
       this.#hasFailed = true;
       for (const { reject } of waiting) reject(error);
     }
   }
 
-  #pass(waiting: readonly Waiting[], settled: readonly StoredReport[], health: HealthNote): void {
-    const pairs: [SentReport, StoredReport][] = [];
-    for (const [index, { report, resolve, reject }] of waiting.entries()) {
+  #note(waiting: readonly Waiting[], settled: readonly StoredReport[], health: HealthNote): void {
+    const pairs = waiting.flatMap(({ report }, index) => {
+      const answer = settled[index];
+      return answer === undefined ? [] : [[report, answer] as const];
+    });
+    this.#rules.onStored(this.#ref, pairs, health);
+  }
+
+  #pass(waiting: readonly Waiting[], settled: readonly StoredReport[]): void {
+    for (const [index, { resolve, reject }] of waiting.entries()) {
       const answer = settled[index];
       if (answer === undefined) reject(new Error('the store answered for fewer reports than it was given'));
-      else {
-        pairs.push([report, answer]);
-        resolve(answer);
-      }
+      else resolve(answer);
     }
-    this.#rules.onStored(this.#ref, pairs, health);
   }
 }

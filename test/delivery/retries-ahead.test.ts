@@ -31,6 +31,7 @@ interface Options {
   send?: () => Promise<void>;
   settled?: Promise<unknown>;
   isHostShared?: boolean;
+  health?: 'healthy' | 'slow';
 }
 
 /** Makes the first attempts of events that a listener refuses. */
@@ -43,6 +44,7 @@ async function deliver(count: number, options: Options = {}) {
     sent: [] as { dispatch: Dispatch; delaySeconds: number }[],
     sends: 0,
     released: [] as string[],
+    noted: [] as string[],
     dispositions: new Map<string, Disposition>(),
   };
   const store: ReturnType<DeliveryPorts['store']> = {
@@ -57,7 +59,7 @@ async function deliver(count: number, options: Options = {}) {
       const retries = (options.retries ?? leaseAll)(reports);
       return {
         settled: reports.map(({ eventId }) => ({ eventId, state: 'awaiting-retry', attempts: 1 })),
-        health: { state: 'healthy', since: 0 },
+        health: { state: options.health ?? 'healthy', since: 0 },
         ...(retries === undefined ? {} : { retries }),
       };
     },
@@ -68,7 +70,7 @@ async function deliver(count: number, options: Options = {}) {
     ...signing,
     sign: async () => 'a.b.c',
     post: async () => ({ kind: 'http_error', response: { statusCode: 503, headers: {} } }),
-    noteHealth: async () => undefined,
+    noteHealth: async (_, { state }) => void seen.noted.push(state),
     noteStoreTenths: async () => undefined,
     longestAttemptMs: 14_000,
     sendSlices: async () => undefined,
@@ -176,7 +178,9 @@ describe('a queue that does not take a retry', () => {
     const logged = warn.mock.calls.map(
       ([line]) => JSON.parse(String(line)) as { event: string; call: string },
     );
-    expect(logged[0]).toMatchObject({ event: 'delivery call failed', call: 'sendDispatches' });
+    expect(logged).toContainEqual(
+      expect.objectContaining({ event: 'delivery call failed', call: 'sendDispatches' }),
+    );
   });
 
   it('a queue that hangs holds up the batch for five seconds', async () => {
@@ -188,6 +192,18 @@ describe('a queue that does not take a retry', () => {
     await work;
     expect(kinds()).toEqual(['done']);
     expect(seen.released).toHaveLength(1);
+  });
+
+  it('the health of an answer is noted before its retries are sent, so that no later answer is overtaken', async () => {
+    vi.spyOn(console, 'warn').mockImplementation(() => undefined);
+    const { seen, work, pass } = await deliver(1, {
+      send: () => new Promise(() => undefined),
+      health: 'slow',
+    });
+    await pass(0);
+    expect([seen.sends, seen.noted, seen.dispositions.size]).toEqual([1, ['slow'], 0]);
+    await pass(5000);
+    await work;
   });
 
   it('a store that answers too late has its retries sent all the same', async () => {
