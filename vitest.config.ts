@@ -8,6 +8,12 @@ const key = (byte: number) => Buffer.alloc(32, byte).toString('base64');
 /** Ends a test that hangs; far above what any test takes on a machine that is ten times slower. */
 const SAFETY_NET_MS = 600_000;
 
+/**
+ * Test files that run at the same time, of all projects together, so that both cores of a small machine are busy until the end: the
+ * files of the project node, which are the first, mostly wait for what they start. Of two cores vitest by itself uses one.
+ */
+const FILES_AT_ONCE = 3;
+
 /** Tests of event stores and of the path of an event. */
 const STORES = [
   'test/delivery/**/*.test.ts',
@@ -15,7 +21,7 @@ const STORES = [
   'test/host-limit/**/*.test.ts',
 ];
 
-/** Tests inside workerd. Files of a project share a runtime and its storage, so each test makes its own customers. */
+/** Tests inside workerd. */
 async function insideWorkerd(
   name: string,
   include: readonly string[],
@@ -45,7 +51,7 @@ async function insideWorkerd(
       name,
       testTimeout: SAFETY_NET_MS,
       hookTimeout: SAFETY_NET_MS,
-      // Test files share a runtime and its storage, so each test makes its own customers.
+      // Files run one after another in the same runtime, with its storage, so each test makes its own customers.
       isolate: false,
       include: [...include],
       exclude: [
@@ -70,8 +76,8 @@ export default defineConfig(async () => ({
   test: {
     // A snapshot that is missing is a fault, as in CI, and is not written unasked.
     update: 'none' as const,
+    maxWorkers: FILES_AT_ONCE,
     projects: [
-      // Two runtimes, so that the tests use two cores.
       await insideWorkerd('workers', ['test/**/*.test.ts'], ['test/verification/**', ...STORES], {}),
       await insideWorkerd('stores', STORES, [], {}),
       // A variable is the same for all parts of a runtime, so the switch needs a runtime of its own.
@@ -94,9 +100,6 @@ export default defineConfig(async () => ({
             'apps/*/test/**/*.test.ts',
             'packages/*/test/**/*.test.ts',
           ],
-          // Files that start the service mostly wait for it. By itself vitest takes one worker of two cores.
-          maxWorkers: 3,
-          sequence: { groupOrder: 1 },
           testTimeout: SAFETY_NET_MS,
           hookTimeout: SAFETY_NET_MS,
         },
@@ -131,9 +134,6 @@ export default defineConfig(async () => ({
         test: {
           name: 'simulation',
           include: ['test/simulation/**/*.test.ts'],
-          // Both cores, after the other projects.
-          maxWorkers: 2,
-          sequence: { groupOrder: 2 },
           testTimeout: SAFETY_NET_MS,
           hookTimeout: SAFETY_NET_MS,
         },
