@@ -31,6 +31,13 @@ interface Known {
   readonly state: keyof typeof OUTCOMES;
 }
 
+const whole = (query: Partial<SearchQuery>): SearchQuery => ({
+  order: 'asc',
+  isSummary: true,
+  limit: 200,
+  ...query,
+});
+
 class Store {
   readonly bench = new Bench();
   readonly known: Known[] = [];
@@ -76,23 +83,33 @@ class Store {
   }
 
   async look(query: Partial<SearchQuery>): Promise<FoundPage> {
-    return await this.bench.store.search({ order: 'asc', isSummary: true, limit: 200, ...query });
+    return await this.bench.store.search(whole(query));
   }
 
   /** Looks until there is nothing more. @returns the ids that were found, and how many looks it took */
-  async walk(query: Partial<SearchQuery>, between: () => Promise<unknown> = async () => undefined) {
-    const ids: string[] = [];
-    let looks = 0;
-    for (let cursor: string | undefined; ; ) {
-      const from = cursor === undefined ? {} : { [query.order === 'desc' ? 'before' : 'after']: cursor };
-      const { found, upTo } = await this.look({ ...query, ...from });
-      looks++;
+  async walk(query: Partial<SearchQuery>, between?: () => Promise<unknown>) {
+    const walked = { ids: [] as string[], looks: 0 };
+    /** @returns what the next look asks; `undefined` after the last one */
+    const take = ({ found, upTo }: FoundPage): Partial<SearchQuery> | undefined => {
+      walked.looks++;
       expect(found.length).toBeLessThanOrEqual(query.limit ?? 200);
-      ids.push(...found.map(({ delivery }) => delivery.eventId));
-      if (upTo === undefined) return { ids, looks };
-      cursor = upTo;
-      await between();
+      walked.ids.push(...found.map(({ delivery }) => delivery.eventId));
+      return upTo === undefined
+        ? undefined
+        : { ...query, [query.order === 'desc' ? 'before' : 'after']: upTo };
+    };
+    let next: Partial<SearchQuery> | undefined = query;
+    if (between === undefined) {
+      // Within the store, because a walk with small pages is many looks.
+      await runInDurableObject(this.bench.store, (store) => {
+        while (next !== undefined) next = take(store.search(whole(next)));
+      });
     }
+    while (next !== undefined) {
+      next = take(await this.look(next));
+      if (next !== undefined) await between?.();
+    }
+    return walked;
   }
 
   /** What a search must find, by a plain filter. */
