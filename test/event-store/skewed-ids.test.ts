@@ -50,8 +50,9 @@ class Store {
   readonly ids: string[] = [];
   readonly #lags: Lags;
   readonly #random = new Random(1);
-  readonly #cursors: SqlStorageCursor<Record<string, SqlStorageValue>>[] = [];
-  #inflated = 0;
+  /** Cursors whose rows are not in the sum yet. */
+  #cursors: SqlStorageCursor<Record<string, SqlStorageValue>>[] = [];
+  readonly #sum: Cost = { rowsRead: 0, rowsWritten: 0, inflated: 0 };
   #isWatched = false;
 
   constructor(lags: Lags) {
@@ -146,14 +147,18 @@ class Store {
     if (!this.#isWatched)
       await runInDurableObject(this.bench.store, (_, { storage }) => this.#watch(storage));
     this.#isWatched = true;
-    const sum = (name: 'rowsRead' | 'rowsWritten') => this.#cursors.reduce((all, one) => all + one[name], 0);
-    return { rowsRead: sum('rowsRead'), rowsWritten: sum('rowsWritten'), inflated: this.#inflated };
+    for (const { rowsRead, rowsWritten } of this.#cursors) {
+      this.#sum.rowsRead += rowsRead;
+      this.#sum.rowsWritten += rowsWritten;
+    }
+    this.#cursors = [];
+    return { ...this.#sum };
   }
 
   #watch({ sql }: DurableObjectStorage): void {
     const exec = sql.exec.bind(sql);
     const value = (query: string, ...values: SqlStorageValue[]) => {
-      if (/^SELECT content/.test(query)) this.#inflated++;
+      if (/^SELECT content/.test(query)) this.#sum.inflated++;
       const cursor = exec(query, ...values);
       this.#cursors.push(cursor);
       return cursor;
