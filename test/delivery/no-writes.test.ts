@@ -30,14 +30,17 @@ async function alter(subscription: TestSubscription, query: (table: string) => s
   });
 }
 
+const WRITES = ['INSERT', 'UPDATE'];
+
 const fill = (subscription: TestSubscription) =>
-  alter(
-    subscription,
-    (table) => `CREATE TRIGGER full_${table} BEFORE INSERT ON ${table}
-      BEGIN SELECT RAISE(ABORT, 'database or disk is full: SQLITE_FULL'); END`,
+  alter(subscription, (table) =>
+    WRITES.map(
+      (write) => `CREATE TRIGGER full_${write}_${table} BEFORE ${write} ON ${table}
+        BEGIN SELECT RAISE(ABORT, 'database or disk is full: SQLITE_FULL'); END;`,
+    ).join('\n'),
   );
 const empty = (subscription: TestSubscription) =>
-  alter(subscription, (table) => `DROP TRIGGER full_${table}`);
+  alter(subscription, (table) => WRITES.map((write) => `DROP TRIGGER full_${write}_${table};`).join('\n'));
 
 /** A subscription whose store has had an event, and an event for it. */
 async function inUse(): Promise<{ subscription: TestSubscription; body: Record<string, unknown> }> {

@@ -2,6 +2,7 @@
 import { evictDurableObject, runInDurableObject } from 'cloudflare:test';
 import { expect, it } from 'vitest';
 import { MERGE_AGE_MS, MERGE_SEGMENTS, MERGE_WAIT_MS } from '../../src/event-store/tuning.ts';
+import { aSet } from '../support/delivery-fixtures.ts';
 import { reportOf } from '../support/reports.ts';
 import { Bench, ok } from '../support/store-bench.ts';
 
@@ -13,8 +14,14 @@ async function segments(bench: Bench): Promise<{ rows: number; events: number }>
   );
 }
 
-async function succeed(bench: Bench): Promise<void> {
-  await bench.settle(bench.ids(1)[0] ?? '', ok);
+/** Settles a few deliveries at a time until so many segments are full. @returns how many deliveries */
+async function fill(bench: Bench, rows: number): Promise<number> {
+  for (let settles = 1; ; settles++) {
+    const result = { attempt: 1, startedAt: bench.clock.now(), durationMs: 5, outcome: ok };
+    const reports = bench.ids(8).map((id) => reportOf({ ...bench.facts(id), set: aSet(id), result }));
+    await bench.store.settle(bench.ref, reports);
+    if ((await segments(bench)).rows === rows) return 8 * settles;
+  }
 }
 
 it('events that were held and are delivered later share few segments, though merging has passed their place', async () => {
@@ -27,19 +34,21 @@ it('events that were held and are delivered later share few segments, though mer
   );
   await evictDurableObject(bench.store);
   bench.clock.advance(MERGE_WAIT_MS);
-  for (let index = 0; index < MERGE_SEGMENTS; index++) await succeed(bench);
+  const filled = await fill(bench, MERGE_SEGMENTS);
   bench.clock.advance(MERGE_WAIT_MS + MERGE_AGE_MS);
   await bench.store.ensureAlarm(bench.ref);
   await runInDurableObject(bench.store, (store) => store.alarm());
-  expect(await segments(bench)).toEqual({ rows: 1, events: MERGE_SEGMENTS });
-  // Each is settled alone: a row each, all of them before the one that was merged.
+  const merged = await segments(bench);
+  expect(merged.events).toBe(filled);
+  expect(merged.rows).toBeLessThan(5);
+  // Each is settled alone: a row each, all of them before those that were merged.
   for (const id of held) {
     const result = { attempt: 1, startedAt: bench.clock.now(), durationMs: 5, outcome: ok };
     await bench.store.settle(bench.ref, [reportOf({ ...bench.facts(id), result })]);
   }
-  expect(await segments(bench)).toEqual({ rows: 1 + held.length, events: MERGE_SEGMENTS + held.length });
+  expect(await segments(bench)).toEqual({ rows: merged.rows + held.length, events: filled + held.length });
   const before = await bench.store.list({ limit: 1000 });
   await runInDurableObject(bench.store, (store) => store.alarm());
-  expect(await segments(bench)).toEqual({ rows: 2, events: MERGE_SEGMENTS + held.length });
+  expect(await segments(bench)).toEqual({ rows: merged.rows + 1, events: filled + held.length });
   expect(await bench.store.list({ limit: 1000 })).toEqual(before);
 });
