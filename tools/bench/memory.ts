@@ -1,5 +1,5 @@
 /** Whether the memory of the runtime grows under load that goes on: events one by one and in arrays, without a rest. */
-import { startHooks } from '../harness/hooks.ts';
+import { percentile, startHooks } from '../harness/hooks.ts';
 import { newCustomer, subscribe } from '../harness/tenant.ts';
 import { flood, sendAs, steadily } from './load.ts';
 import type { Report } from './report.ts';
@@ -11,7 +11,7 @@ const ARRAYS = 2000;
 const PER_SECOND = 100;
 /** The first minutes fill caches and compile code: a third of the run. */
 const WARM_UP_SHARE = 3;
-/** Two minutes of one run differ by so much without any leak. */
+/** Parts of one run differ by so much without any leak. */
 const GROWTH = { atMost: 1.15 };
 /** A shorter run shows how caches fill, and is not judged. */
 const JUDGED_FROM_MINUTES = 6;
@@ -38,9 +38,9 @@ export async function memory(report: Report, runtime: Runtime, minutes: number):
   }
   await hooks.close();
   const half = Math.ceil((seen.length - seen.length / WARM_UP_SHARE) / 2);
-  const mean = (some: readonly number[]) => some.reduce((sum, mb) => sum + mb, 0) / some.length;
-  const [before, after] = [mean(seen.slice(-2 * half, -half)), mean(seen.slice(-half))];
-  report.note('memory of the runtime', `mean of the last ${half} min`, after, 'MB');
+  const median = (some: readonly number[]) => percentile(some, 0.5) ?? 0;
+  const [before, after] = [median(seen.slice(-2 * half, -half)), median(seen.slice(-half))];
+  report.note('memory of the runtime', `median of the last ${half} min`, after, 'MB');
   const target = minutes < JUDGED_FROM_MINUTES ? undefined : GROWTH;
-  report.note('memory of the runtime', `÷ mean of the ${half} min before`, after / before, '', target);
+  report.note('memory of the runtime', `÷ median of the ${half} min before`, after / before, '', target);
 }
