@@ -140,7 +140,7 @@ export default defineConfig(async () => ({
       },
       {
         // Tests that only read files; `npm run check` runs them.
-        test: { name: 'structure', include: ['test/structure/**/*.test.ts'] },
+        test: { name: 'structure', include: ['test/structure/**/*.test.ts'], testTimeout: SAFETY_NET_MS },
       },
     ],
   },
