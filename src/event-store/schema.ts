@@ -349,6 +349,9 @@ const MIGRATIONS: readonly string[] = [
   // The request that published an event, for the log of its attempts. What is packed has it in its text, if it is held.
   `ALTER TABLE deliveries ADD COLUMN request_id TEXT;
    ALTER TABLE first_retries ADD COLUMN request_id TEXT;`,
+  // The subscription was disabled again before the alarm had rewritten what failed the time before: the generations and times of those marks.
+  `ALTER TABLE disabled_mark ADD COLUMN earlier TEXT NOT NULL DEFAULT '[]'
+     CONSTRAINT earlier_marks_are_json CHECK (json_valid(earlier));`,
 ];
 
 /** Whether a store has no tables yet: no call has made any, or the store of a deleted subscription has erased them. It writes nothing. */

@@ -24,6 +24,8 @@ export const DELETED_MARK_MS = HOUR_MS;
 
 /** Rows that one alarm rewrites after the subscription was disabled. The next alarm rings at once for the rest. */
 export const DISABLING_BITE = 500;
+/** Marks of a subscription that was disabled again before the alarm had rewritten what failed: their times are kept. */
+export const EARLIER_MARKS_MAX = 16;
 
 /** Failures that a bulk redelivery looks at in one step. */
 export const REDELIVERY_LOOK_MAX = 1000;

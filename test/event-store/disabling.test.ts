@@ -118,6 +118,31 @@ describe('a subscription that is disabled while much waits', () => {
     expect(await bench.store.list({ limit: 10_000 })).toEqual(list);
   });
 
+  it('what failed keeps its time when the subscription is disabled again before the alarm has rewritten it', async () => {
+    const bench = new Bench();
+    await bench.fail();
+    const [first = ''] = await bench.heldInRows(1);
+    const times: number[] = [];
+    const disable = async () => {
+      await bench.patch({ enabled: false });
+      times.push(bench.clock.now());
+      await bench.patch({ enabled: true });
+      bench.clock.advance(3_600_000);
+    };
+    await disable();
+    const [second = ''] = await bench.heldInRows(1);
+    await disable();
+    const failedAt = async (id: string) => (await bench.store.read(id))?.history.at(-1)?.at;
+    const shownTimes = async () => [await failedAt(first), await failedAt(second)];
+    expect(await shownTimes()).toEqual(times);
+    await evictDurableObject(bench.store);
+    expect(await shownTimes()).toEqual(times);
+    expect(await ringUntilFailed(bench)).toBeGreaterThan(0);
+    expect(await shownTimes()).toEqual(times);
+    await disable();
+    expect(await shownTimes()).toEqual(times.slice(0, 2));
+  });
+
   it('an attempt under way may succeed, and fails for good otherwise', async () => {
     const bench = new Bench();
     const [good = '', bad = '', dead = ''] = await bench.fail();

@@ -538,7 +538,10 @@ describe('a version of the code that does not know packs', () => {
     const bench = await failing();
     const [id = ''] = await bench.held(5);
     const at = bench.clock.now() + 1000;
-    await alter(bench, `INSERT INTO disabled_mark VALUES (1, 1, ${at}, 'executing', '', 1)`);
+    await alter(
+      bench,
+      `INSERT INTO disabled_mark (one, generation, at, state, cursor, done) VALUES (1, 1, ${at}, 'executing', '', 1)`,
+    );
     await evictDurableObject(bench.store);
     bench.clock.advance(5000);
     await bench.store.ensureAlarm(bench.ref);
