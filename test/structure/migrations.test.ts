@@ -54,6 +54,7 @@ const OF_EVENT_STORES = [
   '488885390bc873a5',
   '9cc78b5c3ee3948f',
   'ed4efff2099a1934',
+  'cec0217aab05f56e',
 ];
 
 describe('migrations', () => {
