@@ -52,7 +52,7 @@ export class Attempts {
 
   /**
    * Begins the attempt of a dispatched delivery; `undefined` when the token is stale, the delivery must be held, its lease has not begun,
-   * it has no place at the host of an endpoint in trouble, or the caller cannot sign its SET.
+   * it has no place at the host of an endpoint in trouble or an earlier one, or the caller cannot sign its SET.
    */
   begin(
     eventId: string,
@@ -75,7 +75,7 @@ export class Attempts {
       deliveries.rows.due.dispatched.bringForward(eventId, delivery.dueAt ?? now);
       return undefined;
     }
-    if (hasNoPlace === true && endpointNow(now).state !== 'healthy') {
+    if (hasNoPlace === true && !this.#needsNoPlace(delivery, now)) {
       deliveries.put([takeBack(delivery, now)]);
       return undefined;
     }
@@ -89,6 +89,12 @@ export class Attempts {
     const { acceptedAt, endpoint, set, attempts, requestId } = begun;
     const facts = { eventId, acceptedAt, endpoint, set, attempt: attempts };
     return requestId === undefined ? facts : { ...facts, requestId };
+  }
+
+  /** Whether an attempt may begin without a place at its host. Of an earlier endpoint the store does not know whether it is healthy. */
+  #needsNoPlace({ endpoint }: Delivery, now: number): boolean {
+    const present = this.#parts.endpointNow(now);
+    return present.state === 'healthy' && present.endpoint === endpoint;
   }
 
   /**
