@@ -15,6 +15,7 @@ import {
   takeBack,
   waitsForProof,
 } from '../domain/delivery.ts';
+import { leaseTokenTime } from '../domain/ids.ts';
 import { takeTest } from '../domain/proof.ts';
 import { isUnsigned } from '../domain/security-event-token.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
@@ -71,8 +72,8 @@ export class Attempts {
       return undefined;
     }
     if (isLeasedAhead(delivery, now)) {
-      // No attempt is early, and the message is gone: the alarm sends another when the retry is due.
-      deliveries.rows.due.dispatched.bringForward(eventId, delivery.dueAt ?? now);
+      // No attempt is early, and the message is gone: the alarm sends another when the lease begins.
+      deliveries.rows.due.dispatched.bringForward(eventId, leaseTokenTime(token) ?? now);
       return undefined;
     }
     if (hasNoPlace === true && !this.#needsNoPlace(delivery, now)) {

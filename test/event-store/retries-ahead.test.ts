@@ -159,6 +159,19 @@ describe('a retry whose message is lost, late, early or doubled', () => {
     expect(await begin(bench, retry)).toMatchObject({ attempt: 2 });
   });
 
+  it('a message that a store takes for early, because its clock was put back, begins when the clock is there again', async () => {
+    const bench = new Bench();
+    const retry = await refusedOnce(bench);
+    const dueAt = bench.clock.now() + 3000;
+    await bench.store.release([retry.eventId]);
+    await bench.ringNext();
+    bench.clock.advance(-500);
+    expect(await begin(bench, retry)).toBeUndefined();
+    expect(await bench.alarm()).toBe(dueAt);
+    await bench.ringNext();
+    expect(await begin(bench, retry)).toMatchObject({ attempt: 2 });
+  });
+
   it('a settle that is repeated is answered with the same lease', async () => {
     const bench = new Bench();
     const [id = ''] = bench.ids(1);
