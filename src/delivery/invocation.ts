@@ -18,7 +18,7 @@ import { OUTLIVES_BATCH_MS, placesLeaseMs } from '../domain/leases.ts';
 import { SLOW_ANSWER_MS, UNANSWERED_MIN } from '../domain/limits.ts';
 import { isUnsigned } from '../domain/security-event-token.ts';
 import { type Recipient, refOf, type SubscriptionRef } from '../domain/subscription.ts';
-import type { AttemptedReport, HealthNote, SentReport } from '../event-store/rpc.ts';
+import type { AttemptedReport, HealthNote, LeasedRetry, SentReport } from '../event-store/rpc.ts';
 import { hostOf } from '../host-limit/client.ts';
 import { describeError, logWarn } from '../log.ts';
 import { logStored } from './attempt-log.ts';
@@ -242,7 +242,9 @@ export class Invocation {
     if (!sendsRetries) return new Reporter(ref, expected, rules);
     const logFailed = (call: string, error: unknown) => logFailedCall(call, ref, error);
     const parts = { ports: this.ports, deadlines, store, ref, answerOf, logFailed };
-    return new Reporter(ref, expected, { ...rules, sendRetries: (retries) => sendRetries(parts, retries) });
+    const outlives = (work: Promise<unknown>) => this.ports.waitUntil(work);
+    const sendAhead = (retries: readonly LeasedRetry[]) => sendRetries(parts, retries);
+    return new Reporter(ref, expected, { ...rules, sendRetries: sendAhead, outlives });
   }
 
   /**

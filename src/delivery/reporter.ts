@@ -44,6 +44,8 @@ interface ReporterRules {
   answerOf<Answer>(call: Promise<Answer>): Promise<Answer>;
   /** Sends first retries to the queue; absent: the store does. Never rejects. */
   readonly sendRetries?: (retries: readonly LeasedRetry[]) => Promise<void>;
+  /** Keeps the invocation alive for retries whose store answers after their batch has ended. */
+  readonly outlives?: (work: Promise<unknown>) => void;
   now(): number;
 }
 
@@ -153,12 +155,13 @@ export class Reporter {
 
   /** Never rejects. */
   async #settle(waiting: readonly Waiting[]): Promise<void> {
-    const { store, answerOf, sendRetries, now } = this.#rules;
+    const { store, answerOf, sendRetries, outlives, now } = this.#rules;
+    let sent: Promise<void> | undefined;
     try {
       const reports = waiting.map(({ report }) => report);
       const call = store.settle(this.#ref, reports, sendRetries && { sendsRetries: true });
       // Also when the answer comes too late for the reports: the leases are written.
-      const sent = call.then(
+      sent = call.then(
         ({ retries = [] }) => sendRetries?.(retries),
         () => undefined,
       );
@@ -170,6 +173,7 @@ export class Reporter {
       this.#pass(waiting, settled);
     } catch (error) {
       this.#hasFailed = true;
+      if (sent !== undefined) outlives?.(sent);
       for (const { reject } of waiting) reject(error);
     }
   }

@@ -15,6 +15,7 @@ import {
   takeBack,
   waitsForProof,
 } from '../domain/delivery.ts';
+import { leaseTokenTime } from '../domain/ids.ts';
 import { takeTest } from '../domain/proof.ts';
 import { isUnsigned } from '../domain/security-event-token.ts';
 import type { SubscriptionRef } from '../domain/subscription.ts';
@@ -52,7 +53,7 @@ export class Attempts {
 
   /**
    * Begins the attempt of a dispatched delivery; `undefined` when the token is stale, the delivery must be held, its lease has not begun,
-   * it has no place at the host of an endpoint in trouble, or the caller cannot sign its SET.
+   * it has no place at the host of an endpoint in trouble or an earlier one, or the caller cannot sign its SET.
    */
   begin(
     eventId: string,
@@ -71,11 +72,11 @@ export class Attempts {
       return undefined;
     }
     if (isLeasedAhead(delivery, now)) {
-      // No attempt is early, and the message is gone: the alarm sends another when the retry is due.
-      deliveries.rows.due.dispatched.bringForward(eventId, delivery.dueAt ?? now);
+      // No attempt is early, and the message is gone: the alarm sends another when the lease begins.
+      deliveries.rows.due.dispatched.bringForward(eventId, leaseTokenTime(token) ?? now);
       return undefined;
     }
-    if (hasNoPlace === true && endpointNow(now).state !== 'healthy') {
+    if (hasNoPlace === true && !this.#needsNoPlace(delivery, now)) {
       deliveries.put([takeBack(delivery, now)]);
       return undefined;
     }
@@ -89,6 +90,12 @@ export class Attempts {
     const { acceptedAt, endpoint, set, attempts, requestId } = begun;
     const facts = { eventId, acceptedAt, endpoint, set, attempt: attempts };
     return requestId === undefined ? facts : { ...facts, requestId };
+  }
+
+  /** Whether an attempt may begin without a place at its host. Of an earlier endpoint the store does not know whether it is healthy. */
+  #needsNoPlace({ endpoint }: Delivery, now: number): boolean {
+    const present = this.#parts.endpointNow(now);
+    return present.state === 'healthy' && present.endpoint === endpoint;
   }
 
   /**

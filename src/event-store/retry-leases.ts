@@ -3,7 +3,7 @@
  * ring for them (docs/decisions/0045-a-first-retry-is-sent-ahead.md). The row has the lease from the first moment. It begins when the
  * retry is due, so a message that is lost is sent again by the alarm as late as any other.
  *
- * No place at the host is asked for, so such an attempt begins only while its endpoint is healthy (attempts.ts). Only retries of which
+ * No place at the host is asked for, so such an attempt begins only while its endpoint is healthy, and the present one (attempts.ts). Only retries of which
  * nearly all will begin are leased: the endpoint is healthy, the wait is short, and there is room for a row of `first_retries`.
  */
 import { type Delivery, type EndpointNow, isLeasedAhead, leaseAhead } from '../domain/delivery.ts';
@@ -39,7 +39,9 @@ export class RetryLeases {
     for (const delivery of added) {
       if (!isFirstRetry(delivery) || left-- <= 0) continue;
       const dueAt = delivery.dueAt ?? now;
-      if (delivery.endpoint !== endpoint || dueAt > now + SENT_AHEAD_MAX_MS) continue;
+      // What is due at once is the alarm's: a lease that has begun is not answered (`retryOf`).
+      const isSoon = dueAt > now && dueAt <= now + SENT_AHEAD_MAX_MS;
+      if (delivery.endpoint !== endpoint || !isSoon) continue;
       const token = tokens.get(dueAt) ?? newLeaseToken(dueAt, crypto.getRandomValues(new Uint8Array(16)));
       tokens.set(dueAt, token);
       leased.push(leaseAhead(delivery, token));

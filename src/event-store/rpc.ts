@@ -122,7 +122,7 @@ export interface Caller {
   readonly signs?: true;
   /** It sends the first retries of what it reports to the queue, as far as the store answers with their leases. */
   readonly sendsRetries?: true;
-  /** The dispatch has no place at its host, because a consumer sent it: it begins only while the endpoint is healthy. */
+  /** The dispatch has no place at its host, because a consumer sent it: it begins only while the endpoint is healthy, and the present one. */
   readonly hasNoPlace?: true;
 }
 

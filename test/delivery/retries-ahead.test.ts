@@ -45,6 +45,7 @@ async function deliver(count: number, options: Options = {}) {
     sends: 0,
     released: [] as string[],
     noted: [] as string[],
+    outliving: [] as Promise<unknown>[],
     dispositions: new Map<string, Disposition>(),
   };
   const store: ReturnType<DeliveryPorts['store']> = {
@@ -80,7 +81,7 @@ async function deliver(count: number, options: Options = {}) {
       await options.send?.();
       seen.sent.push(...dispatches.map((dispatch) => ({ dispatch, delaySeconds })));
     },
-    waitUntil: () => undefined,
+    waitUntil: (outliving) => void seen.outliving.push(outliving),
     now: () => now,
     debug: false,
   };
@@ -213,8 +214,10 @@ describe('a queue that does not take a retry', () => {
     await pass(5000);
     await work;
     expect([kinds(), seen.sends]).toEqual([['failed'], 0]);
+    // The platform would end the invocation with its batch.
+    expect(seen.outliving).toHaveLength(1);
     resolve();
-    await pass(0);
+    await Promise.all(seen.outliving);
     expect(seen.sent).toHaveLength(1);
   });
 });

@@ -1,7 +1,9 @@
 /** A small segment grows by what a settle brings, so that deliveries that come singly share rows. Nothing else may change. */
+
 import { evictDurableObject, runInDurableObject } from 'cloudflare:test';
 import { describe, expect, it } from 'vitest';
 import { newEventIds } from '../../src/domain/ids.ts';
+import { pack } from '../../src/event-store/deliveries/packing.ts';
 import type { EventStore } from '../../src/event-store/event-store.ts';
 import { aSet } from '../support/delivery-fixtures.ts';
 import { Random } from '../support/random.ts';
@@ -19,6 +21,12 @@ const idAt = (time: number) => newEventIds(time, 1, crypto.getRandomValues(new U
 function large(bytes: number): string {
   const text = new Uint8Array(bytes).map((_, index) => 0x20 + ((index * 7919) % 90));
   return `e30.${text.toBase64({ alphabet: 'base64url', omitPadding: true })}.sig`;
+}
+
+/** A text as a segment has it. */
+function contentOf(text: string): Uint8Array {
+  const [segment] = pack([{ eventId: idAt(0), acceptedAt: 0, text, bytes: text.length }]);
+  return segment?.content ?? new Uint8Array();
 }
 
 async function settle(bench: Bench, ids: readonly string[], set = aSet, store: Settles = bench.store) {
@@ -115,6 +123,34 @@ describe('a segment that grows', () => {
     await settle(bench, bench.ids(1));
     expect(await events(bench)).toEqual([1, 1]);
     expect(await bench.store.total()).toBe(2);
+  });
+
+  it.each([
+    ['ends in the middle of a line', 'no line feed'],
+    ['has no time of acceptance', '[null]\nheader\npayload\n'],
+    ['has no delivery in it', ''],
+  ])('a segment whose text %s does not grow, and its settle is stored', async (_, text) => {
+    const bench = new Bench();
+    await settle(bench, bench.ids(1));
+    await runInDurableObject(
+      bench.store,
+      (__, { storage }) => void storage.sql.exec('UPDATE segments SET content = ?', contentOf(text)),
+    );
+    await settle(bench, bench.ids(1));
+    expect(await events(bench)).toEqual([1, 1]);
+    expect(await bench.store.total()).toBe(2);
+  });
+
+  it('a segment whose ids are not those of its row does not grow, and its settle is stored', async () => {
+    const bench = new Bench();
+    await settle(bench, bench.ids(2));
+    await runInDurableObject(
+      bench.store,
+      (_, { storage }) => void storage.sql.exec('UPDATE segments SET ids = zeroblob(32)'),
+    );
+    bench.clock.advance(1);
+    await settle(bench, bench.ids(1));
+    expect(await events(bench)).toEqual([2, 1]);
   });
 
   it('the figures know what came into a segment that they have looked at', async () => {

@@ -1,9 +1,10 @@
 /** A first retry that its consumer sends to the queue itself: leased when the failure is stored, and harmless whatever becomes of the message. */
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
+import { env } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
 import type { Outcome } from '../../src/domain/attempt.ts';
 import { leaseTokenTime } from '../../src/domain/ids.ts';
-import type { EventStore } from '../../src/event-store/event-store.ts';
+import { EventStore } from '../../src/event-store/event-store.ts';
 import type { LeasedRetry } from '../../src/event-store/rpc.ts';
 import { FIRST_RETRIES_MAX, UNHEALTHY_UNDER_WAY_MAX } from '../../src/event-store/tuning.ts';
 import { aSet } from '../support/delivery-fixtures.ts';
@@ -158,6 +159,19 @@ describe('a retry whose message is lost, late, early or doubled', () => {
     expect(await begin(bench, retry)).toMatchObject({ attempt: 2 });
   });
 
+  it('a message that a store takes for early, because its clock was put back, begins when the clock is there again', async () => {
+    const bench = new Bench();
+    const retry = await refusedOnce(bench);
+    const dueAt = bench.clock.now() + 3000;
+    await bench.store.release([retry.eventId]);
+    await bench.ringNext();
+    bench.clock.advance(-500);
+    expect(await begin(bench, retry)).toBeUndefined();
+    expect(await bench.alarm()).toBe(dueAt);
+    await bench.ringNext();
+    expect(await begin(bench, retry)).toMatchObject({ attempt: 2 });
+  });
+
   it('a settle that is repeated is answered with the same lease', async () => {
     const bench = new Bench();
     const [id = ''] = bench.ids(1);
@@ -179,6 +193,27 @@ describe('a retry whose message is lost, late, early or doubled', () => {
     expect(bench.clock.now() - before).toBe(3000);
     expect(await bench.alarm()).toBe(bench.clock.now() + LEASE_MS);
     expect(await begin(bench, retry)).toMatchObject({ attempt: 2 });
+  });
+
+  it('a retry that is given back to a store that has just woken is sent when it is due', async () => {
+    const bench = new Bench();
+    const retry = await refusedOnce(bench);
+    const before = bench.clock.now();
+    await evictDurableObject(bench.store);
+    await bench.store.release([retry.eventId]);
+    expect(await bench.alarm()).toBe(before + 3000);
+    await bench.ringNext();
+    expect(await begin(bench, retry)).toMatchObject({ attempt: 2 });
+  });
+
+  it('a message that comes early to a store that has just woken begins nothing, and the retry is sent when it is due', async () => {
+    const bench = new Bench();
+    const retry = await refusedOnce(bench);
+    const before = bench.clock.now();
+    await evictDurableObject(bench.store);
+    bench.clock.advance(2999);
+    expect(await begin(bench, retry)).toBeUndefined();
+    expect(await bench.alarm()).toBe(before + 3000);
   });
 
   it('what is given back after its attempt has begun is not sent again', async () => {
@@ -265,13 +300,20 @@ describe('a store that dies or changes between the failure and its retry', () =>
     expect(await begin(bench, retry)).toBeUndefined();
   });
 
-  it('a retry goes to the endpoint for which its event was stored', async () => {
+  it('a retry goes to the endpoint for which its event was stored, with a place at its host', async () => {
     const bench = new Bench();
     const { endpoint } = bench.ref;
     const retry = await refusedOnce(bench);
+    await bench.fail();
+    await bench.grantPlaces();
     await bench.patch({ endpoint: 'https://other.example/' });
     bench.clock.advance(3000);
-    expect(await begin(bench, retry)).toMatchObject({ endpoint });
+    // The store knows nothing of the health of that endpoint any more: it was failing.
+    expect(await begin(bench, retry)).toBeUndefined();
+    expect(await bench.alarm()).toBe(bench.clock.now());
+    await runDurableObjectAlarm(bench.store);
+    const leaseToken = (await bench.tokens()).get(retry.eventId) ?? '';
+    expect(await begin(bench, { ...retry, leaseToken }, { signs: true })).toMatchObject({ endpoint });
   });
 
   it('a message that comes after its subscription was deleted begins nothing', async () => {
@@ -347,6 +389,17 @@ describe('which retries a consumer gets to send', () => {
     await runDurableObjectAlarm(bench.store);
     expect((await bench.tokens()).size).toBe(5);
     expect(await refused(bench, bench.ids(1))).toBeUndefined();
+  });
+
+  it('none that is due at once: the alarm sends it at once', async () => {
+    const bench = new Bench();
+    await bench.store.adopt(bench.ref);
+    await runInDurableObject(bench.store, async (_, state) => {
+      const store = new EventStore(state, { ...env, RETRY_DELAYS_SECONDS: '0,30' });
+      const [id = ''] = bench.ids(1);
+      expect(await store.settle(bench.ref, [report(bench, id)], SENDS)).not.toHaveProperty('retries');
+      expect(await state.storage.getAlarm()).toBe(bench.clock.now());
+    });
   });
 
   it('no more than there are rows for', async () => {

@@ -125,7 +125,7 @@ export class DispatchedDeliveries {
 
   /** One that has not begun is sent again at another time. @returns whether there is such a one */
   bringForward(eventId: string, againAt: number): boolean {
-    const known = this.#kept.get(eventId);
+    const known = this.#all.get(eventId);
     if (known === undefined || known.begun !== undefined) return false;
     this.#kept.set(eventId, { ...known, againAt });
     return true;

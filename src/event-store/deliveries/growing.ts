@@ -58,11 +58,17 @@ function isNear(
   return span <= SEGMENT_NARROW_MS || (span <= SEGMENT_SPAN_MS && firstId > rows.greatestId());
 }
 
-/** One that cannot be read does not grow: its settle must not fail with it. Merging reports it. */
+/** One that cannot be read, or is not what its row says, does not grow: its settle must not fail with it. Merging reports it. */
 function entriesOf(outline: SizedOutline, rows: SegmentRows): Entry[] {
   try {
-    return rows.entries(outline);
+    const entries = rows.entries(outline);
+    return isSound(entries, outline) ? entries : [];
   } catch {
     return [];
   }
+}
+
+function isSound(entries: readonly Entry[], { first_id, last_id }: SizedOutline): boolean {
+  const hasItsIds = entries[0]?.eventId === first_id && entries.at(-1)?.eventId === last_id;
+  return hasItsIds && entries.every(({ acceptedAt }) => Number.isSafeInteger(acceptedAt));
 }

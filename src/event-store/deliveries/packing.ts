@@ -197,13 +197,16 @@ export function heldUntilOf(text: string): number {
   return Number.parseInt(text.slice(text.indexOf(',') + 1), 10);
 }
 
-/** The texts of a segment's entries, in the order of its ids. */
+/** The texts of a segment's entries, in the order of its ids. @throws Error when the text does not end with a whole entry */
 export function unpack(content: Uint8Array): string[] {
   const texts: string[] = [];
   const text = decoder.decode(inflateRawSync(content));
   for (let start = 0; start < text.length; ) {
     let end = start;
-    for (let line = 0; line < 3; line++) end = text.indexOf('\n', end) + 1;
+    for (let line = 0; line < 3; line++) {
+      end = text.indexOf('\n', end) + 1;
+      if (end === 0) throw new Error('a segment is damaged');
+    }
     texts.push(text.slice(start, end));
     start = end;
   }
