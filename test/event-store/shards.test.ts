@@ -159,6 +159,30 @@ describe('events in several stores', () => {
     await expect(sub.store.admit(sub.ref, own)).rejects.toThrow('event store full');
   });
 
+  it('an attempt that its store has begun is made although home, which is asked for a stale event, is away', async () => {
+    await sub.store.adopt(sub.ref);
+    const [id, gone] = [sub.idOf(1), sub.idOf(1)];
+    await sub.settle([id], lost);
+    await sub.settle([gone], ok);
+    sub.clock.advance(4000);
+    await sub.ring(3);
+    const [row] = await sub.rows<{ token: string }>(1, 'SELECT lease_token AS token FROM first_retries');
+    const { begin } = EventStore.prototype;
+    const spy = vi.spyOn(EventStore.prototype, 'begin').mockImplementation(function (
+      this: EventStore,
+      ref,
+      ...rest
+    ) {
+      if (ref.shard?.number === 0) return Promise.reject(new Error('away'));
+      return begin.call(this, ref, ...rest);
+    });
+    onTestFinished(() => spy.mockRestore());
+    const begun = await sub.store.begin(sub.ref, row?.token ?? '', [id, gone], { signs: true });
+    expect(begun.map(({ eventId }) => eventId)).toEqual([id]);
+    // Nothing has begun: the message must come again.
+    await expect(sub.store.begin(sub.ref, row?.token ?? '', [gone])).rejects.toThrow('away');
+  });
+
   it('a store of another subscription or shard refuses a call that was mixed up', async () => {
     await sub.store.adopt(sub.ref);
     await runInDurableObject(sub.one(1), async (instance) => {

@@ -33,6 +33,7 @@ import type {
   Summary,
   VisitNote,
 } from '../rpc.ts';
+import { beginIn } from './begun.ts';
 import { BulkRedeliveries } from './bulk-redeliveries.ts';
 import { ShardedExports } from './exports.ts';
 import { listOf, searchOf } from './merged-pages.ts';
@@ -125,21 +126,11 @@ export class ShardedStore implements EventStoreRpc {
     eventIds: readonly string[],
     caller?: Caller,
   ): Promise<StartedAttempt[]> {
-    const beginAt = async (number: number, ids: readonly string[]) =>
-      await this.#stores.get(number).begin(this.#stores.refFor(ref, number), token, ids, caller);
-    const byStore = Map.groupBy(eventIds, (eventId) => this.#stores.numberOf(eventId));
-    const begun = await Promise.all(
-      [...byStore].map(async ([number, ids]) => {
-        const started = await beginAt(number, ids);
-        const found = new Set(started.map(({ eventId }) => eventId));
-        const others = ids.filter((id) => !found.has(id));
-        if (number === HOME || others.length === 0) return started;
-        const atHome = await beginAt(HOME, others);
-        for (const { eventId } of atHome) this.#atHome.add(eventId);
-        return [...started, ...atHome];
-      }),
+    const { begun, atHome } = await beginIn(this.#stores, eventIds, (store, number, ids) =>
+      store.begin(this.#stores.refFor(ref, number), token, ids, caller),
     );
-    return begun.flat();
+    for (const eventId of atHome) this.#atHome.add(eventId);
+    return begun;
   }
 
   /** Asks the stores that this consumer has asked for attempts: they may know that the subscription was disabled. */
