@@ -2,7 +2,7 @@
 import { runInDurableObject } from 'cloudflare:test';
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { Delivery } from '../../src/domain/delivery.ts';
-import { DAY_MS, HOUR_MS, MINUTE_MS } from '../../src/domain/limits.ts';
+import { DAY_MS, HOUR_MS, JOBS_KEPT_MAX, MINUTE_MS } from '../../src/domain/limits.ts';
 import { shardOf } from '../../src/domain/shards.ts';
 import { EventStore } from '../../src/event-store/event-store.ts';
 import type { SearchQuery } from '../../src/event-store/rpc.ts';
@@ -509,6 +509,22 @@ describe('exports over several stores', () => {
     const [job] = await sub.store.exports(id);
     expect(job?.state).toBe('completed');
     expect(await file(id, job?.parts ?? 0)).toEqual(ids);
+  });
+
+  it('a completed export stays whole in every store, however many are canceled after it', async () => {
+    await sub.failForGood(ids);
+    const started = await sub.store.startExport(sub.ref);
+    const id = started.answer === 'started' ? started.job.id : '';
+    await sub.ring(3);
+    sub.clock.advance(DAY_MS);
+    for (let jobs = 0; jobs < JOBS_KEPT_MAX; jobs++) {
+      const next = await sub.store.startExport(sub.ref);
+      await sub.store.cancelExport(next.answer === 'started' ? next.job.id : '');
+    }
+    const [job] = await sub.store.exports(id);
+    expect(job).toMatchObject({ state: 'completed', parts: 3 });
+    expect(await file(id, job?.parts ?? 0)).toEqual(ids);
+    for (const number of [0, 1, 2]) expect(await sub.one(number).exports()).toHaveLength(JOBS_KEPT_MAX);
   });
 });
 
