@@ -259,11 +259,12 @@ export class ShardedStore implements EventStoreRpc {
     );
   }
 
-  /** Visits every store, and repairs jobs whose caller has died. @returns the health that home knows, and the room of the fullest */
+  /** Visits every store, and makes up for callers that have died: brings news to all stores, repairs jobs. @returns the health that home knows, and the room of the fullest */
   async ensureAlarm(ref: SubscriptionRef): Promise<VisitNote> {
     const notes = await this.#stores.all((store, number) =>
       store.ensureAlarm(this.#stores.refFor(ref, number)),
     );
+    await this.#spread(ref, newestOf(notes));
     await this.#redeliveries.list();
     await this.#exports.list();
     const [home = { state: 'healthy', since: 0 } as const] = notes;
