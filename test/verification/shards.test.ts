@@ -69,4 +69,12 @@ describe('an endpoint with several event stores that must be verified', () => {
     expect(await statesOf(sub)).toEqual(['healthy', 'healthy', 'healthy']);
     expect((await sub.one(3).health()).state).toBe('healthy');
   });
+
+  it('a redelivery that is refused because of the proof does not count for the limit on redeliveries, at any store', async () => {
+    const { sub, ids } = await unverified();
+    await sub.failForGood([]);
+    for (const id of [...ids, ...ids]) {
+      expect(await sub.store.redeliver(sub.ref, id)).toEqual({ answer: 'not verified' });
+    }
+  });
 });

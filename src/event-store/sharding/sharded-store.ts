@@ -189,12 +189,20 @@ export class ShardedStore implements EventStoreRpc {
   // --- Redelivery and jobs ------------------------------------------------------------------------------
 
   async redeliver(ref: SubscriptionRef, eventId: string): Promise<Redelivery> {
-    const found = await this.#whereIs(eventId);
-    const store = this.#stores.get(found.number);
-    const redeliver = async () => await store.redeliver(this.#stores.refFor(ref, found.number), eventId);
-    if (found.number === HOME || found.delivery?.state !== 'failure') return await redeliver();
+    const number = await this.#whereIs(eventId);
+    const store = this.#stores.get(number);
+    const own = this.#stores.refFor(ref, number);
+    if (number === HOME) return await store.redeliver(own, eventId);
+    // Home counts those that are accepted, so the others are refused before.
+    const asked = await store.askRedelivery(own, eventId);
+    if (asked.answer !== 'accepted') return asked;
     const taken = await this.takeRedelivery(ref);
-    return taken.answer === 'too soon' ? taken : await redeliver();
+    return taken.answer === 'too soon' ? taken : await store.redeliver(own, eventId);
+  }
+
+  async askRedelivery(ref: SubscriptionRef, eventId: string): Promise<Redelivery> {
+    const number = await this.#whereIs(eventId);
+    return await this.#stores.get(number).askRedelivery(this.#stores.refFor(ref, number), eventId);
   }
 
   async takeRedelivery(ref: SubscriptionRef) {
@@ -319,12 +327,9 @@ export class ShardedStore implements EventStoreRpc {
     return found !== undefined || number === HOME ? found : await ask(this.#stores.home);
   }
 
-  async #whereIs(eventId: string): Promise<{ number: number; delivery?: Delivery }> {
-    for (const number of new Set([this.#stores.numberOf(eventId), HOME])) {
-      const found = await this.#stores.get(number).glance(eventId);
-      if (found !== undefined) return { number, delivery: found.delivery };
-    }
-    return { number: HOME };
+  async #whereIs(eventId: string): Promise<number> {
+    const number = this.#stores.numberOf(eventId);
+    return (await this.#stores.get(number).glance(eventId)) === undefined ? HOME : number;
   }
 
   /** One store has news of the endpoint that D1 did not have: the others learn them now, and not when D1 has them. */
