@@ -16,6 +16,7 @@ const LONGEST_WAITS_MS = [100, 400];
 /** Calls whose repeat would answer that their work is done already, as if somebody else had done it. */
 const NOT_REPEATED: ReadonlySet<string> = new Set<keyof EventStoreRpc>([
   'redeliver',
+  'takeRedelivery',
   'startRedelivery',
   'startExport',
 ]);

@@ -81,6 +81,10 @@ export class ErasedStore implements Served<Omit<EventStoreRpc, 'erase'>> {
     return { answer: 'not found' as const };
   }
 
+  askRedelivery() {
+    return { answer: 'not found' as const };
+  }
+
   takeRedelivery() {
     return { answer: 'disabled' as const };
   }

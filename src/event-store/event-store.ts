@@ -141,6 +141,11 @@ export class EventStore extends DurableObject<Env> implements Served<EventStoreR
     return await this.#store.redeliver(ref, eventId);
   }
 
+  /** What `redeliver` would answer; it changes nothing. */
+  async askRedelivery(ref: SubscriptionRef, eventId: string) {
+    return await this.#store.askRedelivery(ref, eventId);
+  }
+
   /** Counts a redelivery that another store of the subscription is about to make. */
   async takeRedelivery(ref: SubscriptionRef) {
     return await this.#store.takeRedelivery(ref);

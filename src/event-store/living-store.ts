@@ -34,7 +34,7 @@ import type {
   TakenRedelivery,
   VisitNote,
 } from './rpc.ts';
-import { redeliverOne } from './single-redelivery.ts';
+import { beginRedelivery, decideRedelivery } from './single-redelivery.ts';
 import { isVerified, noteOf, standingOf } from './standing.ts';
 import { SCHEDULE_UNREADABLE_MS } from './tuning.ts';
 
@@ -158,7 +158,17 @@ export class LivingStore implements Served<Omit<EventStoreRpc, 'erase' | 'settle
     return await this.#change(ref, (now) => {
       const { redeliverIntervalMs } = this.#config();
       const delivery = this.#parts.reading.unexpired(eventId, now);
-      return redeliverOne(this.#parts.redelivery, delivery, now, redeliverIntervalMs);
+      const { redelivery } = this.#parts;
+      const decided = decideRedelivery(redelivery, delivery, now, redeliverIntervalMs);
+      if (decided.answer === 'accepted') beginRedelivery(redelivery, decided.delivery, now);
+      return decided;
+    });
+  }
+
+  async askRedelivery(ref: SubscriptionRef, eventId: string): Promise<Redelivery> {
+    return await this.#change(ref, (now) => {
+      const delivery = this.#parts.reading.unexpired(eventId, now);
+      return decideRedelivery(this.#parts.redelivery, delivery, now, this.#config().redeliverIntervalMs);
     });
   }
 

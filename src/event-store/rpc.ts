@@ -58,6 +58,8 @@ export interface EventStoreRpc {
   health(ref?: SubscriptionRef): Promise<HealthReport>;
   // --- Redelivery and jobs ---
   redeliver(ref: SubscriptionRef, eventId: string): Promise<Redelivery>;
+  /** What `redeliver` would answer; it changes nothing. */
+  askRedelivery(ref: SubscriptionRef, eventId: string): Promise<Redelivery>;
   /**
    * Of a subscription with several stores, home counts the time between two redeliveries: it is asked before another store redelivers.
    * This call and the two that join a job are made of subscriptions with several stores alone; a store of an earlier version lacks them.

@@ -14,12 +14,13 @@ export interface RedeliveryParts {
 }
 
 /**
- * Begins a new run for a failed delivery, unless a rule is against it.
+ * Decides about a new run for a failed delivery. It changes nothing.
  * @param delivery `undefined`: the event is unknown, or has expired
  * @param intervalMs between two accepted redeliveries of the subscription
+ * @returns with `accepted` the delivery as it will be
  */
-export function redeliverOne(
-  { owner, proofs, deliveries, dispatch }: RedeliveryParts,
+export function decideRedelivery(
+  { owner, proofs }: RedeliveryParts,
   delivery: Delivery | undefined,
   now: number,
   intervalMs: number,
@@ -32,8 +33,16 @@ export function redeliverOne(
   if (delivery.proof !== null && !proofs.isGiven(delivery.proof)) return { answer: 'not verified' };
   const waitMs = (owner.redeliveredAt ?? 0) + intervalMs - now;
   if (waitMs > 0) return { answer: 'too soon', waitMs };
+  return { answer: 'accepted', delivery: again };
+}
+
+/** Begins the run that was decided. */
+export function beginRedelivery(
+  { owner, deliveries, dispatch }: RedeliveryParts,
+  again: Delivery,
+  now: number,
+): void {
   deliveries.put([again]);
   dispatch.hurry();
   owner.markRedelivered(now);
-  return { answer: 'accepted', delivery: again };
 }

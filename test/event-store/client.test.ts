@@ -71,6 +71,7 @@ describe('a call of an event store', () => {
 
   it.each([
     ['redeliver', (store: ReturnType<typeof openEventStore>) => store.redeliver({} as never, 'event')],
+    ['takeRedelivery', (store: ReturnType<typeof openEventStore>) => store.takeRedelivery({} as never)],
     ['startExport', (store: ReturnType<typeof openEventStore>) => store.startExport({} as never)],
     [
       'startRedelivery',

@@ -2,7 +2,7 @@
 import { runInDurableObject } from 'cloudflare:test';
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { Delivery } from '../../src/domain/delivery.ts';
-import { DAY_MS, HOUR_MS, MINUTE_MS } from '../../src/domain/limits.ts';
+import { DAY_MS, HOUR_MS, JOBS_KEPT_MAX, MINUTE_MS } from '../../src/domain/limits.ts';
 import { shardOf } from '../../src/domain/shards.ts';
 import { EventStore } from '../../src/event-store/event-store.ts';
 import type { SearchQuery } from '../../src/event-store/rpc.ts';
@@ -157,6 +157,30 @@ describe('events in several stores', () => {
     }
     const own = ids.filter((id) => shardOf(id, sub.shards) === 1);
     await expect(sub.store.admit(sub.ref, own)).rejects.toThrow('event store full');
+  });
+
+  it('an attempt that its store has begun is made although home, which is asked for a stale event, is away', async () => {
+    await sub.store.adopt(sub.ref);
+    const [id, gone] = [sub.idOf(1), sub.idOf(1)];
+    await sub.settle([id], lost);
+    await sub.settle([gone], ok);
+    sub.clock.advance(4000);
+    await sub.ring(3);
+    const [row] = await sub.rows<{ token: string }>(1, 'SELECT lease_token AS token FROM first_retries');
+    const { begin } = EventStore.prototype;
+    const spy = vi.spyOn(EventStore.prototype, 'begin').mockImplementation(function (
+      this: EventStore,
+      ref,
+      ...rest
+    ) {
+      if (ref.shard?.number === 0) return Promise.reject(new Error('away'));
+      return begin.call(this, ref, ...rest);
+    });
+    onTestFinished(() => spy.mockRestore());
+    const begun = await sub.store.begin(sub.ref, row?.token ?? '', [id, gone], { signs: true });
+    expect(begun.map(({ eventId }) => eventId)).toEqual([id]);
+    // Nothing has begun: the message must come again.
+    await expect(sub.store.begin(sub.ref, row?.token ?? '', [gone])).rejects.toThrow('away');
   });
 
   it('a store of another subscription or shard refuses a call that was mixed up', async () => {
@@ -485,6 +509,22 @@ describe('exports over several stores', () => {
     const [job] = await sub.store.exports(id);
     expect(job?.state).toBe('completed');
     expect(await file(id, job?.parts ?? 0)).toEqual(ids);
+  });
+
+  it('a completed export stays whole in every store, however many are canceled after it', async () => {
+    await sub.failForGood(ids);
+    const started = await sub.store.startExport(sub.ref);
+    const id = started.answer === 'started' ? started.job.id : '';
+    await sub.ring(3);
+    sub.clock.advance(DAY_MS);
+    for (let jobs = 0; jobs < JOBS_KEPT_MAX; jobs++) {
+      const next = await sub.store.startExport(sub.ref);
+      await sub.store.cancelExport(next.answer === 'started' ? next.job.id : '');
+    }
+    const [job] = await sub.store.exports(id);
+    expect(job).toMatchObject({ state: 'completed', parts: 3 });
+    expect(await file(id, job?.parts ?? 0)).toEqual(ids);
+    for (const number of [0, 1, 2]) expect(await sub.one(number).exports()).toHaveLength(JOBS_KEPT_MAX);
   });
 });
 

@@ -90,6 +90,7 @@ export function figuresOf(world: World): Record<string, number | string> {
     'store calls': [...meters.calls].map(([name, calls]) => `${name} ${calls}`).join(', '),
     'rows written': units.objectRowsWritten,
     'queue operations': units.queueOperations,
+    'calls of publish without room in the queue': world.refusedPublishes,
     'D1 queries': meters.d1Queries,
     'CPU s': round(meters.cpuMs / 1000),
     'most CPU of an invocation, s': round(meters.cpuMsMax / 1000),

@@ -1,5 +1,6 @@
 /** A world: the service of src on a modelled platform, with customers, their listeners, and a clock of its own. */
 import { publish } from '../../src/delivery/publish.ts';
+import { Outage } from '../../src/domain/errors.ts';
 import { seeded } from '../../test/support/random.ts';
 import { Clock, install } from './clock.ts';
 import { D1 } from './d1.ts';
@@ -49,6 +50,9 @@ export interface Traits {
   readonly sampleOf?: number;
 }
 
+/** A producer whose call was a 503 tries again after this time. */
+const PRODUCER_WAITS_MS = 1000;
+
 export class World {
   readonly clock = new Clock();
   readonly meters = new Meters();
@@ -67,6 +71,8 @@ export class World {
   readonly #progress: (line: string) => void;
   readonly #events: ModelQueue;
   #publishing = 0;
+  /** Calls of publish that the queue had no room for. Each is made once more. */
+  refusedPublishes = 0;
   #emptyBytes = 0;
   #failure: unknown;
 
@@ -210,7 +216,16 @@ export class World {
       sub: '7f3b7b7e-9d2f-4c8e-8f54-4b7f6f4b1d20',
       ...(attributes === undefined ? {} : { attributes }),
     }));
-    const result = await publish(this.#events.binding, bodies, now, customer.id);
+    const result = await publish(this.#events.binding, bodies, now, customer.id).catch((error: unknown) => {
+      if (error instanceof Outage) return undefined;
+      throw error;
+    });
+    if (result === undefined) {
+      // The queue takes 5,000 messages a second, what consumers send on among them. The producer gets a 503, and tries again.
+      this.refusedPublishes++;
+      await new Promise<void>((resolve) => this.clock.at(this.clock.now + PRODUCER_WAITS_MS, resolve));
+      return await this.#publish(customer, events, attributes);
+    }
     if (!result.ok) throw new Error(result.faults.map(({ name, reason }) => `${name} ${reason}`).join('; '));
     customer.published += events;
     for (const { id } of result.events) if (isInSample(id, customer.sampleOf)) customer.events.set(id, now);

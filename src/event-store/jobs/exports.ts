@@ -73,13 +73,17 @@ export class Exports implements Duty {
     return { answer: 'started', job: this.#begin(id, now) };
   }
 
-  /** Begins this store's part of a job that the home store began. Another job that is active here was left over. */
+  /**
+   * Begins this store's part of a job that the home store began. Another job that is active here was left over. A completed part stays: its
+   * lines belong to a file that home still has.
+   */
   join(id: string, now: number): ExportJob {
     const known = this.#jobs.find(id);
     if (known !== undefined) return jobOf(known);
     const active = this.#jobs.active();
     if (active !== undefined) this.#abandon(active.id, 'canceled', now);
-    this.#jobs.makeRoom(['canceled', 'failed', 'completed']);
+    this.sweep(now);
+    this.#jobs.makeRoom(['canceled', 'failed']);
     return this.#begin(id, now);
   }
 

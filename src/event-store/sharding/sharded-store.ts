@@ -33,6 +33,7 @@ import type {
   Summary,
   VisitNote,
 } from '../rpc.ts';
+import { beginIn } from './begun.ts';
 import { BulkRedeliveries } from './bulk-redeliveries.ts';
 import { ShardedExports } from './exports.ts';
 import { listOf, searchOf } from './merged-pages.ts';
@@ -125,21 +126,11 @@ export class ShardedStore implements EventStoreRpc {
     eventIds: readonly string[],
     caller?: Caller,
   ): Promise<StartedAttempt[]> {
-    const beginAt = async (number: number, ids: readonly string[]) =>
-      await this.#stores.get(number).begin(this.#stores.refFor(ref, number), token, ids, caller);
-    const byStore = Map.groupBy(eventIds, (eventId) => this.#stores.numberOf(eventId));
-    const begun = await Promise.all(
-      [...byStore].map(async ([number, ids]) => {
-        const started = await beginAt(number, ids);
-        const found = new Set(started.map(({ eventId }) => eventId));
-        const others = ids.filter((id) => !found.has(id));
-        if (number === HOME || others.length === 0) return started;
-        const atHome = await beginAt(HOME, others);
-        for (const { eventId } of atHome) this.#atHome.add(eventId);
-        return [...started, ...atHome];
-      }),
+    const { begun, atHome } = await beginIn(this.#stores, eventIds, (store, number, ids) =>
+      store.begin(this.#stores.refFor(ref, number), token, ids, caller),
     );
-    return begun.flat();
+    for (const eventId of atHome) this.#atHome.add(eventId);
+    return begun;
   }
 
   /** Asks the stores that this consumer has asked for attempts: they may know that the subscription was disabled. */
@@ -198,12 +189,20 @@ export class ShardedStore implements EventStoreRpc {
   // --- Redelivery and jobs ------------------------------------------------------------------------------
 
   async redeliver(ref: SubscriptionRef, eventId: string): Promise<Redelivery> {
-    const found = await this.#whereIs(eventId);
-    const store = this.#stores.get(found.number);
-    const redeliver = async () => await store.redeliver(this.#stores.refFor(ref, found.number), eventId);
-    if (found.number === HOME || found.delivery?.state !== 'failure') return await redeliver();
+    const number = await this.#whereIs(eventId);
+    const store = this.#stores.get(number);
+    const own = this.#stores.refFor(ref, number);
+    if (number === HOME) return await store.redeliver(own, eventId);
+    // Home counts those that are accepted, so the others are refused before.
+    const asked = await store.askRedelivery(own, eventId);
+    if (asked.answer !== 'accepted') return asked;
     const taken = await this.takeRedelivery(ref);
-    return taken.answer === 'too soon' ? taken : await redeliver();
+    return taken.answer === 'too soon' ? taken : await store.redeliver(own, eventId);
+  }
+
+  async askRedelivery(ref: SubscriptionRef, eventId: string): Promise<Redelivery> {
+    const number = await this.#whereIs(eventId);
+    return await this.#stores.get(number).askRedelivery(this.#stores.refFor(ref, number), eventId);
   }
 
   async takeRedelivery(ref: SubscriptionRef) {
@@ -268,11 +267,12 @@ export class ShardedStore implements EventStoreRpc {
     );
   }
 
-  /** Visits every store, and repairs jobs whose caller has died. @returns the health that home knows, and the room of the fullest */
+  /** Visits every store, and makes up for callers that have died: brings news to all stores, repairs jobs. @returns the health that home knows, and the room of the fullest */
   async ensureAlarm(ref: SubscriptionRef): Promise<VisitNote> {
     const notes = await this.#stores.all((store, number) =>
       store.ensureAlarm(this.#stores.refFor(ref, number)),
     );
+    await this.#spread(ref, newestOf(notes));
     await this.#redeliveries.list();
     await this.#exports.list();
     const [home = { state: 'healthy', since: 0 } as const] = notes;
@@ -327,12 +327,9 @@ export class ShardedStore implements EventStoreRpc {
     return found !== undefined || number === HOME ? found : await ask(this.#stores.home);
   }
 
-  async #whereIs(eventId: string): Promise<{ number: number; delivery?: Delivery }> {
-    for (const number of new Set([this.#stores.numberOf(eventId), HOME])) {
-      const found = await this.#stores.get(number).glance(eventId);
-      if (found !== undefined) return { number, delivery: found.delivery };
-    }
-    return { number: HOME };
+  async #whereIs(eventId: string): Promise<number> {
+    const number = this.#stores.numberOf(eventId);
+    return (await this.#stores.get(number).glance(eventId)) === undefined ? HOME : number;
   }
 
   /** One store has news of the endpoint that D1 did not have: the others learn them now, and not when D1 has them. */
