@@ -159,7 +159,7 @@ describe('a retry whose message is lost, late, early or doubled', () => {
     expect(await begin(bench, retry)).toMatchObject({ attempt: 2 });
   });
 
-  it('a message that a store takes for early, because its clock was put back, begins when the clock is there again', async () => {
+  it('a message that came early to a store whose clock went back is sent again when its lease begins', async () => {
     const bench = new Bench();
     const retry = await refusedOnce(bench);
     const dueAt = bench.clock.now() + 3000;
