@@ -102,7 +102,13 @@ export function assemble({ state, database, owner, send, limit, config }: Surrou
     endpointNow,
     isScarce: () => room.isScarce(),
   });
-  const exports = new Exports(database, deliveries, () => config().userAgent, isFull);
+  const exports = new Exports(
+    database,
+    deliveries,
+    () => config().userAgent,
+    isFull,
+    () => owner.isHome,
+  );
   const redeliveries = new Redeliveries(database, deliveries, retentionMs, () => proofs.given(), isFull);
   const summaries = new Summaries(
     database,

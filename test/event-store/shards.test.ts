@@ -1,8 +1,8 @@
 /** A subscription with several event stores, in the runtime: three from a moment on, and what was stored before stays in the first. */
-import { runInDurableObject } from 'cloudflare:test';
+import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { Delivery } from '../../src/domain/delivery.ts';
-import { DAY_MS, HOUR_MS, JOBS_KEPT_MAX, MINUTE_MS } from '../../src/domain/limits.ts';
+import { DAY_MS, EXPORT_LIFE_MS, HOUR_MS, JOBS_KEPT_MAX, MINUTE_MS } from '../../src/domain/limits.ts';
 import { shardOf } from '../../src/domain/shards.ts';
 import { EventStore } from '../../src/event-store/event-store.ts';
 import type { SearchQuery } from '../../src/event-store/rpc.ts';
@@ -509,6 +509,25 @@ describe('exports over several stores', () => {
     const [job] = await sub.store.exports(id);
     expect(job?.state).toBe('completed');
     expect(await file(id, job?.parts ?? 0)).toEqual(ids);
+  });
+
+  it('the file of an export is whole until its end, though home ended its part after the other stores', async () => {
+    await sub.failForGood(ids);
+    const started = await sub.store.startExport(sub.ref);
+    const id = started.answer === 'started' ? started.job.id : '';
+    for (const number of [1, 2]) await runDurableObjectAlarm(sub.one(number));
+    sub.clock.advance(10 * MINUTE_MS);
+    await sub.ring(1);
+    sub.clock.advance(EXPORT_LIFE_MS - MINUTE_MS);
+    await sub.ring(3);
+    const [job] = await sub.store.exports(id);
+    expect(await file(id, job?.parts ?? 0)).toEqual(ids);
+    sub.clock.advance(2 * MINUTE_MS);
+    await sub.ring(3);
+    expect(await sub.store.exports()).toEqual([]);
+    sub.clock.advance(DAY_MS);
+    await sub.ring(3);
+    for (const number of [1, 2]) expect(await sub.one(number).exports()).toEqual([]);
   });
 
   it('a completed export stays whole in every store, however many are canceled after it', async () => {

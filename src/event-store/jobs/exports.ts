@@ -8,7 +8,7 @@
  */
 import type { Delivery } from '../../domain/delivery.ts';
 import { describeDelivery } from '../../domain/delivery-view.ts';
-import { EXPORT_LIFE_MS } from '../../domain/limits.ts';
+import { DAY_MS, EXPORT_LIFE_MS } from '../../domain/limits.ts';
 import { windowStart } from '../../domain/retention.ts';
 import type { Duty } from '../alarm.ts';
 import type { StoreDatabase } from '../database.ts';
@@ -29,6 +29,8 @@ type Row = {
   parts: number;
 };
 
+/** Of several stores home says when a file ends. It may have ended its part later than the others, so they keep theirs longer. */
+const PART_LIFE_MS = EXPORT_LIFE_MS + DAY_MS;
 /** Events whose marks one statement deletes. */
 const FORGOTTEN_AT_ONCE = 1000;
 
@@ -43,16 +45,18 @@ export class Exports implements Duty {
   /**
    * @param userAgent what requests are sent with: a line shows it
    * @param isFull whether the store has no room for a file (contract 10.9)
+   * @param isHome whether this is the store that every subscription has
    */
   constructor(
     database: StoreDatabase,
     deliveries: Deliveries,
     userAgent: () => string,
     isFull: () => boolean,
+    isHome: () => boolean,
   ) {
     this.#database = database;
     this.#isFull = isFull;
-    this.#jobs = new Jobs(database, 'exports', EXPORT_LIFE_MS);
+    this.#jobs = new Jobs(database, 'exports', () => (isHome() ? EXPORT_LIFE_MS : PART_LIFE_MS));
     this.#deliveries = deliveries;
     this.#userAgent = userAgent;
   }

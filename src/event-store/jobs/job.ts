@@ -13,10 +13,10 @@ type JobRow = {
 export class Jobs<Row extends JobRow> {
   readonly #database: StoreDatabase;
   readonly #table: string;
-  readonly #lifeMs: number;
+  readonly #lifeMs: () => number;
 
   /** @param lifeMs how long a job is kept after it ended */
-  constructor(database: StoreDatabase, table: string, lifeMs: number) {
+  constructor(database: StoreDatabase, table: string, lifeMs: () => number) {
     this.#database = database;
     this.#table = table;
     this.#lifeMs = lifeMs;
@@ -39,7 +39,7 @@ export class Jobs<Row extends JobRow> {
 
   /** Jobs that ended so long ago that they are to be forgotten. */
   expired(now: number): Row[] {
-    return this.select("WHERE state <> 'processing' AND updated_at <= ?", now - this.#lifeMs);
+    return this.select("WHERE state <> 'processing' AND updated_at <= ?", now - this.#lifeMs());
   }
 
   /**
@@ -67,7 +67,7 @@ export class Jobs<Row extends JobRow> {
   /** When the next job is to be forgotten, ms. */
   nextExpiry(): number | undefined {
     const oldest = this.select("WHERE state <> 'processing' ORDER BY updated_at LIMIT 1")[0];
-    return oldest === undefined ? undefined : oldest.updated_at + this.#lifeMs;
+    return oldest === undefined ? undefined : oldest.updated_at + this.#lifeMs();
   }
 
   /** @param clause what follows `SELECT * FROM` the table */

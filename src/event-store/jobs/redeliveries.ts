@@ -59,7 +59,7 @@ export class Redeliveries implements Duty {
   ) {
     this.#database = database;
     this.#deliveries = deliveries;
-    this.#jobs = new Jobs(database, 'redeliveries', REDELIVERY_LIFE_MS);
+    this.#jobs = new Jobs(database, 'redeliveries', () => REDELIVERY_LIFE_MS);
     this.#retentionMs = retentionMs;
     this.#given = given;
     this.#isFull = isFull;
