@@ -125,7 +125,7 @@ export const SORT_SEGMENTS = 16;
 export const SEGMENT_GROWS_BYTES = 16_000;
 /** A segment with so many times the text of what comes may grow as well: a settle of many deliveries may rewrite more. */
 export const SEGMENT_GROWS_TIMES = 4;
-/** No segment grows beyond this, bytes before compression: to deflate it takes 2 ms, in which the store answers nobody. */
+/** No segment grows beyond this, bytes before compression: to deflate it takes 2 to 10 ms, in which the store answers nobody. */
 export const SEGMENT_GROWN_MAX_BYTES = 400_000;
 /** Segments that a settle looks at to find one that may grow. Some of the newest are full. */
 export const SEGMENTS_LOOKED_AT = 4;
