@@ -3,7 +3,7 @@
  * events a sample of 100,000 is remembered, and of each second a few figures. The stores have their events in memory.
  */
 import type { Latency, Mood } from './listeners.ts';
-import { CONSUMERS_MAX } from './platform.ts';
+import { CONSUMERS_MAX, QUEUE_LIMITS } from './platform.ts';
 import { figuresOf, type Outcome, round, spread } from './report.ts';
 import { inWorld, type RunOptions } from './run.ts';
 
@@ -51,7 +51,12 @@ class Most {
 
 export async function hot(size: Hot, options: RunOptions): Promise<Outcome> {
   // They are there from the beginning: the load goes on for hours, and they come within a minute.
-  const scaling = { first: size.consumers ?? CONSUMERS_MAX, added: 0 };
+  const parts = options.parts ?? 1;
+  const scaling = {
+    first: Math.ceil((size.consumers ?? CONSUMERS_MAX) / parts),
+    added: 0,
+    messagesPerSecond: QUEUE_LIMITS.perSecond / parts,
+  };
   return await inWorld({ ...options, scaling }, async (world) => {
     const { customers, shards, callsPerSecond, eventsPerCall, latency, seconds, outage } = size;
     const total = customers * callsPerSecond * eventsPerCall * seconds;
@@ -200,9 +205,10 @@ export function shorter(size: Hot, times: number): Hot {
   return { ...size, seconds: size.seconds / times, outage: [from / times, to / times] };
 }
 
-/** The same with the stores, the span and the outage that the command names. */
-export function asAsked(asked: Hot, { seconds, outage, shards }: RunOptions): Hot {
-  const size = shards === undefined ? asked : { ...asked, shards };
+/** The same with the stores, the span, the outage and the part of the customers that the command names. */
+export function asAsked(asked: Hot, { seconds, outage, shards, parts = 1 }: RunOptions): Hot {
+  const customers = Math.ceil(asked.customers / parts);
+  const size = shards === undefined ? { ...asked, customers } : { ...asked, customers, shards };
   if (seconds === undefined) return size;
   return outage === undefined ? { ...withoutOutage(size), seconds } : { ...size, seconds, outage };
 }

@@ -19,6 +19,7 @@ const { values } = parseArgs({
     seconds: { type: 'string' },
     outage: { type: 'string' },
     shards: { type: 'string' },
+    parts: { type: 'string' },
     json: { type: 'boolean', default: false },
   },
 });
@@ -33,6 +34,7 @@ const [outageFrom, outageTo] = values.outage?.split('-').map(Number) ?? [];
 const span = {
   ...(values.seconds === undefined ? {} : { seconds: Number(values.seconds) }),
   ...(values.shards === undefined ? {} : { shards: Number(values.shards) }),
+  ...(values.parts === undefined ? {} : { parts: Number(values.parts) }),
   ...(outageFrom === undefined || outageTo === undefined ? {} : { outage: [outageFrom, outageTo] as const }),
 };
 

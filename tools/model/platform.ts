@@ -74,6 +74,8 @@ export interface Scaling {
   readonly first: number;
   /** Consumers added after a batch while messages wait. The documentation gives no number. */
   readonly added: number;
+  /** Messages that a queue takes in a second; absent: the platform's limit. */
+  readonly messagesPerSecond?: number;
 }
 
 export const SCALING: Scaling = { first: 1, added: 1 };

@@ -148,7 +148,7 @@ export class ModelQueue {
     const second = Math.floor(this.#parts.clock.now / 1000);
     if (this.#second.at !== second) this.#second = { at: second, messages: 0 };
     this.#second.messages += messages;
-    return this.#second.messages > QUEUE_LIMITS.perSecond;
+    return this.#second.messages > (this.#parts.scaling.messagesPerSecond ?? QUEUE_LIMITS.perSecond);
   }
 
   /** @param latencyMs messages of one send come together */

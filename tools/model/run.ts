@@ -8,6 +8,8 @@ export interface RunOptions extends Pick<WorldOptions, 'seed' | 'isolates' | 'sc
   readonly shards?: number;
   /** When its listeners refuse everything, s from the start. */
   readonly outage?: readonly [from: number, to: number];
+  /** Of how many equal parts of the account the run has one: of its hot customers, its consumers, and what a queue takes. */
+  readonly parts?: number;
 }
 
 /** Makes a world, runs it, and closes it whatever happens. */
