@@ -19,10 +19,10 @@ export interface Actor {
 
 interface Entry {
   readonly seq: number;
-  readonly work: () => void;
-  readonly actor: Actor | undefined;
+  /** `undefined`: canceled. An entry waits for its time all the same, and must not keep what it would have used. */
+  work: (() => void) | undefined;
+  actor: Actor | undefined;
   time: number;
-  isCanceled: boolean;
 }
 
 const current = new AsyncLocalStorage<Actor | undefined>();
@@ -55,10 +55,11 @@ export class Clock {
 
   /** Calls `work` at a time, as the actor given. @returns what cancels it */
   at(time: number, work: () => void, actor: Actor | undefined = undefined): () => void {
-    const entry: Entry = { seq: this.#seq++, work, actor, time: Math.max(time, this.now), isCanceled: false };
+    const entry: Entry = { seq: this.#seq++, work, actor, time: Math.max(time, this.now) };
     this.#push(entry);
     return () => {
-      entry.isCanceled = true;
+      entry.work = undefined;
+      entry.actor = undefined;
     };
   }
 
@@ -100,7 +101,7 @@ export class Clock {
         return false;
       }
       this.#pop();
-      if (entry.isCanceled || entry.actor?.isAlive === false) continue;
+      if (entry.work === undefined || entry.actor?.isAlive === false) continue;
       this.now = entry.time;
       if (entry.actor !== undefined && entry.actor.busyUntil > this.now) {
         entry.time = entry.actor.busyUntil;

@@ -180,9 +180,7 @@ export class ModelObject {
   }
 
   #databaseSize(): number {
-    const one = (pragma: string) =>
-      Number(this.sqlite.database.prepare(pragma).get()?.[pragma.slice(7)] ?? 0);
-    return one('PRAGMA page_count') * one('PRAGMA page_size');
+    return this.sqlite.bytes;
   }
 }
 

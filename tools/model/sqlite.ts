@@ -3,6 +3,9 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite';
 
 export type Value = null | number | string | ArrayBuffer | Uint8Array;
 
+/** A page of SQLite where nobody sets another size. */
+const PAGE_BYTES = 4096;
+
 interface Prepared {
   readonly statement: StatementSync;
   readonly columns: readonly string[];
@@ -16,6 +19,7 @@ export class Sqlite {
   billed = 0;
   returned = 0;
   readonly #prepared = new Map<string, Prepared>();
+  #pages: StatementSync | undefined;
   #depth = 0;
 
   /** @param copyOf bytes of a database that this one begins with */
@@ -56,6 +60,12 @@ export class Sqlite {
     return { columns, rows, changes };
   }
 
+  /** Bytes that the database takes. */
+  get bytes(): number {
+    this.#pages ??= this.database.prepare('PRAGMA page_count');
+    return Number(this.#pages.get()?.['page_count'] ?? 0) * PAGE_BYTES;
+  }
+
   transaction<Answer>(work: () => Answer): Answer {
     const name = `t${this.#depth++}`;
     this.database.exec(`SAVEPOINT ${name}`);
@@ -85,6 +95,7 @@ export class Sqlite {
 
   close(): void {
     this.#prepared.clear();
+    this.#pages = undefined;
     this.database.close();
   }
 }
