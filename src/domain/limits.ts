@@ -118,7 +118,7 @@ export const RESPONSE_BODY_MAX_BYTES = 4096;
 export const STORE_MAX_BYTES = 10_000_000_000;
 /** From this share on the operator is warned. */
 export const STORE_WARNING_SHARE = 0.5;
-/** From this share on a delivery that would only wait fails at once: a few hundred bytes instead of 5 KB. */
+/** From this share on a delivery that would only wait fails at once, and its SET is not kept. */
 export const STORE_SCARCE_SHARE = 0.8;
 /** From this share on the store takes no new events. The rest is for retries of those that it has, and for their results. */
 export const STORE_FULL_SHARE = 0.95;
