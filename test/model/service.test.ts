@@ -1,5 +1,6 @@
 /** The service on the modelled platform: small copies of the scenarios of `npm run model`, in virtual time. */
 import { describe, expect, it } from 'vitest';
+import { hot } from '../../tools/model/hot.ts';
 import { filters, memory, oneHost, onset, throughput, wide } from '../../tools/model/scenarios.ts';
 
 const options = { seed: 1 };
@@ -45,6 +46,23 @@ describe('endpoints in trouble', () => {
       options,
     );
     expect(targets.filter(({ isMet }) => !isMet)).toEqual([]);
+  });
+});
+
+describe('a hot subscription', () => {
+  it('all events of an outage are stored in the end: those of the first seconds an hour later, by the schedule', async () => {
+    const load = { customers: 1, callsPerSecond: 2, eventsPerCall: 1, latency: 20, seconds: 420 };
+    const { targets, figures } = await hot({ ...load, shards: 2, outage: [10, 400] }, options);
+    expect(targets.filter(({ isMet }) => !isMet)).toEqual([]);
+    expect(figures['published']).toBe(840);
+    expect(figures['drained after, s']).toBeLessThan(1000);
+    expect(figures['virtual seconds']).toBeGreaterThan(3600);
+  });
+
+  it('a load that leaves the queues empty each second goes on to its end', async () => {
+    const load = { customers: 1, callsPerSecond: 1, eventsPerCall: 1, latency: 20, seconds: 90 };
+    const { figures } = await hot({ ...load, shards: 1 }, options);
+    expect(figures['published']).toBe(90);
   });
 });
 

@@ -32,6 +32,8 @@ const SAMPLE = 100_000;
 /** What waits is counted this often, s. */
 const LOOK_SECONDS = 2;
 const DRAIN_MAX_MS = 3 * 3600 * 1000;
+/** So long the clock runs on when nothing but retries is left. */
+const RETRY_WAIT_MS = 60_000;
 
 /** The spans of a run, in order. */
 type Phase = 'before' | 'outage' | 'draining' | 'after';
@@ -94,7 +96,7 @@ export async function hot(size: Hot, options: RunOptions): Promise<Outcome> {
     const depth = new Most();
     const look = () => {
       const second = world.elapsedMs / 1000;
-      const waiting = world.openDeliveries();
+      const waiting = world.waitingDeliveries();
       // A request without an answer for a moment is one, too.
       if (outage !== undefined && second > outage[1] && waiting <= hooks.length) drainedAt ??= second;
       waits.note(phaseAt(second), waiting);
@@ -111,6 +113,10 @@ export async function hot(size: Hot, options: RunOptions): Promise<Outcome> {
       if (world.elapsedMs < seconds * 1000 || ++looked % 5 !== 0 || world.openDeliveries() > 0) return false;
       return world.storedSuccesses() === published();
     });
+    // Nothing moves while the last retries of the outage wait, an hour each.
+    while (world.storedSuccesses() < published() && world.elapsedMs < seconds * 1000 + DRAIN_MAX_MS) {
+      await world.wait(RETRY_WAIT_MS);
+    }
 
     // A probe shows that a listener is back. Until then its events are held; the last listener counts.
     const firstSuccess = ({ delivered }: (typeof hooks)[number], from: number) =>

@@ -25,6 +25,8 @@ export interface WorldOptions {
 
 /** Work that a world has left undone for this long ends its run, ms. */
 const IDLE_MS = 60_000;
+/** A delivery that is due within this time waits for its turn, ms. */
+const SOON_MS = 60_000;
 const KEY = Buffer.alloc(32, 1).toString('base64');
 const CONSOLE = ['debug', 'info', 'warn', 'error'] as const;
 
@@ -268,8 +270,12 @@ export class World {
     let over = false;
     let idleSince = Number.POSITIVE_INFINITY;
     let shownAt = process.hrtime.bigint();
+    let invocations = 0;
     const look = () => {
-      const isIdle = [...this.queues.values()].every(({ waiting, running }) => waiting + running === 0);
+      const { requests } = this.meters.units;
+      const isQuiet = [...this.queues.values()].every(({ waiting, running }) => waiting + running === 0);
+      const isIdle = isQuiet && requests === invocations;
+      invocations = requests;
       if (!isIdle || this.#publishing > 0) idleSince = Number.POSITIVE_INFINITY;
       else idleSince = Math.min(idleSince, this.clock.now);
       over = isOver() || (this.elapsedMs > 1000 && this.clock.now - idleSince > IDLE_MS);
@@ -325,6 +331,20 @@ export class World {
       open += Number(rows[0]?.[0] ?? 0);
     }
     return open;
+  }
+
+  /** Those of them that wait for their endpoint or their turn, and not for a retry that is more than a minute away by the schedule. */
+  waitingDeliveries(): number {
+    const soon = this.clock.now + SOON_MS;
+    let late = 0;
+    for (const { sqlite } of this.namespace.objects.values()) {
+      const { rows } = sqlite.query(
+        "SELECT count(*) FROM deliveries WHERE due_at > ? AND hold IS NOT 'held'",
+        [soon],
+      );
+      late += Number(rows[0]?.[0] ?? 0);
+    }
+    return this.openDeliveries() - late;
   }
 
   /** Bytes that the databases of the event stores have grown by. */
