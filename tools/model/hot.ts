@@ -13,6 +13,8 @@ export interface Hot {
   readonly shards: number;
   /** Consumers of each queue; absent: all that the platform gives. */
   readonly consumers?: number;
+  /** Messages that a queue takes in a second; absent: the platform's limit. */
+  readonly messagesPerSecond?: number;
   /** Calls of publish in a second, of one customer, and events of each. */
   readonly callsPerSecond: number;
   readonly eventsPerCall: number;
@@ -32,8 +34,6 @@ const SAMPLE = 100_000;
 /** What waits is counted this often, s. */
 const LOOK_SECONDS = 2;
 const DRAIN_MAX_MS = 3 * 3600 * 1000;
-/** So long the clock runs on when nothing but retries is left. */
-const RETRY_WAIT_MS = 60_000;
 
 /** The spans of a run, in order. */
 type Phase = 'before' | 'outage' | 'draining' | 'after';
@@ -53,12 +53,8 @@ class Most {
 
 export async function hot(size: Hot, options: RunOptions): Promise<Outcome> {
   // They are there from the beginning: the load goes on for hours, and they come within a minute.
-  const parts = options.parts ?? 1;
-  const scaling = {
-    first: Math.ceil((size.consumers ?? CONSUMERS_MAX) / parts),
-    added: 0,
-    messagesPerSecond: QUEUE_LIMITS.perSecond / parts,
-  };
+  const { consumers: first = CONSUMERS_MAX, messagesPerSecond = QUEUE_LIMITS.perSecond } = size;
+  const scaling = { first, added: 0, messagesPerSecond };
   return await inWorld({ ...options, scaling }, async (world) => {
     const { customers, shards, callsPerSecond, eventsPerCall, latency, seconds, outage } = size;
     const total = customers * callsPerSecond * eventsPerCall * seconds;
@@ -113,10 +109,8 @@ export async function hot(size: Hot, options: RunOptions): Promise<Outcome> {
       if (world.elapsedMs < seconds * 1000 || ++looked % 5 !== 0 || world.openDeliveries() > 0) return false;
       return world.storedSuccesses() === published();
     });
-    // Nothing moves while the last retries of the outage wait, an hour each.
-    while (world.storedSuccesses() < published() && world.elapsedMs < seconds * 1000 + DRAIN_MAX_MS) {
-      await world.wait(RETRY_WAIT_MS);
-    }
+    // The last retries of an outage wait an hour.
+    await world.waitFor(() => world.storedSuccesses() === published(), seconds * 1000 + DRAIN_MAX_MS);
 
     // A probe shows that a listener is back. Until then its events are held; the last listener counts.
     const firstSuccess = ({ delivered }: (typeof hooks)[number], from: number) =>
@@ -213,10 +207,24 @@ export function shorter(size: Hot, times: number): Hot {
 
 /** The same with the stores, the span, the outage and the part of the customers that the command names. */
 export function asAsked(asked: Hot, { seconds, outage, shards, parts = 1 }: RunOptions): Hot {
-  const customers = Math.ceil(asked.customers / parts);
-  const size = shards === undefined ? { ...asked, customers } : { ...asked, customers, shards };
+  const part = partOf(asked, parts);
+  const size = shards === undefined ? part : { ...part, shards };
   if (seconds === undefined) return size;
   return outage === undefined ? { ...withoutOutage(size), seconds } : { ...size, seconds, outage };
+}
+
+/** One of some equal parts of an account. @throws Error when its customers cannot be shared out so */
+function partOf(size: Hot, parts: number): Hot {
+  const { customers, consumers = CONSUMERS_MAX, messagesPerSecond = QUEUE_LIMITS.perSecond } = size;
+  if (!(parts >= 1 && customers % parts === 0 && consumers % parts === 0)) {
+    throw new Error(`--parts ${parts} must divide ${customers} customers and ${consumers} consumers`);
+  }
+  return {
+    ...size,
+    customers: customers / parts,
+    consumers: consumers / parts,
+    messagesPerSecond: messagesPerSecond / parts,
+  };
 }
 
 function withoutOutage({ outage: _, ...size }: Hot): Hot {

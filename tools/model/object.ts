@@ -165,7 +165,7 @@ export class ModelObject {
         this.#setAlarm(null);
       },
     };
-    Object.defineProperty(storage.sql, 'databaseSize', { get: () => this.#databaseSize() });
+    Object.defineProperty(storage.sql, 'databaseSize', { get: () => this.bytes });
     return {
       id: { name: this.name, toString: () => this.name },
       storage,
@@ -176,10 +176,6 @@ export class ModelObject {
 
   /** Bytes that its database takes. */
   get bytes(): number {
-    return this.#databaseSize();
-  }
-
-  #databaseSize(): number {
     return this.sqlite.bytes;
   }
 }

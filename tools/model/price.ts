@@ -141,8 +141,7 @@ async function priceOf(priced: Priced, options: RunOptions) {
         for (const hook of customer.hooks) hook.mood = answersAfter(1);
       });
     await world.run(DAY_MS, () => world.elapsedMs > lastAt + 2 * SECOND_MS && world.isDone());
-    // A run ends when nothing moves for a minute; some retries wait longer.
-    while (!world.isDone() && world.elapsedMs < DAY_MS) await world.wait(60 * SECOND_MS);
+    await world.waitFor(() => world.isDone(), DAY_MS);
     // The last results are stored a second later.
     await world.wait(10 * SECOND_MS);
     const isStored = world.storedSuccesses() === world.expected;

@@ -296,6 +296,11 @@ export class World {
     await this.clock.run(() => false, this.clock.now + ms);
   }
 
+  /** Lets time pass until `isOver` says so, or the time given, ms from the start. A run ends when nothing moves for a minute; some retries wait longer. */
+  async waitFor(isOver: () => boolean, untilMs: number): Promise<void> {
+    while (!isOver() && this.elapsedMs < untilMs) await this.wait(IDLE_MS);
+  }
+
   /** Whether everything is delivered, and no message is left. */
   isDone(): boolean {
     if (this.#publishing > 0 || this.elapsedMs < 2000) return false;
